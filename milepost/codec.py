@@ -1,0 +1,137 @@
+"""The JSON forms of records: what scripts rely on, what the store keeps, what hashes are taken of."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from milepost.dates import PartialDate
+from milepost.records import CONTENT_FIELDS, Card, Image, Milestone, Witness
+
+Json = dict[str, Any]
+
+
+def date_to_json(date: PartialDate | None) -> Json | None:
+    if date is None:
+        return None
+    return {"value": date.value, "precision": date.precision, "confirmed": date.confirmed}
+
+
+def date_from_json(data: Mapping[str, Any] | None) -> PartialDate | None:
+    return None if data is None else PartialDate(value=data["value"], confirmed=data["confirmed"])
+
+
+def _image_to_json(image: Image | None) -> Json | None:
+    return None if image is None else {"url": image.url, "alt": image.alt}
+
+
+def _image_from_json(data: Mapping[str, Any] | None) -> Image | None:
+    return None if data is None else Image(url=data["url"], alt=data["alt"])
+
+
+def card_to_json(card: Card) -> Json:
+    """A card as scripts see it; the extras of a listing or of plain text appear only where they are."""
+    data: Json = {
+        "key": card.key,
+        "title": card.title,
+        "category": card.category,
+        "date": card.date.value if card.date else None,
+        "summary": card.summary,
+        "people": list(card.people),
+        "organizations": list(card.organizations),
+    }
+    extras: Json = {
+        "impact": card.impact,
+        "tags": list(card.tags) or None,
+        "image": _image_to_json(card.image),
+        "raw_names": card.raw_names,
+        "confidence": card.confidence,
+    }
+    return data | {name: value for name, value in extras.items() if value is not None}
+
+
+def card_from_json(data: Mapping[str, Any]) -> Card:
+    return Card(
+        key=data["key"],
+        title=data["title"],
+        category=data["category"],
+        date=PartialDate(value=data["date"]) if data["date"] else None,
+        summary=data["summary"],
+        people=tuple(data["people"]),
+        organizations=tuple(data["organizations"]),
+        impact=data.get("impact"),
+        tags=tuple(data.get("tags") or ()),
+        image=_image_from_json(data.get("image")),
+        raw_names=data.get("raw_names"),
+        confidence=data.get("confidence"),
+    )
+
+
+def _witness_to_json(witness: Witness) -> Json:
+    data = {"witness": witness.witness, "where": witness.where, "url": witness.url, "says": witness.says}
+    return {name: value for name, value in data.items() if value is not None}
+
+
+def field_to_json(milestone: Milestone, name: str) -> object:
+    """The JSON form of one field of a milestone."""
+    value = getattr(milestone, name)
+    if name == "date":
+        return date_to_json(value)
+    if name == "image":
+        return _image_to_json(value)
+    if name == "related":
+        return [card_to_json(card) for card in value]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def milestone_to_json(milestone: Milestone) -> Json:
+    """The whole record: the form of `extract --json` and of each line of `milestones --format jsonl`."""
+    data: Json = {"source": milestone.source, "key": milestone.key, "url": milestone.url}
+    data |= {name: field_to_json(milestone, name) for name in (*CONTENT_FIELDS, "related")}
+    data["unknown"] = sorted(milestone.unknown)
+    data["evidence"] = {
+        name: [_witness_to_json(witness) for witness in witnesses] for name, witnesses in milestone.evidence.items()
+    }
+    data["extractor"] = milestone.extractor
+    return data
+
+
+def milestone_from_json(data: Mapping[str, Any]) -> Milestone:
+    """The inverse of `milestone_to_json`; raises KeyError or ValueError on data that is none."""
+    return Milestone(
+        source=data["source"],
+        key=data["key"],
+        url=data["url"],
+        title=data["title"],
+        date=date_from_json(data["date"]),
+        category=data["category"],
+        era=data["era"],
+        impact=data["impact"],
+        what_happened=data["what_happened"],
+        why_it_mattered=data["why_it_mattered"],
+        people=tuple(data["people"]),
+        organizations=tuple(data["organizations"]),
+        tags=tuple(data["tags"]),
+        image=_image_from_json(data["image"]),
+        related=tuple(card_from_json(card) for card in data["related"]),
+        unknown=frozenset(data["unknown"]),
+        evidence={
+            name: tuple(Witness(**witness) for witness in witnesses) for name, witnesses in data["evidence"].items()
+        },
+        extractor=data.get("extractor", ""),
+    )
+
+
+def canonical_json(value: object) -> bytes:
+    """One byte string for equal values: sorted keys, no spaces, UTF-8 (after RFC 8785, without its number rules)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+
+
+def json_hash(value: object) -> str:
+    """SHA-256 of `canonical_json`, in hex."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def loads(data: str | bytes) -> Json:
+    """Read a JSON object."""
+    return cast(Json, json.loads(data))

@@ -1,0 +1,71 @@
+"""Dates as honest as their source: a year, a month or a day, and whether that is settled.
+
+Values follow ISO 8601-1:2019 §5.2.2.2 (reduced precision): ``1957``, ``2012-09``, ``2022-11-30``.
+"""
+
+import calendar
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import Literal, Self
+
+Precision = Literal["year", "month", "day"]
+
+_FORM = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
+_PRECISIONS: tuple[Precision, ...] = ("year", "month", "day")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartialDate:
+    """A date known to a year, a month or a day; `confirmed` is False while a witness may have padded it."""
+
+    value: str  # "1957" | "2012-09" | "2022-11-30"
+    confirmed: bool = True  # False: this precision is a floor, a better witness may add a month or day
+
+    def __post_init__(self) -> None:
+        match = _FORM.fullmatch(self.value)
+        if match is None:
+            raise ValueError(f"not a year, a month or a day: {self.value!r} (want YYYY, YYYY-MM or YYYY-MM-DD)")
+        year, month, day = (int(part) if part else 1 for part in match.groups())
+        try:
+            dt.date(year, month, day)
+        except ValueError as error:
+            raise ValueError(f"no such date: {self.value!r} ({error})") from None
+
+    @classmethod
+    def of(cls, year: int, month: int | None = None, day: int | None = None, *, confirmed: bool = True) -> Self:
+        """Build from numbers; raises ValueError when there is no such date."""
+        parts = [f"{year:04d}"] + [f"{part:02d}" for part in (month, day) if part is not None]
+        return cls(value="-".join(parts), confirmed=confirmed)
+
+    @property
+    def precision(self) -> Precision:
+        return _PRECISIONS[self.value.count("-")]
+
+    @property
+    def year(self) -> int:
+        return int(self.value[:4])
+
+    @property
+    def month(self) -> int | None:
+        return int(self.value[5:7]) if len(self.value) > 4 else None
+
+    @property
+    def day(self) -> int | None:
+        return int(self.value[8:]) if len(self.value) > 7 else None
+
+    @property
+    def sort_key(self) -> tuple[int, int, int]:
+        """Orders a bare year before its months, a bare month before its days."""
+        return self.year, self.month or 0, self.day or 0
+
+    def contains(self, other: "PartialDate") -> bool:
+        """Whether `other` is this date or a more precise one inside it ("2012" contains "2012-09")."""
+        return other.value == self.value or other.value.startswith(f"{self.value}-")
+
+    def human(self) -> str:
+        """English, to the precision that is known: "1957", "September 2012", "30 November 2022"."""
+        if self.month is None:
+            return str(self.year)
+        name = f"{calendar.month_name[self.month]} {self.year}"
+        return name if self.day is None else f"{self.day} {name}"

@@ -1,0 +1,108 @@
+"""Every error that a user may meet, each with where it happened and what to do next.
+
+    MilepostError                   exit 1
+    ├── SettingsError               a key of milepost.toml or MILEPOST_* is wrong
+    ├── InputError                  a file or argument that was handed in can't be used
+    ├── FetchError                  a page could not be had; the run goes on
+    │   ├── RefusedError            our own guard said no (address, scheme, size, robots)
+    │   └── SourceDownError         the source gave nothing to go on; the look ends
+    ├── ExtractError                a page was had and can't be read; its record stands
+    ├── StoreError                  the database said no
+    │   ├── SchemaError             it is older or newer than this program
+    │   ├── NotFoundError           no such issue, milestone, subscriber
+    │   └── ConflictError           it changed under us, or the state forbids it
+    ├── RenderError                 an issue can't be turned into a mail
+    │   └── LintError               it can, but readers would not be glad: not sealed
+    ├── DeliveryError               the relay or the transport said no
+    └── HeldError                   exit 3: waits for an operator
+"""
+
+from collections.abc import Sequence
+
+
+class MilepostError(Exception):
+    """One clear sentence: what went wrong, `where`, and in `hint` what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = self.what if self.where is None else f"{self.where}: {self.what}"
+        return text if self.hint is None else f"{text.rstrip('.')}. {self.hint}"
+
+
+class SettingsError(MilepostError):
+    """A setting is missing, unreadable or not allowed; names the key, its value and what is allowed."""
+
+
+class InputError(MilepostError):
+    """A file or an argument that was handed in can't be used."""
+
+
+class FetchError(MilepostError):
+    """A page could not be had. `retryable` says whether trying again may help."""
+
+    def __init__(
+        self, what: str, *, where: str | None = None, hint: str | None = None,
+        status: int | None = None, retryable: bool = False,
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.status = status
+        self.retryable = retryable
+
+
+class RefusedError(FetchError):
+    """Milepost itself refused the request: a forbidden address, scheme, size or a robots rule."""
+
+
+class SourceDownError(FetchError):
+    """The source as a whole gave nothing to go on: no answer, no sitemap, no milestones listed."""
+
+
+class ExtractError(MilepostError):
+    """A page was fetched and can't be read as a milestone; what was known of it stands."""
+
+
+class StoreError(MilepostError):
+    """The database could not do what was asked."""
+
+
+class SchemaError(StoreError):
+    """The database is of another version than this program."""
+
+
+class NotFoundError(StoreError):
+    """There is no such issue, milestone, subscriber or look."""
+
+
+class ConflictError(StoreError):
+    """The state of the thing forbids the step, or somebody else changed it first."""
+
+
+class RenderError(MilepostError):
+    """An issue can't be rendered."""
+
+
+class LintError(RenderError):
+    """A rendered issue breaks a rule of good mail and isn't sealed; `findings` names each."""
+
+    def __init__(self, findings: Sequence[str], *, where: str | None = None) -> None:
+        self.findings = tuple(findings)
+        super().__init__(
+            "; ".join(self.findings), where=where, hint="Mend the template or the settings, then draft the issue again."
+        )
+
+
+class DeliveryError(MilepostError):
+    """The relay could not be reached, or refused us as a whole."""
+
+
+class HeldError(MilepostError):
+    """Nothing is wrong with the program: an operator has to decide."""
+
+    exit_code = 3

@@ -1,0 +1,336 @@
+"""The records that walk through the house, each frozen and named by its role (docs/glossary.md).
+
+    Snapshot → Card, Milestone (with Evidence) → Change → Issue (items, variants) → Delivery
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from milepost.dates import PartialDate
+
+ChangeKind = Literal["added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored"]
+Cadence = Literal["instant", "daily", "weekly", "monthly"]
+PageKind = Literal["milestone", "listing", "other"]
+SubscriberState = Literal["pending", "active", "unsubscribed"]
+IssueState = Literal["draft", "frozen", "sending", "paused", "complete", "needs_review", "cancelled"]
+DeliveryState = Literal[
+    "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled"
+]
+
+CHANGE_KINDS: tuple[ChangeKind, ...] = (
+    "added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored",
+)
+CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly", "monthly")
+
+# The fields of a milestone that a page can tell; `related` is read but never compared (it changes with its neighbours).
+FIELDS: tuple[str, ...] = (
+    "title", "date", "category", "era", "impact", "what_happened", "why_it_mattered",
+    "people", "organizations", "tags", "image", "related",
+)
+CONTENT_FIELDS: tuple[str, ...] = FIELDS[:-1]
+
+
+def check_aware(moment: dt.datetime) -> dt.datetime:
+    """Return `moment`; raises ValueError when it has no time zone."""
+    if moment.utcoffset() is None:
+        raise ValueError(f"naive datetime: {moment!r}; give it a time zone")
+    return moment
+
+
+def body_hash(body: bytes) -> str:
+    """SHA-256 of a page's decoded body, in hex: the snapshot's address in the archive."""
+    return hashlib.sha256(body).hexdigest()
+
+
+# --- reading the web ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A page as fetched. `url` is its identity on the source's base URL, wherever the bytes came from."""
+
+    source: str  # the source's key
+    url: str  # identity: base_url + path
+    final_url: str  # where the bytes really came from, after mirrors and redirects
+    status: int  # 200, 404, 410 …
+    headers: Mapping[str, str]  # lower-case names; only those we keep
+    body: bytes  # decoded (gzip undone), not transcoded
+    fetched_at: dt.datetime
+
+    def __post_init__(self) -> None:
+        check_aware(self.fetched_at)
+
+    @property
+    def body_hash(self) -> str:
+        return body_hash(self.body)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Validators:
+    """What a server gave us to ask "has it changed?" (RFC 9110 §8.8); kept only from a 200."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A page's text as an extractor gets it; nothing in it needs the network."""
+
+    url: str
+    text: str
+
+
+# --- milestones -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Witness:
+    """One independent way a field was read."""
+
+    witness: str  # "json-ld" | "headings" | "card" | "text" | …
+    where: str  # the place in the page: "h1", "Article.headline", "h2 What Happened"
+    url: str | None = None  # the page, when it is not the milestone's own
+    says: str | None = None  # what it said, when that is not the value kept: a recorded disagreement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """A picture that the page shows for a milestone."""
+
+    url: str | None = None  # None when only its description is known (plain text)
+    alt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """A short form of a milestone on another page: in a listing, or under Related Milestones."""
+
+    key: str | None  # None in plain text, where cards carry no link
+    title: str
+    category: str | None = None  # slug
+    date: PartialDate | None = None
+    summary: str = ""
+    people: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    impact: int | None = None
+    tags: tuple[str, ...] = ()
+    image: Image | None = None
+    raw_names: str | None = None  # the names as run together in plain text, before they were split
+    confidence: float | None = None  # 0..1, how sure that split is; None where the markup told them apart
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Milestone:
+    """The normalized record read from a snapshot.
+
+    A field named in `unknown` could not be told from the page and never overwrites what is known; a field that is
+    empty (None, "", ()) and not in `unknown` is known to be empty.
+    """
+
+    source: str
+    key: str
+    url: str
+    title: str
+    date: PartialDate | None = None
+    category: str | None = None  # slug
+    era: str | None = None  # slug
+    impact: int | None = None  # 1..5
+    what_happened: str = ""
+    why_it_mattered: str = ""
+    people: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()  # slugs
+    image: Image | None = None
+    related: tuple[Card, ...] = ()
+    unknown: frozenset[str] = frozenset()
+    evidence: Mapping[str, tuple[Witness, ...]] = field(default_factory=dict)
+    extractor: str = ""  # "aitimeline/1": name and version of what read it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownNames:
+    """People and organizations that the store already knows: they settle names run together in plain text."""
+
+    people: frozenset[str] = frozenset()
+    organizations: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMilestone:
+    """A milestone as the store holds it, with its version and history."""
+
+    id: int
+    version: int  # 1, 2, 3 …
+    version_id: int
+    milestone: Milestone
+    fingerprint: str
+    first_seen_at: dt.datetime
+    snapshot_id: int | None
+
+
+# --- changes --------------------------------------------------------------------------------------------------------
+
+
+class FieldChange(NamedTuple):
+    """One field's part in a change; `old` and `new` are the JSON forms (milepost.codec)."""
+
+    field: str
+    kind: ChangeKind
+    old: object
+    new: object
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What happened to a milestone between two looks."""
+
+    source: str
+    key: str
+    kind: ChangeKind
+    fields: tuple[FieldChange, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredChange:
+    """A change as the store holds it. `announce` is False for a baseline: it can never reach an issue."""
+
+    id: int
+    look_id: int | None
+    milestone_id: int
+    change: Change
+    old_version_id: int | None
+    new_version_id: int
+    detected_at: dt.datetime
+    announce: bool
+    held: bool  # its look waits for an operator
+
+
+# --- the newsletter -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IssueItem:
+    """One line of an issue: a milestone at an exact version."""
+
+    change_id: int
+    milestone_id: int
+    version_id: int
+    role: Literal["news", "correction"]
+    milestone: Milestone
+    first_seen_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """The rendering of an issue for one set of milestones; holds a placeholder where the recipient's link goes."""
+
+    name: str  # "all", or the hash of the topic choice
+    subject: str
+    html: str  # ASCII
+    text: str
+    placeholder: str  # opaque ASCII, stands for the recipient's unsubscribe URL in html and text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issue:
+    """One numbered newsletter."""
+
+    number: int
+    cadence: Cadence
+    period: str  # unique within its cadence: "2026-W47", "2026-11-23", "c17" (instant: its first change)
+    state: IssueState
+    subject: str
+    content_hash: str  # of items, settings, templates and rendered parts; what an approval names
+    created_at: dt.datetime
+    items: tuple[IssueItem, ...] = ()
+    candidates: int | None = None  # known once frozen
+    deliveries: int | None = None
+    exclusions: int | None = None
+    pause_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscriber:
+    """Somebody who asked. `address` is as they wrote it, `normalized` is what makes it one person."""
+
+    id: int
+    address: str
+    normalized: str
+    state: SubscriberState
+    cadence: Cadence
+    topics: tuple[str, ...] = ()  # category and tag slugs; () = everything
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """Where freezing puts one candidate: into a variant, or among the exclusions with the reason."""
+
+    variant: str | None = None
+    exclusion: str | None = None  # "unsubscribed" | "pending" | "suppressed" | "no_match" | "joined_later"
+
+
+# --- the ledger -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A delivery that this dispatcher holds a lease on (T1)."""
+
+    delivery_id: int
+    issue: int
+    subscriber_id: int
+    address: str
+    variant: str
+    lease: str  # token; every later step re-checks it
+    attempts: int  # made before this one
+    first_attempt_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What an SMTP server said, or what happened instead of a reply."""
+
+    code: int | None  # None: no reply (connection lost, time-out)
+    enhanced: str | None = None  # "5.1.1" (RFC 3463)
+    text: str = ""
+    phase: str = ""  # connect | ehlo | tls | auth | mail | rcpt | data | dot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerCounts:
+    """The equation of one issue: candidates = Σ states + Σ exclusions."""
+
+    issue: int
+    candidates: int
+    deliveries: int
+    exclusions: Mapping[str, int]
+    states: Mapping[str, int]
+
+    @property
+    def balanced(self) -> bool:
+        return (
+            self.candidates == self.deliveries + sum(self.exclusions.values())
+            and self.deliveries == sum(self.states.values())
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookReport:
+    """What one look at one source did; the form of `scrape --json`."""
+
+    source: str
+    requests: int
+    fetched: int
+    not_modified: int
+    failed: int
+    milestones: int
+    baseline: bool
+    changes: Mapping[str, int]
+    held: str | None = None
+    look_id: int | None = None
+    failures: Sequence[str] = ()  # one sentence a page

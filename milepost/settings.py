@@ -1,0 +1,275 @@
+"""Every setting in one place: milepost.toml, overridden by MILEPOST_* variables, checked before anything runs.
+
+    milepost.toml ─┐
+    MILEPOST_…    ─┴▶ Settings, or one SettingsError naming the key, its value and what is allowed
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from milepost.errors import SettingsError
+from milepost.records import Cadence
+
+DEFAULT_FILE = Path("milepost.toml")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MAIL_SCHEMES = ("smtp", "smtps", "smtp+starttls", "maildir")
+STORE_SCHEMES = ("sqlite", "postgresql")
+
+
+def _http_base(url: str) -> str:
+    """An http(s) origin with an optional path, without its closing slash."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("want an http:// or https:// address without user, query or fragment")
+    return url.rstrip("/")
+
+
+HttpBase = Annotated[str, AfterValidator(_http_base)]
+
+
+class _Section(BaseModel):
+    """A section refuses keys it does not know: a misspelt guard must not be a missing guard."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSettings(_Section):
+    """[store]"""
+
+    url: str = "sqlite:///milepost.db"
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if url.split(":", 1)[0].split("+", 1)[0] not in STORE_SCHEMES:
+            raise ValueError("want sqlite:///FILE or postgresql://USER@HOST/NAME")
+        return url
+
+
+class SourceSettings(_Section):
+    """[[sources]]"""
+
+    key: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    extractor: str
+    base_url: HttpBase
+    fetch_from: HttpBase | None = None
+    allow_hosts: tuple[str, ...] = ()
+    max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+
+
+class FetchSettings(_Section):
+    """[fetch]"""
+
+    contact: str | None = None
+    concurrency: Annotated[int, Field(ge=1, le=16)] = 4
+    timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    max_wire_bytes: Annotated[int, Field(ge=1024)] = 5 * 1024 * 1024
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
+    max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    retries: Annotated[int, Field(ge=0, le=10)] = 3
+    max_retry_after: Annotated[float, Field(ge=0, le=3600)] = 60.0
+
+
+class MailSettings(_Section):
+    """[mail]"""
+
+    url: SecretStr = SecretStr("maildir:///outbox")
+    sender: Annotated[str, Field(alias="from")] = ""
+    reply_to: str | None = None
+    return_path: str | None = None
+    postal_address: str = ""
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 600.0
+
+    @field_validator("url")
+    @classmethod
+    def _known_transport(cls, url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in MAIL_SCHEMES:
+            raise ValueError("want smtp://, smtps://, smtp+starttls:// with a host, or maildir:///FOLDER")
+        if parts.scheme != "maildir" and not parts.hostname:
+            raise ValueError("want a host after the scheme, as in smtp://127.0.0.1:2525")
+        return url
+
+    @field_validator("sender", "reply_to", "return_path")
+    @classmethod
+    def _one_address(cls, value: str | None) -> str | None:
+        if value:
+            name, address = parseaddr(value)
+            if "@" not in address or any(sign in value for sign in "\r\n\0") or (not name and address != value.strip()):
+                raise ValueError("want one address, as in: AI Timeline <news@timeline.example>")
+        return value
+
+
+class NewsletterSettings(_Section):
+    """[newsletter]"""
+
+    name: str = "Milestones"
+    tagline: str = ""
+    cadences: Annotated[tuple[Cadence, ...], Field(min_length=1)] = ("instant",)
+    timezone: str = "UTC"
+    weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    hour: Annotated[int, Field(ge=0, le=23)] = 9
+    approval: bool = False
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
+    accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] = "#4f46e5"
+    images: bool = False
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("want an IANA time zone, as in Europe/Amsterdam") from None
+        return name
+
+
+class WebSettings(_Section):
+    """[web]"""
+
+    base_url: HttpBase = "http://127.0.0.1:8025"
+    signing_key: SecretStr | None = None
+
+    @field_validator("signing_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < 32:
+            raise ValueError("want at least 32 characters; leave it out and the store keeps a random one")
+        return key
+
+
+class GuardSettings(_Section):
+    """[guards]"""
+
+    surge_min: Annotated[int, Field(ge=1)] = 10
+    surge_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+
+class Settings(BaseSettings):
+    """All of it; build it with `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MILEPOST_", env_nested_delimiter="__", extra="forbid", frozen=True, populate_by_name=True,
+    )
+
+    store: StoreSettings = StoreSettings()
+    sources: tuple[SourceSettings, ...] = ()
+    fetch: FetchSettings = FetchSettings()
+    mail: MailSettings = MailSettings()
+    newsletter: NewsletterSettings = NewsletterSettings()
+    web: WebSettings = WebSettings()
+    guards: GuardSettings = GuardSettings()
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> Self:
+        keys = [source.key for source in self.sources]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise ValueError(f"two sources share the key {key!r}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which `load` hands in as keyword arguments."""
+        return env_settings, init_settings
+
+    def source(self, key: str) -> SourceSettings:
+        """The source of that key; raises SettingsError when there is none."""
+        for source in self.sources:
+            if source.key == key:
+                return source
+        known = ", ".join(source.key for source in self.sources) or "none"
+        raise SettingsError(f"there is no source {key!r}", where="sources", hint=f"Configured: {known}.")
+
+
+def _shown(value: object, *, secret: bool) -> str:
+    if secret:
+        return "(masked)"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _sentence(error: ValidationError, file: str) -> SettingsError:
+    """The first problem as one sentence; the rest are met on the next try."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "the settings"
+    secret = any(word in key for word in ("signing_key", "password", "mail.url"))
+    given: Any = problem.get("input")
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    match problem["type"]:
+        case "extra_forbidden":
+            return SettingsError(f"{key} is not a setting", where=file, hint="Compare with `milepost init --print`.")
+        case "missing":
+            return SettingsError(f"{key} is missing", where=file, hint="Compare with `milepost init --print`.")
+        case "value_error" if not problem["loc"]:
+            return SettingsError(message, where=file, hint="Rename one of them.")
+    return SettingsError(f"{key} = {_shown(given, secret=secret)} is not allowed: {message}", where=file)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raises SettingsError when it is missing, unreadable or not TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError("there is no such file", where=str(path), hint="Run `milepost init` to write one.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"can't be read: {reason}", where=str(path), hint="Check its owner and mode.") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"is not valid TOML: {error}", where=str(path), hint="Mend that line.") from None
+
+
+def _rooted(url: str, folder: Path) -> str:
+    """A relative sqlite:///FILE belongs to the folder of the file that names it, whatever the working directory."""
+    name = url.removeprefix("sqlite:///")
+    if name == url or not name or name == ":memory:" or name.startswith("/"):
+        return url
+    return f"sqlite:///{(folder / name).resolve()}"
+
+
+def parse(data: Mapping[str, Any], *, file: str = "settings", folder: Path | None = None) -> Settings:
+    """Check `data` (the shape of milepost.toml) under the environment's overrides; raises SettingsError."""
+    try:
+        settings = Settings(**data)
+    except ValidationError as error:
+        raise _sentence(error, file) from None
+    except ValueError as error:  # pydantic-settings: a MILEPOST_ variable that is not the JSON it must be
+        raise SettingsError(str(error), where="MILEPOST_* environment", hint="Lists and sections want JSON.") from None
+    if folder is not None:
+        store = settings.store.model_copy(update={"url": _rooted(settings.store.url, folder)})
+        settings = settings.model_copy(update={"store": store})
+    return settings
+
+
+def load(path: Path | None = None) -> Settings:
+    """Load from `path`, else $MILEPOST_CONFIG, else ./milepost.toml; raises SettingsError."""
+    file = path or Path(os.environ.get("MILEPOST_CONFIG", DEFAULT_FILE))
+    return parse(read_file(file), file=file.name, folder=file.resolve().parent)
