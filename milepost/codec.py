@@ -134,4 +134,4 @@ def json_hash(value: object) -> str:
 
 def loads(data: str | bytes) -> Json:
     """Read a JSON object."""
-    return cast(Json, json.loads(data))
+    return cast("Json", json.loads(data))

@@ -69,3 +69,8 @@ class PartialDate:
             return str(self.year)
         name = f"{calendar.month_name[self.month]} {self.year}"
         return name if self.day is None else f"{self.day} {name}"
+
+
+def utc_now() -> dt.datetime:
+    """The one clock; the door and the flows hand it inwards as a parameter."""
+    return dt.datetime.now(dt.UTC)

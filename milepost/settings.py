@@ -237,7 +237,8 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SettingsError("there is no such file", where=str(path), hint="Run `milepost init` to write one.") from None
+        hint = "Run `milepost init` to write one."
+        raise SettingsError("there is no such file", where=str(path), hint=hint) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"can't be read: {reason}", where=str(path), hint="Check its owner and mode.") from None
@@ -247,12 +248,12 @@ def read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"is not valid TOML: {error}", where=str(path), hint="Mend that line.") from None
 
 
-def _rooted(url: str, folder: Path) -> str:
-    """A relative sqlite:///FILE belongs to the folder of the file that names it, whatever the working directory."""
-    name = url.removeprefix("sqlite:///")
+def _rooted(url: str, prefix: str, folder: Path) -> str:
+    """A relative FILE after `prefix` belongs to the folder of the settings that name it, wherever the program runs."""
+    name = url.removeprefix(prefix)
     if name == url or not name or name == ":memory:" or name.startswith("/"):
         return url
-    return f"sqlite:///{(folder / name).resolve()}"
+    return f"{prefix}{(folder / name).resolve()}"
 
 
 def parse(data: Mapping[str, Any], *, file: str = "settings", folder: Path | None = None) -> Settings:
@@ -263,13 +264,20 @@ def parse(data: Mapping[str, Any], *, file: str = "settings", folder: Path | Non
         raise _sentence(error, file) from None
     except ValueError as error:  # pydantic-settings: a MILEPOST_ variable that is not the JSON it must be
         raise SettingsError(str(error), where="MILEPOST_* environment", hint="Lists and sections want JSON.") from None
-    if folder is not None:
-        store = settings.store.model_copy(update={"url": _rooted(settings.store.url, folder)})
-        settings = settings.model_copy(update={"store": store})
-    return settings
+    if folder is None:
+        return settings
+    store = settings.store.model_copy(update={"url": _rooted(settings.store.url, "sqlite:///", folder)})
+    url = _rooted(settings.mail.url.get_secret_value(), "maildir:///", folder)
+    mail = settings.mail.model_copy(update={"url": SecretStr(url)})
+    return settings.model_copy(update={"store": store, "mail": mail})
+
+
+def config_file(path: Path | None = None) -> Path:
+    """The settings file that `load` reads: `path`, else $MILEPOST_CONFIG, else ./milepost.toml."""
+    return path or Path(os.environ.get("MILEPOST_CONFIG", DEFAULT_FILE))
 
 
 def load(path: Path | None = None) -> Settings:
-    """Load from `path`, else $MILEPOST_CONFIG, else ./milepost.toml; raises SettingsError."""
-    file = path or Path(os.environ.get("MILEPOST_CONFIG", DEFAULT_FILE))
+    """Load the settings file under the environment's overrides; raises SettingsError."""
+    file = config_file(path)
     return parse(read_file(file), file=file.name, folder=file.resolve().parent)

@@ -1,0 +1,46 @@
+# Two commands matter: `make demo` and `make test`. Both build the virtual environment they need.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench chaos screenshots clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Create .venv with Milepost and its tools, at the pinned versions
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Milepost needs Python 3.11 or newer; try: make PYTHON=python3.12 install"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Milepost into $(VENV) …"
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install ## The main job from a new page to a read mail, on a sample site (KEEP=1 goes on serving)
+	@$(BIN)/milepost demo $(if $(KEEP),--keep)
+
+test: install ## The tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: install ## Measure what the documentation claims
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[bench]'
+	@$(BIN)/python -m bench
+
+chaos: install ## Kill the dispatcher at random and at every named point; nobody may get an issue twice
+	@$(BIN)/python -m pytest -m chaos $(ARGS)
+
+screenshots: install ## Draw the documentation's pictures again (needs Debian's chromium)
+	@$(BIN)/python -m bench.screenshots
+
+clean: ## Remove what the other commands made
+	@rm -rf $(VENV) milepost-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,240 @@
+"""One guarded HTTP client: the address is checked as the connection is made, the body as it comes off the wire.
+
+    URL ─ check_url ─▶ pool ─ resolve ─ refusal? ─▶ connect to the checked address ─▶ bounded, decoded Answer
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import TracebackType
+from typing import Self
+
+import httpcore
+import httpx
+
+from crawler.decode import ACCEPT_ENCODING, Body
+from crawler.guard import AllowedHosts, check_url, refusal
+from milepost.errors import FetchError, RefusedError
+from milepost.settings import FetchSettings
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]  # host, port → addresses; raises OSError
+
+MAX_HEADERS = 200
+DRAIN = 64 * 1024  # bytes of an error's body read to keep the connection; more costs the connection
+KEEPALIVE = 4.0  # seconds, below the 5 s after which many servers hang up
+_TRIES = 4  # addresses of one host
+
+
+async def system_resolver(host: str, port: int) -> Sequence[str]:
+    """What the operating system says; raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class GuardedBackend(httpcore.AnyIOBackend):
+    """Connects only to addresses that it has resolved and checked itself, so a second look-up can't change them."""
+
+    def __init__(self, *, allowed: AllowedHosts, resolver: Resolver) -> None:
+        self._allowed = allowed
+        self._resolver = resolver
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            found = await self._resolver(host, port)
+        else:
+            found = (host,)
+        named = self._allowed.name(host, port)
+        reasons = [refusal(address, named=named) for address in found]
+        good = [address for address, reason in zip(found, reasons, strict=True) if reason is None]
+        if not good:
+            reason = next((reason for reason in reasons if reason), "it has no address")
+            raise RefusedError(
+                f"refused: {reason}", where=host,
+                hint="If this host is meant to be read, name it in the source's allow_hosts.",
+            )
+        return good[:_TRIES]
+
+    async def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,  # noqa: ASYNC109 - httpcore's signature
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """httpcore's door to the network; TLS and Host still go by the name in the URL. Raises RefusedError."""
+        try:
+            addresses = await self._addresses(host, port)
+        except OSError as error:
+            raise httpcore.ConnectError(f"no address for {host}: {error.strerror or error}") from error
+        for address in addresses[:-1]:
+            try:
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                continue
+        return await super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None,  # noqa: ARG002, ASYNC109 - httpcore's signature
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
+    ) -> httpcore.AsyncNetworkStream:
+        raise RefusedError("refused: a socket file is no site", where=path)
+
+
+class _Raw(httpx.AsyncByteStream):
+    """An answer's bytes as they come off the wire, at most 64 KiB at a time."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.aiter_stream():
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """httpx's transport over the guarded backend, a pool for each scheme: HTTP/1.1 only, few headers."""
+
+    def __init__(self, *, allowed: AllowedHosts, resolver: Resolver, connections: int) -> None:
+        self._backend = GuardedBackend(allowed=allowed, resolver=resolver)
+        self._connections = connections
+        self._pools: dict[str, httpcore.AsyncConnectionPool] = {}
+
+    def _pool(self, scheme: str) -> httpcore.AsyncConnectionPool:
+        if scheme not in self._pools:
+            self._pools[scheme] = httpcore.AsyncConnectionPool(
+                # reading the trust store takes as long as ten pages: only where TLS is spoken
+                ssl_context=httpx.create_ssl_context(trust_env=False) if scheme == "https" else None,
+                max_connections=self._connections,
+                max_keepalive_connections=self._connections,
+                keepalive_expiry=KEEPALIVE,
+                http1=True,
+                http2=False,
+                network_backend=self._backend,
+            )
+        return self._pools[scheme]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises RefusedError, and httpcore's own errors."""
+        url = request.url
+        response = await self._pool(url.scheme).handle_async_request(
+            httpcore.Request(
+                method=request.method,
+                url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                extensions=request.extensions,
+            )
+        )
+        if len(response.headers) > MAX_HEADERS:
+            await response.aclose()
+            raise RefusedError(f"refused: more than {MAX_HEADERS} headers", where=str(url))
+        return httpx.Response(response.status, headers=response.headers, stream=_Raw(response))
+
+    async def aclose(self) -> None:
+        for pool in self._pools.values():
+            await pool.aclose()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What one request brought: no redirect followed, the body decoded (empty unless the status is 200)."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]  # lower-case names
+    body: bytes
+    cut: bool = False  # the body was longer than allowed and ends early
+
+
+def _reason(error: BaseException) -> str:
+    """The deepest cause that says something."""
+    texts = [str(error)]
+    while (error := error.__cause__ or error.__context__) is not None:  # type: ignore[assignment]
+        texts.append(str(error))
+    return next((text for text in reversed(texts) if text.strip()), type(error).__name__)[:200]
+
+
+class Client:
+    """Asks one URL at a time of each caller; an async context manager that owns its connections."""
+
+    def __init__(
+        self, *, limits: FetchSettings, user_agent: str, allow_hosts: Iterable[str] = (),
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        self._limits = limits
+        self._http = httpx.AsyncClient(
+            transport=GuardedTransport(
+                allowed=AllowedHosts.of(allow_hosts), resolver=resolver, connections=limits.concurrency
+            ),
+            headers={
+                "User-Agent": user_agent,
+                "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.5",
+                "Accept-Encoding": ACCEPT_ENCODING,
+            },
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            timeout=limits.timeout,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def get(
+        self, url: str, *, headers: Mapping[str, str] | None = None, max_body: int | None = None, cut: bool = False
+    ) -> Answer:
+        """One GET, no redirect followed; `max_body` (bytes) and `cut` as in `Body`.
+
+        Raises RefusedError when our own guard says no, FetchError (`retryable`) when no whole answer came.
+        """
+        target = check_url(url)
+        try:
+            request = self._http.build_request("GET", target.url, headers=headers)
+            response = await self._http.send(request, stream=True)
+            try:
+                return await self._read(target.url, response, max_body or self._limits.max_body_bytes, cut=cut)
+            finally:
+                await response.aclose()
+        except httpcore.TimeoutException as error:
+            raise FetchError("no answer in time", where=url, retryable=True) from error
+        except (httpcore.NetworkError, OSError) as error:
+            failed = isinstance(error, httpcore.ConnectError)
+            cause = _reason(error)
+            what = f"could not be reached: {cause}" if failed else f"the connection broke: {cause}"
+            raise FetchError(what, where=url, retryable="CERTIFICATE_VERIFY" not in cause) from error
+        except httpcore.ProtocolError as error:
+            raise FetchError(f"the answer is not whole HTTP: {_reason(error)}", where=url, retryable=True) from error
+        except (httpx.InvalidURL, httpx.HTTPError, httpcore.UnsupportedProtocol, UnicodeError) as error:
+            raise RefusedError(f"refused: {_reason(error)}", where=url) from error
+
+    async def _read(self, url: str, response: httpx.Response, max_body: int, *, cut: bool) -> Answer:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if response.status_code != 200:
+            await self._drain(response)
+            return Answer(url=url, status=response.status_code, headers=headers, body=b"")
+        body = Body(
+            headers.get("content-encoding", ""),
+            max_wire=self._limits.max_wire_bytes, max_body=max_body, where=url, cut=cut,
+        )
+        async for chunk in response.aiter_raw():
+            if body.feed(chunk):
+                break
+        content = body.finish()
+        return Answer(url=url, status=200, headers=headers, body=content, cut=body.cut)
+
+    @staticmethod
+    async def _drain(response: httpx.Response) -> None:
+        left = DRAIN
+        async for chunk in response.aiter_raw():
+            left -= len(chunk)
+            if left < 0:
+                break

@@ -1,0 +1,190 @@
+"""One look at a site: what there is, then page by page, each outcome handed on as it arrives.
+
+    robots ─▶ (poll) ─▶ sitemaps ─▶ seeds and listings ─▶ milestones: listed ∪ linked ∪ known ─▶ report
+"""
+
+import random
+from collections.abc import Callable
+
+from crawler.client import Client, Resolver, system_resolver
+from crawler.discover import Mapped, RobotsCache, read_sitemaps, rules_for
+from crawler.fetch import Fetcher
+from crawler.guard import check_url
+from crawler.outcomes import (
+    CrawlPlan,
+    CrawlReport,
+    Failed,
+    Fetched,
+    Gone,
+    Memory,
+    NotModified,
+    Now,
+    Outcome,
+    Progress,
+    Redirected,
+    user_agent,
+)
+from crawler.pace import Pace, Time, WallTime
+from crawler.page import PageReader
+from crawler.paths import Site
+from crawler.tally import Tally
+from crawler.work import Work
+from milepost.errors import FetchError, MilepostError, SourceDownError
+from milepost.records import PageKind, Snapshot
+
+__all__ = [
+    "CrawlPlan", "CrawlReport", "Failed", "Fetched", "Gone", "Memory", "NotModified", "Outcome", "Redirected",
+    "RobotsCache", "crawl", "user_agent",
+]
+
+_HINT = "Open it in a browser; if it is up there, compare base_url and fetch_from in the settings."
+
+
+async def crawl(
+    plan: CrawlPlan, *, memory: Memory, on_page: Callable[[Outcome], None], now: Now,
+    progress: Progress | None = None, robots: RobotsCache | None = None,
+    resolver: Resolver = system_resolver, clock: Time | None = None, dice: random.Random | None = None,
+) -> CrawlReport:
+    """Look at the source once; `on_page` gets every outcome as it arrives, in no order to rely on.
+
+    A page that fails never stops the rest. Raises SourceDownError when there was nothing to go on (no answer, robots
+    trouble, no page listed or known, not one page to be had), and whatever `on_page` raises, after stopping cleanly.
+    """
+    site = Site.of(plan.base_url, plan.fetch_from)
+    clock = clock or WallTime()
+    pace = Pace(clock, interval=plan.min_interval)
+    client = Client(
+        limits=plan.limits, user_agent=plan.user_agent, allow_hosts=plan.allow_hosts, resolver=resolver
+    )
+    async with client:
+        fetcher = Fetcher(
+            client, limits=plan.limits, pace=pace, clock=clock, now=now, dice=dice or random.Random()  # noqa: S311
+        )
+        look = _Look(plan, site, fetcher, pace, memory, on_page, now, progress, robots or RobotsCache())
+        return await look.run()
+
+
+class _Look:
+    """The state of one crawl: which paths are waiting, what they became, how each was found."""
+
+    def __init__(
+        self, plan: CrawlPlan, site: Site, fetcher: Fetcher, pace: Pace, memory: Memory,
+        on_page: Callable[[Outcome], None], now: Now, progress: Progress | None, robots: RobotsCache,
+    ) -> None:
+        self._plan, self._site, self._fetcher, self._pace = plan, site, fetcher, pace
+        self._on_page, self._now, self._robots = on_page, now, robots
+        self._reader = PageReader(plan, site, fetcher, memory=memory, robots=robots, now=now)
+        self._tally = Tally(site)
+        self._work = Work(plan.limits.concurrency, max_pages=plan.max_pages, progress=progress)
+
+    async def run(self) -> CrawlReport:
+        plan, tally = self._plan, self._tally
+        try:
+            rules = await rules_for(self._site.fetch, self._fetcher, cache=self._robots, now=self._now)
+        except FetchError as error:
+            raise SourceDownError(error.what, where=error.where, hint=error.hint) from error
+        if rules.forbidden is not None:
+            raise SourceDownError(rules.forbidden, where=self._site.fetch, hint=_HINT)
+        self._pace.slow(check_url(self._site.fetch).origin, rules.delay)
+        if plan.poll is not None and not plan.full and await self._same_poll(plan.poll):
+            return tally.report(self._fetcher.requests, complete=False, unchanged=True)
+        mapped = await read_sitemaps(plan, self._site, rules, self._fetcher)
+        tally.reasons += mapped.reasons
+        await self._listings(mapped)
+        await self._milestones(mapped)
+        if not tally.had and tally.failed:
+            first = tally.failures[0].error
+            raise SourceDownError(f"not one page could be had: {first.what}", where=first.where, hint=_HINT)
+        if mapped.absent and plan.links is None:
+            tally.reasons.append(f"{self._site.fetch}/sitemap.xml: there is no sitemap")
+        if self._work.refused:
+            tally.reasons.append(f"{self._work.refused} pages beyond max_pages = {plan.max_pages} were not asked for")
+        return tally.report(self._fetcher.requests, complete=not tally.reasons)
+
+    async def _same_poll(self, path: str) -> bool:
+        """Ask for the poll page alone; whether it tells of no news."""
+        self._work.add(path, "listing")
+        outcomes: list[Outcome] = []
+
+        async def keep(path: str, kind: PageKind) -> None:
+            outcomes.append(await self._ask(path, kind, poll=True))
+
+        await self._work.drain(keep)
+        match outcomes[0]:
+            case NotModified():
+                return True
+            case Fetched(snapshot=snapshot):
+                return self._plan.poll_hash == snapshot.body_hash
+        return False
+
+    async def _listings(self, mapped: Mapped) -> None:
+        for path in self._plan.seeds:
+            self._work.add(path, "listing")
+        for path, kind in mapped.paths.items():
+            if kind == "listing":
+                self._work.add(path, "listing")
+        await self._work.drain(self._one)
+
+    async def _milestones(self, mapped: Mapped) -> None:
+        for path, kind in mapped.paths.items():
+            if kind == "milestone":
+                self._tally.found(path, "sitemap")
+        for url in sorted(self._plan.known_urls):
+            known = self._site.path(url)
+            if known is not None:
+                self._tally.found(known, "known")
+        if not self._tally.paths:
+            reasons = [*self._tally.reasons, *(str(failure.error) for failure in self._tally.failures)]
+            reason = reasons[0] if reasons else "no sitemap and no listing names a milestone"
+            raise SourceDownError(f"nothing to go on: {reason}", where=self._site.fetch, hint=_HINT)
+        for path in self._tally.paths:
+            self._work.add(path, "milestone")
+        await self._work.drain(self._one)
+
+    async def _one(self, path: str, kind: PageKind) -> None:
+        await self._ask(path, kind)
+
+    async def _ask(self, path: str, kind: PageKind, *, poll: bool = False) -> Outcome:
+        outcome = await self._reader.read(path, kind, poll=poll)
+        self._on_page(outcome)
+        self._tally.count(outcome)
+        match outcome:
+            case Fetched(kind="listing", snapshot=snapshot):
+                self._linked(snapshot)
+            case NotModified(kind="listing", url=url) if self._plan.linked_before is not None:
+                for link in self._plan.linked_before(url):
+                    self._link(link)
+            case Redirected(target=target):
+                self._moved(target, kind)
+            case Failed(kind="listing", error=error):
+                self._tally.reasons.append(str(error))
+            case Gone(kind="listing", url=url, status=status) if path in self._plan.seeds:
+                self._tally.reasons.append(f"{url}: answered {status}, a page that should list milestones")
+        return outcome
+
+    def _linked(self, snapshot: Snapshot) -> None:
+        if self._plan.links is None:
+            return
+        try:
+            links = list(self._plan.links(snapshot))
+        except MilepostError as error:  # the listing can't be read: what it lists is unknown, not nothing
+            self._tally.reasons.append(str(error))
+            return
+        for link in links:
+            self._link(link)
+
+    def _link(self, link: str) -> None:
+        path = self._site.path(link, own=True)
+        if path is not None and self._plan.classify(path) == "milestone":
+            self._tally.found(path, "listing")
+
+    def _moved(self, target: str, kind: PageKind) -> None:
+        path = self._site.path(target)
+        if path is None:
+            return
+        there = self._plan.classify(path)
+        if kind == "milestone" and there == "milestone":
+            self._tally.found(path, "redirect")
+            self._work.add(path, "milestone")
+        elif kind == "listing" and there != "milestone":
+            self._work.add(path, "listing")

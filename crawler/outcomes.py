@@ -1,0 +1,123 @@
+"""The records of a crawl: the plan, what became of each page, and the report."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from milepost import __version__
+from milepost.errors import FetchError
+from milepost.records import PageKind, Snapshot, Validators
+from milepost.settings import FetchSettings
+
+Now = Callable[[], dt.datetime]
+Progress = Callable[[int, int], None]  # pages done, pages known so far
+
+
+def user_agent(contact: str | None) -> str:
+    """How we introduce ourselves: "Milepost/0.1.0 (+https://example.org/contact)"."""
+    plain = "".join(sign for sign in contact or "" if " " <= sign < "\x7f").strip()
+    return f"Milepost/{__version__} (+{plain})" if plain else f"Milepost/{__version__}"
+
+
+class Memory(Protocol):
+    """What is remembered of earlier looks; the store implements it."""
+
+    def validators(self, url: str) -> Validators | None:
+        """What the stored 200 of this identity URL came with; called once before each page is asked for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrawlPlan:
+    """Everything a crawl needs to know."""
+
+    source: str  # its key
+    base_url: str  # pages are known by base_url + path
+    fetch_from: str | None  # a mirror that the bytes come from instead
+    allow_hosts: frozenset[str]  # private hosts that may be asked: "host" or "host:port"
+    seeds: tuple[str, ...]  # listing paths always asked for
+    classify: Callable[[str], PageKind]  # of a path
+    limits: FetchSettings
+    user_agent: str
+    max_pages: int  # asked for in one look, milestones and listings together
+    known_urls: frozenset[str] = frozenset()  # identity URLs of known milestones: asked for though no longer listed
+    # paths (or addresses) on a listing page; without it only the sitemap and `known_urls` lead to milestones
+    links: Callable[[Snapshot], Iterable[str]] | None = None
+    # paths that an unchanged listing (identity URL) held when last fetched; without it, where `links` is given,
+    # listings are asked for unconditionally: a 304 would leave their links unknown
+    linked_before: Callable[[str], Iterable[str]] | None = None
+    poll: str | None = None  # a path that tells of news: unchanged, it ends the look
+    poll_hash: str | None = None  # SHA-256 of that page's stored body, for servers without ETag
+    full: bool = False  # look at everything, whatever `poll` says
+    min_interval: float = 0.0  # least seconds between two requests to a host
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A page as it is now."""
+
+    snapshot: Snapshot
+    kind: PageKind
+    validators: Validators | None
+
+    @property
+    def url(self) -> str:
+        return self.snapshot.url
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotModified:
+    """304: as stored."""
+
+    url: str
+    kind: PageKind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gone:
+    """404 or 410."""
+
+    url: str
+    kind: PageKind
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Redirected:
+    """The page moved to another path of the site: `target` is its identity URL, fetched as a page of its own."""
+
+    url: str
+    kind: PageKind
+    target: str
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed:
+    """The page could not be had; what is known of it stands."""
+
+    url: str
+    kind: PageKind
+    error: FetchError
+
+
+Outcome = Fetched | NotModified | Gone | Redirected | Failed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrawlReport:
+    """What a crawl did."""
+
+    requests: int  # sent, with robots, sitemaps, redirects and retries
+    fetched: int
+    not_modified: int
+    failed: int
+    listed: frozenset[str]  # identity URLs of milestones that a sitemap or listing named this time
+    complete: bool  # every sitemap and listing was read whole; only then is absence from `listed` worth a thought
+    failures: tuple[Failed, ...]  # the first MAX_FAILURES of them
+    gone: int = 0
+    redirected: int = 0
+    reasons: tuple[str, ...] = ()  # why not complete, a sentence each
+    unchanged: bool = False  # the poll page had not changed: nothing else was asked, `listed` says nothing
+    # how each milestone was found: of "sitemap", "listing", "link", "known", "redirect"
+    found_by: Mapping[str, frozenset[str]] = field(default_factory=dict)

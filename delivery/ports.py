@@ -1,0 +1,107 @@
+"""The borders of the delivery room: the ledger that remembers, and the transport that hands over."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Protocol
+
+from milepost.errors import DeliveryError
+from milepost.records import Claim, IssueState, Reply
+
+
+class ConnectError(DeliveryError):
+    """No session could be opened. `reply` holds the phase (connect | ehlo | tls | auth) and the server's words.
+
+    `retryable` says whether the same attempt may succeed a moment later (a busy server: yes; a wrong password: no).
+    """
+
+    def __init__(self, what: str, *, where: str, reply: Reply, retryable: bool, hint: str | None = None) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.reply = reply
+        self.retryable = retryable
+
+
+class Ledger(Protocol):
+    """What `dispatch` needs of the ledger of deliveries; the steps T1–T7 are commits, in that order.
+
+    Every method raises StoreError when the database can't do it. T4–T7 raise ConflictError when the claim's lease
+    token no longer holds: somebody else has decided, and nothing is written.
+    """
+
+    def recover(self, number: int) -> tuple[int, int]:
+        """Called once, first: claims whose lease is over become pending, `sending` ones unknown → (freed, unknown)."""
+
+    def claim(self, number: int, *, limit: int, lease_seconds: int) -> Sequence[Claim]:
+        """T1. Called between batches: at most `limit` deliveries that are pending or due again; none: nothing to do.
+
+        Raises ConflictError when the issue is neither frozen nor sending.
+        """
+
+    def release(self, claims: Sequence[Claim]) -> int:
+        """T2. Called on every way out for claims not begun: back to pending (or deferred); how many still were ours."""
+
+    def begin(self, claim: Claim) -> bool:
+        """T3. Called after RCPT was accepted and before DATA; durable when it returns.
+
+        True: the delivery is `sending`. False: skip it, no DATA may follow (lease lost, issue paused, subscriber gone).
+        """
+
+    def sent(self, claim: Claim, reply: Reply, message_id: str) -> None:
+        """T4. Called on the 250 to the dot."""
+
+    def deferred(self, claim: Claim, reply: Reply, retry_at: dt.datetime) -> None:
+        """T5. Called for a claimed or sending delivery that may succeed later."""
+
+    def failed(self, claim: Claim, reply: Reply, suppress: str | None) -> None:
+        """T6. Called for a claimed or sending delivery that will not; `suppress`: why never to mail it again."""
+
+    def unknown(self, claim: Claim, reply: Reply) -> None:
+        """T7. Called when the dot went out and no reply came back."""
+
+    def pause(self, number: int, reason: str) -> None:
+        """Called when the relay refuses us rather than a subscriber. Pausing twice is no error."""
+
+    def finish(self, number: int) -> IssueState:
+        """Called last: complete, needs_review, or the state as it stays while deliveries wait or it is paused."""
+
+    def next_due(self, number: int) -> dt.datetime | None:
+        """Called last: when the earliest deferred delivery is due, None when none waits."""
+
+
+class Session(Protocol):
+    """One open connection, one transaction at a time: mail, rcpt, then data or reset. Nothing here raises.
+
+    A reply with code None means that none came (`text` says why), and that the session is no longer `alive`.
+    """
+
+    @property
+    def alive(self) -> bool:
+        """Whether another transaction may be tried on this session."""
+
+    def mail(self, sender: str) -> Reply:
+        """MAIL FROM; phase "mail"."""
+
+    def rcpt(self, address: str) -> Reply:
+        """RCPT TO; phase "rcpt"."""
+
+    def data(self, message: bytes) -> Reply:
+        """DATA, the message (CRLF lines, not dot-stuffed) and the dot.
+
+        Phase "data": the dot was never sent, so nobody took the message. Phase "dot": it was; code None is uncertain.
+        """
+
+    def reset(self) -> None:
+        """RSET: forget the transaction. Called when a delivery is skipped or was refused."""
+
+    def quit(self) -> None:
+        """QUIT and close. What the server answers doesn't matter."""
+
+
+class Transport(Protocol):
+    """A way to hand messages over."""
+
+    @property
+    def where(self) -> str:
+        """Its address without a password, for people to read: "smtp://127.0.0.1:2525"."""
+
+    def open(self) -> Session:
+        """A session ready for MAIL; raises ConnectError."""

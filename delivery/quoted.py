@@ -1,0 +1,49 @@
+"""Quoted-printable (RFC 2045 §6.7) whose places for a recipient's values can be filled by joining bytes.
+
+A body is encoded once, in segments around its placeholder; a value goes on lines of its own, between soft line breaks:
+
+    …your choice: =        ◀ segment
+    https://example.org/u/AQ=3D     ◀ value, `=` as `=3D`
+    =                      ◀ segment
+"""
+
+_LINE = 75  # octets, and a 76th for the soft break
+_TOKENS = tuple(chr(octet) if 33 <= octet <= 126 and octet != 61 else f"={octet:02X}" for octet in range(256))
+# At the start of a line a dot asks for stuffing and "From " for mangling by an mbox: encoded, both are left alone.
+_AT_START = {".": "=2E", "F": "=46"}
+
+
+def encode(text: str) -> bytes:
+    """`text` as quoted-printable of its UTF-8, CRLF line ends, at most 76 octets a line; CR, LF and CRLF end a line."""
+    lines: list[str] = []
+    for row in text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").split(b"\n"):
+        tokens = [" " if octet == 32 else _TOKENS[octet] for octet in row]
+        if tokens and tokens[-1] == " ":
+            tokens[-1] = "=20"
+        current: list[str] = []
+        width = 0
+        for token in tokens:
+            if width + len(token) > _LINE:
+                lines.append("".join([*current, "="]))
+                current, width = [], 0
+            if width == 0:
+                token = _AT_START.get(token, token)
+            current.append(token)
+            width += len(token)
+        lines.append("".join(current))
+    return "\r\n".join(lines).encode("ascii")
+
+
+def segments(text: str, placeholder: str) -> tuple[bytes, ...]:
+    """`text` encoded and split at each `placeholder`: with `value(…)` between the parts, one body."""
+    parts = text.split(placeholder)
+    return tuple(
+        (b"=\r\n" if index else b"") + encode(part) + (b"=\r\n" if index < len(parts) - 1 else b"")
+        for index, part in enumerate(parts)
+    )
+
+
+def value(url: str) -> bytes:
+    """What goes between two segments: `url` (ASCII) on a line of its own, on more only when it is beyond 75 octets."""
+    plain = url.replace("=", "=3D")  # all that an address can hold and quoted-printable can't
+    return plain.encode("ascii") if len(plain) <= _LINE else encode(url)

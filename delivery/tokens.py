@@ -1,0 +1,87 @@
+"""Keyed names that only we can make: the unsubscribe token, and the Message-ID of a delivery."""
+
+import hashlib
+import hmac
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from dataclasses import dataclass
+
+from milepost.errors import SettingsError
+
+_VERSION = b"\x01"
+_MAC_BYTES = 16  # half of SHA-256: the least RFC 2104 §5 allows, and a short link is one that survives line wrapping
+_LONGEST = 512  # characters of a token worth looking at
+_UNSUBSCRIBE = b"milepost unsubscribe 1\0"  # one purpose, one domain: a MAC of one is never a MAC of another
+_MESSAGE_ID = b"milepost message-id 1\0"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsubscribe:
+    """What a genuine token says: this subscriber wants no more of this list."""
+
+    subscriber_id: int
+    list_id: str
+
+
+def key_bytes(key: str | bytes) -> bytes:
+    """The signing key as bytes; raises SettingsError when it is too short to sign anything (16 bytes)."""
+    raw = key.encode("utf-8") if isinstance(key, str) else key
+    if len(raw) < 16:
+        raise SettingsError("the key is too short", where="web.signing_key", hint="Want at least 32 characters.")
+    return raw
+
+
+def keyed_hash(key: str | bytes, purpose: bytes, *parts: str | int | bytes) -> bytes:
+    """HMAC-SHA256 (32 bytes) over `parts`, each with its length before it, so that no two lists of parts are alike."""
+    mac = hmac.new(key_bytes(key), purpose, hashlib.sha256)
+    for part in parts:
+        raw = part if isinstance(part, bytes) else str(part).encode("utf-8")
+        mac.update(len(raw).to_bytes(4, "big") + raw)
+    return mac.digest()
+
+
+def make(key: str | bytes, *, subscriber_id: int, list_id: str) -> str:
+    """The unsubscribe token of one subscriber on one list: URL-safe, the same every time, good for ever.
+
+    Raises ValueError for a negative id or an empty list, SettingsError for a key too short.
+    """
+    if subscriber_id < 0 or not list_id:
+        raise ValueError("a token names a subscriber and a list")
+    number = subscriber_id.to_bytes(max(1, (subscriber_id.bit_length() + 7) // 8), "big")
+    payload = _VERSION + bytes([len(number)]) + number + list_id.encode("utf-8")
+    return _b64(payload + _mac(key, payload))
+
+
+def verify(key: str | bytes, token: str) -> Unsubscribe | None:
+    """What `token` says, or None for anything that `make` did not make with this key. Compares in constant time."""
+    if not token or len(token) > _LONGEST or not token.isascii():
+        return None
+    try:
+        raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except (Base64Error, ValueError):
+        return None
+    payload, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    # The decoder skips foreign characters and spare bits: only the one canonical spelling is a token.
+    if not hmac.compare_digest(mac, _mac(key, payload)) or _b64(raw) != token:
+        return None
+    if len(payload) < 3 or payload[:1] != _VERSION:
+        return None
+    end = 2 + payload[1]
+    return Unsubscribe(subscriber_id=int.from_bytes(payload[2:end], "big"), list_id=payload[end:].decode("utf-8"))
+
+
+def message_id(key: str | bytes, *, issue: int, subscriber_id: int, domain: str) -> str:
+    """The Message-ID, with its angle brackets, of one delivery: the same on every attempt, unlike any other.
+
+    160 bits of a keyed hash, so it tells nobody who the reader is. `domain` is ASCII. RFC 5322 §3.6.4.
+    """
+    left = b32encode(keyed_hash(key, _MESSAGE_ID, issue, subscriber_id)[:20]).decode("ascii").lower()
+    return f"<{left}@{domain}>"
+
+
+def _mac(key: str | bytes, payload: bytes) -> bytes:
+    return keyed_hash(key, _UNSUBSCRIBE, payload)[:_MAC_BYTES]
+
+
+def _b64(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).decode("ascii").rstrip("=")

@@ -1,0 +1,171 @@
+"""The AI timeline of aitimeline.world: a Next.js site with a page for each milestone and cards of them elsewhere."""
+
+from collections.abc import Iterator, Sequence
+
+from lxml.etree import _Element as Element
+
+from extractors import dom, headings, jsonld, names, plaintext
+from extractors.base import Layout, SiteExtractor
+from extractors.cards import CARD_PARTS, CardDraft, Names, label_slug, one_each
+from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify, url_path
+from extractors.dom import text_of
+from extractors.reconcile import Claim
+from milepost.errors import ExtractError
+from milepost.records import Card, KnownNames, Milestone, Page, PageKind
+
+PLAN = headings.Plan(
+    sections={
+        "what happened": "what_happened",
+        "why it mattered": "why_it_mattered",
+        "key people": "people",
+        "organizations": "organizations",
+        "tags": "tags",
+        "related milestones": "related",
+        "at a glance": "",  # a heading of the newer layout, over the facts below
+    },
+    facts={
+        "date": "date", "era": "era", "category": "category", "impact": "impact",
+        "key people": "people", "people": "people", "organizations": "organizations", "tags": "tags",
+    },
+    links={"category": "/category/", "era": "/era/", "tags": "/tag/"},
+    milestones="/timeline/",
+    year_only=True,
+)
+TABLE = jsonld.Table(
+    texts={
+        "title": ("headline", "name", "about.name"),
+        "what_happened": ("description",),
+        "why_it_mattered": ("about.description",),
+    },
+    dates=("datePublished", "about.startDate"),
+    padded=True,
+    names={"people": (("author", "Person"),), "organizations": (("about.organizer", "Organization"),)},
+    empty_when={"people": "author", "organizations": "about.description"},  # nobody: the author is the site itself
+    keywords="keywords",
+    image="image",
+    crumbs={"era": "/era/"},
+)
+TEXT_PLAN = plaintext.TextPlan(
+    sections=PLAN.sections,
+    categories={
+        "research breakthroughs": "research", "infrastructure & compute": "infrastructure",
+        "product launches": "product", "cultural moments": "cultural", "regulation & policy": "regulation",
+        "competitions & benchmarks": "competition",
+    },
+)
+_LISTINGS = ("/era/", "/category/")
+_PERSON_CLASS = "text-[#94a3b8]"
+_ORGANIZATION_CLASSES = frozenset({"text-[#818cf8]", "border"})
+
+
+class Pages:
+    """The site's milestone page in all builds seen so far: the newer ones only add a fact list and questions."""
+
+    name = "pages"
+
+    def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:
+        page = headings.outline(parts.root)
+        told = headings.claims(page, PLAN, url=url)
+        told += jsonld.claims(blocks, TABLE, url=url)
+        for section in page.sections:
+            if PLAN.sections.get(section.label) == "related":
+                related = tuple(
+                    card for element in section.content for card in linked(element, url, known)
+                )
+                told.append(Claim("related", related[:LIST_CAP], headings.WITNESS, "h2 Related Milestones"))
+        return told
+
+
+class AiTimeline(SiteExtractor):
+    """aitimeline.world"""
+
+    name = "aitimeline"
+    version = 1
+    seeds = ("/",)
+
+    def classify(self, path: str) -> PageKind:
+        if slug_after(path, PLAN.milestones):
+            return "milestone"
+        if not url_path(path) or any(slug_after(path, prefix) for prefix in _LISTINGS):
+            return "listing"
+        return "other"
+
+    def key(self, url: str) -> str:
+        slug = slug_after(url_path(url), PLAN.milestones)
+        if slug is None:
+            raise ExtractError("not the address of a milestone (/timeline/<slug>)", where=url)
+        return slug
+
+    def cards(self, page: Page) -> tuple[Card, ...]:
+        try:
+            dom.check_size(page.text, page.url)
+            parts = dom.cut(page.text) or dom.whole(page.text)
+        except ExtractError:
+            return ()
+        return one_each(_all_cards(parts.root, page.url))
+
+    def layouts(self) -> Sequence[Layout]:
+        return (Pages(),)
+
+    def read_text(self, text: str, *, source: str, url: str, known: KnownNames = KnownNames()) -> Milestone:
+        key, address = plaintext.address(url, PLAN.milestones)
+        return self.milestone(plaintext.claims(text, TEXT_PLAN, known=known), source=source, key=key, url=address)
+
+
+def _all_cards(root: Element, base: str) -> Iterator[Card]:
+    """The home page's <article>s, then the linked cards of every other page."""
+    for article in root.iter("article"):
+        details = next((node for node in article.iter("div") if (node.get("id") or "").endswith("-details")), None)
+        if details is not None:
+            card = _card(article, details.get("id").removesuffix("-details"), base, KnownNames())
+            if card is not None:
+                yield card
+    yield from linked(root, base, KnownNames())
+
+
+def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:
+    """Cards that are links as a whole: <a href="/timeline/…"> with a heading inside."""
+    for link in root.iter("a"):
+        key = slug_after(link.get("href"), PLAN.milestones)
+        if key is not None:
+            card = _card(link, key, base, known)
+            if card is not None:
+                yield card
+
+
+def _card(element: Element, key: str, base: str, known: KnownNames) -> Card | None:
+    draft = CardDraft(key)
+    labels = 0
+    for node in element.iter(*CARD_PARTS):
+        draft.take(node, PLAN)
+        if not draft.title:
+            labels = len(draft.spans)  # labels above the title: the category; below it: names, then #tags
+    if labels:
+        draft.category = label_slug(draft.spans[0])
+    named: list[Element] = []
+    tags: list[str] = []
+    for span in draft.spans[labels:][:LIST_CAP]:
+        if (span.text or "").startswith("#"):
+            tags.append(slugify(text_of(span, NAME_CAP)))
+        else:
+            named.append(span)
+    return draft.card(base, _names(named, known), [tag for tag in tags if tag])
+
+
+def _names(spans: Sequence[Element], known: KnownNames) -> Names:
+    """Organizations wear another colour than people, and in some lists a border."""
+    people: list[str] = []
+    organizations: list[str] = []
+    marked = True
+    for span in spans:
+        classes = (span.get("class") or "").split()
+        name = text_of(span, NAME_CAP)
+        if not _ORGANIZATION_CLASSES.isdisjoint(classes):
+            organizations.append(name)
+        else:
+            people.append(name)
+            marked = marked and _PERSON_CLASS in classes
+    if marked:
+        return tuple(people), tuple(organizations), None
+    split = names.tell_apart([text_of(span, NAME_CAP) for span in spans], known)
+    return split.people, split.organizations, split.confidence

@@ -1,0 +1,164 @@
+"""What every site's extractor is: pure reading of pages into milestones, by layouts that are tried in turn.
+
+    Page ─▶ dom.cut ─▶ layout.claims ─┐
+            (dom.whole when the cut    ├─▶ reconcile ─▶ Milestone
+             does not show a record)   │
+    cards of other pages ─────────────┘
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from extractors import cards as card_witness
+from extractors import dom, jsonld
+from extractors.clean import is_void, slugify, url_path
+from extractors.reconcile import PRECEDENCE, Claim, reconcile
+from milepost.errors import ExtractError
+from milepost.records import FIELDS, Card, KnownNames, Milestone, Page, PageKind, Witness
+
+_TELLING = frozenset({"what_happened", "why_it_mattered"})
+
+
+class Layout(Protocol):
+    """One build of a site's milestone page. A redesign is a second layout; the first keeps reading old snapshots."""
+
+    name: str
+
+    def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:
+        """Everything the page says, read as this layout; [] when it is not of this build. Raises nothing."""
+        ...
+
+
+class _Reading(NamedTuple):
+    claims: list[Claim]
+    problems: tuple[tuple[str, str], ...]
+    score: tuple[int, int]
+
+
+class SiteExtractor(ABC):
+    """One site: which of its paths are milestones, and how its pages are read. Never fetches."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    seeds: ClassVar[tuple[str, ...]] = ("/",)
+    precedence: ClassVar[Mapping[str, tuple[str, ...]]] = PRECEDENCE
+    whole_documents: ClassVar[bool] = True  # its pages end in </html>: one that doesn't was cut off on the way
+
+    @property
+    def signature(self) -> str:
+        """What records carry in `extractor`: "aitimeline/1"."""
+        return f"{self.name}/{self.version}"
+
+    @abstractmethod
+    def classify(self, path: str) -> PageKind:
+        """What kind of page a path leads to."""
+
+    @abstractmethod
+    def key(self, url: str) -> str:
+        """The milestone's key in its address; raises ExtractError when the address is not a milestone's."""
+
+    @abstractmethod
+    def cards(self, page: Page) -> tuple[Card, ...]:
+        """The cards of a listing page; () when there are none, never an error."""
+
+    @abstractmethod
+    def layouts(self) -> Sequence[Layout]:
+        """The site's layouts, newest first."""
+
+    @abstractmethod
+    def read_text(self, text: str, *, source: str, url: str, known: KnownNames = KnownNames()) -> Milestone:
+        """Read a milestone from a page's plain text; raises ExtractError when it holds none."""
+
+    def read(
+        self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = KnownNames(),
+    ) -> Milestone:
+        """Read a milestone page; `cards` are (listing address, card) of this key from other pages.
+
+        Raises ExtractError when the page is no milestone, was cut off, or has no usable title.
+        """
+        key = self.key(page.url)
+        dom.check_size(page.text, page.url)
+        if self.whole_documents and not dom.is_complete(page.text):
+            raise ExtractError(
+                "the page ends early: no </html>", where=page.url, hint="It is asked for again at the next look."
+            )
+        try:
+            reading = self._read_parts(page, known)
+        except ExtractError as error:
+            raise ExtractError(error.what, where=error.where or page.url, hint=error.hint) from None
+        told = [*reading.claims, *card_witness.claims(cards)]
+        return self.milestone(told, source=source, key=key, url=page.url, problems=reading.problems)
+
+    def read_many(
+        self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = KnownNames(),
+    ) -> tuple[Milestone, ...]:
+        """All milestones of a page: one, save where a site keeps several on a page. Raises ExtractError."""
+        return (self.read(page, source=source, cards=cards, known=known),)
+
+    def milestone(
+        self, claims: Sequence[Claim], *, source: str, key: str, url: str,
+        problems: Sequence[tuple[str, str]] = (),
+    ) -> Milestone:
+        """Judge claims and close the record; raises ExtractError without a title to stand by."""
+        verdict = reconcile(claims, self.precedence)
+        title = verdict.values.get("title")
+        if not isinstance(title, str):
+            raise ExtractError("the page has no title", where=url, hint="It may be an error page, or a new layout.")
+        for claim in claims:
+            if claim.field == "title" and isinstance(claim.value, str) and is_void(claim.value):
+                raise ExtractError(f"the title is {claim.value!r}: the page was made without its data", where=url)
+        evidence = verdict.evidence
+        if problems:
+            evidence["page"] = tuple(
+                Witness(witness=jsonld.WITNESS, where=where, says=problem) for where, problem in problems
+            )
+        values: dict[str, Any] = dict(verdict.values)
+        return Milestone(
+            source=source, key=key, url=url, unknown=verdict.unknown, evidence=evidence, extractor=self.signature,
+            **values,
+        )
+
+    def _read_parts(self, page: Page, known: KnownNames) -> _Reading:
+        """The best reading of the cut; of the whole page when the cut shows no record of both witnesses."""
+        parts = dom.cut(page.text)
+        if parts is not None:
+            reading = self._best(page, parts, known)
+            if reading.score[0] and any(claim.where == "h1" for claim in reading.claims):
+                return reading
+        reading = self._best(page, dom.whole(page.text), known)
+        if not reading.score[0]:
+            raise ExtractError(
+                "no milestone on this page: no title with what happened or why it mattered",
+                hint="It may be an error page, or a new layout.",
+            )
+        return reading
+
+    def _best(self, page: Page, parts: dom.Parts, known: KnownNames) -> _Reading:
+        blocks = jsonld.read_blocks(parts.ld)
+        best: _Reading | None = None
+        for layout in self.layouts():
+            claims = layout.claims(parts, blocks, url=page.url, known=known)
+            reading = _Reading(claims, blocks.problems, _score(claims))
+            if best is None or reading.score > best.score:
+                best = reading
+        assert best is not None, f"{self.name} has no layouts"
+        return best
+
+
+def _score(claims: Sequence[Claim]) -> tuple[int, int]:
+    """(fields told, dates told): 0 fields unless there is a title and one of the two texts; dates only break ties."""
+    told = {claim.field for claim in claims if claim.value not in (None, "", ())}
+    if "title" not in told or not told & _TELLING:
+        return 0, 0
+    return len(told & (frozenset(FIELDS) - {"date"})), int("date" in told)
+
+
+def slug_of(name: str) -> str:
+    """A key from an address, a path or a file's name: "…/timeline/alexnet-2012.html" → "alexnet-2012"."""
+    last = url_path(name).rpartition("/")[2] or name
+    stem = last.removesuffix(".html").removesuffix(".txt")
+    slug = slugify(stem)
+    if not slug:
+        raise ExtractError("no key can be made from this address", where=name, hint="Give the milestone's URL or slug.")
+    return slug

@@ -1,0 +1,127 @@
+"""The card witness: short forms of milestones in listings and under Related, and what they say of the milestone itself."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from lxml.etree import _Element as Element
+
+from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, is_void, partial_date, slug_after, slugify
+from extractors.clean import web_url
+from extractors.dom import text_of
+from extractors.headings import Plan, impact_of
+from extractors.reconcile import Claim
+from milepost.dates import PartialDate
+from milepost.records import Card, Image
+
+WITNESS = "card"
+CARD_CAP = 10_000  # cards read from one page
+
+Names = tuple[tuple[str, ...], tuple[str, ...], float | None]  # people, organizations, confidence
+
+
+class CardDraft:
+    """One card's parts as they are met in document order; sites fill it, `card()` closes it."""
+
+    __slots__ = ("category", "date", "impact", "key", "picture", "spans", "summary", "title")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.title = ""
+        self.category: str | None = None
+        self.date: PartialDate | None = None
+        self.summary = ""
+        self.impact: int | None = None
+        self.picture: Element | None = None
+        self.spans: list[Element] = []  # small labels, in order: what they mean is for the site to say
+
+    def take(self, node: Element, plan: Plan) -> None:
+        """Take one element of the card; the first of each kind counts."""
+        tag = node.tag
+        if tag == "span":
+            self.spans.append(node)
+        elif tag == "div":
+            if self.impact is None and (label := node.get("aria-label")):
+                self.impact = impact_of(label)
+        elif tag == "time":
+            if self.date is None:
+                self.date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
+        elif tag in ("h2", "h3", "h4"):
+            self.title = self.title or text_of(node, TITLE_CAP)
+        elif tag == "p":
+            self.summary = self.summary or text_of(node, TEXT_CAP)
+        elif tag == "img":
+            if self.picture is None:
+                self.picture = node
+        elif tag == "a" and self.category is None and "category" in plan.links:
+            self.category = slug_after(node.get("href"), plan.links["category"])
+
+    def card(self, base: str, names: Names = ((), (), None), tags: Sequence[str] = ()) -> Card | None:
+        """The finished card; None without a title: then it was no card."""
+        if not self.title or is_void(self.title):
+            return None
+        image = None
+        if self.picture is not None and (address := web_url(self.picture.get("src"), base)):
+            image = Image(url=address, alt=clean(self.picture.get("alt"), TITLE_CAP))
+        people, organizations, confidence = names
+        return Card(
+            key=self.key, title=self.title, category=self.category, date=self.date,
+            summary="" if is_void(self.summary) else self.summary, people=people, organizations=organizations,
+            impact=self.impact, tags=tuple(tags), image=image, confidence=confidence,
+        )
+
+
+CARD_PARTS = ("a", "div", "h2", "h3", "h4", "img", "p", "span", "time")
+
+
+def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:
+    """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone."""
+    for element in root.iter("article", "li", "a"):
+        if element.tag == "a":
+            key = slug_after(element.get("href"), plan.milestones)
+        else:
+            links = {slug for link in element.iter("a") if (slug := slug_after(link.get("href"), plan.milestones))}
+            key = links.pop() if len(links) == 1 else None  # a list around several cards is none itself
+        if key is None:
+            continue
+        draft = CardDraft(key)
+        for node in element.iter(*CARD_PARTS):
+            draft.take(node, plan)
+        card = draft.card(base)
+        if card is not None:
+            yield card
+
+
+def one_each(cards: Iterable[Card]) -> tuple[Card, ...]:
+    """The first card of each milestone."""
+    found: dict[str | None, Card] = {}
+    for card in cards:
+        found.setdefault(card.key, card)
+        if len(found) >= CARD_CAP:
+            break
+    return tuple(found.values())
+
+
+def claims(cards: Sequence[tuple[str, Card]], settle_dates: Callable[[PartialDate], PartialDate] = lambda d: d,
+           ) -> Iterator[Claim]:
+    """What cards on other pages say of the milestone; `cards` are (address of that page, card)."""
+    for url, card in cards[:LIST_CAP]:
+        yield Claim("title", card.title, WITNESS, "title", url)
+        if card.date is not None:
+            yield Claim("date", settle_dates(card.date), WITNESS, "time", url)
+        if card.category:
+            yield Claim("category", card.category, WITNESS, "label", url)
+        if card.impact is not None:
+            yield Claim("impact", card.impact, WITNESS, "label", url)
+        if card.summary:
+            yield Claim("what_happened", card.summary, WITNESS, "p", url, part=True)
+        # A card may show only some of the names, but one that shows nobody knows of nobody.
+        yield Claim("people", card.people, WITNESS, "names", url, part=bool(card.people))
+        yield Claim("organizations", card.organizations, WITNESS, "names", url, part=bool(card.organizations))
+        if card.tags:
+            yield Claim("tags", card.tags, WITNESS, "tags", url)
+        if card.image is not None:
+            yield Claim("image", card.image, WITNESS, "img", url)
+
+
+def label_slug(node: Element) -> str | None:
+    """The slug of a label's words: <span>Open Source</span> → "open-source"."""
+    return slugify(text_of(node, NAME_CAP)) or None

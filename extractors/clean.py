@@ -1,0 +1,124 @@
+"""What every text, address and date goes through on its way from a page into a field."""
+
+import datetime as dt
+import html
+import re
+import unicodedata
+from urllib.parse import urljoin, urlsplit
+
+from milepost.dates import PartialDate
+
+TITLE_CAP = 500  # characters
+TEXT_CAP = 20_000  # characters
+NAME_CAP = 200  # characters of one name, tag or label
+LIST_CAP = 200  # entries of one list
+URL_CAP = 2_000  # characters
+
+# Never seen by a reader, or able to turn the text around it: controls, surrogates, zero-width signs (joiners excepted:
+# scripts and emoji need them), the bidi signs of UAX #9, interlinear notes, noncharacters.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_ALIKE = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "…": "..."})
+_VOID = frozenset({"undefined", "null", "nan", "none", "[object object]", "invalid date", "loading...", "loading…"})
+_MONTHS = {
+    name.casefold(): number
+    for number in range(1, 13)
+    for name in (dt.date(2000, number, 1).strftime("%B"), dt.date(2000, number, 1).strftime("%b"))
+} | {"sept": 9}
+
+_ISO = re.compile(r"(\d{4})(?:[-.](\d{2})(?:[-.](\d{2}))?)?(?:T.*|\s\d\d:.*)?", re.ASCII)
+_DAY_FIRST = re.compile(r"(?:(\d{1,2})(?:st|nd|rd|th)?\s+)?([A-Za-z]{3,9})\.?,?\s+(\d{4})", re.ASCII)
+_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})", re.ASCII)
+
+
+def clean(text: str | None, cap: int = TEXT_CAP) -> str:
+    """One visible line: NFC, white space collapsed, unseen and direction-turning signs gone, at most `cap` characters."""
+    if not text:
+        return ""
+    line = " ".join(text[: 4 * cap].split())
+    if not line.isprintable():
+        line = " ".join(_UNSEEN.sub("", text[: 4 * cap]).split())
+    if not line.isascii():
+        line = unicodedata.normalize("NFC", line)
+    return line if len(line) <= cap else f"{line[: cap - 1].rstrip()}…"
+
+
+def unescape(text: str) -> str:
+    """Undo HTML entities in a text that should have none (JSON-LD written by a template)."""
+    return html.unescape(text) if "&" in text and ";" in text else text
+
+
+def is_void(text: str) -> bool:
+    """Whether a program wrote this in place of a value it did not have ("undefined")."""
+    return text.casefold() in _VOID
+
+
+def fold(text: str) -> str:
+    """A form in which two spellings of the same sentence are equal: case, quotes and dashes don't matter."""
+    return unicodedata.normalize("NFKC", text.translate(_ALIKE)).casefold()
+
+
+def slugify(label: str) -> str:
+    """The slug of a label: "Open Source" → "open-source"; "" when nothing of it can stand in a slug."""
+    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().casefold()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:NAME_CAP]
+
+
+def web_url(address: str | None, base: str) -> str | None:
+    """The absolute http(s) form of an address met on page `base`; None for every other scheme and for tricks.
+
+    Control characters, white space, backslashes, user names and scheme-relative addresses ("//evil") are tricks.
+    """
+    if not address or len(address) > URL_CAP:
+        return None
+    address = address.strip(" \t\r\n")
+    if address.startswith("//") or "\\" in address or not address.isprintable() or " " in address:
+        return None
+    try:
+        whole = urljoin(base, address)
+        parts = urlsplit(whole)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    return whole if parts.scheme in ("http", "https") and host and "@" not in parts.netloc else None
+
+
+def url_path(address: str | None) -> str:
+    """The path of an address, without its closing slash: "/category/research"; "" when it has none."""
+    if not address:
+        return ""
+    if not address.startswith("/") or address.startswith("//"):
+        try:
+            address = urlsplit(address).path
+        except ValueError:
+            return ""
+    return address.split("?", 1)[0].split("#", 1)[0].rstrip("/")
+
+
+def slug_after(address: str | None, prefix: str) -> str | None:
+    """The slug in an address like prefix + slug ("/category/research", "/category/" → "research"), else None."""
+    path = url_path(address)
+    slug = path[len(prefix):] if path.startswith(prefix) else ""
+    return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= NAME_CAP else None
+
+
+def partial_date(text: str | None) -> PartialDate | None:
+    """Read "2012", "2012-09", "2012.09", "2022-11-30T…", "September 2012", "30 November 2022", "Nov 30, 2022"."""
+    line = clean(text, 60)
+    parts: tuple[str | None, ...]
+    if match := _ISO.fullmatch(line):
+        parts = match.groups()
+    elif match := _DAY_FIRST.fullmatch(line):
+        day, name, year = match.groups()
+        parts = year, str(_MONTHS.get(name.casefold(), 99)), day
+    elif match := _MONTH_FIRST.fullmatch(line):
+        name, day, year = match.groups()
+        parts = year, str(_MONTHS.get(name.casefold(), 99)), day
+    else:
+        return None
+    try:
+        return PartialDate.of(*(int(part) for part in parts if part))
+    except ValueError:
+        return None

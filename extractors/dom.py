@@ -1,0 +1,166 @@
+"""A page's markup as a small tree: cut out of the text where that is safe, read whole by BeautifulSoup where not.
+
+    text ─▶ cut: JSON-LD blocks and <main>, found by str.find ─▶ lxml        (nearly every page: 80 % of the time is
+         └▶ whole: BeautifulSoup over everything ─▶ the same kind of tree      building the tree, so it is fed less)
+"""
+
+import re
+from dataclasses import dataclass
+
+from bs4 import BeautifulSoup
+from bs4.element import NavigableString, PreformattedString, Tag
+from lxml import etree
+from lxml.etree import HTMLParser
+from lxml.etree import _Element as Element
+
+from extractors.clean import TEXT_CAP, clean
+from milepost.errors import ExtractError
+
+PAGE_CAP = 10 * 1024 * 1024  # characters; the same limit as the crawler's
+_DEPTH_CAP = 200  # elements inside one another; beyond it is no page for people
+
+UNREAD = ("script", "style", "svg", "template", "noscript", "iframe", "object", "math", "select", "textarea")
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "figcaption", "figure",
+    "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section",
+    "summary", "table", "tbody", "td", "th", "tr", "ul",
+})
+# lxml refuses these bytes in a tree; a lone surrogate goes when the text is encoded.
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r") + b"\x7f"
+_LD_TYPE = re.compile(r"""type\s*=\s*["']?application/ld\+json\b""", re.IGNORECASE)
+_LD = "application/ld+json"
+_CUT_CAP = 1_000_000  # tags that lxml is asked to read: a second
+_WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What of a page is read: its JSON-LD blocks as text, and a tree that holds <main> (or all of the body)."""
+
+    root: Element
+    ld: tuple[str, ...]
+    from_cut: bool
+
+
+def check_size(text: str, where: str) -> None:
+    """Raises ExtractError for a text that no page of this kind has."""
+    if len(text) > PAGE_CAP:
+        raise ExtractError(
+            f"the page has {len(text):,} characters, the limit is {PAGE_CAP:,}", where=where,
+            hint="Look at what the site serves there.",
+        )
+
+
+def is_complete(text: str) -> bool:
+    """Whether the document ends as a served document ends, in </html>."""
+    return "</html>" in text[-2_000:].casefold()
+
+
+def _inside_comment(text: str, at: int) -> bool:
+    return text.rfind("<!--", 0, at) > text.rfind("-->", 0, at)
+
+
+def cut(text: str) -> Parts | None:
+    """Read only <main> and the JSON-LD blocks; None when the page is not plainly of that build."""
+    blocks: list[str] = []
+    kept: list[str] = []
+    done = 0
+    at = text.find(_LD)
+    while at >= 0:
+        start = text.rfind("<script", done, at)
+        opened = text.find(">", at)
+        end = text.find("</script>", opened)
+        if start >= 0 and text.find(">", start, at) < 0:  # else it is spoken of inside another script
+            if opened < 0 or end < 0 or _inside_comment(text, start):
+                return None
+            kept.append(text[done:start])
+            blocks.append(text[opened + 1:end])
+            done = end + len("</script>")
+        at = text.find(_LD, max(at + 1, done))
+    if not blocks:
+        return None
+    rest = "".join((*kept, text[done:]))
+    start = rest.find("<main")
+    end = rest.find("</main>", start)
+    if start < 0 or end < 0 or rest.find("<main", start + 1) >= 0 or _inside_comment(rest, start):
+        return None
+    markup = rest[start:end]
+    if "<script" in markup or markup.count("<") > _CUT_CAP:
+        return None
+    return Parts(root=fragment(markup), ld=tuple(blocks), from_cut=True)
+
+
+def fragment(markup: str) -> Element:
+    """The tree of a piece of markup, through lxml, without comments and what is never read."""
+    data = markup.encode("utf-8", "ignore").translate(None, _CONTROLS)
+    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False)
+    root = etree.fromstring(data, parser) if data.strip() else None
+    if root is None:
+        root = etree.fromstring(b"<html></html>", parser)
+    etree.strip_elements(root, *UNREAD, with_tail=False)
+    return root
+
+
+def whole(text: str) -> Parts:
+    """Read all of the page with BeautifulSoup; slower, and tolerant of any build.
+
+    Raises ExtractError when there are too many elements, or too deeply nested, for a page.
+    """
+    if text.count("<") > _WHOLE_CAP:
+        raise ExtractError(f"the page has more than {_WHOLE_CAP:,} tags")
+    data = text.encode("utf-8", "ignore").translate(None, _CONTROLS)
+    soup = BeautifulSoup(data, "lxml", from_encoding="utf-8", multi_valued_attributes=None)
+    blocks = tuple(
+        tag.get_text() for tag in soup.find_all("script") if _LD_TYPE.match(f'type="{tag.get("type", "")}"')
+    )
+    top = soup.find("main") or soup.find("body") or soup
+    return Parts(root=_graft(top), ld=blocks, from_cut=False)
+
+
+def _graft(soup: Tag) -> Element:
+    """The lxml tree of a soup, so that both ways of parsing are read by the same code."""
+    parser = HTMLParser()
+    root: Element = parser.makeelement("html")
+    pending: list[tuple[Tag, Element, int]] = [(soup, root, 0)]
+    while pending:
+        tag, element, depth = pending.pop()
+        if depth > _DEPTH_CAP:
+            raise ExtractError(f"elements are nested more than {_DEPTH_CAP} deep")
+        last: Element | None = None
+        for child in tag.children:
+            if isinstance(child, Tag):
+                if child.name in UNREAD:
+                    continue
+                last = etree.SubElement(element, _name(child.name))
+                for name, value in child.attrs.items():
+                    if _is_name(name):
+                        last.set(name, str(value))
+                pending.append((child, last, depth + 1))
+            elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
+                if last is None:
+                    element.text = (element.text or "") + child
+                else:
+                    last.tail = (last.tail or "") + child
+    return root
+
+
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.replace("-", "").replace("_", "").isalnum() and not name[0].isdigit()
+
+
+def _name(name: str) -> str:
+    return name if _is_name(name) else "span"
+
+
+def text_of(element: Element, cap: int = TEXT_CAP) -> str:
+    """The text of an element as one clean line, with a space where a block or a line ends."""
+    if not len(element):
+        return clean(element.text, cap)
+    pieces: list[str] = []
+    for event, node in etree.iterwalk(element, events=("start", "end")):
+        if node.tag in _BLOCKS:
+            pieces.append(" ")
+        piece = node.text if event == "start" else (node.tail if node is not element else None)
+        if piece:
+            pieces.append(piece)
+    return clean("".join(pieces), cap)

@@ -1,0 +1,201 @@
+"""The JSON-LD witness: schema.org blocks of a page, read through a table of places and never trusted to have a shape."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, is_void, partial_date, slug_after, slugify
+from extractors.clean import unescape, url_path, web_url
+from extractors.reconcile import Claim, Value
+from milepost.dates import PartialDate
+from milepost.records import Image
+
+WITNESS = "json-ld"
+_NODE_CAP = 2_000  # nodes looked at in one page
+_CAPS = {"title": TITLE_CAP, "category": NAME_CAP, "era": NAME_CAP}
+
+
+class Blocks(NamedTuple):
+    """The nodes at the top of a page's blocks, and a sentence for each block that could not be read."""
+
+    nodes: tuple[dict[str, Any], ...]
+    problems: tuple[tuple[str, str], ...]  # (where, what is wrong)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Where a site's JSON-LD keeps each field; places are dotted paths below the article ("about.description")."""
+
+    types: tuple[str, ...] = ("Article", "NewsArticle", "BlogPosting", "TechArticle")
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field → places
+    dates: tuple[str, ...] = ()
+    padded: bool = False  # months and days that are not known are written as 01
+    names: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # field → (place, @type it counts)
+    # field → the place whose presence, without any such name in it, says that there are none
+    empty_when: Mapping[str, str] = field(default_factory=dict)
+    keywords: str | None = None
+    image: str | None = None
+    crumbs: Mapping[str, str] = field(default_factory=dict)  # field → path prefix of the breadcrumb that tells it
+
+
+def read_blocks(texts: Sequence[str]) -> Blocks:
+    """Parse blocks; one that is broken is left out and reported, the others count."""
+    nodes: list[dict[str, Any]] = []
+    problems: list[tuple[str, str]] = []
+    for number, text in enumerate(texts, 1):
+        try:
+            data = json.loads(text.strip().removeprefix("<!--").removesuffix("-->"), strict=False)
+        except ValueError as error:
+            problems.append((f"block {number}", f"not readable: {error}"[:NAME_CAP]))
+            continue
+        except RecursionError:
+            problems.append((f"block {number}", "not readable: nested too deeply"))
+            continue
+        nodes += _top(data)
+    return Blocks(tuple(nodes[:_NODE_CAP]), tuple(problems))
+
+
+def _top(data: object) -> list[dict[str, Any]]:
+    """The nodes of a block: one, a list of them, or a @graph of them."""
+    found: list[dict[str, Any]] = []
+    pending = [data]
+    while pending and len(found) < _NODE_CAP:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += reversed(value)
+        elif isinstance(value, dict):
+            found.append(value)
+            graph = value.get("@graph")
+            if isinstance(graph, list):
+                pending += reversed(graph)
+    return found
+
+
+def is_a(node: Mapping[str, Any], types: Sequence[str]) -> bool:
+    """Whether a node's @type (one or a list, with or without the vocabulary's address) is one of `types`."""
+    kind = node.get("@type")
+    if kind.__class__ is str:
+        return kind in types or kind.rpartition("/")[2] in types
+    return isinstance(kind, list) and any(str(one).rpartition("/")[2] in types for one in kind)
+
+
+def find_article(blocks: Blocks, types: Sequence[str], path: str) -> dict[str, Any] | None:
+    """The node that is this page: of several, the one that names the page's own path."""
+    found = [node for node in blocks.nodes if is_a(node, types)]
+    if len(found) > 1:
+        for node in found:
+            page = node.get("mainEntityOfPage")
+            address = page.get("@id") if isinstance(page, dict) else page
+            if any(isinstance(one, str) and url_path(one) == path for one in (address, node.get("url"), node.get("@id"))):
+                return node
+    return found[0] if found else None
+
+
+def _at(node: object, place: str) -> Iterator[object]:
+    """All values at a dotted place; lists are walked into."""
+    name, _, rest = place.partition(".")
+    for one in node if isinstance(node, list) else (node,):
+        if isinstance(one, dict) and name in one:
+            if rest:
+                yield from _at(one[name], rest)
+            elif isinstance(one[name], list):
+                yield from one[name][:LIST_CAP]
+            else:
+                yield one[name]
+
+
+def _text(value: object, cap: int = TEXT_CAP) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    text = clean(unescape(value) if isinstance(value, str) else str(value), cap)
+    return "" if is_void(text) else text
+
+
+def unpadded(date: PartialDate) -> PartialDate:
+    """What a date stands for where unknown months and days are written as 01.
+
+    A day other than 01 is a day, a month other than 01 is a month; "-01-01" is a year that may hide a January.
+    """
+    if date.day != 1:
+        return date
+    if date.month != 1:
+        return PartialDate.of(date.year, date.month)
+    return PartialDate.of(date.year, confirmed=False)
+
+
+def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
+    """Everything the page's own node says of its milestone. [] when there is no such node."""
+    article = find_article(blocks, table.types, url_path(url))
+    if article is None:
+        return []
+    kind = article.get("@type")
+    top = kind if isinstance(kind, str) else table.types[0]
+    told: list[Claim] = []
+
+    def tell(name: str, value: Value, place: str) -> None:
+        told.append(Claim(name, value, WITNESS, f"{top}.{place}"))
+
+    for name, places in table.texts.items():
+        for place in places:
+            text = next((text for value in _at(article, place) if (text := _text(value, _CAPS.get(name, TEXT_CAP)))), "")
+            if text:
+                tell(name, slugify(text) if name in ("category", "era") else text, place)
+    for place in table.dates:
+        for value in _at(article, place):
+            date = partial_date(_text(value, 60))
+            if date is not None:
+                tell("date", unpadded(date) if table.padded else date, place)
+    for name, name_places in table.names.items():
+        _tell_names(article, name, name_places, table.empty_when.get(name), tell)
+    if table.keywords is not None:
+        words = [word for value in _at(article, table.keywords) for word in _text(value).split(",")]
+        if tags := tuple(dict.fromkeys(slug for word in words if (slug := slugify(word)))):
+            tell("tags", tags[:LIST_CAP], table.keywords)
+    if table.image is not None:
+        image = _image(article, table.image, url)
+        tell("image", image, table.image)
+    told += _crumb_claims(blocks, table)
+    return told
+
+
+def _tell_names(article: Mapping[str, Any], name: str, places: Sequence[tuple[str, str]], proof: str | None,
+                tell: Any) -> None:
+    for place, kind in places:
+        found: list[str] = []
+        for value in _at(article, place):
+            if isinstance(value, dict) and is_a(value, (kind,)):
+                text = _text(value.get("name"), NAME_CAP)
+                if text and text not in found:
+                    found.append(text)
+        if found:
+            tell(name, tuple(found), place)
+            return
+    if proof is not None and any(True for _ in _at(article, proof)):
+        tell(name, (), places[0][0])
+
+
+def _image(article: Mapping[str, Any], place: str, base: str) -> Image | None:
+    for value in _at(article, place):
+        if isinstance(value, str):
+            address = web_url(unescape(value), base)
+            if address:
+                return Image(url=address)
+        elif isinstance(value, dict):
+            address = next((url for key in ("url", "contentUrl") if isinstance(value.get(key), str)
+                            and (url := web_url(unescape(value[key]), base))), None)
+            if address:
+                alt = next((text for key in ("caption", "name") if (text := _text(value.get(key), TITLE_CAP))), "")
+                return Image(url=address, alt=alt)
+    return None
+
+
+def _crumb_claims(blocks: Blocks, table: Table) -> Iterator[Claim]:
+    for node in blocks.nodes if table.crumbs else ():
+        if is_a(node, ("BreadcrumbList",)):
+            for value in _at(node, "itemListElement"):
+                item = value.get("item") if isinstance(value, dict) else None
+                address = item.get("@id") if isinstance(item, dict) else item
+                for name, prefix in table.crumbs.items():
+                    if isinstance(address, str) and (slug := slug_after(address, prefix)):
+                        yield Claim(name, slug, WITNESS, "BreadcrumbList")

@@ -1,0 +1,203 @@
+"""From what the witnesses claim to one value per field, by a declared table, with who agreed and who said otherwise.
+
+    claims ─▶ per field: the first witness of its row that has a value is kept
+                         those who say the same stand beside it, those who don't are recorded with what they said
+                         no value: empty when two witnesses say so, unknown otherwise
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from extractors.clean import fold
+from milepost.dates import PartialDate
+from milepost.records import FIELDS, Card, Image, Witness
+
+Value = str | int | PartialDate | Image | tuple[str, ...] | tuple[Card, ...] | None
+
+
+class Claim(NamedTuple):
+    """What one witness says of one field. An empty value ("", (), None) claims that the field is empty."""
+
+    field: str
+    value: Value
+    witness: str  # "headings" | "json-ld" | "microdata" | "card" | "text"
+    where: str
+    url: str | None = None  # the page, when it is not the milestone's own
+    part: bool = False  # a list that may leave out entries (a card shows two people at most)
+
+
+class Verdict(NamedTuple):
+    """A whole record's fields, those that could not be told, and what stands behind each."""
+
+    values: dict[str, Value]
+    unknown: frozenset[str]
+    evidence: dict[str, tuple[Witness, ...]]
+
+
+# Who is believed first. A witness that is not in a field's row is asked for its opinion and never followed.
+PRECEDENCE: Mapping[str, tuple[str, ...]] = {
+    "title": ("headings", "microdata", "json-ld", "text"),
+    "date": ("headings", "microdata", "json-ld", "card", "text"),  # then made finer, see `_merge_dates`
+    "category": ("headings", "microdata", "json-ld", "card", "text"),
+    "era": ("headings", "microdata", "json-ld", "text"),
+    "impact": ("headings", "microdata", "json-ld", "card", "text"),
+    "what_happened": ("headings", "microdata", "json-ld", "text"),
+    "why_it_mattered": ("headings", "microdata", "json-ld", "text"),
+    "people": ("headings", "microdata", "json-ld", "text"),
+    "organizations": ("headings", "microdata", "json-ld", "text"),
+    "tags": ("headings", "microdata", "json-ld", "card", "text"),
+    "image": ("json-ld", "headings", "microdata", "card", "text"),
+    "related": ("headings", "text"),
+}
+_TEXTS = frozenset({"what_happened", "why_it_mattered"})
+_SAID_CAP = 300  # characters of a differing opinion that are kept
+
+
+def reconcile(claims: Iterable[Claim], precedence: Mapping[str, tuple[str, ...]] = PRECEDENCE) -> Verdict:
+    """Judge every field of FIELDS from the claims; pure."""
+    told: dict[str, list[Claim]] = {}
+    for claim in claims:
+        told.setdefault(claim.field, []).append(claim)
+    values: dict[str, Value] = {}
+    unknown: list[str] = []
+    evidence: dict[str, tuple[Witness, ...]] = {}
+    for field in FIELDS:
+        mine = told.get(field)
+        if mine is None:
+            unknown.append(field)
+            continue
+        kept = _kept(field, mine, precedence[field])
+        if kept is not None:
+            values[field] = kept.value
+            evidence[field] = _witnesses(field, kept, mine)
+        elif len({claim.witness for claim in mine if not _has_value(claim)}) > 1 and not any(map(_has_value, mine)):
+            evidence[field] = tuple(Witness(witness=claim.witness, where=claim.where, url=claim.url) for claim in mine)
+        else:
+            unknown.append(field)
+    return Verdict(values, frozenset(unknown), evidence)
+
+
+def disagreements(evidence: Mapping[str, Sequence[Witness]]) -> tuple[str, ...]:
+    """The fields of a record on which its witnesses differ."""
+    return tuple(field for field in FIELDS if any(witness.says is not None for witness in evidence.get(field, ())))
+
+
+def _has_value(claim: Claim) -> bool:
+    return claim.value not in (None, "", ())
+
+
+def _kept(field: str, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim | None:
+    kept: Claim | None = None
+    rank = len(row)
+    for claim in claims:  # a plain loop: this runs for every field of every page
+        if not claim.part and _has_value(claim) and claim.witness in row and row.index(claim.witness) < rank:
+            kept, rank = claim, row.index(claim.witness)
+    if kept is None:
+        return None
+    if field == "date":
+        return _merge_dates(kept, claims)
+    if field == "image":
+        return _described(kept, claims)
+    if field in _TEXTS:
+        return _longer(kept, claims, row)
+    return kept
+
+
+def _longer(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim:
+    """A text that is only the beginning of another witness's text was cut off: the longer one is kept."""
+    for claim in claims:
+        if claim.value != kept.value and claim.witness in row and not claim.part and claim.url is None:
+            beginning = fold(str(kept.value)).rstrip(". ")
+            if beginning and fold(str(claim.value)).startswith(beginning) and len(str(claim.value)) > len(beginning) + 3:
+                kept = claim
+    return kept
+
+
+def _described(kept: Claim, claims: Sequence[Claim]) -> Claim:
+    """The image's address from the first witness; its description, where that has none, from the next."""
+    assert isinstance(kept.value, Image)
+    if kept.value.alt:
+        return kept
+    for claim in claims:
+        if isinstance(claim.value, Image) and claim.value.alt and _same("image", kept.value, claim.value):
+            return kept._replace(value=Image(url=kept.value.url, alt=claim.value.alt))
+    return kept
+
+
+def _merge_dates(kept: Claim, claims: Sequence[Claim]) -> Claim:
+    """The finest date inside the first witness's; settled when somebody settled it at that precision."""
+    best = kept.value
+    assert isinstance(best, PartialDate)
+    first = kept
+    for claim in claims:
+        date = claim.value
+        if isinstance(date, PartialDate) and best.value != date.value and best.contains(date):
+            best, first = date, claim
+    confirmed = any(
+        isinstance(claim.value, PartialDate) and claim.value.value == best.value and claim.value.confirmed
+        for claim in claims
+    )
+    return first._replace(value=PartialDate(value=best.value, confirmed=confirmed))
+
+
+def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witness, ...]:
+    agreeing: list[Witness] = []
+    differing: list[Witness] = []
+    for claim in claims:
+        if claim.value == kept.value or _same(field, kept.value, claim.value, part=claim.part):
+            witness = Witness(witness=claim.witness, where=claim.where, url=claim.url)
+            if claim.witness == kept.witness and claim.where == kept.where and claim.url == kept.url:
+                agreeing.insert(0, witness)
+            else:
+                agreeing.append(witness)
+        elif _has_value(claim) or claim.witness != "headings":
+            # A heading that isn't there is no opinion; a JSON-LD that has nobody where the page names somebody is one.
+            says = shown(claim.value)
+            differing.append(Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says))
+    return (*agreeing, *differing)
+
+
+def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
+    if isinstance(kept, PartialDate):
+        return isinstance(other, PartialDate) and other.contains(kept)
+    if isinstance(kept, Image):
+        return (
+            isinstance(other, Image)
+            and (other.url is None or kept.url is None or _picture(other.url) == _picture(kept.url))
+            and (not other.alt or not kept.alt or fold(other.alt) == fold(kept.alt))
+        )
+    if isinstance(kept, tuple):
+        if field == "related" or not isinstance(other, tuple):
+            return kept == other
+        mine, theirs = ({fold(str(entry)) for entry in entries} for entries in (kept, other))
+        return theirs <= mine if part else theirs == mine
+    if isinstance(kept, str):
+        if not isinstance(other, str):
+            return False
+        mine_text, their_text = fold(kept), fold(other)
+        return mine_text == their_text or (part and bool(their_text) and mine_text.startswith(their_text.rstrip(". ")))
+    return kept == other
+
+
+def _picture(url: str) -> str:
+    """An image's address without its scheme and thumbnail size: Wikimedia serves one file under many ("/250px-…")."""
+    rest = url.partition("://")[2]
+    head, slash, name = rest.rpartition("/")
+    size, px, file = name.partition("px-")
+    return f"{head}{slash}{file}" if px and size.isdecimal() else rest
+
+
+def shown(value: Value) -> str:
+    """A value as one short line, for the record of a disagreement."""
+    match value:
+        case None:
+            text = ""
+        case PartialDate():
+            text = value.value
+        case Image():
+            text = value.url or value.alt
+        case tuple():
+            text = "; ".join(entry.title if isinstance(entry, Card) else entry for entry in value)
+        case _:
+            text = str(value)
+    return text if len(text) <= _SAID_CAP else f"{text[: _SAID_CAP - 1]}…"

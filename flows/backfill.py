@@ -1,0 +1,28 @@
+"""The `backfill` flow: read stored snapshots again with today's extractors. It has no way to reach delivery."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.logs import to_prefect
+from flows.steps import backfill as steps
+from milepost.settings import load
+
+
+@task(name="reread", cache_policy=NO_CACHE)
+def reread(config: str, source: str, dry_run: bool) -> dict[str, Any]:
+    """Read one source's latest snapshots again; returns the form of `backfill --json`."""
+    with to_prefect():
+        return steps.reread_to_json(steps.backfill(load(Path(config)), source, dry_run=dry_run))
+
+
+@flow(name="backfill")
+def backfill(
+    config: str = "milepost.toml", sources: list[str] | None = None, dry_run: bool = True
+) -> list[dict[str, Any]]:
+    """Read `sources` (all when None) again. With `dry_run`, the default, nothing is written."""
+    keys = sources or [source.key for source in load(Path(config)).sources]
+    states = [reread(config, key, dry_run, return_state=True) for key in keys]
+    return [state.result() for state in states]

@@ -1,0 +1,27 @@
+"""The `scrape` flow: one look at each source, one task a source; a source that fails doesn't stop the rest."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import State
+
+from flows.logs import to_prefect
+from flows.steps import scrape as steps
+from milepost.settings import load
+
+
+@task(name="look", cache_policy=NO_CACHE)
+def look(config: str, source: str, full: bool) -> dict[str, Any]:
+    """One look at one source; returns the form of `scrape --json`."""
+    with to_prefect():
+        return steps.report_to_json(steps.scrape(load(Path(config)), source, full=full))
+
+
+@flow(name="scrape")
+def scrape(config: str = "milepost.toml", sources: list[str] | None = None, full: bool = False) -> list[dict[str, Any]]:
+    """Look at `sources` (all that are configured when None). Fails at the end when any look failed."""
+    keys = sources or [source.key for source in load(Path(config)).sources]
+    states: list[State[dict[str, Any]]] = [look(config, key, full, return_state=True) for key in keys]
+    return [state.result() for state in states]  # raises the first failure, after every source had its look

@@ -1,0 +1,116 @@
+"""Hands a frozen issue to the relay: letterhead, links and ledger into `delivery.dispatch`."""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from delivery.dispatch import DispatchReport, Mailing
+from delivery.dispatch import dispatch as hand_over
+from delivery.message import MessageTemplate
+from delivery.tokens import message_id
+from delivery.transports import from_url
+from flows.steps.mailing import letterhead, sender_address, signing_key, unsubscribe_url
+from flows.steps.reading import Progress
+from milepost.dates import utc_now
+from milepost.errors import DeliveryError
+from milepost.records import LedgerCounts
+from milepost.settings import Settings
+from store.database import Database, connect
+from store.issues import Issues
+from store.ledger import Ledger
+
+log = logging.getLogger("milepost.dispatch")
+
+UNDER_WAY: tuple[str, ...] = ("frozen", "sending")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What one dispatch did, and how the issue's ledger stands after it."""
+
+    report: DispatchReport
+    counts: LedgerCounts
+
+
+def waiting(settings: Settings) -> list[int]:
+    """The numbers of the issues that have something left to send, oldest first."""
+    with connect(settings.store.url) as database:
+        return sorted(issue.number for issue in Issues(database).list(states=["frozen", "sending"]))
+
+
+def dispatch(
+    settings: Settings, number: int, *, now: Callable[[], dt.datetime] = utc_now, progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Sent:
+    """Send what is due of issue `number`; calling it again is always safe, the ledger knows who got it.
+
+    Raises DeliveryError when the relay can't be had, StoreError when the ledger can't be written; what was not handed
+    over by then stays pending.
+    """
+    with connect(settings.store.url) as database:
+        ledger = Ledger(database)
+        issue = Issues(database).get(number)
+        before = ledger.counts(number)
+        if issue.state == "complete":
+            return Sent(report=_nothing(number), counts=before)
+        done = 0
+
+        def tell(*_outcome: object) -> None:
+            nonlocal done
+            done += 1
+            if progress is not None:
+                progress(done, before.deliveries)
+
+        report = hand_over(
+            ledger, from_url(settings.mail.url.get_secret_value(), timeout=settings.mail.timeout),
+            _mailing(settings, database, number), now=now, progress=tell, stop=stop,
+        )
+        counts = ledger.counts(number)
+    log.info("issue %d: %s", number, ", ".join(f"{count} {state}" for state, count in counts.states.items() if count))
+    return Sent(report=report, counts=counts)
+
+
+def _nothing(number: int) -> DispatchReport:
+    return DispatchReport(issue=number, results={}, freed=0, orphaned=0, state="complete")
+
+
+def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
+    """All that is the same for every recipient, built and verified once."""
+    key = signing_key(settings, database)
+    sender = sender_address(settings)
+    domain = sender.rpartition("@")[2].encode("idna").decode("ascii")
+    issues = Issues(database)
+    frozen_at = issues.frozen_at(number)
+    if frozen_at is None:
+        raise DeliveryError("it is not frozen", where=f"issue {number}", hint=f"Run `milepost issue approve {number}`.")
+    head = letterhead(settings)
+    templates: Mapping[str, MessageTemplate] = {
+        variant.name: MessageTemplate.build(variant, letterhead=head, date=frozen_at)
+        for variant in issues.variants(number)
+    }
+    envelope = settings.mail.return_path or sender
+    return Mailing(
+        issue=number, templates=templates,
+        link=lambda subscriber: unsubscribe_url(settings, key, subscriber),
+        message_id=lambda subscriber: message_id(key, issue=number, subscriber_id=subscriber, domain=domain),
+        envelope=lambda _claim: envelope,
+    )
+
+
+def counts_to_json(counts: LedgerCounts) -> dict[str, Any]:
+    """The form of `ledger --json`."""
+    return {
+        "issue": counts.issue, "candidates": counts.candidates, "deliveries": counts.deliveries,
+        "exclusions": dict(counts.exclusions), "states": dict(counts.states),
+    }
+
+
+def sent_to_json(sent: Sent) -> dict[str, Any]:
+    """`ledger --json`, and what this dispatch did."""
+    report = sent.report
+    return counts_to_json(sent.counts) | {
+        "state": report.state, "results": dict(report.results), "orphaned": report.orphaned, "paused": report.paused,
+        "stopped": report.stopped, "next_due": report.next_due.isoformat() if report.next_due else None,
+    }

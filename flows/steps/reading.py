@@ -1,0 +1,81 @@
+"""Stored pages into records: what a look does with new pages, a backfill with old ones, `extract` with a file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from extractors import registry
+from extractors.base import SiteExtractor
+from extractors.charset import decode
+from milepost.errors import ExtractError, InputError
+from milepost.records import Card, KnownNames, Milestone, Page, Snapshot
+from store.snapshots import Snapshots
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What was read from stored pages."""
+
+    records: Mapping[str, Milestone]  # by key
+    snapshots: Mapping[str, int]  # key → the snapshot it was read from
+    failures: tuple[str, ...]  # a sentence for each page that could not be read; what was known of it stands
+
+
+def page_of(snapshot: Snapshot) -> Page:
+    """The text of a snapshot, as extractors get it."""
+    return Page(url=snapshot.url, text=decode(snapshot.body, snapshot.headers.get("content-type", "")))
+
+
+def read_stored(
+    site: SiteExtractor, source: str, snapshots: Snapshots, work: Mapping[str, int], progress: Progress | None = None
+) -> Reading:
+    """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other."""
+    cards = snapshots.cards(source) if work else {}
+    records: dict[str, Milestone] = {}
+    read_from: dict[str, int] = {}
+    failures: list[str] = []
+    for done, (url, snapshot_id) in enumerate(work.items(), 1):
+        try:
+            key = site.key(url)
+            records[key] = site.read(page_of(snapshots.get(snapshot_id)), source=source, cards=cards.get(key, ()))
+            read_from[key] = snapshot_id
+        except ExtractError as error:
+            failures.append(str(error))
+        if progress is not None:
+            progress(done, len(work))
+    return Reading(records=records, snapshots=read_from, failures=tuple(failures))
+
+
+def read_file(
+    file: Path, *, extractor: str, url: str | None = None, as_text: bool = False, listings: tuple[Path, ...] = (),
+    known: KnownNames | None = None,
+) -> Milestone:
+    """Read one saved page; raises InputError when a file can't be read, ExtractError when it is no milestone.
+
+    `url` is the page's address; without it the file's name stands for the last part of the path. The cards of
+    `listings` (saved listing pages) that show this milestone join the witnesses.
+    """
+    site = registry.get(extractor)
+    text = decode(_bytes(file))
+    address = url or site.url_for(file.stem)
+    if as_text:
+        return site.read_text(text, source=site.name, url=address, known=known or KnownNames())
+    key = site.key(address)
+    cards: list[tuple[str, Card]] = []
+    for listing in listings:
+        page = Page(url=listing.name, text=decode(_bytes(listing)))
+        cards += [(page.url, card) for card in site.cards(page) if card.key == key]
+    return site.read(Page(url=address, text=text), source=site.name, cards=cards)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        if str(file) == "-":
+            import sys
+
+            return sys.stdin.buffer.read()
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(file), hint="Check the path.") from None

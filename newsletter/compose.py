@@ -1,0 +1,117 @@
+"""Orders an issue's milestones and words its subject line; what an approval names is hashed here too."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from milepost.codec import json_hash, milestone_to_json
+from milepost.records import IssueItem, Variant
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.phrases import ENGLISH, Phrases
+from newsletter.safe import clip, header, one_line
+
+SUBJECT_WIDTH = 78  # RFC 5322 §2.1.1 prefers lines of at most 78 characters
+_PREHEADER_WIDTH = 110  # about what inboxes show beside a subject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """An issue before it is rendered."""
+
+    items: tuple[IssueItem, ...]  # in reading order; the first is the lead
+    subject: str  # one line without encoded words
+    preheader: str  # one line, shown beside the subject by most inboxes
+
+
+def compose(items: Sequence[IssueItem], *, phrases: Phrases = ENGLISH) -> Draft:
+    """Order the items and word the subject; raises ValueError when there are none."""
+    if not items:
+        raise ValueError("an issue of nothing: there are no items")
+    ordered = tuple(sorted(items, key=_rank))
+    return Draft(items=ordered, subject=_subject(ordered, phrases), preheader=_preheader(ordered, phrases))
+
+
+def content_hash(
+    items: Sequence[IssueItem], variants: Sequence[Variant], *,
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, templates: str,
+) -> str:
+    """SHA-256, in hex, of all that readers will get: items, settings, templates (their digest), rendered parts.
+
+    Keys and passwords are not part of it. Equal issues hash equally whatever the order of `variants`.
+    """
+    return json_hash({
+        "inputs": inputs_hash(items, newsletter=newsletter, mail=mail, web=web),
+        "templates": templates,
+        "variants": [
+            [variant.name, variant.subject, _digest(variant.html), _digest(variant.text), variant.placeholder]
+            for variant in sorted(variants, key=lambda variant: variant.name)
+        ],
+    })
+
+
+def inputs_hash(
+    items: Sequence[IssueItem], *, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
+) -> str:
+    """SHA-256, in hex, of the items and of the settings that show in a mail."""
+    return json_hash({
+        "items": [
+            [item.change_id, item.version_id, item.role, item.first_seen_at.isoformat(), _content(item)]
+            for item in items
+        ],
+        "newsletter": newsletter.model_dump(mode="json"),
+        "mail": [mail.sender, mail.reply_to, mail.postal_address],
+        "web": web.base_url,
+    })
+
+
+def _content(item: IssueItem) -> dict[str, object]:
+    """The record without its evidence, which readers don't see."""
+    return {name: value for name, value in milestone_to_json(item.milestone).items() if name != "evidence"}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _rank(item: IssueItem) -> tuple[bool, int, float, tuple[int, ...], int]:
+    """News before corrections; then the highest impact, the newest on the timeline, the latest date."""
+    milestone = item.milestone
+    date = milestone.date.sort_key if milestone.date else (0, 0, 0)
+    return (
+        item.role == "correction", -(milestone.impact or 0), -item.first_seen_at.timestamp(),
+        tuple(-part for part in date), item.change_id,
+    )
+
+
+def _subject(items: Sequence[IssueItem], phrases: Phrases) -> str:
+    news = sum(item.role == "news" for item in items)
+    match news, len(items) - news:
+        case 1, 0:
+            form = "{title}"
+        case 0, 1:
+            form = phrases.one_correction
+        case 1, 1:
+            form = phrases.and_a_correction
+        case (2, 0) | (0, 2):
+            form = phrases.and_one_more if news else phrases.one_correction.format(title=phrases.and_one_more)
+        case 0, _:
+            form = phrases.many_corrections
+        case 1, _:
+            form = phrases.and_more_corrections
+        case _:
+            form = phrases.many_news
+    count, rest = news or len(items), len(items) - news
+    frame = len(form.format(title="", count=count, rest=rest))
+    title = clip(header(items[0].milestone.title), SUBJECT_WIDTH - frame)
+    if title.endswith("…"):
+        form = form.replace("{title}, …", "{title}")  # one ellipsis says it
+    return header(form.format(title=title, count=count, rest=rest))
+
+
+def _preheader(items: Sequence[IssueItem], phrases: Phrases) -> str:
+    """The other titles, or the first words of the only one."""
+    if len(items) > 1:
+        titles = ", ".join(one_line(item.milestone.title) for item in items[1:])
+        return clip(phrases.also.format(titles=titles), _PREHEADER_WIDTH)
+    milestone = items[0].milestone
+    return clip(one_line(milestone.what_happened or milestone.why_it_mattered), _PREHEADER_WIDTH)

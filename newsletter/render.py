@@ -1,0 +1,145 @@
+"""Renders an issue for one set of milestones: records → view → Jinja → MJML → ASCII HTML, and beside it plain text."""
+
+import datetime as dt
+import hashlib
+import textwrap
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import mjml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from milepost.errors import RenderError
+from milepost.records import Cadence, IssueItem, Variant, check_aware
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.compose import Draft, compose, inputs_hash
+from newsletter.phrases import ENGLISH, Phrases
+from newsletter.safe import ascii_markup
+from newsletter.theme import theme_for
+from newsletter.view import IssueView, Plan, issue_view
+
+HTML_LIMIT = 95_000  # bytes; Gmail clips at 102 KB what it counts after its own additions
+TEXT_WIDTH = 72  # columns of the text part
+_HTML_TEMPLATE = "issue.mjml.j2"
+_TEXT_TEMPLATE = "issue.txt.j2"
+
+
+class Renderer:
+    """Turns items into mails; build it once for many issues. The same arguments always give the same bytes."""
+
+    def __init__(
+        self, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, *, phrases: Phrases = ENGLISH
+    ) -> None:
+        self.newsletter = newsletter
+        self.mail = mail
+        self.web = web
+        self.phrases = phrases
+        self.theme = theme_for(newsletter.accent)
+        folder = templates_folder()
+        self._html = _environment(folder, html=True)
+        self._text = _environment(folder, html=False)
+        self._text.filters["wrap"] = wrap
+
+    def render(
+        self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime, *, name: str = "all"
+    ) -> Variant:
+        """Render issue `number` as it is published at `now` (aware); `name` is the variant's.
+
+        An issue whose HTML would be longer than `HTML_LIMIT` shows its later items in brief, and at last leaves out the
+        last ones, with links to the rest. Raises RenderError when a template or MJML fails, or when nothing fits.
+        """
+        check_aware(now)
+        draft = compose(items, phrases=self.phrases)
+        placeholder = self.placeholder(draft.items)
+
+        def view(plan: Plan) -> IssueView:
+            return issue_view(
+                draft, number=number, cadence=cadence, now=now, plan=plan, placeholder=placeholder,
+                newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases,
+            )
+
+        plan, html = self._fitted(draft, view)
+        text = self._fill(self._text, _TEXT_TEMPLATE, view(plan))
+        return Variant(name=name, subject=draft.subject, html=html, text=text, placeholder=placeholder)
+
+    def placeholder(self, items: Sequence[IssueItem]) -> str:
+        """What stands for the recipient's link: nobody can write it into a record, for it is a hash of the records."""
+        digest = inputs_hash(items, newsletter=self.newsletter, mail=self.mail, web=self.web)
+        return f"milepost-link-{digest[:20]}"
+
+    def mjml(self, view: IssueView) -> str:
+        """The MJML of a view; raises RenderError."""
+        return self._fill(self._html, _HTML_TEMPLATE, view)
+
+    def _fitted(self, draft: Draft, view: Callable[[Plan], IssueView]) -> tuple[Plan, str]:
+        """The most generous plan whose HTML fits, and that HTML."""
+        count = len(draft.items)
+        candidates = [Plan(full=full, brief=count - full) for full in range(count, -1, -1)]
+        candidates += [Plan(full=0, brief=brief) for brief in range(count - 1, 0, -1)]
+        best: tuple[Plan, str] | None = None
+        first, last = 0, len(candidates)
+        probe = 0  # most issues fit as they are
+        while first < last:
+            html = self._mail(view(candidates[probe]))
+            if len(html) <= HTML_LIMIT:
+                best, last = (candidates[probe], html), probe
+            else:
+                first = probe + 1
+            probe = (first + last) // 2
+        if best is None:
+            raise RenderError(
+                f"the mail is longer than {HTML_LIMIT} bytes even with one milestone in brief",
+                where="newsletter", hint="Shorten newsletter.name, newsletter.tagline or mail.postal_address.",
+            )
+        return best
+
+    def _mail(self, view: IssueView) -> str:
+        source = self.mjml(view)
+        try:
+            # No fonts: else MJML links to a third party's. No include loader: an mj-include can read nothing.
+            html = mjml.mjml2html(source, fonts={})
+        except ValueError as error:
+            raise RenderError(f"MJML: {error}", where=_HTML_TEMPLATE, hint="Mend the template.") from error
+        if not html.isascii():
+            raise RenderError("the HTML is not pure ASCII", where=_HTML_TEMPLATE, hint="Print values through {{ }}.")
+        return html
+
+    def _fill(self, environment: Environment, template: str, view: IssueView) -> str:
+        try:
+            return environment.get_template(template).render(
+                issue=view, phrases=self.phrases, light=self.theme.light, dark=self.theme.dark
+            )
+        except TemplateError as error:
+            raise RenderError(f"{type(error).__name__}: {error}", where=template, hint="Mend the template.") from error
+
+
+def templates_folder() -> Path:
+    """Where the templates are, in a checkout or an installed package."""
+    return Path(str(files("templates")))
+
+
+def templates_digest() -> str:
+    """SHA-256, in hex, of the names and bytes of the files that an issue is rendered from."""
+    folder = templates_folder()
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("issue.*.j2"), *(folder / "partials").glob("*.j2")]):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def wrap(text: str, indent: int = 0) -> str:
+    """`text` in lines of at most 72 columns, after `indent` spaces; a longer word, such as a link, is never cut."""
+    pad = " " * indent
+    return textwrap.fill(
+        text, TEXT_WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _environment(folder: Path, *, html: bool) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(folder), undefined=StrictUndefined,
+        autoescape=html,  # noqa: S701 - off for plain text alone
+        finalize=ascii_markup if html else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )

@@ -1,0 +1,81 @@
+"""Scraped text and links made fit for a header, for MJML and for plain text; the words stay as they were.
+
+    scraped text ─▶ one_line | paragraphs ─▶ (MJML) ascii_markup
+    scraped link ─▶ link
+"""
+
+import re
+import unicodedata
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from markupsafe import Markup, escape
+
+# Breaks in the sense of str.splitlines, which knows more of them than mail does.
+_BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+# Embeddings, overrides and isolates can turn round the words that follow; a byte order mark is no text.
+_TURNERS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_URL_SAFE = "/:?#[]@!$&'()*+,;=-._~%"  # RFC 3986 §2: what may stand as it is; % is taken as encoded already
+_BRACES = str.maketrans({"{": "&#123;", "}": "&#125;", "\\": "&#92;"})
+
+
+def clean(text: str) -> str:
+    """`text` without control, surrogate and direction-turning characters; line breaks become LF."""
+    kept = _CONTROLS.sub("", text.translate(_TURNERS))
+    return "".join(char for char in _BREAKS.sub("\n", kept) if ord(char) & 0xFFFE != 0xFFFE)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line, single-spaced."""
+    return " ".join(clean(text).split())
+
+
+def paragraphs(text: str) -> tuple[str, ...]:
+    """The lines of `text` that have words, each single-spaced."""
+    lines = (" ".join(line.split()) for line in clean(text).split("\n"))
+    return tuple(line for line in lines if line)
+
+
+def header(text: str) -> str:
+    """One line for a Subject: nothing in it reads as an RFC 2047 encoded word, which some readers decode into more."""
+    return one_line(text).replace("=?", "= ?")
+
+
+def clip(text: str, width: int) -> str:
+    """`text` in at most `width` characters, cut between words where there are any, an ellipsis where it was cut."""
+    if len(text) <= width:
+        return text
+    head = text[: width - 1]
+    if not text[width - 1].isspace() and " " in head[width // 2 :]:
+        head = head[: head.rindex(" ")]
+    while head and unicodedata.combining(text[len(head)]):
+        head = head[:-1]
+    return f"{head.rstrip(' ,;:—–-')}…"
+
+
+def link(url: str | None) -> str | None:
+    """`url` in ASCII if it is an absolute http(s) one without tricks, else None."""
+    if not url or any(char.isspace() or not char.isprintable() for char in url) or "\\" in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        port = parts.port
+    except (ValueError, UnicodeError):
+        return None
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
+        return None
+    place = f"[{host}]" if ":" in host else host
+    netloc = quote(place, safe="[]:.-_") + (f":{port}" if port else "")
+    path, query, fragment = (quote(part, safe=_URL_SAFE) for part in parts[2:])
+    return urlunsplit((parts.scheme, netloc, path, query, fragment))
+
+
+def ascii_markup(value: object) -> Markup:
+    """What Jinja may hand to MJML: escaped, pure ASCII, other characters as numeric entities.
+
+    Braces and backslashes are entities too, so that what looks like a template in the result is ours, and so that MJML,
+    which escapes attribute values its own way, has nothing to escape. Markup (a macro's result) is known to be escaped.
+    """
+    text = str(value) if isinstance(value, Markup) else str(escape(value)).translate(_BRACES)
+    return Markup(text.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # noqa: S704 - escaped just above

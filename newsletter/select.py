@@ -1,0 +1,127 @@
+"""Decides when an issue is due, which of its milestones a topic choice gets, and where each subscriber is placed.
+
+    pending changes, clock ─▶ due ─▶ period        items, topics ─▶ variants        subscriber ─▶ place ─▶ Placement
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from zoneinfo import ZoneInfo
+
+from milepost.records import Cadence, IssueItem, Placement, Subscriber, check_aware
+from milepost.settings import WEEKDAYS
+
+EVERYTHING = "all"  # the variant that holds every item
+
+
+def due(
+    cadence: Cadence, *, now: dt.datetime, last: str | None, pending: Mapping[int, dt.datetime],
+    timezone: str, weekday: str, hour: int,
+) -> str | None:
+    """The period to publish now, or None.
+
+    `pending`: change id → when it was detected, of the changes no issue of this cadence has announced. `last`: the
+    period of the cadence's newest issue. `weekday` ("monday" …; weekly) and `hour` (0..23) are local to `timezone`.
+
+    instant: as soon as anything is pending. The others: once the slot has passed for something detected before it;
+    however many slots were missed, only the newest one is due, so that there is one issue. What turns up after its slot
+    waits for the next.
+    """
+    check_aware(now)
+    if not pending:
+        return None
+    if cadence == "instant":
+        period = f"c{min(pending)}"
+        return None if period == last else period
+    slot = latest_slot(cadence, now=now, timezone=timezone, weekday=weekday, hour=hour)
+    if min(pending.values()) > slot:
+        return None
+    period = _period(cadence, slot)
+    return None if last is not None and last >= period else period  # ISO periods sort by time
+
+
+def latest_slot(cadence: Cadence, *, now: dt.datetime, timezone: str, weekday: str, hour: int) -> dt.datetime:
+    """The newest publishing time of daily, weekly or monthly (the 1st) that is not after `now`, in `timezone`.
+
+    An hour that the clocks skip in spring is published at just after the gap; one that comes twice, at its first.
+    """
+    zone = ZoneInfo(timezone)
+    today = now.astimezone(zone).date()
+    slot = _slot(cadence, today, zone, weekday, hour)
+    if slot.astimezone(dt.UTC) <= now.astimezone(dt.UTC):  # instants: two local times of one zone compare by the wall
+        return slot
+    back = {"daily": dt.timedelta(days=1), "weekly": dt.timedelta(days=7), "monthly": dt.timedelta(days=today.day)}
+    return _slot(cadence, today - back[cadence], zone, weekday, hour)
+
+
+def _slot(cadence: Cadence, day: dt.date, zone: ZoneInfo, weekday: str, hour: int) -> dt.datetime:
+    """The slot of the day's, the week's (ISO, from Monday) or the month's period."""
+    if cadence == "weekly":
+        day += dt.timedelta(days=WEEKDAYS.index(weekday) - day.weekday())
+    elif cadence == "monthly":
+        day = day.replace(day=1)
+    return dt.datetime.combine(day, dt.time(hour), tzinfo=zone)
+
+
+def _period(cadence: Cadence, slot: dt.datetime) -> str:
+    return slot.strftime({"daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m"}[cadence])
+
+
+def matching(items: Sequence[IssueItem], topics: Collection[str]) -> tuple[IssueItem, ...]:
+    """The items that somebody with these topics (category and tag slugs; none = everything) asked for, in order."""
+    wanted = {topic.casefold() for topic in topics}
+    return tuple(item for item in items if not wanted or wanted & _topics(item))
+
+
+def variants(
+    items: Sequence[IssueItem], topic_sets: Iterable[Collection[str]]
+) -> dict[str, tuple[IssueItem, ...]]:
+    """Variant name → its items, for all the subscribers' topic choices; "all" is always among them, and first."""
+    named = {EVERYTHING: tuple(items)}
+    for topics in {frozenset(topics) for topics in topic_sets}:
+        chosen = matching(items, topics)
+        if chosen:
+            named.setdefault(variant_name(items, chosen), chosen)
+    return {EVERYTHING: named.pop(EVERYTHING)} | dict(sorted(named.items()))
+
+
+def variant_name(items: Sequence[IssueItem], chosen: Sequence[IssueItem]) -> str:
+    """ "all" when everything was chosen, else a short hash of what was: equal choices share one rendering."""
+    if len(chosen) == len(items):
+        return EVERYTHING
+    ids = ",".join(str(number) for number in sorted(item.version_id for item in chosen))
+    return hashlib.sha256(ids.encode("ascii")).hexdigest()[:12]
+
+
+def place(
+    subscriber: Subscriber, suppressed: bool, *, cadence: Cadence, items: Sequence[IssueItem],
+    rendered: Collection[str], drafted_at: dt.datetime,
+) -> Placement:
+    """Where freezing an issue puts one candidate.
+
+    `items`: the issue's; `rendered`: the names of its variants; `drafted_at`: when those were made. Who signed up, or
+    chose topics that need another variant, later than that is "joined_later".
+    """
+    reason = _exclusion(subscriber, suppressed, cadence, drafted_at)
+    if reason is not None:
+        return Placement(exclusion=reason)
+    chosen = matching(items, subscriber.topics)
+    if not chosen:
+        return Placement(exclusion="no_match")
+    name = variant_name(items, chosen)
+    return Placement(variant=name) if name in rendered else Placement(exclusion="joined_later")
+
+
+def _exclusion(subscriber: Subscriber, suppressed: bool, cadence: Cadence, drafted_at: dt.datetime) -> str | None:
+    if suppressed:
+        return "suppressed"
+    if subscriber.state != "active":
+        return subscriber.state  # "pending" | "unsubscribed"
+    if subscriber.cadence != cadence:
+        return "other_cadence"
+    return "joined_later" if subscriber.created_at > drafted_at else None
+
+
+def _topics(item: IssueItem) -> set[str]:
+    milestone = item.milestone
+    return {topic.casefold() for topic in (milestone.category, *milestone.tags) if topic}

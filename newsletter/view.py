@@ -1,0 +1,202 @@
+"""What the templates see of an issue: plain strings in reading order, every decision about them already made.
+
+    Draft, settings ─▶ IssueView ─▶ ItemView … (full, or brief where a mail would grow too long)
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from milepost.records import Cadence, Card, IssueItem, Milestone
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.compose import Draft
+from newsletter.phrases import Phrases
+from newsletter.safe import clip, link, one_line, paragraphs
+
+_SUMMARY_WIDTH = 240  # a brief item's text
+_TITLE_WIDTH = 200  # a brief item's title
+_CONTENTS_WIDTH = 88  # a title in the list of contents: two lines on a telephone
+_CONTENTS_FROM = 3  # fewer items than this need no list of contents
+_RTL = frozenset({"ar", "fa", "he", "ur", "yi"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How much of each item is shown: the first `full` in full, the next `brief` in brief, the others not at all."""
+
+    full: int
+    brief: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageView:
+    """A picture with its description."""
+
+    src: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """A milestone on a strip or in a list: when, and its title."""
+
+    when: str
+    title: str
+    here: bool = False  # the milestone that the strip is about
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemView:
+    """A milestone as it is read."""
+
+    correction: bool
+    full: bool
+    title: str
+    year: str  # "1957", or "" when undated
+    when: str  # to the precision known: "September 2012"
+    labels: tuple[str, ...]  # category, era, impact: those that are known
+    what: tuple[str, ...]  # paragraphs
+    why: tuple[str, ...]
+    people: str
+    organizations: str
+    image: ImageView | None
+    strip: tuple[Mark, ...]  # the neighbours with itself between them; () when none is known
+    url: str | None
+    link_text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IssueView:
+    """An issue as it is read. `lead` is its first item; `news` and `corrections` are the others."""
+
+    name: str
+    tagline: str
+    language: str
+    direction: str  # "ltr" | "rtl"
+    subject: str
+    preheader: str
+    line: str  # "Issue 12 · Monday, 23 November 2026 · 2 new milestones"
+    lead: ItemView
+    news: tuple[ItemView, ...]
+    corrections: tuple[ItemView, ...]
+    contents: tuple[Mark, ...]  # by date; () when the issue is short
+    left_out: str  # a sentence, or ""
+    why_you: str
+    postal_address: tuple[str, ...]  # its lines
+    issue_url: str
+    placeholder: str  # where the recipient's own link goes
+
+
+def issue_view(
+    draft: Draft, *, number: int, cadence: Cadence, now: dt.datetime, plan: Plan, placeholder: str,
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, phrases: Phrases,
+) -> IssueView:
+    """Make the view of an issue that is published at `now`."""
+    issue_url = issue_link(web, number)
+    shown = draft.items[: plan.full + plan.brief]
+    views = [
+        _item(item, full=index < plan.full, pictures=newsletter.images, issue_url=issue_url, phrases=phrases)
+        for index, item in enumerate(shown)
+    ]
+    news = sum(item.role == "news" for item in draft.items)
+    name = one_line(newsletter.name)
+    day = now.astimezone(ZoneInfo(newsletter.timezone)).date()
+    line = (phrases.issue.format(number=number), phrases.day(day), phrases.tally(news, len(draft.items) - news))
+    return IssueView(
+        name=name,
+        tagline=one_line(newsletter.tagline),
+        language=newsletter.language,
+        direction="rtl" if newsletter.language.split("-")[0].lower() in _RTL else "ltr",
+        subject=draft.subject,
+        preheader=draft.preheader,
+        line=" · ".join(line),
+        lead=views[0],
+        news=tuple(view for view in views[1:] if not view.correction),
+        corrections=tuple(view for view in views[1:] if view.correction),
+        contents=_contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else (),
+        left_out=phrases.left_out(len(draft.items) - len(shown)),
+        why_you=phrases.why_you.format(name=name, rhythm=phrases.rhythms[cadence]),
+        postal_address=paragraphs(mail.postal_address),
+        issue_url=issue_url,
+        placeholder=placeholder,
+    )
+
+
+def issue_link(web: WebSettings, number: int) -> str:
+    """The address of an issue's own page."""
+    return f"{web.base_url}/issues/{number}"
+
+
+def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrases: Phrases) -> ItemView:
+    milestone = item.milestone
+    title = one_line(milestone.title)
+    what, url = paragraphs(milestone.what_happened), link(milestone.url)
+    if not full:
+        summary = clip(" ".join(what), _SUMMARY_WIDTH)
+        title, what, url = clip(title, _TITLE_WIDTH), (summary,) if summary else (), url or issue_url
+    return ItemView(
+        correction=item.role == "correction",
+        full=full,
+        title=title,
+        year=str(milestone.date.year) if milestone.date else "",
+        when=phrases.date(milestone.date),
+        labels=_labels(milestone, phrases) if full else (),
+        what=what,
+        why=paragraphs(milestone.why_it_mattered) if full else (),
+        people=", ".join(map(one_line, milestone.people)) if full else "",
+        organizations=", ".join(map(one_line, milestone.organizations)) if full else "",
+        image=_image(milestone, title) if pictures and full else None,
+        strip=_strip(milestone) if full else (),
+        url=url,
+        link_text=phrases.read_on if full else phrases.read_rest,
+    )
+
+
+def _labels(milestone: Milestone, phrases: Phrases) -> tuple[str, ...]:
+    era = phrases.label(one_line(milestone.era or ""))
+    return tuple(filter(None, (
+        phrases.label(one_line(milestone.category or "")),
+        phrases.era.format(era=era) if era else "",
+        phrases.impact.format(impact=milestone.impact) if milestone.impact else "",
+    )))
+
+
+def _image(milestone: Milestone, title: str) -> ImageView | None:
+    """The picture, if it can be loaded without giving the reader away on the wire: over https only."""
+    if milestone.image is None:
+        return None
+    src = link(milestone.image.url)
+    if src is None or not src.startswith("https:"):
+        return None
+    return ImageView(src=src, alt=one_line(milestone.image.alt) or title)
+
+
+def _strip(milestone: Milestone) -> tuple[Mark, ...]:
+    """The nearest related milestone before, this one, the nearest after; () without a date or a neighbour."""
+    date = milestone.date
+    if date is None:
+        return ()
+    dated = [(card.date.sort_key, card) for card in milestone.related if card.date is not None]
+    earlier = max((pair for pair in dated if pair[0] < date.sort_key), key=lambda pair: pair[0], default=None)
+    later = min((pair for pair in dated if pair[0] > date.sort_key), key=lambda pair: pair[0], default=None)
+    if earlier is None and later is None:
+        return ()
+    here = Mark(when=str(date.year), title=clip(one_line(milestone.title), _CONTENTS_WIDTH), here=True)
+    marks = (earlier and _neighbour(earlier[1]), here, later and _neighbour(later[1]))
+    return tuple(mark for mark in marks if mark)
+
+
+def _neighbour(card: Card) -> Mark:
+    return Mark(when=str(card.date.year) if card.date else "", title=clip(one_line(card.title), _CONTENTS_WIDTH))
+
+
+def _contents(items: Sequence[IssueItem], phrases: Phrases) -> tuple[Mark, ...]:
+    ordered = sorted(items, key=lambda item: item.milestone.date.sort_key if item.milestone.date else (9999, 13, 0))
+    return tuple(
+        Mark(
+            when=str(item.milestone.date.year) if item.milestone.date else phrases.undated,
+            title=clip(one_line(item.milestone.title), _CONTENTS_WIDTH),
+        )
+        for item in ordered
+    )

@@ -1,0 +1,1 @@
+"""What Milepost remembers: pages, milestones and their history, issues, subscribers and the ledger of deliveries."""

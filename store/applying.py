@@ -1,0 +1,209 @@
+"""What one look read, written into an open transaction: versions, changes, and pages that count as read."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from milepost.codec import milestone_to_json
+from milepost.fingerprint import fingerprint
+from milepost.records import Change, FieldChange, Milestone
+from store.dialects import serialize
+from store.looks import ensure_source, hold, listed_at_baseline, require_running
+from store.schema import change, milestone, milestone_version, page, reread
+
+Entry = tuple[Change | None, Milestone, int | None]  # what happened, the record to keep, the snapshot it was read from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What `apply` really wrote."""
+
+    versions: int  # new ones
+    changes: tuple[int, ...]  # ids of new ones, in the order of their entries
+    skipped: int  # entries whose content the store held already
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Current:
+    id: int
+    number: int
+    version_id: int
+    fingerprint: str
+    state: str
+
+
+def apply(
+    connection: sa.Connection,
+    look_id: int | None,
+    source: str,
+    entries: Iterable[Entry],
+    *,
+    announce: bool,
+    held: bool | str,
+    now: dt.datetime,
+) -> Applied:
+    """See `Milestones.apply`, which opens the transaction."""
+    ensure_source(connection, source)
+    serialize(connection, f"milestones.{source}")
+    if look_id is not None:
+        require_running(connection, look_id)
+        if held:
+            hold(connection, look_id, held if isinstance(held, str) else "a guard stopped it")
+    current = _current(connection, source)
+    writer = _Writer(connection, look_id, source, announce=announce, now=now)
+    for happened, record, snapshot_id in entries:
+        writer.write(happened, record, snapshot_id, current)
+    return Applied(versions=writer.versions, changes=tuple(writer.changes), skipped=writer.skipped)
+
+
+class _Writer:
+    """Writes entry by entry, counting."""
+
+    def __init__(
+        self, connection: sa.Connection, look_id: int | None, source: str, *, announce: bool, now: dt.datetime
+    ) -> None:
+        self._connection = connection
+        self._look_id = look_id
+        self._source = source
+        self._announce = announce
+        self._now = now
+        self.versions = 0
+        self.changes: list[int] = []
+        self.skipped = 0
+
+    def write(
+        self, happened: Change | None, record: Milestone, snapshot_id: int | None, current: dict[str, _Current]
+    ) -> None:
+        """One entry; `current` is kept up to date, so that a key may come twice."""
+        if record.source != self._source:
+            raise ValueError(f"a record of {record.source!r} among those of {self._source!r}")
+        if happened is not None and happened.kind == "renamed":
+            self._rename(happened, record.key, current)
+        known = current.get(record.key)
+        hash_ = fingerprint(record)
+        if known is None:
+            current[record.key] = self._first(happened, record, hash_, snapshot_id)
+        elif happened is not None and happened.kind in ("withdrawn", "restored"):
+            current[record.key] = self._move(happened, known, record, hash_, snapshot_id)
+        elif known.fingerprint == hash_:
+            self.skipped += 1
+        else:
+            current[record.key] = self._next(happened, known, record, hash_, snapshot_id)
+        self._mark_read(record, snapshot_id)
+
+    def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
+        made = self._connection.execute(
+            sa.insert(milestone)
+            .values(
+                source=self._source, key=record.key, first_seen_at=self._now, first_look_id=self._look_id, version=1,
+                state="present",
+            )
+            .returning(milestone.c.id)
+        )
+        milestone_id = int(made.scalar_one())
+        version_id = self._version(milestone_id, 1, record, hash_, snapshot_id)
+        added = Change(
+            source=self._source, key=record.key, kind="added", fields=() if happened is None else happened.fields
+        )
+        # A page that the baseline listed and could not read is no news when it is read at last.
+        announce = self._announce and not listed_at_baseline(self._connection, self._source, record.url)
+        self._change(added, milestone_id, None, version_id, announce=announce)
+        return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present")
+
+    def _next(
+        self, happened: Change | None, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
+    ) -> _Current:
+        number = known.number + 1
+        version_id = self._version(known.id, number, record, hash_, snapshot_id)
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(version=number))
+        if happened is not None:
+            self._change(happened, known.id, known.version_id, version_id)
+        return _Current(id=known.id, number=number, version_id=version_id, fingerprint=hash_, state=known.state)
+
+    def _move(
+        self, happened: Change, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
+    ) -> _Current:
+        state = "withdrawn" if happened.kind == "withdrawn" else "present"
+        if known.state == state and known.fingerprint == hash_:
+            self.skipped += 1
+            return known
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(state=state))
+        if known.fingerprint == hash_:  # the record is as it was, only its standing changed
+            self._change(happened, known.id, known.version_id, known.version_id)
+            moved = known
+        else:
+            moved = self._next(happened, known, record, hash_, snapshot_id)
+        return _Current(
+            id=known.id, number=moved.number, version_id=moved.version_id, fingerprint=hash_, state=state
+        )
+
+    def _rename(self, happened: Change, key: str, current: dict[str, _Current]) -> None:
+        """Give a known milestone its new key, so that its history goes on; nothing when that was done before."""
+        old = next((str(field.old) for field in happened.fields if field.field == "key"), None)
+        if old is None or old not in current or key in current:
+            return
+        known = current[key] = current.pop(old)
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(key=key))
+
+    def _version(self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None) -> int:
+        made = self._connection.execute(
+            sa.insert(milestone_version)
+            .values(
+                milestone_id=milestone_id, number=number, record=milestone_to_json(record), fingerprint=hash_,
+                snapshot_id=snapshot_id, extractor=record.extractor, look_id=self._look_id, created_at=self._now,
+            )
+            .returning(milestone_version.c.id)
+        )
+        self.versions += 1
+        return int(made.scalar_one())
+
+    def _change(
+        self, happened: Change, milestone_id: int, old_version: int | None, new_version: int,
+        *, announce: bool | None = None,
+    ) -> None:
+        made = self._connection.execute(
+            sa.insert(change)
+            .values(
+                look_id=self._look_id, milestone_id=milestone_id, kind=happened.kind,
+                fields=[_field(field) for field in happened.fields], old_version_id=old_version,
+                new_version_id=new_version, detected_at=self._now,
+                announce=self._announce if announce is None else announce,
+            )
+            .returning(change.c.id)
+        )
+        self.changes.append(int(made.scalar_one()))
+
+    def _mark_read(self, record: Milestone, snapshot_id: int | None) -> None:
+        self._connection.execute(
+            sa.delete(reread).where(reread.c.source == self._source, reread.c.key == record.key)
+        )
+        if snapshot_id is not None:
+            self._connection.execute(
+                sa.update(page)
+                .where(page.c.source == self._source, page.c.url == record.url)
+                .values(read_snapshot_id=snapshot_id)
+            )
+
+
+def _field(field: FieldChange) -> list[Any]:
+    return list(field)
+
+
+def _current(connection: sa.Connection, source: str) -> dict[str, _Current]:
+    query = (
+        sa.select(
+            milestone.c.key, milestone.c.id, milestone.c.state, milestone_version.c.number,
+            milestone_version.c.id.label("version_id"), milestone_version.c.fingerprint,
+        )
+        .join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
+        .where(milestone.c.source == source, milestone_version.c.number == milestone.c.version)
+    )
+    return {
+        row.key: _Current(
+            id=row.id, number=row.number, version_id=row.version_id, fingerprint=row.fingerprint, state=row.state
+        )
+        for row in connection.execute(query)
+    }

@@ -1,0 +1,104 @@
+"""The door to the store: make or upgrade a database, open it, check it."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from milepost.errors import SchemaError, StoreError
+from store import checking, schema
+from store.dialects import serialize
+from store.engine import WAIT_SECONDS, Database
+
+__all__ = ["Database", "check", "connect", "revision", "upgrade"]
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_UPGRADE = "Run `milepost db upgrade`."
+
+
+def connect(url: str, *, wait_seconds: float = WAIT_SECONDS) -> Database:
+    """Open a database of this program's version.
+
+    Raises SchemaError when it has no tables, older ones or newer ones, StoreError when it can't be opened.
+    """
+    database = Database(url, wait_seconds=wait_seconds)
+    try:
+        _refuse_other_versions(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _refuse_other_versions(database: Database) -> None:
+    if database.file is not None and not database.file.exists():
+        raise SchemaError("there is no database yet", where=database.where, hint=_UPGRADE)
+    with database.connect() as connection:
+        found = revision(connection)
+    if found is None:
+        raise SchemaError("the database has no tables yet", where=database.where, hint=_UPGRADE)
+    _refuse_newer(found, database)
+    if found < schema.HEAD:
+        raise SchemaError(
+            f"the database is of revision {found:04d}, this program needs {schema.HEAD:04d}",
+            where=database.where, hint=_UPGRADE,
+        )
+
+
+def revision(connection: sa.Connection) -> int | None:
+    """The number of the revision the database is at, None before the first."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else int(found)
+
+
+def upgrade(url: str, *, to: str = "head") -> str:
+    """Bring a database to this program's revision, making its file and folder first; returns the revision ("0001").
+
+    One transaction: killed in the middle, it has changed nothing and can be run again. Raises SchemaError when a
+    newer Milepost made the database, StoreError when it can't be opened or written.
+    """
+    database = Database(url)
+    try:
+        if database.file is not None:
+            _make_folder(database.file)
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        with database.begin() as connection:
+            serialize(connection, "upgrade")
+            _refuse_newer(revision(connection) or 0, database)
+            config.attributes["connection"] = connection
+            command.upgrade(config, to)
+            return f"{revision(connection) or 0:04d}"
+    finally:
+        database.close()
+
+
+def _refuse_newer(found: int, database: Database) -> None:
+    if found > schema.HEAD:
+        raise SchemaError(
+            f"the database was made by a newer Milepost (revision {found:04d}, this one knows {schema.HEAD:04d})",
+            where=database.where, hint="Upgrade Milepost.",
+        )
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"its folder can't be made: {error.strerror}", where=str(file), hint="Check the path in [store] url."
+        ) from None
+
+
+def check(database: Database | str, *, sample: int | None = checking.SAMPLE) -> list[str]:
+    """One sentence for each thing that is wrong with a database, [] when nothing is; see `store.checking`.
+
+    Raises SchemaError when there is none of this program's version, StoreError when it can't be opened.
+    """
+    if isinstance(database, Database):
+        return checking.check(database, sample=sample)
+    with connect(database) as opened:
+        return checking.check(opened, sample=sample)

@@ -1,0 +1,39 @@
+"""The few things that SQLite and PostgreSQL say differently: upserts, clocks, locks."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from store.columns import Moment
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows ON CONFLICT, in the connection's dialect."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def seconds(connection: sa.Connection) -> sa.ColumnElement[float]:
+    """The database's clock: seconds since 1970 (leases run by it, never by a client's clock)."""
+    if connection.dialect.name == "postgresql":
+        return sa.literal_column("extract(epoch FROM clock_timestamp())::float8", sa.Double())
+    return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double())
+
+
+def moment(connection: sa.Connection) -> sa.ColumnElement[Any]:
+    """The database's clock as a `Moment`."""
+    if connection.dialect.name == "postgresql":
+        return sa.literal_column("clock_timestamp()", Moment())
+    return sa.literal_column("(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00')", Moment())
+
+
+def serialize(connection: sa.Connection, name: str) -> None:
+    """Let one transaction at a time past this point, until it ends; a SQLite writer is alone already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"milepost.{name}"))))
+
+
+def stop_writers(connection: sa.Connection, table: sa.Table) -> None:
+    """Keep everyone else from writing to `table` until this transaction ends; a SQLite writer is alone already."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE MODE"))

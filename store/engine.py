@@ -1,0 +1,129 @@
+"""The engine behind every store class: durable transactions, wrapped errors, nothing global.
+
+    SQLite      WAL, synchronous=FULL, foreign_keys=ON, busy_timeout; BEGIN IMMEDIATE for writers, BEGIN for readers
+    PostgreSQL  READ COMMITTED for writers, REPEATABLE READ for readers; synchronous_commit is never off
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from milepost.errors import StoreError
+from store.faults import translated
+
+WAIT_SECONDS = 60.0  # for another writer to finish, before we give up with a sentence
+
+_FORMS = "Want sqlite:///FILE or postgresql://USER@HOST/NAME."
+
+
+def parse(url: str) -> URL:
+    """The database's address with the driver we use; raises StoreError when it is none of ours."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise StoreError("the store's url is not a database address", hint=_FORMS) from None
+    if parsed.get_backend_name() == "sqlite":
+        if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+            raise StoreError("the store has to be a file", where="sqlite", hint=_FORMS)
+        return parsed.set(drivername="sqlite")
+    if parsed.get_backend_name() in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    raise StoreError(f"{parsed.get_backend_name()} is not a database that Milepost knows", hint=_FORMS)
+
+
+class Database:
+    """A database and the two ways to use it: `begin` to write, `connect` to read. Close it, or use it in `with`."""
+
+    def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        """`wait_seconds`: how long a step waits for another writer. Opens nothing yet; see `store.database.connect`."""
+        self.url = parse(url)
+        self.dialect = self.url.get_backend_name()
+        self.where = self.url.database or "" if self.dialect == "sqlite" else self.url.render_as_string()
+        self.engine = _engine(self.url, wait_seconds)
+        self._writer = self.engine.execution_options(milepost_writes=True)
+        reading: dict[str, Any] = {}
+        if self.dialect == "postgresql":
+            reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reader = self.engine.execution_options(**reading)
+
+    @property
+    def file(self) -> Path | None:
+        """The database's file, None for PostgreSQL."""
+        return Path(self.url.database) if self.dialect == "sqlite" and self.url.database else None
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """One durable transaction: committed at the end, rolled back by any exception.
+
+        Raises StoreError for what the disk, a lock or the network did, ConflictError when somebody wrote the same.
+        """
+        with translated(self.where), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A view of the database at one moment, for reading only; raises StoreError as `begin` does."""
+        with translated(self.where), self._reader.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _engine(url: URL, wait_seconds: float) -> sa.Engine:
+    if url.get_backend_name() == "postgresql":
+        try:
+            engine = sa.create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=20)
+        except (ImportError, NoSuchModuleError):
+            raise StoreError(
+                "PostgreSQL needs a driver that is not installed", hint="Run `pip install 'milepost[postgres]'`."
+            ) from None
+        sa.event.listen(engine, "connect", _postgresql_session(wait_seconds))
+        return engine
+    engine = sa.create_engine(url, pool_size=5, max_overflow=20, connect_args={"timeout": wait_seconds})
+    sa.event.listen(engine, "connect", _sqlite_session)
+    sa.event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_session(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
+    connection.isolation_level = None  # no BEGIN of the driver's own making: ours is in _sqlite_begin
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns (delivery.T3 relies on it)
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _sqlite_begin(connection: sa.Connection) -> None:
+    # A writer that starts with BEGIN alone would fail at its first write, without waiting, once another one wrote.
+    writes = connection.get_execution_options().get("milepost_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql_session(wait_seconds: float) -> Any:
+    def prepare(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(wait_seconds * 1000)}ms",))
+            cursor.execute(
+                "SELECT set_config('synchronous_commit', 'on', false) "
+                "WHERE current_setting('synchronous_commit') = 'off'"
+            )
+        connection.commit()
+
+    return prepare

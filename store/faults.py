@@ -1,0 +1,84 @@
+"""Turns what a database driver raises into one clear sentence, at the border and nowhere else; bugs pass through."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from milepost.errors import ConflictError, StoreError
+
+# SQLite's primary result codes (https://www.sqlite.org/rescode.html) → what happened, what to do.
+_SQLITE: dict[int, tuple[str, str]] = {
+    sqlite3.SQLITE_FULL: ("the disk is full", "Free some space and run it again; nothing was half written."),
+    sqlite3.SQLITE_BUSY: ("the database is locked by another program", "Wait for it to end, then run it again."),
+    sqlite3.SQLITE_LOCKED: ("the database is locked by another program", "Wait for it to end, then run it again."),
+    sqlite3.SQLITE_READONLY: ("the database can't be written to", "Check the owner and mode of its file and folder."),
+    sqlite3.SQLITE_CANTOPEN: ("the database can't be opened", "Check the path, its owner and mode."),
+    sqlite3.SQLITE_PERM: ("the database can't be opened", "Check the path, its owner and mode."),
+    sqlite3.SQLITE_NOTADB: ("the file is not a database", "Check the path in [store] url."),
+    sqlite3.SQLITE_CORRUPT: ("the database is damaged", "Run `milepost db check` and restore a backup."),
+    sqlite3.SQLITE_IOERR: ("the disk failed while reading or writing", "Check the disk, then run `milepost db check`."),
+}
+
+# PostgreSQL's SQLSTATE codes or classes (its manual, appendix A) → what happened, what to do.
+_POSTGRESQL: dict[str, tuple[str, str]] = {
+    "53100": ("the disk is full", "Free some space and run it again; nothing was half written."),
+    "53300": ("the database has no connection left", "Raise max_connections or run fewer programs at once."),
+    "55P03": ("the database is locked by another program", "Wait for it to end, then run it again."),
+    "25006": ("the database can't be written to", "Connect to the primary server, not to a replica."),
+    "42501": ("the database refuses this user", "Grant it rights on the schema."),
+    "3D000": ("there is no such database", "Create it (`createdb`), then run `milepost db upgrade`."),
+    "28": ("the database refuses this user", "Check the user and password in [store] url."),
+    "57": ("the database was shut down", "Start it and run it again."),
+    "08": ("the connection to the database was lost", "Check that it runs, then run it again."),
+}
+_LOST = ("the database can't be reached", "Check that it runs and that [store] url is right.")
+_RACE_STATES = {"40001", "40P01"}  # serialization failure, deadlock
+
+
+def _sqlite_fault(error: sqlite3.Error) -> tuple[str, str] | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else _SQLITE.get(code & 0xFF)
+
+
+def _postgresql_fault(error: BaseException, *, lost: bool) -> tuple[str, str] | None:
+    state: str | None = getattr(error, "sqlstate", None)
+    if state is None:
+        return _LOST if lost else None  # libpq itself failed: no server, no route, connection cut
+    return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
+
+
+def _is_unique_violation(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        return code in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+    return getattr(error, "sqlstate", None) == "23505"
+
+
+def translate(error: sa.exc.DBAPIError | sqlite3.Error, where: str) -> StoreError | None:
+    """The error a user may meet for what the driver raised, or None when it is a bug of ours."""
+    cause: BaseException | None = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if cause is None:
+        return None
+    if _is_unique_violation(cause):
+        return ConflictError(f"somebody else wrote the same thing first ({cause})".replace("\n", " "), where=where)
+    if getattr(cause, "sqlstate", None) in _RACE_STATES:
+        return ConflictError("two programs got in each other's way", where=where, hint="Run it again.")
+    if isinstance(cause, sqlite3.Error):
+        fault = _sqlite_fault(cause)
+    else:
+        fault = _postgresql_fault(cause, lost=isinstance(error, sa.exc.OperationalError))
+    return None if fault is None else StoreError(fault[0], where=where, hint=fault[1])
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Everything a driver raises inside becomes a StoreError at `where`, except what only a bug can cause."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        fault = translate(error, where)
+        if fault is None:
+            raise
+        raise fault from error

@@ -1,0 +1,54 @@
+"""What the database knows about itself: its secret keys, made at first need, and its flags."""
+
+import secrets
+
+import sqlalchemy as sa
+
+from store.dialects import insert
+from store.engine import Database
+from store.schema import meta
+
+SIGNING_KEY = "signing_key"
+ADDRESS_KEY = "address_key"
+
+
+class Meta:
+    """Keys and flags, one row each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: str) -> str | None:
+        """The value of `key`, None when there is none."""
+        with self._database.connect() as connection:
+            return _value(connection, key)
+
+    def set(self, key: str, value: str | None) -> None:
+        """Write `value` under `key`; None removes it."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(meta).where(meta.c.key == key))
+            if value is not None:
+                connection.execute(sa.insert(meta).values(key=key, value=value))
+
+    def signing_key(self) -> bytes:
+        """32 random bytes that sign unsubscribe links; the same ever after."""
+        return self._secret(SIGNING_KEY)
+
+    def address_key(self) -> bytes:
+        """32 random bytes that key the hashes of suppressed addresses; the same ever after."""
+        return self._secret(ADDRESS_KEY)
+
+    def _secret(self, name: str) -> bytes:
+        with self._database.connect() as connection:
+            found = _value(connection, name)
+        if found is not None:
+            return bytes.fromhex(found)
+        with self._database.begin() as connection:
+            # Two programs may get here at once: the first one's key stands for both.
+            new = insert(connection, meta).values(key=name, value=secrets.token_hex(32))
+            connection.execute(new.on_conflict_do_nothing())
+            return bytes.fromhex(_value(connection, name) or "")
+
+
+def _value(connection: sa.Connection, key: str) -> str | None:
+    return connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar()

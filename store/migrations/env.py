@@ -1,0 +1,12 @@
+"""Alembic's entry: runs the revisions on the connection it is handed, inside the caller's transaction."""
+
+from alembic import context
+
+from store.schema import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection, target_metadata=metadata, transactional_ddl=True, render_as_batch=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

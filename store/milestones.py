@@ -1,0 +1,233 @@
+"""Milestones, every version of them, and the changes between: written in one transaction a look, idempotently.
+
+    entries (change, record, snapshot) ─▶ apply ─▶ milestone ─ milestone_version ─ change
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from milepost.codec import milestone_from_json
+from milepost.errors import InputError, NotFoundError
+from milepost.records import Change, ChangeKind, FieldChange, KnownNames, Milestone, StoredChange, StoredMilestone
+from store import applying
+from store.applying import Applied, Entry
+from store.engine import Database
+from store.schema import change, look, milestone, milestone_version
+
+__all__ = ["Applied", "Entry", "Milestones", "Version"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """One version of a milestone, with the change that made it (None: a reading that changed no content)."""
+
+    id: int
+    number: int
+    milestone: Milestone
+    fingerprint: str
+    snapshot_id: int | None
+    extractor: str
+    look_id: int | None  # None: a backfill
+    created_at: dt.datetime
+    change: StoredChange | None
+
+
+class Milestones:
+    """The records of every source."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def apply(
+        self,
+        look_id: int | None,
+        source: str,
+        entries: Iterable[Entry],
+        *,
+        announce: bool,
+        held: bool | str = False,
+        now: dt.datetime,
+    ) -> Applied:
+        """Store what a look (None: a backfill) read, all or nothing; returns what was really new.
+
+        `entries` are all records read this time: (change or None, record to keep, snapshot id). One whose content the
+        store holds already creates nothing, so that applying twice is applying once; its page counts as read.
+        `announce` False: the changes can never reach an issue. `held`: they wait for an operator; a text is the reason.
+        Raises ConflictError when the look ended or was taken over, ValueError when a backfill would announce.
+        """
+        if look_id is None and announce:
+            raise ValueError("a backfill never announces")
+        with self._database.begin() as connection:
+            return applying.apply(
+                connection, look_id, source, entries, announce=announce, held=held, now=now
+            )
+
+    def known(self, source: str) -> dict[str, StoredMilestone]:
+        """The current version of every milestone of a source by key, withdrawn ones included."""
+        with self._database.connect() as connection:
+            rows = connection.execute(_current().where(milestone.c.source == source).order_by(milestone.c.key))
+            return {row.key: _stored(row) for row in rows}
+
+    def withdrawn(self, source: str) -> set[str]:
+        """The keys that the source withdrew."""
+        query = sa.select(milestone.c.key).where(milestone.c.source == source, milestone.c.state == "withdrawn")
+        with self._database.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def known_names(self, source: str | None = None) -> KnownNames:
+        """Every person and organization that the current records name."""
+        people: set[str] = set()
+        organizations: set[str] = set()
+        for stored in self.iterate(source):
+            people.update(stored.milestone.people)
+            organizations.update(stored.milestone.organizations)
+        return KnownNames(people=frozenset(people), organizations=frozenset(organizations))
+
+    def get(self, source: str | None, key: str) -> StoredMilestone:
+        """The current version; raises NotFoundError, or InputError when `source` is None and several have the key."""
+        with self._database.connect() as connection:
+            query = _current().where(milestone.c.id == _find(connection, source, key))
+            return _stored(connection.execute(query).one())
+
+    def iterate(self, source: str | None = None) -> Iterator[StoredMilestone]:
+        """The current version of every milestone that is present, by source and key, a few at a time."""
+        query = _current().where(milestone.c.state == "present").order_by(milestone.c.source, milestone.c.key)
+        if source is not None:
+            query = query.where(milestone.c.source == source)
+        with self._database.connect() as connection:
+            for row in connection.execution_options(yield_per=500).execute(query):
+                yield _stored(row)
+
+    def count(self, source: str) -> int:
+        """How many milestones of a source are present."""
+        query = sa.select(sa.func.count()).where(milestone.c.source == source, milestone.c.state == "present")
+        with self._database.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def version(self, version_id: int) -> StoredMilestone:
+        """A milestone as it was at one version; raises NotFoundError."""
+        query = _versions().where(milestone_version.c.id == version_id)
+        with self._database.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFoundError("there is no such version", where=f"version {version_id}")
+        return _stored(row)
+
+    def history(self, key: str, source: str | None = None) -> list[Version]:
+        """Every version of a milestone, oldest first; raises as `get` does."""
+        with self._database.connect() as connection:
+            milestone_id = _find(connection, source, key)
+            query = changes_query().where(change.c.milestone_id == milestone_id)
+            made_by = {row.new_version_id: stored_change(row) for row in connection.execute(query)
+                       if row.new_version_id != row.old_version_id}
+            query = sa.select(milestone_version).where(milestone_version.c.milestone_id == milestone_id)
+            return [
+                Version(
+                    id=row.id, number=row.number, milestone=milestone_from_json(row.record),
+                    fingerprint=row.fingerprint, snapshot_id=row.snapshot_id, extractor=row.extractor,
+                    look_id=row.look_id, created_at=row.created_at, change=made_by.get(row.id),
+                )
+                for row in connection.execute(query.order_by(milestone_version.c.number))
+            ]
+
+    def changes(
+        self,
+        *,
+        source: str | None = None,
+        key: str | None = None,
+        kinds: Sequence[ChangeKind] | None = None,
+        look_id: int | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        announce: bool | None = None,
+        held: bool | None = None,
+        limit: int | None = None,
+    ) -> list[StoredChange]:
+        """The changes that fit every filter given, newest first; `since` counts in, `until` doesn't."""
+        query = changes_query().order_by(change.c.id.desc()).limit(limit)
+        filters: list[tuple[object, sa.ColumnElement[bool]]] = [
+            (source, milestone.c.source == source),
+            (key, milestone.c.key == key),
+            (kinds, change.c.kind.in_(kinds or ())),
+            (look_id, change.c.look_id == look_id),
+            (announce, change.c.announce == announce),
+            (held, HELD if held else ~HELD),
+        ]
+        if since is not None:
+            query = query.where(change.c.detected_at >= since)
+        if until is not None:
+            query = query.where(change.c.detected_at < until)
+        query = query.where(*(clause for value, clause in filters if value is not None))
+        with self._database.connect() as connection:
+            return [stored_change(row) for row in connection.execute(query)]
+
+
+# Whether the change's look waits for an operator.
+HELD = sa.and_(look.c.held.is_not(None), look.c.released_at.is_(None))
+
+
+def _versions() -> sa.Select[Any]:
+    return sa.select(
+        milestone.c.id.label("milestone_id"), milestone.c.key, milestone.c.first_seen_at,
+        milestone_version.c.id, milestone_version.c.number, milestone_version.c.record,
+        milestone_version.c.fingerprint, milestone_version.c.snapshot_id,
+    ).join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
+
+
+def _current() -> sa.Select[Any]:
+    return _versions().where(milestone_version.c.number == milestone.c.version)
+
+
+def _stored(row: sa.Row[Any]) -> StoredMilestone:
+    return StoredMilestone(
+        id=row.milestone_id, version=row.number, version_id=row.id, milestone=milestone_from_json(row.record),
+        fingerprint=row.fingerprint, first_seen_at=row.first_seen_at, snapshot_id=row.snapshot_id,
+    )
+
+
+def current_by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, StoredMilestone]:
+    """The current versions of these milestones."""
+    found: dict[int, StoredMilestone] = {}
+    for start in range(0, len(ids), 500):
+        rows = connection.execute(_current().where(milestone.c.id.in_(ids[start : start + 500])))
+        found |= {row.milestone_id: _stored(row) for row in rows}
+    return found
+
+
+def changes_query() -> sa.Select[Any]:
+    """Changes with their milestone's name and whether they are held; `stored_change` reads its rows."""
+    return (
+        sa.select(change, milestone.c.source, milestone.c.key, HELD.label("held"))
+        .join_from(change, milestone)
+        .outerjoin(look, change.c.look_id == look.c.id)
+    )
+
+
+def stored_change(row: sa.Row[Any]) -> StoredChange:
+    """A row of `changes_query` as a record."""
+    fields = tuple(FieldChange(*field) for field in row.fields)
+    return StoredChange(
+        id=row.id, look_id=row.look_id, milestone_id=row.milestone_id,
+        change=Change(source=row.source, key=row.key, kind=row.kind, fields=fields),
+        old_version_id=row.old_version_id, new_version_id=row.new_version_id, detected_at=row.detected_at,
+        announce=row.announce, held=bool(row.held),
+    )
+
+
+def _find(connection: sa.Connection, source: str | None, key: str) -> int:
+    query = sa.select(milestone.c.id, milestone.c.source).where(milestone.c.key == key)
+    if source is not None:
+        query = query.where(milestone.c.source == source)
+    rows = connection.execute(query.order_by(milestone.c.source)).all()
+    if not rows:
+        raise NotFoundError("there is no such milestone", where=key if source is None else f"{source}/{key}")
+    if len(rows) > 1:
+        raise InputError(
+            f"several sources have a milestone of that key: {', '.join(row.source for row in rows)}", where=key,
+            hint="Name the source too.",
+        )
+    return int(rows[0].id)

@@ -1,0 +1,304 @@
+"""The tables, drawn in the order the data reaches them; migrations/ holds the road here, a test holds them equal.
+
+    source ─ look ─ page ─ snapshot ─ blob        what was asked, and what came back
+                     └ listing_card, reread       what listings said
+    milestone ─ milestone_version ─ change        what was read, and how it changed
+    issue ─ issue_item, issue_variant             what is published
+    subscriber, suppression                       who hears, who never again
+    exclusion, delivery ─ attempt                 the ledger
+"""
+
+import sqlalchemy as sa
+
+from milepost import records
+from store.columns import BigKey, Json, Moment
+
+HEAD = 1  # the revision this program was made for
+
+LOOK_STATES = ("running", "complete", "incomplete", "failed")
+MILESTONE_STATES = ("present", "withdrawn")
+SUBSCRIBER_STATES = ("pending", "active", "unsubscribed")
+ISSUE_STATES = ("draft", "frozen", "sending", "paused", "complete", "needs_review", "cancelled")
+DELIVERY_STATES = (
+    "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled",
+)
+PAGE_KINDS = ("milestone", "listing", "other")
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
+    return sa.CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
+
+
+meta = sa.Table(
+    "meta", metadata,
+    sa.Column("key", sa.String(40), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+source = sa.Table(
+    "source", metadata,
+    sa.Column("key", sa.String(40), primary_key=True),
+)
+
+look = sa.Table(
+    "look", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("baseline", sa.Boolean, nullable=False),  # what it finds first is announced to nobody
+    sa.Column("held", sa.Text),  # the reason its changes wait for an operator
+    sa.Column("released_at", Moment),
+    sa.Column("released_why", sa.Text),
+    sa.Column("requests", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("fetched", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_modified", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("milestones", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", Json, nullable=False, server_default="[]"),
+    _one_of("state", LOOK_STATES),
+    sa.Index(None, "source", "id"),
+)
+
+blob = sa.Table(
+    "blob", metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),  # of the raw body
+    sa.Column("encoding", sa.String(8), nullable=False),  # zstd
+    sa.Column("raw_size", sa.Integer, nullable=False),  # bytes
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+snapshot = sa.Table(
+    "snapshot", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("final_url", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("headers", Json, nullable=False),
+    sa.Column("body_sha", sa.ForeignKey("blob.sha256"), nullable=False),
+    sa.Column("fetched_at", Moment, nullable=False),
+    sa.Index(None, "source", "url", "id"),
+    sa.Index(None, "body_sha"),
+)
+
+page = sa.Table(
+    "page", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("kind", sa.String(9), nullable=False),
+    sa.Column("etag", sa.Text),  # validators only ever from a stored 200
+    sa.Column("last_modified", sa.Text),
+    sa.Column("last_status", sa.Integer),
+    sa.Column("last_snapshot_id", sa.ForeignKey("snapshot.id")),
+    sa.Column("read_snapshot_id", sa.ForeignKey("snapshot.id")),  # the one its record was last read from
+    sa.Column("first_listed_look", sa.ForeignKey("look.id")),
+    sa.Column("last_listed_look", sa.ForeignKey("look.id")),
+    sa.Column("asked_at", Moment),
+    sa.Column("seen_at", Moment),  # last 200 or 304
+    sa.Column("gone_since", Moment),  # first 404 or 410 since it was last seen
+    _one_of("kind", PAGE_KINDS),
+)
+
+listing_card = sa.Table(
+    "listing_card", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("listing_url", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("card", Json, nullable=False),
+    sa.Index(None, "source", "key"),
+)
+
+# Keys whose cards changed and whose page has not been read again since: survives a crash between the two.
+reread = sa.Table(
+    "reread", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+)
+
+milestone = sa.Table(
+    "milestone", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Moment, nullable=False),
+    sa.Column("first_look_id", sa.ForeignKey("look.id")),
+    sa.Column("version", sa.Integer, nullable=False),  # the number of the current one
+    sa.Column("state", sa.String(9), nullable=False, server_default="present"),
+    _one_of("state", MILESTONE_STATES),
+    sa.UniqueConstraint("source", "key"),
+)
+
+milestone_version = sa.Table(
+    "milestone_version", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("record", Json, nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("snapshot_id", sa.ForeignKey("snapshot.id")),
+    sa.Column("extractor", sa.Text, nullable=False),
+    sa.Column("look_id", sa.ForeignKey("look.id")),  # NULL: a backfill
+    sa.Column("created_at", Moment, nullable=False),
+    sa.UniqueConstraint("milestone_id", "number"),
+    sa.Index(None, "snapshot_id"),
+)
+
+change = sa.Table(
+    "change", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("look_id", sa.ForeignKey("look.id")),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),
+    sa.Column("kind", sa.String(12), nullable=False),
+    sa.Column("fields", Json, nullable=False),  # [[field, kind, old, new], …]
+    sa.Column("old_version_id", sa.ForeignKey("milestone_version.id")),
+    sa.Column("new_version_id", sa.ForeignKey("milestone_version.id"), nullable=False),
+    sa.Column("detected_at", Moment, nullable=False),
+    sa.Column("announce", sa.Boolean, nullable=False),
+    _one_of("kind", records.CHANGE_KINDS),
+    sa.CheckConstraint("look_id IS NOT NULL OR NOT announce", name="backfill_is_silent"),
+    sa.Index(None, "milestone_id"),
+    sa.Index(None, "look_id"),
+    sa.Index("ix_change_news", "id", postgresql_where=sa.text("announce"), sqlite_where=sa.text("announce")),
+)
+
+issue = sa.Table(
+    "issue", metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cadence", sa.String(8), nullable=False),
+    sa.Column("period", sa.String(40), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("approved_at", Moment),
+    sa.Column("frozen_at", Moment),
+    sa.Column("candidates", sa.Integer),
+    sa.Column("deliveries", sa.Integer),
+    sa.Column("exclusions", sa.Integer),
+    sa.Column("pause_reason", sa.Text),
+    sa.Column("finished_at", Moment),
+    _one_of("cadence", records.CADENCES),
+    _one_of("state", ISSUE_STATES),
+    sa.CheckConstraint("candidates = deliveries + exclusions", name="equation"),
+    sa.UniqueConstraint("cadence", "period"),
+)
+
+issue_item = sa.Table(
+    "issue_item", metadata,
+    sa.Column("issue", sa.ForeignKey("issue.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("role", sa.String(10), nullable=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),
+    sa.Column("version_id", sa.ForeignKey("milestone_version.id"), nullable=False),
+    sa.Column("cadence", sa.String(8), nullable=False),  # the issue's, for the two rules below
+    _one_of("role", ("news", "correction")),
+    sa.UniqueConstraint("cadence", "change_id"),
+    # A milestone is news once per cadence, whatever becomes of its versions.
+    sa.Index(
+        "uq_issue_item_news", "cadence", "milestone_id", unique=True,
+        postgresql_where=sa.text("role = 'news'"), sqlite_where=sa.text("role = 'news'"),
+    ),
+)
+
+issue_variant = sa.Table(
+    "issue_variant", metadata,
+    sa.Column("issue", sa.ForeignKey("issue.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("html", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("placeholder", sa.Text, nullable=False),
+    sa.Column("sha", sa.String(64), nullable=False),
+)
+
+subscriber = sa.Table(
+    "subscriber", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("normalized", sa.Text, nullable=False, unique=True),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("cadence", sa.String(8), nullable=False),
+    sa.Column("topics", Json, nullable=False, server_default="[]"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("confirmed_at", Moment),
+    sa.Column("unsubscribed_at", Moment),
+    _one_of("state", SUBSCRIBER_STATES),
+    _one_of("cadence", records.CADENCES),
+)
+
+suppression = sa.Table(
+    "suppression", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("address_hash", sa.String(64), nullable=False, unique=True),  # keyed: see store.addresses
+    sa.Column("normalized", sa.Text),  # NULL after an erase
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+exclusion = sa.Table(
+    "exclusion", metadata,
+    sa.Column("issue", sa.ForeignKey("issue.number"), primary_key=True),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id"), primary_key=True),
+    sa.Column("reason", sa.String(40), nullable=False),
+)
+
+delivery = sa.Table(
+    "delivery", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("issue", sa.ForeignKey("issue.number"), nullable=False),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id"), nullable=False),
+    sa.Column("normalized", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("variant", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("lease", sa.String(32)),
+    sa.Column("lease_seconds", sa.Integer),
+    sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("first_attempt_at", Moment),
+    sa.Column("next_attempt_at", Moment),
+    sa.Column("message_id", sa.Text),
+    sa.Column("queue_id", sa.Text),
+    sa.Column("code", sa.Integer),
+    sa.Column("enhanced", sa.String(16)),
+    sa.Column("text", sa.Text),
+    sa.Column("updated_at", Moment, nullable=False),
+    _one_of("state", DELIVERY_STATES),
+    sa.ForeignKeyConstraint(["issue", "variant"], ["issue_variant.issue", "issue_variant.name"]),
+    sa.UniqueConstraint("issue", "subscriber"),
+    sa.UniqueConstraint("issue", "normalized"),
+    sa.Index(None, "issue", "state", "id"),  # claims walk it in order, without sorting
+    sa.Index(
+        "ix_delivery_due", "issue", "next_attempt_at",
+        postgresql_where=sa.text("state = 'deferred'"), sqlite_where=sa.text("state = 'deferred'"),
+    ),
+)
+
+attempt = sa.Table(
+    "attempt", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("delivery_id", sa.ForeignKey("delivery.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("lease", sa.String(32)),
+    sa.Column("phase", sa.String(12), nullable=False),
+    sa.Column("outcome", sa.String(10), nullable=False),
+    sa.Column("code", sa.Integer),
+    sa.Column("enhanced", sa.String(16)),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Index(None, "delivery_id", "id"),
+)

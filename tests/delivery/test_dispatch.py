@@ -1,0 +1,445 @@
+"""Dispatch against a real SMTP server: what the relay accepted, and what the ledger knows afterwards, agree."""
+
+import dataclasses
+import datetime as dt
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from delivery.dispatch import DispatchReport, Limits, dispatch
+from delivery.smtp import SmtpTransport, Timeouts
+from milepost.errors import ConflictError, DeliveryError, StoreError
+
+DROP, HANG = "drop", "hang"
+READERS = 6
+QUICK = Limits(connect_wait_s=0.0, record_wait_s=0.0)
+Run = Callable[..., DispatchReport]
+
+
+@pytest.fixture
+def run(transport: SmtpTransport, mailing: Any, clock: Any) -> Run:
+    """Dispatch with a few settings changed."""
+
+    def go(ledger: Any, **changes: Any) -> DispatchReport:
+        options: dict[str, Any] = {"now": clock, "limits": QUICK, "sleep": lambda seconds: None} | changes
+        return dispatch(ledger, options.pop("transport", transport), options.pop("mailing", mailing), **options)
+
+    return go
+
+
+@pytest.fixture
+def ledger(ledgers: Any) -> Any:
+    return ledgers(READERS)
+
+
+def others(reader: int) -> list[int]:
+    return [number for number in range(1, READERS + 1) if number != reader]
+
+
+def test_everybody_gets_one_message_of_their_own(ledger: Any, relay: Any, run: Run) -> None:
+    report = run(ledger)
+    assert report.results == {"sent": READERS}
+    assert report.state == "complete"
+    assert relay.readers == list(range(1, READERS + 1))
+    for taken, row in zip(relay.taken, ledger.rows, strict=True):
+        assert taken.recipients == [row.address]
+        assert taken.sender == f"b{row.subscriber_id}@bounces.example"
+        assert f"To: {row.address}\r\n".encode() in taken.content
+        assert row.message_id is not None
+        assert f"Message-ID: {row.message_id}\r\n".encode() in taken.content
+        assert row.attempts[0].text.endswith(f"queued as Q{row.subscriber_id:06d}")
+    assert relay.connections == 1
+
+
+def test_a_second_dispatch_sends_nothing(ledger: Any, relay: Any, run: Run) -> None:
+    run(ledger)
+    with pytest.raises(ConflictError, match="complete"):
+        run(ledger)
+    assert len(relay.taken) == READERS
+
+
+def test_a_connection_is_renewed_after_its_share(ledger: Any, relay: Any, run: Run) -> None:
+    run(ledger, limits=dataclasses.replace(QUICK, per_connection=2))
+    assert relay.connections == 3
+    assert len(relay.taken) == READERS
+
+
+def test_the_commit_stands_before_the_body_leaves(ledger: Any, relay: Any, run: Run) -> None:
+    seen: list[str] = []
+    relay.before_answer = lambda taken: seen.append(
+        next(row.state for row in ledger.rows if row.address == taken.recipients[0])
+    )
+    run(ledger)
+    assert seen == ["sending"] * READERS
+    assert all(row.history == ["claimed", "sending", "sent"] for row in ledger.rows)
+
+
+# --- replies that stop one delivery, and only that one --------------------------------------------------------------
+
+PASSING = [
+    ("mail", "421 4.3.2 closing"), ("mail", "450 4.1.8 later"), ("mail", DROP),
+    ("rcpt", "421 4.3.2 closing"), ("rcpt", "450 4.2.1 greylisted"), ("rcpt", "451 4.3.0 trouble"),
+    ("rcpt", "452 4.5.3 too many"), ("rcpt", DROP), ("data", "421 4.3.2 closing"), ("data", "451 4.3.0 trouble"),
+    ("data", DROP), ("body", "421 4.3.2 closing"), ("dot", "421 4.3.2 closing"), ("dot", "452 4.3.1 disk full"),
+]
+
+
+@pytest.mark.parametrize(("verb", "what"), PASSING, ids=[f"{verb} {what[:3]}" for verb, what in PASSING])
+def test_what_passes_is_deferred_and_later_sent(
+    verb: str, what: str, ledger: Any, relay: Any, run: Run, clock: Any
+) -> None:
+    relay.fault(verb, 3, what)
+    report = run(ledger)
+    assert report.results == {"sent": READERS - 1, "deferred": 1}
+    assert report.state == "sending"
+    assert ledger.row(3).state == "deferred"
+    assert report.next_due == ledger.row(3).retry_at
+    assert clock.at < ledger.row(3).retry_at <= clock.at + dt.timedelta(minutes=6)
+    assert sorted(relay.readers) == others(3)
+    clock.advance(minutes=6)
+    assert run(ledger).state == "complete"
+    assert sorted(relay.readers) == list(range(1, READERS + 1))
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 20])
+@pytest.mark.parametrize("code", ["450 4.2.0", "451 4.3.0", "452 4.3.1"])
+def test_patience_outlasts_many_refusals(
+    rounds: int, code: str, ledger: Any, relay: Any, run: Run, clock: Any
+) -> None:
+    relay.fault("rcpt", 2, f"{code} not now", times=rounds)
+    for _ in range(rounds):
+        run(ledger)
+        clock.at = ledger.row(2).retry_at
+    assert run(ledger).state == "complete"
+    assert sorted(relay.readers) == list(range(1, READERS + 1))
+
+
+def test_after_three_days_it_is_given_up(ledger: Any, relay: Any, run: Run, clock: Any) -> None:
+    relay.fault("rcpt", 2, "450 4.2.1 mailbox busy", times=1000)
+    run(ledger)
+    while ledger.row(2).state == "deferred":
+        clock.at = ledger.row(2).retry_at
+        report = run(ledger)
+    row = ledger.row(2)
+    assert row.state == "failed"
+    assert "expired after 72 h" in row.attempts[-1].text
+    assert "mailbox busy" in row.attempts[-1].text
+    assert dt.timedelta(hours=72) <= clock.at - row.first_attempt_at < dt.timedelta(hours=76)
+    assert report.state == "complete"
+
+
+FINAL = [
+    ("rcpt", "550 5.1.1 no such user", "550 5.1.1"), ("rcpt", "556 5.1.10 null MX", "556 5.1.10"),
+    ("rcpt", "550 5.2.1 disabled", "550 5.2.1"), ("dot", "550 5.1.1 no such user", "550 5.1.1"),
+    ("rcpt", "552 5.2.2 full", None), ("rcpt", "552 full", None), ("rcpt", "550 not here", None),
+    ("rcpt", "553 5.1.3 bad address", None), ("data", "554 no", None), ("dot", "554 5.6.0 odd content", None),
+]
+
+
+@pytest.mark.parametrize(("verb", "what", "why"), FINAL, ids=[f"{verb} {what[:10]}" for verb, what, _ in FINAL])
+def test_a_refusal_for_good_fails_that_one_reader(
+    verb: str, what: str, why: str | None, ledger: Any, relay: Any, run: Run
+) -> None:
+    relay.fault(verb, 3, what)
+    report = run(ledger)
+    assert report.results == {"sent": READERS - 1, "failed": 1}
+    assert report.state == "complete"
+    assert ledger.row(3).state == "failed"
+    assert ledger.suppressed == ({} if why is None else {"r3@readers.example": why})
+    assert sorted(relay.readers) == others(3)
+
+
+OURS = [
+    ("rcpt", "550 5.7.1 relaying denied"), ("dot", "550 5.7.26 unauthenticated mail"), ("dot", "554 5.7.1 spam"),
+    ("mail", "530 5.7.0 must issue STARTTLS"), ("mail", "535 5.7.8 who are you"), ("mail", "553 sender refused"),
+    ("rcpt", "550 blocked by our policy"), ("data", "550 5.7.0 no"),
+]
+
+
+@pytest.mark.parametrize(("verb", "what"), OURS, ids=[f"{verb} {what[:10]}" for verb, what in OURS])
+def test_a_refusal_of_us_pauses_the_issue(
+    verb: str, what: str, ledger: Any, relay: Any, run: Run
+) -> None:
+    relay.fault(verb, 3, what)
+    report = run(ledger)
+    assert report.state == "paused"
+    assert report.paused is not None
+    assert what[4:] in report.paused
+    assert ledger.pause_reason == report.paused
+    assert ledger.states() == {"sent": 2, "failed": 1, "pending": READERS - 3}
+    assert ledger.suppressed == {}
+    ledger.resume()
+    assert run(ledger).state == "complete"
+    assert sorted(relay.readers) == others(3)
+
+
+# --- the gap after the dot ------------------------------------------------------------------------------------------
+
+
+def test_a_connection_dropped_after_the_dot_is_unknown_and_never_sent_again(
+    ledger: Any, relay: Any, run: Run, clock: Any
+) -> None:
+    relay.fault("dot", 2, DROP)
+    relay.fault("dot", 5, DROP)
+    report = run(ledger)
+    assert report.results == {"sent": READERS - 2, "unknown": 2}
+    assert report.state == "needs_review"
+    assert [row.subscriber_id for row in ledger.rows if row.state == "unknown"] == [2, 5]
+    clock.advance(days=4)
+    assert sorted(relay.readers) == list(range(1, READERS + 1))
+
+
+def test_a_reply_to_the_dot_that_never_comes_is_unknown(
+    ledger: Any, relay: Any, run: Run
+) -> None:
+    relay.fault("dot", 2, HANG)
+    hasty = SmtpTransport(host="127.0.0.1", port=relay.port, security="plain", timeouts=Timeouts(dot=0.3))
+    report = run(ledger, transport=hasty)
+    assert report.results == {"sent": READERS - 1, "unknown": 1}
+    assert ledger.row(2).attempts[0].phase == "dot"
+
+
+def test_421_to_quit_leaves_it_sent(ledger: Any, relay: Any, run: Run) -> None:
+    relay.fault("quit", None, "421 4.3.2 closing")
+    assert run(ledger).results == {"sent": READERS}
+
+
+def test_a_dead_dispatchers_rows_are_freed_or_listed(ledger: Any, relay: Any, run: Run, clock: Any) -> None:
+    first, second = ledger.claim(1, limit=2, lease_seconds=60)
+    ledger.begin(second)
+    clock.advance(minutes=2)
+    report = run(ledger)
+    assert (report.freed, report.orphaned) == (1, 1)
+    assert report.state == "needs_review"
+    assert ledger.row(second.subscriber_id).state == "unknown"
+    assert sorted(relay.readers) == others(second.subscriber_id)
+    assert first.subscriber_id in relay.readers
+
+
+def test_a_live_dispatchers_rows_are_left_alone(ledger: Any, relay: Any, run: Run) -> None:
+    theirs = ledger.claim(1, limit=2, lease_seconds=60)
+    report = run(ledger)
+    assert report.state == "sending"
+    assert sorted(relay.readers) == others(1)[1:]
+    assert all(ledger.begin(claim) for claim in theirs)
+
+
+def test_a_lease_lost_meanwhile_sends_nothing(ledger: Any, relay: Any, run: Run) -> None:
+    def stolen(claim: Any) -> None:
+        if claim.subscriber_id == 4:
+            ledger.row(4).lease = "somebody else's"
+
+    ledger.before_begin = stolen
+    report = run(ledger)
+    assert report.results == {"sent": READERS - 1, "skipped": 1}
+    assert 4 not in relay.readers
+    assert ledger.row(4).lease == "somebody else's"
+
+
+def test_a_lease_lost_after_the_body_is_reported(ledger: Any, relay: Any, run: Run) -> None:
+    def overrun(taken: Any) -> None:
+        if taken.recipients == ["r4@readers.example"]:
+            ledger.row(4).state, ledger.row(4).lease = "unknown", None
+
+    relay.before_answer = overrun
+    report = run(ledger)
+    assert report.results == {"sent": READERS - 1, "lease_lost": 1}
+    assert report.state == "needs_review"
+    assert relay.readers.count(4) == 1
+
+
+# --- readers and operators who change their mind --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["unsubscribed", "suppressed"])
+def test_no_body_leaves_after_a_reader_has_left(how: str, ledger: Any, relay: Any, run: Run) -> None:
+    def leave(claim: Any) -> None:
+        if claim.subscriber_id == 3:
+            if how == "unsubscribed":
+                ledger.gone.add(5)
+            else:
+                ledger.suppressed["r5@readers.example"] = "bounced"
+
+    ledger.before_begin = leave
+    report = run(ledger)
+    assert report.results == {"sent": READERS - 1, "skipped": 1}
+    assert 5 not in relay.readers
+    assert ledger.row(5).state == ("cancelled" if how == "unsubscribed" else "suppressed")
+    assert "rset" in relay.verbs
+    assert report.state == "complete"
+
+
+def test_a_pause_from_outside_stops_it(ledger: Any, relay: Any, run: Run) -> None:
+    ledger.before_begin = lambda claim: ledger.pause(1, "the editor") if claim.subscriber_id == 3 else None
+    report = run(ledger, limits=dataclasses.replace(QUICK, batch=4))
+    assert report.state == "paused"
+    assert report.paused is not None
+    assert ledger.states() == {"sent": 2, "pending": READERS - 2}
+    assert relay.readers == [1, 2]
+
+
+def test_asked_to_stop_it_finishes_the_message_in_hand(ledger: Any, relay: Any, run: Run) -> None:
+    report = run(ledger, stop=lambda: len(relay.taken) >= 2)
+    assert report.stopped
+    assert report.results == {"sent": 2}
+    assert ledger.states() == {"sent": 2, "pending": READERS - 2}
+    assert run(ledger).state == "complete"
+
+
+# --- a relay that can't be had --------------------------------------------------------------------------------------
+
+
+def test_no_server_is_one_clear_sentence_and_nothing_is_lost(
+    ledger: Any, relay: Any, run: Run, closed_port: int
+) -> None:
+    nobody = SmtpTransport(host="127.0.0.1", port=closed_port, security="plain")
+    with pytest.raises(DeliveryError, match=rf"127\.0\.0\.1:{closed_port} can't be reached \(Connection refused\)"):
+        run(ledger, transport=nobody)
+    assert ledger.states() == {"pending": READERS}
+    assert run(ledger).results == {"sent": READERS}
+
+
+@pytest.mark.parametrize("verb", ["connect", "ehlo"])
+@pytest.mark.parametrize("what", [DROP, "421 4.3.2 busy"])
+def test_a_relay_that_is_busy_for_a_moment_is_asked_again(
+    verb: str, what: str, ledger: Any, relay: Any, run: Run
+) -> None:
+    relay.fault(verb, None, what, times=2)
+    waits: list[float] = []
+    report = run(ledger, limits=Limits(connect_wait_s=0.5), sleep=waits.append)
+    assert report.results == {"sent": READERS}
+    assert waits == [0.5, 1.0]
+
+
+def test_a_relay_that_stays_busy_ends_it_without_loss(ledger: Any, relay: Any, run: Run) -> None:
+    relay.fault("connect", None, "421 4.3.2 busy", times=3)
+    with pytest.raises(DeliveryError, match="421 4.3.2 busy"):
+        run(ledger)
+    assert ledger.states() == {"pending": READERS}
+    assert run(ledger).state == "complete"
+
+
+def test_a_relay_that_wont_have_us_pauses_the_issue(ledger: Any, relay: Any, run: Run) -> None:
+    relay.fault("connect", None, "554 5.7.1 you are listed")
+    report = run(ledger)
+    assert report.state == "paused"
+    assert "you are listed" in (report.paused or "")
+    assert ledger.states() == {"pending": READERS}
+
+
+def test_a_server_that_hangs_up_halfway_through_the_body_of_a_long_message(
+    ledger: Any, relay: Any, run: Run, mailings: Any, templates: Any, variants: Any
+) -> None:
+    usual = variants()
+    long = templates(text=usual.text + "A long line of news.\n" * 400_000)
+    relay.fault("body", 3, DROP)
+    report = run(ledger, mailing=mailings(templates={"all": long}))
+    assert report.results == {"sent": READERS - 1, "deferred": 1}
+    assert ledger.row(3).attempts[0].phase == "data"
+
+
+# --- a ledger that can't be written ---------------------------------------------------------------------------------
+
+
+def test_without_the_commit_no_body_leaves(ledger: Any, relay: Any, run: Run) -> None:
+    ledger.before_begin = lambda claim: ledger.break_at.update(begin=1) if claim.subscriber_id == 3 else None
+    with pytest.raises(StoreError, match="the disk is full"):
+        run(ledger)
+    assert relay.readers == [1, 2]
+    assert ledger.states() == {"sent": 2, "pending": READERS - 2}
+    ledger.before_begin = lambda claim: None
+    assert run(ledger).state == "complete"
+    assert sorted(relay.readers) == list(range(1, READERS + 1))
+
+
+def test_a_busy_ledger_is_given_time_to_record(ledger: Any, relay: Any, run: Run) -> None:
+    ledger.break_at["sent"] = 5
+    waits: list[float] = []
+    report = run(ledger, limits=Limits(record_wait_s=1.0), sleep=waits.append)
+    assert report.results == {"sent": READERS}
+    assert waits == [1, 2, 4, 8, 16]
+
+
+def test_a_hand_over_that_cant_be_recorded_is_never_repeated(ledger: Any, relay: Any, run: Run, clock: Any) -> None:
+    ledger.break_at["sent"] = 1000
+    with pytest.raises(StoreError, match="delivery 1 is sent and that can't be recorded .*listed as unknown"):
+        run(ledger)
+    assert relay.readers == [1]
+    ledger.break_at.clear()
+    clock.advance(hours=1)
+    report = run(ledger)
+    assert report.orphaned == 1
+    assert report.state == "needs_review"
+    assert relay.readers == list(range(1, READERS + 1))
+
+
+def test_a_claim_that_fails_sends_nothing(ledger: Any, relay: Any, run: Run) -> None:
+    ledger.break_at["claim"] = 1
+    with pytest.raises(StoreError):
+        run(ledger)
+    assert relay.taken == []
+    assert ledger.states() == {"pending": READERS}
+
+
+# --- what must not happen to all because of one, or silently to all --------------------------------------------------
+
+TRICKS = [
+    "r3@readers.example, x9@victims.example", '"r3@readers.example> RCPT TO:<x9"@victims.example',
+    "r3@readers.example\r\nBcc: x9@victims.example", "r3@readers.example>\r\nRCPT TO:<x9@victims.example",
+    "r3@readers.example\n", "grüße3@readers.example", "r3@readers.example\0", "r3 <x9@victims.example>", "r3", "",
+    "=?utf-8?q?r3?=@readers.example", "r3@[127.0.0.1]", f"{'r' * 65}3@readers.example",
+]
+
+
+@pytest.mark.parametrize("address", TRICKS, ids=[ascii(trick)[:40] for trick in TRICKS])
+def test_an_address_never_makes_two_and_never_stops_the_others(
+    address: str, ledger: Any, relay: Any, run: Run
+) -> None:
+    ledger.row(3).address = address
+    report = run(ledger)
+    assert report.results == {"sent": READERS - 1, "failed": 1}
+    assert relay.readers == others(3)
+    assert all(len(taken.recipients) == 1 for taken in relay.taken)
+    assert "not one plain mail address" in ledger.row(3).attempts[0].text
+
+
+def test_a_variant_without_a_message_stops_before_anything_is_sent(ledgers: Any, relay: Any, run: Run) -> None:
+    ledger = ledgers(2, variant="robotics")
+    with pytest.raises(DeliveryError, match="variant robotics"):
+        run(ledger)
+    assert relay.taken == []
+    assert ledger.states() == {"pending": 2}
+
+
+def test_progress_hears_of_each_delivery_once(ledger: Any, relay: Any, run: Run) -> None:
+    relay.fault("rcpt", 2, "550 5.1.1 gone")
+    heard: list[tuple[int, str]] = []
+    run(ledger, progress=lambda claim, result, reply: heard.append((claim.subscriber_id, result)))
+    assert heard == [(1, "sent"), (2, "failed"), (3, "sent"), (4, "sent"), (5, "sent"), (6, "sent")]
+
+
+def test_a_callback_that_breaks_leaves_no_claim_behind(ledger: Any, relay: Any, run: Run) -> None:
+    def broken(claim: Any, result: str, reply: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ledger, progress=broken)
+    assert ledger.states() == {"sent": 1, "pending": READERS - 1}
+
+
+def test_every_socket_is_closed(ledger: Any, relay: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+    real = socket.create_connection
+
+    def noted(*args: Any, **kwargs: Any) -> socket.socket:
+        opened.append(real(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(socket, "create_connection", noted)
+    relay.fault("dot", 2, DROP)
+    relay.fault("mail", 4, "421 bye")
+    run(ledger)
+    assert len(opened) == 3
+    assert all(sock.fileno() == -1 for sock in opened)

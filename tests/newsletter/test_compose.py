@@ -1,0 +1,130 @@
+"""The order of an issue, its subject line, and the hash that an approval names."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from milepost.dates import PartialDate
+from milepost.records import IssueItem, Variant
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.compose import compose, content_hash
+
+ItemMaker = Callable[..., IssueItem]
+NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
+
+
+def test_the_order_is_news_then_impact_then_newness_then_date(make_item: ItemMaker) -> None:
+    older = NOW - dt.timedelta(days=2)
+    items = [
+        make_item(1, impact=5, role="correction", key="correction"),
+        make_item(2, impact=3, key="low"),
+        make_item(3, impact=5, first_seen_at=older, key="older"),
+        make_item(4, impact=5, first_seen_at=NOW, date=PartialDate(value="1700"), key="earlier-date"),
+        make_item(5, impact=5, first_seen_at=NOW, date=PartialDate(value="1800-01"), key="later-date"),
+        make_item(6, impact=None, date=None, key="unrated"),
+    ]
+
+    for arrangement in (items, items[::-1]):
+        assert [item.milestone.key for item in compose(arrangement).items] == [
+            "later-date", "earlier-date", "older", "low", "unrated", "correction",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("roles", "subject"),
+    [
+        pytest.param("n", "A Clock", id="one"),
+        pytest.param("nn", "A Clock, and one more", id="two"),
+        pytest.param("nnn", "3 new milestones: A Clock, …", id="three"),
+        pytest.param("c", "Correction: A Clock", id="a correction"),
+        pytest.param("cc", "Correction: A Clock, and one more", id="two corrections"),
+        pytest.param("ccc", "3 corrections: A Clock, …", id="three corrections"),
+        pytest.param("nc", "A Clock, and a correction", id="one and a correction"),
+        pytest.param("ncc", "A Clock, and 2 corrections", id="one and two corrections"),
+        pytest.param("nnnc", "3 new milestones: A Clock, …", id="corrections are not counted as news"),
+    ],
+)
+def test_the_subject_says_what_is_inside(make_item: ItemMaker, roles: str, subject: str) -> None:
+    items = [
+        make_item(n, title="A Clock", role="news" if role == "n" else "correction") for n, role in enumerate(roles, 1)
+    ]
+
+    assert compose(items).subject == subject
+
+
+@pytest.mark.parametrize("count", [1, 2, 8, 1000])
+@pytest.mark.parametrize("title", ["A title of many words " * 20, "x" * 500, "é" * 200], ids=["words", "word", "accents"])
+def test_a_long_title_is_cut_to_a_preferred_line(make_item: ItemMaker, count: int, title: str) -> None:
+    subject = compose([make_item(n, title=title) for n in range(1, count + 1)]).subject
+
+    assert len(subject) <= 78
+    assert subject.count("…") == 1
+
+
+@pytest.mark.parametrize(
+    ("title", "subject"),
+    [
+        pytest.param("A\r\nBcc: all@example.org", "A Bcc: all@example.org", id="CRLF"),
+        pytest.param("A\vB\fC\x85D\u2028E\u2029F", "A B C D E F", id="VT FF NEL LS PS"),
+        pytest.param("=?utf-8?q?A=0D=0ABcc:_x?=", "= ?utf-8?q?A=0D=0ABcc:_x?=", id="encoded word"),
+        pytest.param("==?=?x", "== ?= ?x", id="encoded words nested"),
+        pytest.param("A\x00B\x1b[31mC\x7f", "AB[31mC", id="controls"),
+        pytest.param("A\u202egnp.exe", "Agnp.exe", id="right-to-left override"),
+        pytest.param("{title} {0} {count.__class__}", "{title} {0} {count.__class__}", id="format fields"),
+        pytest.param("A \ud800 B", "A B", id="lone surrogate"),
+    ],
+)
+def test_the_subject_is_one_harmless_line(make_item: ItemMaker, title: str, subject: str) -> None:
+    assert compose([make_item(title=title)]).subject == subject
+
+
+def test_the_preheader_adds_to_the_subject(make_item: ItemMaker) -> None:
+    items = [make_item(n) for n in range(1, 4)]
+
+    assert compose(items[:1]).preheader.startswith("Christiaan Huygens hung")
+    assert compose(items).preheader == "Also: H4: Longitude in a Pocket, A Spring to Balance the Watch"
+
+
+def test_an_issue_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no items"):
+        compose([])
+
+
+def test_the_content_hash_names_all_that_readers_get_and_nothing_else(
+    make_item: ItemMaker, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
+) -> None:
+    items = [make_item(1), make_item(2)]
+    parts = [
+        Variant(name=name, subject="S", html=f"<p>{name}</p>", text=name, placeholder="milepost-link-0")
+        for name in ("all", "few")
+    ]
+
+    def digest(
+        items: list[IssueItem] = items, parts: list[Variant] = parts, newsletter: NewsletterSettings = newsletter,
+        mail: MailSettings = mail, web: WebSettings = web, templates: str = "t",
+    ) -> str:
+        return content_hash(items, parts, newsletter=newsletter, mail=mail, web=web, templates=templates)
+
+    same = [
+        digest(parts=parts[::-1]),
+        digest(mail=mail.model_copy(update={"timeout": 5.0})),
+        digest(web=WebSettings(base_url=web.base_url, signing_key="k" * 40)),  # type: ignore[arg-type]
+        digest(items=[replace(item, milestone=replace(item.milestone, evidence={"title": ()})) for item in items]),
+    ]
+    others = [
+        digest(items=items[::-1]),
+        digest(items=[items[0], replace(items[1], version_id=9)]),
+        digest(items=[make_item(1, title="Another"), items[1]]),
+        digest(parts=parts[:1]),
+        digest(parts=[parts[0], replace(parts[1], html="<p>few!</p>")]),
+        digest(parts=[parts[0], replace(parts[1], text="few!")]),
+        digest(parts=[replace(parts[0], subject="T"), parts[1]]),
+        digest(newsletter=newsletter.model_copy(update={"name": "Another"})),
+        digest(mail=mail.model_copy(update={"postal_address": "Elsewhere"})),
+        digest(web=WebSettings(base_url="https://elsewhere.example.org")),
+        digest(templates="u"),
+    ]
+    assert set(same) == {digest()}
+    assert len({digest(), *others}) == len(others) + 1

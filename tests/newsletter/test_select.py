@@ -1,0 +1,187 @@
+"""When an issue is due, who gets which variant, and who is left out for which reason."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from milepost.records import Cadence, IssueItem, Subscriber
+from newsletter.select import due, latest_slot, matching, place, variant_name, variants
+
+ItemMaker = Callable[..., IssueItem]
+ZONE = "Europe/Amsterdam"
+DRAFTED = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
+
+
+def at(text: str, zone: str = ZONE) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
+
+
+def ask(
+    cadence: Cadence, now: str, *, last: str | None = None, found: str = "2026-01-01T00:00", **over: Any
+) -> str | None:
+    settings: dict[str, Any] = {"timezone": ZONE, "weekday": "monday", "hour": 9} | over
+    zone = settings["timezone"]
+    return due(cadence, now=at(now, zone), last=last, pending={17: at(found, zone)}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("cadence", "now", "last", "period"),
+    [
+        pytest.param("daily", "2026-11-23T08:59", "2026-11-22", None, id="daily, a minute early"),
+        pytest.param("daily", "2026-11-23T09:00", "2026-11-22", "2026-11-23", id="daily, on the hour"),
+        pytest.param("daily", "2026-11-23T23:59", "2026-11-23", None, id="daily, done today"),
+        pytest.param("daily", "2026-11-24T03:00", "2026-11-22", "2026-11-23", id="daily, late by a night"),
+        pytest.param("daily", "2026-11-27T10:00", "2026-11-22", "2026-11-27", id="daily, four missed make one"),
+        pytest.param("daily", "2026-11-20T10:00", "2026-11-22", None, id="daily, the clock went back"),
+        pytest.param("daily", "2027-01-01T09:00", "2026-12-31", "2027-01-01", id="daily, new year"),
+        pytest.param("weekly", "2026-11-23T08:59", "2026-W47", None, id="weekly, a minute early"),
+        pytest.param("weekly", "2026-11-23T09:00", "2026-W47", "2026-W48", id="weekly, on the hour"),
+        pytest.param("weekly", "2026-11-29T23:00", "2026-W47", "2026-W48", id="weekly, late by six days"),
+        pytest.param("weekly", "2026-12-16T10:00", "2026-W47", "2026-W51", id="weekly, three missed make one"),
+        pytest.param("weekly", "2026-11-25T10:00", "2026-W48", None, id="weekly, done this week"),
+        pytest.param("weekly", "2027-01-02T10:00", "2026-W52", "2026-W53", id="weekly, ISO year of 53 weeks"),
+        pytest.param("weekly", "2027-01-04T10:00", "2026-W53", "2027-W01", id="weekly, first ISO week"),
+        pytest.param("monthly", "2026-11-01T08:00", "2026-10", None, id="monthly, an hour early"),
+        pytest.param("monthly", "2026-11-01T09:00", "2026-10", "2026-11", id="monthly, on the hour"),
+        pytest.param("monthly", "2026-11-30T10:00", "2026-10", "2026-11", id="monthly, late by a month"),
+        pytest.param("monthly", "2027-01-01T08:59", "2026-11", "2026-12", id="monthly, missed, over new year"),
+        pytest.param("monthly", "2026-03-31T08:59", "2026-02", "2026-03", id="monthly, 31st"),
+        pytest.param("monthly", "2026-11-05T10:00", None, "2026-11", id="monthly, the first ever"),
+    ],
+)
+def test_due(cadence: Cadence, now: str, last: str | None, period: str | None) -> None:
+    assert ask(cadence, now, last=last) == period
+
+
+@pytest.mark.parametrize(
+    ("now", "hour", "slot"),
+    [
+        pytest.param("2026-03-29T00:59+00:00", 2, "2026-03-28T01:00+00:00", id="before the hour that is skipped"),
+        pytest.param("2026-03-29T01:00+00:00", 2, "2026-03-29T01:00+00:00", id="the hour that is skipped"),
+        pytest.param("2026-03-29T07:00+00:00", 9, "2026-03-29T07:00+00:00", id="the morning after the gap"),
+        pytest.param("2026-03-29T06:59+00:00", 9, "2026-03-28T08:00+00:00", id="23 hours after the last"),
+        pytest.param("2026-10-25T00:00+00:00", 2, "2026-10-25T00:00+00:00", id="the hour that comes twice, first"),
+        pytest.param("2026-10-25T01:00+00:00", 2, "2026-10-25T00:00+00:00", id="the hour that comes twice, second"),
+        pytest.param("2026-10-25T08:00+00:00", 9, "2026-10-25T08:00+00:00", id="the morning after the fold"),
+        pytest.param("2026-10-25T07:59+00:00", 9, "2026-10-24T07:00+00:00", id="25 hours after the last"),
+    ],
+)
+def test_slots_follow_the_local_clock_across_daylight_saving(now: str, hour: int, slot: str) -> None:
+    moment = dt.datetime.fromisoformat(now)
+
+    found = latest_slot("daily", now=moment, timezone=ZONE, weekday="monday", hour=hour)
+
+    assert found.astimezone(dt.UTC) == dt.datetime.fromisoformat(slot)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Amsterdam", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe", "UTC"])
+@pytest.mark.parametrize("hour", [0, 2, 9, 23])
+def test_a_year_of_runs_makes_one_issue_a_day(zone: str, hour: int) -> None:
+    """A run each half hour through both changes of the clock; something is always pending."""
+    now, last = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC), None
+    periods: list[str] = []
+    while now < dt.datetime(2027, 1, 1, 12, tzinfo=dt.UTC):
+        period = due(
+            "daily", now=now, last=last, pending={1: dt.datetime(2025, 1, 1, tzinfo=dt.UTC)},
+            timezone=zone, weekday="monday", hour=hour,
+        )  # fmt: skip
+        if period is not None:
+            last = period
+            periods.append(period)
+        now += dt.timedelta(minutes=30)
+
+    days = [dt.date.fromisoformat(period) for period in periods]
+    assert days == [days[0] + dt.timedelta(days=n) for n in range(len(days))]
+    assert len(days) in (365, 366)
+
+
+def test_what_turns_up_after_the_slot_waits_for_the_next_one() -> None:
+    """Monday had nothing to tell; Wednesday's find is Monday's news, not Wednesday's."""
+    found = "2026-11-25T08:00"
+
+    assert ask("weekly", "2026-11-25T09:00", last="2026-W47", found=found) is None
+    assert ask("weekly", "2026-11-30T09:00", last="2026-W47", found=found) == "2026-W49"
+
+
+def test_nothing_pending_is_never_due() -> None:
+    for cadence in ("instant", "daily", "weekly", "monthly"):
+        assert due(cadence, now=DRAFTED, last=None, pending={}, timezone=ZONE, weekday="monday", hour=9) is None  # type: ignore[arg-type]
+
+
+def test_instant_is_due_at_once_and_named_after_its_first_change() -> None:
+    pending = {19: DRAFTED, 17: DRAFTED}
+
+    assert due("instant", now=DRAFTED, last="c16", pending=pending, timezone=ZONE, weekday="monday", hour=9) == "c17"
+    assert due("instant", now=DRAFTED, last="c17", pending=pending, timezone=ZONE, weekday="monday", hour=9) is None
+
+
+def test_a_naive_clock_is_refused() -> None:
+    with pytest.raises(ValueError, match="naive"):
+        due("daily", now=dt.datetime(2026, 1, 1), last=None, pending={}, timezone=ZONE, weekday="monday", hour=9)  # noqa: DTZ001
+
+
+def subscriber(**fields: Any) -> Subscriber:
+    given: dict[str, Any] = {
+        "id": 1, "address": "reader@example.org", "normalized": "reader@example.org", "state": "active",
+        "cadence": "weekly", "created_at": DRAFTED - dt.timedelta(days=1),
+    }  # fmt: skip
+    return Subscriber(**(given | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "suppressed", "exclusion"),
+    [
+        pytest.param({}, False, None, id="active"),
+        pytest.param({"state": "pending"}, False, "pending", id="pending"),
+        pytest.param({"state": "unsubscribed"}, False, "unsubscribed", id="unsubscribed"),
+        pytest.param({}, True, "suppressed", id="suppressed"),
+        pytest.param({"state": "pending"}, True, "suppressed", id="suppressed before all else"),
+        pytest.param({"cadence": "daily"}, False, "other_cadence", id="another cadence"),
+        pytest.param({"topics": ("knitting",)}, False, "no_match", id="no topic matches"),
+        pytest.param({"created_at": DRAFTED + dt.timedelta(seconds=1)}, False, "joined_later", id="signed up later"),
+        pytest.param({"created_at": DRAFTED}, False, None, id="signed up in that instant"),
+        pytest.param({"topics": ("navigation",)}, False, "joined_later", id="chose what was not rendered"),
+    ],
+)
+def test_each_candidate_has_one_place(
+    make_item: ItemMaker, fields: dict[str, Any], suppressed: bool, exclusion: str | None
+) -> None:
+    items = [make_item(1), make_item(3)]
+
+    placed = place(
+        subscriber(**fields), suppressed, cadence="weekly", items=items, rendered={"all"}, drafted_at=DRAFTED
+    )
+
+    assert placed.exclusion == exclusion
+    assert placed.variant == (None if exclusion else "all")
+
+
+def test_equal_choices_share_a_variant_and_each_place_names_a_rendered_one(make_item: ItemMaker) -> None:
+    items = [make_item(n) for n in range(1, 6)]
+    choices = [(), ("standards",), ("time-zones",), ("STANDARDS", "knitting"), ("mechanisms",), ("knitting",)]
+
+    named = variants(items, choices)
+
+    assert next(iter(named)) == "all"
+    assert named["all"] == tuple(items)
+    assert sorted(len(chosen) for chosen in named.values()) == [2, 2, 5]
+    for topics in choices:
+        placed = place(
+            subscriber(topics=topics), False, cadence="weekly", items=items, rendered=named, drafted_at=DRAFTED
+        )
+        chosen = matching(items, topics)
+        assert (placed.exclusion == "no_match") == (not chosen)
+        if chosen:
+            assert named[placed.variant or ""] == chosen
+
+
+def test_a_variants_name_depends_on_its_items_alone(make_item: ItemMaker) -> None:
+    items = [make_item(n) for n in range(1, 5)]
+
+    assert variant_name(items, items[:2]) == variant_name(items, items[1::-1])
+    assert variant_name(items, items[:2]) != variant_name(items, items[:3])
+    assert variant_name(items, items) == "all"
+    assert variants(items, [("pendulum",), ("watches",)]) == variants(items, [("watches",), ("pendulum",)])
