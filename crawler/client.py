@@ -1,12 +1,9 @@
 """One guarded HTTP client: the address is checked as the connection is made, the body as it comes off the wire.
 
-    URL ─ check_url ─▶ pool ─ resolve ─ refusal? ─▶ connect to the checked address ─▶ bounded, decoded Answer
+    URL ─ check_url ─▶ pool ─ GuardedBackend (resolve, check, connect) ─▶ bounded, decoded Answer
 """
 
-import asyncio
-import ipaddress
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
@@ -15,71 +12,15 @@ from typing import Self
 import httpcore
 import httpx
 
+from crawler.connect import GuardedBackend, Resolver, system_resolver
 from crawler.decode import ACCEPT_ENCODING, Body
-from crawler.guard import AllowedHosts, check_url, refusal
+from crawler.guard import AllowedHosts, check_url
 from milepost.errors import FetchError, RefusedError
 from milepost.settings import FetchSettings
-
-Resolver = Callable[[str, int], Awaitable[Sequence[str]]]  # host, port → addresses; raises OSError
 
 MAX_HEADERS = 200
 DRAIN = 64 * 1024  # bytes of an error's body read to keep the connection; more costs the connection
 KEEPALIVE = 4.0  # seconds, below the 5 s after which many servers hang up
-_TRIES = 4  # addresses of one host
-
-
-async def system_resolver(host: str, port: int) -> Sequence[str]:
-    """What the operating system says; raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-class GuardedBackend(httpcore.AnyIOBackend):
-    """Connects only to addresses that it has resolved and checked itself, so a second look-up can't change them."""
-
-    def __init__(self, *, allowed: AllowedHosts, resolver: Resolver) -> None:
-        self._allowed = allowed
-        self._resolver = resolver
-
-    async def _addresses(self, host: str, port: int) -> list[str]:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            found = await self._resolver(host, port)
-        else:
-            found = (host,)
-        named = self._allowed.name(host, port)
-        reasons = [refusal(address, named=named) for address in found]
-        good = [address for address, reason in zip(found, reasons, strict=True) if reason is None]
-        if not good:
-            reason = next((reason for reason in reasons if reason), "it has no address")
-            raise RefusedError(
-                f"refused: {reason}", where=host,
-                hint="If this host is meant to be read, name it in the source's allow_hosts.",
-            )
-        return good[:_TRIES]
-
-    async def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,  # noqa: ASYNC109 - httpcore's signature
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """httpcore's door to the network; TLS and Host still go by the name in the URL. Raises RefusedError."""
-        try:
-            addresses = await self._addresses(host, port)
-        except OSError as error:
-            raise httpcore.ConnectError(f"no address for {host}: {error.strerror or error}") from error
-        for address in addresses[:-1]:
-            try:
-                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return await super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
-
-    async def connect_unix_socket(
-        self, path: str, timeout: float | None = None,  # noqa: ARG002, ASYNC109 - httpcore's signature
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
-    ) -> httpcore.AsyncNetworkStream:
-        raise RefusedError("refused: a socket file is no site", where=path)
 
 
 class _Raw(httpx.AsyncByteStream):
@@ -176,7 +117,7 @@ class Client:
                 "Accept-Encoding": ACCEPT_ENCODING,
             },
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=limits.timeout,
+            timeout=None,  # noqa: S113 - one deadline rules the whole page, redirects and all: `Fetcher`
             follow_redirects=False,
             trust_env=False,
         )

@@ -6,7 +6,8 @@
 import random
 from collections.abc import Callable
 
-from crawler.client import Client, Resolver, system_resolver
+from crawler.client import Client
+from crawler.connect import Resolver, system_resolver
 from crawler.discover import Mapped, RobotsCache, read_sitemaps, rules_for
 from crawler.fetch import Fetcher
 from crawler.guard import check_url
@@ -84,7 +85,7 @@ class _Look:
         except FetchError as error:
             raise SourceDownError(error.what, where=error.where, hint=error.hint) from error
         if rules.forbidden is not None:
-            raise SourceDownError(rules.forbidden, where=self._site.fetch, hint=_HINT)
+            raise SourceDownError(rules.forbidden, where=self._site.fetch, hint=rules.hint or _HINT)
         self._pace.slow(check_url(self._site.fetch).origin, rules.delay)
         if plan.poll is not None and not plan.full and await self._same_poll(plan.poll):
             return tally.report(self._fetcher.requests, complete=False, unchanged=True)

@@ -51,7 +51,7 @@ async def rules_for(url: str, fetcher: Fetcher, *, cache: RobotsCache, now: Now)
         got = await fetcher.get(f"{origin}/robots.txt", max_body=robots.MAX_BYTES, cut=True)
     except FetchError as error:
         # endless redirects are "unavailable" (RFC 9309 §2.3.1.2), as a 404 is
-        rules = robots.from_status(error.status) if error.status else robots.unreachable(str(error))
+        rules = robots.from_status(error.status) if error.status else robots.unreachable(error.what, error.hint)
     else:
         answer = got.answer
         rules = robots.parse(answer.body) if answer.status == 200 else robots.from_status(answer.status)
@@ -85,7 +85,7 @@ async def read_sitemaps(plan: CrawlPlan, site: Site, rules: Rules, fetcher: Fetc
         try:
             found = await _read(place, plan, site, rules, fetcher, mapped, invited=bool(named))
         except FetchError as error:
-            if not named and error.status in (404, 410):
+            if depth == 1 and not named and error.status in (404, 410):
                 mapped.absent = True
             else:
                 mapped.reasons.append(str(error))

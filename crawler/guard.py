@@ -166,7 +166,7 @@ def _host(raw: str) -> str:
     """A host in its one plain spelling; raises ValueError with the reason."""
     if raw.startswith("["):
         return ipaddress.IPv6Address(raw[1:-1]).compressed
-    if unicodedata.normalize("NFKC", raw) != raw:
+    if unicodedata.normalize("NFKC", raw) != raw or "\u3002" in raw:  # IDNA reads the ideographic stop as a dot
         raise ValueError("its host uses look-alike characters")
     name = raw.lower()
     if not name.isascii():

@@ -18,6 +18,7 @@ class Rules:
 
     parser: Protego | None = None  # None: no rule
     forbidden: str | None = None  # the reason why nothing may be asked
+    hint: str | None = None  # what to do about that
     delay: float = 0.0  # Crawl-delay in seconds, as they wrote it
     sitemaps: tuple[str, ...] = ()
 
@@ -46,6 +47,6 @@ def from_status(status: int) -> Rules:
     return Rules()
 
 
-def unreachable(reason: str) -> Rules:
+def unreachable(reason: str, hint: str | None = None) -> Rules:
     """The rules where robots.txt could not be had at all."""
-    return Rules(forbidden=f"robots.txt could not be had: {reason}")
+    return Rules(forbidden=f"robots.txt could not be had: {reason}", hint=hint)

@@ -7,7 +7,7 @@ import datetime as dt
 import re
 import unicodedata
 from email.header import Header
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, getaddresses
 
 from milepost.errors import RenderError
 from milepost.records import check_aware
@@ -78,8 +78,10 @@ def address(value: str) -> str:
 
 def mailbox(name: str, value: str) -> str:
     """`Display Name <address>` for the header `name`, encoded and folded; raises RenderError."""
-    display, addr = parseaddr(value)
-    addr = address(addr)
+    found = getaddresses([value])
+    if len(found) != 1 or any(sign in value for sign in "\r\n\0"):
+        raise RenderError(f"{value[:80]!r} is not one sender", hint="Want a form like: Timeline <news@example.org>.")
+    display, addr = found[0][0], address(found[0][1])
     if not one_line(display):
         return addr
     return _with_bracket(name, phrase(name, display), f"<{addr}>")

@@ -6,7 +6,7 @@ from lxml.etree import _Element as Element
 
 from extractors import dom, headings, jsonld, names, plaintext
 from extractors.base import Layout, SiteExtractor
-from extractors.cards import CARD_PARTS, CardDraft, Names, label_slug, one_each
+from extractors.cards import CardDraft, Names, label_slug, one_each
 from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify, url_path
 from extractors.dom import text_of
 from extractors.reconcile import Claim
@@ -117,7 +117,7 @@ def _all_cards(root: Element, base: str) -> Iterator[Card]:
     for article in root.iter("article"):
         details = next((node for node in article.iter("div") if (node.get("id") or "").endswith("-details")), None)
         if details is not None:
-            card = _card(article, details.get("id").removesuffix("-details"), base, KnownNames())
+            card = _card(article, (details.get("id") or "").removesuffix("-details"), base, KnownNames())
             if card is not None:
                 yield card
     yield from linked(root, base, KnownNames())
@@ -134,17 +134,12 @@ def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:
 
 
 def _card(element: Element, key: str, base: str, known: KnownNames) -> Card | None:
-    draft = CardDraft(key)
-    labels = 0
-    for node in element.iter(*CARD_PARTS):
-        draft.take(node, PLAN)
-        if not draft.title:
-            labels = len(draft.spans)  # labels above the title: the category; below it: names, then #tags
-    if labels:
-        draft.category = label_slug(draft.spans[0])
+    draft = CardDraft(key, element, PLAN)
+    if draft.labels:
+        draft.category = label_slug(draft.spans[0])  # above the title stands the category; below it names, then #tags
     named: list[Element] = []
     tags: list[str] = []
-    for span in draft.spans[labels:][:LIST_CAP]:
+    for span in draft.spans[draft.labels:][:LIST_CAP]:
         if (span.text or "").startswith("#"):
             tags.append(slugify(text_of(span, NAME_CAP)))
         else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from lxml.etree import XPath
 from lxml.etree import _Element as Element
 
 from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, is_void, partial_date, slug_after, slugify
@@ -19,40 +20,39 @@ Names = tuple[tuple[str, ...], tuple[str, ...], float | None]  # people, organiz
 
 
 class CardDraft:
-    """One card's parts as they are met in document order; sites fill it, `card()` closes it."""
+    """One card's parts, found in document order; `card()` closes it once the site has said what its labels mean."""
 
-    __slots__ = ("category", "date", "impact", "key", "picture", "spans", "summary", "title")
+    __slots__ = ("category", "date", "impact", "key", "labels", "picture", "spans", "summary", "title")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, element: Element, plan: Plan) -> None:
         self.key = key
         self.title = ""
         self.category: str | None = None
         self.date: PartialDate | None = None
         self.summary = ""
-        self.impact: int | None = None
         self.picture: Element | None = None
         self.spans: list[Element] = []  # small labels, in order: what they mean is for the site to say
-
-    def take(self, node: Element, plan: Plan) -> None:
-        """Take one element of the card; the first of each kind counts."""
-        tag = node.tag
-        if tag == "span":
-            self.spans.append(node)
-        elif tag == "div":
-            if self.impact is None and (label := node.get("aria-label")):
-                self.impact = impact_of(label)
-        elif tag == "time":
-            if self.date is None:
-                self.date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
-        elif tag in ("h2", "h3", "h4"):
-            self.title = self.title or text_of(node, TITLE_CAP)
-        elif tag == "p":
-            self.summary = self.summary or text_of(node, TEXT_CAP)
-        elif tag == "img":
-            if self.picture is None:
-                self.picture = node
-        elif tag == "a" and self.category is None and "category" in plan.links:
-            self.category = slug_after(node.get("href"), plan.links["category"])
+        self.labels = 0  # how many of them stand above the title
+        self.impact = impact_of(str(_LEVEL(element)))
+        categories = plan.links.get("category")
+        for node in element.iter(*_PARTS):  # the first of each kind counts
+            tag = node.tag
+            if tag == "span":
+                self.spans.append(node)
+            elif tag == "time":
+                if self.date is None:
+                    self.date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
+            elif tag == "p":
+                self.summary = self.summary or text_of(node, TEXT_CAP)
+            elif tag == "img":
+                if self.picture is None:
+                    self.picture = node
+            elif tag == "a":
+                if categories and self.category is None:
+                    self.category = slug_after(node.get("href"), categories)
+            elif not self.title:
+                self.title = text_of(node, TITLE_CAP)
+                self.labels = len(self.spans)
 
     def card(self, base: str, names: Names = ((), (), None), tags: Sequence[str] = ()) -> Card | None:
         """The finished card; None without a title: then it was no card."""
@@ -69,7 +69,8 @@ class CardDraft:
         )
 
 
-CARD_PARTS = ("a", "div", "h2", "h3", "h4", "img", "p", "span", "time")
+_PARTS = ("a", "h2", "h3", "h4", "img", "p", "span", "time")
+_LEVEL = XPath("string(.//*[starts-with(@aria-label, 'Impact')]/@aria-label)")
 
 
 def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:
@@ -82,10 +83,7 @@ def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:
             key = links.pop() if len(links) == 1 else None  # a list around several cards is none itself
         if key is None:
             continue
-        draft = CardDraft(key)
-        for node in element.iter(*CARD_PARTS):
-            draft.take(node, plan)
-        card = draft.card(base)
+        card = CardDraft(key, element, plan).card(base)
         if card is not None:
             yield card
 

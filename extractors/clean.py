@@ -4,6 +4,7 @@ import datetime as dt
 import html
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
 from milepost.dates import PartialDate
@@ -28,18 +29,20 @@ _MONTHS = {
     for name in (dt.date(2000, number, 1).strftime("%B"), dt.date(2000, number, 1).strftime("%b"))
 } | {"sept": 9}
 
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+/[!#-;=?-\[\]^_a-z{|}~]*")  # needs no second look
 _ISO = re.compile(r"(\d{4})(?:[-.](\d{2})(?:[-.](\d{2}))?)?(?:T.*|\s\d\d:.*)?", re.ASCII)
 _DAY_FIRST = re.compile(r"(?:(\d{1,2})(?:st|nd|rd|th)?\s+)?([A-Za-z]{3,9})\.?,?\s+(\d{4})", re.ASCII)
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})", re.ASCII)
 
 
 def clean(text: str | None, cap: int = TEXT_CAP) -> str:
-    """One visible line: NFC, white space collapsed, unseen and direction-turning signs gone, at most `cap` characters."""
+    """One visible line: NFC, white space collapsed, unseen and direction-turning signs gone, cut at `cap` characters."""
     if not text:
         return ""
-    line = " ".join(text[: 4 * cap].split())
-    if not line.isprintable():
-        line = " ".join(_UNSEEN.sub("", text[: 4 * cap]).split())
+    if "  " not in text and text.isprintable():  # nearly always: every other sign of white space is unprintable
+        line = text.strip()
+    else:
+        line = " ".join(_UNSEEN.sub("", " ".join(text[: 4 * cap].split())).split())
     if not line.isascii():
         line = unicodedata.normalize("NFC", line)
     return line if len(line) <= cap else f"{line[: cap - 1].rstrip()}…"
@@ -60,6 +63,7 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", text.translate(_ALIKE)).casefold()
 
 
+@lru_cache(maxsize=4096)  # the same few labels and dates stand on every page
 def slugify(label: str) -> str:
     """The slug of a label: "Open Source" → "open-source"; "" when nothing of it can stand in a slug."""
     plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().casefold()
@@ -73,6 +77,8 @@ def web_url(address: str | None, base: str) -> str | None:
     """
     if not address or len(address) > URL_CAP:
         return None
+    if _PLAIN_URL.fullmatch(address):
+        return address
     address = address.strip(" \t\r\n")
     if address.startswith("//") or "\\" in address or not address.isprintable() or " " in address:
         return None
@@ -89,21 +95,26 @@ def url_path(address: str | None) -> str:
     """The path of an address, without its closing slash: "/category/research"; "" when it has none."""
     if not address:
         return ""
-    if not address.startswith("/") or address.startswith("//"):
+    if not address.startswith("/") or address.startswith("//") or "?" in address or "#" in address:
         try:
             address = urlsplit(address).path
         except ValueError:
             return ""
-    return address.split("?", 1)[0].split("#", 1)[0].rstrip("/")
+    return address.rstrip("/")
 
 
 def slug_after(address: str | None, prefix: str) -> str | None:
     """The slug in an address like prefix + slug ("/category/research", "/category/" → "research"), else None."""
+    if not address:
+        return None
+    if address.startswith("/") and not address.startswith(prefix):  # nearly every link of a page
+        return None
     path = url_path(address)
     slug = path[len(prefix):] if path.startswith(prefix) else ""
     return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= NAME_CAP else None
 
 
+@lru_cache(maxsize=4096)
 def partial_date(text: str | None) -> PartialDate | None:
     """Read "2012", "2012-09", "2012.09", "2022-11-30T…", "September 2012", "30 November 2022", "Nov 30, 2022"."""
     line = clean(text, 60)

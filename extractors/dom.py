@@ -53,50 +53,59 @@ def check_size(text: str, where: str) -> None:
 
 def is_complete(text: str) -> bool:
     """Whether the document ends as a served document ends, in </html>."""
-    return "</html>" in text[-2_000:].casefold()
+    return text.endswith("</html>") or "</html>" in text[-2_000:].casefold()
 
 
-def _inside_comment(text: str, at: int) -> bool:
-    return text.rfind("<!--", 0, at) > text.rfind("-->", 0, at)
+_PARSER = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False)
 
 
 def cut(text: str) -> Parts | None:
     """Read only <main> and the JSON-LD blocks; None when the page is not plainly of that build."""
+    main = text.find("<main")
+    if main < 0:
+        return None
     blocks: list[str] = []
-    kept: list[str] = []
+    pieces: list[str] = []  # of <main>, between the blocks
     done = 0
+    open_ended = True
     at = text.find(_LD)
     while at >= 0:
         start = text.rfind("<script", done, at)
         opened = text.find(">", at)
         end = text.find("</script>", opened)
         if start >= 0 and text.find(">", start, at) < 0:  # else it is spoken of inside another script
-            if opened < 0 or end < 0 or _inside_comment(text, start):
-                return None
-            kept.append(text[done:start])
+            if opened < 0 or end < 0 or text.rfind("<!--", done, start) > text.rfind("-->", done, start):
+                return None  # not closed, or inside a comment
+            if start > main and open_ended:
+                open_ended = _take(pieces, text, max(done, main), start)
             blocks.append(text[opened + 1:end])
             done = end + len("</script>")
         at = text.find(_LD, max(at + 1, done))
-    if not blocks:
+    if open_ended and _take(pieces, text, max(done, main), len(text)):
+        return None  # <main> is never closed
+    markup = "".join(pieces)
+    if not blocks or "<script" in markup or markup.find("<main", 1) >= 0:
         return None
-    rest = "".join((*kept, text[done:]))
-    start = rest.find("<main")
-    end = rest.find("</main>", start)
-    if start < 0 or end < 0 or rest.find("<main", start + 1) >= 0 or _inside_comment(rest, start):
+    if text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
         return None
-    markup = rest[start:end]
-    if "<script" in markup or markup.count("<") > _CUT_CAP:
+    if len(markup) > _CUT_CAP and markup.count("<") > _CUT_CAP:
         return None
     return Parts(root=fragment(markup), ld=tuple(blocks), from_cut=True)
+
+
+def _take(pieces: list[str], text: str, start: int, end: int) -> bool:
+    """Add text[start:end] up to the end of <main>; whether <main> is still open."""
+    close = text.find("</main>", start, end)
+    pieces.append(text[start:end if close < 0 else close])
+    return close < 0
 
 
 def fragment(markup: str) -> Element:
     """The tree of a piece of markup, through lxml, without comments and what is never read."""
     data = markup.encode("utf-8", "ignore").translate(None, _CONTROLS)
-    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False)
-    root = etree.fromstring(data, parser) if data.strip() else None
-    if root is None:
-        root = etree.fromstring(b"<html></html>", parser)
+    root = etree.fromstring(data or b"<html></html>", _PARSER)
+    if root is None:  # nothing but white space or comments
+        root = etree.fromstring(b"<html></html>", _PARSER)
     etree.strip_elements(root, *UNREAD, with_tail=False)
     return root
 

@@ -36,7 +36,8 @@ class Plan:
 class Section(NamedTuple):
     """A heading and what stands under it."""
 
-    label: str
+    label: str  # as it is compared
+    written: str  # as it stands in the page
     heading: Element
     content: tuple[Element, ...]
     loose: str  # text directly under the heading, outside any element
@@ -79,12 +80,13 @@ def outline(root: Element) -> Outline:
     sections: list[Section] = []
     barred: list[Element] = []
     for head in root.iter("h2"):
-        label = label_of(text_of(head, TITLE_CAP))
         if barred and any(parent in barred for parent in head.iterancestors()):
             continue
+        written = text_of(head, TITLE_CAP)
+        label = label_of(written)
         if label in FAQ:
             barred += _container(head)
-        sections.append(_section(label, head))
+        sections.append(_section(label, written, head))
     return Outline(root, article, header, tuple(titles), tuple(sections))
 
 
@@ -100,7 +102,7 @@ def _container(head: Element) -> tuple[Element, ...]:
     return ()
 
 
-def _section(label: str, head: Element) -> Section:
+def _section(label: str, written: str, head: Element) -> Section:
     at = head
     loose = at.tail or ""
     content = _following(at)
@@ -111,7 +113,7 @@ def _section(label: str, head: Element) -> Section:
         at = parent
         loose = at.tail or ""
         content = _following(at)
-    return Section(label, head, content, loose)
+    return Section(label, written, head, content, loose)
 
 
 def _following(element: Element) -> tuple[Element, ...]:
@@ -167,7 +169,7 @@ def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
         if name is None or name == "related":
             continue
         seen.add(name)
-        where = f"h2 {text_of(section.heading, TITLE_CAP)}"
+        where = f"h2 {section.written}"
         if name == "tags":
             value: str | tuple[str, ...] = slugs_in(section, plan.links.get("tags"))
         elif name in LISTS:
@@ -194,21 +196,18 @@ def _absent(page: Outline, plan: Plan, seen: set[str], told: set[str]) -> Iterat
 
 def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
     header = page.header
-    times = 0
+    dated = False
     for node in header.iter("time", "a", "div", "span", "p", "abbr", "meter"):
         if node.tag == "time":
             date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
-            if date is not None and times == 0:
+            if date is not None and not dated:
                 yield Claim("date", _floor(date, plan), WITNESS, "header time")
-            times += 1
+            dated = True
         elif node.tag == "a":
-            href = node.get("href")
-            for name, prefix in plan.links.items():
-                if name != "tags" and (slug := slug_after(href, prefix)):
-                    yield Claim(name, slug, WITNESS, "header link")
+            yield from _linked(node, plan, "header link")
         else:
             level = node.get("aria-label") or (node.text if not len(node) else None)
-            if level and (impact := impact_of(level)) is not None:
+            if level and level != "Impact" and (impact := impact_of(level)) is not None:
                 yield Claim("impact", impact, WITNESS, "header impact")
     yield from _link_claims(page, plan)
 
@@ -230,9 +229,14 @@ def _link_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
 
 def _slugs(element: Element, plan: Plan, where: str) -> Iterator[Claim]:
     for link in element.iter("a"):
-        for name, prefix in plan.links.items():
-            if name != "tags" and (slug := slug_after(link.get("href"), prefix)):
-                yield Claim(name, slug, WITNESS, where)
+        yield from _linked(link, plan, where)
+
+
+def _linked(link: Element, plan: Plan, where: str) -> Iterator[Claim]:
+    href = link.get("href")
+    for name, prefix in plan.links.items():
+        if name != "tags" and (slug := slug_after(href, prefix)):
+            yield Claim(name, slug, WITNESS, where)
 
 
 def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
@@ -284,8 +288,10 @@ def _fact_names(term: Element) -> tuple[str, ...]:
 def _image_claims(page: Outline, plan: Plan, url: str) -> Iterator[Claim]:
     """The first picture of the page that is not part of a card or of the site's own frame."""
     for picture in page.root.iter("img"):
-        parents = list(picture.iterancestors())
-        if any(parent.tag == "nav" or slug_after(parent.get("href"), plan.milestones) for parent in parents):
+        if any(
+            parent.tag == "nav" or (parent.tag == "a" and slug_after(parent.get("href"), plan.milestones))
+            for parent in picture.iterancestors("nav", "a")
+        ):
             continue
         source = picture.get("src") or picture.get("data-src")
         address = web_url(source, url)

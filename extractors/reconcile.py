@@ -164,7 +164,7 @@ def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
         return (
             isinstance(other, Image)
             and (other.url is None or kept.url is None or _picture(other.url) == _picture(kept.url))
-            and (not other.alt or not kept.alt or fold(other.alt) == fold(kept.alt))
+            and (not other.alt or not kept.alt or other.alt == kept.alt or fold(other.alt) == fold(kept.alt))
         )
     if isinstance(kept, tuple):
         if field == "related" or not isinstance(other, tuple):

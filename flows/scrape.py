@@ -5,7 +5,6 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import State
 
 from flows.logs import to_prefect
 from flows.steps import scrape as steps
@@ -23,5 +22,5 @@ def look(config: str, source: str, full: bool) -> dict[str, Any]:
 def scrape(config: str = "milepost.toml", sources: list[str] | None = None, full: bool = False) -> list[dict[str, Any]]:
     """Look at `sources` (all that are configured when None). Fails at the end when any look failed."""
     keys = sources or [source.key for source in load(Path(config)).sources]
-    states: list[State[dict[str, Any]]] = [look(config, key, full, return_state=True) for key in keys]
+    states = [look(config, key, full, return_state=True) for key in keys]
     return [state.result() for state in states]  # raises the first failure, after every source had its look

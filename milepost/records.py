@@ -24,6 +24,10 @@ CHANGE_KINDS: tuple[ChangeKind, ...] = (
     "added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored",
 )
 CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly", "monthly")
+SUBSCRIBER_STATES: tuple[SubscriberState, ...] = ("pending", "active", "unsubscribed")
+DELIVERY_STATES: tuple[DeliveryState, ...] = (
+    "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled",
+)
 
 # The fields of a milestone that a page can tell; `related` is read but never compared (it changes with its neighbours).
 FIELDS: tuple[str, ...] = (
@@ -247,6 +251,8 @@ class Issue:
     content_hash: str  # of items, settings, templates and rendered parts; what an approval names
     created_at: dt.datetime
     items: tuple[IssueItem, ...] = ()
+    approved_at: dt.datetime | None = None
+    frozen_at: dt.datetime | None = None
     candidates: int | None = None  # known once frozen
     deliveries: int | None = None
     exclusions: int | None = None

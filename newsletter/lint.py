@@ -13,7 +13,7 @@ from lxml import html as lxml_html
 from milepost.records import IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.render import HTML_LIMIT
-from newsletter.safe import paragraphs
+from newsletter.safe import header, paragraphs
 from newsletter.theme import MIN_CONTRAST, Theme, contrast, theme_for
 
 _OURS = re.compile(r"\{\{|\{%|\{#|</?mj-")  # what a template would leave behind
@@ -74,8 +74,8 @@ def _whole(variant: Variant, mail: MailSettings) -> Iterator[str]:
         yield "the subject is empty"
     if len(variant.subject) > _SUBJECT_LIMIT:
         yield f"the subject has {len(variant.subject)} characters, more than {_SUBJECT_LIMIT}"
-    if "=?" in variant.subject or not variant.subject.isprintable():
-        yield "the subject has control characters or an encoded word in it"
+    if variant.subject != header(variant.subject):
+        yield "the subject is not one clean line: it has breaks, control characters or an encoded word"
     if not variant.html.isascii():
         yield "the HTML is not pure ASCII"
     if len(variant.html.encode()) > HTML_LIMIT:

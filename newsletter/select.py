@@ -36,7 +36,7 @@ def due(
     slot = latest_slot(cadence, now=now, timezone=timezone, weekday=weekday, hour=hour)
     if min(pending.values()) > slot:
         return None
-    period = _period(cadence, slot)
+    period = _name(cadence, slot)
     return None if last is not None and last >= period else period  # ISO periods sort by time
 
 
@@ -63,8 +63,22 @@ def _slot(cadence: Cadence, day: dt.date, zone: ZoneInfo, weekday: str, hour: in
     return dt.datetime.combine(day, dt.time(hour), tzinfo=zone)
 
 
-def _period(cadence: Cadence, slot: dt.datetime) -> str:
-    return slot.strftime({"daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m"}[cadence])
+def early_period(
+    cadence: Cadence, *, now: dt.datetime, pending: Collection[int], timezone: str, weekday: str, hour: int
+) -> str:
+    """The period of an issue that an operator asks for before it is due.
+
+    It sorts just after the newest slot's own period, so that the next slot still has its turn.
+    """
+    first = f"c{min(pending)}"
+    if cadence == "instant":
+        return first
+    return f"{_name(cadence, latest_slot(cadence, now=now, timezone=timezone, weekday=weekday, hour=hour))}+{first}"
+
+
+def _name(cadence: Cadence, moment: dt.datetime) -> str:
+    """The ISO 8601 name of the day, week or month that a local time falls in."""
+    return moment.strftime({"daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m"}[cadence])
 
 
 def matching(items: Sequence[IssueItem], topics: Collection[str]) -> tuple[IssueItem, ...]:

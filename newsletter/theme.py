@@ -1,5 +1,6 @@
 """The colours of an issue, light and dark, fitted round one accent until every pair of them can be read."""
 
+import colorsys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -68,9 +69,12 @@ def contrast(one: str, other: str) -> float:
 
 
 def _fit(colour: str, towards: str, grounds: tuple[str, ...]) -> str:
-    """`colour`, mixed with `towards` in steps of 2 % until it can be read on all `grounds`."""
-    for step in range(51):
-        fitted = _mix(colour, towards, step / 50)
+    """`colour`, its lightness moved towards that of black or white until it can be read on all `grounds`."""
+    hue, lightness, saturation = colorsys.rgb_to_hls(*(channel / 255 for channel in _channels(colour)))
+    goal = _channels(towards)[0] / 255
+    for step in range(101):
+        moved = colorsys.hls_to_rgb(hue, lightness + (goal - lightness) * step / 100, saturation)
+        fitted = _hex(*(part * 255 for part in moved))
         if all(contrast(fitted, ground) >= _FITTED for ground in grounds):
             return fitted
     return towards
@@ -78,7 +82,11 @@ def _fit(colour: str, towards: str, grounds: tuple[str, ...]) -> str:
 
 def _mix(colour: str, other: str, part: float) -> str:
     pairs = zip(_channels(colour), _channels(other), strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in pairs)
+    return _hex(*(a + (b - a) * part for a, b in pairs))
+
+
+def _hex(*channels: float) -> str:
+    return "#" + "".join(f"{round(channel):02x}" for channel in channels)
 
 
 def _channels(colour: str) -> tuple[int, int, int]:

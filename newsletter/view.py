@@ -18,6 +18,7 @@ _SUMMARY_WIDTH = 240  # a brief item's text
 _TITLE_WIDTH = 200  # a brief item's title
 _CONTENTS_WIDTH = 88  # a title in the list of contents: two lines on a telephone
 _CONTENTS_FROM = 3  # fewer items than this need no list of contents
+_DOT = " · "
 _RTL = frozenset({"ar", "fa", "he", "ur", "yi"})
 
 
@@ -54,8 +55,8 @@ class ItemView:
     full: bool
     title: str
     year: str  # "1957", or "" when undated
-    when: str  # to the precision known: "September 2012"
-    labels: tuple[str, ...]  # category, era, impact: those that are known
+    facts: str  # date to the precision known, category, era, impact: "September 2012 · Research · Impact 5 of 5"
+    facts_beside_year: str  # the same where the year is shown already
     what: tuple[str, ...]  # paragraphs
     why: tuple[str, ...]
     people: str
@@ -64,6 +65,7 @@ class ItemView:
     strip: tuple[Mark, ...]  # the neighbours with itself between them; () when none is known
     url: str | None
     link_text: str
+    link_label: str  # the same for those who hear the links alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +112,7 @@ def issue_view(
         direction="rtl" if newsletter.language.split("-")[0].lower() in _RTL else "ltr",
         subject=draft.subject,
         preheader=draft.preheader,
-        line=" · ".join(line),
+        line=_DOT.join(line),
         lead=views[0],
         news=tuple(view for view in views[1:] if not view.correction),
         corrections=tuple(view for view in views[1:] if view.correction),
@@ -132,16 +134,19 @@ def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrase
     milestone = item.milestone
     title = one_line(milestone.title)
     what, url = paragraphs(milestone.what_happened), link(milestone.url)
+    year, when = str(milestone.date.year) if milestone.date else "", phrases.date(milestone.date)
+    labels = _labels(milestone, phrases) if full else ()
     if not full:
         summary = clip(" ".join(what), _SUMMARY_WIDTH)
         title, what, url = clip(title, _TITLE_WIDTH), (summary,) if summary else (), url or issue_url
+    link_text = phrases.read_on if full else phrases.read_rest
     return ItemView(
         correction=item.role == "correction",
         full=full,
         title=title,
-        year=str(milestone.date.year) if milestone.date else "",
-        when=phrases.date(milestone.date),
-        labels=_labels(milestone, phrases) if full else (),
+        year=year,
+        facts=_DOT.join(filter(None, (when, *labels))),
+        facts_beside_year=_DOT.join(filter(None, ("" if when == year else when, *labels))),
         what=what,
         why=paragraphs(milestone.why_it_mattered) if full else (),
         people=", ".join(map(one_line, milestone.people)) if full else "",
@@ -149,7 +154,8 @@ def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrase
         image=_image(milestone, title) if pictures and full else None,
         strip=_strip(milestone) if full else (),
         url=url,
-        link_text=phrases.read_on if full else phrases.read_rest,
+        link_text=link_text,
+        link_label=phrases.read_on_about.format(text=link_text, title=clip(title, _CONTENTS_WIDTH)),
     )
 
 

@@ -26,7 +26,7 @@ def parse(text: str) -> Address:
     shown = text if len(text) <= 80 else f"{text[:77]}…"
     try:
         # Control characters inside would be fatal in a header; around it they are a sign of a forged form.
-        found = validate_email(text.strip(" \t"), check_deliverability=False, allow_smtputf8=False)
+        found = validate_email(text.strip(" \t"), check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError as error:
         raise InputError(f"not an e-mail address we can send to: {error}", where=repr(shown)) from None
     address = found.ascii_email

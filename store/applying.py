@@ -56,6 +56,7 @@ def apply(
     writer = _Writer(connection, look_id, source, announce=announce, now=now)
     for happened, record, snapshot_id in entries:
         writer.write(happened, record, snapshot_id, current)
+    writer.mark_read()
     return Applied(versions=writer.versions, changes=tuple(writer.changes), skipped=writer.skipped)
 
 
@@ -70,6 +71,7 @@ class _Writer:
         self._source = source
         self._announce = announce
         self._now = now
+        self._read: list[tuple[str, str, int | None]] = []  # key, URL, snapshot
         self.versions = 0
         self.changes: list[int] = []
         self.skipped = 0
@@ -92,7 +94,7 @@ class _Writer:
             self.skipped += 1
         else:
             current[record.key] = self._next(happened, known, record, hash_, snapshot_id)
-        self._mark_read(record, snapshot_id)
+        self._read.append((record.key, record.url, snapshot_id))
 
     def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
         made = self._connection.execute(
@@ -176,15 +178,22 @@ class _Writer:
         )
         self.changes.append(int(made.scalar_one()))
 
-    def _mark_read(self, record: Milestone, snapshot_id: int | None) -> None:
+    def mark_read(self) -> None:
+        """The pages and cards behind all entries are done with, whether they brought anything new or not."""
+        if not self._read:
+            return
+        key, url, snapshot_id = sa.bindparam("of_key"), sa.bindparam("of_url"), sa.bindparam("of_snapshot")
         self._connection.execute(
-            sa.delete(reread).where(reread.c.source == self._source, reread.c.key == record.key)
+            sa.delete(reread).where(reread.c.source == self._source, reread.c.key == key),
+            [{"of_key": key} for key, _, _ in self._read],
         )
-        if snapshot_id is not None:
+        pages = [{"of_url": url, "of_snapshot": at} for _, url, at in self._read if at is not None]
+        if pages:
             self._connection.execute(
                 sa.update(page)
-                .where(page.c.source == self._source, page.c.url == record.url)
-                .values(read_snapshot_id=snapshot_id)
+                .where(page.c.source == self._source, page.c.url == url)
+                .values(read_snapshot_id=snapshot_id),
+                pages,
             )
 
 

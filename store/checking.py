@@ -38,11 +38,12 @@ def _blobs(connection: sa.Connection, sample: int | None) -> list[str]:
     findings = []
     # By hash is as good as at random, and asks the database for nothing special.
     query = sa.select(blob).order_by(blob.c.sha256).limit(sample)
-    for row in connection.execution_options(yield_per=20).execute(query):
-        try:
-            blobs.unpack(row.sha256, row.data, row.raw_size)
-        except StoreError as error:
-            findings.append(f"{error.where}: {error.what}")
+    with connection.execute(query, execution_options={"yield_per": 20}) as rows:
+        for row in rows:
+            try:
+                blobs.unpack(row.sha256, row.data, row.raw_size)
+            except StoreError as error:
+                findings.append(f"{error.where}: {error.what}")
     return findings
 
 

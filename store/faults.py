@@ -33,7 +33,7 @@ _POSTGRESQL: dict[str, tuple[str, str]] = {
     "57": ("the database was shut down", "Start it and run it again."),
     "08": ("the connection to the database was lost", "Check that it runs, then run it again."),
 }
-_LOST = ("the database can't be reached", "Check that it runs and that [store] url is right.")
+_LOST_HINT = "Check that it runs and that [store] url is right."
 _RACE_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 
 
@@ -45,7 +45,11 @@ def _sqlite_fault(error: sqlite3.Error) -> tuple[str, str] | None:
 def _postgresql_fault(error: BaseException, *, lost: bool) -> tuple[str, str] | None:
     state: str | None = getattr(error, "sqlstate", None)
     if state is None:
-        return _LOST if lost else None  # libpq itself failed: no server, no route, connection cut
+        if not lost:
+            return None
+        # libpq itself failed (no server, no such database, connection cut), and only its words say which.
+        words = str(error).strip().splitlines()
+        return f"the database can't be reached ({words[-1] if words else 'no reason given'})", _LOST_HINT
     return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
 
 

@@ -41,7 +41,8 @@ def freeze(
     approved = connection.execute(sa.select(issue.c.approved_at).where(issue.c.number == number)).scalar()
     if require_approval and approved is None:
         raise ConflictError(
-            "nobody approved it", where=f"issue {number}", hint=f"Look at it, then run `milepost issue approve {number}`."
+            "nobody approved it", where=f"issue {number}",
+            hint=f"Look at it, then run `milepost issue approve {number}`.",
         )
     stop_writers(connection, subscriber)  # else a sign-up in between would be in one count and not in the other
     variants = {variant.name for variant in load_variants(connection, number)}

@@ -140,15 +140,6 @@ class Issues:
             )
             return found
 
-    def approved_at(self, number: int) -> dt.datetime | None:
-        """When an operator approved the issue, None when nobody has; raises NotFoundError."""
-        with self._database.connect() as connection:
-            row = connection.execute(sa.select(issue.c.approved_at).where(issue.c.number == number)).first()
-        if row is None:
-            raise _no_such(number)
-        found: dt.datetime | None = row.approved_at
-        return found
-
     def discard(self, number: int) -> None:
         """Throw a draft away: its period, its number and its milestones are free again.
 
@@ -296,7 +287,8 @@ def _variant_row(number: int, variant: Variant) -> dict[str, Any]:
 def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...]) -> Issue:
     return Issue(
         number=row.number, cadence=row.cadence, period=row.period, state=row.state, subject=row.subject,
-        content_hash=row.content_hash, created_at=row.created_at, items=items, candidates=row.candidates,
+        content_hash=row.content_hash, created_at=row.created_at, items=items, approved_at=row.approved_at,
+        frozen_at=row.frozen_at, candidates=row.candidates,
         deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
     )
 

@@ -7,7 +7,6 @@
 """
 
 import datetime as dt
-import secrets
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -15,14 +14,14 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Claim, DeliveryState, IssueState, LedgerCounts, Reply, Variant
-from store import freezing, ledger_rows
+from store import claims, freezing, ledger_rows
 from store.addresses import address_hash
 from store.dialects import moment, seconds
 from store.engine import Database
 from store.issues import load_variants
 from store.ledger_rows import AttemptRow, DeliveryRow
 from store.meta import Meta
-from store.schema import attempt, delivery, issue, subscriber
+from store.schema import delivery, issue, subscriber
 from store.suppressions import is_suppressed, suppress
 
 __all__ = ["AttemptRow", "DeliveryRow", "Ledger"]
@@ -38,6 +37,13 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._address_key: bytes | None = None
+
+    def _key(self) -> bytes:
+        """The key of the hashes of suppressed addresses, asked for once."""
+        if self._address_key is None:
+            self._address_key = Meta(self._database).address_key()
+        return self._address_key
 
     # --- the audience -----------------------------------------------------------------------------------------------
 
@@ -55,7 +61,7 @@ class Ledger:
         Freezing what is frozen changes nothing. Raises ConflictError when the content is another, when it was
         cancelled, or when `require_approval` and nobody approved it; NotFoundError when there is no such issue.
         """
-        key = Meta(self._database).address_key()
+        key = self._key()
         with self._database.begin() as connection:
             freezing.freeze(
                 connection, number, key, content_hash=content_hash, place=place, now=now,
@@ -73,68 +79,13 @@ class Ledger:
         The lease runs by the database's clock, and so does what is due unless `now` is given. The first claim turns
         the issue from frozen to sending. Raises ConflictError when it is neither.
         """
-        token = secrets.token_hex(16)
         with self._database.begin() as connection:
-            self._open(connection, number)
-            taken = self._take(connection, number, delivery.c.state == "pending", delivery.c.id, limit, token,
-                               lease_seconds)
-            if len(taken) < limit:
-                due = sa.and_(
-                    delivery.c.state == "deferred",
-                    delivery.c.next_attempt_at <= (moment(connection) if now is None else now),
-                )
-                taken += self._take(connection, number, due, delivery.c.next_attempt_at, limit - len(taken), token,
-                                    lease_seconds)
-        return taken
+            return claims.claim(connection, number, limit=limit, lease_seconds=lease_seconds, now=now)
 
-    def _open(self, connection: sa.Connection, number: int) -> None:
-        state = _issue_state(connection, number)
-        if state == "frozen":
-            connection.execute(
-                sa.update(issue).where(issue.c.number == number, issue.c.state == "frozen").values(state="sending")
-            )
-        elif state != "sending":
-            raise ConflictError(f"it is {state}, nothing of it is sent", where=f"issue {number}")
-
-    def _take(
-        self, connection: sa.Connection, number: int, which: sa.ColumnElement[bool], order: sa.Column[Any],
-        limit: int, token: str, lease_seconds: int,
-    ) -> list[Claim]:
-        # One conditional UPDATE. PostgreSQL passes by the rows that others are taking at this moment; on SQLite
-        # BEGIN IMMEDIATE has made us the only writer.
-        chosen = (
-            sa.select(delivery.c.id)
-            .where(delivery.c.issue == number, which)
-            .order_by(order)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        rows = connection.execute(
-            sa.update(delivery)
-            .where(delivery.c.id.in_(chosen.scalar_subquery()))
-            .values(
-                state="claimed", lease=token, lease_seconds=lease_seconds,
-                lease_until=seconds(connection) + lease_seconds, updated_at=moment(connection),
-            )
-            .returning(
-                delivery.c.id, delivery.c.subscriber, delivery.c.address, delivery.c.variant, delivery.c.attempts,
-                delivery.c.first_attempt_at,
-            )
-        ).all()
-        return [
-            Claim(
-                delivery_id=row.id, issue=number, subscriber_id=row.subscriber, address=row.address,
-                variant=row.variant, lease=token, attempts=row.attempts, first_attempt_at=row.first_attempt_at,
-            )
-            for row in sorted(rows, key=lambda row: int(row.id))
-        ]
-
-    def release(self, claims: Sequence[Claim]) -> int:
+    def release(self, held: Sequence[Claim]) -> int:
         """T2: give claims back that were not begun; returns how many still were ours."""
         with self._database.begin() as connection:
-            return sum(
-                connection.execute(_held(claim, "claimed").values(**_freed(connection))).rowcount for claim in claims
-            )
+            return claims.release(connection, held)
 
     def recover(self, number: int) -> tuple[int, int]:
         """T2 and T7 for leases that are over: claimed → pending, sending → unknown; returns (freed, unknown).
@@ -142,27 +93,7 @@ class Ledger:
         A lease that ends later than it can is over too: the clock was set back since.
         """
         with self._database.begin() as connection:
-            clock = seconds(connection)
-            over = sa.and_(
-                delivery.c.issue == number,
-                sa.or_(
-                    delivery.c.lease_until < clock, delivery.c.lease_until > clock + delivery.c.lease_seconds + 60
-                ),
-            )
-            freed = connection.execute(
-                sa.update(delivery).where(over, delivery.c.state == "claimed").values(**_freed(connection))
-            ).rowcount
-            # The lease token stays: if its holder is alive after all, the server's reply is evidence (T4 to T6).
-            lost = connection.execute(
-                sa.update(delivery)
-                .where(over, delivery.c.state == "sending")
-                .values(state="unknown", attempts=delivery.c.attempts + 1, updated_at=moment(connection))
-                .returning(delivery.c.id, delivery.c.attempts, delivery.c.lease)
-            ).all()
-            reply = Reply(code=None, text="its dispatcher died before it recorded a reply", phase="dot")
-            for row in lost:
-                _log(connection, row.id, row.attempts, row.lease, "unknown", reply)
-        return freed, len(lost)
+            return claims.recover(connection, number)
 
     # --- T3: the point of no return ---------------------------------------------------------------------------------
 
@@ -173,35 +104,36 @@ class Ledger:
         subscriber is active and not suppressed. False: skip it; what is suppressed or cancelled for good (T9) or goes
         back to pending (issue paused) has been moved.
         """
-        key = Meta(self._database).address_key()
+        key = self._key()
         with self._database.begin() as connection:
-            # Locked: an unsubscribe or a pause commits before us, and is seen here, or after us.
+            # Locked, the issue first as everywhere: an unsubscribe or a pause commits before us and is seen here, or
+            # after us.
+            issue_state = connection.execute(
+                sa.select(issue.c.state).where(issue.c.number == claim.issue).with_for_update(read=True)
+            ).scalar()
             row = connection.execute(
-                sa.select(
-                    delivery.c.normalized, subscriber.c.state.label("subscriber_state"), issue.c.state.label("issue_state")
-                )
-                .join_from(delivery, subscriber, delivery.c.subscriber == subscriber.c.id)
-                .join(issue, delivery.c.issue == issue.c.number)
-                .where(delivery.c.id == claim.delivery_id, *_by_token(claim, "claimed"))
+                sa.select(delivery.c.normalized, subscriber.c.state)
+                .join_from(delivery, subscriber)
+                .where(delivery.c.id == claim.delivery_id, *claims.by_token(claim, "claimed"))
                 .with_for_update(read=True)
             ).first()
             if row is None:
                 return False
             clock = moment(connection)
             values: dict[str, Any]
-            if row.issue_state == "cancelled" or row.subscriber_state != "active":
+            if issue_state == "cancelled" or row.state != "active":
                 values = {"state": "cancelled", "lease": None, "lease_until": None, "updated_at": clock}
             elif is_suppressed(connection, address_hash(key, row.normalized)):
                 values = {"state": "suppressed", "lease": None, "lease_until": None, "updated_at": clock}
-            elif row.issue_state != "sending":
-                values = _freed(connection)
+            elif issue_state != "sending":
+                values = claims.freed(connection)
             else:
                 values = {
                     "state": "sending", "updated_at": clock,
                     "lease_until": seconds(connection) + delivery.c.lease_seconds,
                     "first_attempt_at": sa.func.coalesce(delivery.c.first_attempt_at, clock),
                 }
-            done = connection.execute(_held(claim, "claimed").values(**values))
+            done = connection.execute(claims.held(claim, "claimed").values(**values))
             return bool(values["state"] == "sending" and done.rowcount == 1)
 
     # --- T4 to T7: what became of it --------------------------------------------------------------------------------
@@ -229,16 +161,16 @@ class Ledger:
         self, claim: Claim, state: DeliveryState, reply: Reply, allowed: tuple[DeliveryState, ...],
         *, never_again: str | None = None, **values: Any,
     ) -> None:
-        key = b"" if never_again is None else Meta(self._database).address_key()
+        key = self._key()
         with self._database.begin() as connection:
             clock = moment(connection)
             if state != "unknown":
                 values |= {"lease": None, "lease_until": None}
             row = connection.execute(
-                _held(claim, *allowed)
+                claims.held(claim, *allowed)
                 .values(
-                    state=state, code=reply.code, enhanced=reply.enhanced, text=_text(reply), updated_at=clock,
-                    attempts=sa.case((delivery.c.state == "unknown", delivery.c.attempts), else_=delivery.c.attempts + 1),
+                    state=state, code=reply.code, enhanced=reply.enhanced, text=claims.text(reply), updated_at=clock,
+                    attempts=delivery.c.attempts + sa.case((delivery.c.state == "unknown", 0), else_=1),
                     first_attempt_at=sa.func.coalesce(delivery.c.first_attempt_at, clock), **values,
                 )
                 .returning(delivery.c.attempts, delivery.c.normalized)
@@ -248,7 +180,7 @@ class Ledger:
                     f"its lease is over, {state} was not recorded", where=f"delivery {claim.delivery_id}",
                     hint="Somebody else decides about it now.",
                 )
-            _log(connection, claim.delivery_id, row.attempts, claim.lease, state, reply)
+            claims.log(connection, claim.delivery_id, row.attempts, claim.lease, state, reply)
             if never_again is not None:
                 suppress(connection, key, row.normalized, never_again, clock)
 
@@ -271,7 +203,7 @@ class Ledger:
                 _require_delivery(connection, delivery_id)
                 raise ConflictError("it is not unknown, there is nothing to resolve", where=f"delivery {delivery_id}")
             reply = Reply(code=None, text=evidence, phase="resolve")
-            _log(connection, delivery_id, row.attempts, None, outcome, reply)
+            claims.log(connection, delivery_id, row.attempts, None, outcome, reply)
             if outcome == "pending":
                 _move(connection, row.issue, ("complete", "needs_review"), state="sending", finished_at=None)
             else:
@@ -285,9 +217,8 @@ class Ledger:
         with self._database.begin() as connection:
             if not _move(connection, number, ("frozen", "sending", "paused"), state="cancelled",
                          finished_at=moment(connection)):
-                raise ConflictError(
-                    f"it is {_issue_state(connection, number)}, there is nothing to cancel", where=f"issue {number}"
-                )
+                state = claims.issue_state(connection, number)
+                raise ConflictError(f"it is {state}, there is nothing to cancel", where=f"issue {number}")
             return connection.execute(
                 sa.update(delivery)
                 .where(delivery.c.issue == number, delivery.c.state.in_(("pending", "claimed", "deferred")))
@@ -312,7 +243,7 @@ class Ledger:
         """Sending → complete, or needs_review when any is unknown; as it is while any waits, or it is paused."""
         with self._database.begin() as connection:
             _finish(connection, number, ("frozen", "sending", "needs_review"))
-            return _issue_state(connection, number)
+            return claims.issue_state(connection, number)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -347,40 +278,6 @@ class Ledger:
             return load_variants(connection, number)
 
 
-def _by_token(claim: Claim, *states: DeliveryState) -> tuple[sa.ColumnElement[bool], ...]:
-    return delivery.c.lease == claim.lease, delivery.c.state.in_(states)
-
-
-def _held(claim: Claim, *states: DeliveryState) -> sa.Update:
-    """An UPDATE of the claim's row, as long as its token holds."""
-    return sa.update(delivery).where(delivery.c.id == claim.delivery_id, *_by_token(claim, *states))
-
-
-def _freed(connection: sa.Connection) -> dict[str, Any]:
-    return {"state": "pending", "lease": None, "lease_until": None, "updated_at": moment(connection)}
-
-
-def _log(
-    connection: sa.Connection, delivery_id: int, number: int, lease: str | None, outcome: str, reply: Reply
-) -> None:
-    connection.execute(sa.insert(attempt).values(
-        delivery_id=delivery_id, number=number, lease=lease, phase=reply.phase, outcome=outcome, code=reply.code,
-        enhanced=reply.enhanced, text=_text(reply), at=moment(connection),
-    ))
-
-
-def _text(reply: Reply) -> str:
-    """What the server said, without what a database can't keep (NUL on PostgreSQL, lone surrogates)."""
-    return reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
-
-
-def _issue_state(connection: sa.Connection, number: int) -> IssueState:
-    state: IssueState | None = connection.execute(sa.select(issue.c.state).where(issue.c.number == number)).scalar()
-    if state is None:
-        raise NotFoundError("there is no such issue", where=f"issue {number}")
-    return state
-
-
 def _move(connection: sa.Connection, number: int, from_: tuple[IssueState, ...], **values: Any) -> bool:
     moved = connection.execute(
         sa.update(issue).where(issue.c.number == number, issue.c.state.in_(from_)).values(**values)
@@ -389,7 +286,7 @@ def _move(connection: sa.Connection, number: int, from_: tuple[IssueState, ...],
 
 
 def _require_state(connection: sa.Connection, number: int, wanted: IssueState, step: str) -> None:
-    state = _issue_state(connection, number)
+    state = claims.issue_state(connection, number)
     if state != wanted:
         raise ConflictError(f"it is {state}, it can't be {step}", where=f"issue {number}")
 

@@ -98,8 +98,9 @@ class Milestones:
         query = _current().where(milestone.c.state == "present").order_by(milestone.c.source, milestone.c.key)
         if source is not None:
             query = query.where(milestone.c.source == source)
-        with self._database.connect() as connection:
-            for row in connection.execution_options(yield_per=500).execute(query):
+        streamed = {"yield_per": 500}
+        with self._database.connect() as connection, connection.execute(query, execution_options=streamed) as rows:
+            for row in rows:
                 yield _stored(row)
 
     def count(self, source: str) -> int:

@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -118,28 +119,32 @@ class Subscribers:
         Columns: `address` (or `email`), and if given `state`, `cadence`, `topics` (separated by spaces or semicolons);
         `state` and `cadence` stand in for what a row leaves empty. All in one transaction.
         """
-        added = known = 0
         errors: list[tuple[int, str]] = []
-        with self._database.begin() as connection:
+
+        def good() -> Iterator[dict[str, Any]]:
             for number, row in enumerate(rows, 1):
                 try:
-                    parsed, state_, cadence_, topics = _read_row(row, state, cadence)
+                    yield _values(*_read_row(row, state, cadence), now)
                 except InputError as error:
                     errors.append((number, str(error)))
-                    continue
-                if _add(connection, parsed, state_, cadence_, topics, now)[1]:
-                    added += 1
-                else:
-                    known += 1
-        return Imported(added=added, known=known, errors=tuple(errors))
+
+        added = read = 0
+        values = good()
+        with self._database.begin() as connection:
+            new = insert(connection, subscriber).on_conflict_do_nothing().returning(subscriber.c.id)
+            while chunk := list(islice(values, 500)):
+                read += len(chunk)
+                added += len(connection.execute(new, chunk).all())
+        return Imported(added=added, known=read - added, errors=tuple(errors))
 
     def export(self, *, state: SubscriberState | None = None) -> Iterator[dict[str, str]]:
         """Rows for `csv.DictWriter(file, COLUMNS)`, in the order they came, a few at a time; `import_` reads them."""
         query = _SELECT.order_by(subscriber.c.id)
         if state is not None:
             query = query.where(subscriber.c.state == state)
-        with self._database.connect() as connection:
-            for row in connection.execution_options(yield_per=1000).execute(query):
+        streamed = {"yield_per": 1000}
+        with self._database.connect() as connection, connection.execute(query, execution_options=streamed) as rows:
+            for row in rows:
                 yield {
                     "address": row.address, "state": row.state, "cadence": row.cadence,
                     "topics": " ".join(row.topics), "created_at": row.created_at.isoformat(),
@@ -177,13 +182,19 @@ def _add(
     connection: sa.Connection, parsed: Address, state: SubscriberState, cadence: Cadence, topics: Sequence[str],
     now: dt.datetime,
 ) -> tuple[Subscriber, bool]:
-    new = insert(connection, subscriber).values(
-        address=parsed.address, normalized=parsed.normalized, state=state, cadence=cadence, topics=list(topics),
-        created_at=now, confirmed_at=now if state == "active" else None,
-        unsubscribed_at=now if state == "unsubscribed" else None,
-    )
+    new = insert(connection, subscriber).values(**_values(parsed, state, cadence, topics, now))
     made = connection.execute(new.on_conflict_do_nothing().returning(subscriber.c.id)).first()
     return _one(connection, subscriber.c.normalized == parsed.normalized, parsed.address), made is not None
+
+
+def _values(
+    parsed: Address, state: SubscriberState, cadence: Cadence, topics: Sequence[str], now: dt.datetime
+) -> dict[str, Any]:
+    return {
+        "address": parsed.address, "normalized": parsed.normalized, "state": state, "cadence": cadence,
+        "topics": list(topics), "created_at": now, "confirmed_at": now if state == "active" else None,
+        "unsubscribed_at": now if state == "unsubscribed" else None,
+    }
 
 
 def _one(connection: sa.Connection, clause: sa.ColumnElement[bool], where: str) -> Subscriber:

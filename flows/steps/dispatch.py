@@ -23,8 +23,6 @@ from store.ledger import Ledger
 
 log = logging.getLogger("milepost.dispatch")
 
-UNDER_WAY: tuple[str, ...] = ("frozen", "sending")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sent:
@@ -82,7 +80,7 @@ def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
     sender = sender_address(settings)
     domain = sender.rpartition("@")[2].encode("idna").decode("ascii")
     issues = Issues(database)
-    frozen_at = issues.frozen_at(number)
+    frozen_at = issues.get(number).frozen_at
     if frozen_at is None:
         raise DeliveryError("it is not frozen", where=f"issue {number}", hint=f"Run `milepost issue approve {number}`.")
     head = letterhead(settings)

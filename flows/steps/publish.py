@@ -26,7 +26,7 @@ from milepost.settings import Settings
 from newsletter.compose import compose, content_hash
 from newsletter.lint import lint
 from newsletter.render import Renderer, templates_digest
-from newsletter.select import due, period_of, place, variants
+from newsletter.select import due, early_period, place, variants
 from store.database import Database, connect
 from store.issues import Issues
 from store.ledger import Ledger
@@ -53,7 +53,7 @@ def publish(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> 
         issues = Issues(database)
         made: list[Made] = []
         for draft in reversed(issues.list(states=["draft"])):  # also one that a run before this left unfrozen
-            if settings.newsletter.approval and issues.approved_at(draft.number) is None:
+            if settings.newsletter.approval and draft.approved_at is None:
                 made.append(Made(issue=issues.get(draft.number), waits="waits for approval"))
                 continue
             freeze(database, draft.number, content_hash=draft.content_hash, now=now())
@@ -78,8 +78,10 @@ def draft_due(
             timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour,
         )
         if period is None and early and pending:
-            # beside the period's own name, so that the slot itself still has its turn
-            period = f"{period_of(cadence, moment, letter.timezone)}+c{min(change.id for change, _ in pending)}"
+            ids = [change.id for change, _ in pending]
+            period = early_period(
+                cadence, now=moment, pending=ids, timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour
+            )
         if period is not None:
             drafted.append(_draft(settings, database, cadence, period, pending, moment))
     return drafted
@@ -146,7 +148,7 @@ def freeze_unless_held(settings: Settings, database: Database, number: int, *, n
     issue = issues.get(number)
     if issue.state != "draft":
         return
-    if settings.newsletter.approval and issues.approved_at(number) is None:
+    if settings.newsletter.approval and issue.approved_at is None:
         raise HeldError(f"issue {number} waits for approval", hint=f"Look at it, then `milepost issue approve {number}`.")
     freeze(database, number, content_hash=issue.content_hash, now=now)
 

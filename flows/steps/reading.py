@@ -28,6 +28,18 @@ def page_of(snapshot: Snapshot) -> Page:
     return Page(url=snapshot.url, text=decode(snapshot.body, snapshot.headers.get("content-type", "")))
 
 
+def whole(record: Milestone) -> Milestone:
+    """The record, unless its page was damaged; raises ExtractError then: half a page is no witness against what stands."""
+    problems = record.evidence.get("page", ())
+    if problems:
+        told = "; ".join(f"{problem.where}: {problem.says}" for problem in problems)
+        raise ExtractError(
+            f"the page is damaged ({told}), so its record stays as it was", where=record.url,
+            hint="It is read again when it changes.",
+        )
+    return record
+
+
 def read_stored(
     site: SiteExtractor, source: str, snapshots: Snapshots, work: Mapping[str, int], progress: Progress | None = None
 ) -> Reading:
@@ -39,8 +51,8 @@ def read_stored(
     for done, (url, snapshot_id) in enumerate(work.items(), 1):
         try:
             key = site.key(url)
-            records[key] = site.read(page_of(snapshots.get(snapshot_id)), source=source, cards=cards.get(key, ()))
-            read_from[key] = snapshot_id
+            record = whole(site.read(page_of(snapshots.get(snapshot_id)), source=source, cards=cards.get(key, ())))
+            records[key], read_from[key] = record, snapshot_id
         except ExtractError as error:
             failures.append(str(error))
         if progress is not None:

@@ -42,9 +42,16 @@ def root(
 
 
 def _mount() -> None:
-    from milepost.cli import commands_issue, commands_setup, commands_store, commands_watch, running
+    from milepost.cli import (
+        commands_issue,
+        commands_setup,
+        commands_store,
+        commands_subscribers,
+        commands_watch,
+        running,
+    )
 
-    for part in (commands_setup, commands_watch, commands_issue, commands_store, running):
+    for part in (commands_setup, commands_watch, commands_issue, commands_subscribers, commands_store, running):
         part.mount(app)
 
 

@@ -1,7 +1,5 @@
-"""Commands about the newsletter: `issue …`, `ledger`, and `subscribers …`."""
+"""Commands about issues: draft, look at, approve and send them, and the ledger of who got them."""
 
-import csv
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +8,12 @@ import typer
 from milepost.cli.context import Door
 from milepost.cli.output import JsonFlag, print_json, print_table, progress
 from milepost.dates import utc_now
-from milepost.errors import InputError, MilepostError
+from milepost.cli.words import cadence_of, delivery_state_of
+from milepost.errors import MilepostError
 
 if TYPE_CHECKING:
-    from milepost.records import Cadence, Issue, Subscriber, SubscriberState
+    from milepost.records import Issue
+    from store.ledger import DeliveryRow
 
 Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
 PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
@@ -21,24 +21,17 @@ PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefec
 
 def mount(app: typer.Typer) -> None:
     issue = typer.Typer(help="Draft, look at, approve and send issues.", no_args_is_help=True)
-    for name, command in (
-        ("draft", issue_draft), ("list", issue_list), ("show", issue_show), ("preview", issue_preview),
-        ("approve", issue_approve), ("send", issue_send), ("discard", issue_discard),
-        ("pause", issue_pause), ("resume", issue_resume),
-    ):
-        issue.command(name)(command)
+    issue.command("draft")(issue_draft)
+    issue.command("list")(issue_list)
+    issue.command("show")(issue_show)
+    issue.command("preview")(issue_preview)
+    issue.command("approve")(issue_approve)
+    issue.command("send")(issue_send)
+    issue.command("discard")(issue_discard)
+    issue.command("pause")(issue_pause)
+    issue.command("resume")(issue_resume)
     app.add_typer(issue, name="issue")
     app.command()(ledger)
-    subscribers = typer.Typer(help="Those who asked to be mailed.", no_args_is_help=True)
-    for name, command in (
-        ("add", subscribers_add), ("list", subscribers_list), ("import", subscribers_import),
-        ("export", subscribers_export), ("unsubscribe", subscribers_unsubscribe),
-    ):
-        subscribers.command(name)(command)
-    app.add_typer(subscribers, name="subscribers")
-
-
-# --- issues ---------------------------------------------------------------------------------------------------------
 
 
 def _issue_json(issue: "Issue") -> dict[str, object]:
@@ -62,7 +55,7 @@ def issue_draft(
     from flows.steps.publish import draft_due
 
     door: Door = context.obj
-    drafted = draft_due(door.settings, door.database, only=_cadence(cadence) if cadence else None, early=now)
+    drafted = draft_due(door.settings, door.database, only=cadence_of(cadence) if cadence else None, early=now)
     if as_json:
         print_json([_issue_json(issue) for issue in drafted])
         return
@@ -81,8 +74,8 @@ def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([_issue_json(issue) for issue in issues])
         return
-    rows = [(i.number, i.cadence, i.period, i.state, len(i.items), i.deliveries, i.subject) for i in issues]
-    print_table("", ("issue", "cadence", "period", "state", "items", "deliveries", "subject"), rows,
+    rows = [(i.number, i.cadence, i.period, i.state, i.deliveries, i.subject) for i in issues]
+    print_table("", ("issue", "cadence", "period", "state", "deliveries", "subject"), rows,
                 empty="No issues yet. Run `milepost issue draft`.")
 
 
@@ -197,9 +190,6 @@ def issue_resume(context: typer.Context, number: Number) -> None:
     typer.echo(f"Issue {number} may be sent again: `milepost issue send {number}`.")
 
 
-# --- the ledger -----------------------------------------------------------------------------------------------------
-
-
 def _ledger_line(data: dict[str, object]) -> str:
     def listed(counts: object) -> str:
         assert isinstance(counts, dict)
@@ -209,142 +199,49 @@ def _ledger_line(data: dict[str, object]) -> str:
             f"({listed(data['states'])}) + exclusions ({listed(data['exclusions'])})")
 
 
+def _row_json(row: "DeliveryRow") -> dict[str, object]:
+    return {
+        "address": row.address, "state": row.state, "attempts": row.attempts, "code": row.code,
+        "enhanced": row.enhanced, "text": row.text, "message_id": row.message_id, "queue_id": row.queue_id,
+        "next_attempt_at": row.next_attempt_at.isoformat() if row.next_attempt_at else None,
+        "updated_at": row.updated_at.isoformat(),
+    }
+
+
 def ledger(
     context: typer.Context,
     number: Number,
     state: Annotated[str | None, typer.Option("--state", help="List the deliveries in this state.")] = None,
-    address: Annotated[str | None, typer.Option("--to", help="Every attempt for this address.")] = None,
+    address: Annotated[str | None, typer.Option("--to", help="Only this address, with every attempt.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show who got an issue, who did not, and why; the sum always comes out."""
     from flows.steps.dispatch import counts_to_json
-    from store.ledger import STATES, Ledger
+    from store.ledger import Ledger
 
     door: Door = context.obj
     book = Ledger(door.database)
-    if state is not None and state not in STATES:
-        raise InputError(f"there is no state {state!r}", where="--state", hint=f"Choose from {', '.join(STATES)}.")
-    counts = book.counts(number)
-    data: dict[str, object] = dict(counts_to_json(counts))
-    rows = list(book.rows(number, state=state, address=address)) if state or address else []
+    data = counts_to_json(book.counts(number))
+    asked = state is not None or address is not None
+    rows = book.rows(number, delivery_state_of(state) if state else None, address) if asked else []
+    attempts = {row.id: book.attempts(row.id) if address else [] for row in rows}
     if as_json:
-        if state or address:
-            data["rows"] = [row.to_json() for row in rows]
+        if asked:
+            data["rows"] = [
+                _row_json(row) | {"attempts": [
+                    {"number": a.number, "phase": a.phase, "outcome": a.outcome, "code": a.code, "text": a.text,
+                     "at": a.at.isoformat()} for a in attempts[row.id]]}
+                if address else _row_json(row)
+                for row in rows
+            ]
         print_json(data)
         return
     typer.echo(_ledger_line(data))
-    if state or address:
-        print_table("", ("address", "state", "attempts", "code", "said", "queue id", "when"),
-                    [(r.address, r.state, r.attempts, r.code, r.text, r.queue_id, f"{r.updated_at:%Y-%m-%d %H:%M:%S}")
+    if asked:
+        print_table("", ("address", "state", "tries", "code", "said", "when"),
+                    [(r.address, r.state, r.attempts, r.code, r.text, f"{r.updated_at:%Y-%m-%d %H:%M:%S}")
                      for r in rows], empty="No such deliveries.")
-
-
-# --- subscribers ----------------------------------------------------------------------------------------------------
-
-
-def _cadence(word: str) -> "Cadence":
-    from milepost.records import CADENCES
-
-    for cadence in CADENCES:
-        if word == cadence:
-            return cadence
-    raise InputError(f"there is no cadence {word!r}", hint=f"Choose from {', '.join(CADENCES)}.")
-
-
-def _state(word: str) -> "SubscriberState":
-    if word == "pending" or word == "active" or word == "unsubscribed":
-        return word
-    raise InputError(f"there is no state {word!r}", hint="Choose from pending, active, unsubscribed.")
-
-
-def _subscriber_json(subscriber: "Subscriber") -> dict[str, object]:
-    return {"address": subscriber.address, "state": subscriber.state, "cadence": subscriber.cadence,
-            "topics": list(subscriber.topics), "created_at": subscriber.created_at.isoformat()}
-
-
-def subscribers_add(
-    context: typer.Context,
-    address: Annotated[str, typer.Argument(help="Somebody who asked for it.")],
-    cadence: Annotated[str | None, typer.Option("--cadence", help="Else the first that is configured.")] = None,
-    topic: Annotated[list[str] | None, typer.Option("--topic", help="A category or tag; more than once for more.")] = None,
-) -> None:
-    """Add a subscriber who has already confirmed to you that they want it."""
-    from store.subscribers import Subscribers
-
-    door: Door = context.obj
-    chosen = _cadence(cadence) if cadence else door.settings.newsletter.cadences[0]
-    subscriber, created = Subscribers(door.database).add(
-        address, state="active", cadence=chosen, topics=tuple(topic or ()), now=utc_now()
-    )
-    typer.echo(f"{'Added' if created else 'Already there:'} {subscriber.address} ({subscriber.state}, {subscriber.cadence}).")
-
-
-def subscribers_list(
-    context: typer.Context,
-    state: Annotated[str | None, typer.Option("--state", help="pending, active or unsubscribed.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """List subscribers."""
-    from store.subscribers import Subscribers
-
-    door: Door = context.obj
-    listed = Subscribers(door.database).list(state=_state(state) if state else None)
-    if as_json:
-        for subscriber in listed:
-            print_json(_subscriber_json(subscriber))
-        return
-    rows = [(s.address, s.state, s.cadence, ", ".join(s.topics) or "everything", f"{s.created_at:%Y-%m-%d}")
-            for s in listed]
-    print_table("", ("address", "state", "cadence", "topics", "since"), rows,
-                empty="No subscribers yet. Run `milepost subscribers add ADDRESS`.")
-
-
-def subscribers_import(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV with a header: address, and if you like cadence, topics, state.")],
-) -> None:
-    """Import subscribers from CSV; a row that can't be used is named and doesn't stop the rest."""
-    from store.subscribers import Subscribers
-
-    door: Door = context.obj
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            if "address" not in (reader.fieldnames or ()):
-                raise InputError("has no column named address", where=str(file), hint="Its first line must name columns.")
-            report = Subscribers(door.database).import_(
-                reader, cadence=door.settings.newsletter.cadences[0], now=utc_now()
-            )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"can't be read: {reason}", where=str(file), hint="Give a UTF-8 CSV file.") from None
-    typer.echo(f"{report.added} added, {report.existing} were there already, {len(report.errors)} could not be used.")
-    for sentence in report.errors:
-        typer.echo(f"milepost: {file}: {sentence}", err=True)
-    if report.errors:
-        raise MilepostError(f"{len(report.errors)} rows could not be used", where=str(file), hint="Mend and import again.")
-
-
-def subscribers_export(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Print every subscriber as CSV (or JSON lines)."""
-    from store.subscribers import Subscribers
-
-    door: Door = context.obj
-    listed = Subscribers(door.database).export()
-    if as_json:
-        for subscriber in listed:
-            print_json(_subscriber_json(subscriber))
-        return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("address", "state", "cadence", "topics", "created_at"))
-    for s in listed:
-        writer.writerow((s.address, s.state, s.cadence, " ".join(s.topics), s.created_at.isoformat()))
-
-
-def subscribers_unsubscribe(context: typer.Context, address: Annotated[str, typer.Argument(help="Who leaves.")]) -> None:
-    """Unsubscribe an address; no message begins for it after this."""
-    from store.subscribers import Subscribers
-
-    door: Door = context.obj
-    Subscribers(door.database).unsubscribe(address, now=utc_now())
-    typer.echo(f"Unsubscribed {address}.")
+    told = [(a.number, f"{a.at:%Y-%m-%d %H:%M:%S}", a.outcome, a.phase, a.code, a.text)
+            for tries in attempts.values() for a in tries]
+    if told:
+        print_table("Attempts", ("try", "when", "outcome", "at", "code", "said"), told, empty="")

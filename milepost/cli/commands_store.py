@@ -31,15 +31,15 @@ def db_check(
     every: Annotated[bool, typer.Option("--all", help="Read every archived page, not a sample.")] = False,
 ) -> None:
     """Check that the database is whole: its structure, its archive, and the sum of every ledger."""
-    from store.database import check
+    from store.checking import SAMPLE, check
 
     door: Door = context.obj
-    findings = check(door.settings.store.url, every=every)
+    findings = check(door.database, sample=None if every else SAMPLE)
     if as_json:
         print_json(list(findings))
     for finding in findings if not as_json else ():
         typer.echo(f"milepost: {finding}", err=True)
     if findings:
-        raise StoreError(f"{len(findings)} things are wrong", hint="Restore a backup, or ask for help with the list above.")
+        raise StoreError(f"{len(findings)} things are wrong", hint="Restore a backup, or ask with the list above.")
     if not as_json:
         typer.echo("The database is whole.")

@@ -193,17 +193,20 @@ def changes(
     source: OneSource = None,
     kind: Annotated[str | None, typer.Option("--kind", "-k", help="Only added, corrected, enriched, …")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 50,
-    baseline: Annotated[bool, typer.Option("--baseline", help="Also what the first look found.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also what is no news: the baseline's and backfills'.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List what changed, newest first."""
     from milepost.records import CHANGE_KINDS
     from store.milestones import Milestones
 
-    if kind is not None and kind not in CHANGE_KINDS:
+    kinds = [known for known in CHANGE_KINDS if kind is None or known == kind]
+    if not kinds:
         raise InputError(f"there is no kind {kind!r}", where="--kind", hint=f"Choose from {', '.join(CHANGE_KINDS)}.")
     door: Door = context.obj
-    listed = Milestones(door.database).changes(source=source, kind=kind, limit=limit, baseline=baseline)
+    listed = Milestones(door.database).changes(
+        source=source, kinds=kinds, limit=limit, announce=None if every else True
+    )
     if as_json:
         for stored in listed:
             change = stored.change
@@ -235,7 +238,7 @@ def extract(
 ) -> None:
     """Read one saved page and print its record; needs no settings, no database and no network."""
     from extractors import registry
-    from flows.steps.reading import read_file
+    from flows.steps.reading import read_file, whole
     from milepost.codec import milestone_to_json
 
     del context
@@ -251,6 +254,7 @@ def extract(
         print_json(data)
     else:
         typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
+    whole(milestone)
 
 
 def backfill(
@@ -301,7 +305,7 @@ def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:
     from store.looks import Looks
 
     door: Door = context.obj
-    held = Looks(door.database).held()
+    held = Looks(door.database).list(waiting=True)
     if as_json:
         print_json([{"look": h.id, "source": h.source, "reason": h.held, "at": h.started_at.isoformat()} for h in held])
         return

@@ -233,7 +233,7 @@ class TestTrouble:
             look()
 
     def test_a_private_mirror_must_be_named(self, look):
-        with pytest.raises(SourceDownError, match="127.0.0.1 is not a public address") as caught:
+        with pytest.raises(SourceDownError, match=r"127\.0\.0\.1 is not a public address") as caught:
             look(allow_hosts=frozenset())
         assert "allow_hosts" in str(caught.value)
 
@@ -295,7 +295,7 @@ class TestTheCaller:
     def test_outcomes_arrive_before_the_end(self, web, look):
         web.milestones(*(f"m{number}" for number in range(20)))
         asked_by_then = []
-        look(on_page=lambda outcome: asked_by_then.append(len(web.log)), concurrency=1)
+        look(on_page=lambda _: asked_by_then.append(len(web.log)), concurrency=1)
         assert asked_by_then == list(range(3, 24))
 
 

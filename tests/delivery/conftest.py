@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aiosmtpd.smtp import SMTP as Smtpd
-from aiosmtpd.smtp import AuthResult, Envelope, Session
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from delivery import tokens
 from delivery.dispatch import Limits, Mailing
@@ -81,7 +80,7 @@ class MemoryLedger:
         self.gone: set[int] = set()  # unsubscribed
         self.suppressed: dict[str, str] = {}
         self.break_at: dict[str, int] = {}  # step → how many times it fails
-        self.before_begin: Callable[[Claim], None] = lambda claim: None
+        self.before_begin: Callable[[Claim], None] = lambda _: None
         self._tokens = itertools.count(1)
 
     def row(self, subscriber_id: int) -> Row:
@@ -223,7 +222,8 @@ class Relay:
         self.taken: list[Taken] = []
         self.verbs: list[str] = []
         self.connections = 0
-        self.before_answer: Callable[[Taken], None] = lambda taken: None
+        self.sessions: list[Misbehaving] = []
+        self.before_answer: Callable[[Taken], None] = lambda _: None
         self._faults: dict[tuple[Verb, int | None], list[str]] = {}
         self._options = smtpd
         self._tls = smtpd.pop("ssl", None)
@@ -259,6 +259,10 @@ class Relay:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for session in self.sessions:
+                if session.transport is not None:
+                    session.transport.abort()
+            await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(stop(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -275,12 +279,13 @@ class Handler:
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
 
-    async def handle_DATA(self, server: "Misbehaving", session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: "Misbehaving", session: Session, envelope: Envelope) -> str:  # noqa: N802
         reader = _reader(envelope.rcpt_tos[0])
         fault = self.relay.pick("dot", reader)
         if fault is not None and fault not in (DROP, HANG) and not fault.startswith("250"):
             return fault
-        taken = Taken(str(envelope.mail_from), [str(rcpt) for rcpt in envelope.rcpt_tos], bytes(envelope.content or b""))
+        recipients = [str(recipient) for recipient in envelope.rcpt_tos]
+        taken = Taken(str(envelope.mail_from), recipients, bytes(envelope.content or b""))
         self.relay.taken.append(taken)
         self.relay.before_answer(taken)
         if fault in (DROP, HANG):
@@ -288,12 +293,13 @@ class Handler:
         return fault or f"250 2.0.0 Ok: queued as Q{len(self.relay.taken):06d}"
 
 
-class Misbehaving(Smtpd):
+class Misbehaving(SMTP):
     """aiosmtpd with a fault in front of each verb."""
 
     def __init__(self, relay: Relay, **options: Any) -> None:
         super().__init__(Handler(relay), hostname="relay.example", **options)
         self.relay = relay
+        relay.sessions.append(self)
 
     async def misbehave(self, fault: str) -> None:
         if fault == HANG:
@@ -322,27 +328,27 @@ class Misbehaving(Smtpd):
         except ConnectionResetError:
             return
 
-    async def smtp_EHLO(self, hostname: str) -> None:
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802
         if await self._before("ehlo", None):
             await super().smtp_EHLO(hostname)
 
-    async def smtp_MAIL(self, arg: str | None) -> None:
+    async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
         if await self._before("mail", _reader(arg or "")):
             await super().smtp_MAIL(arg)
 
-    async def smtp_RCPT(self, arg: str | None) -> None:
+    async def smtp_RCPT(self, arg: str | None) -> None:  # noqa: N802
         if await self._before("rcpt", _reader(arg or "")):
             await super().smtp_RCPT(arg)
 
-    async def smtp_RSET(self, arg: str | None) -> None:
+    async def smtp_RSET(self, arg: str | None) -> None:  # noqa: N802
         if await self._before("rset", None):
             await super().smtp_RSET(arg)
 
-    async def smtp_QUIT(self, arg: str | None) -> None:
+    async def smtp_QUIT(self, arg: str | None) -> None:  # noqa: N802
         if await self._before("quit", None):
             await super().smtp_QUIT(arg)
 
-    async def smtp_DATA(self, arg: str | None) -> None:
+    async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
         reader = _reader(self.envelope.rcpt_tos[0]) if self.envelope.rcpt_tos else None
         if not await self._before("data", reader):
             return
@@ -471,7 +477,9 @@ class OneUser:
 
     def __init__(self) -> None:
         self.user, self.password = b"relay-user", secrets.token_urlsafe(9).encode() + b"@:/%"
+        self.admitted = 0
 
     def __call__(self, server: object, session: object, envelope: object, mechanism: str, data: Any) -> AuthResult:
         right = data.login == self.user and data.password == self.password
+        self.admitted += right
         return AuthResult(success=right, handled=False)

@@ -23,7 +23,7 @@ def run(transport: SmtpTransport, mailing: Any, clock: Any) -> Run:
     """Dispatch with a few settings changed."""
 
     def go(ledger: Any, **changes: Any) -> DispatchReport:
-        options: dict[str, Any] = {"now": clock, "limits": QUICK, "sleep": lambda seconds: None} | changes
+        options: dict[str, Any] = {"now": clock, "limits": QUICK, "sleep": lambda _: None} | changes
         return dispatch(ledger, options.pop("transport", transport), options.pop("mailing", mailing), **options)
 
     return go
@@ -292,7 +292,7 @@ def test_asked_to_stop_it_finishes_the_message_in_hand(ledger: Any, relay: Any, 
 
 
 def test_no_server_is_one_clear_sentence_and_nothing_is_lost(
-    ledger: Any, relay: Any, run: Run, closed_port: int
+    ledger: Any, run: Run, closed_port: int
 ) -> None:
     nobody = SmtpTransport(host="127.0.0.1", port=closed_port, security="plain")
     with pytest.raises(DeliveryError, match=rf"127\.0\.0\.1:{closed_port} can't be reached \(Connection refused\)"):
@@ -315,7 +315,7 @@ def test_a_relay_that_is_busy_for_a_moment_is_asked_again(
 
 def test_a_relay_that_stays_busy_ends_it_without_loss(ledger: Any, relay: Any, run: Run) -> None:
     relay.fault("connect", None, "421 4.3.2 busy", times=3)
-    with pytest.raises(DeliveryError, match="421 4.3.2 busy"):
+    with pytest.raises(DeliveryError, match=r"421 4\.3\.2 busy"):
         run(ledger)
     assert ledger.states() == {"pending": READERS}
     assert run(ledger).state == "complete"
@@ -329,17 +329,6 @@ def test_a_relay_that_wont_have_us_pauses_the_issue(ledger: Any, relay: Any, run
     assert ledger.states() == {"pending": READERS}
 
 
-def test_a_server_that_hangs_up_halfway_through_the_body_of_a_long_message(
-    ledger: Any, relay: Any, run: Run, mailings: Any, templates: Any, variants: Any
-) -> None:
-    usual = variants()
-    long = templates(text=usual.text + "A long line of news.\n" * 400_000)
-    relay.fault("body", 3, DROP)
-    report = run(ledger, mailing=mailings(templates={"all": long}))
-    assert report.results == {"sent": READERS - 1, "deferred": 1}
-    assert ledger.row(3).attempts[0].phase == "data"
-
-
 # --- a ledger that can't be written ---------------------------------------------------------------------------------
 
 
@@ -349,12 +338,12 @@ def test_without_the_commit_no_body_leaves(ledger: Any, relay: Any, run: Run) ->
         run(ledger)
     assert relay.readers == [1, 2]
     assert ledger.states() == {"sent": 2, "pending": READERS - 2}
-    ledger.before_begin = lambda claim: None
+    ledger.before_begin = lambda _: None
     assert run(ledger).state == "complete"
     assert sorted(relay.readers) == list(range(1, READERS + 1))
 
 
-def test_a_busy_ledger_is_given_time_to_record(ledger: Any, relay: Any, run: Run) -> None:
+def test_a_busy_ledger_is_given_time_to_record(ledger: Any, run: Run) -> None:
     ledger.break_at["sent"] = 5
     waits: list[float] = []
     report = run(ledger, limits=Limits(record_wait_s=1.0), sleep=waits.append)
@@ -364,7 +353,7 @@ def test_a_busy_ledger_is_given_time_to_record(ledger: Any, relay: Any, run: Run
 
 def test_a_hand_over_that_cant_be_recorded_is_never_repeated(ledger: Any, relay: Any, run: Run, clock: Any) -> None:
     ledger.break_at["sent"] = 1000
-    with pytest.raises(StoreError, match="delivery 1 is sent and that can't be recorded .*listed as unknown"):
+    with pytest.raises(StoreError, match=r"delivery 1 is sent and that can't be recorded .*listed as unknown"):
         run(ledger)
     assert relay.readers == [1]
     ledger.break_at.clear()
@@ -416,12 +405,12 @@ def test_a_variant_without_a_message_stops_before_anything_is_sent(ledgers: Any,
 def test_progress_hears_of_each_delivery_once(ledger: Any, relay: Any, run: Run) -> None:
     relay.fault("rcpt", 2, "550 5.1.1 gone")
     heard: list[tuple[int, str]] = []
-    run(ledger, progress=lambda claim, result, reply: heard.append((claim.subscriber_id, result)))
+    run(ledger, progress=lambda claim, result, _: heard.append((claim.subscriber_id, result)))
     assert heard == [(1, "sent"), (2, "failed"), (3, "sent"), (4, "sent"), (5, "sent"), (6, "sent")]
 
 
-def test_a_callback_that_breaks_leaves_no_claim_behind(ledger: Any, relay: Any, run: Run) -> None:
-    def broken(claim: Any, result: str, reply: Any) -> None:
+def test_a_callback_that_breaks_leaves_no_claim_behind(ledger: Any, run: Run) -> None:
+    def broken(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

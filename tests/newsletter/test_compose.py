@@ -55,7 +55,9 @@ def test_the_subject_says_what_is_inside(make_item: ItemMaker, roles: str, subje
 
 
 @pytest.mark.parametrize("count", [1, 2, 8, 1000])
-@pytest.mark.parametrize("title", ["A title of many words " * 20, "x" * 500, "é" * 200], ids=["words", "word", "accents"])
+@pytest.mark.parametrize(
+    "title", ["A title of many words " * 20, "x" * 500, "é" * 200], ids=["words", "one word", "accents"]
+)
 def test_a_long_title_is_cut_to_a_preferred_line(make_item: ItemMaker, count: int, title: str) -> None:
     subject = compose([make_item(n, title=title) for n in range(1, count + 1)]).subject
 

@@ -78,9 +78,9 @@ def test_slots_follow_the_local_clock_across_daylight_saving(now: str, hour: int
 
 
 @pytest.mark.parametrize("zone", ["Europe/Amsterdam", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe", "UTC"])
-@pytest.mark.parametrize("hour", [0, 2, 9, 23])
+@pytest.mark.parametrize("hour", [0, 2])
 def test_a_year_of_runs_makes_one_issue_a_day(zone: str, hour: int) -> None:
-    """A run each half hour through both changes of the clock; something is always pending."""
+    """A run each hour through both changes of the clock; something is always pending."""
     now, last = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC), None
     periods: list[str] = []
     while now < dt.datetime(2027, 1, 1, 12, tzinfo=dt.UTC):
@@ -91,7 +91,7 @@ def test_a_year_of_runs_makes_one_issue_a_day(zone: str, hour: int) -> None:
         if period is not None:
             last = period
             periods.append(period)
-        now += dt.timedelta(minutes=30)
+        now += dt.timedelta(hours=1)
 
     days = [dt.date.fromisoformat(period) for period in periods]
     assert days == [days[0] + dt.timedelta(days=n) for n in range(len(days))]

@@ -1,0 +1,6 @@
+"""Runs every measurement in turn; each is a module of its own and can be run alone."""
+
+from bench import extract, start
+
+for part in (start, extract):
+    part.main()

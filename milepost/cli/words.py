@@ -1,0 +1,37 @@
+"""Words that people type, checked against the words we know; a wrong one is told what is allowed."""
+
+from typing import TypeVar
+
+from milepost.errors import InputError
+from milepost.records import (
+    CADENCES,
+    DELIVERY_STATES,
+    SUBSCRIBER_STATES,
+    Cadence,
+    DeliveryState,
+    SubscriberState,
+)
+
+Word = TypeVar("Word", bound=str)
+
+
+def _one_of(what: str, word: str, known: tuple[Word, ...]) -> Word:
+    for candidate in known:
+        if word == candidate:
+            return candidate
+    raise InputError(f"there is no {what} {word!r}", hint=f"Choose from {', '.join(known)}.")
+
+
+def cadence_of(word: str) -> Cadence:
+    """Raises InputError."""
+    return _one_of("cadence", word, CADENCES)
+
+
+def subscriber_state_of(word: str) -> SubscriberState:
+    """Raises InputError."""
+    return _one_of("state", word, SUBSCRIBER_STATES)
+
+
+def delivery_state_of(word: str) -> DeliveryState:
+    """Raises InputError."""
+    return _one_of("state", word, DELIVERY_STATES)

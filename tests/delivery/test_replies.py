@@ -1,0 +1,119 @@
+"""The table of replies, row by row."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delivery.replies import GIVE_UP, Verdict, backoff, classify, enhanced_code, queue_id
+from milepost.records import Reply
+
+
+def said(phase: str, text: str) -> Reply:
+    code = int(text[:3])
+    return Reply(code=code, enhanced=enhanced_code(code, text[4:]), text=text[4:], phase=phase)
+
+
+GO_ON = Verdict(outcome="accepted")
+LATER, LATER_AND_CLOSED = Verdict(outcome="deferred"), Verdict(outcome="deferred", hang_up=True)
+FAILED, PAUSED = Verdict(outcome="failed"), Verdict(outcome="failed", pause=True)
+TABLE = [
+    ("mail", "250 2.1.0 ok", GO_ON),
+    ("rcpt", "250 2.1.5 ok", GO_ON),
+    ("rcpt", "251 will forward", GO_ON),
+    ("rcpt", "252 can't verify", GO_ON),
+    ("data", "354 go on", GO_ON),
+    ("data", "250 what?", LATER_AND_CLOSED),
+    ("dot", "250 2.0.0 queued", Verdict(outcome="sent")),
+    ("dot", "354 what?", Verdict(outcome="unknown", hang_up=True)),
+    ("connect", "421 busy", LATER_AND_CLOSED),
+    ("auth", "454 4.7.0 try later", LATER_AND_CLOSED),
+    ("mail", "421 closing", LATER_AND_CLOSED),
+    ("dot", "421 4.3.2 closing", LATER_AND_CLOSED),
+    ("rcpt", "450 4.2.1 busy", LATER),
+    ("rcpt", "451 4.7.1 greylisted", LATER),
+    ("data", "451 4.3.0 error", LATER),
+    ("dot", "452 4.3.1 disk", LATER),
+    ("rcpt", "450 5.1.1 the code counts, not the text", LATER),
+    ("rcpt", "550 5.1.1 unknown", Verdict(outcome="failed", suppress="550 5.1.1")),
+    ("rcpt", "556 5.1.10 null mx", Verdict(outcome="failed", suppress="556 5.1.10")),
+    ("rcpt", "550 5.2.1 disabled", Verdict(outcome="failed", suppress="550 5.2.1")),
+    ("dot", "550 5.1.1 unknown", Verdict(outcome="failed", suppress="550 5.1.1")),
+    ("rcpt", "550 5.1.100 not 5.1.10", FAILED),
+    ("rcpt", "552 5.2.2 full", FAILED),
+    ("dot", "552 full", FAILED),
+    ("rcpt", "550 no such user here", FAILED),
+    ("rcpt", "551 not local", FAILED),
+    ("rcpt", "553 5.1.3 syntax", FAILED),
+    ("dot", "554 transaction failed", FAILED),
+    ("dot", "554 5.6.0 content", FAILED),
+    ("rcpt", "550 5.7.1 denied", PAUSED),
+    ("dot", "550 5.7.26 unauthenticated", PAUSED),
+    ("dot", "521 5.7.1 no", PAUSED),
+    ("rcpt", "530 authentication required", PAUSED),
+    ("mail", "535 wrong", PAUSED),
+    ("rcpt", "550 rejected by policy", PAUSED),
+    ("dot", "554 message looks like SPAM", PAUSED),
+    ("dot", "550 SPF check failed", PAUSED),
+    ("rcpt", "554 relay access denied", PAUSED),
+    ("mail", "553 sender address rejected", PAUSED),
+    ("mail", "550 5.1.1 even so: nobody has been named yet", PAUSED),
+    ("connect", "554 no service", Verdict(outcome="failed", pause=True, hang_up=True)),
+    ("auth", "535 5.7.8 wrong", Verdict(outcome="failed", pause=True, hang_up=True)),
+]
+
+
+@pytest.mark.parametrize(("phase", "text", "verdict"), TABLE, ids=[f"{phase} {text[:18]}" for phase, text, _ in TABLE])
+def test_table(phase: str, text: str, verdict: Verdict) -> None:
+    assert classify(said(phase, text)) == verdict
+
+
+@pytest.mark.parametrize("phase", ["connect", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot"])
+def test_only_the_gap_after_the_dot_is_uncertain(phase: str) -> None:
+    expected = "unknown" if phase == "dot" else "deferred"
+    assert classify(Reply(code=None, text="lost", phase=phase)) == Verdict(outcome=expected, hang_up=True)  # type: ignore[arg-type]
+
+
+@given(
+    st.one_of(st.none(), st.integers(0, 999)), st.text(max_size=30),
+    st.sampled_from(["connect", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot", "odd"]),
+)
+def test_total_and_never_sent_without_the_dot(code: int | None, text: str, phase: str) -> None:
+    verdict = classify(Reply(code=code, enhanced=enhanced_code(code or 0, text), text=text, phase=phase))
+    assert (verdict.outcome == "sent") == (phase == "dot" and code is not None and 200 <= code < 300)
+    assert verdict.outcome != "unknown" or phase == "dot"
+    assert not (verdict.pause and verdict.suppress)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "expected"),
+    [
+        (550, "5.1.1 gone", "5.1.1"), (250, "2.0.0", "2.0.0"), (550, "4.1.1 of another class", None),
+        (550, "the 5.1.1 in the middle", None), (550, "5.1 short", None), (550, "5.1.1.1 long", None), (550, "", None),
+    ],
+)
+def test_enhanced_codes(code: int, text: str, expected: str | None) -> None:
+    assert enhanced_code(code, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2.0.0 Ok: queued as 4XkPqW1zB2z3", "4XkPqW1zB2z3"), ("OK id=1rB2c3-0001aB-2C", "1rB2c3-0001aB-2C"),
+        ("2.6.0 Queued mail for delivery", None), ("Ok", None),
+    ],
+)
+def test_queue_ids(text: str, expected: str | None) -> None:
+    assert queue_id(text) == expected
+
+
+def test_waits_grow_and_differ_between_deliveries_but_not_between_calls() -> None:
+    waits = [backoff(attempts, "7") for attempts in range(24)]
+    assert waits == [backoff(attempts, "7") for attempts in range(24)]
+    assert 240 <= waits[0] <= 360
+    assert max(waits) <= 1.2 * 3 * 3600
+    assert len({backoff(0, str(delivery)) for delivery in range(50)}) > 45
+
+
+def test_twenty_refusals_fit_into_the_time_given() -> None:
+    for delivery in range(200):
+        assert sum(backoff(attempts, str(delivery)) for attempts in range(20)) < GIVE_UP.total_seconds()

@@ -1,0 +1,72 @@
+"""Every flow on a real Prefect: the same functions, with a flow run that has a name and a state."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.engine import prepare
+from milepost.errors import SourceDownError
+from milepost.sample.server import SampleSite
+
+pytestmark = pytest.mark.prefect
+
+Play = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    """Runs a flow by name on a server that the whole session shares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        patch.setenv("PREFECT_LOGGING_LEVEL", "ERROR")
+        prepare(tmp_path_factory.mktemp("unused"))
+        from prefect.testing.utilities import prefect_test_harness
+
+        from flows.engine import run_named
+
+        with prefect_test_harness(server_startup_timeout=120):
+            yield run_named
+
+
+def test_the_main_job_runs_through_flows(play: Play, config: Path, site: SampleSite, mails: Path) -> None:
+    [first], state, name = play("scrape", "baseline", config=str(config))
+    assert (state, name) == ("Completed", "scrape/baseline")
+    assert first["baseline"]
+    site.publish()
+    [second], _, _ = play("scrape", "second", config=str(config), sources=["clockwork"])
+    assert second["changes"]["added"] == 2
+    [issue], _, _ = play("publish", "publish", config=str(config))
+    assert (issue["issue"], issue["items"], issue["state"]) == (1, 2, "frozen")
+    [ledger], _, _ = play("dispatch", "dispatch", config=str(config))
+    assert ledger["states"]["sent"] == 3
+    assert len(list(mails.glob("*.eml"))) == 3
+
+
+def test_run_does_all_of_it_and_a_second_run_sends_nothing_twice(
+    play: Play, config: Path, site: SampleSite, mails: Path
+) -> None:
+    play("run", "first", config=str(config))
+    site.publish()
+    result, state, _ = play("run", "second", config=str(config))
+    assert state == "Completed"
+    assert [ledger["states"]["sent"] for ledger in result["ledgers"]] == [3]
+    again, _, _ = play("run", "third", config=str(config))
+    assert again["issues"] == []
+    assert again["ledgers"] == []
+    assert len(list(mails.glob("*.eml"))) == 3
+
+
+def test_backfill_is_a_dry_run_unless_told_otherwise(play: Play, config: Path) -> None:
+    play("scrape", "baseline", config=str(config))
+    [reread], state, _ = play("backfill", "reread", config=str(config))
+    assert state == "Completed"
+    assert (reread["dry_run"], reread["written"], reread["changes"], reread["failures"]) == (True, 0, [], [])
+    assert reread["read"] > 0
+
+
+def test_a_flow_that_fails_says_why(play: Play, config: Path, site: SampleSite) -> None:
+    site.close()
+    with pytest.raises(SourceDownError, match="could not be reached"):
+        play("scrape", "down", config=str(config))

@@ -1,0 +1,146 @@
+"""The door: exit codes, sentences instead of tracebacks, JSON that scripts rely on, and a quick start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MILEPOST = [sys.executable, "-W", "error", "-m", "milepost"]
+
+SETTINGS = """
+[store]
+url = "sqlite:///milepost.db"
+[[sources]]
+key = "clockwork"
+extractor = "sample"
+base_url = "https://clockwork.example"
+fetch_from = "http://127.0.0.1:9"
+allow_hosts = ["127.0.0.1"]
+[fetch]
+retries = 0
+[mail]
+url = "smtp://127.0.0.1:9"
+from = "Clockwork <news@clockwork.example>"
+postal_address = "1 Escapement Row, Exampletown"
+[web]
+base_url = "https://news.clockwork.example"
+"""
+
+
+def milepost(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*MILEPOST, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "milepost.toml").write_text(SETTINGS, encoding="utf-8")
+    return tmp_path
+
+
+def the_sentence(done: subprocess.CompletedProcess[str]) -> str:
+    """What was said on standard error, which must be one line and no traceback."""
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("milepost: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "milepost", "--help"], cwd=tmp_path, capture_output=True, text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not imported & {"prefect", "httpx", "sqlalchemy", "pydantic", "lxml", "bs4", "jinja2", "mjml", "aiosmtpd"}
+    assert "scrape" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(("nonsense",), 2, id="no-such-command"),
+        pytest.param(("show",), 2, id="argument-missing"),
+        pytest.param(("issue", "show", "none"), 2, id="not-a-number"),
+        pytest.param(("--version",), 0, id="version"),
+    ],
+)
+def test_calling_it_wrongly_is_exit_code_2(folder: Path, arguments: tuple[str, ...], code: int) -> None:
+    done = milepost(*arguments, cwd=folder)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(("milestones",), "Run `milepost db upgrade`", id="no-database"),
+        pytest.param(("scrape", "elsewhere"), "there is no source 'elsewhere'", id="no-such-source"),
+        pytest.param(("changes", "--kind", "odd"), "Choose from added, corrected", id="no-such-kind"),
+        pytest.param(("extract", "absent.html"), "absent.html: can't be read", id="no-such-file"),
+        pytest.param(("extract", "milepost.toml", "--extractor", "nobody"), "there is no extractor 'nobody'", id="nobody"),
+    ],
+)
+def test_a_failure_is_one_sentence(folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    done = milepost(*arguments, cwd=folder)
+    assert done.returncode == 1
+    assert sentence in the_sentence(done)
+
+
+def test_without_settings_it_says_how_to_get_some(tmp_path: Path) -> None:
+    done = milepost("scrape", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Run `milepost init` to write one" in the_sentence(done)
+
+
+def test_init_writes_settings_once(tmp_path: Path) -> None:
+    assert milepost("init", cwd=tmp_path).returncode == 0
+    second = milepost("init", cwd=tmp_path)
+    assert second.returncode == 1
+    assert "is there already" in the_sentence(second)
+
+
+def test_a_source_that_is_down_fails_without_harm(folder: Path) -> None:
+    assert milepost("db", "upgrade", cwd=folder).returncode == 0
+    done = milepost("scrape", "--json", cwd=folder)
+    assert done.returncode == 1
+    assert "could not be reached" in the_sentence(done)
+    assert done.stdout == ""
+    assert milepost("db", "check", cwd=folder).returncode == 0
+
+
+def test_doctor_names_each_thing_that_is_wrong(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    done = milepost("doctor", "--json", cwd=folder)
+    assert done.returncode == 1
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    assert findings["database"]["ok"]
+    assert findings["sender"]["ok"]
+    assert not findings["source clockwork"]["ok"]
+    assert "127.0.0.1:9" in findings["mail relay"]["says"]
+
+
+def test_subscribers_come_in_and_out_as_a_file(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    (folder / "in.csv").write_text(
+        "address,cadence,topics\nada@readers.example,weekly,theory tools\nnobody at all,,\ngrace@readers.example,,\n",
+        encoding="utf-8",
+    )
+    done = milepost("subscribers", "import", "in.csv", cwd=folder)
+    assert done.returncode == 1
+    assert "2 added, 0 were there already, 1 could not be used" in done.stdout
+    assert "row 2" in done.stderr
+    out = milepost("subscribers", "export", cwd=folder).stdout.splitlines()
+    assert [line.split(",")[:4] for line in out[1:]] == [
+        ["ada@readers.example", "active", "weekly", "theory tools"],
+        ["grace@readers.example", "active", "instant", ""],
+    ]
+
+
+def test_unsubscribing_from_the_command_line(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    milepost("subscribers", "add", "ada@readers.example", cwd=folder)
+    assert milepost("subscribers", "unsubscribe", "ADA@readers.example", cwd=folder).returncode == 0
+    listed = json.loads(milepost("subscribers", "list", "--json", cwd=folder).stdout)
+    assert listed["state"] == "unsubscribed"

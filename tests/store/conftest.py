@@ -1,0 +1,247 @@
+"""Databases to test on: a SQLite file, and a PostgreSQL server of our own where one can be started."""
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from milepost.dates import PartialDate
+from milepost.records import Change, IssueItem, Milestone, Placement, Snapshot, Subscriber, Validators, Variant
+from store import schema
+from store.database import Database, connect, upgrade
+from store.issues import Issues
+from store.ledger import Ledger
+from store.looks import Looks
+from store.milestones import Milestones
+from store.snapshots import Snapshots
+from store.subscribers import Subscribers
+
+NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
+
+
+def _programs() -> Path | None:
+    """The folder of initdb and pg_ctl: on the path, or where distributions put them."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
+
+
+def _as_nobody() -> list[str]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    runuser = shutil.which("runuser")
+    if runuser is None:
+        pytest.skip("no PostgreSQL: it doesn't run as root, and there is no runuser")
+    return [runuser, "-u", "nobody", "--"]
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server: $MILEPOST_TEST_POSTGRESQL, or one of our own on a Unix socket."""
+    given = os.environ.get("MILEPOST_TEST_POSTGRESQL")
+    if given:
+        yield given
+        return
+    pytest.importorskip("psycopg")
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL: initdb is not installed")
+    folder = Path("/tmp") / f"milepost-pg-{uuid.uuid4().hex[:8]}"  # noqa: S108 (a socket's path is short)
+    folder.mkdir(mode=0o700)
+    prefix = _as_nobody()
+    if prefix:
+        shutil.chown(folder, "nobody")
+    data = folder / "data"
+
+    def run(*command: str) -> None:
+        done = subprocess.run([*prefix, *command], capture_output=True, text=True, cwd=folder, timeout=60)  # noqa: S603
+        if done.returncode != 0:
+            pytest.skip(f"no PostgreSQL: {command[0]} said {done.stderr.strip()[-200:]}")
+
+    run(f"{programs}/initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-N")
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
+    try:
+        run(f"{programs}/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+        yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+    finally:
+        subprocess.run(  # noqa: S603
+            [*prefix, f"{programs}/pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop"],
+            capture_output=True, cwd=folder, timeout=60, check=False,
+        )
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(postgresql_server: str) -> str:
+    """A PostgreSQL database with all tables, shared by the tests; `url` empties it before each."""
+    _postgresql_run(postgresql_server, "CREATE DATABASE milepost_shared")
+    upgrade(_named(postgresql_server, "milepost_shared"))
+    return _named(postgresql_server, "milepost_shared")
+
+
+def _named(server: str, name: str) -> str:
+    return sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def _postgresql_run(server: str, statement: str) -> None:
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, on either engine."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    server: str = request.getfixturevalue("postgresql_server")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _postgresql_run(server, f"CREATE DATABASE {name}")
+    yield _named(server, name)
+    _postgresql_run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables, to copy from."""
+    file = tmp_path_factory.mktemp("template") / "milepost.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with all tables and nothing in them, on either engine."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "milepost.db")
+        yield f"sqlite:///{tmp_path}/milepost.db"
+        return
+    shared: str = request.getfixturevalue("postgresql_url")
+    tables = ", ".join(table.name for table in schema.metadata.sorted_tables)
+    _postgresql_run(shared, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    yield shared
+    _postgresql_run(shared, f"UPDATE alembic_version SET version_num = '{schema.HEAD:04d}'")  # a test may change it
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """The same, opened."""
+    with connect(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    """For what only SQLite does."""
+    shutil.copy(sqlite_template, tmp_path / "only.db")
+    with connect(f"sqlite:///{tmp_path}/only.db", wait_seconds=0.2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def now() -> dt.datetime:
+    return NOW
+
+
+# --- material ---------------------------------------------------------------------------------------------------------
+
+
+def make_milestone(key: str, **fields: object) -> Milestone:
+    values: dict[str, object] = {
+        "source": "site", "key": key, "url": f"https://site.example/m/{key}", "title": f"Title of {key}",
+        "date": PartialDate(value="2012"), "category": "research", "people": ("Ada Invented",),
+        "organizations": ("Made-up Labs",), "what_happened": "It happened — really.", "extractor": "site/1",
+    }
+    return Milestone(**(values | fields))  # type: ignore[arg-type]
+
+
+def make_snapshot(url: str = "https://site.example/m/one", body: bytes = b"<html>one</html>", **fields: object) -> Snapshot:
+    values: dict[str, object] = {
+        "source": "site", "url": url, "final_url": url, "status": 200, "headers": {"content-type": "text/html"},
+        "body": body, "fetched_at": NOW,
+    }
+    return Snapshot(**(values | fields))  # type: ignore[arg-type]
+
+
+def added(record: Milestone) -> Change:
+    return Change(source=record.source, key=record.key, kind="added")
+
+
+def everybody(_: Subscriber, suppressed: bool) -> Placement:
+    """A placement rule: whoever is active and not suppressed."""
+    if suppressed:
+        return Placement(exclusion="suppressed")
+    return Placement(variant="all") if _.state == "active" else Placement(exclusion=_.state)
+
+
+VARIANT = Variant(name="all", subject="News", html="<p>News @@LINK@@</p>", text="News @@LINK@@", placeholder="@@LINK@@")
+
+
+class World:
+    """A database and short ways to bring it into the state that a test starts from."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.looks = Looks(database)
+        self.snapshots = Snapshots(database)
+        self.milestones = Milestones(database)
+        self.issues = Issues(database)
+        self.subscribers = Subscribers(database)
+        self.ledger = Ledger(database)
+
+    def look(self, *records: Milestone, announce: bool = True, held: bool | str = False, state: str = "complete") -> int:
+        """One whole look that found these records to be new."""
+        look_id = self.looks.start("site", NOW)
+        self.milestones.apply(
+            look_id, "site", [(added(record), record, None) for record in records], announce=announce, held=held,
+            now=NOW,
+        )
+        self.looks.finish(look_id, state=state, now=NOW, milestones=self.milestones.count("site"))  # type: ignore[arg-type]
+        return look_id
+
+    def baseline(self) -> int:
+        """A baseline of one milestone."""
+        return self.look(make_milestone("base"), announce=False)
+
+    def items(self, *keys: str, cadence: str = "instant") -> list[IssueItem]:
+        """Unannounced milestones as the items of an issue."""
+        return [
+            IssueItem(
+                change_id=change.id, milestone_id=stored.id, version_id=stored.version_id, role="news",
+                milestone=stored.milestone, first_seen_at=stored.first_seen_at,
+            )
+            for change, stored in self.issues.unannounced(cadence)  # type: ignore[arg-type]
+            if not keys or change.change.key in keys
+        ]
+
+    def frozen(self, readers: int = 3, place: Callable[[Subscriber, bool], Placement] = everybody) -> int:
+        """An issue with one piece of news, frozen for so many readers."""
+        self.baseline()
+        self.look(make_milestone("news"))
+        for index in range(readers):
+            self.subscribers.add(f"reader{index}@example.org", now=NOW)
+        issue = self.issues.draft(
+            "instant", "c2", self.items(), [VARIANT], subject="News", content_hash="c0ffee", now=NOW
+        )
+        self.ledger.freeze(issue.number, content_hash="c0ffee", place=place, now=NOW)
+        return issue.number
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
+
+
+@pytest.fixture
+def validators() -> Validators:
+    return Validators(etag='"one"')

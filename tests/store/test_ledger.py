@@ -1,0 +1,442 @@
+"""The ledger's steps T1 to T9, one by one, on both engines."""
+
+import datetime as dt
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sqlalchemy as sa
+from tests.store.conftest import NOW, VARIANT, World, everybody, make_milestone
+
+from milepost.errors import ConflictError, NotFoundError, StoreError
+from milepost.records import Claim, Placement, Reply, Subscriber
+from store import freezing, schema
+from store.database import Database, check, connect
+from store.ledger import Ledger
+from store.suppressions import Suppressions
+
+OK = Reply(code=250, enhanced="2.0.0", text="queued as 4711", phase="dot")
+BUSY = Reply(code=450, enhanced="4.2.0", text="later", phase="rcpt")
+NOBODY = Reply(code=550, enhanced="5.1.1", text="no such user", phase="rcpt")
+SILENCE = Reply(code=None, text="time-out", phase="dot")
+PAST = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+FUTURE = dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+
+
+def states(world: World, number: int) -> dict[str, int]:
+    counts = world.ledger.counts(number)
+    assert counts.balanced
+    return dict(counts.states)
+
+
+def take(world: World, number: int, limit: int = 100, lease_seconds: int = 60) -> list[Claim]:
+    return world.ledger.claim(number, limit=limit, lease_seconds=lease_seconds)
+
+
+def end_leases(world: World) -> None:
+    """Let an hour pass on the database's clock, as the leases see it."""
+    with world.database.begin() as connection:
+        connection.execute(sa.update(schema.delivery).values(lease_until=schema.delivery.c.lease_until - 3600))
+
+
+# --- freezing --------------------------------------------------------------------------------------------------------------
+
+
+def test_everybody_is_placed(world: World) -> None:
+    bulk = freezing.CHUNK + 3  # more than one chunk
+    world.subscribers.import_(({"address": f"bulk{index}@example.org"} for index in range(bulk)), now=NOW)
+    world.subscribers.add("pending@example.org", state="pending", now=NOW)
+    world.subscribers.add("bounced@example.org", now=NOW)
+    Suppressions(world.database).add("bounced@example.org", "5.1.1", NOW)
+    number = world.frozen(0)
+    counts = world.ledger.counts(number)
+    assert counts.balanced
+    assert counts.candidates == freezing.CHUNK + 5
+    assert dict(counts.exclusions) == {"pending": 1, "suppressed": 1}
+    issue = world.issues.get(number)
+    assert (issue.state, issue.candidates, issue.deliveries, issue.exclusions) == ("frozen", 505, 503, 2)
+    assert check(world.database) == []
+
+
+def test_freezing_twice_places_nobody_twice(world: World) -> None:
+    number = world.frozen(2)
+    world.subscribers.add("late@example.org", now=NOW)
+    again = world.ledger.freeze(number, content_hash="c0ffee", place=everybody, now=NOW)
+    assert again == world.ledger.counts(number)
+    assert again.candidates == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        pytest.param(lambda _, __: Placement(variant="none"), "no variant 'none'", id="unknown variant"),
+        pytest.param(lambda _, __: Placement(), "not both or neither", id="nothing"),
+        pytest.param(lambda _, __: Placement(variant="all", exclusion="x"), "not both or neither", id="both"),
+    ],
+)
+def test_a_bad_placement_freezes_nothing(world: World, place: freezing.Place, message: str) -> None:
+    with pytest.raises((ConflictError, ValueError), match=message):
+        world.frozen(2, place)
+    assert world.issues.get(1).state == "draft"
+    assert world.ledger.counts(1).candidates == 0
+
+
+def test_what_is_frozen_is_what_was_approved(world: World) -> None:
+    world.baseline()
+    world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
+
+    def freeze(content_hash: str) -> str:
+        world.ledger.freeze(1, content_hash=content_hash, place=everybody, now=NOW, require_approval=True)
+        return world.issues.get(1).state
+
+    with pytest.raises(ConflictError, match="its content is c0ffee"):
+        freeze("decaf")
+    with pytest.raises(ConflictError, match="nobody approved it.*milepost issue approve 1"):
+        freeze("c0ffee")
+    world.issues.approve(1, "c0ffee", NOW)
+    assert freeze("c0ffee") == "frozen"
+    with pytest.raises(NotFoundError):
+        world.ledger.freeze(2, content_hash="", place=everybody, now=NOW)
+
+
+def test_sign_ups_while_freezing_are_counted_once(world: World, url: str) -> None:
+    """F19: a reader signs up after the freeze has begun."""
+    if url.startswith("sqlite"):
+        pytest.skip("a SQLite writer is alone")
+
+    with ThreadPoolExecutor(1) as pool, connect(url) as elsewhere:
+        signing_up = []
+
+        def place(who: Subscriber, suppressed: bool) -> Placement:
+            if not signing_up:
+                signing_up.append(pool.submit(World(elsewhere).subscribers.add, "late@example.org", now=NOW))
+            return everybody(who, suppressed)
+
+        number = world.frozen(3, place)
+        assert signing_up[0].result(timeout=30)[1]
+    assert world.ledger.counts(number).candidates == 3
+    assert world.ledger.counts(number).balanced
+
+
+# --- T1, T2 ------------------------------------------------------------------------------------------------------------------
+
+
+def test_claims_are_small_and_leased(world: World) -> None:
+    number = world.frozen(5)
+    first, second = take(world, number, 2), take(world, number, 2)
+    assert [claim.subscriber_id for claim in first + second] == [1, 2, 3, 4]
+    assert len({claim.lease for claim in first + second}) == 2
+    assert world.issues.get(number).state == "sending"
+    assert states(world, number) == {"claimed": 4, "pending": 1}
+    assert (first[0].address, first[0].variant, first[0].attempts) == ("reader0@example.org", "all", 0)
+
+
+def test_giving_back(world: World) -> None:
+    number = world.frozen(3)
+    claims = take(world, number)
+    assert world.ledger.begin(claims[0])
+    assert world.ledger.release(claims) == 2
+    assert world.ledger.release(claims) == 0
+    assert states(world, number) == {"pending": 2, "sending": 1}
+
+
+@pytest.mark.parametrize("state", ["draft", "paused", "complete", "needs_review", "cancelled"])
+def test_no_claims_unless_it_is_being_sent(world: World, state: str) -> None:
+    number = world.frozen(1)
+    with world.database.begin() as connection:
+        connection.execute(sa.update(schema.issue).values(state=state))
+    with pytest.raises(ConflictError, match=f"it is {state}"):
+        take(world, number)
+    with pytest.raises(NotFoundError):
+        take(world, 99)
+
+
+def test_two_dispatchers_never_share_a_row(world: World, url: str) -> None:
+    number = world.frozen(60)
+    with connect(url) as other:
+        ledgers = [Ledger(world.database), Ledger(other)] * 2
+
+        def work(ledger: Ledger) -> list[int]:
+            mine = []
+            while claims := ledger.claim(number, limit=4, lease_seconds=60):
+                mine += [claim.delivery_id for claim in claims if ledger.begin(claim)]
+            return mine
+
+        with ThreadPoolExecutor(4) as pool:
+            taken = Counter(one for part in pool.map(work, ledgers) for one in part)
+    assert len(taken) == 60
+    assert set(taken.values()) == {1}
+    assert states(world, number) == {"sending": 60}
+
+
+def test_a_dead_dispatcher_is_recovered_from(world: World) -> None:
+    number = world.frozen(4)
+    claims = take(world, number)
+    assert world.ledger.begin(claims[0])
+    assert world.ledger.begin(claims[1])
+    world.ledger.sent(claims[1], OK, "<1@example.org>")
+    assert world.ledger.recover(number) == (0, 0)  # the leases run still
+    end_leases(world)
+    assert world.ledger.recover(number) == (2, 1)
+    assert states(world, number) == {"pending": 2, "sent": 1, "unknown": 1}
+    assert world.ledger.recover(number) == (0, 0)
+    (row,) = world.ledger.rows(number, state="unknown")
+    (tried,) = world.ledger.attempts(row.id)
+    assert (tried.outcome, tried.lease, tried.number) == ("unknown", claims[0].lease, 1)
+
+
+def test_no_lease_is_endless_when_the_clock_is_set_back(world: World) -> None:
+    number = world.frozen(1)
+    take(world, number)
+    with world.database.begin() as connection:
+        connection.execute(sa.update(schema.delivery).values(lease_until=schema.delivery.c.lease_until + 86400))
+    assert world.ledger.recover(number) == (1, 0)
+
+
+# --- T3 ------------------------------------------------------------------------------------------------------------------
+
+
+def test_begin_is_once(world: World) -> None:
+    (claim,) = take(world, world.frozen(1))
+    assert world.ledger.begin(claim)
+    assert not world.ledger.begin(claim)
+
+
+def test_a_lease_taken_over_can_not_begin(world: World) -> None:
+    """F12: a dispatcher was stopped past its lease, then continued."""
+    number = world.frozen(1)
+    (old,) = take(world, number)
+    end_leases(world)
+    world.ledger.recover(number)
+    (new,) = take(world, number)
+    assert not world.ledger.begin(old)
+    assert world.ledger.begin(new)
+    assert world.ledger.release([old]) == 0
+    with pytest.raises(ConflictError, match="lease is over"):
+        world.ledger.sent(old, OK, "<1@example.org>")
+
+
+def test_nobody_who_left_is_mailed(world: World) -> None:
+    """F15: unsubscribed, suppressed, cancelled or paused between the claim and DATA."""
+    number = world.frozen(4)
+    unsubscribed, suppressed, fine, paused = take(world, number)
+    world.subscribers.set_state(unsubscribed.subscriber_id, "unsubscribed", NOW)
+    Suppressions(world.database).add(suppressed.address, "bounced", NOW)
+    assert [world.ledger.begin(claim) for claim in (unsubscribed, suppressed, fine)] == [False, False, True]
+    world.ledger.pause(number, "the relay refuses us")
+    assert not world.ledger.begin(paused)
+    assert states(world, number) == {"cancelled": 1, "pending": 1, "sending": 1, "suppressed": 1}
+
+
+# --- T4 to T7 ----------------------------------------------------------------------------------------------------------------
+
+
+def test_sent(world: World) -> None:
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    world.ledger.begin(claim)
+    world.ledger.sent(claim, OK, "<1@example.org>", queue_id="4711")
+    (row,) = world.ledger.rows(number)
+    assert (row.state, row.code, row.enhanced, row.text, row.message_id, row.queue_id, row.attempts) == (
+        "sent", 250, "2.0.0", "queued as 4711", "<1@example.org>", "4711", 1,
+    )
+    assert world.ledger.finish(number) == "complete"
+    with pytest.raises(ConflictError):
+        world.ledger.sent(claim, OK, "<1@example.org>")
+    assert len(world.ledger.attempts(row.id)) == 1
+
+
+def test_sent_needs_a_begin(world: World) -> None:
+    (claim,) = take(world, world.frozen(1))
+    with pytest.raises(ConflictError):
+        world.ledger.sent(claim, OK, "<1@example.org>")
+
+
+def test_deferred_until_it_is_due(world: World) -> None:
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    world.ledger.deferred(claim, BUSY, FUTURE)
+    assert world.ledger.next_due(number) == FUTURE
+    assert take(world, number) == []
+    assert world.ledger.finish(number) == "sending"
+    (again,) = world.ledger.claim(number, limit=5, lease_seconds=60, now=FUTURE)
+    assert (again.attempts, again.first_attempt_at is not None) == (1, True)
+    world.ledger.begin(again)
+    world.ledger.deferred(again, BUSY, PAST)
+    (third,) = take(world, number)  # due by the database's clock
+    assert third.attempts == 2
+    assert third.first_attempt_at == again.first_attempt_at
+    assert [tried.number for tried in world.ledger.attempts(third.delivery_id)] == [1, 2]
+
+
+def test_failed_and_suppressed(world: World) -> None:
+    number = world.frozen(2)
+    gone, full = take(world, number)
+    world.ledger.failed(gone, NOBODY, "5.1.1")
+    world.ledger.failed(full, NOBODY, None)
+    listed = Suppressions(world.database).list()
+    assert [(entry.normalized, entry.reason) for entry in listed] == [("reader0@example.org", "5.1.1")]
+    assert world.ledger.finish(number) == "complete"
+
+
+def test_unknown_waits_for_somebody(world: World) -> None:
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    world.ledger.begin(claim)
+    world.ledger.unknown(claim, SILENCE)
+    assert take(world, number) == []
+    assert world.ledger.finish(number) == "needs_review"
+
+
+def test_a_late_250_settles_an_unknown(world: World) -> None:
+    """The dispatcher lived, its lease didn't; nobody else decided meanwhile: the reply it holds is evidence."""
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    world.ledger.begin(claim)
+    end_leases(world)
+    assert world.ledger.recover(number) == (0, 1)
+    assert world.ledger.finish(number) == "needs_review"
+    world.ledger.sent(claim, OK, "<1@example.org>")
+    assert world.ledger.finish(number) == "complete"
+
+
+def test_what_a_server_says_can_always_be_kept(world: World) -> None:
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    world.ledger.deferred(claim, Reply(code=451, text="nul \0 and \udce9", phase="rcpt"), PAST)
+    assert world.ledger.rows(number)[0].text == "nul \N{REPLACEMENT CHARACTER} and ?"
+
+
+# --- T8, T9 and the issue ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "issue_state"), [("sent", "complete"), ("failed", "complete"), ("pending", "sending")]
+)
+def test_resolving_an_unknown(world: World, outcome: str, issue_state: str) -> None:
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    world.ledger.begin(claim)
+    world.ledger.unknown(claim, SILENCE)
+    world.ledger.finish(number)
+    world.ledger.resolve(claim.delivery_id, outcome, "relay log line 12")  # type: ignore[arg-type]
+    assert states(world, number) == {outcome: 1}
+    assert world.issues.get(number).state == issue_state
+    assert world.ledger.attempts(claim.delivery_id)[-1].text == "relay log line 12"
+    with pytest.raises(ConflictError, match="not unknown"):
+        world.ledger.resolve(claim.delivery_id, "sent", "again")
+    with pytest.raises(ConflictError):  # somebody has decided: the old token is worth nothing now
+        world.ledger.sent(claim, OK, "<1@example.org>")
+    with pytest.raises(NotFoundError):
+        world.ledger.resolve(999, "sent", "what")
+
+
+def test_pausing_and_resuming(world: World) -> None:
+    number = world.frozen(2)
+    world.ledger.pause(number, "550 5.7.1")
+    world.ledger.pause(number, "another reason")
+    issue = world.issues.get(number)
+    assert (issue.state, issue.pause_reason) == ("paused", "550 5.7.1")
+    assert world.ledger.finish(number) == "paused"
+    world.ledger.resume(number)
+    world.ledger.resume(number)
+    assert (world.issues.get(number).state, world.issues.get(number).pause_reason) == ("sending", None)
+    assert len(take(world, number)) == 2
+
+
+def test_steps_that_the_state_forbids(world: World) -> None:
+    number = world.frozen(0)
+    assert world.ledger.finish(number) == "complete"
+    for step in (lambda: world.ledger.pause(number, "x"), lambda: world.ledger.resume(number),
+                 lambda: world.ledger.cancel(number)):
+        with pytest.raises(ConflictError, match="it is complete"):
+            step()
+    with pytest.raises(NotFoundError):
+        world.ledger.pause(99, "x")
+    with pytest.raises(NotFoundError):
+        world.ledger.counts(99)
+
+
+def test_cancelling(world: World) -> None:
+    number = world.frozen(3)
+    begun, claimed, _ = take(world, number)
+    world.ledger.begin(begun)
+    assert world.ledger.cancel(number) == 2
+    assert not world.ledger.begin(claimed)
+    world.ledger.sent(begun, OK, "<1@example.org>")
+    assert states(world, number) == {"cancelled": 2, "sent": 1}
+    assert world.issues.get(number).state == "cancelled"
+    with pytest.raises(ConflictError, match="cancelled"):
+        world.ledger.freeze(number, content_hash="c0ffee", place=everybody, now=NOW)
+
+
+def test_rows_by_state_and_address(world: World) -> None:
+    number = world.frozen(3)
+    (claim, *_) = take(world, number, 1)
+    assert [row.id for row in world.ledger.rows(number, state="claimed")] == [claim.delivery_id]
+    assert [row.address for row in world.ledger.rows(number, address="READER2@example.org")] == ["reader2@example.org"]
+    assert len(world.ledger.rows(number, limit=2)) == 2
+    assert world.ledger.variants(number) == [VARIANT]
+    assert world.ledger.next_due(number) is None
+
+
+def test_the_tables_refuse_a_second_delivery(world: World) -> None:
+    world.frozen(1)
+    with pytest.raises(ConflictError), world.database.begin() as connection:
+        connection.execute(sa.text(
+            "INSERT INTO delivery (id, issue, subscriber, normalized, address, variant, state, updated_at) "
+            "SELECT 99, issue, subscriber, 'x', 'x', variant, state, updated_at FROM delivery"
+        ))
+
+
+def test_check_finds_an_equation_that_does_not_hold(world: World) -> None:
+    world.frozen(2)
+    with world.database.begin() as connection:
+        connection.execute(sa.delete(schema.delivery).where(schema.delivery.c.id == 1))
+    assert check(world.database) == ["issue 1: 2 candidates are not the 1 deliveries and 0 exclusions in the ledger"]
+
+
+# --- faults --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_at_t3_and_on_again(sqlite_database: Database) -> None:
+    """F9: no True, so no DATA; after space is made the same claim goes on."""
+    world = World(sqlite_database)
+    (claim,) = take(world, world.frozen(1))
+    engine = sqlite_database.engine
+
+    def no_space(connection: sa.Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        connection.exec_driver_sql("CREATE TABLE filler (data BLOB)")
+        connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(400000))")
+
+    sa.event.listen(engine, "begin", no_space)
+    with pytest.raises(StoreError, match="the disk is full"):
+        world.ledger.begin(claim)
+    sa.event.remove(engine, "begin", no_space)
+    engine.dispose()
+    assert [row.state for row in world.ledger.rows(claim.issue)] == ["claimed"]
+    assert world.ledger.begin(claim)
+
+
+def test_another_writer_holds_the_database_at_t3(sqlite_database: Database) -> None:
+    """F10: nothing is sent without T3."""
+    world = World(sqlite_database)
+    (claim,) = take(world, world.frozen(1))
+    with sqlite_database.begin(), pytest.raises(StoreError, match="locked"):
+        world.ledger.begin(claim)
+    assert world.ledger.begin(claim)
+
+
+def test_a_milestone_is_announced_once_whatever_happens(world: World) -> None:
+    """F18: the look commits and dies, a second one reads the same, a backfill reads it again."""
+    number = world.frozen(1)
+    record = make_milestone("news")
+    again = world.looks.start("site", NOW)
+    from tests.store.conftest import added
+
+    world.milestones.apply(again, "site", [(added(record), record, None)], announce=True, now=NOW)
+    world.milestones.apply(None, "site", [(added(record), record, None)], announce=False, now=NOW)
+    assert world.issues.unannounced("instant") == []
+    assert number == 1

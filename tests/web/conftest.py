@@ -1,0 +1,144 @@
+"""The application over stores in memory, and a browser without a network."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from delivery import tokens
+from milepost.dates import PartialDate
+from milepost.errors import NotFoundError, StoreError
+from milepost.records import Issue, IssueItem, IssueState, Milestone, SubscriberState
+from milepost.settings import Settings, parse
+from web.app import create_app
+
+NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
+KEY = "an-invented-key-of-thirty-two-characters"
+LIST_ID = "milestones.timeline.example"
+
+
+class MemoryIssues:
+    """Issues by number; `down` makes the store refuse."""
+
+    def __init__(self) -> None:
+        self.by_number: dict[int, Issue] = {}
+        self.down = False
+
+    def list(self, *, states: Sequence[IssueState] | None = None, limit: int | None = None) -> list[Issue]:
+        self._check()
+        found = [issue for issue in self.by_number.values() if states is None or issue.state in states]
+        return sorted(found, key=lambda issue: -issue.number)[:limit]
+
+    def get(self, number: int) -> Issue:
+        self._check()
+        if number not in self.by_number:
+            raise NotFoundError("there is no such issue", where=f"issue {number}")
+        return self.by_number[number]
+
+    def _check(self) -> None:
+        if self.down:
+            raise StoreError("the database is locked")
+
+
+class MemorySubscribers:
+    """States by subscriber id, and every change that was asked for."""
+
+    def __init__(self) -> None:
+        self.states: dict[int, SubscriberState] = {7: "active", 8: "active"}
+        self.asked: list[tuple[int, SubscriberState, dt.datetime]] = []
+        self.down = False
+
+    def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> object:
+        if self.down:
+            raise StoreError("the disk is full")
+        self.asked.append((subscriber_id, state, now))
+        if subscriber_id not in self.states:
+            raise NotFoundError("there is no such subscriber")
+        self.states[subscriber_id] = state
+        return None
+
+
+def an_item(number: int, **changes: Any) -> IssueItem:
+    fields: dict[str, Any] = {
+        "source": "timeline", "key": f"m{number}", "url": f"https://timeline.example/m{number}",
+        "title": f"Milestone number {number}", "date": PartialDate.of(1950 + number), "category": "research",
+        "what_happened": f"It happened, {number}.", "why_it_mattered": "It mattered.",
+    }
+    return IssueItem(
+        change_id=number, milestone_id=number, version_id=number, role="news", first_seen_at=NOW,
+        milestone=Milestone(**(fields | changes)),
+    )
+
+
+def an_issue(number: int, **changes: Any) -> Issue:
+    fields: dict[str, Any] = {
+        "number": number, "cadence": "weekly", "period": f"2026-W{number:02d}", "state": "complete",
+        "subject": f"Subject {number}", "content_hash": "0" * 64, "created_at": NOW, "items": (an_item(1), an_item(2)),
+    }
+    return Issue(**(fields | changes))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return parse({
+        "mail": {"from": "Timeline <news@timeline.example>", "postal_address": "1 Example Street\nExampleton"},
+        "newsletter": {"name": "Looms & Engines", "tagline": "What moved", "timezone": "Europe/Amsterdam"},
+        "web": {"base_url": "https://timeline.example"},
+    })
+
+
+@pytest.fixture
+def issues() -> MemoryIssues:
+    return MemoryIssues()
+
+
+@pytest.fixture
+def subscribers() -> MemorySubscribers:
+    return MemorySubscribers()
+
+
+@pytest.fixture
+def issue() -> Callable[..., Issue]:
+    """Makes an issue; keywords change its fields."""
+    return an_issue
+
+
+@pytest.fixture
+def item() -> Callable[..., IssueItem]:
+    """Makes an item; keywords change its milestone."""
+    return an_item
+
+
+@pytest.fixture
+def token() -> Callable[..., str]:
+    """The token of a subscriber."""
+
+    def make(subscriber: int = 7, *, key: str = KEY, list_id: str = LIST_ID) -> str:
+        return tokens.make(key, subscriber_id=subscriber, list_id=list_id)
+
+    return make
+
+
+@pytest.fixture
+def make_app(issues: MemoryIssues, subscribers: MemorySubscribers) -> Callable[[Settings], Any]:
+    return lambda settings: create_app(
+        issues=issues, subscribers=subscribers, settings=settings, key=KEY, list_id=LIST_ID, now=lambda: NOW
+    )
+
+
+@pytest.fixture
+def ask(make_app: Callable[[Settings], Any], settings: Settings) -> Callable[..., httpx.Response]:
+    """Sends one request to the application: ask("GET", "/issues", …)."""
+
+    def send(method: str, path: str, *, app: Any = None, **options: Any) -> httpx.Response:
+        async def go() -> httpx.Response:
+            transport = httpx.ASGITransport(app or make_app(settings), raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="https://timeline.example") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(go())
+
+    return send

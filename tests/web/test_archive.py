@@ -1,0 +1,157 @@
+"""The archive shows what was sealed, whole and harmless, and nothing else."""
+
+import base64
+import dataclasses
+import hashlib
+import re
+import socket
+import threading
+import time
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from lxml import html
+
+SHOWN = ["frozen", "sending", "paused", "complete", "needs_review"]
+
+
+def test_the_index_lists_the_latest_first(ask: Any, issues: Any, issue: Any) -> None:
+    issues.by_number = {number: issue(number, items=()) for number in (1, 2, 12)}
+    for path in ("/", "/issues"):
+        page = html.fromstring(ask("GET", path).text)
+        assert [link.get("href") for link in page.xpath("//*[@class='issues']//a")] == ["/issues/12", "/issues/2", "/issues/1"]
+    # 23:30 in UTC is the next day in the newsletter's own time zone
+    assert "Issue 12 · Tuesday, 24 November 2026" in page.text_content()
+
+
+def test_an_empty_archive_says_so(ask: Any) -> None:
+    assert "The first one is still to come." in ask("GET", "/issues").text
+
+
+def test_an_issue_leaves_nothing_out(ask: Any, issues: Any, issue: Any, item: Any) -> None:
+    issues.by_number[3] = issue(3, items=tuple(item(number) for number in range(1, 61)))
+    answer = ask("GET", "/issues/3")
+    page = html.fromstring(answer.text)
+    titles = [title.text_content() for title in page.xpath("//h2")]
+    assert sorted(titles) == sorted(f"Milestone number {number}" for number in range(1, 61))
+    assert answer.text.count("It mattered.") == 60
+    assert [title.text_content() for title in page.xpath("//h1")] == ["Subject 3"]
+    assert "1 Example Street" in answer.text
+
+
+def test_a_page_knows_no_recipient(ask: Any, issues: Any, issue: Any) -> None:
+    issues.by_number[3] = issue(3)
+    text = ask("GET", "/issues/3").text
+    assert "milepost-link" not in text
+    assert "/u/" not in text
+
+
+@pytest.mark.parametrize("state", [*SHOWN, "draft", "cancelled"])
+def test_only_sealed_issues_are_shown(state: str, ask: Any, issues: Any, issue: Any) -> None:
+    issues.by_number[3] = issue(3, state=state)
+    assert ask("GET", "/issues/3").status_code == (200 if state in SHOWN else 404)
+    assert ("/issues/3" in ask("GET", "/issues").text) is (state in SHOWN)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/issues/4", "/issues/0", "/issues/x", "/issues/3/", "/issues/-1", "/issues/" + "9" * 40, "/issues/3%00", "/nothing",
+     "/favicon.ico", "/../etc/passwd"],
+)
+def test_nothing_here(path: str, ask: Any, issues: Any, issue: Any) -> None:
+    issues.by_number[3] = issue(3)
+    answer = ask("GET", path)
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/issues"), ("DELETE", "/issues/3"), ("PUT", "/u/x")])
+def test_other_methods_are_refused(method: str, path: str, ask: Any) -> None:
+    answer = ask(method, path)
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["allow"]
+    assert "not possible" in answer.text
+
+
+def test_a_store_that_is_down_is_a_calm_page(ask: Any, issues: Any) -> None:
+    issues.down = True
+    answer = ask("GET", "/issues")
+    assert answer.status_code == 503
+    assert "locked" not in answer.text
+
+
+HOSTILE = '"><script>alert(1)</script>{{7*7}}{% for x in y %}<img src=x onerror=alert(1)>'
+
+
+def test_scraped_text_is_text(ask: Any, issues: Any, issue: Any, item: Any) -> None:
+    bad = item(
+        1, title=HOSTILE, what_happened=HOSTILE, why_it_mattered=HOSTILE, people=(HOSTILE,), organizations=(HOSTILE,),
+        category=HOSTILE, url="javascript:alert(1)",
+    )
+    issues.by_number[3] = issue(3, subject=HOSTILE, items=(bad,))
+    for path in ("/issues", "/issues/3"):
+        page = html.fromstring(ask("GET", path).text)
+        assert page.xpath("//script|//img|//@onerror|//iframe") == []
+        assert [href for href in page.xpath("//@href") if not re.match(r"/issues|https?:", href)] == []
+        assert "{{7*7}}{% for x in y %}" in page.text_content()
+
+
+def test_every_answer_is_kept_to_itself(ask: Any, token: Any, issues: Any, issue: Any) -> None:
+    issues.by_number[3] = issue(3)
+    for path in ("/", "/issues", "/issues/3", "/issues/4", "/u", f"/u/{token()}", "/u/x"):
+        answer = ask("GET", path)
+        policy = answer.headers["content-security-policy"]
+        style = html.fromstring(answer.text).xpath("//style")
+        assert len(style) == 1
+        digest = base64.b64encode(hashlib.sha256((style[0].text or "").encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}'" in policy
+        assert policy.startswith("default-src 'none';")
+        assert "script" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "style=" not in answer.text
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_pictures_only_where_configured(
+    shown: bool, ask: Any, make_app: Any, settings: Any, issues: Any, issue: Any, item: Any
+) -> None:
+    from milepost.records import Image
+
+    picture = Image(url="https://timeline.example/loom.jpg", alt="A loom")
+    issues.by_number[3] = issue(3, items=(item(1, image=picture),))
+    newsletter = settings.newsletter.model_copy(update={"images": shown})
+    answer = ask("GET", "/issues/3", app=make_app(settings.model_copy(update={"newsletter": newsletter})))
+    pictures = html.fromstring(answer.text).xpath("//img")
+    assert [picture.get("alt") for picture in pictures] == (["A loom"] if shown else [])
+    assert ("img-src" in answer.headers["content-security-policy"]) is shown
+
+
+def test_it_speaks_the_newsletters_language_and_fits_a_telephone(ask: Any, issues: Any, issue: Any) -> None:
+    issues.by_number[3] = issue(3)
+    page = html.fromstring(ask("GET", "/issues/3").text)
+    assert page.get("lang") == "en"
+    assert page.xpath("//meta[@name='viewport']")[0].get("content") == "width=device-width, initial-scale=1"
+    assert "prefers-color-scheme: dark" in (page.xpath("//style")[0].text or "")
+    assert len(page.xpath("//h1")) == 1
+
+
+def test_a_real_server_answers(make_app: Any, settings: Any, issues: Any, issue: Any, token: Any) -> None:
+    issues.by_number[3] = dataclasses.replace(issue(3), subject="Grüße")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        server = uvicorn.Server(uvicorn.Config(make_app(settings), log_level="warning", lifespan="off", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            assert "Grüße" in client.get("/issues/3").text
+            assert client.post(f"/u/{token()}", content=b"x" * 3_000_000).status_code == 200
+            assert client.head(f"/u/{token()}").status_code == 200
+        server.should_exit = True
+        thread.join(10)
