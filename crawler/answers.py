@@ -10,7 +10,7 @@ _CHALLENGES: tuple[bytes, ...] = (
     b"_incapsula_resource", b"px-captcha", b"captcha-delivery.com", b"awswafcookiedomainlist", b"g-recaptcha",
     b"h-captcha", b"cf-turnstile", b"<title>access denied", b"<title>are you a robot", b"verify you are human",
 )
-_PASSWORD = re.compile(rb"""<input\b[^>]{0,500}\btype\s*=\s*["']?password""")
+_PASSWORD = re.compile(rb"""\btype\s{0,4}=\s{0,4}["']?password\b""")
 _CONTENT = (b"<article", b"application/ld+json")  # a page that has either is about something
 _TITLE = re.compile(rb"<(?:title|h1)\b[^>]{0,300}>([^<]{0,300})<")
 _NOT_FOUND = re.compile(rb"^\s*(?:error\s*)?(?:404\b|not found)|page not found|\b404\s*$|\b404 not found")

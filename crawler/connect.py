@@ -1,4 +1,4 @@
-"""Makes the HTTP client's connections: a name is resolved and checked once, and only what was checked is connected to."""
+"""Makes the client's connections: a name is resolved and checked once, and only what was checked is connected to."""
 
 import asyncio
 import ipaddress

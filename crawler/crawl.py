@@ -138,7 +138,8 @@ class _Look:
             reasons = [*self._tally.reasons, *(str(failure.error) for failure in self._tally.failures)]
             reason = reasons[0] if reasons else "no sitemap and no listing names a milestone"
             raise SourceDownError(f"nothing to go on: {reason}", where=self._site.fetch, hint=_HINT)
-        for path in self._tally.paths:
+        self._tally.settle()
+        for path in list(self._tally.paths):
             self._work.add(path, "milestone")
         await self._work.drain(self._one)
 
@@ -159,6 +160,9 @@ class _Look:
                 self._moved(target, kind)
             case Failed(kind="listing", error=error):
                 self._tally.reasons.append(str(error))
+            case Gone(kind="milestone"):
+                for spelling in self._tally.recall(path):
+                    self._work.add(spelling, "milestone")
             case Gone(kind="listing", url=url, status=status) if path in self._plan.seeds:
                 self._tally.reasons.append(f"{url}: answered {status}, a page that should list milestones")
         return outcome

@@ -4,6 +4,7 @@
 after the IANA special-purpose registries (RFC 6890) and the cloud vendors' documents.
 """
 
+import functools
 import ipaddress
 import re
 import unicodedata
@@ -182,6 +183,7 @@ def _host(raw: str) -> str:
     return name
 
 
+@functools.lru_cache(maxsize=256)  # a page's address is checked at the door, at the pace and at the wire
 def check_url(url: str) -> Target:
     """Take an absolute URL apart, strictly: http(s), no user, one plain spelling of the host; raises RefusedError."""
 

@@ -119,5 +119,7 @@ class CrawlReport:
     redirected: int = 0
     reasons: tuple[str, ...] = ()  # why not complete, a sentence each
     unchanged: bool = False  # the poll page had not changed: nothing else was asked, `listed` says nothing
-    # how each milestone was found: of "sitemap", "listing", "link", "known", "redirect"
+    # how each milestone was found, by identity URL: of "sitemap", "listing", "known", "redirect"
     found_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # identity URLs not asked for, as they differ from another in upper and lower case only → that other
+    aliases: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from crawler.paths import Site
 MAX_FAILURES = 1000  # kept whole in the report; all are counted
 _FINDERS = {"sitemap": 1, "listing": 2, "known": 4, "redirect": 8}
 _LISTED = _FINDERS["sitemap"] | _FINDERS["listing"]
+_RANK = tuple(4 * bool(mask & 4) + 2 * bool(mask & 2) for mask in range(16))
 _NAMES = tuple(frozenset(name for name, bit in _FINDERS.items() if mask & bit) for mask in range(16))
 
 
@@ -36,6 +37,7 @@ class Tally:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._masks: dict[str, int] = {}
+        self._aside: dict[str, list[tuple[str, int]]] = {}
         self.fetched = self.not_modified = self.failed = self.gone = self.redirected = 0
         self.failures: list[Failed] = []
         self.reasons: list[str] = []
@@ -53,6 +55,28 @@ class Tally:
     def found(self, path: str, finder: str) -> None:
         """`finder` names the milestone at `path`."""
         self._masks[path] = self._masks.get(path, 0) | _FINDERS[finder]
+
+    def settle(self) -> None:
+        """Of paths that differ in upper and lower case only, keep one: the known, else the linked, else the first."""
+        chosen: dict[str, str] = {}
+        for path, mask in self._masks.items():
+            folded = path.casefold()
+            rival = chosen.setdefault(path if folded == path else folded, path)
+            if _RANK[mask] > _RANK[self._masks[rival]]:
+                chosen[folded] = path
+        if len(chosen) == len(self._masks):
+            return
+        for path in list(self._masks):
+            keeper = chosen[path.casefold()]
+            if keeper != path:
+                self._aside.setdefault(keeper, []).append((path, self._masks[path]))
+                self._masks[keeper] |= self._masks.pop(path)
+
+    def recall(self, path: str) -> list[str]:
+        """`path` is gone: the other spellings of it, taken up again."""
+        spellings = self._aside.pop(path, [])
+        self._masks |= dict(spellings)
+        return [spelling for spelling, _ in spellings]
 
     def count(self, outcome: Outcome) -> None:
         match outcome:
@@ -76,4 +100,8 @@ class Tally:
             listed=listed, complete=complete, failures=tuple(self.failures), gone=self.gone,
             redirected=self.redirected, reasons=tuple(dict.fromkeys(self.reasons)), unchanged=unchanged,
             found_by=_FoundBy(self._site, self._masks),
+            aliases={
+                self._site.identity(spelling): self._site.identity(path)
+                for path, spellings in self._aside.items() for spelling, _ in spellings
+            },
         )

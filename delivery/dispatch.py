@@ -211,7 +211,8 @@ class _Dispatch:
         ledger, verdict = self.ledger, replies.classify(reply)
         match verdict.outcome:
             case "sent":
-                self._settle(claim, "sent", reply, lambda: ledger.sent(claim, reply, message_id))
+                named = replies.queue_id(reply.text)
+                self._settle(claim, "sent", reply, lambda: ledger.sent(claim, reply, message_id, queue_id=named))
             case "unknown":
                 self._settle(claim, "unknown", reply, lambda: ledger.unknown(claim, reply))
             case "failed":

@@ -45,8 +45,8 @@ class Ledger(Protocol):
         True: the delivery is `sending`. False: skip it, no DATA may follow (lease lost, issue paused, subscriber gone).
         """
 
-    def sent(self, claim: Claim, reply: Reply, message_id: str) -> None:
-        """T4. Called on the 250 to the dot."""
+    def sent(self, claim: Claim, reply: Reply, message_id: str, *, queue_id: str | None = None) -> None:
+        """T4. Called on the 250 to the dot; `queue_id` is the relay's own name for the message, when it told it."""
 
     def deferred(self, claim: Claim, reply: Reply, retry_at: dt.datetime) -> None:
         """T5. Called for a claimed or sending delivery that may succeed later."""

@@ -9,6 +9,7 @@ from extractors.base import Layout, SiteExtractor
 from extractors.cards import CardDraft, Names, label_slug, one_each
 from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify, url_path
 from extractors.dom import text_of
+from extractors.names import NOBODY
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind
@@ -97,17 +98,13 @@ class AiTimeline(SiteExtractor):
         return slug
 
     def cards(self, page: Page) -> tuple[Card, ...]:
-        try:
-            dom.check_size(page.text, page.url)
-            parts = dom.cut(page.text) or dom.whole(page.text)
-        except ExtractError:
-            return ()
-        return one_each(_all_cards(parts.root, page.url))
+        root = self.tree(page)
+        return () if root is None else one_each(_all_cards(root, page.url))
 
     def layouts(self) -> Sequence[Layout]:
         return (Pages(),)
 
-    def read_text(self, text: str, *, source: str, url: str, known: KnownNames = KnownNames()) -> Milestone:
+    def read_text(self, text: str, *, source: str, url: str, known: KnownNames = NOBODY) -> Milestone:
         key, address = plaintext.address(url, PLAN.milestones)
         return self.milestone(plaintext.claims(text, TEXT_PLAN, known=known), source=source, key=key, url=address)
 
@@ -117,10 +114,10 @@ def _all_cards(root: Element, base: str) -> Iterator[Card]:
     for article in root.iter("article"):
         details = next((node for node in article.iter("div") if (node.get("id") or "").endswith("-details")), None)
         if details is not None:
-            card = _card(article, (details.get("id") or "").removesuffix("-details"), base, KnownNames())
+            card = _card(article, (details.get("id") or "").removesuffix("-details"), base, NOBODY)
             if card is not None:
                 yield card
-    yield from linked(root, base, KnownNames())
+    yield from linked(root, base, NOBODY)
 
 
 def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:

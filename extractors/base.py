@@ -10,9 +10,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from lxml.etree import _Element as Element
+
 from extractors import cards as card_witness
 from extractors import dom, jsonld
 from extractors.clean import is_void, slugify, url_path
+from extractors.names import NOBODY
 from extractors.reconcile import PRECEDENCE, Claim, reconcile
 from milepost.errors import ExtractError
 from milepost.records import FIELDS, Card, KnownNames, Milestone, Page, PageKind, Witness
@@ -67,11 +70,11 @@ class SiteExtractor(ABC):
         """The site's layouts, newest first."""
 
     @abstractmethod
-    def read_text(self, text: str, *, source: str, url: str, known: KnownNames = KnownNames()) -> Milestone:
+    def read_text(self, text: str, *, source: str, url: str, known: KnownNames = NOBODY) -> Milestone:
         """Read a milestone from a page's plain text; raises ExtractError when it holds none."""
 
     def read(
-        self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = KnownNames(),
+        self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,
     ) -> Milestone:
         """Read a milestone page; `cards` are (listing address, card) of this key from other pages.
 
@@ -90,8 +93,16 @@ class SiteExtractor(ABC):
         told = [*reading.claims, *card_witness.claims(cards)]
         return self.milestone(told, source=source, key=key, url=page.url, problems=reading.problems)
 
+    def tree(self, page: Page) -> Element | None:
+        """The tree of a listing page, for `cards`; None when there is nothing to be had of it."""
+        try:
+            dom.check_size(page.text, page.url)
+            return (dom.cut(page.text) or dom.whole(page.text)).root
+        except ExtractError:
+            return None
+
     def read_many(
-        self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = KnownNames(),
+        self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,
     ) -> tuple[Milestone, ...]:
         """All milestones of a page: one, save where a site keeps several on a page. Raises ExtractError."""
         return (self.read(page, source=source, cards=cards, known=known),)
@@ -136,13 +147,12 @@ class SiteExtractor(ABC):
 
     def _best(self, page: Page, parts: dom.Parts, known: KnownNames) -> _Reading:
         blocks = jsonld.read_blocks(parts.ld)
-        best: _Reading | None = None
+        best = _Reading([], blocks.problems, (0, 0))
         for layout in self.layouts():
             claims = layout.claims(parts, blocks, url=page.url, known=known)
             reading = _Reading(claims, blocks.problems, _score(claims))
-            if best is None or reading.score > best.score:
+            if reading.score > best.score:
                 best = reading
-        assert best is not None, f"{self.name} has no layouts"
         return best
 
 

@@ -1,12 +1,22 @@
-"""The card witness: short forms of milestones in listings and under Related, and what they say of the milestone itself."""
+"""The card witness: short forms of milestones in listings and under Related, and what they say of a milestone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from lxml.etree import XPath
 from lxml.etree import _Element as Element
 
-from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, is_void, partial_date, slug_after, slugify
-from extractors.clean import web_url
+from extractors.clean import (
+    LIST_CAP,
+    NAME_CAP,
+    TEXT_CAP,
+    TITLE_CAP,
+    clean,
+    is_void,
+    partial_date,
+    slug_after,
+    slugify,
+    web_url,
+)
 from extractors.dom import text_of
 from extractors.headings import Plan, impact_of
 from extractors.reconcile import Claim

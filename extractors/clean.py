@@ -36,7 +36,7 @@ _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(
 
 
 def clean(text: str | None, cap: int = TEXT_CAP) -> str:
-    """One visible line: NFC, white space collapsed, unseen and direction-turning signs gone, cut at `cap` characters."""
+    """One visible line: NFC, white space collapsed, unseen and turning signs gone, cut at `cap` characters."""
     if not text:
         return ""
     if "  " not in text and text.isprintable():  # nearly always: every other sign of white space is unprintable

@@ -7,8 +7,18 @@ from typing import NamedTuple
 
 from lxml.etree import _Element as Element
 
-from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, is_void, partial_date, slug_after, slugify
-from extractors.clean import web_url
+from extractors.clean import (
+    LIST_CAP,
+    NAME_CAP,
+    TEXT_CAP,
+    TITLE_CAP,
+    clean,
+    is_void,
+    partial_date,
+    slug_after,
+    slugify,
+    web_url,
+)
 from extractors.dom import text_of
 from extractors.reconcile import Claim
 from milepost.dates import PartialDate
@@ -187,16 +197,21 @@ def _absent(page: Outline, plan: Plan, seen: set[str], told: set[str]) -> Iterat
     """A list without its heading is empty, provided that every heading of the article is one we know."""
     inside = page.article
     for section in page.sections:
-        if section.label not in plan.sections and section.label not in FAQ and inside in section.heading.iterancestors():
+        known = section.label in plan.sections or section.label in FAQ
+        if not known and inside in section.heading.iterancestors():
             return
-    for label, name in plan.sections.items():
-        if name in LISTS and name not in seen and name not in told:
-            yield Claim(name, (), WITNESS, f"no h2 {label.title()}")
+    terms = [label_of(text_of(term, NAME_CAP)) for term in inside.iter("dt")]
+    if any(term not in plan.facts for term in terms):
+        return
+    for kind, labels in (("h2", plan.sections), ("dt", plan.facts if terms else {})):
+        for label, name in labels.items():
+            if name in LISTS and name not in seen and name not in told and label not in terms:
+                yield Claim(name, (), WITNESS, f"no {kind} {label.title()}")
 
 
 def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
     header = page.header
-    dated = False
+    dated = weighed = False
     for node in header.iter("time", "a", "div", "span", "p", "abbr", "meter"):
         if node.tag == "time":
             date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
@@ -207,8 +222,15 @@ def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             yield from _linked(node, plan, "header link")
         else:
             level = node.get("aria-label") or (node.text if not len(node) else None)
-            if level and level != "Impact" and (impact := impact_of(level)) is not None:
+            impact = impact_of(level) if level and level != "Impact" else None
+            if impact is not None:
+                weighed = True
                 yield Claim("impact", impact, WITNESS, "header impact")
+    if not weighed:  # stars or figures that stand in elements of their own
+        for node in header.iter("div", "span", "p", "dd"):
+            if 0 < len(node) <= 6 and (impact := impact_of(text_of(node, NAME_CAP).replace("★ ", "★"))) is not None:
+                yield Claim("impact", impact, WITNESS, "header impact")
+                break
     yield from _link_claims(page, plan)
 
 
@@ -257,17 +279,18 @@ def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             if date is not None:
                 yield Claim("date", _floor(date, plan), WITNESS, where)
         elif name == "impact":
-            labels = (text, *(label for node in fact.iter() if (label := node.get("aria-label"))))
-            if (impact := next((level for one in labels if (level := impact_of(one)) is not None), None)) is not None:
-                yield Claim("impact", impact, WITNESS, where)
+            spoken = (text, *(node.get("aria-label") or "" for node in fact.iter()))
+            levels = [level for words in spoken if (level := impact_of(words)) is not None]
+            if levels:
+                yield Claim("impact", levels[0], WITNESS, where)
         elif name in LISTS:
             found = _fact_names(term)
             if name == "tags":
                 found = tuple(slug for one in found if (slug := slugify(one.removeprefix("#"))))
             yield Claim(name, found, WITNESS, where)
         elif name in plan.links:
-            slugs = [slug for link in fact.iter("a") if (slug := slug_after(link.get("href"), plan.links[name]))]
-            yield Claim(name, slugs[0] if slugs else slugify(text), WITNESS, where)
+            linked = [slug_after(link.get("href"), plan.links[name]) for link in fact.iter("a")]
+            yield Claim(name, next(filter(None, linked), slugify(text)), WITNESS, where)
         else:
             yield Claim(name, text, WITNESS, where)
 

@@ -1,12 +1,24 @@
-"""The JSON-LD witness: schema.org blocks of a page, read through a table of places and never trusted to have a shape."""
+"""The JSON-LD witness: schema.org blocks of a page, read through a table of places, trusted to have no shape."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, is_void, partial_date, slug_after, slugify
-from extractors.clean import unescape, url_path, web_url
+from extractors.clean import (
+    LIST_CAP,
+    NAME_CAP,
+    TEXT_CAP,
+    TITLE_CAP,
+    clean,
+    is_void,
+    partial_date,
+    slug_after,
+    slugify,
+    unescape,
+    url_path,
+    web_url,
+)
 from extractors.reconcile import Claim, Value
 from milepost.dates import PartialDate
 from milepost.records import Image
@@ -87,7 +99,8 @@ def find_article(blocks: Blocks, types: Sequence[str], path: str) -> dict[str, A
         for node in found:
             page = node.get("mainEntityOfPage")
             address = page.get("@id") if isinstance(page, dict) else page
-            if any(isinstance(one, str) and url_path(one) == path for one in (address, node.get("url"), node.get("@id"))):
+            names = (address, node.get("url"), node.get("@id"))
+            if any(isinstance(name, str) and url_path(name) == path for name in names):
                 return node
     return found[0] if found else None
 
@@ -103,6 +116,13 @@ def _at(node: object, place: str) -> Iterator[object]:
                 yield from one[name][:LIST_CAP]
             else:
                 yield one[name]
+
+
+def _present(node: object, place: str) -> bool:
+    """Whether a place is written down at all, be it as an empty list."""
+    parent, _, name = place.rpartition(".")
+    holders = list(_at(node, parent)) if parent else [node]
+    return any(isinstance(holder, dict) and holder.get(name) is not None for holder in holders)
 
 
 def _text(value: object, cap: int = TEXT_CAP) -> str:
@@ -138,7 +158,8 @@ def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
 
     for name, places in table.texts.items():
         for place in places:
-            text = next((text for value in _at(article, place) if (text := _text(value, _CAPS.get(name, TEXT_CAP)))), "")
+            cap = _CAPS.get(name, TEXT_CAP)
+            text = next((text for value in _at(article, place) if (text := _text(value, cap))), "")
             if text:
                 tell(name, slugify(text) if name in ("category", "era") else text, place)
     for place in table.dates:
@@ -171,7 +192,7 @@ def _tell_names(article: Mapping[str, Any], name: str, places: Sequence[tuple[st
         if found:
             tell(name, tuple(found), place)
             return
-    if proof is not None and any(True for _ in _at(article, proof)):
+    if proof is not None and _present(article, proof):
         tell(name, (), places[0][0])
 
 

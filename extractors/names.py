@@ -12,29 +12,36 @@ from typing import Literal, NamedTuple
 from extractors.clean import clean
 from milepost.records import KnownNames
 
+NOBODY = KnownNames()
 Kind = Literal["person", "organization"]
 _LINE_CAP = 1_000  # characters looked at; a card shows four names
 
 # A small letter, a closing sign or a capital at a word's end, met by a capital that begins a word.
 _PARTS = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z\u00c0-\u00de])|(?<=[)\].!’'0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CAMEL = re.compile(r"(?<=[a-z\u00df-\u00ff])(?=[A-Z\u00c0-\u00de])")
-_JOINED = frozenset("Mc Mac Le La De Di Du Da Fitz Van Del Della Des Lo O' O’ D' D’".split())
-_SMALL = frozenset("de la le van von der den del di da dos bin ibn al el ter ten of the and for at y zu zur".split())
-_PERSON_SMALL = frozenset("de la le van von der den del di da dos bin ibn al el ter ten zu zur".split())
-_ORG_WORDS = frozenset(
-    "ab academy agency ag ai airlines alliance army arpa association authority bank bell bros bureau center centre "
-    "club co college commission committee company computing conference consortium corp corporation council darpa "
-    "department dynamics electric electronics energy foundation fund gmbh government group holdings hospital inc "
-    "industries initiative institut institute institution international lab laboratories laboratory labs league "
-    "limited llc ltd machines media ministry motors museum navy network networks nv office organization "
-    "organisation partners plc press program project research robotics sa school science sciences service services "
-    "society software startups studios systems team technologies technology telephone telescope trust union "
-    "universität université university various works".split()
-)
-_ORG_BEGINS = frozenset(
-    "amazon apple bell bbc carnegie european facebook general google harvard ibm intel meta microsoft mit nasa "
-    "national nobel nvidia open princeton rand royal soviet stanford united yahoo".split()
-)
+# Words are told here as lines of text, for the eye.
+_JOINED_TEXT = "Mc Mac Le La De Di Du Da Fitz Van Del Della Des Lo O' O’ D' D’"
+_PARTICLE_TEXT = "de la le van von der den del di da dos bin ibn al el ter ten zu zur"
+_JOINING_TEXT = "of the and for at y"
+_ORGANIZATION_TEXT = """
+    ab academy agency ag ai airlines alliance army arpa association authority bank bell bros bureau cathedral center
+    centre club co college commission committee company computing conference consortium corp corporation council darpa
+    department dynamics electric electronics energy foundation fund gmbh government group holdings hospital inc
+    industries initiative institut institute institution international lab laboratories laboratory labs league limited
+    llc ltd machines media ministry motors museum navy network networks nv observatory office organization organisation
+    parliament partners plc press program project railway research robotics sa school science sciences service services
+    society software startups studios systems team technologies technology telephone telescope trust union universität
+    université university various works
+"""
+_ORGANIZATION_FIRST_TEXT = """
+    amazon apple bell bbc carnegie european facebook general google harvard ibm intel meta microsoft mit nasa national
+    nobel nvidia open princeton rand royal soviet stanford united yahoo
+"""
+_JOINED = frozenset(_JOINED_TEXT.split())  # beginnings of names that keep a capital inside: "LeCun"
+_PERSON_SMALL = frozenset(_PARTICLE_TEXT.split())
+_SMALL = _PERSON_SMALL | frozenset(_JOINING_TEXT.split())
+_ORG_WORDS = frozenset(_ORGANIZATION_TEXT.split())
+_ORG_BEGINS = frozenset(_ORGANIZATION_FIRST_TEXT.split())
 
 
 class Split(NamedTuple):
@@ -50,7 +57,7 @@ class _Judged(NamedTuple):
     sure: float
 
 
-def split(raw: str, known: KnownNames = KnownNames(), prose: str = "") -> Split:
+def split(raw: str, known: KnownNames = NOBODY, prose: str = "") -> Split:
     """Tell apart the names of one line. `prose` is text of the same page in which names may appear by themselves."""
     line = clean(raw, _LINE_CAP)
     if not line:
@@ -79,7 +86,7 @@ def split(raw: str, known: KnownNames = KnownNames(), prose: str = "") -> Split:
     return _collected(path)
 
 
-def tell_apart(entries: Sequence[str], known: KnownNames = KnownNames(), prose: str = "") -> Split:
+def tell_apart(entries: Sequence[str], known: KnownNames = NOBODY, prose: str = "") -> Split:
     """Say of names that already stand apart which are people; organizations follow people."""
     best: tuple[float, tuple[tuple[str, Kind, float], ...]] | None = None
     for people in range(len(entries) + 1):
@@ -93,7 +100,7 @@ def tell_apart(entries: Sequence[str], known: KnownNames = KnownNames(), prose: 
     return _collected(best[1] if best else ())
 
 
-def looks_like_names(line: str, known: KnownNames = KnownNames()) -> bool:
+def looks_like_names(line: str, known: KnownNames = NOBODY) -> bool:
     """Whether a line could be names run together, rather than a description: it has no small words of prose."""
     words = clean(line, _LINE_CAP).split()
     if not words or len(words) > 40:

@@ -9,10 +9,21 @@ from typing import NamedTuple
 
 from extractors import names
 from extractors.base import slug_of
-from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, is_void, partial_date, slug_after, slugify
-from extractors.clean import url_path
+from extractors.clean import (
+    LIST_CAP,
+    NAME_CAP,
+    TEXT_CAP,
+    TITLE_CAP,
+    clean,
+    is_void,
+    partial_date,
+    slug_after,
+    slugify,
+    url_path,
+)
 from extractors.dom import check_size
 from extractors.headings import FAQ, LISTS, impact_of, label_of
+from extractors.names import NOBODY
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.records import Card, Image, KnownNames
@@ -41,7 +52,7 @@ def address(url: str, prefix: str) -> tuple[str, str]:
     return key, url if "://" in url else f"{prefix}{key}"
 
 
-def claims(text: str, plan: TextPlan, *, known: KnownNames = KnownNames()) -> list[Claim]:
+def claims(text: str, plan: TextPlan, *, known: KnownNames = NOBODY) -> list[Claim]:
     """Everything a text tells. A heading with nothing under it tells nothing: its field stays unknown.
 
     Raises ExtractError when the text has neither a title nor any section of a milestone.

@@ -108,26 +108,27 @@ def _longer(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim
     for claim in claims:
         if claim.value != kept.value and claim.witness in row and not claim.part and claim.url is None:
             beginning = fold(str(kept.value)).rstrip(". ")
-            if beginning and fold(str(claim.value)).startswith(beginning) and len(str(claim.value)) > len(beginning) + 3:
+            longer = fold(str(claim.value))
+            if beginning and longer.startswith(beginning) and len(longer) > len(beginning) + 3:
                 kept = claim
     return kept
 
 
 def _described(kept: Claim, claims: Sequence[Claim]) -> Claim:
     """The image's address from the first witness; its description, where that has none, from the next."""
-    assert isinstance(kept.value, Image)
-    if kept.value.alt:
-        return kept
-    for claim in claims:
-        if isinstance(claim.value, Image) and claim.value.alt and _same("image", kept.value, claim.value):
-            return kept._replace(value=Image(url=kept.value.url, alt=claim.value.alt))
+    image = kept.value
+    if isinstance(image, Image) and not image.alt:
+        for claim in claims:
+            if isinstance(claim.value, Image) and claim.value.alt and _same("image", image, claim.value):
+                return kept._replace(value=Image(url=image.url, alt=claim.value.alt))
     return kept
 
 
 def _merge_dates(kept: Claim, claims: Sequence[Claim]) -> Claim:
     """The finest date inside the first witness's; settled when somebody settled it at that precision."""
     best = kept.value
-    assert isinstance(best, PartialDate)
+    if not isinstance(best, PartialDate):
+        return kept
     first = kept
     for claim in claims:
         date = claim.value

@@ -182,17 +182,16 @@ class _Writer:
         """The pages and cards behind all entries are done with, whether they brought anything new or not."""
         if not self._read:
             return
-        key, url, snapshot_id = sa.bindparam("of_key"), sa.bindparam("of_url"), sa.bindparam("of_snapshot")
         self._connection.execute(
-            sa.delete(reread).where(reread.c.source == self._source, reread.c.key == key),
+            sa.delete(reread).where(reread.c.source == self._source, reread.c.key == sa.bindparam("of_key")),
             [{"of_key": key} for key, _, _ in self._read],
         )
         pages = [{"of_url": url, "of_snapshot": at} for _, url, at in self._read if at is not None]
         if pages:
             self._connection.execute(
                 sa.update(page)
-                .where(page.c.source == self._source, page.c.url == url)
-                .values(read_snapshot_id=snapshot_id),
+                .where(page.c.source == self._source, page.c.url == sa.bindparam("of_url"))
+                .values(read_snapshot_id=sa.bindparam("of_snapshot")),
                 pages,
             )
 

@@ -20,7 +20,7 @@ from milepost.errors import InputError, MilepostError
 from milepost.sample.server import SampleSite
 from milepost.settings import Settings, load
 
-SUBSCRIBERS = ("ada@readers.example", "grace@readers.example", "zoë <zoe@bücher.example>")
+SUBSCRIBERS = ("ada@readers.example", "grace@readers.example", "zoe@bücher.example")
 OURS = ("milepost.toml", "milepost.db", "milepost.db-wal", "milepost.db-shm", "inbox", "issue")
 SETTINGS = """\
 # The demo's settings; `milepost --config {folder}/milepost.toml …` works on what it left behind.

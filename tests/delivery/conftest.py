@@ -58,6 +58,7 @@ class Row:
     first_attempt_at: dt.datetime | None = None
     attempts: list[Reply] = field(default_factory=list)
     message_id: str | None = None
+    queue_id: str | None = None
     history: list[str] = field(default_factory=list)
 
     def become(self, state: str) -> None:
@@ -99,8 +100,8 @@ class MemoryLedger:
                 self._free(row)
                 freed += 1
             elif row.state == "sending":
-                row.become("unknown")
-                row.lease = row.lease_until = None
+                row.become("unknown")  # its lease token stays: if its holder is alive after all, it brings evidence
+                row.lease_until = None
                 orphaned += 1
         return freed, orphaned
 
@@ -126,25 +127,30 @@ class MemoryLedger:
         self.before_begin(claim)
         self._break("begin")
         row = self._find(claim)
-        if row is None or row.state != "claimed" or self.state != "sending":
+        if row is None or row.state != "claimed":
+            return False
+        if self.state != "sending":
+            self._free(row)
             return False
         if row.subscriber_id in self.gone or row.address in self.suppressed:
             row.become("cancelled" if row.subscriber_id in self.gone else "suppressed")
+            row.lease = row.lease_until = None
             return False
         row.become("sending")
         return True
 
-    def sent(self, claim: Claim, reply: Reply, message_id: str) -> None:
+    def sent(self, claim: Claim, reply: Reply, message_id: str, *, queue_id: str | None = None) -> None:
         self._break("sent")
-        self._settle(claim, reply, "sent", {"sending"}).message_id = message_id
+        row = self._settle(claim, reply, "sent", {"sending", "unknown"})
+        row.message_id, row.queue_id = message_id, queue_id
 
     def deferred(self, claim: Claim, reply: Reply, retry_at: dt.datetime) -> None:
         self._break("deferred")
-        self._settle(claim, reply, "deferred", {"claimed", "sending"}).retry_at = retry_at
+        self._settle(claim, reply, "deferred", {"claimed", "sending", "unknown"}).retry_at = retry_at
 
     def failed(self, claim: Claim, reply: Reply, suppress: str | None) -> None:
         self._break("failed")
-        row = self._settle(claim, reply, "failed", {"claimed", "sending"})
+        row = self._settle(claim, reply, "failed", {"claimed", "sending", "unknown"})
         if suppress is not None:
             self.suppressed[row.address] = suppress
 
@@ -186,7 +192,7 @@ class MemoryLedger:
         )
 
     def _free(self, row: Row) -> None:
-        row.become("deferred" if row.attempts else "pending")
+        row.become("pending")
         row.lease = row.lease_until = None
 
     def _settle(self, claim: Claim, reply: Reply, state: str, allowed: set[str]) -> Row:
@@ -223,7 +229,8 @@ class Relay:
         self.verbs: list[str] = []
         self.connections = 0
         self.sessions: list[Misbehaving] = []
-        self.before_answer: Callable[[Taken], None] = lambda _: None
+        self.before_answer: Callable[[Taken], object] = lambda _: None
+        self.on_verb: Callable[[Verb], object] = lambda _: None
         self._faults: dict[tuple[Verb, int | None], list[str]] = {}
         self._options = smtpd
         self._tls = smtpd.pop("ssl", None)
@@ -314,6 +321,7 @@ class Misbehaving(SMTP):
 
     async def _before(self, verb: Verb, reader: int | None) -> bool:
         self.relay.verbs.append(verb)
+        self.relay.on_verb(verb)
         fault = self.relay.pick(verb, reader)
         if fault is None:
             return True

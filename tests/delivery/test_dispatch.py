@@ -49,7 +49,7 @@ def test_everybody_gets_one_message_of_their_own(ledger: Any, relay: Any, run: R
         assert f"To: {row.address}\r\n".encode() in taken.content
         assert row.message_id is not None
         assert f"Message-ID: {row.message_id}\r\n".encode() in taken.content
-        assert row.attempts[0].text.endswith(f"queued as Q{row.subscriber_id:06d}")
+        assert row.queue_id == f"Q{row.subscriber_id:06d}"
     assert relay.connections == 1
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from milepost.records import Cadence, IssueItem, Subscriber
-from newsletter.select import due, latest_slot, matching, place, variant_name, variants
+from newsletter.select import due, early_period, latest_slot, matching, place, variant_name, variants
 
 ItemMaker = Callable[..., IssueItem]
 ZONE = "Europe/Amsterdam"
@@ -104,6 +104,20 @@ def test_what_turns_up_after_the_slot_waits_for_the_next_one() -> None:
 
     assert ask("weekly", "2026-11-25T09:00", last="2026-W47", found=found) is None
     assert ask("weekly", "2026-11-30T09:00", last="2026-W47", found=found) == "2026-W49"
+
+
+@pytest.mark.parametrize("cadence", ["daily", "weekly", "monthly"])
+@pytest.mark.parametrize("day", range(1, 15))
+def test_an_early_issue_leaves_the_next_slot_its_turn(cadence: Cadence, day: int) -> None:
+    """Asked for on any day, before or after that day's slot; what is found right after it goes out at the next slot."""
+    clock: dict[str, Any] = {"timezone": ZONE, "weekday": "friday", "hour": 9}
+    for hour in (7, 11):
+        now = dt.datetime(2026, 11, day, hour, tzinfo=ZoneInfo(ZONE))
+        early = early_period(cadence, now=now, pending=[17], **clock)
+        found = {18: now + dt.timedelta(minutes=5)}
+        assert due(cadence, now=now + dt.timedelta(minutes=10), last=early, pending=found, **clock) is None
+        slot = latest_slot(cadence, now=now + dt.timedelta(days=32), **clock)
+        assert due(cadence, now=slot, last=early, pending=found, **clock) is not None
 
 
 def test_nothing_pending_is_never_due() -> None:

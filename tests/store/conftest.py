@@ -44,7 +44,7 @@ def _as_nobody() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server: $MILEPOST_TEST_POSTGRESQL, or one of our own on a Unix socket."""
     given = os.environ.get("MILEPOST_TEST_POSTGRESQL")
     if given:
@@ -130,7 +130,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     tables = ", ".join(table.name for table in schema.metadata.sorted_tables)
     _postgresql_run(shared, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
     yield shared
-    _postgresql_run(shared, f"UPDATE alembic_version SET version_num = '{schema.HEAD:04d}'")  # a test may change it
+    # A test may have changed the revision.
+    _postgresql_run(shared, f"UPDATE alembic_version SET version_num = '{schema.HEAD:04d}'")  # noqa: S608 (a number)
 
 
 @pytest.fixture
@@ -165,7 +166,9 @@ def make_milestone(key: str, **fields: object) -> Milestone:
     return Milestone(**(values | fields))  # type: ignore[arg-type]
 
 
-def make_snapshot(url: str = "https://site.example/m/one", body: bytes = b"<html>one</html>", **fields: object) -> Snapshot:
+def make_snapshot(
+    url: str = "https://site.example/m/one", body: bytes = b"<html>one</html>", **fields: object
+) -> Snapshot:
     values: dict[str, object] = {
         "source": "site", "url": url, "final_url": url, "status": 200, "headers": {"content-type": "text/html"},
         "body": body, "fetched_at": NOW,
@@ -177,11 +180,11 @@ def added(record: Milestone) -> Change:
     return Change(source=record.source, key=record.key, kind="added")
 
 
-def everybody(_: Subscriber, suppressed: bool) -> Placement:
+def everybody(who: Subscriber, suppressed: bool) -> Placement:
     """A placement rule: whoever is active and not suppressed."""
     if suppressed:
         return Placement(exclusion="suppressed")
-    return Placement(variant="all") if _.state == "active" else Placement(exclusion=_.state)
+    return Placement(variant="all") if who.state == "active" else Placement(exclusion=who.state)
 
 
 VARIANT = Variant(name="all", subject="News", html="<p>News @@LINK@@</p>", text="News @@LINK@@", placeholder="@@LINK@@")
@@ -199,7 +202,9 @@ class World:
         self.subscribers = Subscribers(database)
         self.ledger = Ledger(database)
 
-    def look(self, *records: Milestone, announce: bool = True, held: bool | str = False, state: str = "complete") -> int:
+    def look(
+        self, *records: Milestone, announce: bool = True, held: bool | str = False, state: str = "complete"
+    ) -> int:
         """One whole look that found these records to be new."""
         look_id = self.looks.start("site", NOW)
         self.milestones.apply(

@@ -17,6 +17,8 @@ from milepost.errors import ConflictError, SchemaError, StoreError
 from store import database as door
 from store import schema
 from store.database import Database, check, connect, upgrade
+from store.faults import translate
+from store.looks import Looks
 from store.meta import Meta
 
 
@@ -45,12 +47,12 @@ def test_a_database_without_tables_is_refused(empty_url: str) -> None:
     if empty_url.startswith("sqlite"):
         sqlite3.connect(empty_url.removeprefix("sqlite:///")).close()
         Path(empty_url.removeprefix("sqlite:///")).touch()
-    with pytest.raises(SchemaError, match="no tables yet.*Run `milepost db upgrade`"):
+    with pytest.raises(SchemaError, match=r"no tables yet.*Run `milepost db upgrade`"):
         connect(empty_url)
 
 
 def test_a_missing_file_is_refused_and_not_made(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match="there is no database yet.*Run `milepost db upgrade`"):
+    with pytest.raises(SchemaError, match=r"there is no database yet.*Run `milepost db upgrade`"):
         connect(f"sqlite:///{tmp_path}/none.db")
     assert not (tmp_path / "none.db").exists()
 
@@ -94,7 +96,7 @@ def test_a_password_is_not_shown() -> None:
     assert "secret" not in Database("postgresql://me:secret@127.0.0.1/x").where
 
 
-# --- what the disk, a lock or the network did ---------------------------------------------------------------------------
+# --- what the disk, a lock or the network did -------------------------------------------------------------------------
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
@@ -117,11 +119,16 @@ def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
 def test_a_full_disk(sqlite_database: Database) -> None:
     with sqlite_database.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE filler (data BLOB)")
-    with pytest.raises(StoreError, match="the disk is full.*nothing was half written"), sqlite_database.begin() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
-        for _ in range(100):
-            connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(4000))")
+
+    def fill() -> None:
+        with sqlite_database.begin() as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
+            for _ in range(100):
+                connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(4000))")
+
+    with pytest.raises(StoreError, match=r"the disk is full.*nothing was half written"):
+        fill()
     with sqlite_database.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM filler").scalar_one() == 0
 
@@ -150,8 +157,6 @@ def test_a_read_only_database(sqlite_database: Database) -> None:
         with pytest.raises(sa.exc.OperationalError) as caught:
             connection.exec_driver_sql("DELETE FROM meta")
     assert caught.value.orig is not None
-    from store.faults import translate
-
     assert "can't be written to" in str(translate(caught.value, "x"))
 
 
@@ -162,7 +167,7 @@ def test_no_postgresql_there() -> None:
 
 def test_no_such_postgresql_database(postgresql_server: str) -> None:
     url = sa.make_url(postgresql_server).set(database="nowhere").render_as_string(hide_password=False)
-    with pytest.raises(StoreError, match='can\'t be reached.*"nowhere" does not exist'):
+    with pytest.raises(StoreError, match=r'be reached.*"nowhere" does not exist'):
         connect(url)
 
 
@@ -177,9 +182,13 @@ def test_the_same_row_twice_is_a_conflict(database: Database) -> None:
 
 
 def test_an_exception_rolls_back(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.begin() as connection:
-        connection.execute(sa.insert(schema.meta).values(key="a", value="1"))
-        raise RuntimeError
+    def fail() -> None:
+        with database.begin() as connection:
+            connection.execute(sa.insert(schema.meta).values(key="a", value="1"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert Meta(database).get("a") is None
 
 
@@ -192,7 +201,7 @@ def test_sqlite_is_durable_and_keeps_its_keys(sqlite_database: Database) -> None
     assert said == ["wal", 2, 1, 200]
 
 
-# --- columns, keys, check -------------------------------------------------------------------------------------------------
+# --- columns, keys, check ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,8 +214,6 @@ def test_sqlite_is_durable_and_keeps_its_keys(sqlite_database: Database) -> None
     ids=["whole", "offset", "old"],
 )
 def test_moments_come_back_in_utc(database: Database, moment: dt.datetime) -> None:
-    from store.looks import Looks
-
     looks = Looks(database)
     found = looks.get(looks.start("site", moment)).started_at
     assert found == moment
@@ -214,8 +221,6 @@ def test_moments_come_back_in_utc(database: Database, moment: dt.datetime) -> No
 
 
 def test_a_naive_moment_is_refused(database: Database) -> None:
-    from store.looks import Looks
-
     with pytest.raises(sa.exc.StatementError, match="naive datetime"):
         Looks(database).start("site", dt.datetime(2026, 1, 1))  # noqa: DTZ001 (the point)
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
-from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Change, FieldChange, Issue, IssueItem
 from store import schema
 from store.database import check
+from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)
 
@@ -151,7 +151,8 @@ def test_approving_names_the_content(ready: World) -> None:
 def test_corrections_to_what_was_published(ready: World) -> None:
     def correct(key: str, title: str) -> None:
         look_id = ready.looks.start("site", LATER)
-        change = Change(source="site", key=key, kind="corrected", fields=(FieldChange("title", "corrected", "", title),))
+        field = FieldChange("title", "corrected", "", title)
+        change = Change(source="site", key=key, kind="corrected", fields=(field,))
         record = replace(make_milestone(key), title=title)
         ready.milestones.apply(look_id, "site", [(change, record, None)], announce=True, now=LATER)
 

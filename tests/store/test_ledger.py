@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
-from tests.store.conftest import NOW, VARIANT, World, everybody, make_milestone
 
 from milepost.errors import ConflictError, NotFoundError, StoreError
 from milepost.records import Claim, Placement, Reply, Subscriber
@@ -14,6 +13,7 @@ from store import freezing, schema
 from store.database import Database, check, connect
 from store.ledger import Ledger
 from store.suppressions import Suppressions
+from tests.store.conftest import NOW, VARIANT, World, added, everybody, make_milestone
 
 OK = Reply(code=250, enhanced="2.0.0", text="queued as 4711", phase="dot")
 BUSY = Reply(code=450, enhanced="4.2.0", text="later", phase="rcpt")
@@ -39,7 +39,7 @@ def end_leases(world: World) -> None:
         connection.execute(sa.update(schema.delivery).values(lease_until=schema.delivery.c.lease_until - 3600))
 
 
-# --- freezing --------------------------------------------------------------------------------------------------------------
+# --- freezing ---------------------------------------------------------------------------------------------------------
 
 
 def test_everybody_is_placed(world: World) -> None:
@@ -91,7 +91,7 @@ def test_what_is_frozen_is_what_was_approved(world: World) -> None:
 
     with pytest.raises(ConflictError, match="its content is c0ffee"):
         freeze("decaf")
-    with pytest.raises(ConflictError, match="nobody approved it.*milepost issue approve 1"):
+    with pytest.raises(ConflictError, match=r"nobody approved it.*milepost issue approve 1"):
         freeze("c0ffee")
     world.issues.approve(1, "c0ffee", NOW)
     assert freeze("c0ffee") == "frozen"
@@ -118,7 +118,7 @@ def test_sign_ups_while_freezing_are_counted_once(world: World, url: str) -> Non
     assert world.ledger.counts(number).balanced
 
 
-# --- T1, T2 ------------------------------------------------------------------------------------------------------------------
+# --- T1, T2 -----------------------------------------------------------------------------------------------------------
 
 
 def test_claims_are_small_and_leased(world: World) -> None:
@@ -193,7 +193,7 @@ def test_no_lease_is_endless_when_the_clock_is_set_back(world: World) -> None:
     assert world.ledger.recover(number) == (1, 0)
 
 
-# --- T3 ------------------------------------------------------------------------------------------------------------------
+# --- T3 ---------------------------------------------------------------------------------------------------------------
 
 
 def test_begin_is_once(world: World) -> None:
@@ -228,7 +228,7 @@ def test_nobody_who_left_is_mailed(world: World) -> None:
     assert states(world, number) == {"cancelled": 1, "pending": 1, "sending": 1, "suppressed": 1}
 
 
-# --- T4 to T7 ----------------------------------------------------------------------------------------------------------------
+# --- T4 to T7 ---------------------------------------------------------------------------------------------------------
 
 
 def test_sent(world: World) -> None:
@@ -307,7 +307,7 @@ def test_what_a_server_says_can_always_be_kept(world: World) -> None:
     assert world.ledger.rows(number)[0].text == "nul \N{REPLACEMENT CHARACTER} and ?"
 
 
-# --- T8, T9 and the issue ------------------------------------------------------------------------------------------------
+# --- T8, T9 and the issue ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_check_finds_an_equation_that_does_not_hold(world: World) -> None:
     assert check(world.database) == ["issue 1: 2 candidates are not the 1 deliveries and 0 exclusions in the ledger"]
 
 
-# --- faults --------------------------------------------------------------------------------------------------------------
+# --- faults -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_full_disk_at_t3_and_on_again(sqlite_database: Database) -> None:
@@ -434,8 +434,6 @@ def test_a_milestone_is_announced_once_whatever_happens(world: World) -> None:
     number = world.frozen(1)
     record = make_milestone("news")
     again = world.looks.start("site", NOW)
-    from tests.store.conftest import added
-
     world.milestones.apply(again, "site", [(added(record), record, None)], announce=True, now=NOW)
     world.milestones.apply(None, "site", [(added(record), record, None)], announce=False, now=NOW)
     assert world.issues.unannounced("instant") == []

@@ -4,10 +4,10 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
-from tests.store.conftest import NOW, World, added, make_milestone
 
 from milepost.errors import ConflictError, InputError, NotFoundError
 from milepost.records import Card, Change, ChangeKind, FieldChange, Image, Milestone, Witness
+from tests.store.conftest import NOW, World, added, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)
 
@@ -129,7 +129,7 @@ def test_finding_by_key_alone(world: World) -> None:
     record = make_milestone("one", source="other")
     world.milestones.apply(look_id, "other", [(added(record), record, None)], announce=False, now=NOW)
     assert world.milestones.get("other", "one").milestone.source == "other"
-    with pytest.raises(InputError, match="several sources.*other, site.*Name the source"):
+    with pytest.raises(InputError, match=r"several sources.*other, site.*Name the source"):
         world.milestones.get(None, "one")
     with pytest.raises(NotFoundError, match="site/two: there is no such milestone"):
         world.milestones.get("site", "two")
@@ -164,7 +164,7 @@ def test_changes_by_filter(world: World) -> None:
     assert second > first
 
 
-# --- what may be announced --------------------------------------------------------------------------------------------------
+# --- what may be announced --------------------------------------------------------------------------------------------
 
 
 def test_a_backfill_can_not_announce(world: World) -> None:

@@ -4,13 +4,13 @@ import datetime as dt
 
 import pytest
 import sqlalchemy as sa
-from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
 from milepost.dates import PartialDate
 from milepost.errors import NotFoundError, StoreError
 from milepost.records import Card, Validators
 from store import schema
 from store.database import Database, check
+from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
 URL = "https://site.example/m/one"
 LATER = NOW + dt.timedelta(hours=1)
@@ -115,7 +115,7 @@ def test_a_damaged_body_is_found(world: World) -> None:
     assert len(check(world.database)) == 1
 
 
-# --- cards ---------------------------------------------------------------------------------------------------------------
+# --- cards ------------------------------------------------------------------------------------------------------------
 
 
 def card(key: str | None, title: str = "A title") -> Card:

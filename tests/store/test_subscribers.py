@@ -5,11 +5,11 @@ import datetime as dt
 import io
 
 import pytest
-from tests.store.conftest import NOW, World
 
 from milepost.errors import InputError, NotFoundError
 from store.subscribers import COLUMNS, Subscribers, read_csv
 from store.suppressions import Suppressions
+from tests.store.conftest import NOW, World
 
 LATER = NOW + dt.timedelta(days=1)
 
@@ -20,7 +20,8 @@ LATER = NOW + dt.timedelta(days=1)
         pytest.param("Ada.Lovelace+news@Example.ORG", "Ada.Lovelace+news@example.org",
                      "ada.lovelace+news@example.org", id="case"),
         pytest.param(" ada@example.org\t", "ada@example.org", "ada@example.org", id="blanks"),
-        pytest.param("ada@bücher.example.org", "ada@xn--bcher-kva.example.org", "ada@xn--bcher-kva.example.org", id="idn"),
+        pytest.param("ada@bücher.example.org", "ada@xn--bcher-kva.example.org",
+                     "ada@xn--bcher-kva.example.org", id="idn"),
     ],
 )
 def test_addresses_we_take(world: World, given: str, address: str, normalized: str) -> None:
@@ -34,7 +35,8 @@ def test_addresses_we_take(world: World, given: str, address: str, normalized: s
     [
         "", "ada", "ada@", "@example.org", "a@example.org, b@example.org", "a@example.org b@example.org",
         "a@example.org\r\nBcc: b@example.org", "a@example.org\n", "\ra@example.org", '"a b"@example.org',
-        '"a@evil"@example.org', "Ada <a@example.org>", "dö@example.org", "a@[127.0.0.1]", "a@localhost", "a\0@example.org",
+        '"a@evil"@example.org', "Ada <a@example.org>", "dö@example.org", "a@[127.0.0.1]", "a@localhost",
+        "a\0@example.org",
         "a@example.org\0", "a..b@example.org", "a＠example.org", "x" * 65 + "@example.org", "a@" + "x" * 250 + ".org",
     ],
 )
