@@ -2,7 +2,7 @@
 
     python bench/crawl.py --pages FOLDER [--scrapy-python PYTHON]     captured or sample pages, as served on loopback
     python bench/crawl.py --url http://127.0.0.1:8100 …               a site that is being served already
-    python bench/crawl.py --synthetic 20000                           memory and pace at N/10 and at N
+    python bench/crawl.py [--synthetic 20000]                         memory and pace at N/10 and at N
 
 Every run is a process of its own, the server another; Scrapy runs in any Python that has it, interleaved with ours, at
 the same concurrency and with the same archive (SQLite + zlib) behind both. Wall and CPU are those of the crawl, without
@@ -276,7 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--pages", type=Path, help="a folder of captured or sample pages")
     parser.add_argument("--url", help="a site that is served already")
-    parser.add_argument("--synthetic", type=int, metavar="N", help="crawl N/10 and N generated pages")
+    parser.add_argument("--synthetic", type=int, metavar="N", help="crawl N/10 and N generated pages (default: 2000)")
     parser.add_argument("--scrapy-python", default=sys.executable, help="a Python that can import scrapy")
     parser.add_argument("--concurrency", type=int, default=4)
     parser.add_argument("--runs", type=int, default=5)
@@ -295,7 +295,7 @@ def main() -> None:
         with contextlib.nullcontext(given.url) if given.url else serving("--serve-pages", str(given.pages)) as url:
             compare(url, scrapy_python=given.scrapy_python, concurrency=given.concurrency, runs=given.runs)
     else:
-        parser.error("want --pages, --url or --synthetic")
+        synthetic(2000, given.concurrency)
 
 
 if __name__ == "__main__":

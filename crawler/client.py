@@ -3,6 +3,8 @@
     URL ─ check_url ─▶ pool ─ GuardedBackend (resolve, check, connect) ─▶ bounded, decoded Answer
 """
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -40,16 +42,18 @@ class _Raw(httpx.AsyncByteStream):
 class GuardedTransport(httpx.AsyncBaseTransport):
     """httpx's transport over the guarded backend, a pool for each scheme: HTTP/1.1 only, few headers."""
 
-    def __init__(self, *, allowed: AllowedHosts, resolver: Resolver, connections: int) -> None:
+    def __init__(
+        self, *, allowed: AllowedHosts, resolver: Resolver, connections: int, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._backend = GuardedBackend(allowed=allowed, resolver=resolver)
-        self._connections = connections
+        self._connections, self._tls = connections, tls
         self._pools: dict[str, httpcore.AsyncConnectionPool] = {}
 
     def _pool(self, scheme: str) -> httpcore.AsyncConnectionPool:
         if scheme not in self._pools:
             self._pools[scheme] = httpcore.AsyncConnectionPool(
                 # reading the trust store takes as long as ten pages: only where TLS is spoken
-                ssl_context=httpx.create_ssl_context(trust_env=False) if scheme == "https" else None,
+                ssl_context=self._tls or httpx.create_ssl_context(trust_env=False) if scheme == "https" else None,
                 max_connections=self._connections,
                 max_keepalive_connections=self._connections,
                 keepalive_expiry=KEEPALIVE,
@@ -104,12 +108,13 @@ class Client:
 
     def __init__(
         self, *, limits: FetchSettings, user_agent: str, allow_hosts: Iterable[str] = (),
-        resolver: Resolver = system_resolver,
+        resolver: Resolver = system_resolver, tls: ssl.SSLContext | None = None,
     ) -> None:
+        """`allow_hosts`: private hosts that may be asked; `tls`: whom to trust instead of the usual authorities."""
         self._limits = limits
         self._http = httpx.AsyncClient(
             transport=GuardedTransport(
-                allowed=AllowedHosts.of(allow_hosts), resolver=resolver, connections=limits.concurrency
+                allowed=AllowedHosts.of(allow_hosts), resolver=resolver, connections=limits.concurrency, tls=tls
             ),
             headers={
                 "User-Agent": user_agent,
@@ -117,7 +122,7 @@ class Client:
                 "Accept-Encoding": ACCEPT_ENCODING,
             },
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            timeout=None,  # noqa: S113 - one deadline rules the whole page, redirects and all: `Fetcher`
+            timeout=None,  # noqa: S113 - `get` sets one deadline for all of it
             follow_redirects=False,
             trust_env=False,
         )
@@ -131,22 +136,27 @@ class Client:
         await self._http.aclose()
 
     async def get(
-        self, url: str, *, headers: Mapping[str, str] | None = None, max_body: int | None = None, cut: bool = False
+        self, url: str, *, headers: Mapping[str, str] | None = None, max_body: int | None = None, cut: bool = False,
+        within: float | None = None,
     ) -> Answer:
-        """One GET, no redirect followed; `max_body` (bytes) and `cut` as in `Body`.
+        """One GET, no redirect followed; `max_body` (bytes) and `cut` as in `Body`, `within` seconds in all.
 
         Raises RefusedError when our own guard says no, FetchError (`retryable`) when no whole answer came.
         """
         target = check_url(url)
         try:
-            request = self._http.build_request("GET", target.url, headers=headers)
-            response = await self._http.send(request, stream=True)
-            try:
-                return await self._read(target.url, response, max_body or self._limits.max_body_bytes, cut=cut)
-            finally:
-                await response.aclose()
-        except httpcore.TimeoutException as error:
-            raise FetchError("no answer in time", where=url, retryable=True) from error
+            async with asyncio.timeout(self._limits.timeout if within is None else within):
+                request = self._http.build_request("GET", target.url, headers=headers)
+                response = await self._http.send(request, stream=True)
+                try:
+                    return await self._read(target.url, response, max_body or self._limits.max_body_bytes, cut=cut)
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise FetchError(
+                f"not done within {self._limits.timeout:g} s", where=url, retryable=True,
+                hint="Raise [fetch] timeout if the site is just slow.",
+            ) from error
         except (httpcore.NetworkError, OSError) as error:
             failed = isinstance(error, httpcore.ConnectError)
             cause = _reason(error)

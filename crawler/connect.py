@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -21,9 +22,9 @@ _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 class _Wire(asyncio.Protocol):
     """One connection's bytes, buffered until they are read."""
 
-    def __init__(self, sock: socket.socket | None = None) -> None:
+    def __init__(self, *, tls_over: socket.socket | None = None) -> None:
         self.transport: asyncio.Transport | None = None
-        self._socket = sock
+        self._socket, self._tls = tls_over, tls_over is not None
         self.buffer = bytearray()
         self.over = False  # the other side has closed
         self.error: Exception | None = None
@@ -44,6 +45,14 @@ class _Wire(asyncio.Protocol):
             self._paused = True
             self.transport.pause_reading()
         self._wake()
+
+    def stirs(self) -> bool:
+        """Whether the idle connection has something to read, most likely its end, that the loop has not come to."""
+        if self._tls or self._socket is None or not hasattr(select, "poll"):
+            return False  # TLS sends tickets of its own accord
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def eof_received(self) -> None:
         self.over = True
@@ -118,7 +127,7 @@ class WireStream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None,  # noqa: ARG002, ASYNC109
     ) -> httpcore.AsyncNetworkStream:
         assert self._wire.transport is not None  # noqa: S101 - for the type checker: it is connected
-        wire = _Wire(self._wire.transport.get_extra_info("socket"))  # its first bytes may come with the handshake's end
+        wire = _Wire(tls_over=self._wire.transport.get_extra_info("socket"))
         try:
             transport = await asyncio.get_running_loop().start_tls(
                 self._wire.transport, wire, ssl_context, server_hostname=server_hostname
@@ -133,7 +142,7 @@ class WireStream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> object:
         """What httpcore asks for: "is_readable" means that an idle connection is of no more use."""
         if info == "is_readable":
-            return self._wire.over or bool(self._wire.buffer)
+            return self._wire.over or bool(self._wire.buffer) or self._wire.stirs()
         transport = self._wire.transport
         names = {"ssl_object": "ssl_object", "socket": "socket", "server_addr": "peername", "client_addr": "sockname"}
         return None if transport is None or info not in names else transport.get_extra_info(names[info])

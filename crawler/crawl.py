@@ -98,6 +98,8 @@ class _Look:
             raise SourceDownError(f"not one page could be had: {first.what}", where=first.where, hint=_HINT)
         if mapped.absent and plan.links is None:
             tally.reasons.append(f"{self._site.fetch}/sitemap.xml: there is no sitemap")
+        elif not mapped.paths and not mapped.reasons and plan.links is None:
+            tally.reasons.append(f"{self._site.fetch}: the sitemap names no page that we know how to read")
         if self._work.refused:
             tally.reasons.append(f"{self._work.refused} pages beyond max_pages = {plan.max_pages} were not asked for")
         return tally.report(self._fetcher.requests, complete=not tally.reasons)
@@ -134,6 +136,7 @@ class _Look:
             known = self._site.path(url)
             if known is not None:
                 self._tally.found(known, "known")
+        mapped.paths.clear()  # a hundred thousand paths need not be kept twice
         if not self._tally.paths:
             reasons = [*self._tally.reasons, *(str(failure.error) for failure in self._tally.failures)]
             reason = reasons[0] if reasons else "no sitemap and no listing names a milestone"

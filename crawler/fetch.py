@@ -84,14 +84,7 @@ class Fetcher:
             await self._pace.turn(check_url(url).origin)
             started = loop.time()
             self.requests += 1
-            try:
-                async with asyncio.timeout(left):
-                    answer = await self._client.get(url, headers=headers, max_body=max_body, cut=cut)
-            except TimeoutError:
-                raise FetchError(
-                    f"not done within {self._limits.timeout:g} s", where=url, retryable=True,
-                    hint="Raise [fetch] timeout if the site is just slow.",
-                ) from None
+            answer = await self._client.get(url, headers=headers, max_body=max_body, cut=cut, within=max(left, 0.0))
             left -= loop.time() - started
             location = answer.headers.get("location", "").strip()
             if answer.status not in REDIRECTS:

@@ -83,6 +83,7 @@ class AiTimeline(SiteExtractor):
     name = "aitimeline"
     version = 1
     seeds = ("/",)
+    cards_show_names = True
 
     def classify(self, path: str) -> PageKind:
         if slug_after(path, PLAN.milestones):

@@ -46,6 +46,7 @@ class SiteExtractor(ABC):
     version: ClassVar[int]
     seeds: ClassVar[tuple[str, ...]] = ("/",)
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = PRECEDENCE
+    cards_show_names: ClassVar[bool] = False
     whole_documents: ClassVar[bool] = True  # its pages end in </html>: one that doesn't was cut off on the way
 
     @property
@@ -90,7 +91,7 @@ class SiteExtractor(ABC):
             reading = self._read_parts(page, known)
         except ExtractError as error:
             raise ExtractError(error.what, where=error.where or page.url, hint=error.hint) from None
-        told = [*reading.claims, *card_witness.claims(cards)]
+        told = [*reading.claims, *card_witness.claims(cards, show_names=self.cards_show_names)]
         return self.milestone(told, source=source, key=key, url=page.url, problems=reading.problems)
 
     def tree(self, page: Page) -> Element | None:

@@ -1,6 +1,6 @@
 """The card witness: short forms of milestones in listings and under Related, and what they say of a milestone."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lxml.etree import XPath
 from lxml.etree import _Element as Element
@@ -108,22 +108,24 @@ def one_each(cards: Iterable[Card]) -> tuple[Card, ...]:
     return tuple(found.values())
 
 
-def claims(cards: Sequence[tuple[str, Card]], settle_dates: Callable[[PartialDate], PartialDate] = lambda d: d,
-           ) -> Iterator[Claim]:
-    """What cards on other pages say of the milestone; `cards` are (address of that page, card)."""
+def claims(cards: Sequence[tuple[str, Card]], *, show_names: bool) -> Iterator[Claim]:
+    """What cards on other pages say of the milestone; `cards` are (address of that page, card).
+
+    `show_names`: this site's cards have names on them, so one without any says that there are none.
+    """
     for url, card in cards[:LIST_CAP]:
         yield Claim("title", card.title, WITNESS, "title", url)
         if card.date is not None:
-            yield Claim("date", settle_dates(card.date), WITNESS, "time", url)
+            yield Claim("date", card.date, WITNESS, "time", url)
         if card.category:
             yield Claim("category", card.category, WITNESS, "label", url)
         if card.impact is not None:
             yield Claim("impact", card.impact, WITNESS, "label", url)
         if card.summary:
             yield Claim("what_happened", card.summary, WITNESS, "p", url, part=True)
-        # A card may show only some of the names, but one that shows nobody knows of nobody.
-        yield Claim("people", card.people, WITNESS, "names", url, part=bool(card.people))
-        yield Claim("organizations", card.organizations, WITNESS, "names", url, part=bool(card.organizations))
+        for name, shown in (("people", card.people), ("organizations", card.organizations)):
+            if shown or show_names:  # some of the names, or none of none
+                yield Claim(name, shown, WITNESS, "names", url, part=bool(shown))
         if card.tags:
             yield Claim("tags", card.tags, WITNESS, "tags", url)
         if card.image is not None:

@@ -172,7 +172,6 @@ def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
     """Everything the HTML says, save its related cards."""
     told = [Claim("title", text_of(head, TITLE_CAP), WITNESS, "h1") for head in page.titles[:3]]
     told += _header_claims(page, plan)
-    told += _fact_claims(page, plan)
     seen: set[str] = set()
     for section in page.sections:
         name = plan.sections.get(section.label)
@@ -188,6 +187,7 @@ def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
             value = section_text(section)
         if value and not (isinstance(value, str) and is_void(value)):
             told.append(Claim(name, value, WITNESS, where))
+    told += _fact_claims(page, plan)
     told += _image_claims(page, plan, url)
     told += _absent(page, plan, seen, {claim.field for claim in told})
     return told
@@ -284,10 +284,11 @@ def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             if levels:
                 yield Claim("impact", levels[0], WITNESS, where)
         elif name in LISTS:
-            found = _fact_names(term)
+            found, by_commas = _fact_names(term)
             if name == "tags":
                 found = tuple(slug for one in found if (slug := slugify(one.removeprefix("#"))))
-            yield Claim(name, found, WITNESS, where)
+            # "Royal Observatory, Greenwich" is one organization: commas alone are an opinion, not a value.
+            yield Claim(name, found, WITNESS, where, part=by_commas and name == "organizations")
         elif name in plan.links:
             linked = [slug_after(link.get("href"), plan.links[name]) for link in fact.iter("a")]
             yield Claim(name, next(filter(None, linked), slugify(text)), WITNESS, where)
@@ -295,17 +296,21 @@ def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             yield Claim(name, text, WITNESS, where)
 
 
-def _fact_names(term: Element) -> tuple[str, ...]:
-    """The names of a fact: several <dd>, list items, links, or one line with commas."""
+def _fact_names(term: Element) -> tuple[tuple[str, ...], bool]:
+    """(the names of a fact, whether only commas parted them): several <dd>, list items, links, or one line."""
     found: list[str] = []
+    by_commas = False
     for fact in term.itersiblings():
         if fact.tag != "dd":
             break
         nodes = list(fact.iter("li")) or list(fact.iter("a"))
-        found += [text_of(node, NAME_CAP) for node in nodes] or [
-            clean(part, NAME_CAP) for part in text_of(fact).split(",")
-        ]
-    return tuple(dict.fromkeys(name for name in found[:LIST_CAP] if name and not is_void(name)))
+        if nodes:
+            found += [text_of(node, NAME_CAP) for node in nodes]
+        else:
+            pieces = text_of(fact).split(",")
+            by_commas = by_commas or len(pieces) > 1
+            found += [clean(piece, NAME_CAP) for piece in pieces]
+    return tuple(dict.fromkeys(name for name in found[:LIST_CAP] if name and not is_void(name))), by_commas
 
 
 def _image_claims(page: Outline, plan: Plan, url: str) -> Iterator[Claim]:

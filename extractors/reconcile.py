@@ -170,7 +170,10 @@ def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
     if isinstance(kept, tuple):
         if field == "related" or not isinstance(other, tuple):
             return kept == other
-        mine, theirs = ({fold(str(entry)) for entry in entries} for entries in (kept, other))
+        # Some witnesses part a list by commas that others keep inside a name: compared piece by piece.
+        mine, theirs = (
+            {piece for entry in entries for piece in fold(str(entry)).split(", ")} for entries in (kept, other)
+        )
         return theirs <= mine if part else theirs == mine
     if isinstance(kept, str):
         if not isinstance(other, str):

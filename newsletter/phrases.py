@@ -14,7 +14,7 @@ _MONTHS = (
 )
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _RHYTHMS: Mapping[Cadence, str] = MappingProxyType({
-    "instant": "as they happen", "daily": "every day", "weekly": "every week", "monthly": "every month",
+    "instant": "as milestones are added", "daily": "every day", "weekly": "every week", "monthly": "every month",
 })
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from milepost.codec import milestone_to_json
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, FieldChange, Milestone
+from store import search
 from store.dialects import serialize
 from store.looks import ensure_source, hold, listed_at_baseline, require_running
 from store.schema import change, milestone, milestone_version, page, reread
@@ -160,6 +161,7 @@ class _Writer:
             .returning(milestone_version.c.id)
         )
         self.versions += 1
+        search.index(self._connection, milestone_id, record)
         return int(made.scalar_one())
 
     def _change(

@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 
 from milepost.errors import StoreError
-from store import blobs, ledger_rows
+from store import ledger_rows
+from store.blobs import Codec
 from store.engine import Database
 from store.issues import load_variants
 from store.schema import HEAD, blob, issue
@@ -35,13 +36,13 @@ def _pages(connection: sa.Connection) -> list[str]:
 
 
 def _blobs(connection: sa.Connection, sample: int | None) -> list[str]:
-    findings = []
+    findings, codec = [], Codec()
     # By hash is as good as at random, and asks the database for nothing special.
     query = sa.select(blob).order_by(blob.c.sha256).limit(sample)
     with connection.execute(query, execution_options={"yield_per": 20}) as rows:
         for row in rows:
             try:
-                blobs.unpack(row.sha256, row.data, row.raw_size)
+                codec.unpack(connection, row)
             except StoreError as error:
                 findings.append(f"{error.where}: {error.what}")
     return findings

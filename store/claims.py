@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Claim, DeliveryState, IssueState, Reply
 from store.dialects import moment, seconds
+from store.restoring import refuse
 from store.schema import attempt, delivery, issue
 
 
@@ -17,6 +18,7 @@ def claim(
     connection: sa.Connection, number: int, *, limit: int, lease_seconds: int, now: dt.datetime | None
 ) -> list[Claim]:
     """See `Ledger.claim`."""
+    refuse(connection)
     _open(connection, number)
     token = secrets.token_hex(16)
     pending = delivery.c.state == "pending"

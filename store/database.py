@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 
 from milepost.errors import SchemaError, StoreError
-from store import checking, schema
+from store import checking, schema, search
 from store.dialects import serialize
 from store.engine import WAIT_SECONDS, Database
 
@@ -71,7 +71,10 @@ def upgrade(url: str, *, to: str = "head") -> str:
             _refuse_newer(revision(connection) or 0, database)
             config.attributes["connection"] = connection
             command.upgrade(config, to)
-            return f"{revision(connection) or 0:04d}"
+            found = revision(connection) or 0
+            if found == schema.HEAD and not search.is_whole(connection):
+                search.reindex(connection)
+            return f"{found:04d}"
     finally:
         database.close()
 

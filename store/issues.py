@@ -16,7 +16,7 @@ from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Cadence, Issue, IssueItem, IssueState, StoredChange, StoredMilestone, Variant
 from store.dialects import serialize
 from store.engine import Database
-from store.milestones import HELD, changes_query, current_by_id, stored_change
+from store.milestone_rows import HELD, changes_query, current_by_id, stored_change
 from store.schema import change, issue, issue_item, issue_variant, look, milestone, milestone_version
 
 

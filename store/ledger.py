@@ -21,6 +21,7 @@ from store.engine import Database
 from store.issues import load_variants
 from store.ledger_rows import AttemptRow, DeliveryRow
 from store.meta import Meta
+from store.restoring import refuse
 from store.schema import delivery, issue, subscriber
 from store.suppressions import is_suppressed, suppress
 
@@ -77,7 +78,8 @@ class Ledger:
         """T1: take at most `limit` deliveries that are pending, or deferred and due, under a new lease token.
 
         The lease runs by the database's clock, and so does what is due unless `now` is given. The first claim turns
-        the issue from frozen to sending. Raises ConflictError when it is neither.
+        the issue from frozen to sending. Raises ConflictError when it is neither, HeldError
+        in a restored database that nobody has confirmed (`store.restoring`).
         """
         with self._database.begin() as connection:
             return claims.claim(connection, number, limit=limit, lease_seconds=lease_seconds, now=now)
@@ -102,10 +104,11 @@ class Ledger:
 
         In the same transaction it checks again that the lease token holds, that the issue is not paused and that the
         subscriber is active and not suppressed. False: skip it; what is suppressed or cancelled for good (T9) or goes
-        back to pending (issue paused) has been moved.
+        back to pending (issue paused) has been moved. Raises HeldError as `claim` does.
         """
         key = self._key()
         with self._database.begin() as connection:
+            refuse(connection)
             # Locked, the issue first as everywhere: an unsubscribe or a pause commits before us and is seen here, or
             # after us.
             issue_state = connection.execute(

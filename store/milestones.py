@@ -5,35 +5,19 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from milepost.codec import milestone_from_json
-from milepost.errors import InputError, NotFoundError
-from milepost.records import Change, ChangeKind, FieldChange, KnownNames, Milestone, StoredChange, StoredMilestone
-from store import applying
+from milepost.errors import NotFoundError
+from milepost.records import ChangeKind, KnownNames, StoredChange, StoredMilestone
+from store import applying, milestone_rows
 from store.applying import Applied, Entry
 from store.engine import Database
-from store.schema import change, look, milestone, milestone_version
+from store.milestone_rows import HELD, FieldDiff, Version
+from store.schema import change, milestone, milestone_version
 
-__all__ = ["Applied", "Entry", "Milestones", "Version"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Version:
-    """One version of a milestone, with the change that made it (None: a reading that changed no content)."""
-
-    id: int
-    number: int
-    milestone: Milestone
-    fingerprint: str
-    snapshot_id: int | None
-    extractor: str
-    look_id: int | None  # None: a backfill
-    created_at: dt.datetime
-    change: StoredChange | None
+__all__ = ["Applied", "Entry", "FieldDiff", "Milestones", "Version"]
 
 
 class Milestones:
@@ -69,8 +53,8 @@ class Milestones:
     def known(self, source: str) -> dict[str, StoredMilestone]:
         """The current version of every milestone of a source by key, withdrawn ones included."""
         with self._database.connect() as connection:
-            rows = connection.execute(_current().where(milestone.c.source == source).order_by(milestone.c.key))
-            return {row.key: _stored(row) for row in rows}
+            query = milestone_rows.current().where(milestone.c.source == source).order_by(milestone.c.key)
+            return {row.key: milestone_rows.stored(row) for row in connection.execute(query)}
 
     def withdrawn(self, source: str) -> set[str]:
         """The keys that the source withdrew."""
@@ -90,18 +74,19 @@ class Milestones:
     def get(self, source: str | None, key: str) -> StoredMilestone:
         """The current version; raises NotFoundError, or InputError when `source` is None and several have the key."""
         with self._database.connect() as connection:
-            query = _current().where(milestone.c.id == _find(connection, source, key))
-            return _stored(connection.execute(query).one())
+            query = milestone_rows.current().where(milestone.c.id == milestone_rows.find(connection, source, key))
+            return milestone_rows.stored(connection.execute(query).one())
 
     def iterate(self, source: str | None = None) -> Iterator[StoredMilestone]:
         """The current version of every milestone that is present, by source and key, a few at a time."""
-        query = _current().where(milestone.c.state == "present").order_by(milestone.c.source, milestone.c.key)
+        query = milestone_rows.current().where(milestone.c.state == "present")
+        query = query.order_by(milestone.c.source, milestone.c.key)
         if source is not None:
             query = query.where(milestone.c.source == source)
         streamed = {"yield_per": 500}
         with self._database.connect() as connection, connection.execute(query, execution_options=streamed) as rows:
             for row in rows:
-                yield _stored(row)
+                yield milestone_rows.stored(row)
 
     def count(self, source: str) -> int:
         """How many milestones of a source are present."""
@@ -111,19 +96,19 @@ class Milestones:
 
     def version(self, version_id: int) -> StoredMilestone:
         """A milestone as it was at one version; raises NotFoundError."""
-        query = _versions().where(milestone_version.c.id == version_id)
+        query = milestone_rows.versions().where(milestone_version.c.id == version_id)
         with self._database.connect() as connection:
             row = connection.execute(query).first()
         if row is None:
             raise NotFoundError("there is no such version", where=f"version {version_id}")
-        return _stored(row)
+        return milestone_rows.stored(row)
 
     def history(self, key: str, source: str | None = None) -> list[Version]:
         """Every version of a milestone, oldest first; raises as `get` does."""
         with self._database.connect() as connection:
-            milestone_id = _find(connection, source, key)
-            query = changes_query().where(change.c.milestone_id == milestone_id)
-            made_by = {row.new_version_id: stored_change(row) for row in connection.execute(query)
+            milestone_id = milestone_rows.find(connection, source, key)
+            query = milestone_rows.changes_query().where(change.c.milestone_id == milestone_id)
+            made_by = {row.new_version_id: milestone_rows.stored_change(row) for row in connection.execute(query)
                        if row.new_version_id != row.old_version_id}
             query = sa.select(milestone_version).where(milestone_version.c.milestone_id == milestone_id)
             return [
@@ -134,6 +119,18 @@ class Milestones:
                 )
                 for row in connection.execute(query.order_by(milestone_version.c.number))
             ]
+
+    def diff(self, key: str, older: int, newer: int, source: str | None = None) -> list[FieldDiff]:
+        """What differs between two versions (1, 2, 3 …) of a milestone, in the order of the fields.
+
+        Raises as `get` does, and NotFoundError for a version that never was.
+        """
+        with self._database.connect() as connection:
+            milestone_id = milestone_rows.find(connection, source, key)
+            return milestone_rows.diff(
+                milestone_rows.numbered(connection, milestone_id, older),
+                milestone_rows.numbered(connection, milestone_id, newer),
+            )
 
     def changes(
         self,
@@ -149,7 +146,7 @@ class Milestones:
         limit: int | None = None,
     ) -> list[StoredChange]:
         """The changes that fit every filter given, newest first; `since` counts in, `until` doesn't."""
-        query = changes_query().order_by(change.c.id.desc()).limit(limit)
+        query = milestone_rows.changes_query().order_by(change.c.id.desc()).limit(limit)
         filters: list[tuple[object, sa.ColumnElement[bool]]] = [
             (source, milestone.c.source == source),
             (key, milestone.c.key == key),
@@ -164,71 +161,4 @@ class Milestones:
             query = query.where(change.c.detected_at < until)
         query = query.where(*(clause for value, clause in filters if value is not None))
         with self._database.connect() as connection:
-            return [stored_change(row) for row in connection.execute(query)]
-
-
-# Whether the change's look waits for an operator.
-HELD = sa.and_(look.c.held.is_not(None), look.c.released_at.is_(None))
-
-
-def _versions() -> sa.Select[Any]:
-    return sa.select(
-        milestone.c.id.label("milestone_id"), milestone.c.key, milestone.c.first_seen_at,
-        milestone_version.c.id, milestone_version.c.number, milestone_version.c.record,
-        milestone_version.c.fingerprint, milestone_version.c.snapshot_id,
-    ).join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
-
-
-def _current() -> sa.Select[Any]:
-    return _versions().where(milestone_version.c.number == milestone.c.version)
-
-
-def _stored(row: sa.Row[Any]) -> StoredMilestone:
-    return StoredMilestone(
-        id=row.milestone_id, version=row.number, version_id=row.id, milestone=milestone_from_json(row.record),
-        fingerprint=row.fingerprint, first_seen_at=row.first_seen_at, snapshot_id=row.snapshot_id,
-    )
-
-
-def current_by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, StoredMilestone]:
-    """The current versions of these milestones."""
-    found: dict[int, StoredMilestone] = {}
-    for start in range(0, len(ids), 500):
-        rows = connection.execute(_current().where(milestone.c.id.in_(ids[start : start + 500])))
-        found |= {row.milestone_id: _stored(row) for row in rows}
-    return found
-
-
-def changes_query() -> sa.Select[Any]:
-    """Changes with their milestone's name and whether they are held; `stored_change` reads its rows."""
-    return (
-        sa.select(change, milestone.c.source, milestone.c.key, HELD.label("held"))
-        .join_from(change, milestone)
-        .outerjoin(look, change.c.look_id == look.c.id)
-    )
-
-
-def stored_change(row: sa.Row[Any]) -> StoredChange:
-    """A row of `changes_query` as a record."""
-    fields = tuple(FieldChange(*field) for field in row.fields)
-    return StoredChange(
-        id=row.id, look_id=row.look_id, milestone_id=row.milestone_id,
-        change=Change(source=row.source, key=row.key, kind=row.kind, fields=fields),
-        old_version_id=row.old_version_id, new_version_id=row.new_version_id, detected_at=row.detected_at,
-        announce=row.announce, held=bool(row.held),
-    )
-
-
-def _find(connection: sa.Connection, source: str | None, key: str) -> int:
-    query = sa.select(milestone.c.id, milestone.c.source).where(milestone.c.key == key)
-    if source is not None:
-        query = query.where(milestone.c.source == source)
-    rows = connection.execute(query.order_by(milestone.c.source)).all()
-    if not rows:
-        raise NotFoundError("there is no such milestone", where=key if source is None else f"{source}/{key}")
-    if len(rows) > 1:
-        raise InputError(
-            f"several sources have a milestone of that key: {', '.join(row.source for row in rows)}", where=key,
-            hint="Name the source too.",
-        )
-    return int(rows[0].id)
+            return [milestone_rows.stored_change(row) for row in connection.execute(query)]

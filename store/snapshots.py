@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from milepost.codec import card_from_json, card_to_json
 from milepost.errors import NotFoundError
 from milepost.records import Card, PageKind, Snapshot, Validators
-from store import blobs
+from store.blobs import Codec
 from store.dialects import insert
 from store.engine import Database
 from store.looks import ensure_source
@@ -43,6 +43,7 @@ class Snapshots:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._codec = Codec()
 
     def add(self, taken: Snapshot, kind: PageKind, validators: Validators | None) -> int:
         """Archive a page as fetched, whatever its status; returns the snapshot's id.
@@ -55,7 +56,7 @@ class Snapshots:
                 sa.insert(snapshot)
                 .values(
                     source=taken.source, url=taken.url, final_url=taken.final_url, status=taken.status,
-                    headers=dict(taken.headers), body_sha=blobs.put(connection, taken.body),
+                    headers=dict(taken.headers), body_sha=self._codec.put(connection, taken.body),
                     fetched_at=taken.fetched_at,
                 )
                 .returning(snapshot.c.id)
@@ -77,21 +78,23 @@ class Snapshots:
     def get(self, snapshot_id: int) -> Snapshot:
         """The snapshot with its body; raises NotFoundError, or StoreError when the body is damaged."""
         with self._database.connect() as connection:
-            row = connection.execute(_with_body().where(snapshot.c.id == snapshot_id)).first()
-        if row is None:
-            raise NotFoundError("there is no such snapshot", where=f"snapshot {snapshot_id}")
-        return _snapshot(row)
+            row = connection.execute(_WITH_BODY.where(snapshot.c.id == snapshot_id)).first()
+            if row is None:
+                raise NotFoundError("there is no such snapshot", where=f"snapshot {snapshot_id}")
+            return to_snapshot(row, self._codec.unpack(connection, row))
 
     def latest(self, source: str, url: str) -> tuple[int, Snapshot] | None:
         """The page's last 200 with its id, None when it never answered so."""
         query = (
-            _with_body()
+            _WITH_BODY
             .join(page, page.c.last_snapshot_id == snapshot.c.id)
             .where(page.c.source == source, page.c.url == url)
         )
         with self._database.connect() as connection:
             row = connection.execute(query).first()
-        return None if row is None else (int(row.id), _snapshot(row))
+            if row is None:
+                return None
+            return int(row.id), to_snapshot(row, self._codec.unpack(connection, row))
 
     def history(self, source: str, url: str) -> list[tuple[int, dt.datetime, int]]:
         """Every snapshot of a page, oldest first: (id, fetched at, status)."""
@@ -231,14 +234,14 @@ class Snapshots:
 _PAGE_COLUMNS = [page.c[name] for name in StoredPage.__dataclass_fields__]
 
 
-def _with_body() -> sa.Select[Any]:
-    return sa.select(snapshot, blob.c.data, blob.c.raw_size).join_from(snapshot, blob)
+_WITH_BODY: sa.Select[Any] = sa.select(snapshot, blob).join_from(snapshot, blob)
 
 
-def _snapshot(row: sa.Row[Any]) -> Snapshot:
+def to_snapshot(row: sa.Row[Any], body: bytes) -> Snapshot:
+    """A row of the snapshot table and its unpacked body as a record."""
     return Snapshot(
         source=row.source, url=row.url, final_url=row.final_url, status=row.status,
-        headers=row.headers, body=blobs.unpack(row.body_sha, row.data, row.raw_size),
+        headers=row.headers, body=body,
         fetched_at=row.fetched_at,
     )
 

@@ -11,9 +11,11 @@ import sqlalchemy as sa
 
 from milepost.errors import InputError, NotFoundError
 from milepost.records import CADENCES, Cadence, Subscriber, SubscriberState
+from store import erasing
 from store.addresses import Address, parse
 from store.dialects import insert
 from store.engine import Database
+from store.meta import Meta
 from store.schema import SUBSCRIBER_STATES, subscriber
 
 COLUMNS = ("address", "state", "cadence", "topics", "created_at")  # of a file that is imported or exported
@@ -109,6 +111,17 @@ class Subscribers:
         query = sa.select(subscriber.c.state, sa.func.count()).group_by(subscriber.c.state)
         with self._database.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def erase(self, address: str, now: dt.datetime) -> bool:
+        """Forget an address everywhere and never mail it again; returns whether it was known as a subscriber.
+
+        What stays is a keyed hash, on the list of suppressed addresses and in the ledger's rows, so that the equation
+        of past issues still holds. Raises InputError when it is no address.
+        """
+        normalized = parse(address).normalized
+        key = Meta(self._database).address_key()
+        with self._database.begin() as connection:
+            return erasing.erase(connection, key, normalized, now)
 
     def import_(
         self, rows: Iterable[Mapping[str, str]], *, now: dt.datetime, state: SubscriberState = "active",

@@ -1,5 +1,8 @@
 """Stored pages into records: what a look does with new pages, a backfill with old ones, `extract` with a file."""
 
+import html
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,11 @@ from milepost.records import Card, KnownNames, Milestone, Page, Snapshot
 from store.snapshots import Snapshots
 
 Progress = Callable[[int, int], None]
+
+_HEAD = 50_000  # characters within which a page has its <head>
+_LINK = re.compile(r"<link\b[^>]{1,2000}>", re.IGNORECASE)
+_REL_CANONICAL = re.compile(r"""\brel\s*=\s*["']?canonical\b""", re.IGNORECASE)
+_HREF = re.compile(r"""\bhref\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,16 +72,19 @@ def read_file(
     file: Path, *, extractor: str, url: str | None = None, as_text: bool = False, listings: tuple[Path, ...] = (),
     known: KnownNames | None = None,
 ) -> Milestone:
-    """Read one saved page; raises InputError when a file can't be read, ExtractError when it is no milestone.
+    """Read one saved page; raises InputError when a file can't be used, ExtractError when it holds no milestone.
 
-    `url` is the page's address; without it the file's name stands for the last part of the path. The cards of
-    `listings` (saved listing pages) that show this milestone join the witnesses.
+    `url` is the page's address; without it the page's own canonical link is, and for plain text the file's name stands
+    for the last part of the path. The cards of `listings` (saved listing pages) that show this milestone join the
+    witnesses.
     """
     site = registry.get(extractor)
     text = decode(_bytes(file))
-    address = url or site.url_for(file.stem)
     if as_text:
-        return site.read_text(text, source=site.name, url=address, known=known or KnownNames())
+        return site.read_text(text, source=site.name, url=url or file.stem, known=known or KnownNames())
+    address = url or _canonical(text)
+    if address is None:
+        raise InputError("the page doesn't tell its own address", where=str(file), hint="Give it with --url.")
     key = site.key(address)
     cards: list[tuple[str, Card]] = []
     for listing in listings:
@@ -82,12 +93,16 @@ def read_file(
     return site.read(Page(url=address, text=text), source=site.name, cards=cards)
 
 
+def _canonical(text: str) -> str | None:
+    """The address in <link rel="canonical">, whichever way round its attributes stand."""
+    for tag in _LINK.findall(text[:_HEAD]):
+        if _REL_CANONICAL.search(tag) and (found := _HREF.search(tag)):
+            return html.unescape(found.group(1))
+    return None
+
+
 def _bytes(file: Path) -> bytes:
     try:
-        if str(file) == "-":
-            import sys
-
-            return sys.stdin.buffer.read()
-        return file.read_bytes()
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror}", where=str(file), hint="Check the path.") from None

@@ -38,7 +38,8 @@ class Door:
         """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setLevel(logging.INFO if self.verbose else logging.WARNING)
         logger = logging.getLogger("milepost")
         logger.handlers[:] = [handler]
-        logger.setLevel(logging.INFO if self.verbose else logging.WARNING)
+        logger.setLevel(logging.INFO)  # a flow run keeps them all, see flows.logs
         logger.propagate = False

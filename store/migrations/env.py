@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from store.schema import metadata
+from store.schema import in_metadata, metadata
 
 connection = context.config.attributes["connection"]
 context.configure(
-    connection=connection, target_metadata=metadata, transactional_ddl=True, render_as_batch=False,
+    connection=connection, target_metadata=metadata, transactional_ddl=True, include_name=in_metadata,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -169,6 +169,13 @@ def other_web() -> Iterator[Web]:
     yield from _serve()
 
 
+@pytest.fixture
+def site(web: Web) -> Web:
+    """Two milestones: "bad", which a test makes hostile, and "good", which must always be had."""
+    web.milestones("bad", "good")
+    return web
+
+
 class FakeTime:
     """Sleeping takes no time and moves the clock."""
 

@@ -1,4 +1,4 @@
-"""Hostile and broken servers: each gets its clear error on that page, and the look goes on."""
+"""Hostile addresses, wires and bodies: each gets its clear error on that page, and the look goes on."""
 
 import gzip
 import resource
@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from crawler.crawl import Fetched
-from milepost.errors import FetchError, RefusedError, SourceDownError
+from milepost.errors import RefusedError, SourceDownError
 
 BASE = "https://timeline.example"
 MIB = 1024 * 1024
@@ -20,19 +20,12 @@ def head(status=200, **headers):
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
-@pytest.fixture
-def site(web):
-    """Two milestones: "bad", which a test makes hostile, and "good", which must always be had."""
-    web.milestones("bad", "good")
-    return web
-
-
 def resolving(*answers):
     """A resolver that says these addresses, one list per question, the last again and again; and what it was asked."""
     asked = []
     rest = list(answers)
 
-    async def resolve(host, port):
+    async def resolve(host, _port):
         asked.append(host)
         return rest.pop(0) if len(rest) > 1 else rest[0]
 
@@ -120,7 +113,8 @@ def test_2_the_name_is_asked_once_for_each_connection_and_never_in_between(site,
 
 def test_2_of_mixed_records_only_the_good_are_used(site, look):
     resolver, _ = resolving(["169.254.169.254", "127.0.0.1", "::"])
-    seen = look(fetch_from=f"http://mixed.example:{site.port}", allow_hosts=frozenset({"mixed.example"}), resolver=resolver)
+    mirror = {"fetch_from": f"http://mixed.example:{site.port}", "allow_hosts": frozenset({"mixed.example"})}
+    seen = look(resolver=resolver, **mirror)
     assert seen.report.fetched == 3
 
 
@@ -131,8 +125,8 @@ def test_2_a_public_name_with_a_private_address_is_refused(site, look):
     assert site.log == []
 
 
-def test_2_a_name_nobody_knows_is_an_error_of_the_source(site, look):
-    async def unknown(host, port):
+def test_2_a_name_nobody_knows_is_an_error_of_the_source(look):
+    async def unknown(_host, _port):
         raise OSError(-2, "Name or service not known")
 
     with pytest.raises(SourceDownError, match=r"no address for .*Name or service not known"):
@@ -171,6 +165,7 @@ def test_a_proxy_from_the_environment_is_not_used(site, other_web, look, monkeyp
     monkeypatch.setenv(key, other_web.url)
     assert look().report.fetched == 3
     assert other_web.log == []
+    assert site.log
 
 
 # --- 5: bodies that are too big, or lie about it ---------------------------------------------------------------------
@@ -213,18 +208,18 @@ def test_5_a_bomb_is_never_unpacked_into_memory(site, look):
         tracemalloc.stop()
 
 
-def endless(asked, wire):
+def endless(_asked, wire):
     wire.write(head(Transfer_Encoding="chunked", Content_Type="text/html"))
     while not wire.closing.is_set():
         wire.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
 
 
 BODIES = {
-    "5-nested-codings": (dict(Content_Encoding="gzip, gzip"), gzip.compress(gzip.compress(PAGE)), "nested"),
-    "5-br-unasked": (dict(Content_Encoding="br"), b"\x0b\x02\x80", "not asked for"),
-    "5-unknown-coding": (dict(Content_Encoding="zorp"), PAGE, "not asked for"),
-    "5-not-gzip": (dict(Content_Encoding="gzip"), PAGE, "gzip body is broken"),
-    "5-gzip-cut": (dict(Content_Encoding="gzip"), gzip.compress(PAGE * 99)[:-20], "gzip body broke off"),
+    "5-nested-codings": ({"Content_Encoding": "gzip, gzip"}, gzip.compress(gzip.compress(PAGE)), "nested"),
+    "5-br-unasked": ({"Content_Encoding": "br"}, b"\x0b\x02\x80", "not asked for"),
+    "5-unknown-coding": ({"Content_Encoding": "zorp"}, PAGE, "not asked for"),
+    "5-not-gzip": ({"Content_Encoding": "gzip"}, PAGE, "gzip body is broken"),
+    "5-gzip-cut": ({"Content_Encoding": "gzip"}, gzip.compress(PAGE * 99)[:-20], "gzip body broke off"),
     "5-too-big-said": ({}, b"x" * (2 * MIB), "on the wire"),
 }
 
@@ -237,46 +232,54 @@ def test_a_body_that_is_not_what_was_asked_for(site, look, headers, body, why):
     assert isinstance(seen.of("/timeline/good"), Fetched)
 
 
+def answering(*parts):
+    """A page that writes these bytes and hangs up."""
+    return lambda _asked, wire: [wire.write(part) for part in parts]
+
+
+def dripping(before, after):
+    """A page that writes the first bytes at once and the rest one by one."""
+
+    def page(_asked, wire):
+        wire.write(before)
+        wire.drip(after)
+
+    return page
+
+
+def early_hints(_asked, wire):
+    while not wire.closing.is_set():
+        wire.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+
+HTML = {"Content_Type": "text/html"}
+CHUNKED = head(Transfer_Encoding="chunked", **HTML)
+SLOW = "not done within"
 RAW = {
     "5-endless-chunks": (endless, "bytes on the wire"),
-    "5-length-too-long": (lambda _, wire: wire.write(head(Content_Length=99999, Content_Type="text/html") + PAGE), "whole HTTP"),
-    "5-length-too-short": (
-        lambda _, wire: wire.write(head(Content_Length=len(PAGE) - 9, Content_Type="text/html") + PAGE), "cut short",
-    ),
-    "5-length-is-a-word": (lambda _, wire: wire.write(head(Content_Length="many") + PAGE), "whole HTTP"),
-    "5-two-lengths": (
-        lambda _, wire: wire.write(head(Content_Length=5, content_length=7, Content_Type="text/html") + PAGE), "whole HTTP",
-    ),
-    "5-chunk-size-lies": (
-        lambda _, wire: wire.write(head(Transfer_Encoding="chunked", Content_Type="text/html") + b"zz\r\n" + PAGE), "whole HTTP",
-    ),
-    "5-chunks-break-off": (
-        lambda _, wire: wire.write(head(Transfer_Encoding="chunked", Content_Type="text/html") + b"ff\r\n" + PAGE), "whole HTTP",
-    ),
-    "6-slow-body": (
-        lambda _, wire: (wire.write(head(Content_Length=len(PAGE), Content_Type="text/html")), wire.drip(PAGE)), "not done within",
-    ),
-    "6-slow-headers": (lambda _, wire: wire.drip(head(Content_Length=2) * 9), "not done within"),
-    "6-silence": (lambda _, wire: wire.closing.wait(9), "not done within"),
-    "6-10000-headers": (
-        lambda _, wire: wire.write(head(Content_Length=0, **{f"h{number}": 1 for number in range(10_000)})), "",
-    ),
-    "6-300-headers": (
-        lambda _, wire: wire.write(head(Content_Length=0, **{f"h{number}": 1 for number in range(300)})), "more than 200 headers",
-    ),
-    "6-endless-header": (lambda _, wire: wire.write(b"HTTP/1.1 200 X\r\nA: " + b"a" * (4 * MIB)), "whole HTTP"),
-    "6-endless-informational": (lambda _, wire: [wire.write(b"HTTP/1.1 103 Early\r\n\r\n") for _ in iter(wire.closing.is_set, True)], "not done within"),
-    "6-no-answer": (lambda _, wire: None, "disconnected"),
-    "6-not-http": (lambda _, wire: wire.write(b"220 mail.example ESMTP\r\n" * 9), "whole HTTP"),
-    "6-a-header-of-control-signs": (lambda _, wire: wire.write(b"HTTP/1.1 200 X\r\nA: \0\x01\r\n\r\n"), "whole HTTP"),
+    "5-length-too-long": (answering(head(Content_Length=99999, **HTML), PAGE), "whole HTTP"),
+    "5-length-too-short": (answering(head(Content_Length=len(PAGE) - 9, **HTML), PAGE), "cut short"),
+    "5-length-is-a-word": (answering(head(Content_Length="many"), PAGE), "whole HTTP"),
+    "5-two-lengths": (answering(head(Content_Length=5, content_length=7, **HTML), PAGE), "whole HTTP"),
+    "5-chunk-size-lies": (answering(CHUNKED, b"zz\r\n", PAGE), "whole HTTP"),
+    "5-chunks-break-off": (answering(CHUNKED, b"ff\r\n", PAGE), "whole HTTP"),
+    "6-slow-body": (dripping(head(Content_Length=len(PAGE), **HTML), PAGE), SLOW),
+    "6-slow-headers": (dripping(b"", head(Content_Length=2) * 9), SLOW),
+    "6-silence": (lambda _asked, wire: wire.closing.wait(9), SLOW),
+    "6-10000-headers": (answering(head(Content_Length=0, **{f"h{n}": 1 for n in range(10_000)})), ""),
+    "6-300-headers": (answering(head(Content_Length=0, **{f"h{n}": 1 for n in range(300)})), "more than 200 headers"),
+    "6-endless-header": (answering(b"HTTP/1.1 200 X\r\nA: ", b"a" * (4 * MIB)), "whole HTTP"),
+    "6-endless-early-hints": (early_hints, SLOW),
+    "6-no-answer": (answering(), "disconnected"),
+    "6-not-http": (answering(b"220 mail.example ESMTP\r\n" * 9), "whole HTTP"),
+    "6-control-signs-in-a-header": (answering(b"HTTP/1.1 200 X\r\nA: \0\x01\r\n\r\n"), "whole HTTP"),
 }
 
 
 @pytest.mark.parametrize(("raw", "why"), RAW.values(), ids=RAW.keys())
 def test_a_server_that_misbehaves_on_the_wire(site, look, raw, why):
     site.raw["/timeline/bad"] = raw
-    slow = "not done" in why
-    seen = look(timeout=0.4 if slow else 20.0, retries=0, max_wire_bytes=MIB, concurrency=1)
+    seen = look(timeout=0.4 if why == SLOW else 20.0, retries=0, max_wire_bytes=MIB, concurrency=1)
     assert why in seen.why("/timeline/bad")
     assert isinstance(seen.of("/timeline/good"), Fetched)
 
@@ -299,167 +302,3 @@ def test_a_redirect_loop(site, look, stations):
     assert "redirects" in seen.why("/timeline/bad") or "where to" in seen.why("/timeline/bad")
     assert len([path for path in site.asked if path.startswith("/timeline/bad")]) <= 6
     assert isinstance(seen.of("/timeline/good"), Fetched)
-
-
-# --- 7: sitemaps, over the wire (the parser's own cases: test_sitemap.py) --------------------------------------------
-
-
-def test_7_sitemaps_that_name_themselves_and_each_other(site, look):
-    site.sitemap("/sitemap.xml", "/a.xml", "/b.xml", index=True)
-    site.sitemap("/b.xml", "/sitemap.xml", at="/a.xml", index=True)
-    site.sitemap(f"{BASE}/timeline/good", at="/b.xml")
-    report = look().report
-    assert report.complete
-    assert report.listed == {f"{BASE}/timeline/good"}
-    assert [site.times(path) for path in ("/sitemap.xml", "/a.xml", "/b.xml")] == [1, 1, 1]
-
-
-def test_7_twelve_levels(site, look):
-    for level in range(12):
-        site.sitemap(f"/s{level + 1}.xml", at=f"/s{level}.xml" if level else "/sitemap.xml", index=True)
-    site.sitemap(f"{BASE}/timeline/good", at="/s12.xml")
-    report = look(known_urls=frozenset({f"{BASE}/timeline/good"})).report
-    assert not report.complete
-    assert "deeper than 3" in report.reasons[0]
-    assert site.times("/s2.xml") == 1
-    assert site.times("/s3.xml") == 0
-
-
-def test_7_a_thousand_sitemaps(site, look):
-    site.sitemap(*(f"/s{number}.xml" for number in range(1000)), index=True)
-    for number in range(1000):
-        site.sitemap(f"/timeline/{'good' if number == 7 else f'n{number}'}", at=f"/s{number}.xml")
-    report = look(max_pages=5).report
-    assert not report.complete
-    assert len([path for path in site.asked if path.startswith("/s")]) <= 200
-
-
-def test_7_sitemaps_that_all_fail_are_given_up(site, look):
-    site.sitemap(*(f"/s{number}.xml" for number in range(100)), index=True)
-    report = look(known_urls=frozenset({f"{BASE}/timeline/good"})).report
-    assert not report.complete
-    assert len([path for path in site.asked if path.startswith("/s")]) == 6
-
-
-@pytest.mark.parametrize("packed", [False, True], ids=["7-plain", "7-gz"])
-def test_a_sitemap_larger_than_allowed_gives_what_fits(site, look, packed):
-    whole = site.pages["/sitemap.xml"].body.replace(b"</urlset>", b" " * (2 * MIB) + b"</urlset>")
-    site.pages["/sitemap.xml"] = site.reply(200, gzip.compress(whole) if packed else whole)
-    report = look(max_body_bytes=MIB, max_wire_bytes=MIB).report
-    assert report.fetched == 3
-    assert not report.complete
-
-
-# --- 8: pages that are none ------------------------------------------------------------------------------------------
-
-NO_PAGES = {
-    "truncated": (PAGE[:-8], "cut short"),
-    "empty": (b"", "empty"),
-    "blank": (b" \n\t ", "empty"),
-    "soft-404": (b"<html><title>404: Page not found</title><h1>404</h1></html>", "not found"),
-    "captcha": (b"<html><title>Just a moment...</title><body></body></html>", "challenge"),
-    "recaptcha": (b'<html><body><div class="g-recaptcha"></div></body></html>', "challenge"),
-    "login": (b"<html><form><input name=p type='password'></form></html>", "login"),
-}
-
-
-@pytest.mark.parametrize(("body", "why"), NO_PAGES.values(), ids=[f"8-{name}" for name in NO_PAGES])
-def test_a_page_that_is_none(site, look, body, why, memory):
-    site.pages["/timeline/bad"] = site.reply(200, body, Content_Type="text/html", ETag='"bad"')
-    seen = look()
-    assert why in seen.why("/timeline/bad")
-    assert f"{BASE}/timeline/bad" not in memory.known  # never asked "has it changed?" of what was no page
-    assert isinstance(seen.of("/timeline/good"), Fetched)
-
-
-@pytest.mark.parametrize("kind", ["application/json", "text/plain", "image/png"], ids=lambda kind: f"8-{kind}")
-def test_a_page_of_another_kind(site, look, kind):
-    site.pages["/timeline/bad"] = site.reply(200, PAGE, Content_Type=kind)
-    assert kind in look().why("/timeline/bad")
-
-
-def test_8_a_page_with_a_sign_in_form_in_its_header_is_still_a_page(site, look):
-    body = PAGE.replace(b"<body>", b"<body><form><input type=password></form><div class='g-recaptcha'></div>")
-    site.pages["/timeline/bad"] = site.reply(200, body, Content_Type="text/html")
-    assert isinstance(look().of("/timeline/bad"), Fetched)
-
-
-# --- 17: one page, many addresses ------------------------------------------------------------------------------------
-
-
-def test_17_slashes_queries_and_tracking_are_one_page(site, look):
-    site.sitemap(*(f"{BASE}/timeline/good{tail}" for tail in ("", "/", "?utm_source=x", "#top", "/?a=1&b=2#c")))
-    assert look(known_urls=frozenset({f"{BASE}/timeline/good/"})).report.listed == {f"{BASE}/timeline/good"}
-    assert site.times("/timeline/good") == 1
-
-
-# --- 18: what a site asks of us --------------------------------------------------------------------------------------
-
-ROBOTS_TROUBLE = {
-    "18-500": lambda web: web.reply(500),
-    "18-503": lambda web: web.reply(503, Retry_After="1"),
-    "18-429": lambda web: web.reply(429),
-}
-
-
-@pytest.mark.parametrize("reply", ROBOTS_TROUBLE.values(), ids=ROBOTS_TROUBLE.keys())
-def test_robots_in_trouble_forbids_everything(site, look, reply):
-    site.pages["/robots.txt"] = reply(site)
-    with pytest.raises(SourceDownError, match=r"robots\.txt answered"):
-        look()
-    assert set(site.asked) == {"/robots.txt"}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"<!DOCTYPE html><html>no robots here</html>", bytes(range(256)) * 99, b"\xff\xfe\0D", b"Disallow: /\n" * 9],
-    ids=["18-empty", "18-html", "18-garbage", "18-utf16", "18-nobody-named"],
-)
-def test_a_robots_txt_of_nonsense_forbids_nothing(site, look, body):
-    site.pages["/robots.txt"] = site.reply(200, body)
-    assert look().report.fetched == 3
-
-
-def test_18_a_huge_robots_txt_is_read_to_500_kib(site, look):
-    site.robots("User-agent: *\nDisallow: /timeline/bad\n" + "# x\n" * (2 * MIB // 4) + "Disallow: /timeline/good\n")
-    seen = look()
-    assert "robots.txt forbids" in seen.why("/timeline/bad")
-    assert isinstance(seen.of("/timeline/good"), Fetched)
-
-
-def test_18_robots_that_redirect_forever_are_no_robots(site, look):
-    site.pages["/robots.txt"] = site.reply(302, Location="/robots.txt?1")
-    site.pages["/robots.txt?1"] = site.reply(302, Location="/robots.txt")
-    assert look().report.fetched == 3
-
-
-def test_18_disallow_all(site, look):
-    site.robots("User-agent: *\nDisallow: /")
-    with pytest.raises(SourceDownError, match=r"robots\.txt forbids"):
-        look(known_urls=frozenset({f"{BASE}/timeline/good"}))
-    assert set(site.asked) == {"/robots.txt"}
-
-
-def test_18_crawl_delay_is_kept_and_capped(site, look, clock):
-    site.robots("User-agent: *\nCrawl-delay: 3")
-    look()
-    assert clock.at - 1000.0 == 3 * 3  # sitemap at once, then home and two milestones
-    site.robots("User-agent: *\nCrawl-delay: 86400")
-    before = clock.at
-    look()
-    assert clock.at - before == 3 * 10
-
-
-def test_18_a_429_slows_every_worker_down(site, look, clock):
-    site.pages["/timeline/bad"] = [site.reply(429, Retry_After="30"), site.html("bad")]
-    moments = []
-    site.pages["/timeline/good"] = lambda _: (moments.append(clock.at), site.html("good"))[1]
-    assert look(concurrency=1).report.fetched == 4 - 1
-    assert moments[0] >= 1030.0
-
-
-def test_errors_name_the_page_and_are_one_sentence(site, look):
-    site.pages["/timeline/bad"] = site.reply(403)
-    error = look().of("/timeline/bad").error
-    assert isinstance(error, FetchError)
-    assert (error.status, error.where, str(error)) == (403, f"{BASE}/timeline/bad", f"{BASE}/timeline/bad: answered 403")

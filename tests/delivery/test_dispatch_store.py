@@ -16,7 +16,7 @@ import pytest
 
 from delivery.dispatch import Limits, dispatch
 from delivery.smtp import SmtpTransport
-from milepost.errors import ConflictError
+from milepost.errors import ConflictError, MilepostError
 from milepost.records import Placement, Variant
 from store.database import Database, connect, upgrade
 from store.issues import Issues
@@ -79,7 +79,7 @@ def ledger(database: Database, variants: Any) -> Ledger:
         "weekly", "2026-W47", [], [rendered], subject=rendered.subject, content_hash=HASH, now=NOW
     )
     ledger = Ledger(database)
-    ledger.freeze(1, content_hash=HASH, place=lambda subscriber, suppressed: Placement(variant="all"), now=NOW)
+    ledger.freeze(1, content_hash=HASH, place=lambda *_: Placement(variant="all"), now=NOW)
     return ledger
 
 
@@ -110,8 +110,8 @@ def test_every_kind_of_answer_is_kept(ledger: Ledger, transport: SmtpTransport, 
     assert report.state == "sending"
     assert report.next_due is not None
     assert states(ledger) == {"sent": READERS - 4, "deferred": 1, "failed": 2, "unknown": 1}
-    rows = {row.address: row.state for row in ledger.rows(1)}
-    assert [rows[f"r{number}@readers.example"] for number in (2, 3, 4, 5)] == ["deferred", "failed", "unknown", "failed"]
+    rows = [row.state for row in ledger.rows(1)]
+    assert rows[:5] == ["sent", "deferred", "failed", "unknown", "failed"]
     assert 4 in relay.readers
 
 
@@ -131,7 +131,7 @@ def test_a_refusal_of_us_pauses_and_a_resume_goes_on(
 
 
 def test_a_pause_meanwhile_stops_it(ledger: Ledger, transport: SmtpTransport, relay: Any, mailing: Any) -> None:
-    relay.before_answer = lambda taken: ledger.pause(1, "the editor") if len(relay.taken) == 3 else None
+    relay.before_answer = lambda _: ledger.pause(1, "the editor") if len(relay.taken) == 3 else None
     report = dispatch(ledger, transport, mailing, now=lambda: NOW)
     assert report.state == "paused"
     assert len(relay.taken) == 3
@@ -144,7 +144,7 @@ def test_no_mail_after_an_unsubscribe(
     people = Subscribers(database)
     last = people.find(f"r{READERS}@readers.example")
     assert last is not None
-    relay.before_answer = lambda taken: people.set_state(last.id, "unsubscribed", NOW) and None
+    relay.before_answer = lambda _: people.set_state(last.id, "unsubscribed", NOW)
     report = dispatch(ledger, transport, mailing, now=lambda: NOW)
     assert report.results == {"sent": READERS - 1, "skipped": 1}
     assert READERS not in relay.readers
@@ -154,7 +154,7 @@ def test_no_mail_after_an_unsubscribe(
 def test_two_dispatchers_share_the_work(
     url: str, ledger: Ledger, transport: SmtpTransport, relay: Any, mailing: Any
 ) -> None:
-    errors: list[BaseException] = []
+    errors: list[MilepostError] = []
 
     def work() -> None:
         try:
@@ -162,7 +162,7 @@ def test_two_dispatchers_share_the_work(
                 dispatch(Ledger(own), transport, mailing, now=lambda: NOW, limits=Limits(batch=2))
         except ConflictError:
             pass  # the other one was faster and the issue is complete
-        except BaseException as error:
+        except MilepostError as error:
             errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(3)]
@@ -192,9 +192,9 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(
             kills += 1
 
     if moment == "before the 250":
-        relay.before_answer = lambda taken: kill() if len(relay.taken) in (2, 5, 9) else None
+        relay.before_answer = lambda _: kill() if len(relay.taken) in (2, 7) else None
     else:
-        relay.on_verb = lambda verb: kill() if verb == "data" and relay.verbs.count("data") in (2, 5, 9) else None
+        relay.on_verb = lambda verb: kill() if verb == "data" and relay.verbs.count("data") in (2, 7) else None
 
     while any(state in ("pending", "claimed", "sending") for state in states(ledger)):
         child = subprocess.Popen(  # noqa: S603
@@ -204,8 +204,8 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(
         time.sleep(1.2)  # until the leases of the dead are over
         ledger.recover(1)
 
-    assert kills == 3
-    assert states(ledger) == {"sent": READERS - 3, "unknown": 3}
+    assert kills == 2
+    assert states(ledger) == {"sent": READERS - 2, "unknown": 2}
     assert ledger.finish(1) == "needs_review"
     sent = {row.address for row in ledger.rows(1, "sent")}
     listed = {row.address for row in ledger.rows(1, "unknown")}
@@ -213,4 +213,4 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(
     assert set(taken.values()) == {1}
     assert sent <= set(taken)
     assert set(taken) - sent <= listed
-    assert len(taken) == (READERS if moment == "before the 250" else READERS - 3)
+    assert len(taken) == (READERS if moment == "before the 250" else READERS - 2)

@@ -8,7 +8,7 @@ import pytest
 
 from flows.engine import prepare
 from milepost.errors import SourceDownError
-from milepost.sample.server import SampleSite
+from tests.flows.stage import BreakableSite
 
 pytestmark = pytest.mark.prefect
 
@@ -30,7 +30,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
             yield run_named
 
 
-def test_the_main_job_runs_through_flows(play: Play, config: Path, site: SampleSite, mails: Path) -> None:
+def test_the_main_job_runs_through_flows(play: Play, config: Path, site: BreakableSite, mails: Path) -> None:
     [first], state, name = play("scrape", "baseline", config=str(config))
     assert (state, name) == ("Completed", "scrape/baseline")
     assert first["baseline"]
@@ -45,7 +45,7 @@ def test_the_main_job_runs_through_flows(play: Play, config: Path, site: SampleS
 
 
 def test_run_does_all_of_it_and_a_second_run_sends_nothing_twice(
-    play: Play, config: Path, site: SampleSite, mails: Path
+    play: Play, config: Path, site: BreakableSite, mails: Path
 ) -> None:
     play("run", "first", config=str(config))
     site.publish()
@@ -66,7 +66,7 @@ def test_backfill_is_a_dry_run_unless_told_otherwise(play: Play, config: Path) -
     assert reread["read"] > 0
 
 
-def test_a_flow_that_fails_says_why(play: Play, config: Path, site: SampleSite) -> None:
-    site.close()
+def test_a_flow_that_fails_says_why(play: Play, config: Path, site: BreakableSite) -> None:
+    site.stop()
     with pytest.raises(SourceDownError, match="could not be reached"):
         play("scrape", "down", config=str(config))

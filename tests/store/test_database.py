@@ -25,7 +25,8 @@ from store.meta import Meta
 def test_upgrade_makes_what_the_metadata_says(empty_url: str) -> None:
     assert upgrade(empty_url) == f"{schema.HEAD:04d}"
     with connect(empty_url) as database, database.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        options = {"compare_type": True, "compare_server_default": True, "include_name": schema.in_metadata}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, schema.metadata) == []
 
 

@@ -1,0 +1,123 @@
+"""Reading milestones: rows of versions and changes as records."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from milepost.codec import field_to_json, milestone_from_json
+from milepost.errors import InputError, NotFoundError
+from milepost.records import CONTENT_FIELDS, Change, FieldChange, Milestone, StoredChange, StoredMilestone
+from store.schema import change, look, milestone, milestone_version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Version:
+    """One version of a milestone, with the change that made it (None: a reading that changed no content)."""
+
+    id: int
+    number: int
+    milestone: Milestone
+    fingerprint: str
+    snapshot_id: int | None
+    extractor: str
+    look_id: int | None  # None: a backfill
+    created_at: dt.datetime
+    change: StoredChange | None
+
+
+class FieldDiff(NamedTuple):
+    """One field of two versions, in its JSON forms (milepost.codec)."""
+
+    field: str
+    old: object
+    new: object
+
+
+# Whether the change's look waits for an operator.
+HELD = sa.and_(look.c.held.is_not(None), look.c.released_at.is_(None))
+
+
+def versions() -> sa.Select[Any]:
+    """Milestones with every version of them; `stored` reads its rows."""
+    return sa.select(
+        milestone.c.id.label("milestone_id"), milestone.c.key, milestone.c.first_seen_at,
+        milestone_version.c.id, milestone_version.c.number, milestone_version.c.record,
+        milestone_version.c.fingerprint, milestone_version.c.snapshot_id,
+    ).join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
+
+
+def current() -> sa.Select[Any]:
+    """Milestones with their current version; `stored` reads its rows."""
+    return versions().where(milestone_version.c.number == milestone.c.version)
+
+
+def stored(row: sa.Row[Any]) -> StoredMilestone:
+    """A row of `versions` or `current` as a record."""
+    return StoredMilestone(
+        id=row.milestone_id, version=row.number, version_id=row.id, milestone=milestone_from_json(row.record),
+        fingerprint=row.fingerprint, first_seen_at=row.first_seen_at, snapshot_id=row.snapshot_id,
+    )
+
+
+def current_by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, StoredMilestone]:
+    """The current versions of these milestones."""
+    found: dict[int, StoredMilestone] = {}
+    for start in range(0, len(ids), 500):
+        rows = connection.execute(current().where(milestone.c.id.in_(ids[start : start + 500])))
+        found |= {row.milestone_id: stored(row) for row in rows}
+    return found
+
+
+def numbered(connection: sa.Connection, milestone_id: int, number: int) -> Milestone:
+    """A milestone as it was at its version `number`; raises NotFoundError."""
+    query = versions().where(milestone.c.id == milestone_id, milestone_version.c.number == number)
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFoundError("there is no such version", where=f"version {number}")
+    return stored(row).milestone
+
+
+def diff(old: Milestone, new: Milestone) -> list[FieldDiff]:
+    """The key and the content fields that differ."""
+    names = [FieldDiff("key", old.key, new.key)]
+    fields = [FieldDiff(name, field_to_json(old, name), field_to_json(new, name)) for name in CONTENT_FIELDS]
+    return [field for field in names + fields if field.old != field.new]
+
+
+def changes_query() -> sa.Select[Any]:
+    """Changes with their milestone's name and whether they are held; `stored_change` reads its rows."""
+    return (
+        sa.select(change, milestone.c.source, milestone.c.key, HELD.label("held"))
+        .join_from(change, milestone)
+        .outerjoin(look, change.c.look_id == look.c.id)
+    )
+
+
+def stored_change(row: sa.Row[Any]) -> StoredChange:
+    """A row of `changes_query` as a record."""
+    fields = tuple(FieldChange(*field) for field in row.fields)
+    return StoredChange(
+        id=row.id, look_id=row.look_id, milestone_id=row.milestone_id,
+        change=Change(source=row.source, key=row.key, kind=row.kind, fields=fields),
+        old_version_id=row.old_version_id, new_version_id=row.new_version_id, detected_at=row.detected_at,
+        announce=row.announce, held=bool(row.held),
+    )
+
+
+def find(connection: sa.Connection, source: str | None, key: str) -> int:
+    """The id of a milestone; raises NotFoundError, or InputError when `source` is None and several have the key."""
+    query = sa.select(milestone.c.id, milestone.c.source).where(milestone.c.key == key)
+    if source is not None:
+        query = query.where(milestone.c.source == source)
+    rows = connection.execute(query.order_by(milestone.c.source)).all()
+    if not rows:
+        raise NotFoundError("there is no such milestone", where=key if source is None else f"{source}/{key}")
+    if len(rows) > 1:
+        raise InputError(
+            f"several sources have a milestone of that key: {', '.join(row.source for row in rows)}", where=key,
+            hint="Name the source too.",
+        )
+    return int(rows[0].id)

@@ -1,0 +1,25 @@
+"""What the scenarios play on: a sample site that can be broken, and its readers."""
+
+from milepost.sample.server import SampleSite
+
+READERS = ("ada@readers.example", "grace@readers.example", "zoe@readers.example")
+
+
+class BreakableSite(SampleSite):
+    """The sample site, of which single pages can be replaced or taken away, and which can go down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replaced: dict[str, bytes | None] = {}
+
+    def file(self, path: str) -> bytes | None:
+        return self.replaced[path] if path in self.replaced else super().file(path)
+
+    def stop(self) -> None:
+        self.__exit__(None, None, None)
+
+    def story(self, slug: str) -> str:
+        """The HTML of a story as it is served."""
+        body = super().file(f"/story/{slug}")
+        assert body is not None, f"no story {slug}"
+        return body.decode()

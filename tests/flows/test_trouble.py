@@ -1,0 +1,142 @@
+"""Bad input: one clear sentence each, what was known stays, nobody is mailed, and the next look goes on from there."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from flows.steps.publish import publish
+from flows.steps.scrape import scrape
+from milepost.errors import SourceDownError, StoreError
+from milepost.records import LookReport
+from milepost.settings import Settings
+from store.database import Database
+from store.milestones import Milestones
+from tests.flows.stage import BreakableSite
+
+Break = Callable[[str], bytes]
+
+
+def look(settings: Settings) -> LookReport:
+    return scrape(settings, "clockwork")
+
+
+def _untitled(page: str) -> bytes:
+    page = re.sub(r"<h1.*?</h1>", "", page, flags=re.DOTALL)
+    return re.sub(r'"headline":\s*"[^"]*",?', "", page).encode()
+
+
+PAGES: list[tuple[str, Break, str]] = [
+    ("no-title", _untitled, "no title"),
+    ("broken-json-ld", lambda page: page.replace('"@context"', '"@context', 1).encode(), "the page is damaged"),
+    ("truncated", lambda page: page[: len(page) // 2].encode(), "</html>"),
+    ("empty", lambda _page: b"", "empty"),
+    ("undefined", lambda page: re.sub(r"<h1(.*?)>.*?</h1>", r"<h1\1>undefined</h1>", page, flags=re.DOTALL).encode(), ""),
+    ("soft-404", lambda _page: b"<!doctype html><html><title>Oh</title><h1>Page not found</h1></html>", ""),
+    ("captcha", lambda _page: b"<!doctype html><html><h1>Are you human?</h1><form action=/captcha>"
+                              b"<input type=password></form></html>", ""),
+]
+
+
+@pytest.mark.parametrize(("break_page", "sentence"), [row[1:] for row in PAGES], ids=[row[0] for row in PAGES])
+def test_a_bad_page_is_a_sentence_and_its_record_stands(
+    settings: Settings, site: BreakableSite, database: Database, break_page: Break, sentence: str
+) -> None:
+    look(settings)
+    key = site.stories[3].key
+    known = Milestones(database).get("clockwork", key)
+    site.publish()
+    site.replaced[f"/story/{key}"] = break_page(site.story(key))
+    report = look(settings)
+    [failure] = report.failures
+    assert f"/story/{key}" in failure
+    assert sentence in failure
+    assert "\n" not in failure
+    assert (report.failed, report.changes["added"], report.changes["corrected"]) == (1, 2, 0)
+    assert Milestones(database).get("clockwork", key) == known
+
+    site.replaced.clear()
+    again = look(settings)
+    assert (again.failures, sum(again.changes.values())) == ((), 0)
+
+
+def test_a_site_that_is_down_leaves_everything_as_it_was(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    first = look(settings)
+    site.stop()
+    with pytest.raises(SourceDownError, match="could not be reached"):
+        look(settings)
+    assert Milestones(database).count("clockwork") == first.milestones
+    assert publish(settings) == []
+
+
+@pytest.mark.parametrize(
+    "sitemap",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b'<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"></urlset>', id="no-urls"),
+        pytest.param(b"<html><body>Busy</body></html>", id="a-page"),
+    ],
+)
+def test_an_empty_sitemap_is_said_and_takes_nothing_away(
+    settings: Settings, site: BreakableSite, database: Database, sitemap: bytes
+) -> None:
+    first = look(settings)
+    site.replaced["/sitemap.xml"] = sitemap
+    report = look(settings)
+    assert [failure for failure in report.failures if "sitemap" in failure]
+    assert Milestones(database).count("clockwork") == first.milestones
+    assert sum(report.changes.values()) == 0
+
+
+def test_a_first_look_at_an_empty_site_is_no_baseline(settings: Settings, site: BreakableSite) -> None:
+    site.replaced |= {"/sitemap.xml": b"", "/": b"<!doctype html><html><title>Soon</title></html>"}
+    try:
+        report = look(settings)
+    except SourceDownError:
+        pass
+    else:
+        assert report.failures
+    site.replaced.clear()
+    assert look(settings).baseline
+
+
+def test_a_full_disk_is_a_sentence_and_the_next_look_goes_on(settings: Settings, site: BreakableSite) -> None:
+    first = look(settings)
+    site.publish()
+
+    def leave_no_room(connection: Any, _record: object) -> None:
+        [[pages]] = connection.execute("PRAGMA page_count")
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "connect", leave_no_room)
+    try:
+        with pytest.raises(StoreError, match="full") as caught:
+            look(settings)
+    finally:
+        event.remove(Engine, "connect", leave_no_room)
+    assert "\n" not in str(caught.value)
+    second = look(settings)
+    assert (second.milestones, second.changes["added"]) == (first.milestones + 2, 2)
+
+
+def test_one_source_that_is_down_does_not_keep_the_other_from_its_look(config: Path, tmp_path: Path) -> None:
+    two = config.read_text().replace("[[sources]]", (
+        '[[sources]]\nkey = "gone"\nextractor = "sample"\nbase_url = "https://gone.example"\n'
+        'fetch_from = "http://127.0.0.1:9"\nallow_hosts = ["127.0.0.1"]\n[[sources]]'
+    ), 1)
+    config.write_text(two)
+    done = subprocess.run(
+        [sys.executable, "-m", "milepost", "scrape", "--json"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["source"] == "clockwork"
+    assert "127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
