@@ -1,12 +1,13 @@
 """How fast a record is read: ours beside lxml.html reading the same fields, and trafilatura; CPU time, interleaved.
 
-    python -m bench.extract [--rounds 5]
+    python -m bench.extract [--rounds 15]
 
 Reads the captured pages beside the checkout where they are, else the sample site's own pages.
 """
 
 import argparse
 import json
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,22 +99,22 @@ def trafilatura_reader() -> Reader | None:
 
 
 def measure(readers: dict[str, Reader], pages: list[Page], rounds: int) -> dict[str, float]:
-    """Best pages per CPU second of each reader; rounds are interleaved so that the machine's moods hit all alike."""
-    best = dict.fromkeys(readers, 0.0)
+    """Median pages per CPU second of each reader; rounds are interleaved so that the machine's moods hit all alike."""
+    speeds: dict[str, list[float]] = {name: [] for name in readers}
     for number in range(rounds):
         for name, read in readers.items():
-            if name == "trafilatura" and number > 1:
+            if name == "trafilatura" and number > 2:
                 continue  # slow, and steady
             started = time.process_time()
             for page in pages:
                 read(page)
-            best[name] = max(best[name], len(pages) / (time.process_time() - started))
-    return best
+            speeds[name].append(len(pages) / (time.process_time() - started))
+    return {name: statistics.median(measured) for name, measured in speeds.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     name, pages = captured()
     site = registry.get(name)
@@ -122,11 +123,11 @@ def main() -> None:
         readers["lxml.html, same fields"] = lxml_reader
     if (trafilatura := trafilatura_reader()) is not None:
         readers["trafilatura"] = trafilatura
-    best = measure(readers, pages, rounds)
-    ours = best[f"extractors.{name}"]
+    speeds = measure(readers, pages, rounds)
+    ours = speeds[f"extractors.{name}"]
     print(f"{len(pages)} pages of {name}, {sum(len(page.text) for page in pages) // len(pages):,} characters each\n")
     print(f"{'reader':<26}{'pages/s CPU':>12}{'ours ÷ it':>11}")
-    for reader, speed in best.items():
+    for reader, speed in speeds.items():
         print(f"{reader:<26}{speed:>12,.0f}{ours / speed:>11.2f}")
 
 

@@ -98,8 +98,6 @@ class _Look:
             raise SourceDownError(f"not one page could be had: {first.what}", where=first.where, hint=_HINT)
         if mapped.absent and plan.links is None:
             tally.reasons.append(f"{self._site.fetch}/sitemap.xml: there is no sitemap")
-        elif not mapped.paths and not mapped.reasons and plan.links is None:
-            tally.reasons.append(f"{self._site.fetch}: the sitemap names no page that we know how to read")
         if self._work.refused:
             tally.reasons.append(f"{self._work.refused} pages beyond max_pages = {plan.max_pages} were not asked for")
         return tally.report(self._fetcher.requests, complete=not tally.reasons)

@@ -7,7 +7,6 @@ Sources: RFC 5321 (§4.5.2 dot-stuffing, §4.5.3.2 time-outs), RFC 3207 (STARTTL
 
 import contextlib
 import ipaddress
-import re
 import select
 import smtplib
 import socket
@@ -21,7 +20,6 @@ from milepost.errors import SettingsError
 from milepost.records import Reply
 
 Security = Literal["plain", "starttls", "tls"]
-_LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -217,7 +215,7 @@ class SmtpSession:
         go_on = self._command("data", "DATA", self._timeouts.data)
         if go_on.code != 354:
             return go_on
-        lost = self._send_body(_LINE_START_DOT.sub(b"..", message))
+        lost = self._send_body(stuffed(message))
         return lost if lost is not None else self._read("dot", self._timeouts.dot)
 
     def reset(self) -> None:
@@ -231,15 +229,15 @@ class SmtpSession:
             self._command("quit", "QUIT", self._timeouts.quit)
         self._close()
 
-    def _send_body(self, stuffed: bytes) -> Reply | None:
+    def _send_body(self, body: bytes) -> Reply | None:
         """Write body and dot; a Reply when one of them certainly did not go out whole."""
         sock = self._client.sock
         if sock is None:
             return self._lost("data", "the connection is gone")
         sock.settimeout(self._timeouts.block)
-        dot = b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n"
+        dot = b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"
         try:
-            sock.sendall(stuffed)
+            sock.sendall(body)
             if _has_spoken(sock):  # out of turn: an early refusal, or it hung up. Without the dot nobody takes the mail
                 early = self._read("data", self._timeouts.data)
                 self._close()
@@ -285,6 +283,12 @@ class SmtpSession:
         self._alive = False
         with contextlib.suppress(OSError):
             self._client.close()
+
+
+def stuffed(message: bytes) -> bytes:
+    """`message` (CRLF lines) with the dot at the start of any line doubled (RFC 5321 §4.5.2)."""
+    body = message.replace(b"\r\n.", b"\r\n..")
+    return b"." + body if body.startswith(b".") else body
 
 
 def _wait_at_most(client: smtplib.SMTP, seconds: float) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from lxml.etree import XPath
 from lxml.etree import _Element as Element
 
 from extractors.clean import (
@@ -43,7 +42,11 @@ class CardDraft:
         self.picture: Element | None = None
         self.spans: list[Element] = []  # small labels, in order: what they mean is for the site to say
         self.labels = 0  # how many of them stand above the title
-        self.impact = impact_of(str(_LEVEL(element)))
+        self.impact: int | None = None
+        for node in element.iter("div"):
+            if label := node.get("aria-label"):
+                self.impact = impact_of(label)
+                break
         categories = plan.links.get("category")
         for node in element.iter(*_PARTS):  # the first of each kind counts
             tag = node.tag
@@ -80,7 +83,6 @@ class CardDraft:
 
 
 _PARTS = ("a", "h2", "h3", "h4", "img", "p", "span", "time")
-_LEVEL = XPath("string(.//*[starts-with(@aria-label, 'Impact')]/@aria-label)")
 
 
 def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:

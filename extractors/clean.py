@@ -82,6 +82,8 @@ def web_url(address: str | None, base: str) -> str | None:
     address = address.strip(" \t\r\n")
     if address.startswith("//") or "\\" in address or not address.isprintable() or " " in address:
         return None
+    if address.casefold().startswith(("http:", "https:")) and len(address.partition("//")[2]) == 0:
+        return None  # a scheme without a host would take on the host of the page
     try:
         whole = urljoin(base, address)
         parts = urlsplit(whole)

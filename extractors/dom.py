@@ -25,7 +25,7 @@ _BLOCKS = frozenset({
     "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section",
     "summary", "table", "tbody", "td", "th", "tr", "ul",
 })
-# lxml refuses these bytes in a tree; a lone surrogate goes when the text is encoded.
+# lxml refuses to be handed these in a text; a lone surrogate goes when the text is encoded.
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r") + b"\x7f"
 _LD_TYPE = re.compile(r"""type\s*=\s*["']?application/ld\+json\b""", re.IGNORECASE)
 _LD = "application/ld+json"
@@ -83,14 +83,12 @@ def cut(text: str) -> Parts | None:
         at = text.find(_LD, max(at + 1, done))
     if open_ended and _take(pieces, text, max(done, main), len(text)):
         return None  # <main> is never closed
-    markup = "".join(pieces)
-    if not blocks or "<script" in markup or markup.find("<main", 1) >= 0:
+    if not blocks or text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
         return None
-    if text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
+    data = "".join(pieces).encode("utf-8", "ignore")
+    if b"<script" in data or data.find(b"<main", 1) >= 0 or (len(data) > _CUT_CAP and data.count(b"<") > _CUT_CAP):
         return None
-    if len(markup) > _CUT_CAP and markup.count("<") > _CUT_CAP:
-        return None
-    return Parts(root=fragment(markup), ld=tuple(blocks), from_cut=True)
+    return Parts(root=_tree(data), ld=tuple(blocks), from_cut=True)
 
 
 def _take(pieces: list[str], text: str, start: int, end: int) -> bool:
@@ -102,7 +100,12 @@ def _take(pieces: list[str], text: str, start: int, end: int) -> bool:
 
 def fragment(markup: str) -> Element:
     """The tree of a piece of markup, through lxml, without comments and what is never read."""
-    data = markup.encode("utf-8", "ignore").translate(None, _CONTROLS)
+    return _tree(markup.encode("utf-8", "ignore"))
+
+
+def _tree(data: bytes) -> Element:
+    if b"\0" in data:
+        data = data.replace(b"\0", b"")
     root = etree.fromstring(data or b"<html></html>", _PARSER)
     if root is None:  # nothing but white space or comments
         root = etree.fromstring(b"<html></html>", _PARSER)

@@ -105,23 +105,25 @@ def find_article(blocks: Blocks, types: Sequence[str], path: str) -> dict[str, A
     return found[0] if found else None
 
 
-def _at(node: object, place: str) -> Iterator[object]:
+def _at(node: object, place: str) -> list[object]:
     """All values at a dotted place; lists are walked into."""
-    name, _, rest = place.partition(".")
-    for one in node if isinstance(node, list) else (node,):
-        if isinstance(one, dict) and name in one:
-            if rest:
-                yield from _at(one[name], rest)
-            elif isinstance(one[name], list):
-                yield from one[name][:LIST_CAP]
-            else:
-                yield one[name]
+    values = [node]
+    for name in place.split("."):
+        found: list[object] = []
+        for value in values:
+            inner = value.get(name) if isinstance(value, dict) else None
+            if isinstance(inner, list):
+                found += inner[:LIST_CAP]
+            elif inner is not None:
+                found.append(inner)
+        values = found[:LIST_CAP]
+    return values
 
 
 def _present(node: object, place: str) -> bool:
     """Whether a place is written down at all, be it as an empty list."""
     parent, _, name = place.rpartition(".")
-    holders = list(_at(node, parent)) if parent else [node]
+    holders = _at(node, parent) if parent else [node]
     return any(isinstance(holder, dict) and holder.get(name) is not None for holder in holders)
 
 

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from extractors.clean import fold
@@ -71,7 +72,7 @@ def reconcile(claims: Iterable[Claim], precedence: Mapping[str, tuple[str, ...]]
             values[field] = kept.value
             evidence[field] = _witnesses(field, kept, mine)
         elif len({claim.witness for claim in mine if not _has_value(claim)}) > 1 and not any(map(_has_value, mine)):
-            evidence[field] = tuple(Witness(witness=claim.witness, where=claim.where, url=claim.url) for claim in mine)
+            evidence[field] = tuple(_agreeing(claim.witness, claim.where, claim.url) for claim in mine)
         else:
             unknown.append(field)
     return Verdict(values, frozenset(unknown), evidence)
@@ -146,7 +147,7 @@ def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witnes
     differing: list[Witness] = []
     for claim in claims:
         if claim.value == kept.value or _same(field, kept.value, claim.value, part=claim.part):
-            witness = Witness(witness=claim.witness, where=claim.where, url=claim.url)
+            witness = _agreeing(claim.witness, claim.where, claim.url)
             if claim.witness == kept.witness and claim.where == kept.where and claim.url == kept.url:
                 agreeing.insert(0, witness)
             else:
@@ -156,6 +157,11 @@ def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witnes
             says = shown(claim.value)
             differing.append(Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says))
     return (*agreeing, *differing)
+
+
+@lru_cache(maxsize=1024)  # nearly every page has the same witnesses in the same places
+def _agreeing(witness: str, where: str, url: str | None) -> Witness:
+    return Witness(witness=witness, where=where, url=url)
 
 
 def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:

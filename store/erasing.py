@@ -21,7 +21,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
         .where(subscriber.c.normalized == normalized)
         .values(
             address="", normalized=f"erased:{hash_}", state="unsubscribed", topics=[],
-            unsubscribed_at=sa.func.coalesce(subscriber.c.unsubscribed_at, sa.literal(now, subscriber.c.created_at.type)),
+            unsubscribed_at=now,
         )
         .returning(subscriber.c.id)
     ).scalar()

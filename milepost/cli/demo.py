@@ -39,6 +39,7 @@ postal_address = "1 Escapement Row, Exampletown"
 [newsletter]
 name = "Clockwork"
 tagline = "The history of keeping time, as it is written."
+accent = "#b5451f"
 [web]
 base_url = "{web}"
 """
@@ -160,10 +161,12 @@ def _check(summary: dict[str, Any]) -> None:
     first, second = summary["looks"]
     found = {kind: count for kind, count in second["changes"].items() if count}
     sent = [ledger["states"].get("sent", 0) for ledger in summary["ledgers"]]
+    failures = [*first["failures"], *second["failures"]]
     expected = first["baseline"] and found == {"added": 2, "corrected": 1} and sent == [len(SUBSCRIBERS)]
-    if not expected:
+    if failures or not expected:
         raise MilepostError(
-            f"the demo came out otherwise than it must: changes {found}, sent {sent}", hint="Please report this."
+            f"the demo came out otherwise than it must: changes {found}, sent {sent}, failures {failures or 'none'}",
+            hint="Please report this.",
         )
 
 

@@ -246,8 +246,8 @@ def test_broken_reports_do_no_harm(raw: bytes) -> None:
 
 PIECES = st.sampled_from([
     b"Content-Type: message/delivery-status\r\n", b"Content-Type: multipart/report; boundary=b\r\n", b"--b\r\n",
-    b"--b--", b"\r\n", b"Action: failed\r\n", b"Status: 5.1.1\r\n", b"Content-Type: message/rfc822\r\n", b"Return-Path: <>\r\n",
-    b"Content-Transfer-Encoding: base64\r\n", b"Content-Type: message/feedback-report\r\n",
+    b"--b--", b"\r\n", b"Action: failed\r\n", b"Status: 5.1.1\r\n", b"Content-Type: message/rfc822\r\n",
+    b"Return-Path: <>\r\n", b"Content-Transfer-Encoding: base64\r\n", b"Content-Type: message/feedback-report\r\n",
     b"From: mailer-daemon@x\r\n",
 ])
 

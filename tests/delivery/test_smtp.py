@@ -23,7 +23,7 @@ from delivery.transports import from_url
 from milepost.errors import SettingsError
 
 SENDER, READER = "b1@bounces.example", "r1@readers.example"
-MESSAGE = b"Subject: x\r\n\r\n.hidden\r\n..\r\n.\r\nend\r\n"
+MESSAGE = b"Subject: x\r\n\r\n.hidden\r\n..\r\n.\r\n\r\n.\r\n.\r\nend\r\n"
 
 
 def plain(relay: Any, **changes: Any) -> SmtpTransport:

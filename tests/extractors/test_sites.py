@@ -38,7 +38,7 @@ def test_the_cut_reads_as_the_whole_page(source, stem, request, monkeypatch):
     if saved.site.classify(urlsplit(page.url).path) == "milestone":
         assert dom.cut(page.text) is not None
     fast = _reading(saved, page)
-    monkeypatch.setattr(dom, "cut", lambda text: None)
+    monkeypatch.setattr(dom, "cut", lambda _: None)
     assert _reading(saved, page) == fast
 
 
@@ -49,7 +49,8 @@ def _reading(saved, page):
 
 
 def test_every_saved_page_is_tested(aitimeline, sample):
-    assert {("aitimeline", stem) for stem in aitimeline.pages} | {("sample", stem) for stem in sample.pages} == set(SAVED)
+    saved = {"aitimeline": aitimeline, "sample": sample}
+    assert {(source, stem) for source, site in saved.items() for stem in site.pages} == set(SAVED)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,8 @@ class TestCaptured:
                 "category": milestone.category, "date": milestone.date.value,
             } == {
                 **{name: truth[name] for name in (
-                    "title", "description", "impact", "impactLevel", "people", "organizations", "tags", "era", "category",
+                    "title", "description", "impact", "impactLevel", "people", "organizations", "tags", "era",
+                    "category",
                 )},
                 "date": date,
             }
@@ -136,7 +138,7 @@ class TestCaptured:
         assert all(dom.cut(page.text) for page in captured.pages.values())
         fast = {key: captured.site.read(page, source="a") for key, page in captured.pages.items()}
         home = captured.site.cards(captured.home)
-        monkeypatch.setattr(dom, "cut", lambda text: None)
+        monkeypatch.setattr(dom, "cut", lambda _: None)
         assert {key: captured.site.read(page, source="a") for key, page in captured.pages.items()} == fast
         assert captured.site.cards(captured.home) == home
 

@@ -104,11 +104,16 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/empty.db"
         return
-    server: str = request.getfixturevalue("postgresql_server")
+    yield request.getfixturevalue("postgresql_empty")
+
+
+@pytest.fixture
+def postgresql_empty(postgresql_server: str) -> Iterator[str]:
+    """A PostgreSQL database without tables."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    _postgresql_run(server, f"CREATE DATABASE {name}")
-    yield _named(server, name)
-    _postgresql_run(server, f"DROP DATABASE {name} WITH (FORCE)")
+    _postgresql_run(postgresql_server, f"CREATE DATABASE {name}")
+    yield _named(postgresql_server, name)
+    _postgresql_run(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

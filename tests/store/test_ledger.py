@@ -1,6 +1,9 @@
 """The ledger's steps T1 to T9, one by one, on both engines."""
 
 import datetime as dt
+import signal
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -418,6 +421,29 @@ def test_a_full_disk_at_t3_and_on_again(sqlite_database: Database) -> None:
     engine.dispose()
     assert [row.state for row in world.ledger.rows(claim.issue)] == ["claimed"]
     assert world.ledger.begin(claim)
+
+
+DIES = """
+import os, signal, sys
+from store.database import connect
+from store.ledger import Ledger
+
+ledger = Ledger(connect(sys.argv[1]))
+first, second, _ = ledger.claim(int(sys.argv[2]), limit=3, lease_seconds=0)
+assert ledger.begin(first)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_dispatcher_loses_nothing_and_sends_nothing_twice(world: World, url: str) -> None:
+    """F2: kill -9 after T3 is committed."""
+    number = world.frozen(4)
+    done = subprocess.run([sys.executable, "-c", DIES, url, str(number)], check=False, timeout=60)  # noqa: S603
+    assert done.returncode == -signal.SIGKILL
+    assert states(world, number) == {"claimed": 2, "pending": 1, "sending": 1}
+    assert world.ledger.recover(number) == (2, 1)
+    assert states(world, number) == {"pending": 3, "unknown": 1}
+    assert check(world.database) == []
 
 
 def test_another_writer_holds_the_database_at_t3(sqlite_database: Database) -> None:

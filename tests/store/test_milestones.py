@@ -52,6 +52,20 @@ def test_versions_are_numbered_and_told(world: World) -> None:
     assert world.milestones.get("site", "one").first_seen_at == NOW
 
 
+def test_what_differs_between_two_versions(world: World) -> None:
+    old = make_milestone("one", people=("Ada Invented",))
+    world.look(old)
+    look_id = world.looks.start("site", LATER)
+    new = replace(old, title="Better", people=("Ada Invented", "Bo Fictional"), related=(Card(key="x", title="X"),))
+    world.milestones.apply(look_id, "site", [(corrected(new), new, None)], announce=True, now=LATER)
+    assert world.milestones.diff("one", 1, 2) == [
+        ("title", "Title of one", "Better"), ("people", ["Ada Invented"], ["Ada Invented", "Bo Fictional"]),
+    ]
+    assert world.milestones.diff("one", 2, 2) == []
+    with pytest.raises(NotFoundError, match="version 3"):
+        world.milestones.diff("one", 1, 3)
+
+
 def test_applying_twice_is_applying_once(world: World) -> None:
     record = make_milestone("one")
     entries = [(added(record), record, None)]

@@ -5,8 +5,12 @@ import datetime as dt
 import io
 
 import pytest
+import sqlalchemy as sa
 
 from milepost.errors import InputError, NotFoundError
+from milepost.records import Reply
+from store import schema
+from store.database import check
 from store.subscribers import COLUMNS, Subscribers, read_csv
 from store.suppressions import Suppressions
 from tests.store.conftest import NOW, World
@@ -117,3 +121,25 @@ def test_suppressions(world: World) -> None:
     assert not list_.contains("ada@example.org")
     with pytest.raises(NotFoundError):
         list_.remove("ada@example.org")
+
+
+def test_erasing_leaves_only_a_hash(world: World) -> None:
+    number = world.frozen(2)
+    (claim,) = world.ledger.claim(number, limit=1, lease_seconds=60)
+    world.ledger.deferred(claim, Reply(code=450, text="reader0@example.org is busy", phase="rcpt"), LATER)
+    assert world.subscribers.erase("Reader0@example.org", LATER)
+    assert not world.subscribers.erase("nobody@example.org", LATER)
+    with world.database.connect() as connection:
+        for table in schema.metadata.sorted_tables:
+            for row in connection.execute(sa.select(table)):
+                assert "reader0" not in str(row)
+                assert "nobody@" not in str(row)
+    counts = world.ledger.counts(number)
+    assert counts.balanced
+    assert dict(counts.states) == {"cancelled": 1, "pending": 1}
+    assert Suppressions(world.database).contains("reader0@example.org")
+    assert world.subscribers.find("reader0@example.org") is None
+    assert check(world.database) == []
+    back, new = world.subscribers.add("reader0@example.org", now=LATER)  # asking again is theirs to do
+    assert new
+    assert Suppressions(world.database).contains(back.address)  # and an operator's to allow

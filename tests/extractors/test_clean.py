@@ -1,0 +1,68 @@
+"""What texts, addresses and dates become on their way into a field."""
+
+import pytest
+
+from extractors.clean import clean, fold, is_void, partial_date, slug_after, slugify, web_url
+
+BASE = "https://site.example/timeline/x"
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("  a \n b\t\u00a0c\u2028d\x85e ", "a b c d e"),
+    ("a\x00b\x1bc\x7fd\x9fe", "abcde"),
+    ("right\u202eleft\u202c\u2066x\u2069", "rightleftx"),
+    ("zero\u200bwidth\ufeff soft\u00adhyphen", "zerowidth softhyphen"),
+    ("e\u0301", "é"),
+    ("family \U0001f468\u200d\U0001f469", "family \U0001f468\u200d\U0001f469"),
+    ("lone \ud800 surrogate", "lone surrogate"),
+    ("=?utf-8?q?=0D=0ABcc:x?=", "=?utf-8?q?=0D=0ABcc:x?="),
+    (None, ""), ("", ""), ("\x00", ""),
+], ids=repr)
+def test_clean(text, line):
+    assert clean(text) == line
+
+
+def test_clean_cuts():
+    assert clean("abc def", 5) == "abc…"
+    assert len(clean("x" * 10_000_000, 500)) == 500
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("1957", "1957"), ("2012-09", "2012-09"), ("2012.09", "2012-09"), ("2022-11-30", "2022-11-30"),
+    ("2022-11-30T10:00:00Z", "2022-11-30"), ("September 2012", "2012-09"), ("Sept. 2012", "2012-09"),
+    ("30 November 2022", "2022-11-30"), ("Nov 30, 2022", "2022-11-30"), ("November 30th, 2022", "2022-11-30"),
+    ("2012-13", None), ("2022-02-30", None), ("0000", None), ("soon", None), ("", None), (None, None),
+    ("Smarch 2012", None), ("12", None), ("20120", None),
+])
+def test_partial_date(text, value):
+    date = partial_date(text)
+    assert (date.value if date else None) == value
+
+
+@pytest.mark.parametrize(("address", "whole"), [
+    ("https://img.example/a.png", "https://img.example/a.png"), ("/a.png", "https://site.example/a.png"),
+    ("a b.png", None), ("//evil.example/a", None), ("javascript:alert(1)", None), ("data:,x", None),
+    ("java\nscript:x", None), ("https://u@evil.example/", None), ("http://127.0.0.1\\@evil.example/", None),
+    ("https://[x/", None), ("https://", None), ("", None), (None, None), ("https://a.example:99999/", None),
+    ("https://a.example/" + "x" * 3000, None),
+], ids=repr)
+def test_web_url(address, whole):
+    assert web_url(address, BASE) == whole
+
+
+@pytest.mark.parametrize(("address", "slug"), [
+    ("/category/research", "research"), ("/category/research/", "research"), ("/category/research?x=1#y", "research"),
+    ("https://other.example/category/research", "research"), ("/category/", None), ("/category/a/b", None),
+    ("/era/x", None), ("//category/x", None), ("http://[x", None), (None, None), ("", None),
+], ids=repr)
+def test_slug_after(address, slug):
+    assert slug_after(address, "/category/") == slug
+
+
+def test_labels():
+    assert slugify("Regulation & Policy") == "regulation-policy"
+    assert slugify("Université") == "universite"
+    assert slugify("日本") == ""
+    assert fold("“It’s” – A…") == fold("\"it's\" - a...")
+    assert is_void("undefined")
+    assert not is_void("Undefined behaviour")

@@ -1,0 +1,225 @@
+"""Backups while the database is in use, putting one back, and moving between engines: nothing is sent twice after."""
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from milepost.errors import ConflictError, HeldError, InputError, SchemaError, StoreError
+from milepost.records import Reply
+from store import schema
+from store.backups import backup, restore
+from store.copying import copy
+from store.database import Database, check, connect, upgrade
+from store.meta import Meta
+from store.restoring import confirm_restore, restored_from
+from store.search import Search
+from store.snapshots import Snapshots
+from tests.store.conftest import NOW, World, make_milestone, make_snapshot
+
+OK = Reply(code=250, phase="dot")
+
+
+@pytest.fixture
+def sent(sqlite_database: Database, tmp_path: Path) -> tuple[World, Path, int]:
+    """A backup was made, then one of three deliveries went out."""
+    world = World(sqlite_database)
+    number = world.frozen(3)
+    file = tmp_path / "backup.db"
+    backup(sqlite_database, file)
+    (claim,) = world.ledger.claim(number, limit=1, lease_seconds=60)
+    world.ledger.begin(claim)
+    world.ledger.sent(claim, OK, "<1@example.org>")
+    return world, file, number
+
+
+def test_a_backup_is_whole_and_ours_alone(sqlite_database: Database, tmp_path: Path) -> None:
+    World(sqlite_database).frozen(3)
+    size = backup(sqlite_database, tmp_path / "b.db")
+    assert size == (tmp_path / "b.db").stat().st_size > 0
+    assert stat.S_IMODE((tmp_path / "b.db").stat().st_mode) == 0o600
+    assert check(f"sqlite:///{tmp_path}/b.db") == []
+    assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".b.db")]
+
+
+def test_a_backup_while_somebody_writes(sqlite_database: Database, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            with sqlite_database.begin() as connection:  # two rows that always agree
+                connection.execute(sa.text("DELETE FROM meta"))
+                connection.execute(sa.insert(schema.meta), [{"key": key, "value": str(number)} for key in "ab"])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for index in range(5):
+            backup(sqlite_database, tmp_path / f"{index}.db")
+    finally:
+        stop.set()
+        writer.join()
+    for index in range(5):
+        with connect(f"sqlite:///{tmp_path}/{index}.db") as copied:
+            assert Meta(copied).get("a") == Meta(copied).get("b")
+            assert check(copied) == []
+
+
+def test_a_backup_never_overwrites(sqlite_database: Database, tmp_path: Path) -> None:
+    (tmp_path / "b.db").write_text("precious")
+    with pytest.raises(ConflictError, match="there is a file of that name"):
+        backup(sqlite_database, tmp_path / "b.db")
+    with pytest.raises(StoreError, match="can't be written"):
+        backup(sqlite_database, tmp_path / "no folder" / "b.db")
+    assert (tmp_path / "b.db").read_text() == "precious"
+
+
+def test_postgresql_has_its_own(database: Database, tmp_path: Path) -> None:
+    if database.dialect == "sqlite":
+        pytest.skip("about PostgreSQL")
+    with pytest.raises(StoreError, match="use pg_dump"):
+        backup(database, tmp_path / "b.db")
+
+
+def test_a_restored_database_refuses_to_send(sent: tuple[World, Path, int], tmp_path: Path) -> None:
+    """F16: the backup says that all three wait, though one has its mail."""
+    _, file, number = sent
+    url = f"sqlite:///{tmp_path}/new/milepost.db"
+    restore(file, url)
+    with connect(url) as database:
+        world = World(database)
+        assert restored_from(database) == str(file)
+        with pytest.raises(HeldError, match=r"what was sent since then it doesn't know.*confirm-restore"):
+            world.ledger.claim(number, limit=1, lease_seconds=60)
+        assert confirm_restore(database, "nothing went out", NOW) == 0
+        assert len(world.ledger.claim(number, limit=9, lease_seconds=60)) == 3
+        with pytest.raises(ConflictError, match="nothing to confirm"):
+            confirm_restore(database, "again", NOW)
+
+
+def test_what_may_have_been_sent_is_listed_instead(sent: tuple[World, Path, int], tmp_path: Path) -> None:
+    _, file, number = sent
+    url = f"sqlite:///{tmp_path}/new.db"
+    restore(file, url)
+    with connect(url) as database:
+        ledger = World(database).ledger
+        assert confirm_restore(database, "we can't tell", NOW, waiting="unknown") == 3
+        assert dict(ledger.counts(number).states) == {"unknown": 3}
+        assert ledger.claim(number, limit=9, lease_seconds=60) == []
+        assert ledger.finish(number) == "needs_review"
+        (row, *_) = ledger.rows(number)
+        assert "may have been sent since" in ledger.attempts(row.id)[0].text
+
+
+def test_restoring_in_place_of_a_database_in_use(sent: tuple[World, Path, int]) -> None:
+    world, file, number = sent
+    url = f"sqlite:///{world.database.file}"
+    with pytest.raises(ConflictError, match=r"there is a database already.*--replace"):
+        restore(file, url)
+    assert dict(world.ledger.counts(number).states) == {"pending": 2, "sent": 1}
+    restore(file, url, replace=True)
+    assert dict(world.ledger.counts(number).states) == {"pending": 3}
+    with pytest.raises(HeldError):
+        world.ledger.claim(number, limit=1, lease_seconds=60)
+    assert check(world.database) == []
+
+
+def test_a_begun_claim_does_not_outlive_a_restore(sent: tuple[World, Path, int], tmp_path: Path) -> None:
+    world, _, number = sent
+    (claim,) = world.ledger.claim(number, limit=1, lease_seconds=60)
+    backup(world.database, tmp_path / "later.db")
+    restore(tmp_path / "later.db", f"sqlite:///{world.database.file}", replace=True)
+    with pytest.raises(HeldError):
+        world.ledger.begin(claim)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 999], ids=["empty", "text"])
+def test_what_is_no_backup(sqlite_database: Database, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "b.db").write_bytes(content)
+    url = f"sqlite:///{sqlite_database.file}"
+    with pytest.raises((InputError, StoreError), match=r"not a backup of Milepost|not a database"):
+        restore(tmp_path / "b.db", url, replace=True)
+    with pytest.raises(InputError, match="no such file"):
+        restore(tmp_path / "none.db", url, replace=True)
+    assert check(sqlite_database) == []
+
+
+def test_a_backup_of_a_newer_milepost(sqlite_database: Database, tmp_path: Path) -> None:
+    with sqlite_database.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0999'"))
+    backup(sqlite_database, tmp_path / "b.db")
+    with pytest.raises(SchemaError, match="newer Milepost"):
+        restore(tmp_path / "b.db", f"sqlite:///{tmp_path}/new.db")
+
+
+# --- copying --------------------------------------------------------------------------------------------------------
+
+
+def fill(database: Database) -> int:
+    """Something in most tables."""
+    world = World(database)
+    world.snapshots.add(make_snapshot(body=bytes(range(256))), "milestone", None)
+    world.look(*(make_milestone(f"M-{index}_ä{chr(65 + index % 50)}") for index in range(30)), announce=False)
+    number = world.frozen(4)
+    claims = world.ledger.claim(number, limit=2, lease_seconds=60)
+    world.ledger.begin(claims[0])
+    world.ledger.failed(claims[0], Reply(code=550, enhanced="5.1.1", text="no", phase="dot"), "5.1.1")
+    Meta(database).signing_key()
+    return number
+
+
+@pytest.fixture
+def other_engine(url: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of the engine that `url` is not."""
+    if not url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path}/other.db"
+    server: str = request.getfixturevalue("postgresql_empty")
+    return server
+
+
+def test_everything_moves_to_the_other_engine(url: str, other_engine: str) -> None:
+    with connect(url) as source:
+        number = fill(source)
+        before = World(source).ledger.rows(number)
+        key = Meta(source).signing_key()
+    copied = {table.table: table.rows for table in copy(url, other_engine)}
+    assert copied["milestone"] == 32
+    assert copied["delivery"] == 4
+    assert copied["suppression"] == 1
+    with connect(other_engine) as target:
+        world = World(target)
+        assert check(target) == []
+        assert world.ledger.rows(number) == before
+        assert Meta(target).signing_key() == key
+        assert Snapshots(target).get(1).body == bytes(range(256))
+        assert len(Search(target).search("title", limit=99)) == 32
+        with pytest.raises(HeldError):
+            world.ledger.claim(number, limit=1, lease_seconds=60)
+        confirm_restore(target, "the old one is switched off", NOW)
+        assert len(world.ledger.claim(number, limit=9, lease_seconds=60)) == 2
+        world.look(make_milestone("after"))  # new rows are numbered after the old ones
+        assert world.subscribers.add("new@example.org", now=NOW)[0].id == 5
+    with connect(url) as source:
+        assert restored_from(source) is None
+
+
+def test_copying_into_a_database_in_use_is_refused(url: str, other_engine: str) -> None:
+    with connect(url) as source:
+        fill(source)
+    upgrade(other_engine)
+    with connect(other_engine) as target:
+        World(target).subscribers.add("somebody@example.org", now=NOW)
+    with pytest.raises(ConflictError, match=r"not empty: it has rows in subscriber"):
+        copy(url, other_engine)
+
+
+def test_a_copy_to_the_same_engine(sqlite_database: Database, tmp_path: Path) -> None:
+    fill(sqlite_database)
+    copied = copy(f"sqlite:///{sqlite_database.file}", f"sqlite:///{tmp_path}/copy.db")
+    assert sum(table.rows for table in copied) > 80
+    assert check(f"sqlite:///{tmp_path}/copy.db") == []
+    assert {len(table.sha256) for table in copied} == {64}

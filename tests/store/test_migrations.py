@@ -1,0 +1,95 @@
+"""From the first revision to the last with data in it, and again after a kill in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from milepost.codec import milestone_to_json
+from milepost.fingerprint import fingerprint
+from store import schema
+from store.blobs import Codec
+from store.database import Database, check, connect, upgrade
+from store.search import Search
+from tests.store.conftest import NOW, World, make_milestone
+
+REVISIONS = [f"{number:04d}" for number in range(1, schema.HEAD + 1)]
+
+
+@pytest.fixture
+def old_url(empty_url: str) -> str:
+    """A database of the first revision, with a milestone, its page and its history."""
+    assert upgrade(empty_url, to="0001") == "0001"
+    record = make_milestone("old", title="Something of the past")
+    packed = Codec()._packers[None].compress(b"<html>old</html>")
+    with Database(empty_url) as database, database.begin() as connection:
+        def put(table: sa.Table, **values: object) -> None:
+            connection.execute(sa.insert(table).values(**values))
+
+        sha = "46fcaa484adfbdba175dfa5bdcfdb143b9d3a30252879ee31f77d986b3d897bc"
+        put(schema.source, key="site")
+        put(schema.look, source="site", started_at=NOW, state="complete", baseline=True, milestones=1, failures=[])
+        put(schema.blob, sha256=sha, encoding="zstd", raw_size=16, data=packed)
+        put(schema.snapshot, source="site", url=record.url, final_url=record.url, status=200, headers={},
+            body_sha=sha, fetched_at=NOW)
+        put(schema.milestone, source="site", key="old", first_seen_at=NOW, first_look_id=1, version=1, state="present")
+        put(schema.milestone_version, milestone_id=1, number=1, record=milestone_to_json(record),
+            fingerprint=fingerprint(record), snapshot_id=1, extractor="site/1", look_id=1, created_at=NOW)
+        put(schema.change, look_id=1, milestone_id=1, kind="added", fields=[], new_version_id=1, detected_at=NOW,
+            announce=False)
+        put(schema.subscriber, address="a@example.org", normalized="a@example.org", state="active",
+            cadence="instant", topics=[], created_at=NOW)
+    return empty_url
+
+
+def look_inside(url: str) -> None:
+    """Everything that was there is there, and the new things know of it."""
+    with connect(url) as database:
+        world = World(database)
+        assert world.milestones.get("site", "old").milestone == make_milestone("old", title="Something of the past")
+        assert [found.stored.milestone.key for found in Search(database).search("past")] == ["old"]
+        assert world.looks.has_baseline("site")
+        assert [who.address for who in world.subscribers.list()] == ["a@example.org"]
+        assert world.snapshots.get(1).body == b"<html>old</html>"
+        world.look(make_milestone("new"))
+        assert check(database) == []
+
+
+def test_one_revision_after_the_other(old_url: str) -> None:
+    assert [upgrade(old_url, to=revision) for revision in REVISIONS] == REVISIONS
+    assert upgrade(old_url) == REVISIONS[-1]
+    look_inside(old_url)
+
+
+def test_all_at_once(old_url: str) -> None:
+    assert upgrade(old_url) == REVISIONS[-1]
+    look_inside(old_url)
+
+
+KILLED = """
+import os, signal, sys
+import sqlalchemy as sa
+from store.database import upgrade
+
+def kill(connection, cursor, statement, parameters, context, executemany):
+    if sys.argv[2] in statement:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sa.event.listen(sa.Engine, "after_cursor_execute", kill)
+upgrade(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    "at", ["CREATE TABLE dictionary", "ALTER TABLE blob", "milestone_search", "UPDATE alembic_version"]
+)
+def test_killed_in_the_middle(old_url: str, at: str) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, old_url, at], check=False, timeout=60, env=os.environ)  # noqa: S603
+    assert done.returncode == -signal.SIGKILL
+    with Database(old_url) as database, database.connect() as connection:
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
+    assert upgrade(old_url) == REVISIONS[-1]
+    look_inside(old_url)
