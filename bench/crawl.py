@@ -214,7 +214,7 @@ async def serve(answer: Callable[[str], bytes | None]) -> None:
 def serving(*arguments: str) -> Iterator[str]:
     """A server in a process of its own; gives its URL."""
     command = [sys.executable, __file__, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -228,14 +228,14 @@ def serving(*arguments: str) -> Iterator[str]:
 def once(python: str, contender: str, url: str, concurrency: int) -> dict[str, Any]:
     """One run in a fresh process."""
     command = [python, __file__, "--run", contender, "--url", url, "--concurrency", str(concurrency)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - ourselves
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
 def has_scrapy(python: str) -> bool:
     command = [python, "-c", "import scrapy"]
-    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0  # noqa: S603 - the caller's
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def compare(url: str, *, scrapy_python: str, concurrency: int, runs: int) -> None:

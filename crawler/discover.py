@@ -105,7 +105,7 @@ async def read_sitemaps(plan: CrawlPlan, site: Site, rules: Rules, fetcher: Fetc
                 break
             visited.add(child)
             queue.append((child, depth + 1))
-    if not mapped.paths and not mapped.absent and not mapped.reasons and plan.links is None:
+    if not mapped.paths and not mapped.absent and not mapped.reasons:
         mapped.reasons.append(f"{site.fetch}: the sitemap names no page that we know how to read")
     return mapped
 

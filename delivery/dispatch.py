@@ -77,9 +77,9 @@ def dispatch(
 ) -> DispatchReport:
     """Hand over all that is due of `mailing.issue`; returns when nothing is left to claim, on a pause, or on `stop`.
 
-    A recipient that is refused never stops the others. Raises DeliveryError when the relay can't be had, StoreError
-    when the ledger can't be written (nothing is sent that was not recorded first), ConflictError when the issue is
-    neither frozen nor sending, RenderError when a claim's variant has no template. Calling it again is always safe.
+    A recipient that is refused never stops the others. Raises DeliveryError when the relay or a variant's message
+    can't be had, StoreError when the ledger can't be written (nothing is sent that was not recorded first),
+    ConflictError when the issue is neither frozen nor sending. Calling it again is always safe.
     """
     return _Dispatch(ledger, transport, mailing, now, limits, progress or _quiet, stop, sleep).run()
 

@@ -8,7 +8,9 @@ _HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]+)", re.IGNORECASE
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]+)", re.IGNORECASE)
 _META_WITHIN = 1024  # bytes: where the standard looks for it
 # WHATWG Encoding §4.2: these labels mean windows-1252. UTF-7 is no encoding of the web, and an old way to smuggle tags.
-_LATIN = frozenset({"ascii", "us-ascii", "iso-8859-1", "iso8859-1", "latin1", "latin-1", "l1", "windows-1252", "cp1252"})
+_LATIN = frozenset(
+    {"ascii", "us-ascii", "iso-8859-1", "iso8859-1", "latin1", "latin-1", "l1", "cp1252", "windows-1252"}
+)
 _REFUSED = frozenset({"utf-7", "utf7", "unicode-1-1-utf-7", "utf-32", "utf-16"})
 
 

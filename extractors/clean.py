@@ -55,7 +55,7 @@ def unescape(text: str) -> str:
 
 def is_void(text: str) -> bool:
     """Whether a program wrote this in place of a value it did not have ("undefined")."""
-    return text.casefold() in _VOID
+    return len(text) < 20 and text.casefold() in _VOID
 
 
 def fold(text: str) -> str:
@@ -70,6 +70,7 @@ def slugify(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:NAME_CAP]
 
 
+@lru_cache(maxsize=4096)
 def web_url(address: str | None, base: str) -> str | None:
     """The absolute http(s) form of an address met on page `base`; None for every other scheme and for tricks.
 
@@ -111,6 +112,9 @@ def slug_after(address: str | None, prefix: str) -> str | None:
         return None
     if address.startswith("/") and not address.startswith(prefix):  # nearly every link of a page
         return None
+    slug = address[len(prefix):]
+    if len(slug) <= NAME_CAP and slug.replace("-", "").isalnum() and address.startswith(prefix):
+        return slug
     path = url_path(address)
     slug = path[len(prefix):] if path.startswith(prefix) else ""
     return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= NAME_CAP else None

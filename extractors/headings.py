@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from lxml.etree import _Element as Element
@@ -68,6 +69,7 @@ def label_of(text: str) -> str:
     return text.casefold().rstrip(": ")
 
 
+@lru_cache(maxsize=1024)
 def impact_of(text: str) -> int | None:
     """Read "Impact level 4 of 5", "4 / 5", "★★★★☆"."""
     line = clean(text, NAME_CAP)

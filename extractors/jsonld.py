@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from extractors.clean import (
@@ -24,6 +25,7 @@ from milepost.dates import PartialDate
 from milepost.records import Image
 
 WITNESS = "json-ld"
+_DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are read as meant
 _NODE_CAP = 2_000  # nodes looked at in one page
 _CAPS = {"title": TITLE_CAP, "category": NAME_CAP, "era": NAME_CAP}
 
@@ -57,7 +59,7 @@ def read_blocks(texts: Sequence[str]) -> Blocks:
     problems: list[tuple[str, str]] = []
     for number, text in enumerate(texts, 1):
         try:
-            data = json.loads(text.strip().removeprefix("<!--").removesuffix("-->"), strict=False)
+            data = _DECODER.decode(text.strip().removeprefix("<!--").removesuffix("-->"))
         except ValueError as error:
             problems.append((f"block {number}", f"not readable: {error}"[:NAME_CAP]))
             continue
@@ -134,6 +136,7 @@ def _text(value: object, cap: int = TEXT_CAP) -> str:
     return "" if is_void(text) else text
 
 
+@lru_cache(maxsize=1024)
 def unpadded(date: PartialDate) -> PartialDate:
     """What a date stands for where unknown months and days are written as 01.
 

@@ -71,7 +71,7 @@ def reconcile(claims: Iterable[Claim], precedence: Mapping[str, tuple[str, ...]]
         if kept is not None:
             values[field] = kept.value
             evidence[field] = _witnesses(field, kept, mine)
-        elif len({claim.witness for claim in mine if not _has_value(claim)}) > 1 and not any(map(_has_value, mine)):
+        elif not any(claim.value for claim in mine) and len({claim.witness for claim in mine}) > 1:
             evidence[field] = tuple(_agreeing(claim.witness, claim.where, claim.url) for claim in mine)
         else:
             unknown.append(field)
@@ -83,15 +83,11 @@ def disagreements(evidence: Mapping[str, Sequence[Witness]]) -> tuple[str, ...]:
     return tuple(field for field in FIELDS if any(witness.says is not None for witness in evidence.get(field, ())))
 
 
-def _has_value(claim: Claim) -> bool:
-    return claim.value not in (None, "", ())
-
-
 def _kept(field: str, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim | None:
     kept: Claim | None = None
     rank = len(row)
     for claim in claims:  # a plain loop: this runs for every field of every page
-        if not claim.part and _has_value(claim) and claim.witness in row and row.index(claim.witness) < rank:
+        if claim.value and not claim.part and claim.witness in row and row.index(claim.witness) < rank:
             kept, rank = claim, row.index(claim.witness)
     if kept is None:
         return None
@@ -152,7 +148,7 @@ def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witnes
                 agreeing.insert(0, witness)
             else:
                 agreeing.append(witness)
-        elif _has_value(claim) or claim.witness != "headings":
+        elif claim.value or claim.witness != "headings":
             # A heading that isn't there is no opinion; a JSON-LD that has nobody where the page names somebody is one.
             says = shown(claim.value)
             differing.append(Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says))

@@ -32,7 +32,12 @@ def parse(text: str) -> Address:
     address = found.ascii_email
     if address is None:
         raise InputError("not an e-mail address we can send to: it has no ASCII form", where=repr(shown))
-    return Address(address=address, normalized=address.casefold())
+    return Address(address=address, normalized=normalize(address))
+
+
+def normalize(address: str) -> str:
+    """What makes two addresses one person: many hosts tell no case apart, and none gives two people one but for it."""
+    return address.casefold()
 
 
 def address_hash(key: bytes, normalized: str) -> str:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Claim, DeliveryState, IssueState, Reply
+from store import steps
 from store.dialects import moment, seconds
 from store.restoring import refuse
 from store.schema import attempt, delivery, issue
@@ -24,7 +25,7 @@ def claim(
     pending = delivery.c.state == "pending"
     taken = _take(connection, number, pending, delivery.c.id, limit, token, lease_seconds)
     if len(taken) < limit:
-        clock = moment(connection) if now is None else now
+        clock = moment(connection.dialect.name) if now is None else now
         due = sa.and_(delivery.c.state == "deferred", delivery.c.next_attempt_at <= clock)
         left = limit - len(taken)
         taken += _take(connection, number, due, delivery.c.next_attempt_at, left, token, lease_seconds)
@@ -60,7 +61,7 @@ def _take(
         .where(delivery.c.id.in_(sa.select(chosen.c.id)))
         .values(
             state="claimed", lease=token, lease_seconds=lease_seconds,
-            lease_until=seconds(connection) + lease_seconds, updated_at=moment(connection),
+            lease_until=seconds(connection.dialect.name) + lease_seconds, updated_at=moment(connection.dialect.name),
         )
         .returning(
             delivery.c.id, delivery.c.subscriber, delivery.c.address, delivery.c.variant, delivery.c.attempts,
@@ -84,7 +85,7 @@ def release(connection: sa.Connection, claims: Sequence[Claim]) -> int:
 
 def recover(connection: sa.Connection, number: int) -> tuple[int, int]:
     """See `Ledger.recover`."""
-    clock = seconds(connection)
+    clock = seconds(connection.dialect.name)
     over = sa.and_(
         delivery.c.issue == number,
         sa.or_(delivery.c.lease_until < clock, delivery.c.lease_until > clock + delivery.c.lease_seconds + 60),
@@ -96,7 +97,7 @@ def recover(connection: sa.Connection, number: int) -> tuple[int, int]:
     lost = connection.execute(
         sa.update(delivery)
         .where(over, delivery.c.state == "sending")
-        .values(state="unknown", attempts=delivery.c.attempts + 1, updated_at=moment(connection))
+        .values(state="unknown", attempts=delivery.c.attempts + 1, updated_at=moment(connection.dialect.name))
         .returning(delivery.c.id, delivery.c.attempts, delivery.c.lease)
     ).all()
     reply = Reply(code=None, text="its dispatcher died before it recorded a reply", phase="dot")
@@ -117,7 +118,7 @@ def held(claim: Claim, *states: DeliveryState) -> sa.Update:
 
 def freed(connection: sa.Connection) -> dict[str, Any]:
     """The values of a delivery that anybody may claim."""
-    return {"state": "pending", "lease": None, "lease_until": None, "updated_at": moment(connection)}
+    return {"state": "pending", "lease": None, "lease_until": None, "updated_at": moment(connection.dialect.name)}
 
 
 def log(
@@ -126,13 +127,8 @@ def log(
     """Append what was tried."""
     connection.execute(sa.insert(attempt).values(
         delivery_id=delivery_id, number=number, lease=lease, phase=reply.phase, outcome=outcome, code=reply.code,
-        enhanced=reply.enhanced, text=text(reply), at=moment(connection),
+        enhanced=reply.enhanced, text=steps.text(reply), at=moment(connection.dialect.name),
     ))
-
-
-def text(reply: Reply) -> str:
-    """What the server said, without what a database can't keep (NUL on PostgreSQL, lone surrogates)."""
-    return reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
 
 
 def issue_state(connection: sa.Connection, number: int) -> IssueState:

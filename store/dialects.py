@@ -13,16 +13,16 @@ def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def seconds(connection: sa.Connection) -> sa.ColumnElement[float]:
+def seconds(dialect: str) -> sa.ColumnElement[float]:
     """The database's clock: seconds since 1970 (leases run by it, never by a client's clock)."""
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         return sa.literal_column("extract(epoch FROM clock_timestamp())::float8", sa.Double())
     return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double())
 
 
-def moment(connection: sa.Connection) -> sa.ColumnElement[Any]:
+def moment(dialect: str) -> sa.ColumnElement[Any]:
     """The database's clock as a `Moment`."""
-    if connection.dialect.name == "postgresql":
+    if dialect == "postgresql":
         return sa.literal_column("clock_timestamp()", Moment())
     return sa.literal_column("(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00')", Moment())
 

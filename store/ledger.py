@@ -14,16 +14,16 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Claim, DeliveryState, IssueState, LedgerCounts, Reply, Variant
-from store import claims, freezing, ledger_rows
-from store.addresses import address_hash
-from store.dialects import moment, seconds
+from store import claims, freezing, ledger_rows, steps
+from store.addresses import address_hash, normalize
+from store.dialects import moment
 from store.engine import Database
 from store.issues import load_variants
 from store.ledger_rows import AttemptRow, DeliveryRow
 from store.meta import Meta
 from store.restoring import refuse
-from store.schema import delivery, issue, subscriber
-from store.suppressions import is_suppressed, suppress
+from store.schema import delivery, issue
+from store.suppressions import suppress
 
 __all__ = ["AttemptRow", "DeliveryRow", "Ledger"]
 
@@ -38,6 +38,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._steps = steps.Steps(database.dialect)
         self._address_key: bytes | None = None
 
     def _key(self) -> bytes:
@@ -106,86 +107,69 @@ class Ledger:
         subscriber is active and not suppressed. False: skip it; what is suppressed or cancelled for good (T9) or goes
         back to pending (issue paused) has been moved. Raises HeldError as `claim` does.
         """
-        key = self._key()
+        params = steps.of_claim(claim) | {
+            "the_issue": claim.issue, "the_subscriber": claim.subscriber_id,
+            "the_hash": address_hash(self._key(), normalize(claim.address)),
+        }
         with self._database.begin() as connection:
+            for lock in self._steps.locks:
+                connection.execute(lock, params)
+            if connection.execute(self._steps.begin, params).rowcount == 1:
+                return True
             refuse(connection)
-            # Locked, the issue first as everywhere: an unsubscribe or a pause commits before us and is seen here, or
-            # after us.
-            issue_state = connection.execute(
-                sa.select(issue.c.state).where(issue.c.number == claim.issue).with_for_update(read=True)
-            ).scalar()
-            row = connection.execute(
-                sa.select(delivery.c.normalized, subscriber.c.state)
-                .join_from(delivery, subscriber)
-                .where(delivery.c.id == claim.delivery_id, *claims.by_token(claim, "claimed"))
-                .with_for_update(read=True)
-            ).first()
-            if row is None:
-                return False
-            clock = moment(connection)
-            values: dict[str, Any]
-            if issue_state == "cancelled" or row.state != "active":
-                values = {"state": "cancelled", "lease": None, "lease_until": None, "updated_at": clock}
-            elif is_suppressed(connection, address_hash(key, row.normalized)):
-                values = {"state": "suppressed", "lease": None, "lease_until": None, "updated_at": clock}
-            elif issue_state != "sending":
-                values = claims.freed(connection)
-            else:
-                values = {
-                    "state": "sending", "updated_at": clock,
-                    "lease_until": seconds(connection) + delivery.c.lease_seconds,
-                    "first_attempt_at": sa.func.coalesce(delivery.c.first_attempt_at, clock),
-                }
-            done = connection.execute(claims.held(claim, "claimed").values(**values))
-            return bool(values["state"] == "sending" and done.rowcount == 1)
+            self._step_aside(connection, claim, params)
+            return False
+
+    def _step_aside(self, connection: sa.Connection, claim: Claim, params: dict[str, Any]) -> None:
+        """T9, or T2 on a pause: put a delivery that may not begin where it belongs, if it is still ours."""
+        row = connection.execute(self._steps.why_not, params).first()
+        if row is None:
+            return
+        gone = {"lease": None, "lease_until": None, "updated_at": moment(connection.dialect.name)}
+        if row.issue_state == "cancelled" or row.state != "active":
+            values = {"state": "cancelled"} | gone
+        elif row.suppressed:
+            values = {"state": "suppressed"} | gone
+        else:
+            values = claims.freed(connection)
+        connection.execute(claims.held(claim, "claimed").values(**values))
 
     # --- T4 to T7: what became of it --------------------------------------------------------------------------------
 
     def sent(self, claim: Claim, reply: Reply, message_id: str, *, queue_id: str | None = None) -> None:
         """T4: the server said 250 to the dot. Raises ConflictError when the lease token no longer holds."""
-        self._settle(claim, "sent", reply, ("sending", "unknown"), message_id=message_id, queue_id=queue_id)
+        self._settle(claim, "sent", steps.of_reply(reply, message_id=message_id, queue_id=queue_id))
 
     def deferred(self, claim: Claim, reply: Reply, retry_at: dt.datetime) -> None:
         """T5: it may succeed at `retry_at`. Raises ConflictError when the lease token no longer holds."""
-        self._settle(claim, "deferred", reply, ("claimed", "sending", "unknown"), next_attempt_at=retry_at)
+        self._settle(claim, "deferred", steps.of_reply(reply, retry_at=retry_at))
 
     def failed(self, claim: Claim, reply: Reply, suppress: str | None) -> None:
         """T6: it will not succeed; `suppress` is why the address is never to be mailed again, or None.
 
         Raises ConflictError when the lease token no longer holds.
         """
-        self._settle(claim, "failed", reply, ("claimed", "sending", "unknown"), never_again=suppress)
+        self._settle(claim, "failed", steps.of_reply(reply), never_again=suppress)
 
     def unknown(self, claim: Claim, reply: Reply) -> None:
         """T7: the dot went out and no reply came. Raises ConflictError when the lease token no longer holds."""
-        self._settle(claim, "unknown", reply, ("sending",))
+        self._settle(claim, "unknown", steps.of_reply(reply))
 
     def _settle(
-        self, claim: Claim, state: DeliveryState, reply: Reply, allowed: tuple[DeliveryState, ...],
-        *, never_again: str | None = None, **values: Any,
+        self, claim: Claim, state: DeliveryState, said: dict[str, Any], never_again: str | None = None
     ) -> None:
         key = self._key()
+        params = steps.of_claim(claim) | said
         with self._database.begin() as connection:
-            clock = moment(connection)
-            if state != "unknown":
-                values |= {"lease": None, "lease_until": None}
-            row = connection.execute(
-                claims.held(claim, *allowed)
-                .values(
-                    state=state, code=reply.code, enhanced=reply.enhanced, text=claims.text(reply), updated_at=clock,
-                    attempts=delivery.c.attempts + sa.case((delivery.c.state == "unknown", 0), else_=1),
-                    first_attempt_at=sa.func.coalesce(delivery.c.first_attempt_at, clock), **values,
-                )
-                .returning(delivery.c.attempts, delivery.c.normalized)
-            ).first()
+            row = connection.execute(self._steps.settle[state], params).first()
             if row is None:
                 raise ConflictError(
                     f"its lease is over, {state} was not recorded", where=f"delivery {claim.delivery_id}",
                     hint="Somebody else decides about it now.",
                 )
-            claims.log(connection, claim.delivery_id, row.attempts, claim.lease, state, reply)
+            connection.execute(self._steps.log, params | {"the_number": row.attempts, "the_outcome": state})
             if never_again is not None:
-                suppress(connection, key, row.normalized, never_again, clock)
+                suppress(connection, key, row.normalized, never_again, moment(connection.dialect.name))
 
     # --- T8, T9: an operator's word ---------------------------------------------------------------------------------
 
@@ -199,7 +183,7 @@ class Ledger:
                 sa.update(delivery)
                 .where(delivery.c.id == delivery_id, delivery.c.state == "unknown")
                 .values(state=outcome, lease=None, lease_until=None, next_attempt_at=None,
-                        updated_at=moment(connection))
+                        updated_at=moment(connection.dialect.name))
                 .returning(delivery.c.issue, delivery.c.attempts)
             ).first()
             if row is None:
@@ -219,13 +203,13 @@ class Ledger:
         """
         with self._database.begin() as connection:
             if not _move(connection, number, ("frozen", "sending", "paused"), state="cancelled",
-                         finished_at=moment(connection)):
+                         finished_at=moment(connection.dialect.name)):
                 state = claims.issue_state(connection, number)
                 raise ConflictError(f"it is {state}, there is nothing to cancel", where=f"issue {number}")
             return connection.execute(
                 sa.update(delivery)
                 .where(delivery.c.issue == number, delivery.c.state.in_(("pending", "claimed", "deferred")))
-                .values(state="cancelled", lease=None, lease_until=None, updated_at=moment(connection))
+                .values(state="cancelled", lease=None, lease_until=None, updated_at=moment(connection.dialect.name))
             ).rowcount
 
     # --- the issue --------------------------------------------------------------------------------------------------
@@ -306,4 +290,4 @@ def _finish(connection: sa.Connection, number: int, from_: tuple[IssueState, ...
 
     if not has(*_WAITING):
         state: IssueState = "needs_review" if has("unknown") else "complete"
-        _move(connection, number, from_, state=state, finished_at=moment(connection))
+        _move(connection, number, from_, state=state, finished_at=moment(connection.dialect.name))

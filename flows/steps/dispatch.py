@@ -9,9 +9,10 @@ from typing import Any
 from delivery.dispatch import DispatchReport, Mailing
 from delivery.dispatch import dispatch as hand_over
 from delivery.message import MessageTemplate
+from delivery.ports import Transport
 from delivery.tokens import message_id
 from delivery.transports import from_url
-from flows.steps.mailing import letterhead, sender_address, signing_key, unsubscribe_url
+from flows.steps.mailing import letterhead, list_id, sender, sender_domain, signing_key, unsubscribe_url
 from flows.steps.reading import Progress
 from milepost.dates import utc_now
 from milepost.errors import DeliveryError
@@ -62,12 +63,16 @@ def dispatch(
                 progress(done, before.deliveries)
 
         report = hand_over(
-            ledger, from_url(settings.mail.url.get_secret_value(), timeout=settings.mail.timeout),
-            _mailing(settings, database, number), now=now, progress=tell, stop=stop,
+            ledger, _transport(settings), _mailing(settings, database, number), now=now, progress=tell, stop=stop,
         )
         counts = ledger.counts(number)
     log.info("issue %d: %s", number, ", ".join(f"{count} {state}" for state, count in counts.states.items() if count))
     return Sent(report=report, counts=counts)
+
+
+def _transport(settings: Settings) -> Transport:
+    url = settings.mail.url.get_secret_value()
+    return from_url(url, timeout=settings.mail.timeout, hello=sender_domain(settings))
 
 
 def _nothing(number: int) -> DispatchReport:
@@ -77,21 +82,20 @@ def _nothing(number: int) -> DispatchReport:
 def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
     """All that is the same for every recipient, built and verified once."""
     key = signing_key(settings, database)
-    sender = sender_address(settings)
-    domain = sender.rpartition("@")[2].encode("idna").decode("ascii")
+    domain, named = sender_domain(settings), list_id(settings, database)
     issues = Issues(database)
     frozen_at = issues.get(number).frozen_at
     if frozen_at is None:
         raise DeliveryError("it is not frozen", where=f"issue {number}", hint=f"Run `milepost issue approve {number}`.")
-    head = letterhead(settings)
+    head = letterhead(settings, database)
     templates: Mapping[str, MessageTemplate] = {
         variant.name: MessageTemplate.build(variant, letterhead=head, date=frozen_at)
         for variant in issues.variants(number)
     }
-    envelope = settings.mail.return_path or sender
+    envelope = settings.mail.return_path or sender(settings)[1]
     return Mailing(
         issue=number, templates=templates,
-        link=lambda subscriber: unsubscribe_url(settings, key, subscriber),
+        link=lambda subscriber: unsubscribe_url(settings, key, named, subscriber),
         message_id=lambda subscriber: message_id(key, issue=number, subscriber_id=subscriber, domain=domain),
         envelope=lambda _claim: envelope,
     )

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from crawler.client import Client
 from crawler.outcomes import user_agent
-from delivery.message import Letterhead
 from delivery.transports import from_url
 from extractors import registry
-from flows.steps.mailing import letterhead
+from flows.steps.mailing import sender
 from milepost.errors import MilepostError
 from milepost.settings import Settings, SourceSettings
 from store.checking import check
@@ -75,8 +74,8 @@ async def _ask(settings: Settings, source: SourceSettings, url: str) -> int:
 def _sender(settings: Settings) -> str:
     if not settings.mail.postal_address.strip():
         raise MilepostError("mail.postal_address is empty", hint="Readers have a right to it; set it.")
-    head: Letterhead = letterhead(settings)
-    return f"{head.sender}, list {head.list_id}"
+    name, address = sender(settings)
+    return f"{name} <{address}>" if name else address
 
 
 def _relay(settings: Settings) -> str:

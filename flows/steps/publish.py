@@ -44,7 +44,7 @@ class Made:
 
 
 def publish(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> list[Made]:
-    """Draft what is due and freeze what needs no approval. A run that is repeated, late or doubled makes no second issue.
+    """Draft what is due and freeze what needs no approval; a run that is repeated or late makes no second issue.
 
     Raises LintError when an issue is not fit to be sent: nothing was drafted then, and the next run tries again.
     """
@@ -149,7 +149,8 @@ def freeze_unless_held(settings: Settings, database: Database, number: int, *, n
     if issue.state != "draft":
         return
     if settings.newsletter.approval and issue.approved_at is None:
-        raise HeldError(f"issue {number} waits for approval", hint=f"Look at it, then `milepost issue approve {number}`.")
+        hint = f"Look at it, then `milepost issue approve {number}`."
+        raise HeldError(f"issue {number} waits for approval", hint=hint)
     freeze(database, number, content_hash=issue.content_hash, now=now)
 
 

@@ -37,7 +37,7 @@ def page_of(snapshot: Snapshot) -> Page:
 
 
 def whole(record: Milestone) -> Milestone:
-    """The record, unless its page was damaged; raises ExtractError then: half a page is no witness against what stands."""
+    """The record; raises ExtractError when its page was damaged: half a page is no witness against what stands."""
     problems = record.evidence.get("page", ())
     if problems:
         told = "; ".join(f"{problem.where}: {problem.says}" for problem in problems)

@@ -7,11 +7,12 @@ import asyncio
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from crawler.crawl import crawl
+from crawler.links import hrefs
 from crawler.outcomes import CrawlPlan, CrawlReport, Fetched, Gone, NotModified, Outcome, user_agent
 from extractors import registry
 from extractors.base import SiteExtractor
@@ -121,7 +122,7 @@ def _look(
     held = None if look.baseline else hold
     changes = {change.key: change for change in detection.changes}
     _record(
-        milestones, snapshots, looks, look_id, source.key,
+        milestones, looks, look_id, source.key,
         [(changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()],
         baseline=look.baseline, held=held, now=now(),
     )
@@ -148,7 +149,14 @@ def _plan(
         allow_hosts=frozenset(source.allow_hosts), seeds=site.seeds, classify=site.classify, limits=settings.fetch,
         user_agent=user_agent(settings.fetch.contact), max_pages=source.max_pages, full=full,
         known_urls=frozenset(page.url for page in snapshots.pages(source.key, kind="milestone")),
+        links=hrefs, linked_before=lambda url: _links_of_stored(snapshots, source.key, url),
     )
+
+
+def _links_of_stored(snapshots: Snapshots, source: str, url: str) -> Iterable[str]:
+    """The links of a listing that answered 304: those of the snapshot it stands for."""
+    latest = snapshots.latest(source, url)
+    return () if latest is None else hrefs(latest[1])
 
 
 def _worklist(source: str, snapshots: Snapshots, known: Mapping[str, StoredMilestone]) -> dict[str, int]:
@@ -177,7 +185,7 @@ def _hold(
 
 
 def _record(
-    milestones: Milestones, snapshots: Snapshots, looks: Looks, look_id: int, source: str, entries: list[Entry], *,
+    milestones: Milestones, looks: Looks, look_id: int, source: str, entries: list[Entry], *,
     baseline: bool, held: str | None, now: dt.datetime,
 ) -> None:
     """Write the look's records; what the baseline listed is no news, even where its page could be read only now."""

@@ -19,7 +19,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     with connect(settings.store.url) as database, _listen(host, port) as listener:
         app = create_app(
             issues=Issues(database), subscribers=Subscribers(database), settings=settings,
-            key=signing_key(settings, database), list_id=list_id(settings), now=utc_now,
+            key=signing_key(settings, database), list_id=list_id(settings, database), now=utc_now,
         )
         # access logs would keep who opened which link and when
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))

@@ -1,14 +1,14 @@
 """Commands about issues: draft, look at, approve and send them, and the ledger of who got them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from milepost.cli.context import Door
 from milepost.cli.output import JsonFlag, print_json, print_table, progress
-from milepost.dates import utc_now
 from milepost.cli.words import cadence_of, delivery_state_of
+from milepost.dates import utc_now
 from milepost.errors import MilepostError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _issue_json(issue: "Issue") -> dict[str, object]:
 
 def issue_draft(
     context: typer.Context,
-    cadence: Annotated[str | None, typer.Option("--cadence", help="Only this one; else all that are configured.")] = None,
+    cadence: Annotated[str | None, typer.Option("--cadence", help="Only this one; else all configured.")] = None,
     now: Annotated[bool, typer.Option("--now", help="Don't wait for the weekday and hour of the cadence.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -190,9 +190,8 @@ def issue_resume(context: typer.Context, number: Number) -> None:
     typer.echo(f"Issue {number} may be sent again: `milepost issue send {number}`.")
 
 
-def _ledger_line(data: dict[str, object]) -> str:
-    def listed(counts: object) -> str:
-        assert isinstance(counts, dict)
+def _ledger_line(data: dict[str, Any]) -> str:
+    def listed(counts: dict[str, int]) -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
 
     return (f"Issue {data['issue']}: {data['candidates']} candidates = {data['deliveries']} deliveries "

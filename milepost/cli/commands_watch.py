@@ -168,7 +168,8 @@ def show(
             f"{w.witness} {w.where}" + (f" (says {w.says})" if w.says else "") for w in milestone.evidence.get(name, ())
         )
         rows.append((name, _plain(milestone, name, value), witnesses))
-    title = f"{milestone.source}/{milestone.key} · version {stored.version} · first seen {stored.first_seen_at:%Y-%m-%d}"
+    seen = f"{stored.first_seen_at:%Y-%m-%d}"
+    title = f"{milestone.source}/{milestone.key} · version {stored.version} · first seen {seen}"
     print_table(f"{title}\n{milestone.url}", ("field", "value", "witnesses"), rows, empty="")
 
 
@@ -193,7 +194,7 @@ def changes(
     source: OneSource = None,
     kind: Annotated[str | None, typer.Option("--kind", "-k", help="Only added, corrected, enriched, …")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 50,
-    every: Annotated[bool, typer.Option("--all", help="Also what is no news: the baseline's and backfills'.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also what is no news: baselines, backfills.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List what changed, newest first."""
@@ -227,7 +228,7 @@ def changes(
 def extract(
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="A saved page; - for standard input.")] = None,
-    url: Annotated[str | None, typer.Option("--url", help="The page's address, where the file's name won't do.")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="The page's address; else its canonical link.")] = None,
     extractor: Annotated[str, typer.Option("--extractor", "-e", help="Who reads it.")] = "aitimeline",
     text: Annotated[bool, typer.Option("--text", help="The file is the page's plain text, not its HTML.")] = False,
     listing: Annotated[

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from store.database import Database
-
     from milepost.settings import Settings
+    from store.database import Database
 
 
 @dataclass

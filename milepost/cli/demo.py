@@ -132,7 +132,9 @@ def _act(stage: Stage, site: SampleSite, say: Callable[[str], None]) -> dict[str
     [second] = stage.play("second look", "scrape", look)
     told = ", ".join(f"{count} {kind}" for kind, count in second["changes"].items() if count)
     say(f"3  second look   {told}")
-    issues = stage.play("publish", "publish", lambda: [publish.made_to_json(made) for made in publish.publish(settings)])
+    issues = stage.play(
+        "publish", "publish", lambda: [publish.made_to_json(made) for made in publish.publish(settings)]
+    )
     for issue in issues:
         say(f"4  publish       issue {issue['issue']}: {issue['subject']}")
     ledgers = stage.play(

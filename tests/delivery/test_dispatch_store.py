@@ -197,7 +197,7 @@ def test_killed_again_and_again_it_loses_and_repeats_nothing(
         relay.on_verb = lambda verb: kill() if verb == "data" and relay.verbs.count("data") in (2, 7) else None
 
     while any(state in ("pending", "claimed", "sending") for state in states(ledger)):
-        child = subprocess.Popen(  # noqa: S603
+        child = subprocess.Popen(
             [sys.executable, "-c", DISPATCHER, url, f"smtp://127.0.0.1:{relay.port}"], stderr=subprocess.DEVNULL
         )
         child.wait(60)

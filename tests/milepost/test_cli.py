@@ -79,7 +79,7 @@ def test_calling_it_wrongly_is_exit_code_2(folder: Path, arguments: tuple[str, .
         pytest.param(("scrape", "elsewhere"), "there is no source 'elsewhere'", id="no-such-source"),
         pytest.param(("changes", "--kind", "odd"), "Choose from added, corrected", id="no-such-kind"),
         pytest.param(("extract", "absent.html"), "absent.html: can't be read", id="no-such-file"),
-        pytest.param(("extract", "milepost.toml", "--extractor", "nobody"), "there is no extractor 'nobody'", id="nobody"),
+        pytest.param(("extract", "milepost.toml", "-e", "nobody"), "there is no extractor 'nobody'", id="nobody"),
     ],
 )
 def test_a_failure_is_one_sentence(folder: Path, arguments: tuple[str, ...], sentence: str) -> None:

@@ -145,7 +145,9 @@ def test_the_lead_stands_between_its_nearest_neighbours(renderer: Renderer, make
 
 @pytest.mark.parametrize("cadence", CADENCES)
 def test_the_colophon_says_why_it_came(renderer: Renderer, make_item: ItemMaker, cadence: Any) -> None:
-    rhythm = {"instant": "as milestones are added", "daily": "every day", "weekly": "every week", "monthly": "every month"}
+    rhythm = {
+        "instant": "as milestones are added", "daily": "every day", "weekly": "every week", "monthly": "every month",
+    }
 
     sentence = squeezed(f"You get this because you asked Escapements to write to you {rhythm[cadence]}.")
     for part in shown(renderer.render(1, cadence, [make_item()], NOW)):

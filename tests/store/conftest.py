@@ -62,7 +62,7 @@ def postgresql_server() -> Iterator[str]:
     data = folder / "data"
 
     def run(*command: str) -> None:
-        done = subprocess.run([*prefix, *command], capture_output=True, text=True, cwd=folder, timeout=60)  # noqa: S603
+        done = subprocess.run([*prefix, *command], capture_output=True, text=True, cwd=folder, timeout=60)
         if done.returncode != 0:
             pytest.skip(f"no PostgreSQL: {command[0]} said {done.stderr.strip()[-200:]}")
 
@@ -72,7 +72,7 @@ def postgresql_server() -> Iterator[str]:
         run(f"{programs}/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
         yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
     finally:
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [*prefix, f"{programs}/pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop"],
             capture_output=True, cwd=folder, timeout=60, check=False,
         )
@@ -85,6 +85,16 @@ def postgresql_url(postgresql_server: str) -> str:
     _postgresql_run(postgresql_server, "CREATE DATABASE milepost_shared")
     upgrade(_named(postgresql_server, "milepost_shared"))
     return _named(postgresql_server, "milepost_shared")
+
+
+def _emptied() -> str:
+    """Empties every table and starts its numbers anew; five times as quick as TRUNCATE, which makes new files."""
+    tables = schema.metadata.sorted_tables
+    numbered = [(table.name, key.name) for table in tables if (key := table.autoincrement_column) is not None]
+    return ";".join([
+        *(f"DELETE FROM {table.name}" for table in reversed(tables)),  # noqa: S608 (names of our own)
+        *(f"SELECT setval(pg_get_serial_sequence('{table}', '{key}'), 1, false)" for table, key in numbered),
+    ])
 
 
 def _named(server: str, name: str) -> str:
@@ -132,8 +142,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/milepost.db"
         return
     shared: str = request.getfixturevalue("postgresql_url")
-    tables = ", ".join(table.name for table in schema.metadata.sorted_tables)
-    _postgresql_run(shared, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    _postgresql_run(shared, _emptied())
     yield shared
     # A test may have changed the revision.
     _postgresql_run(shared, f"UPDATE alembic_version SET version_num = '{schema.HEAD:04d}'")  # noqa: S608 (a number)

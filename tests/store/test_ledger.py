@@ -438,7 +438,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_killed_dispatcher_loses_nothing_and_sends_nothing_twice(world: World, url: str) -> None:
     """F2: kill -9 after T3 is committed."""
     number = world.frozen(4)
-    done = subprocess.run([sys.executable, "-c", DIES, url, str(number)], check=False, timeout=60)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", DIES, url, str(number)], check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert states(world, number) == {"claimed": 2, "pending": 1, "sending": 1}
     assert world.ledger.recover(number) == (2, 1)

@@ -87,7 +87,7 @@ upgrade(sys.argv[1])
     "at", ["CREATE TABLE dictionary", "ALTER TABLE blob", "milestone_search", "UPDATE alembic_version"]
 )
 def test_killed_in_the_middle(old_url: str, at: str) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, old_url, at], check=False, timeout=60, env=os.environ)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", KILLED, old_url, at], check=False, timeout=60, env=os.environ)
     assert done.returncode == -signal.SIGKILL
     with Database(old_url) as database, database.connect() as connection:
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"

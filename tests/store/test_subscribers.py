@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from milepost.errors import InputError, NotFoundError
 from milepost.records import Reply
 from store import schema
+from store.addresses import parse
 from store.database import check
 from store.subscribers import COLUMNS, Subscribers, read_csv
 from store.suppressions import Suppressions
@@ -44,9 +45,14 @@ def test_addresses_we_take(world: World, given: str, address: str, normalized: s
         "a@example.org\0", "a..b@example.org", "a＠example.org", "x" * 65 + "@example.org", "a@" + "x" * 250 + ".org",
     ],
 )
-def test_addresses_we_refuse(world: World, given: str) -> None:
+def test_addresses_we_refuse(given: str) -> None:
     with pytest.raises(InputError, match="not an e-mail address we can send to"):
-        world.subscribers.add(given, now=NOW)
+        parse(given)
+
+
+def test_nobody_is_added_under_no_address(world: World) -> None:
+    with pytest.raises(InputError):
+        world.subscribers.add("a@example.org, b@example.org", now=NOW)
     assert world.subscribers.list() == []
 
 
