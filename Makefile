@@ -36,7 +36,8 @@ bench: install ## Measure what the documentation claims
 	@$(BIN)/python -m bench
 
 chaos: install ## Kill the dispatcher at random and at every named point; nobody may get an issue twice
-	@$(BIN)/python -m pytest -m chaos $(ARGS)
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[chaos]'
+	@$(BIN)/python -m pytest -m chaos -s tests/chaos $(ARGS)
 
 screenshots: install ## Draw the documentation's pictures again (needs Debian's chromium)
 	@$(BIN)/python -m bench.screenshots

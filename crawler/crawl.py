@@ -120,7 +120,10 @@ class _Look:
 
     async def _listings(self, mapped: Mapped) -> None:
         for path in self._plan.seeds:
-            self._work.add(path, "listing")
+            if self._plan.classify(path) == "milestone":  # a site that keeps all of its milestones on one page
+                self._tally.found(path, "listing")
+            else:
+                self._work.add(path, "listing")
         for path, kind in mapped.paths.items():
             if kind == "listing":
                 self._work.add(path, "listing")

@@ -72,6 +72,8 @@ class Mapped:
 async def read_sitemaps(plan: CrawlPlan, site: Site, rules: Rules, fetcher: Fetcher) -> Mapped:
     """Walk the sitemaps; a broken one gives what it has and a reason, and never stops the rest."""
     mapped = Mapped()
+    if plan.seeds and all(plan.classify(seed) == "milestone" for seed in plan.seeds):
+        return mapped  # the site keeps all of its milestones on pages that we know
     named = [place for place in map(site.asset, rules.sitemaps) if place is not None]
     queue = deque((place, 1) for place in dict.fromkeys(named or [site.fetch_url("/sitemap.xml")]))
     visited = {place for place, _ in queue}

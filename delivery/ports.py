@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from milepost.errors import DeliveryError
-from milepost.records import Claim, IssueState, Reply
+from milepost.records import Advanced, Claim, IssueState, Reply, Settlement
 
 
 class ConnectError(DeliveryError):
@@ -23,8 +23,7 @@ class ConnectError(DeliveryError):
 class Ledger(Protocol):
     """What `dispatch` needs of the ledger of deliveries; the steps T1–T7 are commits, in that order.
 
-    Every method raises StoreError when the database can't do it. T4–T7 raise ConflictError when the claim's lease
-    token no longer holds: somebody else has decided, and nothing is written.
+    Every method raises StoreError when the database can't do it.
     """
 
     def recover(self, number: int) -> tuple[int, int]:
@@ -39,23 +38,14 @@ class Ledger(Protocol):
     def release(self, claims: Sequence[Claim]) -> int:
         """T2. Called on every way out for claims not begun: back to pending (or deferred); how many still were ours."""
 
-    def begin(self, claim: Claim) -> bool:
-        """T3. Called after RCPT was accepted and before DATA; durable when it returns.
+    def advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
+        """T3 of `claims` and T4–T7 of `settlements` in one commit, durable when it returns; nothing is written
+        on error.
 
-        True: the delivery is `sending`. False: skip it, no DATA may follow (lease lost, issue paused, subscriber gone).
+        Called after RCPT was accepted and before DATA (a claim that is not in `begun` is skipped: lease lost, issue
+        paused, subscriber gone), and on each outcome. A settlement in `lost` has no lease any more: somebody else
+        has decided. Many deliveries come at once; a dispatch never calls it from two threads at a time.
         """
-
-    def sent(self, claim: Claim, reply: Reply, message_id: str, *, queue_id: str | None = None) -> None:
-        """T4. Called on the 250 to the dot; `queue_id` is the relay's own name for the message, when it told it."""
-
-    def deferred(self, claim: Claim, reply: Reply, retry_at: dt.datetime) -> None:
-        """T5. Called for a claimed or sending delivery that may succeed later."""
-
-    def failed(self, claim: Claim, reply: Reply, suppress: str | None) -> None:
-        """T6. Called for a claimed or sending delivery that will not; `suppress`: why never to mail it again."""
-
-    def unknown(self, claim: Claim, reply: Reply) -> None:
-        """T7. Called when the dot went out and no reply came back."""
 
     def pause(self, number: int, reason: str) -> None:
         """Called when the relay refuses us rather than a subscriber. Pausing twice is no error."""

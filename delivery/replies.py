@@ -53,6 +53,16 @@ def enhanced_code(code: int, text: str) -> str | None:
     return match.group(1) if match and match.group(1)[0] == str(code)[0] else None
 
 
+def read(code: int, raw: bytes | str, phase: str) -> Reply:
+    """The record of a reply: its lines as one, without controls, at most 500 characters."""
+    words = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+    text = " ".join(words.split())
+    if not text.isprintable():
+        text = "".join(sign for sign in text if sign.isprintable())
+    text = text[:500]
+    return Reply(code=code, enhanced=enhanced_code(code, text), text=text, phase=phase)
+
+
 def queue_id(text: str) -> str | None:
     """The relay's own name for a message it took ("queued as 4Xk2…"), when its reply tells it."""
     match = _QUEUE_ID.search(text)

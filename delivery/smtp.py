@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from delivery.ports import ConnectError, Session
-from delivery.replies import enhanced_code
+from delivery.replies import read
 from milepost.errors import SettingsError
 from milepost.records import Reply
 
@@ -104,7 +104,7 @@ class SmtpTransport:
         except ssl.SSLError as error:
             raise self._tls_failed(error) from None
         except smtplib.SMTPConnectError as error:
-            reply = _reply(error.smtp_code, error.smtp_error, "connect")
+            reply = read(error.smtp_code, error.smtp_error, "connect")
             raise self._refused(f"does not welcome us: {reply.code} {reply.text}", reply) from None
         except OSError as error:  # smtplib's own errors are OSErrors too
             raise self._lost("can't be reached", error, "connect") from None
@@ -123,23 +123,20 @@ class SmtpTransport:
             raise self._lost("hung up on EHLO", error, "ehlo") from None
         if code // 100 != 2:
             client.close()
-            reply = _reply(code, raw, "ehlo")
+            reply = read(code, raw, "ehlo")
             raise self._refused(f"refuses EHLO {self.hello}: {code} {reply.text}", reply)
 
     def _secure(self, client: smtplib.SMTP) -> None:
         if self.security != "starttls":
             return
         if not client.has_extn("starttls"):
-            raise self._refused(
-                "offers no STARTTLS, so nothing was sent", Reply(code=None, text="no STARTTLS", phase="tls"),
-                retryable=False, hint="Use smtps:// if the relay speaks TLS from the start.",
-            )
+            raise self._no_starttls()
         try:
             client.starttls(context=self._context())
         except ssl.SSLError as error:
             raise self._tls_failed(error) from None
         except smtplib.SMTPResponseException as error:
-            reply = _reply(error.smtp_code, error.smtp_error, "tls")
+            reply = read(error.smtp_code, error.smtp_error, "tls")
             raise self._refused(f"refuses STARTTLS: {reply.code} {reply.text}", reply) from None
         except OSError as error:
             raise self._lost("hung up on STARTTLS", error, "tls") from None
@@ -151,16 +148,10 @@ class SmtpTransport:
         try:
             client.login(self.user, self.password or "")
         except smtplib.SMTPAuthenticationError as error:
-            reply = _reply(error.smtp_code, error.smtp_error, "auth")
-            raise self._refused(
-                f"refuses the login of {self.user}: {reply.code} {reply.text}", reply,
-                hint="Check user and password in mail.url.",
-            ) from None
+            reply = read(error.smtp_code, error.smtp_error, "auth")
+            raise self._login_refused(reply) from None
         except smtplib.SMTPNotSupportedError:
-            raise self._refused(
-                "offers no login we know", Reply(code=None, text="AUTH is not offered", phase="auth"), retryable=False,
-                hint="Leave user and password out of mail.url, or use the relay's submission port.",
-            ) from None
+            raise self._no_login() from None
         except OSError as error:
             raise self._lost("hung up during the login", error, "auth") from None
 
@@ -176,6 +167,24 @@ class SmtpTransport:
             f"{what} ({text})",
             Reply(code=None, text=text, phase="tls"), retryable=False,
             hint="Name the host as its certificate does, or add ?cafile=FILE for an authority of your own.",
+        )
+
+    def _no_starttls(self) -> ConnectError:
+        return self._refused(
+            "offers no STARTTLS, so nothing was sent", Reply(code=None, text="no STARTTLS", phase="tls"),
+            retryable=False, hint="Use smtps:// if the relay speaks TLS from the start.",
+        )
+
+    def _no_login(self) -> ConnectError:
+        return self._refused(
+            "offers no login we know", Reply(code=None, text="AUTH is not offered", phase="auth"), retryable=False,
+            hint="Leave user and password out of mail.url, or use the relay's submission port.",
+        )
+
+    def _login_refused(self, reply: Reply) -> ConnectError:
+        return self._refused(
+            f"refuses the login of {self.user}: {reply.code} {reply.text}", reply,
+            hint="Check user and password in mail.url.",
         )
 
     def _lost(self, what: str, error: OSError, phase: str) -> ConnectError:
@@ -270,7 +279,7 @@ class SmtpSession:
             return self._lost(phase, _words(error))
         if not 200 <= code <= 599:
             return self._lost(phase, f"not a reply: {code}")
-        reply = _reply(code, raw, phase)
+        reply = read(code, raw, phase)
         if code == 421:  # RFC 5321 §3.8: it closes the channel
             self._close()
         return reply
@@ -314,13 +323,6 @@ def _has_spoken(sock: socket.socket) -> bool:
         return bool(select.select([sock], [], [], 0)[0])
     except ValueError:  # a descriptor beyond what select can watch
         return False
-
-
-def _reply(code: int, raw: bytes | str, phase: str) -> Reply:
-    words = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-    text = " ".join(words.split())
-    text = "".join(sign for sign in text if sign.isprintable())[:500]
-    return Reply(code=code, enhanced=enhanced_code(code, text), text=text, phase=phase)
 
 
 def _words(error: Exception) -> str:

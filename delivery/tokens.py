@@ -1,6 +1,5 @@
 """Keyed names that only we can make: the unsubscribe token, and the Message-ID of a delivery."""
 
-import hashlib
 import hmac
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
@@ -33,11 +32,11 @@ def key_bytes(key: str | bytes) -> bytes:
 
 def keyed_hash(key: str | bytes, purpose: bytes, *parts: str | int | bytes) -> bytes:
     """HMAC-SHA256 (32 bytes) over `parts`, each with its length before it, so that no two lists of parts are alike."""
-    mac = hmac.new(key_bytes(key), purpose, hashlib.sha256)
+    said = [purpose]
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode("utf-8")
-        mac.update(len(raw).to_bytes(4, "big") + raw)
-    return mac.digest()
+        said.append(len(raw).to_bytes(4, "big") + raw)
+    return hmac.digest(key_bytes(key), b"".join(said), "sha256")
 
 
 def make(key: str | bytes, *, subscriber_id: int, list_id: str) -> str:

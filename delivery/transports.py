@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from delivery.maildir import MaildirTransport
+from delivery.pipeline import PipelineTransport
 from delivery.ports import Transport
-from delivery.smtp import Security, SmtpTransport, Timeouts
+from delivery.smtp import Security, Timeouts
 from milepost.errors import SettingsError
 
 _SMTP: dict[str, tuple[Security, int]] = {
@@ -44,7 +45,7 @@ def from_url(url: str, *, timeout: float = 600.0, hello: str = "localhost", fold
         raise _wrong("there is something after the host")
     options = _options(parts)
     security, usual_port = _SMTP[scheme]
-    return SmtpTransport(
+    return PipelineTransport(
         host=host, port=port or usual_port, security=security,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,

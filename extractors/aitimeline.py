@@ -1,12 +1,13 @@
 """The AI timeline of aitimeline.world: a Next.js site with a page for each milestone and cards of them elsewhere."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from lxml.etree import _Element as Element
 
-from extractors import dom, headings, jsonld, names, plaintext
+from extractors import dom, headings, jsonld, names, outline, plaintext
 from extractors.base import Layout, SiteExtractor
-from extractors.cards import CardDraft, Names, label_slug, one_each
+from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, label_slug, one_each
 from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify, url_path
 from extractors.dom import text_of
 from extractors.names import NOBODY
@@ -14,7 +15,7 @@ from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind
 
-PLAN = headings.Plan(
+PLAN = outline.Plan(
     sections={
         "what happened": "what_happened",
         "why it mattered": "why_it_mattered",
@@ -65,15 +66,14 @@ class Pages:
     name = "pages"
 
     def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:
-        page = headings.outline(parts.root)
+        page = outline.divide(parts.root, PLAN)
         told = headings.claims(page, PLAN, url=url)
         told += jsonld.claims(blocks, TABLE, url=url)
         for section in page.sections:
             if PLAN.sections.get(section.label) == "related":
-                related = tuple(
-                    card for element in section.content for card in linked(element, url, known)
-                )
-                told.append(Claim("related", related[:LIST_CAP], headings.WITNESS, "h2 Related Milestones"))
+                found = (card for element in section.content for card in linked(element, url, known))
+                related = tuple(islice(found, LIST_CAP))
+                told.append(Claim("related", related, headings.WITNESS, "h2 Related Milestones"))
         return told
 
 
@@ -112,7 +112,7 @@ class AiTimeline(SiteExtractor):
 
 def _all_cards(root: Element, base: str) -> Iterator[Card]:
     """The home page's <article>s, then the linked cards of every other page."""
-    for article in root.iter("article"):
+    for article in islice(root.iter("article"), CARD_CAP):
         details = next((node for node in article.iter("div") if (node.get("id") or "").endswith("-details")), None)
         if details is not None:
             card = _card(article, (details.get("id") or "").removesuffix("-details"), base, NOBODY)
@@ -123,7 +123,7 @@ def _all_cards(root: Element, base: str) -> Iterator[Card]:
 
 def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:
     """Cards that are links as a whole: <a href="/timeline/…"> with a heading inside."""
-    for link in root.iter("a"):
+    for link in islice(root.iter("a"), LINK_CAP):
         key = slug_after(link.get("href"), PLAN.milestones)
         if key is not None:
             card = _card(link, key, base, known)

@@ -8,7 +8,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from lxml.etree import _Element as Element
 
@@ -17,7 +17,7 @@ from extractors import dom, jsonld
 from extractors.clean import is_void, slugify, url_path
 from extractors.names import NOBODY
 from extractors.reconcile import PRECEDENCE, Claim, reconcile
-from milepost.errors import ExtractError
+from milepost.errors import ExtractError, SettingsError
 from milepost.records import FIELDS, Card, KnownNames, Milestone, Page, PageKind, Witness
 
 _TELLING = frozenset({"what_happened", "why_it_mattered"})
@@ -44,10 +44,19 @@ class SiteExtractor(ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    seeds: ClassVar[tuple[str, ...]] = ("/",)
+    seeds: tuple[str, ...] = ("/",)  # listing paths that are always asked for
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = PRECEDENCE
     cards_show_names: ClassVar[bool] = False
-    whole_documents: ClassVar[bool] = True  # its pages end in </html>: one that doesn't was cut off on the way
+    whole_documents: bool = True  # its pages end in </html>: one that doesn't was cut off on the way
+
+    @classmethod
+    def configured(cls, options: Mapping[str, object]) -> Self:
+        """An extractor set up with a source's options; raises SettingsError for options that it doesn't take."""
+        if options:
+            raise SettingsError(
+                f"the extractor {cls.name!r} takes no options", where="sources.options", hint="Take them out.",
+            )
+        return cls()
 
     @property
     def signature(self) -> str:

@@ -1,6 +1,7 @@
 """The card witness: short forms of milestones in listings and under Related, and what they say of a milestone."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from lxml.etree import _Element as Element
 
@@ -17,13 +18,15 @@ from extractors.clean import (
     web_url,
 )
 from extractors.dom import text_of
-from extractors.headings import Plan, impact_of
+from extractors.headings import impact_of
+from extractors.outline import Plan
 from extractors.reconcile import Claim
 from milepost.dates import PartialDate
 from milepost.records import Card, Image
 
 WITNESS = "card"
 CARD_CAP = 10_000  # cards read from one page
+LINK_CAP = 50_000  # links looked at in one page
 
 Names = tuple[tuple[str, ...], tuple[str, ...], float | None]  # people, organizations, confidence
 
@@ -87,17 +90,24 @@ _PARTS = ("a", "h2", "h3", "h4", "img", "p", "span", "time")
 
 def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:
     """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone."""
-    for element in root.iter("article", "li", "a"):
-        if element.tag == "a":
-            key = slug_after(element.get("href"), plan.milestones)
-        else:
-            links = {slug for link in element.iter("a") if (slug := slug_after(link.get("href"), plan.milestones))}
-            key = links.pop() if len(links) == 1 else None  # a list around several cards is none itself
+    for element in islice(root.iter("article", "li", "a"), LINK_CAP):
+        key = slug_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
         if key is None:
             continue
         card = CardDraft(key, element, plan).card(base)
         if card is not None:
             yield card
+
+
+def _only_link(element: Element, plan: Plan) -> str | None:
+    """The one milestone that an element links to; a list around several cards is no card itself."""
+    found: str | None = None
+    for link in element.iter("a"):
+        slug = slug_after(link.get("href"), plan.milestones)
+        if slug and found and slug != found:
+            return None
+        found = found or slug
+    return found
 
 
 def one_each(cards: Iterable[Card]) -> tuple[Card, ...]:

@@ -27,6 +27,8 @@ _BLOCKS = frozenset({
 })
 # lxml refuses to be handed these in a text; a lone surrogate goes when the text is encoded.
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r") + b"\x7f"
+# What XML 1.0 has no place for (§2.2), and a character reference (&#1;) brings in past the line above.
+_UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LD_TYPE = re.compile(r"""type\s*=\s*["']?application/ld\+json\b""", re.IGNORECASE)
 _LD = "application/ld+json"
 _CUT_CAP = 1_000_000  # tags that lxml is asked to read: a second
@@ -83,7 +85,7 @@ def cut(text: str) -> Parts | None:
         at = text.find(_LD, max(at + 1, done))
     if open_ended and _take(pieces, text, max(done, main), len(text)):
         return None  # <main> is never closed
-    if not blocks or text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
+    if (not blocks and _LD in text.casefold()) or text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
         return None
     data = "".join(pieces).encode("utf-8", "ignore")
     if b"<script" in data or data.find(b"<main", 1) >= 0 or (len(data) > _CUT_CAP and data.count(b"<") > _CUT_CAP):
@@ -146,13 +148,14 @@ def _graft(soup: Tag) -> Element:
                 last = etree.SubElement(element, _name(child.name))
                 for name, value in child.attrs.items():
                     if _is_name(name):
-                        last.set(name, str(value))
+                        last.set(name, _UNFIT.sub("", str(value)))
                 pending.append((child, last, depth + 1))
             elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
+                words = _UNFIT.sub("", child)
                 if last is None:
-                    element.text = (element.text or "") + child
+                    element.text = (element.text or "") + words
                 else:
-                    last.tail = (last.tail or "") + child
+                    last.tail = (last.tail or "") + words
     return root
 
 

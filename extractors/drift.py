@@ -86,7 +86,7 @@ def _field(name: str, records: Sequence[Milestone]) -> FieldProfile:
     )
 
 
-def drift(history: Profile, now: Profile, limits: Limits = Limits()) -> str | None:  # noqa: B008 - frozen
+def drift(history: Profile, now: Profile, limits: Limits = Limits()) -> str | None:
     """Why the source should be held, in one sentence, or None. Too few pages on either side say nothing."""
     if min(history.pages, now.pages) < limits.min_pages:
         return None
@@ -104,7 +104,18 @@ def drift(history: Profile, now: Profile, limits: Limits = Limits()) -> str | No
     return _moved(history, now, limits) or dispute(now, limits, history)
 
 
-def dispute(now: Profile, limits: Limits = Limits(), history: Profile | None = None) -> str | None:  # noqa: B008
+def unfit(now: Profile, limits: Limits = Limits()) -> str | None:
+    """Why a source's first records should not become its baseline, in one sentence, or None."""
+    if now.pages < limits.min_pages:
+        return None
+    if now.one_title > limits.same:
+        return f"{now.one_title:.0%} of the records have one and the same title"
+    if now.void > limits.missing:
+        return f"{now.void:.0%} of the records hold a text like “undefined”"
+    return dispute(now, limits)
+
+
+def dispute(now: Profile, limits: Limits = Limits(), history: Profile | None = None) -> str | None:
     """Why witnesses that differ too often should hold the source, or None."""
     for name, field in now.fields.items():
         before = history.fields[name].disputed if history else 0.0

@@ -1,10 +1,9 @@
 """The headings witness: what a page's own HTML says, by its headings, its header, its fact list and its links."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import islice, zip_longest
 
 from lxml.etree import _Element as Element
 
@@ -21,52 +20,16 @@ from extractors.clean import (
     web_url,
 )
 from extractors.dom import text_of
+from extractors.outline import FAQ, PARTS_CAP, Outline, Plan, Section, blocks_of, entries_of, is_list, label_of
 from extractors.reconcile import Claim
 from milepost.dates import PartialDate
 from milepost.records import Image
 
 WITNESS = "headings"
 LISTS = frozenset({"people", "organizations", "tags"})
-FAQ = frozenset({"frequently asked questions", "faq", "faqs", "questions and answers", "common questions"})
-_HEADS = ("h1", "h2")
+_TEXTS = frozenset({"what_happened", "why_it_mattered"})
 _IMPACT = re.compile(r"(?:impact(?: level)?:?\s*)?([1-5])\s*(?:of|/|out of)\s*5", re.IGNORECASE)
 _STARS = re.compile(r"(?:impact:?\s*)?(★{1,5})(☆{0,4})", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """How a site names and links its parts; labels are written casefolded and without a closing colon."""
-
-    sections: Mapping[str, str]  # h2 label → field
-    facts: Mapping[str, str] = field(default_factory=dict)  # dt label → field
-    links: Mapping[str, str] = field(default_factory=dict)  # field → path prefix: {"category": "/category/"}
-    milestones: str = "/timeline/"  # path prefix of milestones
-    year_only: bool = False  # the header's <time> is cut to the year, a month may be known elsewhere
-
-
-class Section(NamedTuple):
-    """A heading and what stands under it."""
-
-    label: str  # as it is compared
-    written: str  # as it stands in the page
-    heading: Element
-    content: tuple[Element, ...]
-    loose: str  # text directly under the heading, outside any element
-
-
-class Outline(NamedTuple):
-    """A page's parts as its headings divide it."""
-
-    root: Element
-    article: Element
-    header: Element
-    titles: tuple[Element, ...]
-    sections: tuple[Section, ...]
-
-
-def label_of(text: str) -> str:
-    """A heading as it is compared: casefolded, without a closing colon. "Why it mattered?" stays a question."""
-    return text.casefold().rstrip(": ")
 
 
 @lru_cache(maxsize=1024)
@@ -80,119 +43,62 @@ def impact_of(text: str) -> int | None:
     return None
 
 
-def outline(root: Element) -> Outline:
-    """Divide a page; questions and answers are left out, whatever their headings say."""
-    titles = [head for head in root.iter("h1") if text_of(head)]
-    article = next((one for one in root.iter("article") if next(one.iter("h1"), None) is not None), None)
-    if article is None:
-        article = next(root.iter("article"), root)
-    header = next((one for one in article.iter("header")), None)
-    if header is None:
-        header = next((parent for parent in titles[0].iterancestors("header")), article) if titles else article
-    sections: list[Section] = []
-    barred: list[Element] = []
-    for head in root.iter("h2"):
-        if barred and any(parent in barred for parent in head.iterancestors()):
-            continue
-        written = text_of(head, TITLE_CAP)
-        label = label_of(written)
-        if label in FAQ:
-            barred += _container(head)
-        sections.append(_section(label, written, head))
-    return Outline(root, article, header, tuple(titles), tuple(sections))
-
-
-def _container(head: Element) -> tuple[Element, ...]:
-    """The section that a heading opens, when it has one of its own."""
-    parent = head.getparent()
-    while parent is not None and parent.tag in ("header", "div", "section", "aside"):
-        if next(parent.iter("h2")) is not head or next(parent.iter("h1"), None) is not None:
-            return ()
-        if parent.tag in ("section", "aside") or len(parent) > 1:
-            return (parent,)
-        parent = parent.getparent()
-    return ()
-
-
-def _section(label: str, written: str, head: Element) -> Section:
-    at = head
-    loose = at.tail or ""
-    content = _following(at)
-    while not content and not loose.strip():
-        parent = at.getparent()
-        if parent is None or parent.tag in ("article", "main", "section", "body", "html") or len(parent) != 1:
-            break  # only a wrapper of nothing but the heading is stepped out of
-        at = parent
-        loose = at.tail or ""
-        content = _following(at)
-    return Section(label, written, head, content, loose)
-
-
-def _following(element: Element) -> tuple[Element, ...]:
-    found = []
-    for sibling in element.itersiblings():
-        if sibling.tag in _HEADS or next(sibling.iter(*_HEADS), None) is not None:
-            break
-        found.append(sibling)
-    return tuple(found)
-
-
-def section_text(section: Section) -> str:
-    """The words under a heading, as one line."""
-    if len(section.content) == 1 and not section.loose.strip():
-        return text_of(section.content[0])
-    return clean(" ".join((section.loose, *(f"{text_of(one)} {one.tail or ''}" for one in section.content))))
-
-
-def entries(section: Section) -> Iterator[Element]:
-    """The list items under a heading."""
-    for element in section.content:
-        yield from element.iter("li")
-
-
-def names_in(section: Section) -> tuple[str, ...]:
-    """The entries under a heading, or the commas of its line when it is no list."""
-    items = [text_of(item, NAME_CAP) for item in entries(section)]
-    if not items:
-        items = [clean(part, NAME_CAP) for part in section_text(section).split(",")]
-    return tuple(dict.fromkeys(item for item in items[:LIST_CAP] if item and not is_void(item)))
-
-
-def slugs_in(section: Section, prefix: str | None) -> tuple[str, ...]:
-    """The slugs of a section's links, or of its entries' words where there is no link."""
-    found: list[str] = []
-    for item in entries(section):
-        link = next(item.iter("a"), None) if prefix else None
-        slug = slug_after(link.get("href"), prefix) if link is not None and prefix else None
-        found.append(slug or slugify(text_of(item, NAME_CAP).removeprefix("#")))
-    if not found:
-        found = [slugify(name.removeprefix("#")) for name in names_in(section)]
-    return tuple(dict.fromkeys(slug for slug in found[:LIST_CAP] if slug))
-
-
 def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
     """Everything the HTML says, save its related cards."""
     told = [Claim("title", text_of(head, TITLE_CAP), WITNESS, "h1") for head in page.titles[:3]]
     told += _header_claims(page, plan)
-    seen: set[str] = set()
-    for section in page.sections:
-        name = plan.sections.get(section.label)
-        if name is None or name == "related":
-            continue
-        seen.add(name)
-        where = f"h2 {section.written}"
-        if name == "tags":
-            value: str | tuple[str, ...] = slugs_in(section, plan.links.get("tags"))
-        elif name in LISTS:
-            value = names_in(section)
-        else:
-            value = section_text(section)
-        if value and not (isinstance(value, str) and is_void(value)):
-            told.append(Claim(name, value, WITNESS, where))
+    seen, sections = _section_claims(page, plan)
+    told += sections
     told += _fact_claims(page, plan)
     told += _image_claims(page, plan, url)
     told += _absent(page, plan, seen, {claim.field for claim in told})
     return told
+
+
+def _section_claims(page: Outline, plan: Plan) -> tuple[set[str], list[Claim]]:
+    """(the fields that have a heading, what stands under them)."""
+    seen: set[str] = set()
+    told: list[Claim] = []
+    texts: dict[str, tuple[tuple[str, ...], str]] = {}
+    for section in page.sections:
+        name = plan.sections.get(section.label)
+        if not name or name == "related":
+            continue
+        seen.add(name)
+        where = f"h2 {section.written}"
+        if name in LISTS:
+            value, whole = _list_under(section, name, plan)
+            if value:  # a list that is damaged is asked for its opinion and not followed
+                told.append(Claim(name, value, WITNESS, where, part=not whole))
+            continue
+        blocks = blocks_of(section)
+        if blocks and not is_void(blocks[0]):
+            if name in texts:
+                told.append(Claim(name, clean(" ".join(blocks)), WITNESS, where))
+            else:
+                texts[name] = blocks, where
+    # With one of the texts gone, another one of several blocks may have swallowed it.
+    lost = any(name not in texts for name in plan.sections.values() if name in _TEXTS)
+    told += [
+        Claim(name, clean(" ".join(blocks)), WITNESS, where, part=lost and len(blocks) > 1)
+        for name, (blocks, where) in texts.items()
+    ]
+    return seen, told
+
+
+def _list_under(section: Section, name: str, plan: Plan) -> tuple[tuple[str, ...], bool]:
+    """(the entries under a heading, or the commas of its line when it is no list; whether the list is whole)."""
+    entries, whole = entries_of(section)
+    found = [words for _, words in entries]
+    if not entries and len(section.content) <= 1:
+        found = [clean(part, NAME_CAP) for block in blocks_of(section) for part in block.split(",")]
+    if name == "tags":
+        prefix = plan.links.get("tags")
+        links = [next(item.iter("a"), None) for item, _ in entries] if prefix else []
+        slugs = [slug_after(link.get("href"), prefix) if prefix and link is not None else None for link in links]
+        found = [slug or slugify(words.removeprefix("#"))
+                 for slug, words in zip_longest(slugs, found, fillvalue="") if slug or words]
+    return tuple(dict.fromkeys(one for one in found[:LIST_CAP] if one and not is_void(one))), whole
 
 
 def _absent(page: Outline, plan: Plan, seen: set[str], told: set[str]) -> Iterator[Claim]:
@@ -202,19 +108,21 @@ def _absent(page: Outline, plan: Plan, seen: set[str], told: set[str]) -> Iterat
         known = section.label in plan.sections or section.label in FAQ
         if not known and inside in section.heading.iterancestors():
             return
-    terms = [label_of(text_of(term, NAME_CAP)) for term in inside.iter("dt")]
+    terms = [label_of(text_of(term, NAME_CAP)) for term in islice(inside.iter("dt"), PARTS_CAP)]
     if any(term not in plan.facts for term in terms):
         return
+    said: set[tuple[str, str]] = set()
     for kind, labels in (("h2", plan.sections), ("dt", plan.facts if terms else {})):
         for label, name in labels.items():
-            if name in LISTS and name not in seen and name not in told and label not in terms:
+            if name in LISTS and name not in seen | told and label not in terms and (kind, name) not in said:
+                said.add((kind, name))
                 yield Claim(name, (), WITNESS, f"no {kind} {label.title()}")
 
 
 def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
     header = page.header
     dated = weighed = False
-    for node in header.iter("time", "a", "div", "span", "p", "abbr", "meter"):
+    for node in islice(header.iter("time", "a", "div", "span", "p", "abbr", "meter"), PARTS_CAP):
         if node.tag == "time":
             date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
             if date is not None and not dated:
@@ -229,7 +137,7 @@ def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
                 weighed = True
                 yield Claim("impact", impact, WITNESS, "header impact")
     if not weighed:  # stars or figures that stand in elements of their own
-        for node in header.iter("div", "span", "p", "dd"):
+        for node in islice(header.iter("div", "span", "p", "dd"), PARTS_CAP // 10):
             if 0 < len(node) <= 6 and (impact := impact_of(text_of(node, NAME_CAP).replace("★ ", "★"))) is not None:
                 yield Claim("impact", impact, WITNESS, "header impact")
                 break
@@ -246,13 +154,13 @@ def _link_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
         if "breadcrumb" in (nav.get("aria-label") or "").casefold():
             yield from _slugs(nav, plan, "breadcrumb")
             break
-    for line in page.article.iter("p"):
+    for line in islice(page.article.iter("p"), PARTS_CAP):
         if line.text and line.text.lstrip().startswith("Part of"):
             yield from _slugs(line, plan, "p Part of")
 
 
 def _slugs(element: Element, plan: Plan, where: str) -> Iterator[Claim]:
-    for link in element.iter("a"):
+    for link in islice(element.iter("a"), LIST_CAP):
         yield from _linked(link, plan, where)
 
 
@@ -265,7 +173,7 @@ def _linked(link: Element, plan: Plan, where: str) -> Iterator[Claim]:
 
 def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
     """A list of facts: <dt>Category</dt><dd>…</dd>."""
-    for term in page.article.iter("dt") if plan.facts else ():
+    for term in islice(page.article.iter("dt"), PARTS_CAP) if plan.facts else ():
         label = text_of(term, NAME_CAP)
         name = plan.facts.get(label_of(label))
         fact = term.getnext()
@@ -286,11 +194,8 @@ def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             if levels:
                 yield Claim("impact", levels[0], WITNESS, where)
         elif name in LISTS:
-            found, by_commas = _fact_names(term)
-            if name == "tags":
-                found = tuple(slug for one in found if (slug := slugify(one.removeprefix("#"))))
-            # "Royal Observatory, Greenwich" is one organization: commas alone are an opinion, not a value.
-            yield Claim(name, found, WITNESS, where, part=by_commas and name == "organizations")
+            found, doubtful = _fact_names(term, name)
+            yield Claim(name, found, WITNESS, where, part=doubtful)
         elif name in plan.links:
             linked = [slug_after(link.get("href"), plan.links[name]) for link in fact.iter("a")]
             yield Claim(name, next(filter(None, linked), slugify(text)), WITNESS, where)
@@ -298,26 +203,37 @@ def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             yield Claim(name, text, WITNESS, where)
 
 
-def _fact_names(term: Element) -> tuple[tuple[str, ...], bool]:
-    """(the names of a fact, whether only commas parted them): several <dd>, list items, links, or one line."""
+def _fact_names(term: Element, name: str) -> tuple[tuple[str, ...], bool]:
+    """(the names of a fact, whether they are in doubt): several <dd>, list items, links, or one line with commas."""
     found: list[str] = []
-    by_commas = False
+    builds: set[str] = set()
+    doubtful = False
     for fact in term.itersiblings():
         if fact.tag != "dd":
             break
-        nodes = list(fact.iter("li")) or list(fact.iter("a"))
+        items = list(fact.iter("li"))
+        nodes = items or list(fact.iter("a"))
         if nodes:
             found += [text_of(node, NAME_CAP) for node in nodes]
+            doubtful = doubtful or not all(is_list(one) for one in fact.iter("ul", "ol"))
         else:
             pieces = text_of(fact).split(",")
-            by_commas = by_commas or len(pieces) > 1
             found += [clean(piece, NAME_CAP) for piece in pieces]
-    return tuple(dict.fromkeys(name for name in found[:LIST_CAP] if name and not is_void(name))), by_commas
+            # "Royal Observatory, Greenwich" is one organization: commas alone are an opinion.
+            doubtful = doubtful or (len(pieces) > 1 and name == "organizations")
+        builds.add("li" if items else "a" if nodes else "text")
+    if name == "tags":
+        found = [slugify(one.removeprefix("#")) for one in found]
+    else:  # a neighbour's facts are no names
+        doubtful = doubtful or any(one.startswith("#") or impact_of(one) or partial_date(one) for one in found)
+    # <dd>s of several builds: one of them may belong to a <dt> that is gone.
+    doubtful = doubtful or len(builds) > 1
+    return tuple(dict.fromkeys(one for one in found[:LIST_CAP] if one and not is_void(one))), doubtful
 
 
 def _image_claims(page: Outline, plan: Plan, url: str) -> Iterator[Claim]:
     """The first picture of the page that is not part of a card or of the site's own frame."""
-    for picture in page.root.iter("img"):
+    for picture in islice(page.root.iter("img"), PARTS_CAP):
         if any(
             parent.tag == "nav" or (parent.tag == "a" and slug_after(parent.get("href"), plan.milestones))
             for parent in picture.iterancestors("nav", "a")

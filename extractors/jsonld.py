@@ -20,7 +20,7 @@ from extractors.clean import (
     url_path,
     web_url,
 )
-from extractors.reconcile import Claim, Value
+from extractors.reconcile import Claim
 from milepost.dates import PartialDate
 from milepost.records import Image
 
@@ -130,9 +130,9 @@ def _present(node: object, place: str) -> bool:
 
 
 def _text(value: object, cap: int = TEXT_CAP) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if not isinstance(value, str):
         return ""
-    text = clean(unescape(value) if isinstance(value, str) else str(value), cap)
+    text = clean(unescape(value), cap)
     return "" if is_void(text) else text
 
 
@@ -156,37 +156,37 @@ def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
         return []
     kind = article.get("@type")
     top = kind if isinstance(kind, str) else table.types[0]
-    told: list[Claim] = []
-
-    def tell(name: str, value: Value, place: str) -> None:
-        told.append(Claim(name, value, WITNESS, f"{top}.{place}"))
-
-    for name, places in table.texts.items():
-        for place in places:
-            cap = _CAPS.get(name, TEXT_CAP)
-            text = next((text for value in _at(article, place) if (text := _text(value, cap))), "")
-            if text:
-                tell(name, slugify(text) if name in ("category", "era") else text, place)
+    told = list(_text_claims(article, table, top))
     for place in table.dates:
         for value in _at(article, place):
-            date = partial_date(_text(value, 60))
+            date = partial_date(str(value)[:60]) if isinstance(value, str | int) else None
             if date is not None:
-                tell("date", unpadded(date) if table.padded else date, place)
-    for name, name_places in table.names.items():
-        _tell_names(article, name, name_places, table.empty_when.get(name), tell)
+                told.append(Claim("date", unpadded(date) if table.padded else date, WITNESS, f"{top}.{place}"))
+    for name, places in table.names.items():
+        told += _name_claims(article, name, places, table.empty_when.get(name), top)
     if table.keywords is not None:
-        words = [word for value in _at(article, table.keywords) for word in _text(value).split(",")]
-        if tags := tuple(dict.fromkeys(slug for word in words if (slug := slugify(word)))):
-            tell("tags", tags[:LIST_CAP], table.keywords)
+        told += _keyword_claims(article, table.keywords, top)
     if table.image is not None:
-        image = _image(article, table.image, url)
-        tell("image", image, table.image)
+        told += _image_claims(article, table.image, top, url)
     told += _crumb_claims(blocks, table)
     return told
 
 
-def _tell_names(article: Mapping[str, Any], name: str, places: Sequence[tuple[str, str]], proof: str | None,
-                tell: Any) -> None:
+def _text_claims(article: Mapping[str, Any], table: Table, top: str) -> Iterator[Claim]:
+    for name, places in table.texts.items():
+        cap = _CAPS.get(name, TEXT_CAP)
+        for place in places:
+            for value in _at(article, place):
+                if text := _text(value, cap):
+                    said = slugify(text) if name in ("category", "era") else text
+                    yield Claim(name, said, WITNESS, f"{top}.{place}")
+                    break
+
+
+def _name_claims(
+    article: Mapping[str, Any], name: str, places: Sequence[tuple[str, str]], proof: str | None, top: str,
+) -> Iterator[Claim]:
+    """The names at the first place that has any; where others there are damaged, only as an opinion."""
     for place, kind in places:
         found: list[str] = []
         for value in _at(article, place):
@@ -195,25 +195,44 @@ def _tell_names(article: Mapping[str, Any], name: str, places: Sequence[tuple[st
                 if text and text not in found:
                     found.append(text)
         if found:
-            tell(name, tuple(found), place)
+            yield Claim(name, tuple(found), WITNESS, f"{top}.{place}", part=not _well_made(article, place))
             return
-    if proof is not None and _present(article, proof):
-        tell(name, (), places[0][0])
+    if proof is not None and _present(article, proof) and all(_well_made(article, place) for place, _ in places):
+        yield Claim(name, (), WITNESS, f"{top}.{places[0][0]}")
 
 
-def _image(article: Mapping[str, Any], place: str, base: str) -> Image | None:
+def _keyword_claims(article: Mapping[str, Any], place: str, top: str) -> Iterator[Claim]:
+    words: list[str] = []
+    whole = True
     for value in _at(article, place):
-        if isinstance(value, str):
-            address = web_url(unescape(value), base)
-            if address:
-                return Image(url=address)
-        elif isinstance(value, dict):
-            address = next((url for key in ("url", "contentUrl") if isinstance(value.get(key), str)
-                            and (url := web_url(unescape(value[key]), base))), None)
-            if address:
-                alt = next((text for key in ("caption", "name") if (text := _text(value.get(key), TITLE_CAP))), "")
-                return Image(url=address, alt=alt)
-    return None
+        text = _text(value)
+        whole = whole and bool(text)
+        words += text.split(",")
+    if tags := tuple(dict.fromkeys(slug for word in words if (slug := slugify(word)))):
+        yield Claim("tags", tags[:LIST_CAP], WITNESS, f"{top}.{place}", part=not whole)
+
+
+def _well_made(article: Mapping[str, Any], place: str) -> bool:
+    """Whether all that stands at a place is named and typed: damage there must not read as "nobody"."""
+    return all(
+        isinstance(value, dict) and isinstance(value.get("@type"), str) and _text(value.get("name"), NAME_CAP)
+        for value in _at(article, place)
+    )
+
+
+def _image_claims(article: Mapping[str, Any], place: str, top: str, base: str) -> Iterator[Claim]:
+    """The first picture that has an address; none at all when nothing is written there."""
+    for value in _at(article, place):
+        holder = value if isinstance(value, dict) else {"url": value}
+        for key in ("url", "contentUrl"):
+            text = _text(holder.get(key))
+            address = web_url(text, base) if text else None
+            if address is not None:
+                alt = _text(holder.get("caption"), TITLE_CAP) or _text(holder.get("name"), TITLE_CAP)
+                yield Claim("image", Image(url=address, alt=alt), WITNESS, f"{top}.{place}")
+                return
+    if place not in article:
+        yield Claim("image", None, WITNESS, f"{top}.{place}")
 
 
 def _crumb_claims(blocks: Blocks, table: Table) -> Iterator[Claim]:

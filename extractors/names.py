@@ -89,14 +89,15 @@ def split(raw: str, known: KnownNames = NOBODY, prose: str = "") -> Split:
 
 def tell_apart(entries: Sequence[str], known: KnownNames = NOBODY, prose: str = "") -> Split:
     """Say of names that already stand apart which are people; organizations follow people."""
+    named = [entry for entry in entries if entry.strip()]
     best: tuple[float, tuple[tuple[str, Kind, float], ...]] | None = None
-    for people in range(len(entries) + 1):
-        kinds: list[Kind] = ["person" if index < people else "organization" for index in range(len(entries))]
-        judged = [_judge(entry, kind, known, prose) for entry, kind in zip(entries, kinds, strict=True)]
+    for people in range(len(named) + 1):
+        kinds: list[Kind] = ["person" if index < people else "organization" for index in range(len(named))]
+        judged = [_judge(entry, kind, known, prose) for entry, kind in zip(named, kinds, strict=True)]
         total = sum(one.score for one in judged)
         if best is None or total > best[0]:
             best = total, tuple(
-                (entry, kind, one.sure) for entry, kind, one in zip(entries, kinds, judged, strict=True)
+                (entry, kind, one.sure) for entry, kind, one in zip(named, kinds, judged, strict=True)
             )
     return _collected(best[1] if best else ())
 

@@ -22,8 +22,9 @@ from extractors.clean import (
     url_path,
 )
 from extractors.dom import check_size
-from extractors.headings import FAQ, LISTS, impact_of, label_of
+from extractors.headings import LISTS, impact_of
 from extractors.names import NOBODY
+from extractors.outline import FAQ, label_of
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.records import Card, Image, KnownNames

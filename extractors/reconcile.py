@@ -174,9 +174,9 @@ def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
             return kept == other
         # Some witnesses part a list by commas that others keep inside a name: compared piece by piece.
         mine, theirs = (
-            {piece for entry in entries for piece in fold(str(entry)).split(", ")} for entries in (kept, other)
+            [piece for entry in entries for piece in fold(str(entry)).split(", ")] for entries in (kept, other)
         )
-        return theirs <= mine if part else theirs == mine
+        return set(theirs) <= set(mine) if part else theirs == mine
     if isinstance(kept, str):
         if not isinstance(other, str):
             return False

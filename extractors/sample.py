@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from extractors import cards, dom, headings, jsonld, plaintext
+from extractors import cards, dom, headings, jsonld, outline, plaintext
 from extractors.base import Layout, SiteExtractor
 from extractors.clean import LIST_CAP, slug_after, url_path
 from extractors.names import NOBODY
@@ -10,7 +10,7 @@ from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind
 
-PLAN = headings.Plan(
+PLAN = outline.Plan(
     sections={"what happened": "what_happened", "why it mattered": "why_it_mattered", "read next": "related"},
     facts={
         "date": "date", "theme": "category", "age": "era", "impact": "impact",
@@ -38,7 +38,7 @@ class Facts:
     name = "facts"
 
     def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:  # noqa: ARG002
-        page = headings.outline(parts.root)
+        page = outline.divide(parts.root, PLAN)
         told = [*headings.claims(page, PLAN, url=url), *jsonld.claims(blocks, TABLE, url=url)]
         for section in page.sections:
             if PLAN.sections.get(section.label) == "related":

@@ -226,6 +226,8 @@ class IssueItem:
     role: Literal["news", "correction"]
     milestone: Milestone
     first_seen_at: dt.datetime
+    fields: tuple[FieldChange, ...] = ()  # of a correction: what was told, and what is right
+    corrected_at: dt.datetime | None = None  # when that was found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,6 +239,18 @@ class Variant:
     html: str  # ASCII
     text: str
     placeholder: str  # opaque ASCII, stands for the recipient's unsubscribe URL in html and text
+    change_ids: tuple[int, ...] = ()  # of the items that it was rendered from, in order
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """What an editor wrote over or above what was composed."""
+
+    subject: str = ""  # "" leaves the composed one
+    intro: str = ""  # Markdown, above the first milestone
+
+
+UNEDITED = Edit()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,7 +270,9 @@ class Issue:
     candidates: int | None = None  # known once frozen
     deliveries: int | None = None
     exclusions: int | None = None
-    pause_reason: str | None = None
+    pause_reason: str | None = None  # of a draft: why it waits for an approval, though the settings ask for none
+    edit: Edit = UNEDITED
+    send_after: dt.datetime | None = None  # until then an approval can be undone; nothing is sent before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -305,6 +321,27 @@ class Reply:
     enhanced: str | None = None  # "5.1.1" (RFC 3463)
     text: str = ""
     phase: str = ""  # connect | ehlo | tls | auth | mail | rcpt | data | dot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """What became of one hand-over (T4 to T7), on its way into the ledger."""
+
+    claim: Claim
+    state: Literal["sent", "deferred", "failed", "unknown"]
+    reply: Reply
+    message_id: str | None = None  # of what was sent, with angle brackets
+    queue_id: str | None = None  # the relay's own name for it
+    retry_at: dt.datetime | None = None  # of a deferral
+    suppress: str | None = None  # of a failure: why the address is never to be mailed again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advanced:
+    """What one shared commit of the ledger did, by delivery ids."""
+
+    begun: frozenset[int]  # T3 holds: DATA may begin
+    lost: frozenset[int]  # settlements whose lease token no longer held: nothing of them was written
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,16 @@ def _http_base(url: str) -> str:
     return url.rstrip("/")
 
 
+def _https_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.username or not url.isascii() or not url.isprintable():
+        raise ValueError("want an https:// address in ASCII, as in https://www.example.org/logo.png")
+    return url
+
+
 HttpBase = Annotated[str, AfterValidator(_http_base)]
+HttpsUrl = Annotated[str, AfterValidator(_https_url)]
+FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$")]
 
 
 class _Section(BaseModel):
@@ -73,6 +82,9 @@ class SourceSettings(_Section):
     fetch_from: HttpBase | None = None
     allow_hosts: tuple[str, ...] = ()
     max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
+    poll: Annotated[str, Field(pattern=r"^/[^?#]*$")] | None = None
+    full_every_hours: Annotated[float, Field(ge=0, le=24 * 31)] = 24.0
+    options: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class FetchSettings(_Section):
@@ -80,6 +92,7 @@ class FetchSettings(_Section):
 
     contact: str | None = None
     concurrency: Annotated[int, Field(ge=1, le=16)] = 4
+    min_interval: Annotated[float, Field(ge=0, le=60)] = 0.0
     timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
     max_wire_bytes: Annotated[int, Field(ge=1024)] = 5 * 1024 * 1024
     max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
@@ -97,6 +110,13 @@ class MailSettings(_Section):
     return_path: str | None = None
     postal_address: str = ""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 600.0
+    connections: Annotated[int, Field(ge=1, le=100)] = 4
+    messages_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 100
+    per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    per_domain_per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    bounce_domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")] | None = None
+    dkim_key_file: Path | None = None
+    dkim_selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")] = "milepost"
 
     @field_validator("url")
     @classmethod
@@ -131,6 +151,13 @@ class NewsletterSettings(_Section):
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
     accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] = "#4f46e5"
     images: bool = False
+    undo_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 10
+    templates: Path | None = None
+    logo: HttpsUrl | None = None
+    logo_alt: str = ""
+    logo_width: Annotated[int, Field(ge=16, le=520)] = 160
+    font: FontStack = "Charter, Iowan Old Style, Georgia, Times New Roman, serif"
+    label_font: FontStack = "-apple-system, Segoe UI, Helvetica, Arial, sans-serif"
 
     @field_validator("timezone")
     @classmethod
@@ -269,7 +296,12 @@ def parse(data: Mapping[str, Any], *, file: str = "settings", folder: Path | Non
     store = settings.store.model_copy(update={"url": _rooted(settings.store.url, "sqlite:///", folder)})
     url = _rooted(settings.mail.url.get_secret_value(), "maildir:///", folder)
     mail = settings.mail.model_copy(update={"url": SecretStr(url)})
-    return settings.model_copy(update={"store": store, "mail": mail})
+    if mail.dkim_key_file is not None:
+        mail = mail.model_copy(update={"dkim_key_file": (folder / mail.dkim_key_file).resolve()})
+    letter = settings.newsletter
+    if letter.templates is not None:
+        letter = letter.model_copy(update={"templates": (folder / letter.templates).resolve()})
+    return settings.model_copy(update={"store": store, "mail": mail, "newsletter": letter})
 
 
 def config_file(path: Path | None = None) -> Path:

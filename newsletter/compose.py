@@ -1,12 +1,14 @@
 """Orders an issue's milestones and words its subject line; what an approval names is hashed here too."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from milepost.codec import json_hash, milestone_to_json
-from milepost.records import IssueItem, Variant
+from milepost.records import UNEDITED, Edit, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.corrections import by_milestone, tally
 from newsletter.phrases import ENGLISH, Phrases
 from newsletter.safe import clip, header, one_line
 
@@ -21,26 +23,35 @@ class Draft:
     items: tuple[IssueItem, ...]  # in reading order; the first is the lead
     subject: str  # one line without encoded words
     preheader: str  # one line, shown beside the subject by most inboxes
+    intro: str = ""  # Markdown
 
 
-def compose(items: Sequence[IssueItem], *, phrases: Phrases = ENGLISH) -> Draft:
-    """Order the items and word the subject; raises ValueError when there are none."""
+def compose(
+    items: Sequence[IssueItem], *, phrases: Phrases = ENGLISH, edit: Edit = UNEDITED, as_ordered: bool = False
+) -> Draft:
+    """Order the items and word the subject; raises ValueError when there are none.
+
+    `edit`: its subject goes before ours. `as_ordered`: somebody else chose the order; only news still comes first.
+    """
     if not items:
         raise ValueError("an issue of nothing: there are no items")
-    ordered = tuple(sorted(items, key=_rank))
-    return Draft(items=ordered, subject=_subject(ordered, phrases), preheader=_preheader(ordered, phrases))
+    ordered = tuple(sorted(items, key=(lambda item: item.role == "correction") if as_ordered else _rank))
+    return Draft(
+        items=ordered, subject=header(edit.subject) or _subject(ordered, phrases), intro=edit.intro,
+        preheader=_preheader(ordered, phrases),
+    )
 
 
 def content_hash(
     items: Sequence[IssueItem], variants: Sequence[Variant], *,
-    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, templates: str,
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, templates: str, edit: Edit = UNEDITED,
 ) -> str:
     """SHA-256, in hex, of all that readers will get: items, settings, templates (their digest), rendered parts.
 
     Keys and passwords are not part of it. Equal issues hash equally whatever the order of `variants`.
     """
     return json_hash({
-        "inputs": inputs_hash(items, newsletter=newsletter, mail=mail, web=web),
+        "inputs": inputs_hash(items, newsletter=newsletter, mail=mail, web=web, edit=edit),
         "templates": templates,
         "variants": [
             [variant.name, variant.subject, _digest(variant.html), _digest(variant.text), variant.placeholder]
@@ -50,18 +61,42 @@ def content_hash(
 
 
 def inputs_hash(
-    items: Sequence[IssueItem], *, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
+    items: Sequence[IssueItem], *, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings,
+    edit: Edit = UNEDITED,
 ) -> str:
-    """SHA-256, in hex, of the items and of the settings that show in a mail."""
+    """SHA-256, in hex, of the items, of what an editor wrote, and of the settings that show in a mail."""
     return json_hash({
         "items": [
-            [item.change_id, item.version_id, item.role, item.first_seen_at.isoformat(), _content(item)]
+            [item.change_id, item.version_id, item.role, item.first_seen_at.isoformat(), _content(item),
+             [list(change) for change in item.fields]]
             for item in items
         ],
-        "newsletter": newsletter.model_dump(mode="json"),
-        "mail": [mail.sender, mail.reply_to, mail.postal_address],
-        "web": web.base_url,
+        "edit": [edit.subject, edit.intro],
+        "settings": shown_settings(newsletter, mail, web),
     })
+
+
+def shown_settings(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
+) -> dict[str, dict[str, object]]:
+    """The settings that show in a mail, in JSON's types: `settings_from` makes settings of them again."""
+    shown = {"name", "tagline", "timezone", "language", "accent", "images", "logo", "logo_alt", "logo_width", "font",
+             "label_font"}
+    return {
+        "newsletter": newsletter.model_dump(mode="json", include=shown),
+        "mail": {"from": mail.sender, "reply_to": mail.reply_to, "postal_address": mail.postal_address},
+        "web": {"base_url": web.base_url},
+    }
+
+
+def settings_from(
+    shown: Mapping[str, object], *, templates: Path | None = None
+) -> tuple[NewsletterSettings, MailSettings, WebSettings]:
+    """The settings of `shown_settings`, enough to render with; `templates` is not among them, only their digest is."""
+    return (
+        NewsletterSettings.model_validate(shown["newsletter"]).model_copy(update={"templates": templates}),
+        MailSettings.model_validate(shown["mail"]), WebSettings.model_validate(shown["web"]),
+    )
 
 
 def _content(item: IssueItem) -> dict[str, object]:
@@ -84,8 +119,8 @@ def _rank(item: IssueItem) -> tuple[bool, int, float, tuple[int, ...], int]:
 
 
 def _subject(items: Sequence[IssueItem], phrases: Phrases) -> str:
-    news = sum(item.role == "news" for item in items)
-    match news, len(items) - news:
+    news, corrections = tally(items)
+    match news, corrections:
         case 1, 0:
             form = "{title}"
         case 0, 1:
@@ -100,18 +135,19 @@ def _subject(items: Sequence[IssueItem], phrases: Phrases) -> str:
             form = phrases.and_more_corrections
         case _:
             form = phrases.many_news
-    count, rest = news or len(items), len(items) - news
-    frame = len(form.format(title="", count=count, rest=rest))
+    count = news or corrections
+    frame = len(form.format(title="", count=count, rest=corrections))
     title = clip(header(items[0].milestone.title), SUBJECT_WIDTH - frame)
     if title.endswith("…"):
         form = form.replace("{title}, …", "{title}")  # one ellipsis says it
-    return header(form.format(title=title, count=count, rest=rest))
+    return header(form.format(title=title, count=count, rest=corrections))
 
 
 def _preheader(items: Sequence[IssueItem], phrases: Phrases) -> str:
     """The other titles, or the first words of the only one."""
-    if len(items) > 1:
-        titles = ", ".join(one_line(item.milestone.title) for item in items[1:])
+    first, *others = [item for item in items if item.role == "news"] + [group[-1] for group in by_milestone(items)]
+    if others:
+        titles = ", ".join(one_line(item.milestone.title) for item in others)
         return clip(phrases.also.format(titles=titles), _PREHEADER_WIDTH)
-    milestone = items[0].milestone
+    milestone = first.milestone
     return clip(one_line(milestone.what_happened or milestone.why_it_mattered), _PREHEADER_WIDTH)

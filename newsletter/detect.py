@@ -4,12 +4,15 @@
     records read  ─┴▶ merge (unknown never overwrites) ─▶ RULES, field by field ─▶ Detection(changes, merged)
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from milepost.codec import field_to_json
-from milepost.records import CONTENT_FIELDS, FIELDS, Change, FieldChange, Image, Milestone
-from newsletter.rules import RULES, says_less, strongest
+from milepost.records import CONTENT_FIELDS, FIELDS, Change, ChangeKind, FieldChange, Image, Milestone
+from newsletter.rules import FieldClass, judge, says_less, strongest
+
+_AS_RULED: Mapping[str, FieldClass] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,36 +23,70 @@ class Detection:
     merged: Mapping[str, Milestone]  # key → the record to keep
 
 
-def detect(old: Mapping[str, Milestone], new: Mapping[str, Milestone]) -> Detection:
-    """Judge each milestone in `new` against `old` (both by key); a key absent from `new` is not judged at all."""
+def detect(
+    old: Mapping[str, Milestone], new: Mapping[str, Milestone], *, withdrawn: Collection[str] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}), classes: Mapping[str, FieldClass] = _AS_RULED,
+) -> Detection:
+    """Judge each milestone in `new` against `old` (both by key); a key absent from `new` is not judged at all.
+
+    `withdrawn`: keys in `old` that were withdrawn; read again, they are restored. `renamed`: key in `new` → the key
+    that it had in `old`. `classes`: for this source, field → what any difference in it is, instead of RULES.
+    """
     changes: list[Change] = []
     merged: dict[str, Milestone] = {}
     for key, read in new.items():
-        known = old.get(key)
+        before = renamed.get(key, key)
+        known = old.get(before)
         if known is None:
             merged[key] = read
             changes.append(Change(source=read.source, key=key, kind="added"))
             continue
-        merged[key] = merge(known, read)
-        change = compare(known, merged[key])
-        if change is not None:
-            changes.append(change)
+        merged[key], fields = _keep(known, merge(known, read), classes)
+        kind: ChangeKind | None = strongest(*(change.kind for change in fields))
+        if before != key:
+            kind, fields = "renamed", (FieldChange("key", "renamed", before, key), *fields)
+        elif before in withdrawn:
+            kind = "restored"
+        if kind is not None:
+            changes.append(Change(source=read.source, key=key, kind=kind, fields=fields))
     return Detection(changes=tuple(changes), merged=merged)
 
 
-def compare(known: Milestone, kept: Milestone) -> Change | None:
+def compare(known: Milestone, kept: Milestone, classes: Mapping[str, FieldClass] = _AS_RULED) -> Change | None:
     """The change from one record of a milestone to its next; None when no content field differs."""
+    fields = differences(known, kept, classes)
+    kind = strongest(*(change.kind for change in fields))
+    return None if kind is None else Change(source=kept.source, key=kept.key, kind=kind, fields=fields)
+
+
+def differences(
+    known: Milestone, kept: Milestone, classes: Mapping[str, FieldClass] = _AS_RULED
+) -> tuple[FieldChange, ...]:
+    """Each content field that differs, with the kind of its difference."""
     fields: list[FieldChange] = []
     for name in CONTENT_FIELDS:
         if name in kept.unknown:
             continue
-        learnt = name in known.unknown  # known to be empty is more than not known
-        kind = RULES[name](known, kept) or ("enriched" if learnt else None)
+        kind = judge(name, known, kept, classes)
         if kind is not None:
-            before = None if learnt else field_to_json(known, name)
-            fields.append(FieldChange(name, "enriched" if learnt else kind, before, field_to_json(kept, name)))
-    kind = strongest(*(change.kind for change in fields))
-    return None if kind is None else Change(source=kept.source, key=kept.key, kind=kind, fields=tuple(fields))
+            before = None if name in known.unknown else field_to_json(known, name)
+            fields.append(FieldChange(name, kind, before, field_to_json(kept, name)))
+    return tuple(fields)
+
+
+def _keep(
+    known: Milestone, kept: Milestone, classes: Mapping[str, FieldClass]
+) -> tuple[Milestone, tuple[FieldChange, ...]]:
+    """The record and its differences; what a source ignores moves only together with what it doesn't."""
+    fields = differences(known, kept, classes)
+    ignored = [] if fields else [name for name, chosen in classes.items() if chosen == "ignore"]
+    if not ignored:
+        return kept, fields
+    evidence = {name: told for name, told in kept.evidence.items() if name not in ignored}
+    evidence |= {name: known.evidence[name] for name in ignored if name in known.evidence}
+    unknown = (kept.unknown - set(ignored)) | (known.unknown & set(ignored))
+    values = {name: getattr(known, name) for name in ignored}
+    return replace(kept, **values, unknown=unknown, evidence=evidence), fields
 
 
 def merge(known: Milestone, read: Milestone) -> Milestone:

@@ -1,12 +1,101 @@
-"""Reasons for an issue to wait for an operator: numbers that a broken page brings about sooner than the world does."""
+"""Reasons for a look to wait for an operator: numbers that a broken site brings about sooner than the world does.
+
+    what a look counted ─▶ GUARDS, one after the other ─▶ the first Hold, or None
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Guard = Literal["drift", "incomplete", "shrunken", "removal", "surge"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """Why a look's changes wait."""
+
+    guard: Guard
+    reason: str  # one sentence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """What a look counted, and what it is measured by."""
+
+    known: int  # milestones that were present before it
+    added: int = 0
+    telling: int = 0  # changes that could reach an issue
+    missing: int = 0  # known ones that are gone and listed nowhere, and that no operator let go
+    listed: int | None = None  # milestones that the listings named; None where they could not all be read
+    listed_before: int | None = None
+    asked: int = 0  # pages
+    failed: int = 0  # of those
+    broken: str | None = None  # why the listings could not all be read
+    drifted: str | None = None  # why what was read should not be trusted
+    minimum: int = 10  # so many are never too many …
+    share: float = 0.2  # … nor is this part of what was known
+    max_failed_share: float = 0.2
+
+
+def hold(counted: Counted) -> Hold | None:
+    """The first guard that stops a look, in the order of GUARDS; None when it may go on."""
+    for guard, reason_of in GUARDS:
+        reason = reason_of(counted)
+        if reason is not None:
+            return Hold(guard=guard, reason=reason)
+    return None
 
 
 def surge(added: int, known: int, *, minimum: int, share: float) -> str | None:
     """Why `added` new milestones beside `known` ones are too many to announce unseen, in one sentence; None if not.
 
-    `minimum`: fewer than this many are never a surge. `share` (0..1): up to this part of the known ones is usual.
+    Too many is more than `minimum`, and more than `share` (0..1) of the known ones.
     """
-    if added < minimum or added <= share * known:
+    if not _too_many(added, known, minimum, share):
         return None
     beside = f"beside {known} known ones" if known else "where none were known"
-    return f"{added} new milestones at once {beside}: more than {share:.0%} of them and at least {minimum}"
+    return f"{added} new milestones at once {beside}: more than {_limit(minimum, share)}"
+
+
+def removal(missing: int, known: int, *, minimum: int, share: float) -> str | None:
+    """Why `missing` of `known` milestones are too many to take for withdrawn; None if they are not."""
+    if not _too_many(missing, known, minimum, share):
+        return None
+    return f"{missing} of {known} milestones are gone at once: more than {_limit(minimum, share)}; none is withdrawn"
+
+
+def shrunken(listed: int | None, before: int | None, *, minimum: int, share: float) -> str | None:
+    """Why listings that name `listed` milestones, and named `before`, should not be believed; None if they should."""
+    if listed is None or before is None or not _too_many(before - listed, before, minimum, share):
+        return None
+    fewer = f"{before - listed} fewer than before"
+    return f"sitemap and listings name {listed} milestones, {fewer}: more than {_limit(minimum, share)}"
+
+
+def incomplete(counted: Counted) -> str | None:
+    """Why a look that did not see all should not be acted on; None if it saw enough, or has nothing to tell."""
+    share = counted.failed / max(counted.asked, 1)
+    allowed = counted.max_failed_share
+    if share > allowed:
+        return f"{counted.failed} pages failed, {share:.0%} of those asked for: more than {allowed:.0%}"
+    if counted.broken is not None and counted.telling:
+        return f"the look is incomplete, so what it found waits for a complete one: {counted.broken}"
+    return None
+
+
+def _too_many(count: int, of: int, minimum: int, share: float) -> bool:
+    return count > max(minimum, share * of)
+
+
+def _limit(minimum: int, share: float) -> str:
+    return f"{minimum}, and more than {share:.0%}"
+
+
+# The first that has a reason gives it: what can't be trusted comes before what is merely much.
+GUARDS: tuple[tuple[Guard, Callable[[Counted], str | None]], ...] = (
+    ("drift", lambda c: c.drifted),
+    ("incomplete", incomplete),
+    ("shrunken", lambda c: shrunken(c.listed, c.listed_before, minimum=c.minimum, share=c.share)),
+    ("removal", lambda c: removal(c.missing, c.known, minimum=c.minimum, share=c.share)),
+    ("surge", lambda c: surge(c.added, c.known, minimum=c.minimum, share=c.share)),
+)

@@ -12,8 +12,10 @@ from lxml import html as lxml_html
 
 from milepost.records import IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.corrections import texts
 from newsletter.render import HTML_LIMIT
 from newsletter.safe import header, paragraphs
+from newsletter.support import unsupported
 from newsletter.theme import MIN_CONTRAST, Theme, contrast, theme_for
 
 _OURS = re.compile(r"\{\{|\{%|\{#|</?mj-")  # what a template would leave behind
@@ -25,20 +27,21 @@ _HIDDEN_SIZES = frozenset({"0", "1", "0px", "1px"})
 
 def lint(
     variant: Variant, *, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings,
-    items: Sequence[IssueItem], bases: Collection[str] = (), theme: Theme | None = None,
+    items: Sequence[IssueItem], bases: Collection[str] = (), theme: Theme | None = None, intro: str = "",
 ) -> list[str]:
     """All findings on one variant, [] for a good one.
 
     `items`: what it was rendered from, so that a record that shows braces is not taken for a broken template. `bases`:
     base URLs of the sources, beside `web.base_url` the only ones that may be plain http. `theme`: the newsletter's own
-    unless told otherwise.
+    unless told otherwise. `intro`: the editor's, as typed.
     """
     document = lxml_html.document_fromstring(variant.html) if variant.html else lxml_html.Element("html")
     return [
         *_whole(variant, mail),
-        *_leftovers(variant, items, newsletter, mail),
+        *_leftovers(variant, items, newsletter, mail, intro),
         *_links(variant, document, (web.base_url, *bases)),
-        *_loads(document, images=newsletter.images),
+        *_loads(document, images=newsletter.images, logo=newsletter.logo),
+        *unsupported(document),
         *_colours(theme or theme_for(newsletter.accent)),
     ]
 
@@ -91,14 +94,14 @@ def _whole(variant: Variant, mail: MailSettings) -> Iterator[str]:
 
 
 def _leftovers(
-    variant: Variant, items: Sequence[IssueItem], newsletter: NewsletterSettings, mail: MailSettings
+    variant: Variant, items: Sequence[IssueItem], newsletter: NewsletterSettings, mail: MailSettings, intro: str
 ) -> Iterator[str]:
     """In the HTML a record's braces are entities, so that raw ones are ours; in text they have to be a record's."""
     without_style = re.sub(r"<style.*?</style>", "", variant.html, flags=re.DOTALL)
     for match in set(_OURS.findall(without_style)):
         yield f"the HTML shows {match}, left over from a template"
     theirs = " ".join([
-        newsletter.name, newsletter.tagline, mail.postal_address,
+        newsletter.name, newsletter.tagline, mail.postal_address, intro,
         *(part for item in items for part in _texts(item)),
     ])
     for word in variant.text.split():
@@ -111,6 +114,7 @@ def _texts(item: IssueItem) -> Iterator[str]:
     milestone = item.milestone
     yield from (milestone.title, milestone.what_happened, milestone.why_it_mattered, milestone.url)
     yield from (milestone.category or "", milestone.era or "")
+    yield from texts(item.fields)
     yield from (*milestone.people, *milestone.organizations, *(card.title for card in milestone.related))
 
 
@@ -134,12 +138,12 @@ def _said(line: str, document: Any) -> bool:
     return line in " ".join(document.text_content().split())
 
 
-def _loads(document: Any, *, images: bool) -> Iterator[str]:
+def _loads(document: Any, *, images: bool, logo: str | None) -> Iterator[str]:
     for element in document.iter(*_LOADED):
         address = element.get(_LOADED[element.tag]) or ""
         if element.tag != "img":
             yield f"the HTML has a <{element.tag}>, which loads {address[:80] or 'something'}"
-        elif not images:
+        elif not images and address != logo:
             yield f"the HTML loads {address[:80]}, and newsletter.images is off"
     for image in document.iter("img"):
         if not (image.get("alt") or "").strip():

@@ -1,75 +1,106 @@
-"""Every word of an issue that is ours and not the source's, in one catalogue per language."""
+"""Every word of ours that readers see, in mails and on the web: the shape of a language, and English."""
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
+
+from babel.dates import get_day_names, get_month_names
 
 from milepost.dates import PartialDate
 from milepost.records import Cadence
 
-_MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_RHYTHMS: Mapping[Cadence, str] = MappingProxyType({
-    "instant": "as milestones are added", "daily": "every day", "weekly": "every week", "monthly": "every month",
-})
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phrases:
-    """English, and the shape of any other language; {names} are filled in with str.format."""
+    """One language; {names} are filled in with str.format; months and weekdays are named as in `locale` (CLDR)."""
+
+    locale: str
 
     # the subject line and what stands beside it in the inbox
-    one_correction: str = "Correction: {title}"
-    and_one_more: str = "{title}, and one more"
-    and_a_correction: str = "{title}, and a correction"
-    and_more_corrections: str = "{title}, and {rest} corrections"
-    many_news: str = "{count} new milestones: {title}, …"
-    many_corrections: str = "{count} corrections: {title}, …"
-    also: str = "Also: {titles}"
+    test: str  # before the subject of a test mail
+    one_correction: str
+    and_one_more: str
+    and_a_correction: str
+    and_more_corrections: str
+    many_news: str
+    many_corrections: str
+    also: str
 
     # the masthead
-    issue: str = "Issue {number}"
-    weekday_and_day: str = "{weekday}, {day} {month} {year}"
-    one_new: str = "1 new milestone"
-    many_new: str = "{count} new milestones"
-    one_corrected: str = "1 correction"
-    many_corrected: str = "{count} corrections"
-    in_this_issue: str = "In this issue"
+    issue: str
+    weekday_and_day: str
+    one_new: str
+    many_new: str
+    one_corrected: str
+    many_corrected: str
+    in_this_issue: str
+    contents_more: str
 
     # a milestone
-    new: str = "New on the timeline"
-    also_new: str = "Also new on the timeline"
-    corrected: str = "Corrected on the timeline"
-    undated: str = "Undated"
-    no_year: str = "—"
-    impact: str = "Impact {impact} of 5"
-    era: str = "{era} era"
-    why: str = "Why it mattered"
-    people: str = "People"
-    organizations: str = "Organizations"
-    neighbours: str = "Where it stands"
-    read_on: str = "Read on the timeline"
-    read_on_about: str = "{text}: {title}"
-    read_rest: str = "Read the rest on the timeline"
-    one_left_out: str = "One more milestone is on the page of this issue."
-    many_left_out: str = "{count} more milestones are on the page of this issue."
+    new: str
+    also_new: str
+    undated: str
+    impact: str
+    era: str
+    why: str
+    people: str
+    organizations: str
+    neighbours: str
+    read_on: str
+    read_on_about: str
+    read_rest: str
+    one_left_out: str
+    many_left_out: str
+
+    # corrections
+    corrected: str
+    fields: Mapping[str, str]
+    impact_value: str
+    nothing: str
+    another_picture: str
+    date_settled: str
+    first_seen: str
+    seen_and_corrected: str
 
     # the colophon
-    why_you: str = "You get this because you asked {name} to write to you {rhythm}."
-    no_tracking: str = "Nothing in this mail tells us whether you opened it."
-    read_on_web: str = "Read this issue on the web"
-    unsubscribe: str = "Unsubscribe"
-    rhythms: Mapping[Cadence, str] = field(default_factory=lambda: _RHYTHMS)
+    why_you: str
+    no_tracking: str
+    read_on_web: str
+    unsubscribe: str
+    rhythms: Mapping[Cadence, str]
+
+    # the pages
+    all_issues: str
+    first_to_come: str
+    no_trackers: str
+    feeds: str
+    earlier: str
+    later: str
+    missing_title: str
+    missing: str
+    missing_hint: str
+    refused_title: str
+    refused: str
+    refused_hint: str
+    unable_title: str
+    unable: str
+    unable_hint: str
+    leave: str
+    leave_hint: str
+    leave_about: str
+    leave_about_hint: str
+    leave_unknown_title: str
+    leave_unknown: str
+    leave_unknown_hint: str
+    left_title: str
+    left: str
+    left_hint: str
 
     # dates and slugs
-    day_form: str = "{day} {month} {year}"
-    month_form: str = "{month} {year}"
-    months: tuple[str, ...] = _MONTHS
-    weekdays: tuple[str, ...] = _WEEKDAYS
+    day_form: str
+    month_form: str
+    no_year: str = "—"
     acronyms: frozenset[str] = frozenset({"ai", "agi", "api", "cpu", "gpu", "llm", "nlp", "rl", "tpu", "uk", "us"})
 
     def date(self, date: PartialDate | None) -> str:
@@ -78,17 +109,23 @@ class Phrases:
             return ""
         if date.month is None:
             return str(date.year)
-        month = self.months[date.month - 1]
         if date.day is None:
-            return self.month_form.format(month=month, year=date.year)
-        return self.day_form.format(day=date.day, month=month, year=date.year)
+            months = get_month_names("wide", "stand-alone", self.locale)
+            return self.month_form.format(month=months[date.month], year=date.year)
+        return self._day(date.year, date.month, date.day)
+
+    def plain_day(self, moment: dt.date) -> str:
+        """A day of our own calendar."""
+        return self._day(moment.year, moment.month, moment.day)
 
     def day(self, moment: dt.date) -> str:
         """A day of our own calendar, with its weekday."""
-        return self.weekday_and_day.format(
-            weekday=self.weekdays[moment.weekday()], day=moment.day,
-            month=self.months[moment.month - 1], year=moment.year,
-        )
+        weekday = get_day_names("wide", "stand-alone", self.locale)[moment.weekday()]
+        return self.weekday_and_day.format(weekday=weekday, date=self.plain_day(moment))
+
+    def _day(self, year: int, month: int, day: int) -> str:
+        name = get_month_names("wide", "format", self.locale)[month]
+        return self.day_form.format(day=day, month=name, year=year)
 
     def label(self, slug: str | None) -> str:
         """A slug as words: "deep-learning" → "Deep learning", "ai-winter" → "AI winter"; "" for None."""
@@ -112,4 +149,84 @@ class Phrases:
         return self.one_left_out if count == 1 else self.many_left_out.format(count=count)
 
 
-ENGLISH = Phrases()
+ENGLISH = Phrases(
+    locale="en",
+    test="[Test]",
+    one_correction="Correction: {title}",
+    and_one_more="{title}, and one more",
+    and_a_correction="{title}, and a correction",
+    and_more_corrections="{title}, and {rest} corrections",
+    many_news="{count} new milestones: {title}, …",
+    many_corrections="{count} corrections: {title}, …",
+    also="Also: {titles}",
+    issue="Issue {number}",
+    weekday_and_day="{weekday}, {date}",
+    one_new="1 new milestone",
+    many_new="{count} new milestones",
+    one_corrected="1 correction",
+    many_corrected="{count} corrections",
+    in_this_issue="In this issue",
+    contents_more="and {count} more",
+    new="New on the timeline",
+    also_new="Also new on the timeline",
+    undated="Undated",
+    impact="Impact {impact} of 5",
+    era="{era} era",
+    why="Why it mattered",
+    people="People",
+    organizations="Organizations",
+    neighbours="Where it stands",
+    read_on="Read on the timeline",
+    read_on_about="{text}: {title}",
+    read_rest="Read the rest on the timeline",
+    one_left_out="One more milestone is on the page of this issue.",
+    many_left_out="{count} more milestones are on the page of this issue.",
+    corrected="Corrected since we wrote",
+    fields=MappingProxyType({
+        "title": "Title", "date": "Date", "category": "Category", "era": "Era", "impact": "Impact",
+        "what_happened": "What happened", "why_it_mattered": "Why it mattered", "people": "People",
+        "organizations": "Organizations", "tags": "Topics", "image": "Picture",
+    }),
+    impact_value="{impact} of 5",
+    nothing="nothing",
+    another_picture="another picture",
+    date_settled="{date}, now certain",
+    first_seen="First seen {day}",
+    seen_and_corrected="First seen {day} · corrected {corrected}",
+    why_you="You get this because you asked {name} to write to you {rhythm}.",
+    no_tracking="Nothing in this mail tells us whether you opened it.",
+    read_on_web="Read this issue on the web",
+    unsubscribe="Unsubscribe",
+    rhythms=MappingProxyType({
+        "instant": "as milestones are added", "daily": "every day", "weekly": "every week", "monthly": "every month",
+    }),
+    all_issues="All issues",
+    first_to_come="The first one is still to come.",
+    no_trackers="No scripts, no cookies, no trackers on this page.",
+    feeds="Follow without mail:",
+    earlier="Earlier",
+    later="Later",
+    missing_title="Not here",
+    missing="There is nothing here",
+    missing_hint="Perhaps it is among all issues.",
+    refused_title="Not possible",
+    refused="That is not possible here",
+    refused_hint="This page can't be used in that way. All issues are a good place to start.",
+    unable_title="Not now",
+    unable="Not at the moment",
+    unable_hint="Something on our side is not available. Please try again in a minute; nothing was changed.",
+    leave="Leave {name}?",
+    leave_hint="One press and no further issue will be sent to you. Nothing else is asked.",
+    leave_about="How to unsubscribe",
+    leave_about_hint="Every issue ends with a link that is yours alone. Open it and press the button; "
+    "no password is needed.",
+    leave_unknown_title="Link not known",
+    leave_unknown="This link is not complete",
+    leave_unknown_hint="Mail programs sometimes break long links. Please open the unsubscribe link in the mail itself, "
+    "or copy it whole.",
+    left_title="Unsubscribed",
+    left="You are unsubscribed",
+    left_hint="{name} will not write to you again. Thank you for having read it.",
+    day_form="{day} {month} {year}",
+    month_form="{month} {year}",
+)

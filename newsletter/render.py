@@ -8,13 +8,15 @@ from importlib.resources import files
 from pathlib import Path
 
 import mjml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from milepost.errors import RenderError
-from milepost.records import Cadence, IssueItem, Variant, check_aware
+from milepost.errors import RenderError, SettingsError
+from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant, check_aware
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.compose import Draft, compose, inputs_hash
-from newsletter.phrases import ENGLISH, Phrases
+from newsletter.corrections import tally
+from newsletter.languages import phrases_for
+from newsletter.phrases import Phrases
 from newsletter.safe import ascii_markup
 from newsletter.theme import theme_for
 from newsletter.view import IssueView, Plan, issue_view
@@ -29,29 +31,31 @@ class Renderer:
     """Turns items into mails; build it once for many issues. The same arguments always give the same bytes."""
 
     def __init__(
-        self, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, *, phrases: Phrases = ENGLISH
+        self, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, *, phrases: Phrases | None = None
     ) -> None:
+        """`phrases`: those of the newsletter's language unless told otherwise."""
         self.newsletter = newsletter
         self.mail = mail
         self.web = web
-        self.phrases = phrases
+        self.phrases = phrases or phrases_for(newsletter.language)
         self.theme = theme_for(newsletter.accent)
-        folder = templates_folder()
-        self._html = _environment(folder, html=True)
-        self._text = _environment(folder, html=False)
+        loader = loader_for(newsletter.templates)
+        self._html = _environment(loader, html=True)
+        self._text = _environment(loader, html=False)
         self._text.filters["wrap"] = wrap
 
     def render(
-        self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime, *, name: str = "all"
+        self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime, *, name: str = "all",
+        edit: Edit = UNEDITED, as_ordered: bool = False,
     ) -> Variant:
-        """Render issue `number` as it is published at `now` (aware); `name` is the variant's.
+        """Render issue `number` as it is published at `now` (aware); `name` is the variant's, for the rest see compose.
 
         An issue whose HTML would be longer than `HTML_LIMIT` shows its later items in brief, and at last leaves out the
         last ones, with links to the rest. Raises RenderError when a template or MJML fails, or when nothing fits.
         """
         check_aware(now)
-        draft = compose(items, phrases=self.phrases)
-        placeholder = self.placeholder(draft.items)
+        draft = compose(items, phrases=self.phrases, edit=edit, as_ordered=as_ordered)
+        placeholder = self.placeholder(draft.items, edit)
 
         def view(plan: Plan) -> IssueView:
             return issue_view(
@@ -61,11 +65,14 @@ class Renderer:
 
         plan, html = self._fitted(draft, view)
         text = self._fill(self._text, _TEXT_TEMPLATE, view(plan))
-        return Variant(name=name, subject=draft.subject, html=html, text=text, placeholder=placeholder)
+        return Variant(
+            name=name, subject=draft.subject, html=html, text=text, placeholder=placeholder,
+            change_ids=tuple(item.change_id for item in draft.items),
+        )
 
-    def placeholder(self, items: Sequence[IssueItem]) -> str:
+    def placeholder(self, items: Sequence[IssueItem], edit: Edit = UNEDITED) -> str:
         """What stands for the recipient's link: nobody can write it into a record, for it is a hash of the records."""
-        digest = inputs_hash(items, newsletter=self.newsletter, mail=self.mail, web=self.web)
+        digest = inputs_hash(items, newsletter=self.newsletter, mail=self.mail, web=self.web, edit=edit)
         return f"milepost-link-{digest[:20]}"
 
     def mjml(self, view: IssueView) -> str:
@@ -74,9 +81,11 @@ class Renderer:
 
     def _fitted(self, draft: Draft, view: Callable[[Plan], IssueView]) -> tuple[Plan, str]:
         """The most generous plan whose HTML fits, and that HTML."""
-        count = len(draft.items)
-        candidates = [Plan(full=full, brief=count - full) for full in range(count, -1, -1)]
-        candidates += [Plan(full=0, brief=brief) for brief in range(count - 1, 0, -1)]
+        news, corrections = tally(draft.items)
+        least = min(news, 1)
+        candidates = [Plan(full=full, brief=news - full, corrections=corrections) for full in range(news, -1, -1)]
+        candidates += [Plan(full=0, brief=brief, corrections=corrections) for brief in range(news - 1, 0, -1)]
+        candidates += [Plan(full=0, brief=least, corrections=few) for few in range(corrections - 1, -least, -1)]
         best: tuple[Plan, str] | None = None
         first, last = 0, len(candidates)
         probe = 0  # most issues fit as they are
@@ -90,7 +99,8 @@ class Renderer:
         if best is None:
             raise RenderError(
                 f"the mail is longer than {HTML_LIMIT} bytes even with one milestone in brief",
-                where="newsletter", hint="Shorten newsletter.name, newsletter.tagline or mail.postal_address.",
+                where="newsletter",
+                hint="Shorten the introduction, newsletter.name, newsletter.tagline or mail.postal_address.",
             )
         return best
 
@@ -108,7 +118,8 @@ class Renderer:
     def _fill(self, environment: Environment, template: str, view: IssueView) -> str:
         try:
             return environment.get_template(template).render(
-                issue=view, phrases=self.phrases, light=self.theme.light, dark=self.theme.dark
+                issue=view, phrases=self.phrases, light=self.theme.light, dark=self.theme.dark,
+                serif=self.newsletter.font, sans=self.newsletter.label_font,
             )
         except TemplateError as error:
             raise RenderError(f"{type(error).__name__}: {error}", where=template, hint="Mend the template.") from error
@@ -119,12 +130,28 @@ def templates_folder() -> Path:
     return Path(str(files("templates")))
 
 
-def templates_digest() -> str:
-    """SHA-256, in hex, of the names and bytes of the files that an issue is rendered from."""
-    folder = templates_folder()
+def loader_for(own: Path | None, room: str = "") -> BaseLoader:
+    """Loads a template from the newsletter's `own` folder where it has one of that name, else ours; `room`: "web".
+
+    Raises SettingsError when there is no such folder.
+    """
+    if own is None:
+        return FileSystemLoader(templates_folder() / room)
+    if not own.is_dir():
+        hint = "Run `milepost templates eject` to start one."
+        raise SettingsError("newsletter.templates is no folder", where=str(own), hint=hint)
+    return FileSystemLoader([own / room, templates_folder() / room])
+
+
+def templates_digest(own: Path | None = None) -> str:
+    """SHA-256, in hex, of the names and bytes of the files that an issue is rendered from, the `own` ones first."""
+    found: dict[str, Path] = {}
+    for folder in filter(None, (templates_folder(), own)):
+        for path in [*folder.glob("issue.*.j2"), *(folder / "partials").glob("*.j2")]:
+            found[path.relative_to(folder).as_posix()] = path
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("issue.*.j2"), *(folder / "partials").glob("*.j2")]):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+    for name, path in sorted(found.items()):
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -137,9 +164,9 @@ def wrap(text: str, indent: int = 0) -> str:
     )
 
 
-def _environment(folder: Path, *, html: bool) -> Environment:
+def _environment(loader: BaseLoader, *, html: bool) -> Environment:
     return Environment(
-        loader=FileSystemLoader(folder), undefined=StrictUndefined,
+        loader=loader, undefined=StrictUndefined,
         autoescape=html,  # noqa: S701 - off for plain text alone
         finalize=ascii_markup if html else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )

@@ -1,13 +1,13 @@
-"""What a difference in each field of a milestone means, in one table: `RULES`.
+"""What can happen to a milestone, and what a difference in each of its fields means, in two tables: KINDS and RULES.
 
-    old record, new record ─▶ RULES[field] ─▶ corrected | enriched | cosmetic | None
+    old record, new record ─▶ RULES[field] (or the source's own class) ─▶ corrected | enriched | cosmetic | None
 """
 
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from milepost.dates import PartialDate
@@ -15,8 +15,29 @@ from milepost.records import ChangeKind, Image, Milestone
 
 Comparer: TypeAlias = Callable[[Milestone, Milestone], ChangeKind | None]
 
-# From weakest to strongest: a change is of the strongest kind among its fields.
-STRENGTH: Mapping[ChangeKind, int] = MappingProxyType({"cosmetic": 1, "enriched": 2, "corrected": 3})
+# What a source may say that any difference in a field is; "ignore": none.
+FieldClass = Literal["ignore", "cosmetic", "enriched", "corrected"]
+FIELD_CLASSES: tuple[FieldClass, ...] = get_args(FieldClass)
+
+
+class Kind(NamedTuple):
+    """One kind of change, as readers and the store see it."""
+
+    strength: int  # of a field's kinds the strongest is the change's; 0: never said of a field
+    told: str  # "news": a new item; "correction": beside the news it corrects; "": in no issue
+    means: str
+
+
+# Everything that can happen to a milestone between two looks.
+KINDS: Mapping[ChangeKind, Kind] = MappingProxyType({
+    "added":     Kind(0, "news", "a page is read whose key was never known, and that is no known one renamed"),
+    "corrected": Kind(3, "correction", "something that was told is told differently, or taken back"),
+    "enriched":  Kind(2, "", "something empty, unknown or vague was filled in, and nothing taken back"),
+    "cosmetic":  Kind(1, "", "it reads and looks the same: typography, order, a picture's size"),
+    "renamed":   Kind(0, "", "it has another address: the old one redirects there, or is gone while the rest is alike"),
+    "withdrawn": Kind(0, "", "its page is gone or leads elsewhere, and no listing names it, at two looks"),
+    "restored":  Kind(0, "", "it was withdrawn and its page is there again, under the same key"),
+})
 
 _FOLDS = str.maketrans(
     dict.fromkeys("‘’‚‛′ʼ`´", "'") | dict.fromkeys("“”„‟″«»", '"') | dict.fromkeys("‐‑‒–—―−", "-")
@@ -111,7 +132,22 @@ def compare_images(old: Milestone, new: Milestone) -> ChangeKind | None:
 
 def strongest(*kinds: ChangeKind) -> ChangeKind | None:
     """The strongest of some fields' kinds; None of none."""
-    return max(kinds, key=STRENGTH.__getitem__, default=None)
+    return max(kinds, key=lambda kind: KINDS[kind].strength, default=None)
+
+
+def judge(name: str, old: Milestone, new: Milestone, classes: Mapping[str, FieldClass]) -> ChangeKind | None:
+    """What the difference in one field means, None when there is none; `classes`: what the source says instead.
+
+    A field that was unknown in `old` is learnt, which is a gain even when it is learnt to be empty.
+    """
+    learnt = name in old.unknown
+    kind = RULES[name](old, new) or ("enriched" if learnt else None)
+    if kind is None:
+        return None
+    chosen = classes.get(name)
+    if chosen == "ignore":
+        return None
+    return chosen or ("enriched" if learnt else kind)
 
 
 def _words(before: str, after: str) -> ChangeKind | None:

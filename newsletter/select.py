@@ -1,6 +1,6 @@
-"""Decides when an issue is due, which of its milestones a topic choice gets, and where each subscriber is placed.
+"""Decides when an issue is due, which of its items a reader gets, and where each subscriber is placed.
 
-    pending changes, clock ─▶ due ─▶ period        items, topics ─▶ variants        subscriber ─▶ place ─▶ Placement
+    pending changes, clock ─▶ due ─▶ period        items, readers ─▶ variants        subscriber ─▶ place ─▶ Placement
 """
 
 import datetime as dt
@@ -81,19 +81,32 @@ def _name(cadence: Cadence, moment: dt.datetime) -> str:
     return moment.strftime({"daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m"}[cadence])
 
 
-def matching(items: Sequence[IssueItem], topics: Collection[str]) -> tuple[IssueItem, ...]:
-    """The items that somebody with these topics (category and tag slugs; none = everything) asked for, in order."""
+def matching(
+    items: Sequence[IssueItem], topics: Collection[str], owed: Collection[int] = ()
+) -> tuple[IssueItem, ...]:
+    """The items for somebody with these topics (category and tag slugs; none = everything), in order.
+
+    News goes by topic. A correction goes to whoever is owed it (by its change id), whatever their topics are today:
+    they were told the mistake.
+    """
     wanted = {topic.casefold() for topic in topics}
-    return tuple(item for item in items if not wanted or wanted & _topics(item))
+    return tuple(
+        item for item in items
+        if (item.change_id in owed if item.role == "correction" else not wanted or wanted & _topics(item))
+    )
 
 
 def variants(
-    items: Sequence[IssueItem], topic_sets: Iterable[Collection[str]]
+    items: Sequence[IssueItem], readers: Iterable[tuple[Collection[str], Collection[int]]]
 ) -> dict[str, tuple[IssueItem, ...]]:
-    """Variant name → its items, for all the subscribers' topic choices; "all" is always among them, and first."""
+    """Variant name → its items, for all readers' topics and corrections owed; "all" is always among them, and first.
+
+    Where corrections are owed there is a variant without them too, for those who turn out not to be.
+    """
     named = {EVERYTHING: tuple(items)}
-    for topics in {frozenset(topics) for topics in topic_sets}:
-        chosen = matching(items, topics)
+    wanted = {(frozenset(topics), frozenset(owed)) for topics, owed in readers}
+    for topics, owed in wanted | {(topics, frozenset()) for topics, _ in wanted}:
+        chosen = matching(items, topics, owed)
         if chosen:
             named.setdefault(variant_name(items, chosen), chosen)
     return {EVERYTHING: named.pop(EVERYTHING)} | dict(sorted(named.items()))
@@ -103,27 +116,29 @@ def variant_name(items: Sequence[IssueItem], chosen: Sequence[IssueItem]) -> str
     """ "all" when everything was chosen, else a short hash of what was: equal choices share one rendering."""
     if len(chosen) == len(items):
         return EVERYTHING
-    ids = ",".join(str(number) for number in sorted(item.version_id for item in chosen))
+    ids = ",".join(str(number) for number in sorted(item.change_id for item in chosen))
     return hashlib.sha256(ids.encode("ascii")).hexdigest()[:12]
 
 
 def place(
     subscriber: Subscriber, suppressed: bool, *, cadence: Cadence, items: Sequence[IssueItem],
-    rendered: Collection[str], drafted_at: dt.datetime,
+    rendered: Collection[str], drafted_at: dt.datetime, owed: Collection[int] = (),
 ) -> Placement:
     """Where freezing an issue puts one candidate.
 
     `items`: the issue's; `rendered`: the names of its variants; `drafted_at`: when those were made. Who signed up, or
-    chose topics that need another variant, later than that is "joined_later".
+    chose topics that need another variant, later than that is "joined_later". `owed`: the corrections among the items,
+    by change id, that are to be told to this subscriber; without a variant for just these, the news goes out alone.
     """
     reason = _exclusion(subscriber, suppressed, cadence, drafted_at)
     if reason is not None:
         return Placement(exclusion=reason)
-    chosen = matching(items, subscriber.topics)
-    if not chosen:
+    choices = [matching(items, subscriber.topics, owed), matching(items, subscriber.topics)]
+    names = [variant_name(items, chosen) for chosen in choices if chosen]
+    if not names:
         return Placement(exclusion="no_match")
-    name = variant_name(items, chosen)
-    return Placement(variant=name) if name in rendered else Placement(exclusion="joined_later")
+    name = next((name for name in names if name in rendered), None)
+    return Placement(exclusion="joined_later") if name is None else Placement(variant=name)
 
 
 def _exclusion(subscriber: Subscriber, suppressed: bool, cadence: Cadence, drafted_at: dt.datetime) -> str | None:

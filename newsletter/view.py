@@ -6,28 +6,39 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 from zoneinfo import ZoneInfo
 
 from milepost.records import Cadence, Card, IssueItem, Milestone
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.compose import Draft
+from newsletter.corrections import CorrectionView, by_milestone, correction_view, tally
+from newsletter.intro import Block, blocks
+from newsletter.languages import direction
 from newsletter.phrases import Phrases
 from newsletter.safe import clip, link, one_line, paragraphs
 
 _SUMMARY_WIDTH = 240  # a brief item's text
 _TITLE_WIDTH = 200  # a brief item's title
 _CONTENTS_WIDTH = 88  # a title in the list of contents: two lines on a telephone
+_CONTENTS_UP_TO = 12  # titles in it: more than these would keep a reader from the first milestone
 _CONTENTS_FROM = 3  # fewer items than this need no list of contents
 _DOT = " · "
-_RTL = frozenset({"ar", "fa", "he", "ur", "yi"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How much of each item is shown: the first `full` in full, the next `brief` in brief, the others not at all."""
+    """How much is shown: of the news the first `full` in full, the next `brief` in brief, and so many corrections."""
 
     full: int
     brief: int
+    corrections: int
+
+    @classmethod
+    def whole(cls, items: Sequence[IssueItem]) -> Self:
+        """All of it."""
+        news, corrections = tally(items)
+        return cls(full=news, brief=0, corrections=corrections)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +62,6 @@ class Mark:
 class ItemView:
     """A milestone as it is read."""
 
-    correction: bool
     full: bool
     title: str
     year: str  # "1957", or "" when undated
@@ -70,7 +80,7 @@ class ItemView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IssueView:
-    """An issue as it is read. `lead` is its first item; `news` and `corrections` are the others."""
+    """An issue as it is read. `lead` is its first piece of news, None where there are only corrections."""
 
     name: str
     tagline: str
@@ -78,10 +88,13 @@ class IssueView:
     direction: str  # "ltr" | "rtl"
     subject: str
     preheader: str
+    logo: ImageView | None
+    logo_width: int  # CSS pixels
+    intro: tuple[Block, ...]
     line: str  # "Issue 12 · Monday, 23 November 2026 · 2 new milestones"
-    lead: ItemView
-    news: tuple[ItemView, ...]
-    corrections: tuple[ItemView, ...]
+    lead: ItemView | None
+    news: tuple[ItemView, ...]  # after the lead
+    corrections: tuple[CorrectionView, ...]
     contents: tuple[Mark, ...]  # by date; () when the issue is short
     left_out: str  # a sentence, or ""
     why_you: str
@@ -96,28 +109,35 @@ def issue_view(
 ) -> IssueView:
     """Make the view of an issue that is published at `now`."""
     issue_url = issue_link(web, number)
-    shown = draft.items[: plan.full + plan.brief]
+    news = [item for item in draft.items if item.role == "news"]
+    wrong = by_milestone(draft.items)
+    shown = news[: plan.full + plan.brief]
     views = [
         _item(item, full=index < plan.full, pictures=newsletter.images, issue_url=issue_url, phrases=phrases)
         for index, item in enumerate(shown)
     ]
-    news = sum(item.role == "news" for item in draft.items)
+    corrections = tuple(
+        correction_view(group, phrases=phrases, timezone=newsletter.timezone) for group in wrong[: plan.corrections]
+    )
     name = one_line(newsletter.name)
     day = now.astimezone(ZoneInfo(newsletter.timezone)).date()
-    line = (phrases.issue.format(number=number), phrases.day(day), phrases.tally(news, len(draft.items) - news))
+    line = (phrases.issue.format(number=number), phrases.day(day), phrases.tally(len(news), len(wrong)))
     return IssueView(
         name=name,
         tagline=one_line(newsletter.tagline),
         language=newsletter.language,
-        direction="rtl" if newsletter.language.split("-")[0].lower() in _RTL else "ltr",
+        direction=direction(newsletter.language),
         subject=draft.subject,
         preheader=draft.preheader,
+        logo=ImageView(src=newsletter.logo, alt=one_line(newsletter.logo_alt) or name) if newsletter.logo else None,
+        logo_width=newsletter.logo_width,
+        intro=blocks(draft.intro),
         line=_DOT.join(line),
-        lead=views[0],
-        news=tuple(view for view in views[1:] if not view.correction),
-        corrections=tuple(view for view in views[1:] if view.correction),
+        lead=views[0] if views else None,
+        news=tuple(views[1:]),
+        corrections=corrections,
         contents=_contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else (),
-        left_out=phrases.left_out(len(draft.items) - len(shown)),
+        left_out=phrases.left_out(len(news) + len(wrong) - len(shown) - len(corrections)),
         why_you=phrases.why_you.format(name=name, rhythm=phrases.rhythms[cadence]),
         postal_address=paragraphs(mail.postal_address),
         issue_url=issue_url,
@@ -141,7 +161,6 @@ def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrase
         title, what, url = clip(title, _TITLE_WIDTH), (summary,) if summary else (), url or issue_url
     link_text = phrases.read_on if full else phrases.read_rest
     return ItemView(
-        correction=item.role == "correction",
         full=full,
         title=title,
         year=year,
@@ -198,11 +217,16 @@ def _neighbour(card: Card) -> Mark:
 
 
 def _contents(items: Sequence[IssueItem], phrases: Phrases) -> tuple[Mark, ...]:
-    ordered = sorted(items, key=lambda item: item.milestone.date.sort_key if item.milestone.date else (9999, 13, 0))
-    return tuple(
+    ordered = sorted(
+        items[:_CONTENTS_UP_TO],
+        key=lambda item: item.milestone.date.sort_key if item.milestone.date else (9999, 13, 0),
+    )
+    marks = tuple(
         Mark(
             when=str(item.milestone.date.year) if item.milestone.date else phrases.undated,
             title=clip(one_line(item.milestone.title), _CONTENTS_WIDTH),
         )
         for item in ordered
     )
+    more = len(items) - len(marks)
+    return (*marks, Mark(when="", title=phrases.contents_more.format(count=more))) if more else marks

@@ -1,6 +1,5 @@
 """E-mail addresses: which we take, what makes two of them one person, and their keyed hash."""
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -42,4 +41,4 @@ def normalize(address: str) -> str:
 
 def address_hash(key: bytes, normalized: str) -> str:
     """HMAC-SHA256 (RFC 2104) of a normalized address, in hex: tells nobody without the key who it is."""
-    return hmac.new(key, normalized.encode("utf-8"), hashlib.sha256).hexdigest()
+    return hmac.digest(key, normalized.encode("utf-8"), "sha256").hex()

@@ -1,7 +1,7 @@
 """What one look read, written into an open transaction: versions, changes, and pages that count as read."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,25 @@ from milepost.codec import milestone_to_json
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, FieldChange, Milestone
 from store import search
-from store.dialects import serialize
+from store.dialects import insert, serialize
 from store.looks import ensure_source, hold, listed_at_baseline, require_running
 from store.schema import change, milestone, milestone_version, page, reread
+from store.schema_repairs import renaming
+
+_CHUNK = 500  # keys named in one statement
 
 Entry = tuple[Change | None, Milestone, int | None]  # what happened, the record to keep, the snapshot it was read from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Likeness:
+    """A known milestone and one that appeared, which are one and the same for sure, or may be."""
+
+    old_key: str
+    new_key: str
+    proof: str  # "redirect", "score", "operator"
+    score: float | None  # 0..1
+    sure: bool  # its entry is a change of kind "renamed"; else an operator is asked, and both stay until then
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,33 +59,52 @@ def apply(
     announce: bool,
     held: bool | str,
     now: dt.datetime,
+    guard: str | None = None,
+    silent: Collection[str] = (),
+    likenesses: Sequence[Likeness] = (),
+    backfill_id: int | None = None,
 ) -> Applied:
-    """See `Milestones.apply`, which opens the transaction."""
+    """See `Milestones.apply`, which opens the transaction; `backfill_id` is the backfill that wrote the versions."""
     ensure_source(connection, source)
     serialize(connection, f"milestones.{source}")
     if look_id is not None:
         require_running(connection, look_id)
         if held:
-            hold(connection, look_id, held if isinstance(held, str) else "a guard stopped it")
-    current = _current(connection, source)
-    writer = _Writer(connection, look_id, source, announce=announce, now=now)
-    for happened, record, snapshot_id in entries:
+            hold(connection, look_id, held if isinstance(held, str) else "a guard stopped it", guard)
+    listed = list(entries)
+    current = _current(connection, source, {
+        *(record.key for _, record, _ in listed), *(likeness.old_key for likeness in likenesses),
+        *(key for happened, _, _ in listed if (key := _old_key(happened)) is not None),
+    })
+    writer = _Writer(connection, look_id, source, announce=announce, now=now, silent=silent, backfill_id=backfill_id)
+    for happened, record, snapshot_id in listed:
         writer.write(happened, record, snapshot_id, current)
-    writer.mark_read()
+    writer.note_likenesses(likenesses, current)
+    if look_id is not None:
+        writer.mark_read()
     return Applied(versions=writer.versions, changes=tuple(writer.changes), skipped=writer.skipped)
+
+
+def _page_url(record: Milestone) -> str:
+    """The page that a record was read from: a site may keep many on one, each under a fragment of its own."""
+    return record.url.partition("#")[0]
 
 
 class _Writer:
     """Writes entry by entry, counting."""
 
     def __init__(
-        self, connection: sa.Connection, look_id: int | None, source: str, *, announce: bool, now: dt.datetime
+        self, connection: sa.Connection, look_id: int | None, source: str, *, announce: bool, now: dt.datetime,
+        silent: Collection[str], backfill_id: int | None,
     ) -> None:
         self._connection = connection
         self._look_id = look_id
         self._source = source
         self._announce = announce
         self._now = now
+        self._silent = frozenset(silent)
+        self._backfill_id = backfill_id
+        self._renamed: set[str] = set()  # new keys
         self._read: list[tuple[str, str, int | None]] = []  # key, URL, snapshot
         self.versions = 0
         self.changes: list[int] = []
@@ -95,7 +128,7 @@ class _Writer:
             self.skipped += 1
         else:
             current[record.key] = self._next(happened, known, record, hash_, snapshot_id)
-        self._read.append((record.key, record.url, snapshot_id))
+        self._read.append((record.key, _page_url(record), snapshot_id))
 
     def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
         made = self._connection.execute(
@@ -112,7 +145,10 @@ class _Writer:
             source=self._source, key=record.key, kind="added", fields=() if happened is None else happened.fields
         )
         # A page that the baseline listed and could not read is no news when it is read at last.
-        announce = self._announce and not listed_at_baseline(self._connection, self._source, record.url)
+        announce = (
+            self._announce and record.key not in self._silent
+            and not listed_at_baseline(self._connection, self._source, _page_url(record))
+        )
         self._change(added, milestone_id, None, version_id, announce=announce)
         return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present")
 
@@ -145,11 +181,32 @@ class _Writer:
 
     def _rename(self, happened: Change, key: str, current: dict[str, _Current]) -> None:
         """Give a known milestone its new key, so that its history goes on; nothing when that was done before."""
-        old = next((str(field.old) for field in happened.fields if field.field == "key"), None)
+        old = _old_key(happened)
         if old is None or old not in current or key in current:
             return
         known = current[key] = current.pop(old)
-        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(key=key))
+        self._renamed.add(key)
+        self._connection.execute(
+            sa.update(milestone).where(milestone.c.id == known.id).values(key=key, state="present")
+        )
+
+    def note_likenesses(self, likenesses: Sequence[Likeness], current: dict[str, _Current]) -> None:
+        """Keep what was renamed, and what is to be asked; nothing that was kept before."""
+        for likeness in likenesses:
+            values: dict[str, Any] = {
+                "source": self._source, "old_key": likeness.old_key, "new_key": likeness.new_key,
+                "score": likeness.score, "proof": likeness.proof, "look_id": self._look_id, "detected_at": self._now,
+            }
+            if likeness.sure:
+                if likeness.new_key not in self._renamed:
+                    continue
+                values |= {"milestone_id": current[likeness.new_key].id, "decision": "rename", "decided_at": self._now}
+            else:
+                old, new = current.get(likeness.old_key), current.get(likeness.new_key)
+                if old is None or new is None:
+                    continue
+                values |= {"milestone_id": old.id, "other_id": new.id, "decision": "pending"}
+            self._connection.execute(insert(self._connection, renaming).values(**values).on_conflict_do_nothing())
 
     def _version(self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None) -> int:
         made = self._connection.execute(
@@ -157,6 +214,7 @@ class _Writer:
             .values(
                 milestone_id=milestone_id, number=number, record=milestone_to_json(record), fingerprint=hash_,
                 snapshot_id=snapshot_id, extractor=record.extractor, look_id=self._look_id, created_at=self._now,
+                backfill_id=self._backfill_id,
             )
             .returning(milestone_version.c.id)
         )
@@ -202,14 +260,32 @@ def _field(field: FieldChange) -> list[Any]:
     return list(field)
 
 
-def _current(connection: sa.Connection, source: str) -> dict[str, _Current]:
+def _old_key(happened: Change | None) -> str | None:
+    """The key that a renamed milestone had; None for every other change."""
+    if happened is None or happened.kind != "renamed":
+        return None
+    return next((str(field.old) for field in happened.fields if field.field == "key"), None)
+
+
+def _current(connection: sa.Connection, source: str, keys: Collection[str]) -> dict[str, _Current]:
+    """The milestones of these keys, as far as there are any: a look at a large source touches few."""
+    wanted = sorted(keys)
+    found: dict[str, _Current] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        found |= _some_current(connection, source, wanted[start : start + _CHUNK])
+    return found
+
+
+def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -> dict[str, _Current]:
     query = (
         sa.select(
             milestone.c.key, milestone.c.id, milestone.c.state, milestone_version.c.number,
             milestone_version.c.id.label("version_id"), milestone_version.c.fingerprint,
         )
         .join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
-        .where(milestone.c.source == source, milestone_version.c.number == milestone.c.version)
+        .where(
+            milestone.c.source == source, milestone.c.key.in_(keys), milestone_version.c.number == milestone.c.version
+        )
     )
     return {
         row.key: _Current(

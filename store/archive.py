@@ -9,7 +9,7 @@ from store.blobs import Codec, train
 from store.engine import Database
 from store.schema import blob, dictionary, milestone_version, page, snapshot
 
-ENOUGH = 200  # bodies without a dictionary, before training one pays
+ENOUGH = 64  # bodies without a dictionary, before training one pays
 SAMPLES = 400  # bodies to train on: more make it no better
 CHUNK = 50  # bodies in memory at once
 
@@ -30,8 +30,9 @@ class Size:
     snapshots: int
     blobs: int
     raw_bytes: int
-    stored_bytes: int
+    stored_bytes: int  # of the bodies, without the dictionaries they need
     dictionaries: int
+    dictionary_bytes: int
 
 
 class Archive:
@@ -47,9 +48,10 @@ class Archive:
                 sa.func.count(), sa.func.coalesce(sa.func.sum(blob.c.raw_size), 0),
                 sa.func.coalesce(sa.func.sum(sa.func.length(blob.c.data)), 0),
             )).one()
+            learnt = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(sa.func.length(dictionary.c.data)), 0)))
             return Size(
                 snapshots=_count(connection, snapshot), blobs=blobs, raw_bytes=int(raw), stored_bytes=int(stored),
-                dictionaries=_count(connection, dictionary),
+                dictionaries=_count(connection, dictionary), dictionary_bytes=int(learnt.scalar_one()),
             )
 
     def train_if_due(self, now: dt.datetime) -> int | None:

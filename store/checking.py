@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from milepost.errors import StoreError
-from store import ledger_rows
+from store import ledger_rows, search
 from store.blobs import Codec
 from store.engine import Database
 from store.issues import load_variants
@@ -23,6 +23,8 @@ def check(database: Database, *, sample: int | None = SAMPLE) -> list[str]:
             findings += _pages(connection)
         findings += _blobs(connection, sample)
         findings += _issues(connection)
+        if not search.is_whole(connection):
+            findings.append("the search index is not complete; `milepost db upgrade` makes it anew")
     return findings
 
 

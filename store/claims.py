@@ -14,6 +14,7 @@ from store.dialects import moment, seconds
 from store.restoring import refuse
 from store.schema import attempt, delivery, issue
 
+_CHUNK = 500  # rows named in one statement
 
 def claim(
     connection: sa.Connection, number: int, *, limit: int, lease_seconds: int, now: dt.datetime | None
@@ -80,7 +81,18 @@ def _take(
 def release(connection: sa.Connection, claims: Sequence[Claim]) -> int:
     """See `Ledger.release`."""
     free = freed(connection)
-    return sum(connection.execute(held(claim, "claimed").values(**free)).rowcount for claim in claims)
+    ids: dict[str, list[int]] = {}
+    for claim in claims:
+        ids.setdefault(claim.lease, []).append(claim.delivery_id)
+    return sum(
+        connection.execute(
+            sa.update(delivery)
+            .where(delivery.c.id.in_(mine[at : at + _CHUNK]), delivery.c.lease == lease, delivery.c.state == "claimed")
+            .values(**free)
+        ).rowcount
+        for lease, mine in ids.items()
+        for at in range(0, len(mine), _CHUNK)
+    )
 
 
 def recover(connection: sa.Connection, number: int) -> tuple[int, int]:

@@ -63,7 +63,7 @@ def upgrade(url: str, *, to: str = "head") -> str:
     database = Database(url)
     try:
         if database.file is not None:
-            _make_folder(database.file)
+            _make_file(database.file)
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with database.begin() as connection:
@@ -87,12 +87,15 @@ def _refuse_newer(found: int, database: Database) -> None:
         )
 
 
-def _make_folder(file: Path) -> None:
+def _make_file(file: Path) -> None:
+    """A new file is for its owner alone: people's addresses are in it."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.touch(mode=0o600)
     except OSError as error:
         raise StoreError(
-            f"its folder can't be made: {error.strerror}", where=str(file), hint="Check the path in [store] url."
+            f"the database can't be made: {error.strerror}", where=str(file), hint="Check the path in [store] url."
         ) from None
 
 

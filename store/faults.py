@@ -30,7 +30,7 @@ _POSTGRESQL: dict[str, tuple[str, str]] = {
     "42501": ("the database refuses this user", "Grant it rights on the schema."),
     "3D000": ("there is no such database", "Create it (`createdb`), then run `milepost db upgrade`."),
     "28": ("the database refuses this user", "Check the user and password in [store] url."),
-    "57": ("the database was shut down", "Start it and run it again."),
+    "57P": ("the database was shut down", "Start it and run it again."),
     "08": ("the connection to the database was lost", "Check that it runs, then run it again."),
 }
 _LOST_HINT = "Check that it runs and that [store] url is right."
@@ -50,7 +50,7 @@ def _postgresql_fault(error: BaseException, *, lost: bool) -> tuple[str, str] | 
         # libpq itself failed (no server, no such database, connection cut), and only its words say which.
         words = str(error).strip().splitlines()
         return f"the database can't be reached ({words[-1] if words else 'no reason given'})", _LOST_HINT
-    return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
+    return next((_POSTGRESQL[state[:size]] for size in (5, 3, 2) if state[:size] in _POSTGRESQL), None)
 
 
 def _is_unique_violation(error: BaseException) -> bool:

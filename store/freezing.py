@@ -100,5 +100,6 @@ def _balance(connection: sa.Connection, number: int, now: dt.datetime) -> None:
             where=f"issue {number}", hint="Freeze it again; if that fails too, run `milepost db check`.",
         )
     connection.execute(sa.update(issue).where(issue.c.number == number).values(
-        state="frozen", frozen_at=now, candidates=candidates, deliveries=deliveries, exclusions=exclusions,
+        state="frozen", frozen_at=now, pause_reason=None,
+        candidates=candidates, deliveries=deliveries, exclusions=exclusions,
     ))

@@ -6,18 +6,39 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from milepost.codec import milestone_from_json
 from milepost.errors import ConflictError, NotFoundError
-from milepost.records import Cadence, Issue, IssueItem, IssueState, StoredChange, StoredMilestone, Variant
+from milepost.records import (
+    Cadence,
+    Edit,
+    FieldChange,
+    Issue,
+    IssueItem,
+    IssueState,
+    StoredChange,
+    StoredMilestone,
+    Variant,
+)
 from store.dialects import serialize
 from store.engine import Database
-from store.milestone_rows import HELD, changes_query, current_by_id, stored_change
-from store.schema import change, issue, issue_item, issue_variant, look, milestone, milestone_version
+from store.milestone_rows import HELD, changes_query, stored_change, visible_by_id
+from store.schema import (
+    change,
+    issue,
+    issue_item,
+    issue_variant,
+    issue_variant_item,
+    look,
+    milestone,
+    milestone_version,
+)
+
+_OVER: tuple[IssueState, ...] = ("complete", "needs_review", "cancelled")  # nothing of it is on its way any more
 
 
 class Issues:
@@ -47,10 +68,13 @@ class Issues:
     def corrections(
         self, cadence: Cadence, *, since: dt.datetime | None = None, before: dt.datetime | None = None
     ) -> list[tuple[StoredChange, StoredMilestone]]:
-        """Corrections, in no issue of `cadence` yet, to milestones that were news in an earlier one; oldest first."""
+        """Corrections, in no issue of `cadence` yet, to milestones that were news in an earlier one; oldest first.
+
+        They wait until that one is sent as far as it will be: only then it is settled who was told what.
+        """
         news = sa.exists().where(
             issue_item.c.cadence == cadence, issue_item.c.milestone_id == change.c.milestone_id,
-            issue_item.c.role == "news", issue_item.c.issue == issue.c.number, issue.c.state != "draft",
+            issue_item.c.role == "news", issue_item.c.issue == issue.c.number, issue.c.state.in_(_OVER),
             issue_item.c.version_id < change.c.new_version_id,
         )
         used = sa.exists().where(issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id)
@@ -66,8 +90,9 @@ class Issues:
             query = query.where(change.c.detected_at < before)
         with self._database.connect() as connection:
             changes = [stored_change(row) for row in connection.execute(query)]
-            current = current_by_id(connection, [found.milestone_id for found in changes])
-        return [(found, current[found.milestone_id]) for found in changes]
+            # not a version that waits for an operator, though a held look made one since
+            shown = visible_by_id(connection, [found.milestone_id for found in changes])
+        return [(found, shown[found.milestone_id]) for found in changes]
 
     def last_period(self, cadence: Cadence) -> str | None:
         """The period of the latest issue of a cadence, drafts included; None before the first."""
@@ -94,11 +119,13 @@ class Issues:
         content_hash: str,
         now: dt.datetime,
         number: int | None = None,
+        rendered_with: Mapping[str, object] | None = None,
     ) -> Issue:
         """Write an issue with its items and renderings, all or nothing.
 
-        `number` is the one it was rendered with (see `next_number`). Raises ConflictError when the period has an issue,
-        when an item is in another issue of that cadence, may not be announced, or the number was taken meanwhile.
+        `number` is the one it was rendered with (see `next_number`), `rendered_with` what else it takes to render it
+        again: the settings that show, and the digest of the templates. Raises ConflictError when the period has an
+        issue, when an item is in another issue of that cadence, may not be announced, or the number was taken.
         """
         with self._database.begin() as connection:
             serialize(connection, "issues")
@@ -112,26 +139,17 @@ class Issues:
             connection.execute(
                 sa.insert(issue).values(
                     number=free, cadence=cadence, period=period, state="draft", subject=subject,
-                    content_hash=content_hash, created_at=now,
+                    content_hash=content_hash, created_at=now, rendered_with=rendered_with,
                 )
             )
-            if items:
-                connection.execute(sa.insert(issue_item), [
-                    {
-                        "issue": free, "position": position, "role": item.role, "change_id": item.change_id,
-                        "milestone_id": item.milestone_id, "version_id": item.version_id, "cadence": cadence,
-                    }
-                    for position, item in enumerate(items, 1)
-                ])
-            if variants:
-                connection.execute(sa.insert(issue_variant), [_variant_row(free, variant) for variant in variants])
+            write_content(connection, free, cadence, items, variants)
             return load(connection, free)
 
     def approve(self, number: int, content_hash: str, now: dt.datetime) -> Issue:
         """An operator says yes to exactly this content; raises ConflictError when it is another, or no draft."""
         with self._database.begin() as connection:
             found = load(connection, number, lock=True)
-            _require_draft(found)
+            require_draft(found)
             require_content(found, content_hash)
             connection.execute(
                 sa.update(issue)
@@ -146,7 +164,7 @@ class Issues:
         Raises ConflictError when it is no draft, NotFoundError when there is none.
         """
         with self._database.begin() as connection:
-            _require_draft(load(connection, number, lock=True))
+            require_draft(load(connection, number, lock=True))
             connection.execute(sa.delete(issue).where(issue.c.number == number))
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -188,9 +206,12 @@ def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue
     if row is None:
         raise _no_such(number)
     items = (
-        sa.select(issue_item, milestone_version.c.record, milestone.c.first_seen_at)
+        sa.select(
+            issue_item, milestone_version.c.record, milestone.c.first_seen_at, change.c.fields, change.c.detected_at
+        )
         .join_from(issue_item, milestone_version, issue_item.c.version_id == milestone_version.c.id)
         .join(milestone, issue_item.c.milestone_id == milestone.c.id)
+        .join(change, issue_item.c.change_id == change.c.id)
         .where(issue_item.c.issue == number)
         .order_by(issue_item.c.position)
     )
@@ -198,6 +219,8 @@ def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue
         IssueItem(
             change_id=item.change_id, milestone_id=item.milestone_id, version_id=item.version_id, role=item.role,
             milestone=milestone_from_json(item.record), first_seen_at=item.first_seen_at,
+            fields=tuple(FieldChange(*field) for field in item.fields) if item.role == "correction" else (),
+            corrected_at=item.detected_at if item.role == "correction" else None,
         )
         for item in connection.execute(items)
     ))
@@ -206,10 +229,15 @@ def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue
 def load_variants(connection: sa.Connection, number: int) -> list[Variant]:
     """See `Issues.variants`."""
     query = sa.select(issue_variant).where(issue_variant.c.issue == number).order_by(issue_variant.c.name)
+    shown = sa.select(issue_variant_item).where(issue_variant_item.c.issue == number)
+    change_ids: dict[str, list[int]] = {}
+    for row in connection.execute(shown.order_by(issue_variant_item.c.variant, issue_variant_item.c.position)):
+        change_ids.setdefault(row.variant, []).append(row.change_id)
     found = []
     for row in connection.execute(query):
         variant = Variant(
-            name=row.name, subject=row.subject, html=row.html, text=row.text, placeholder=row.placeholder
+            name=row.name, subject=row.subject, html=row.html, text=row.text, placeholder=row.placeholder,
+            change_ids=tuple(change_ids.get(row.name, ())),
         )
         if variant_hash(variant) != row.sha:
             raise ConflictError(
@@ -235,7 +263,30 @@ def require_content(found: Issue, content_hash: str) -> None:
         )
 
 
-def _require_draft(found: Issue) -> None:
+def write_content(
+    connection: sa.Connection, number: int, cadence: Cadence, items: Sequence[IssueItem], variants: Sequence[Variant]
+) -> None:
+    """Write what an issue holds and its renderings; it has none yet."""
+    if items:
+        connection.execute(sa.insert(issue_item), [
+            {
+                "issue": number, "position": position, "role": item.role, "change_id": item.change_id,
+                "milestone_id": item.milestone_id, "version_id": item.version_id, "cadence": cadence,
+            }
+            for position, item in enumerate(items, 1)
+        ])
+    if variants:
+        connection.execute(sa.insert(issue_variant), [_variant_row(number, variant) for variant in variants])
+    shown = [
+        {"issue": number, "variant": variant.name, "position": position, "change_id": change_id}
+        for variant in variants for position, change_id in enumerate(variant.change_ids, 1)
+    ]
+    if shown:
+        connection.execute(sa.insert(issue_variant_item), shown)
+
+
+def require_draft(found: Issue) -> None:
+    """Raises ConflictError when the issue is no draft any more."""
     if found.state != "draft":
         raise ConflictError(f"it is {found.state}, no draft any more", where=f"issue {found.number}")
 
@@ -290,6 +341,7 @@ def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...]) -> Issue:
         content_hash=row.content_hash, created_at=row.created_at, items=items, approved_at=row.approved_at,
         frozen_at=row.frozen_at, candidates=row.candidates,
         deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
+        edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after,
     )
 
 

@@ -13,8 +13,17 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
-from milepost.records import Claim, DeliveryState, IssueState, LedgerCounts, Reply, Variant
-from store import claims, freezing, ledger_rows, steps
+from milepost.records import (
+    Advanced,
+    Claim,
+    DeliveryState,
+    IssueState,
+    LedgerCounts,
+    Reply,
+    Settlement,
+    Variant,
+)
+from store import batches, claims, freezing, ledger_rows, steps
 from store.addresses import address_hash, normalize
 from store.dialects import moment
 from store.engine import Database
@@ -39,6 +48,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._steps = steps.Steps(database.dialect)
+        self._batches = batches.Batches(database.dialect)
         self._address_key: bytes | None = None
 
     def _key(self) -> bytes:
@@ -107,18 +117,22 @@ class Ledger:
         subscriber is active and not suppressed. False: skip it; what is suppressed or cancelled for good (T9) or goes
         back to pending (issue paused) has been moved. Raises HeldError as `claim` does.
         """
+        key = self._key()
+        with self._database.begin() as connection:
+            return self._begin(connection, claim, key)
+
+    def _begin(self, connection: sa.Connection, claim: Claim, key: bytes) -> bool:
         params = steps.of_claim(claim) | {
             "the_issue": claim.issue, "the_subscriber": claim.subscriber_id,
-            "the_hash": address_hash(self._key(), normalize(claim.address)),
+            "the_hash": address_hash(key, normalize(claim.address)),
         }
-        with self._database.begin() as connection:
-            for lock in self._steps.locks:
-                connection.execute(lock, params)
-            if connection.execute(self._steps.begin, params).rowcount == 1:
-                return True
-            refuse(connection)
-            self._step_aside(connection, claim, params)
-            return False
+        for lock in self._steps.locks:
+            connection.execute(lock, params)
+        if connection.execute(self._steps.begin, params).rowcount == 1:
+            return True
+        refuse(connection)
+        self._step_aside(connection, claim, params)
+        return False
 
     def _step_aside(self, connection: sa.Connection, claim: Claim, params: dict[str, Any]) -> None:
         """T9, or T2 on a pause: put a delivery that may not begin where it belongs, if it is still ours."""
@@ -159,17 +173,51 @@ class Ledger:
         self, claim: Claim, state: DeliveryState, said: dict[str, Any], never_again: str | None = None
     ) -> None:
         key = self._key()
-        params = steps.of_claim(claim) | said
         with self._database.begin() as connection:
-            row = connection.execute(self._steps.settle[state], params).first()
-            if row is None:
+            if not self._record(connection, claim, state, said, never_again, key):
                 raise ConflictError(
                     f"its lease is over, {state} was not recorded", where=f"delivery {claim.delivery_id}",
                     hint="Somebody else decides about it now.",
                 )
-            connection.execute(self._steps.log, params | {"the_number": row.attempts, "the_outcome": state})
-            if never_again is not None:
-                suppress(connection, key, row.normalized, never_again, moment(connection.dialect.name))
+
+    def _record(
+        self, connection: sa.Connection, claim: Claim, state: DeliveryState, said: dict[str, Any],
+        never_again: str | None, key: bytes,
+    ) -> bool:
+        params = steps.of_claim(claim) | said
+        row = connection.execute(self._steps.settle[state], params).first()
+        if row is None:
+            return False
+        connection.execute(self._steps.log, params | {"the_number": row.attempts, "the_outcome": state})
+        if never_again is not None:
+            suppress(connection, key, row.normalized, never_again, moment(connection.dialect.name))
+        return True
+
+    # --- T3 to T7 of many, for the price of one commit --------------------------------------------------------------
+
+    def advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
+        """Settle all `settlements` (T4 to T7) and begin all `claims` (T3) in one durable transaction.
+
+        Each row passes the same checks as alone. A claim that may not begin has been moved as `begin` moves it, a
+        settlement whose lease token no longer holds is in `lost`. Raises StoreError, and then nothing is written.
+        """
+        key = self._key()
+        if not any(settlement.suppress for settlement in settlements):
+            try:
+                with batches.transaction(self._database) as run:
+                    self._batches.lock(run, claims)
+                    self._batches.settle(run, settlements)
+                    self._batches.begin(run, claims, key)
+                return Advanced(begun=frozenset(claim.delivery_id for claim in claims), lost=frozenset())
+            except batches.NotAll:
+                pass  # somebody left, paused or took over: one by one tells who
+        with self._database.begin() as connection:
+            begun = [claim.delivery_id for claim in claims if self._begin(connection, claim, key)]
+            lost = [
+                done.claim.delivery_id for done in settlements
+                if not self._record(connection, done.claim, done.state, steps.of_settlement(done), done.suppress, key)
+            ]
+        return Advanced(begun=frozenset(begun), lost=frozenset(lost))
 
     # --- T8, T9: an operator's word ---------------------------------------------------------------------------------
 

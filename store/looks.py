@@ -34,6 +34,8 @@ class Look:
     failed: int
     milestones: int  # known after it
     failures: tuple[str, ...]  # one sentence a page
+    listed: int | None  # milestones that its listings named; None where they could not all be read
+    guard: str | None  # which guard stopped it; without `held`, an earlier look waits for the same
 
     @property
     def waiting(self) -> bool:
@@ -82,14 +84,19 @@ class Looks:
         milestones: int = 0,
         failures: Sequence[str] = (),
         held: str | None = None,
+        listed: int | None = None,
+        guard: str | None = None,
     ) -> Look:
         """End a running look with its numbers; `held` is the reason its changes wait, None leaves it as it is.
+
+        `listed`: how many milestones its listings named, None when they could not all be read. `guard`: the name of the
+        guard that stopped it.
 
         Raises ConflictError when it is not running any more, NotFoundError when there is none.
         """
         values: dict[str, Any] = {
             "state": state, "finished_at": now, "requests": requests, "fetched": fetched, "not_modified": not_modified,
-            "failed": failed, "milestones": milestones, "failures": list(failures),
+            "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed, "guard": guard,
         }
         if held is not None:
             values["held"] = held
@@ -122,7 +129,7 @@ class Looks:
             return _has_baseline(connection, source_key)
 
     def listed_at_baseline(self, source_key: str, url: str) -> bool:
-        """Whether a page was first listed during a baseline look: read later, it is still no news."""
+        """Whether a page that was never read yet was first listed during a baseline look: read now, it is no news."""
         with self._database.connect() as connection:
             return listed_at_baseline(connection, source_key, url)
 
@@ -130,6 +137,27 @@ class Looks:
         """The look; raises NotFoundError."""
         with self._database.connect() as connection:
             return _get(connection, look_id)
+
+    def listed_before(self, source_key: str) -> int | None:
+        """How many milestones the listings named when they were last seen whole and believed; None before that."""
+        believed = sa.or_(look.c.guard.is_(None), look.c.guard != "shrunken", look.c.released_at.is_not(None))
+        query = (
+            sa.select(look.c.listed)
+            .where(look.c.source == source_key, look.c.state == "complete", look.c.listed.is_not(None), believed)
+            .order_by(look.c.id.desc())
+            .limit(1)
+        )
+        with self._database.connect() as connection:
+            found: int | None = connection.execute(query).scalar()
+            return found
+
+    def accepted_removals(self, source_key: str) -> int:
+        """The last look whose mass removal an operator let through: what was missing by then may go. 0 for none."""
+        query = sa.select(sa.func.coalesce(sa.func.max(look.c.id), 0)).where(
+            look.c.source == source_key, look.c.guard == "removal", look.c.released_at.is_not(None)
+        )
+        with self._database.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def list(self, source_key: str | None = None, *, waiting: bool = False, limit: int = 50) -> list[Look]:
         """The latest looks first; `waiting` keeps those that are held and not released."""
@@ -159,11 +187,10 @@ def require_running(connection: sa.Connection, look_id: int) -> None:
         )
 
 
-def hold(connection: sa.Connection, look_id: int, reason: str) -> None:
-    """See `Looks.hold`."""
-    connection.execute(
-        sa.update(look).where(look.c.id == look_id).values(held=reason, released_at=None, released_why=None)
-    )
+def hold(connection: sa.Connection, look_id: int, reason: str, guard: str | None = None) -> None:
+    """See `Looks.hold`; `guard` names the guard that stopped it."""
+    values = {"held": reason, "guard": guard, "released_at": None, "released_why": None}
+    connection.execute(sa.update(look).where(look.c.id == look_id).values(**values))
     _get(connection, look_id)
 
 
@@ -172,7 +199,7 @@ def listed_at_baseline(connection: sa.Connection, source_key: str, url: str) -> 
     query = (
         sa.select(look.c.baseline)
         .join_from(page, look, page.c.first_listed_look == look.c.id)
-        .where(page.c.source == source_key, page.c.url == url)
+        .where(page.c.source == source_key, page.c.url == url, page.c.read_snapshot_id.is_(None))
     )
     return bool(connection.execute(query).scalar())
 

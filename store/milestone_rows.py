@@ -54,8 +54,23 @@ def current() -> sa.Select[Any]:
     return versions().where(milestone_version.c.number == milestone.c.version)
 
 
+def visible() -> sa.Select[Any]:
+    """Milestones with the last version that waits for no operator, or with the current one where all of them do."""
+    other, maker = milestone_version.alias(), look.alias()
+    last = (
+        sa.select(sa.func.max(other.c.number))
+        .select_from(other.outerjoin(maker, other.c.look_id == maker.c.id))
+        .where(
+            other.c.milestone_id == milestone.c.id,
+            sa.or_(maker.c.held.is_(None), maker.c.released_at.is_not(None)),
+        )
+        .scalar_subquery()
+    )
+    return versions().where(milestone_version.c.number == sa.func.coalesce(last, milestone.c.version))
+
+
 def stored(row: sa.Row[Any]) -> StoredMilestone:
-    """A row of `versions` or `current` as a record."""
+    """A row of `versions`, `current` or `visible` as a record."""
     return StoredMilestone(
         id=row.milestone_id, version=row.number, version_id=row.id, milestone=milestone_from_json(row.record),
         fingerprint=row.fingerprint, first_seen_at=row.first_seen_at, snapshot_id=row.snapshot_id,
@@ -64,9 +79,18 @@ def stored(row: sa.Row[Any]) -> StoredMilestone:
 
 def current_by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, StoredMilestone]:
     """The current versions of these milestones."""
+    return _by_id(connection, current(), ids)
+
+
+def visible_by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, StoredMilestone]:
+    """What may be shown of these milestones: see `visible`."""
+    return _by_id(connection, visible(), ids)
+
+
+def _by_id(connection: sa.Connection, query: sa.Select[Any], ids: Sequence[int]) -> dict[int, StoredMilestone]:
     found: dict[int, StoredMilestone] = {}
     for start in range(0, len(ids), 500):
-        rows = connection.execute(current().where(milestone.c.id.in_(ids[start : start + 500])))
+        rows = connection.execute(query.where(milestone.c.id.in_(ids[start : start + 500])))
         found |= {row.milestone_id: stored(row) for row in rows}
     return found
 

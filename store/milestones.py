@@ -4,7 +4,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -12,12 +12,12 @@ from milepost.codec import milestone_from_json
 from milepost.errors import NotFoundError
 from milepost.records import ChangeKind, KnownNames, StoredChange, StoredMilestone
 from store import applying, milestone_rows
-from store.applying import Applied, Entry
+from store.applying import Applied, Entry, Likeness
 from store.engine import Database
 from store.milestone_rows import HELD, FieldDiff, Version
 from store.schema import change, milestone, milestone_version
 
-__all__ = ["Applied", "Entry", "FieldDiff", "Milestones", "Version"]
+__all__ = ["Applied", "Entry", "FieldDiff", "Likeness", "Milestones", "Version"]
 
 
 class Milestones:
@@ -35,19 +35,25 @@ class Milestones:
         announce: bool,
         held: bool | str = False,
         now: dt.datetime,
+        guard: str | None = None,
+        silent: Collection[str] = (),
+        likenesses: Sequence[Likeness] = (),
     ) -> Applied:
         """Store what a look (None: a backfill) read, all or nothing; returns what was really new.
 
         `entries` are all records read this time: (change or None, record to keep, snapshot id). One whose content the
         store holds already creates nothing, so that applying twice is applying once; its page counts as read.
-        `announce` False: the changes can never reach an issue. `held`: they wait for an operator; a text is the reason.
+        `announce` False: the changes can never reach an issue. `held`: they wait for an operator; a text is the reason,
+        `guard` the name of the guard that stopped the look. `silent`: keys that are not announced when they are added.
+        `likenesses`: what was renamed, and which of the silent ones an operator is asked about.
         Raises ConflictError when the look ended or was taken over, ValueError when a backfill would announce.
         """
         if look_id is None and announce:
             raise ValueError("a backfill never announces")
         with self._database.begin() as connection:
             return applying.apply(
-                connection, look_id, source, entries, announce=announce, held=held, now=now
+                connection, look_id, source, entries, announce=announce, held=held, now=now, guard=guard,
+                silent=silent, likenesses=likenesses,
             )
 
     def known(self, source: str) -> dict[str, StoredMilestone]:
@@ -55,6 +61,23 @@ class Milestones:
         with self._database.connect() as connection:
             query = milestone_rows.current().where(milestone.c.source == source).order_by(milestone.c.key)
             return {row.key: milestone_rows.stored(row) for row in connection.execute(query)}
+
+    def some(self, source: str, keys: Collection[str], *, visible: bool = False) -> dict[str, StoredMilestone]:
+        """`known`, of these keys only; `visible`: not the versions that wait for an operator, if there are others."""
+        wanted = sorted(keys)
+        found: dict[str, StoredMilestone] = {}
+        with self._database.connect() as connection:
+            for start in range(0, len(wanted), 500):
+                query = milestone_rows.visible() if visible else milestone_rows.current()
+                query = query.where(milestone.c.source == source, milestone.c.key.in_(wanted[start : start + 500]))
+                found |= {row.key: milestone_rows.stored(row) for row in connection.execute(query)}
+        return found
+
+    def keys(self, source: str) -> set[str]:
+        """The keys of all that are present."""
+        query = sa.select(milestone.c.key).where(milestone.c.source == source, milestone.c.state == "present")
+        with self._database.connect() as connection:
+            return set(connection.execute(query).scalars())
 
     def withdrawn(self, source: str) -> set[str]:
         """The keys that the source withdrew."""

@@ -3,17 +3,21 @@
     source ─ look ─ page ─ snapshot ─ blob        what was asked, and what came back (blob ─ dictionary)
                      └ listing_card, reread       what listings said
     milestone ─ milestone_version ─ change        what was read, and how it changed (and an index: store.search)
-    issue ─ issue_item, issue_variant             what is published
+    renaming, backfill ─ backfill_record          what took another key, what was read again: store.schema_repairs
+    issue ─ issue_item, issue_variant ─ …_item    what is published, and which variant shows what
     subscriber, suppression                       who hears, who never again
     exclusion, delivery ─ attempt                 the ledger
 """
 
 import sqlalchemy as sa
 
+import store.schema_repairs  # noqa: F401 (its tables belong to the catalogue too)
 from milepost import records
 from store.columns import BigKey, Json, Moment
+from store.metadata import metadata as metadata
+from store.metadata import one_of as _one_of
 
-HEAD = 3  # the revision this program was made for
+HEAD = 5  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -24,27 +28,12 @@ DELIVERY_STATES = (
 )
 PAGE_KINDS = ("milestone", "listing", "other")
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
 SEARCH = "milestone_search"  # store.search: made by its migration alone, since each engine has its own kind
 
 
 def in_metadata(name: str | None, kind: str, parents: object) -> bool:  # noqa: ARG001 (the form of Alembic's hook)
     """Whether Alembic is to compare a table of the database with the metadata."""
     return kind != "table" or not (name or "").startswith(SEARCH)
-
-
-def _one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
-    return sa.CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
 
 
 meta = sa.Table(
@@ -75,6 +64,8 @@ look = sa.Table(
     sa.Column("failed", sa.Integer, nullable=False, server_default="0"),
     sa.Column("milestones", sa.Integer, nullable=False, server_default="0"),
     sa.Column("failures", Json, nullable=False, server_default="[]"),
+    sa.Column("listed", sa.Integer),  # milestones that its listings named; NULL where they could not all be read
+    sa.Column("guard", sa.String(12)),  # which guard stopped it; without `held`, an earlier look waits for the same
     _one_of("state", LOOK_STATES),
     sa.Index(None, "source", "id"),
 )
@@ -124,7 +115,9 @@ page = sa.Table(
     sa.Column("last_listed_look", sa.ForeignKey("look.id")),
     sa.Column("asked_at", Moment),
     sa.Column("seen_at", Moment),  # last 200 or 304
-    sa.Column("gone_since", Moment),  # first 404 or 410 since it was last seen
+    sa.Column("gone_since", Moment),  # first 404, 410 or redirect elsewhere since it was last seen
+    sa.Column("moved_to", sa.Text),  # the page of the site that it redirects to
+    sa.Column("missing_look", sa.ForeignKey("look.id")),  # first to find it gone and listed nowhere
     _one_of("kind", PAGE_KINDS),
 )
 
@@ -169,8 +162,13 @@ milestone_version = sa.Table(
     sa.Column("extractor", sa.Text, nullable=False),
     sa.Column("look_id", sa.ForeignKey("look.id")),  # NULL: a backfill
     sa.Column("created_at", Moment, nullable=False),
+    sa.Column("backfill_id", sa.ForeignKey("backfill.id")),
     sa.UniqueConstraint("milestone_id", "number"),
     sa.Index(None, "snapshot_id"),
+    sa.Index(
+        "ix_milestone_version_backfill_id", "backfill_id",
+        postgresql_where=sa.text("backfill_id IS NOT NULL"), sqlite_where=sa.text("backfill_id IS NOT NULL"),
+    ),
 )
 
 change = sa.Table(
@@ -207,6 +205,9 @@ issue = sa.Table(
     sa.Column("exclusions", sa.Integer),
     sa.Column("pause_reason", sa.Text),
     sa.Column("finished_at", Moment),
+    sa.Column("edit", Json),  # {"subject", "intro"}: what an editor wrote
+    sa.Column("rendered_with", Json),  # {"settings", "templates"}: what it takes to render it again
+    sa.Column("send_after", Moment),  # until then an approval can be undone
     _one_of("cadence", records.CADENCES),
     _one_of("state", ISSUE_STATES),
     sa.CheckConstraint("candidates = deliveries + exclusions", name="equation"),
@@ -240,6 +241,19 @@ issue_variant = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("placeholder", sa.Text, nullable=False),
     sa.Column("sha", sa.String(64), nullable=False),
+)
+
+# Which of the issue's items a variant shows: who was sent the variant was told these.
+issue_variant_item = sa.Table(
+    "issue_variant_item", metadata,
+    sa.Column("issue", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("variant", sa.String(64), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.ForeignKeyConstraint(
+        ["issue", "variant"], ["issue_variant.issue", "issue_variant.name"], ondelete="CASCADE",
+        name="fk_issue_variant_item_issue_variant_issue_variant",
+    ),
 )
 
 subscriber = sa.Table(

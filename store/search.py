@@ -47,42 +47,48 @@ class Search:
                 statement, question = _POSTGRESQL, " & ".join(words) + ":*"
             else:
                 statement, question = _SQLITE, " ".join(f'"{word}"' for word in words) + "*"
-            rows = connection.execute(sa.text(statement), {"question": question, "limit": limit}).all()
+            rows = connection.execute(statement, {"question": question, "limit": limit}).all()
             found = current_by_id(connection, [row.milestone_id for row in rows])
         return [Found(stored=found[row.milestone_id], score=float(row.score)) for row in rows]
 
 
 # bm25 weighs a word in the title ten times one in the text; smaller is better, hence the sign.
-_SQLITE = """
+_SQLITE = sa.text("""
 SELECT milestone_search.rowid AS milestone_id, -bm25(milestone_search, 10.0, 1.0, 4.0) AS score
 FROM milestone_search JOIN milestone ON milestone.id = milestone_search.rowid
 WHERE milestone_search MATCH :question AND milestone.state = 'present'
 ORDER BY score DESC, milestone_id LIMIT :limit
-"""
+""")
 
-_POSTGRESQL = """
+_POSTGRESQL = sa.text("""
 SELECT milestone_search.milestone_id, ts_rank('{0.1, 0.1, 0.4, 1.0}', words, question) AS score
 FROM milestone_search JOIN milestone ON milestone.id = milestone_search.milestone_id,
      to_tsquery('english', :question) AS question
 WHERE words @@ question AND milestone.state = 'present'
 ORDER BY score DESC, milestone_id LIMIT :limit
-"""
+""")
+
+
+_PUT_SQLITE = sa.text(
+    "INSERT OR REPLACE INTO milestone_search (rowid, title, text, names) VALUES (:id, :title, :text, :names)"
+)
+
+_PUT_POSTGRESQL = sa.text(
+    "INSERT INTO milestone_search (milestone_id, title, text, names) VALUES (:id, :title, :text, :names) "
+    "ON CONFLICT (milestone_id) DO UPDATE SET title = excluded.title, text = excluded.text, names = excluded.names"
+)
 
 
 def index(connection: sa.Connection, milestone_id: int, record: Milestone) -> None:
     """Make a milestone be found by what its record says now."""
     values = {"id": milestone_id} | document(record)
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text(
-            "INSERT INTO milestone_search (milestone_id, title, text, names) VALUES (:id, :title, :text, :names) "
-            "ON CONFLICT (milestone_id) DO UPDATE "
-            "SET title = excluded.title, text = excluded.text, names = excluded.names"
-        ), values)
-        return
-    connection.execute(sa.text("DELETE FROM milestone_search WHERE rowid = :id"), values)
-    connection.execute(sa.text(
-        "INSERT INTO milestone_search (rowid, title, text, names) VALUES (:id, :title, :text, :names)"
-    ), values)
+    connection.execute(_PUT_POSTGRESQL if connection.dialect.name == "postgresql" else _PUT_SQLITE, values)
+
+
+def forget(connection: sa.Connection, milestone_id: int) -> None:
+    """Make a milestone be found no more."""
+    key = "milestone_id" if connection.dialect.name == "postgresql" else "rowid"
+    connection.execute(sa.text(f"DELETE FROM milestone_search WHERE {key} = :id"), {"id": milestone_id})  # noqa: S608
 
 
 def reindex(connection: sa.Connection) -> int:
@@ -113,6 +119,8 @@ def document(record: Milestone) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     """Without accents and without what PostgreSQL's text can't hold."""
+    if text.isascii():
+        return text.replace("\0", " ").lower()[:MAX_SIGNS]
     decomposed = unicodedata.normalize("NFKD", text.replace("\0", " "))
     plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
     return plain.encode("utf-8", "replace").decode("utf-8").lower()[:MAX_SIGNS]

@@ -35,7 +35,9 @@ class StoredPage:
     last_listed_look: int | None
     asked_at: dt.datetime | None
     seen_at: dt.datetime | None  # last 200 or 304
-    gone_since: dt.datetime | None  # first 404 or 410 since it was last seen
+    gone_since: dt.datetime | None  # first 404, 410 or redirect elsewhere since it was last seen
+    moved_to: str | None  # the page of the site that it redirects to
+    missing_look: int | None  # the first look that found it gone and listed nowhere, since it was either
 
 
 class Snapshots:
@@ -67,7 +69,7 @@ class Snapshots:
                 "last_modified": None,
             }
             if taken.status == 200:
-                values |= {"last_snapshot_id": snapshot_id, "seen_at": taken.fetched_at, "gone_since": None}
+                values |= {"last_snapshot_id": snapshot_id, "seen_at": taken.fetched_at} | _THERE
                 if validators is not None:
                     values |= {"etag": validators.etag, "last_modified": validators.last_modified}
             _put_page(connection, taken.source, taken.url, values)
@@ -129,7 +131,7 @@ class Snapshots:
             connection.execute(
                 sa.update(page)
                 .where(page.c.source == source, page.c.url == url)
-                .values(asked_at=at, seen_at=at, gone_since=None)
+                .values(asked_at=at, seen_at=at, **_THERE)
             )
 
     def mark_gone(self, source: str, url: str, status: int, at: dt.datetime) -> None:
@@ -161,11 +163,15 @@ class Snapshots:
             )
 
     def unread(self, source: str) -> list[tuple[str, int]]:
-        """Milestone pages whose latest snapshot has not been through `Milestones.apply`: (url, snapshot id)."""
+        """Milestone pages whose latest snapshot has not been through `Milestones.apply`: (url, snapshot id).
+
+        Not among them: those that are gone by now. When one comes back it has a new snapshot.
+        """
         query = (
             sa.select(page.c.url, page.c.last_snapshot_id)
             .where(
                 page.c.source == source, page.c.kind == "milestone", page.c.last_snapshot_id.is_not(None),
+                page.c.gone_since.is_(None),
                 page.c.read_snapshot_id.is_distinct_from(page.c.last_snapshot_id),
             )
             .order_by(page.c.url)
@@ -231,6 +237,7 @@ class Snapshots:
             return set(connection.execute(sa.select(reread.c.key).where(reread.c.source == source)).scalars())
 
 
+_THERE = {"gone_since": None, "moved_to": None, "missing_look": None}  # of a page that was seen
 _PAGE_COLUMNS = [page.c[name] for name in StoredPage.__dataclass_fields__]
 
 

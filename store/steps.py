@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from milepost.records import Claim, DeliveryState, Reply
+from milepost.records import Claim, DeliveryState, Reply, Settlement
 from store.dialects import moment, seconds
 from store.restoring import MARK
 from store.schema import attempt, delivery, issue, meta, subscriber, suppression
@@ -107,6 +107,11 @@ def of_reply(
         "the_code": reply.code, "the_enhanced": reply.enhanced, "the_text": text(reply), "the_phase": reply.phase,
         "the_message": message_id, "the_queue": queue_id, "the_retry": retry_at,
     }
+
+
+def of_settlement(done: Settlement) -> dict[str, Any]:
+    """The same, as a `Settlement` says it."""
+    return of_reply(done.reply, message_id=done.message_id, queue_id=done.queue_id, retry_at=done.retry_at)
 
 
 def text(reply: Reply) -> str:

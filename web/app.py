@@ -1,6 +1,7 @@
 """The web application: a reader's way to read and to leave, and nothing that needs a login.
 
-    GET /  /issues  /issues/{n} ─▶ archive        GET, POST /u/{token} ─▶ unsubscribe
+    GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml ─▶ archive
+    GET, POST /u/{token} ─▶ unsubscribe
 """
 
 import datetime as dt
@@ -46,7 +47,7 @@ def create_app(
 
     Raises SettingsError when the key is too short.
     """
-    pages = Pages(settings.newsletter)
+    pages = Pages(settings.newsletter, settings.web)
     archive = Archive(pages, issues, settings)
     leaving = Unsubscribe(pages, subscribers, key=key, list_id=list_id, now=now)
 

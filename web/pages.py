@@ -3,15 +3,16 @@
 import base64
 import hashlib
 import re
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from milepost.settings import NewsletterSettings
-from newsletter.phrases import ENGLISH, Phrases
+from milepost.settings import NewsletterSettings, WebSettings
+from newsletter.languages import direction, phrases_for
+from newsletter.phrases import Phrases
+from newsletter.render import loader_for
 from newsletter.theme import theme_for
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
@@ -20,20 +21,29 @@ _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 class Pages:
     """Renders the templates of templates/web; build it once. Every value is escaped, an unknown one is an error."""
 
-    def __init__(self, newsletter: NewsletterSettings, *, phrases: Phrases = ENGLISH) -> None:
+    def __init__(
+        self, newsletter: NewsletterSettings, web: WebSettings | None = None, *, phrases: Phrases | None = None
+    ) -> None:
         theme = theme_for(newsletter.accent)
+        self.phrases = phrases or phrases_for(newsletter.language)
         self._environment = Environment(
-            loader=FileSystemLoader(Path(str(files("templates"))) / "web"), autoescape=True, undefined=StrictUndefined,
+            loader=loader_for(newsletter.templates, "web"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )
         self._environment.globals.update(
-            newsletter=newsletter, phrases=phrases, light=theme.light, dark=theme.dark
+            newsletter=newsletter, phrases=self.phrases, light=theme.light, dark=theme.dark,
+            direction=direction(newsletter.language), serif=newsletter.font, sans=newsletter.label_font,
+            root=urlsplit(web.base_url).path if web else "",
         )
         self._images = newsletter.images
 
+    def html(self, template: str, **values: Any) -> str:
+        """The page of `template` as text."""
+        return self._environment.get_template(template).render(**values)
+
     def page(self, template: str, *, status: int = 200, private: bool = False, **values: Any) -> Response:
         """The page of `template`; `private` ones are kept by nobody and listed nowhere."""
-        content = self._environment.get_template(template).render(**values)
+        content = self.html(template, **values)
         style = _STYLE.search(content)
         headers = {
             "Content-Security-Policy": _policy(style.group(1) if style else "", images=self._images),

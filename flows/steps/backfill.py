@@ -13,6 +13,7 @@ from milepost.settings import Settings
 from newsletter.detect import detect
 from store.database import connect
 from store.milestones import Milestones
+from store.pages import Pages
 from store.snapshots import Snapshots
 
 
@@ -37,12 +38,12 @@ def backfill(
     With `dry_run` nothing is written either. Raises StoreError.
     """
     source = settings.source(key)
-    site = registry.get(source.extractor)
+    site = registry.get(source.extractor, source.options)
     with connect(settings.store.url) as database:
         snapshots, milestones = Snapshots(database), Milestones(database)
         work = {page.url: page.last_snapshot_id for page in snapshots.pages(key, kind="milestone")
                 if page.last_snapshot_id is not None}
-        reading = read_stored(site, key, snapshots, work, progress)
+        reading = read_stored(site, key, snapshots, Pages(database), work, progress)
         known = {name: stored.milestone for name, stored in milestones.known(key).items()}
         # a page that no look has read yet is left to the next look: here it could never become news
         records = {name: record for name, record in reading.records.items() if name in known}

@@ -2,21 +2,27 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from delivery.dispatch import DispatchReport, Mailing
+from delivery import verp
+from delivery.dispatch import DispatchReport, Limits, Mailing
 from delivery.dispatch import dispatch as hand_over
+from delivery.dkim import Signer
 from delivery.message import MessageTemplate
 from delivery.ports import Transport
 from delivery.tokens import message_id
 from delivery.transports import from_url
+from flows.steps.editing import require_window_over
 from flows.steps.mailing import letterhead, list_id, sender, sender_domain, signing_key, unsubscribe_url
 from flows.steps.reading import Progress
 from milepost.dates import utc_now
-from milepost.errors import DeliveryError
-from milepost.records import LedgerCounts
+from milepost.errors import DeliveryError, SettingsError
+from milepost.records import Claim, LedgerCounts
 from milepost.settings import Settings
 from store.database import Database, connect
 from store.issues import Issues
@@ -33,10 +39,14 @@ class Sent:
     counts: LedgerCounts
 
 
-def waiting(settings: Settings) -> list[int]:
-    """The numbers of the issues that have something left to send, oldest first."""
+def waiting(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> list[int]:
+    """The numbers of the issues that have something left to send and may be sent by now, oldest first."""
+    moment = now()
     with connect(settings.store.url) as database:
-        return sorted(issue.number for issue in Issues(database).list(states=["frozen", "sending"]))
+        return sorted(
+            issue.number for issue in Issues(database).list(states=["frozen", "sending"])
+            if issue.send_after is None or issue.send_after <= moment
+        )
 
 
 def dispatch(
@@ -46,11 +56,12 @@ def dispatch(
     """Send what is due of issue `number`; calling it again is always safe, the ledger knows who got it.
 
     Raises DeliveryError when the relay can't be had, StoreError when the ledger can't be written; what was not handed
-    over by then stays pending.
+    over by then stays pending. HeldError: the approval can still be undone.
     """
     with connect(settings.store.url) as database:
         ledger = Ledger(database)
         issue = Issues(database).get(number)
+        require_window_over(issue, now())
         before = ledger.counts(number)
         if issue.state == "complete":
             return Sent(report=_nothing(number), counts=before)
@@ -62,12 +73,36 @@ def dispatch(
             if progress is not None:
                 progress(done, before.deliveries)
 
-        report = hand_over(
-            ledger, _transport(settings), _mailing(settings, database, number), now=now, progress=tell, stop=stop,
-        )
+        with _terminated() as terminated:
+            report = hand_over(
+                ledger, _transport(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
+                progress=tell, stop=lambda: stop() or terminated(),
+            )
         counts = ledger.counts(number)
     log.info("issue %d: %s", number, ", ".join(f"{count} {state}" for state, count in counts.states.items() if count))
     return Sent(report=report, counts=counts)
+
+
+@contextmanager
+def _terminated() -> Iterator[Callable[[], bool]]:
+    """Whether this process was asked to end (SIGTERM) since; inside, that is a wish to finish what is in hand."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may listen to signals
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _limits(settings: Settings) -> Limits:
+    mail = settings.mail
+    return Limits(
+        connections=mail.connections, per_connection=mail.messages_per_connection, per_second=mail.per_second,
+        per_domain_per_second=mail.per_domain_per_second,
+    )
 
 
 def _transport(settings: Settings) -> Transport:
@@ -92,13 +127,37 @@ def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
         variant.name: MessageTemplate.build(variant, letterhead=head, date=frozen_at)
         for variant in issues.variants(number)
     }
-    envelope = settings.mail.return_path or sender(settings)[1]
+    usual = settings.mail.return_path or sender(settings)[1]
+    bounces = f"bounces@{settings.mail.bounce_domain}" if settings.mail.bounce_domain else None
+
+    def envelope(claim: Claim) -> str:
+        """One for each delivery where bounces have a domain, so that a bounce names its delivery."""
+        return usual if bounces is None else verp.make(key, base=bounces, delivery_id=claim.delivery_id)
+
     return Mailing(
         issue=number, templates=templates,
         link=lambda subscriber: unsubscribe_url(settings, key, named, subscriber),
         message_id=lambda subscriber: message_id(key, issue=number, subscriber_id=subscriber, domain=domain),
-        envelope=lambda _claim: envelope,
+        envelope=envelope, sign=_sign(settings),
     )
+
+
+def _sign(settings: Settings) -> Callable[[bytes], bytes]:
+    """What signs each message: DKIM where there is a key (mail.dkim_key_file), nothing elsewhere."""
+    file = settings.mail.dkim_key_file
+    if file is None:
+        return bytes
+    try:
+        pem = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"the key {file} can't be read ({error.strerror or error})", where="mail.dkim_key_file",
+            hint="Check its owner and mode.",
+        ) from None
+    address = sender(settings)[1]
+    return Signer.from_pem(
+        pem, domain=sender_domain(settings), selector=settings.mail.dkim_selector, sender=address
+    ).sign
 
 
 def counts_to_json(counts: LedgerCounts) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def _database(settings: Settings) -> str:
 
 
 def _source(settings: Settings, source: SourceSettings) -> str:
-    site = registry.get(source.extractor)
+    site = registry.get(source.extractor, source.options)
     url = f"{source.fetch_from or source.base_url}/robots.txt"
     answer = asyncio.run(_ask(settings, source, url))
     return f"{url} answers {answer}; read by {site.signature}"

@@ -12,6 +12,7 @@ from extractors.base import SiteExtractor
 from extractors.charset import decode
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, Milestone, Page, Snapshot
+from store.pages import Pages
 from store.snapshots import Snapshots
 
 Progress = Callable[[int, int], None]
@@ -49,23 +50,32 @@ def whole(record: Milestone) -> Milestone:
 
 
 def read_stored(
-    site: SiteExtractor, source: str, snapshots: Snapshots, work: Mapping[str, int], progress: Progress | None = None
+    site: SiteExtractor, source: str, snapshots: Snapshots, pages: Pages, work: Mapping[str, int],
+    progress: Progress | None = None,
 ) -> Reading:
     """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other."""
-    cards = snapshots.cards(source) if work else {}
+    cards = pages.cards(source, {key for url in work if (key := _key(site, url)) is not None})
     records: dict[str, Milestone] = {}
     read_from: dict[str, int] = {}
     failures: list[str] = []
     for done, (url, snapshot_id) in enumerate(work.items(), 1):
         try:
-            key = site.key(url)
-            record = whole(site.read(page_of(snapshots.get(snapshot_id)), source=source, cards=cards.get(key, ())))
-            records[key], read_from[key] = record, snapshot_id
+            page = page_of(snapshots.get(snapshot_id))
+            for record in site.read_many(page, source=source, cards=cards.get(_key(site, url) or "", ())):
+                records[record.key], read_from[record.key] = whole(record), snapshot_id
         except ExtractError as error:
             failures.append(str(error))
         if progress is not None:
             progress(done, len(work))
     return Reading(records=records, snapshots=read_from, failures=tuple(failures))
+
+
+def _key(site: SiteExtractor, url: str) -> str | None:
+    """The key of a page's milestone; None for a page that holds several, and for one that holds none."""
+    try:
+        return site.key(url)
+    except ExtractError:
+        return None
 
 
 def read_file(

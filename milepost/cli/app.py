@@ -44,14 +44,19 @@ def root(
 def _mount() -> None:
     from milepost.cli import (
         commands_issue,
+        commands_record,
         commands_setup,
+        commands_source,
         commands_store,
         commands_subscribers,
         commands_watch,
         running,
     )
 
-    for part in (commands_setup, commands_watch, commands_issue, commands_subscribers, commands_store, running):
+    for part in (
+        commands_setup, commands_source, commands_watch, commands_record, commands_issue, commands_subscribers,
+        commands_store, running,
+    ):
         part.mount(app)
 
 

@@ -9,7 +9,7 @@ from milepost.cli.context import Door
 from milepost.cli.output import JsonFlag, print_json, print_table, progress
 from milepost.cli.words import cadence_of, delivery_state_of
 from milepost.dates import utc_now
-from milepost.errors import MilepostError
+from milepost.errors import InputError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import Issue
@@ -25,8 +25,12 @@ def mount(app: typer.Typer) -> None:
     issue.command("list")(issue_list)
     issue.command("show")(issue_show)
     issue.command("preview")(issue_preview)
+    issue.command("edit")(issue_edit)
+    issue.command("test")(issue_test)
     issue.command("approve")(issue_approve)
     issue.command("send")(issue_send)
+    issue.command("stop")(issue_stop)
+    issue.command("replay")(issue_replay)
     issue.command("discard")(issue_discard)
     issue.command("pause")(issue_pause)
     issue.command("resume")(issue_resume)
@@ -118,6 +122,41 @@ def issue_preview(
             typer.echo(f"Wrote {path}")
 
 
+def issue_edit(
+    context: typer.Context,
+    number: Number,
+    subject: Annotated[str | None, typer.Option("--subject", help="Another subject; empty takes yours back.")] = None,
+    intro: Annotated[Path | None, typer.Option("--intro", help="A Markdown file to stand above the first one.")] = None,
+    first: Annotated[list[str] | None, typer.Option("--first", help="Keys that come first, in this order.")] = None,
+    leave_out: Annotated[list[str] | None, typer.Option("--leave-out", help="A key to do without.")] = None,
+) -> None:
+    """Change a draft. It is rendered again and has a new hash; an approval of the old one is void."""
+    from flows.steps.editing import edit
+
+    door: Door = context.obj
+    words: str | None = None
+    if intro is not None:
+        try:
+            words = intro.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"can't be read: {error}", where=str(intro), hint="Give a UTF-8 text file.") from None
+    issue = edit(door.settings, door.database, number, subject=subject, intro=words, order=tuple(first or ()),
+                 leave_out=tuple(leave_out or ()))
+    typer.echo(f"Issue {number} now says “{issue.subject}” and has the hash {issue.content_hash}.")
+
+
+def issue_test(
+    context: typer.Context, number: Number, to: Annotated[str, typer.Option("--to", help="Any address.")]
+) -> None:
+    """Send one test mail, marked [Test]; it is in no ledger and its unsubscribe link is nobody's."""
+    from flows.steps.editing import send_trial, trial_mail
+
+    door: Door = context.obj
+    mail = trial_mail(door.settings, door.database, number, to, now=utc_now())
+    reply = send_trial(door.settings, mail)
+    typer.echo(f"Sent a test of issue {number} to {mail.address}: {reply.code or ''} {reply.text}".rstrip())
+
+
 def issue_approve(
     context: typer.Context,
     number: Number,
@@ -125,24 +164,31 @@ def issue_approve(
         str | None, typer.Option("--hash", help="Approve only if the issue still has this hash.")
     ] = None,
 ) -> None:
-    """Approve a draft: its milestones, its bytes and its audience are frozen. `issue send` may then send it."""
-    from flows.steps.publish import freeze
+    """Approve a draft: its milestones, its bytes and its audience are frozen. `issue stop` undoes it in time."""
+    from flows.steps.editing import approve
     from store.issues import Issues
 
     door: Door = context.obj
     approved = content_hash or Issues(door.database).get(number).content_hash
-    counts = freeze(door.database, number, content_hash=approved, now=utc_now())
+    counts = approve(door.settings, door.database, number, content_hash=approved, now=utc_now())
+    minutes = door.settings.newsletter.undo_minutes
     typer.echo(f"Froze issue {number}: {counts.candidates} subscribers, {counts.deliveries} deliveries, "
-               f"{sum(counts.exclusions.values())} exclusions. Next: `milepost issue send {number}`.")
+               f"{sum(counts.exclusions.values())} exclusions.")
+    typer.echo(f"A scheduled run sends it in {minutes} minutes, `milepost issue send {number}` at once; "
+               f"`milepost issue stop {number}` takes it back.")
 
 
 def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = False, as_json: JsonFlag = False) -> None:
-    """Send an issue. One that was sent before, or in part, goes on where the ledger says."""
+    """Send an issue now. One that was sent before, or in part, goes on where the ledger says."""
     from flows.steps.dispatch import dispatch, sent_to_json
+    from flows.steps.editing import send_at_once
     from flows.steps.publish import freeze_unless_held
+    from store.issues import Issues
 
     door: Door = context.obj
     freeze_unless_held(door.settings, door.database, number, now=utc_now())
+    if Issues(door.database).get(number).send_after is not None:
+        send_at_once(door.database, number)  # whoever types this has decided a second time
     if prefect:
         from milepost.cli.running import flow_result
 
@@ -159,6 +205,35 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
             f"issue {number} is paused: {result['paused']}",
             hint=f"Mend that, then `milepost issue resume {number}` and `milepost issue send {number}`.",
         )
+
+
+def issue_stop(
+    context: typer.Context, number: Number, why: Annotated[str, typer.Option("--why")] = "stopped by an operator"
+) -> None:
+    """Stop an issue at any time: before its first mail it is a draft again, later it is paused."""
+    from flows.steps.editing import stop
+
+    door: Door = context.obj
+    stopped = stop(door.database, number, reason=why)
+    said = "is a draft again: nothing was sent" if stopped.undone else "is paused"
+    typer.echo(f"Issue {number} {said}.")
+
+
+def issue_replay(context: typer.Context, number: Number, as_json: JsonFlag = False) -> None:
+    """Render an issue again from what is stored, and prove that the bytes are the ones that were sent."""
+    from flows.steps.editing import replay
+
+    door: Door = context.obj
+    again = replay(door.settings, door.database, number)
+    if as_json:
+        print_json({"issue": number, "proven": again.proven, "differing": list(again.differing),
+                    "same_templates": again.same_templates})
+    elif again.proven:
+        typer.echo(f"Issue {number} renders to the same bytes, part for part.")
+    if not again.proven:
+        why = "" if again.same_templates else "; the templates are not those of its time"
+        raise MilepostError(f"issue {number} renders differently in: {', '.join(again.differing)}{why}",
+                            hint="What was sent is stored: `milepost issue preview`.")
 
 
 def issue_discard(context: typer.Context, number: Number) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from milepost.cli.context import Door
-from milepost.cli.output import JsonFlag, print_json, print_table, progress
+from milepost.cli.output import JsonFlag, print_json, print_table, progress, shortened
 from milepost.errors import HeldError, InputError, MilepostError
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def backfill(
         for result in results:
             print_json(result)
     else:
-        rows = [(change["key"], change["kind"], field["field"], _short(field["old"]), _short(field["new"]))
+        rows = [(change["key"], change["kind"], field["field"], shortened(field["old"]), shortened(field["new"]))
                 for result in results for change in result["changes"] for field in change["fields"]]
         columns = ("key", "kind", "field", "was", "would be" if dry_run else "is")
         read = sum(result["read"] for result in results)
@@ -294,11 +294,6 @@ def backfill(
         typer.echo(f"milepost: {sentence}", err=True)
     if failures:
         raise MilepostError(failures[-1])
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:

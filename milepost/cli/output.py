@@ -51,6 +51,12 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     console().print(table)
 
 
+def shortened(value: object, width: int = 60) -> str:
+    """A value for a table's cell: text as it is, anything else as JSON, cut to `width` characters."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
 @contextmanager
 def progress(what: str, *, quiet: bool = False) -> Iterator[Progress]:
     """A bar on a terminal; elsewhere a log line at each tenth of the way. Always on standard error."""

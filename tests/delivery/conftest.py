@@ -1,6 +1,7 @@
 """A ledger that keeps the rules in memory, a real SMTP server that misbehaves on request, and a message to send."""
 
 import asyncio
+import copy
 import datetime as dt
 import itertools
 import re
@@ -17,9 +18,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 from delivery import tokens
 from delivery.dispatch import Limits, Mailing
 from delivery.message import Letterhead, MessageTemplate
+from delivery.pipeline import PipelineTransport
 from delivery.smtp import SmtpTransport, Timeouts
 from milepost.errors import ConflictError, StoreError
-from milepost.records import Claim, IssueState, Reply, Variant
+from milepost.records import Advanced, Claim, IssueState, Reply, Settlement, Variant
 
 START = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 KEY = "an-invented-key-of-thirty-two-characters"
@@ -82,6 +84,7 @@ class MemoryLedger:
         self.suppressed: dict[str, str] = {}
         self.break_at: dict[str, int] = {}  # step → how many times it fails
         self.before_begin: Callable[[Claim], None] = lambda _: None
+        self.commits = 0
         self._tokens = itertools.count(1)
 
     def row(self, subscriber_id: int) -> Row:
@@ -158,6 +161,34 @@ class MemoryLedger:
         self._break("unknown")
         self._settle(claim, reply, "unknown", {"sending"})
 
+    def advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
+        """One commit: all of it or nothing."""
+        before = copy.deepcopy(self.rows)
+        suppressed = dict(self.suppressed)
+        try:
+            lost = frozenset(done.claim.delivery_id for done in settlements if not self._record(done))
+            begun = frozenset(claim.delivery_id for claim in claims if self.begin(claim))
+        except StoreError:
+            self.rows, self.suppressed = before, suppressed
+            raise
+        self.commits += 1
+        return Advanced(begun=begun, lost=lost)
+
+    def _record(self, done: Settlement) -> bool:
+        try:
+            match done.state:
+                case "sent":
+                    self.sent(done.claim, done.reply, done.message_id or "", queue_id=done.queue_id)
+                case "deferred":
+                    self.deferred(done.claim, done.reply, done.retry_at or START)
+                case "failed":
+                    self.failed(done.claim, done.reply, done.suppress)
+                case "unknown":
+                    self.unknown(done.claim, done.reply)
+        except ConflictError:
+            return False
+        return True
+
     def pause(self, number: int, reason: str) -> None:
         self.state, self.pause_reason = "paused", reason
 
@@ -228,6 +259,7 @@ class Relay:
         self.taken: list[Taken] = []
         self.verbs: list[str] = []
         self.connections = 0
+        self.pipelining = False
         self.sessions: list[Misbehaving] = []
         self.before_answer: Callable[[Taken], object] = lambda _: None
         self.on_verb: Callable[[Verb], object] = lambda _: None
@@ -285,6 +317,12 @@ def _reader(text: str) -> int | None:
 class Handler:
     def __init__(self, relay: Relay) -> None:
         self.relay = relay
+
+    async def handle_EHLO(  # noqa: N802
+        self, server: "Misbehaving", session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], *["250-PIPELINING"] * self.relay.pipelining, responses[-1]]
 
     async def handle_DATA(self, server: "Misbehaving", session: Session, envelope: Envelope) -> str:  # noqa: N802
         reader = _reader(envelope.rcpt_tos[0])
@@ -465,9 +503,12 @@ def relay(relays: Callable[..., Relay]) -> Relay:
     return relays()
 
 
-@pytest.fixture
-def transport(relay: Relay) -> SmtpTransport:
-    return SmtpTransport(host="127.0.0.1", port=relay.port, security="plain", timeouts=QUICK)
+@pytest.fixture(params=["reference", "lock-step", "pipelining"])
+def transport(request: pytest.FixtureRequest, relay: Relay) -> SmtpTransport:
+    """The slow reference, and our own client with a relay that lets it pipeline and one that does not."""
+    relay.pipelining = request.param == "pipelining"
+    kind = SmtpTransport if request.param == "reference" else PipelineTransport
+    return kind(host="127.0.0.1", port=relay.port, security="plain", timeouts=QUICK)
 
 
 @pytest.fixture

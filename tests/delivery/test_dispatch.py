@@ -10,6 +10,7 @@ import pytest
 
 from delivery.dispatch import DispatchReport, Limits, dispatch
 from delivery.smtp import SmtpTransport, Timeouts
+from delivery.wire import Wire
 from milepost.errors import ConflictError, DeliveryError, StoreError
 
 DROP, HANG = "drop", "hang"
@@ -415,18 +416,25 @@ def test_a_callback_that_breaks_leaves_no_claim_behind(ledger: Any, run: Run) ->
 
     with pytest.raises(KeyboardInterrupt):
         run(ledger, progress=broken)
-    assert ledger.states() == {"sent": 1, "pending": READERS - 1}
+    left = ledger.states()
+    assert set(left) == {"sent", "pending"}  # what was begun already is finished, and nothing more begins
+    assert left["sent"] <= 2
 
 
 def test_every_socket_is_closed(ledger: Any, relay: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[socket.socket] = []
-    real = socket.create_connection
+    opened: list[Any] = []
+    real, real_use = socket.create_connection, Wire._use
 
     def noted(*args: Any, **kwargs: Any) -> socket.socket:
         opened.append(real(*args, **kwargs))
         return opened[-1]
 
+    def noted_too(wire: Wire, transport: Any) -> None:
+        opened.append(transport.get_extra_info("socket"))
+        real_use(wire, transport)
+
     monkeypatch.setattr(socket, "create_connection", noted)
+    monkeypatch.setattr(Wire, "_use", noted_too)
     relay.fault("dot", 2, DROP)
     relay.fault("mail", 4, "421 bye")
     run(ledger)

@@ -1,5 +1,6 @@
 """The SMTP transport: whom it trusts, what it says in which phase, and what it never sends in the clear."""
 
+import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
@@ -17,8 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from delivery.dispatch import Limits, dispatch
+from delivery.pipeline import PipelineTransport
 from delivery.ports import ConnectError
-from delivery.smtp import SmtpTransport, Timeouts, is_loopback
+from delivery.smtp import Timeouts, is_loopback
 from delivery.transports import from_url
 from milepost.errors import SettingsError
 
@@ -26,9 +29,23 @@ SENDER, READER = "b1@bounces.example", "r1@readers.example"
 MESSAGE = b"Subject: x\r\n\r\n.hidden\r\n..\r\n.\r\n\r\n.\r\n.\r\nend\r\n"
 
 
-def plain(relay: Any, **changes: Any) -> SmtpTransport:
+def plain(relay: Any, **changes: Any) -> PipelineTransport:
     options: dict[str, Any] = {"host": "127.0.0.1", "port": relay.port, "security": "plain"}
-    return SmtpTransport(**(options | {"timeouts": Timeouts.within(5)} | changes))
+    return PipelineTransport(**(options | {"timeouts": Timeouts.within(5)} | changes))
+
+
+@pytest.fixture(params=["reference", "ours"])
+def opened(request: pytest.FixtureRequest) -> Callable[[PipelineTransport], None]:
+    """Opens a transport and closes it again, by smtplib and by our own client."""
+
+    async def connect(transport: PipelineTransport) -> None:
+        line = await transport.connect()
+        line.wire.abort("seen enough")
+        await asyncio.sleep(0)
+
+    if request.param == "reference":
+        return lambda transport: transport.open().quit()
+    return lambda transport: asyncio.run(connect(transport))
 
 
 def one_line_server(answer: Callable[[socket.socket], None]) -> tuple[int, threading.Thread]:
@@ -146,25 +163,26 @@ ODD = [b"", b"220", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"999 what\r\n", b"220 
 
 
 @pytest.mark.parametrize("banner", ODD, ids=["nothing", "half", "http", "999", "endless line", "554"])
-def test_an_odd_welcome_is_a_clear_error(banner: bytes) -> None:
+def test_an_odd_welcome_is_a_clear_error(banner: bytes, opened: Any) -> None:
     port, thread = one_line_server(lambda connection: connection.sendall(banner))
     with pytest.raises(ConnectError, match=rf"the mail server 127\.0\.0\.1:{port} ") as caught:
-        SmtpTransport(host="127.0.0.1", port=port, security="plain", timeouts=Timeouts.within(2)).open()
-    assert caught.value.reply.phase == ("ehlo" if banner == b"220" else "connect")
+        opened(PipelineTransport(host="127.0.0.1", port=port, security="plain", timeouts=Timeouts.within(2)))
+    assert caught.value.reply.phase in (("connect", "ehlo") if banner == b"220" else ("connect",))
     thread.join(5)
 
 
-def test_a_silent_server_is_not_waited_for_for_ever() -> None:
+def test_a_silent_server_is_not_waited_for_for_ever(opened: Any) -> None:
     port, thread = one_line_server(lambda connection: connection.recv(1))
-    with pytest.raises(ConnectError, match="timed out") as caught:
-        SmtpTransport(host="127.0.0.1", port=port, security="plain", timeouts=Timeouts(connect=0.2)).open()
+    patience = Timeouts(connect=0.2, command=0.2)
+    with pytest.raises(ConnectError, match=r"timed out|no answer in time") as caught:
+        opened(PipelineTransport(host="127.0.0.1", port=port, security="plain", timeouts=patience))
     assert caught.value.retryable
     thread.join(5)
 
 
-def test_a_name_that_does_not_exist_is_a_clear_error() -> None:
+def test_a_name_that_does_not_exist_is_a_clear_error(opened: Any) -> None:
     with pytest.raises(ConnectError, match=r"the mail server relay\.invalid:25 can't be reached"):
-        SmtpTransport(host="relay.invalid", port=25, security="plain", plaintext=True).open()
+        opened(PipelineTransport(host="relay.invalid", port=25, security="plain", plaintext=True))
 
 
 # --- TLS and login --------------------------------------------------------------------------------------------------
@@ -219,37 +237,66 @@ def test_with_the_right_authority_and_password_it_delivers(secured: Any, authori
     assert relay.taken[0].content == MESSAGE
 
 
-def test_a_certificate_of_nobody_we_know_is_refused(secured: Any) -> None:
+def test_a_whole_issue_goes_under_tls(
+    secured: Any, authority: Any, user: Any, ledgers: Any, mailing: Any, clock: Any
+) -> None:
+    scheme, relay = secured
+    relay.pipelining = True
+    password = quote(user.password.decode(), safe="")
+    url = f"{scheme}://relay-user:{password}@127.0.0.1:{relay.port}?cafile={authority[0]}"
+    report = dispatch(ledgers(20), from_url(url, timeout=5), mailing, now=clock, limits=Limits(connections=3))
+    assert report.results == {"sent": 20}
+    assert sorted(relay.readers) == list(range(1, 21))
+    assert user.admitted == relay.connections <= 3
+
+
+def test_what_came_before_tls_is_not_believed() -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"220 hi\r\n")
+        connection.recv(1000)
+        connection.sendall(b"250-hi\r\n250 STARTTLS\r\n")
+        connection.recv(1000)
+        connection.sendall(b"220 go on\r\n250-slipped in\r\n")
+        connection.recv(1000)
+
+    port, thread = one_line_server(answer)
+    transport = PipelineTransport(host="127.0.0.1", port=port, security="starttls", timeouts=Timeouts.within(2))
+    with pytest.raises(ConnectError, match="said more than it should before TLS"):
+        asyncio.run(transport.connect())
+    thread.join(5)
+
+
+def test_a_certificate_of_nobody_we_know_is_refused(secured: Any, opened: Any) -> None:
     scheme, relay = secured
     with pytest.raises(ConnectError, match="shows a certificate that is not trusted") as caught:
-        from_url(f"{scheme}://relay-user:x@127.0.0.1:{relay.port}", timeout=5).open()
+        opened(from_url(f"{scheme}://relay-user:x@127.0.0.1:{relay.port}", timeout=5))
     assert not caught.value.retryable
     assert "mail" not in relay.verbs
 
 
-def test_a_certificate_for_another_name_is_refused(secured: Any, authority: Any) -> None:
+def test_a_certificate_for_another_name_is_refused(secured: Any, authority: Any, opened: Any) -> None:
     scheme, relay = secured
     with pytest.raises(ConnectError, match="shows a certificate that is not trusted"):
-        from_url(f"{scheme}://relay-user:x@localhost:{relay.port}?cafile={authority[0]}", timeout=5).open()
+        opened(from_url(f"{scheme}://relay-user:x@localhost:{relay.port}?cafile={authority[0]}", timeout=5))
 
 
-def test_a_wrong_password_is_told_without_showing_it(secured: Any, authority: Any) -> None:
+def test_a_wrong_password_is_told_without_showing_it(secured: Any, authority: Any, opened: Any) -> None:
     scheme, relay = secured
     transport = from_url(f"{scheme}://relay-user:not-it@127.0.0.1:{relay.port}?cafile={authority[0]}", timeout=5)
     with pytest.raises(ConnectError, match="refuses the login of relay-user: 535") as caught:
-        transport.open()
+        opened(transport)
     assert "not-it" not in f"{caught.value!s} {caught.value!r} {transport!r} {transport.where}"
     assert caught.value.reply.code == 535
     assert not caught.value.retryable
 
 
-def test_without_starttls_nothing_is_sent(relay: Any) -> None:
+def test_without_starttls_nothing_is_sent(relay: Any, opened: Any) -> None:
     with pytest.raises(ConnectError, match="offers no STARTTLS, so nothing was sent"):
-        plain(relay, security="starttls").open()
+        opened(plain(relay, security="starttls"))
     assert "mail" not in relay.verbs
 
 
-def test_starttls_refused_for_now_is_worth_another_try() -> None:
+def test_starttls_refused_for_now_is_worth_another_try(opened: Any) -> None:
     def answer(connection: socket.socket) -> None:
         connection.sendall(b"220 hi\r\n")
         connection.recv(1000)
@@ -259,14 +306,14 @@ def test_starttls_refused_for_now_is_worth_another_try() -> None:
 
     port, thread = one_line_server(answer)
     with pytest.raises(ConnectError, match=r"refuses STARTTLS: 454 4\.7\.0 not now") as caught:
-        SmtpTransport(host="127.0.0.1", port=port, security="starttls", timeouts=Timeouts.within(2)).open()
+        opened(PipelineTransport(host="127.0.0.1", port=port, security="starttls", timeouts=Timeouts.within(2)))
     assert caught.value.retryable
     thread.join(5)
 
 
-def test_a_relay_without_login_is_told(relay: Any) -> None:
+def test_a_relay_without_login_is_told(relay: Any, opened: Any) -> None:
     with pytest.raises(ConnectError, match="offers no login we know"):
-        plain(relay, user="somebody", password="x").open()
+        opened(plain(relay, user="somebody", password="x"))
 
 
 def test_login_without_tls_on_this_machine(relays: Any, user: Any) -> None:

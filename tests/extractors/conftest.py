@@ -1,7 +1,9 @@
 """Saved pages of our own making (tests/sites/<source>/) and, where they are beside the checkout, captured ones."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +17,13 @@ from milepost.records import Card, Page
 SITES = Path(__file__).parents[1] / "sites"
 CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
 SEED = Path(__file__).parents[3] / "shared/seeds/alexnet-2012.txt"
-BASES = {"aitimeline": "https://timeline.example", "sample": "https://clockwork.example"}
+BASES = {
+    "aitimeline": "https://timeline.example",
+    "generic": "https://bridges.example",
+    "keepachangelog": "https://lantern.example",
+    "sample": "https://clockwork.example",
+    "timelinelist": "https://umbrellas.example",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +45,31 @@ class SavedSite:
 
 
 def load_saved(name: str) -> SavedSite:
+    folder = SITES / name
+    options = folder / "options.json"
     pages = {}
-    for file in sorted((SITES / name).glob("*.html")):
+    for file in sorted([*folder.glob("*.html"), *folder.glob("*.md")]):
         path = "/" if file.stem == "home" else "/" + file.stem.replace(".", "/", 1)
-        pages[file.stem] = Page(url=BASES[name] + path, text=file.read_text(encoding="utf-8"))
-    expected = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (SITES / name).glob("*.json")}
-    return SavedSite(site=registry.get(name), pages=pages, expected=expected)
+        base = BASES.get(name, f"https://{name}.example")
+        pages[file.stem] = Page(url=base + path, text=file.read_text(encoding="utf-8"))
+    expected = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")}
+    site = registry.get(name, expected.pop("options", {}) if options.is_file() else {})
+    return SavedSite(site=site, pages=pages, expected=expected)
 
 
 @pytest.fixture(scope="session")
-def aitimeline() -> SavedSite:
-    return load_saved("aitimeline")
+def saved() -> Callable[[str], SavedSite]:
+    return cache(load_saved)
 
 
 @pytest.fixture(scope="session")
-def sample() -> SavedSite:
-    return load_saved("sample")
+def aitimeline(saved) -> SavedSite:
+    return saved("aitimeline")
+
+
+@pytest.fixture(scope="session")
+def sample(saved) -> SavedSite:
+    return saved("sample")
 
 
 @dataclass(frozen=True, kw_only=True)

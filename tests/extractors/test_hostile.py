@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -196,28 +195,40 @@ class TestNothingButText:
 
 
 class TestInTime:
-    """A page must not take long however it is made; the bound is the one the crawler promises, not a measurement."""
+    """No page may keep a run busy, however it is made: each must be done with, or refused, long before the limit."""
 
     @pytest.mark.parametrize("inside", [
         "<div>" * 100_000, "<a " * 20_000, '<a href="/timeline/x">' * 20_000, "<b>" * 200_000 + "</b>" * 200_000,
         "<!--" * 100_000, "&amp;" * 200_000, "<h2>What Happened</h2>" * 20_000, "<table><tr><td>" * 20_000,
         "<dl><dt>Date" * 10_000, "<script>" * 50_000, '<script type="application/ld+json">' * 5_000,
-    ], ids=["divs", "open-a", "links", "bold", "comments", "entities", "headings", "tables", "facts", "scripts", "ld"])
+        '<a href="/timeline/x"><h3>Card</h3></a>' * 60_000,
+        "<li>" * 240 + '<a href="/timeline/x"><h3>Y</h3></a>' * 5_000,
+        "<header>" + "<div><p>" * 60_000,
+    ], ids=["divs", "open-a", "links", "bold", "comments", "entities", "headings", "tables", "facts", "scripts", "ld",
+            "cards", "lists", "blocks"])
     @pytest.mark.parametrize("ld", [True, False], ids=["cut", "whole"])
+    @pytest.mark.timeout(20)  # two readings of at most 10 s each
     def test_a_heavy_page_ends_soon(self, aitimeline, page, inside, ld):
         text = page.text if ld else without_ld(page.text)
         heavy = replace(page, text=change(text, "<article>", f"<article>{inside}"))
-        started = time.monotonic()
         try:
             milestone = aitimeline.site.read(heavy, source="ai")
         except ExtractError:
             pass
         else:
             assert milestone.title
-        aitimeline.site.cards(heavy)
-        assert time.monotonic() - started < 20  # two readings of at most 10 s each
+        assert all(card.title for card in aitimeline.site.cards(heavy))
 
     def test_json_nested_too_deeply(self, read, page):
         deep = '<script type="application/ld+json">' + "[" * 100_000 + "</script>"
         milestone = read(change(page.text, "<main", f"{deep}<main"))
         assert any("deeply" in witness.says or "readable" in witness.says for witness in milestone.evidence["page"])
+
+
+@pytest.mark.parametrize("reference", ["&#1;", "&#x1f;", "&#xFFFE;", "&#xD800;", "&#0;"])
+def test_a_reference_to_what_no_text_may_hold_is_dropped(reference):
+    """In an attribute or between words; found by the fuzzer."""
+    words = f'<p class="{reference}x">be{reference}fore</p>af{reference}ter'
+    page = f'<html><body title="a{reference}b">{words}</body></html>'
+    parts = dom.whole(page)
+    assert "beforeafter" in "".join(dom.text_of(parts.root).split()).replace("�", "")

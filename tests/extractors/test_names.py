@@ -86,3 +86,10 @@ def test_all_names_of_the_captured_site(captured):
             right += (by_shape.people, by_shape.organizations) == (people, organizations)
             total += 1
     assert right >= 0.9 * total
+
+
+def test_an_empty_label_is_no_name():
+    """A page may leave a label empty; found by the fuzzer."""
+    told = tell_apart(["", "Ada Lovelace", " ", "Navy Department"])
+    assert (told.people, told.organizations) == (("Ada Lovelace",), ("Navy Department",))
+    assert tell_apart([""]).people == ()

@@ -6,51 +6,50 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from extractors import dom
+from extractors import dom, registry
+from extractors.listpage import ListPage
 from extractors.reconcile import disagreements
 from milepost.codec import card_to_json, milestone_to_json
 from milepost.records import FIELDS, Page
 from milepost.sample import pages as sample_pages
 
 CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
-SAVED = [("aitimeline", stem) for stem in (
-    "home", "era.harbour", "timeline.orchard-sorter-1987", "timeline.harbour-pilot-2031", "timeline.open-almanac-2033",
-)] + [("sample", stem) for stem in (
-    "home", "age.pendulum-and-spring", "story.huygens-pendulum-clock", "story.first-leap-second", "story.ammonia-clock",
-)]
+SITES = Path(__file__).parents[1] / "sites"
+SAVED = sorted((file.parent.name, file.stem) for file in [*SITES.glob("*/*.html"), *SITES.glob("*/*.md")])
 
 
 @pytest.mark.parametrize(("source", "stem"), SAVED, ids=lambda value: value)
-def test_a_saved_page_reads_as_its_record(source, stem, request):
-    saved = request.getfixturevalue(source)
-    page = saved.pages[stem]
-    if isinstance(saved.expected[stem], list):
-        assert [card_to_json(card) for card in saved.site.cards(page)] == saved.expected[stem]
-    else:
-        milestone = saved.site.read(page, source=source, cards=saved.cards(saved.site.key(page.url)))
-        assert milestone_to_json(milestone) == saved.expected[stem]
+def test_a_saved_page_reads_as_its_record(source, stem, saved):
+    assert _reading(saved(source), stem, source) == saved(source).expected[stem]
 
 
 @pytest.mark.parametrize(("source", "stem"), SAVED, ids=lambda value: value)
-def test_the_cut_reads_as_the_whole_page(source, stem, request, monkeypatch):
-    saved = request.getfixturevalue(source)
-    page = saved.pages[stem]
-    if saved.site.classify(urlsplit(page.url).path) == "milestone":
-        assert dom.cut(page.text) is not None
-    fast = _reading(saved, page)
+def test_the_cut_reads_as_the_whole_page(source, stem, saved, monkeypatch):
+    fast = _reading(saved(source), stem, source)
     monkeypatch.setattr(dom, "cut", lambda _: None)
-    assert _reading(saved, page) == fast
+    assert _reading(saved(source), stem, source) == fast
 
 
-def _reading(saved, page):
+def _reading(saved, stem, source):
+    """The page's cards, its record, or its records, by what kind of page and site it is."""
+    page = saved.pages[stem]
+    if isinstance(saved.site, ListPage):
+        return [milestone_to_json(milestone) for milestone in saved.site.read_many(page, source=source)]
     if saved.site.classify(urlsplit(page.url).path) == "milestone":
-        return milestone_to_json(saved.site.read(page, source="any"))
+        cards = saved.cards(saved.site.key(page.url))
+        return milestone_to_json(saved.site.read(page, source=source, cards=cards))
     return [card_to_json(card) for card in saved.site.cards(page)]
 
 
-def test_every_saved_page_is_tested(aitimeline, sample):
-    saved = {"aitimeline": aitimeline, "sample": sample}
-    assert {(source, stem) for source, site in saved.items() for stem in site.pages} == set(SAVED)
+def test_milestone_pages_of_our_sites_take_the_fast_way(aitimeline, sample):
+    for site in (aitimeline, sample):
+        for page in site.pages.values():
+            if site.site.classify(urlsplit(page.url).path) == "milestone":
+                assert dom.cut(page.text) is not None
+
+
+def test_every_site_has_saved_pages():
+    assert {source for source, _ in SAVED} == set(registry.names())
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,41 @@ def test_an_unchanged_site_sends_no_page_body(settings: Settings) -> None:
     assert (second.fetched, second.not_modified) == (0, first.fetched)
 
 
+def with_poll(settings: Settings, **values: object) -> Settings:
+    [source] = settings.sources
+    return settings.model_copy(update={"sources": (source.model_copy(update={"poll": "/"} | values),)})
+
+
+def test_an_unchanged_poll_page_ends_the_look_early(settings: Settings, site: BreakableSite) -> None:
+    polled = with_poll(settings)
+    first = look(polled)
+    asked = site.requests
+    second = look(polled)
+    assert second.requests == site.requests - asked <= 3
+    assert (second.milestones, found(second), second.failures) == (first.milestones, {}, ())
+    site.publish()
+    assert found(look(polled)) == {"added": 2}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param({"full_every_hours": 0}, id="its-hours-are-over"),
+        pytest.param({"max_pages": 5}, id="the-last-look-was-not-complete"),
+    ],
+)
+def test_every_page_is_asked_for_when_the_poll_page_is_not_enough(
+    settings: Settings, spoil: dict[str, object]
+) -> None:
+    first = look(with_poll(settings, **spoil))
+    assert look(with_poll(settings, full_every_hours=spoil.get("full_every_hours", 24))).requests >= first.requests
+
+
+def test_full_asks_for_every_page(settings: Settings) -> None:
+    first = look(with_poll(settings))
+    assert scrape(with_poll(settings), "clockwork", full=True).not_modified == first.fetched
+
+
 def test_a_report_survives_its_json_form(settings: Settings) -> None:
     report = look(settings)
     assert report_from_json(report_to_json(report)) == report
@@ -200,7 +235,7 @@ def test_who_leaves_between_freezing_and_sending_gets_no_mail(
 def test_an_issue_that_needs_approval_waits_and_the_approval_names_its_content(
     settings: Settings, site: BreakableSite, mails: Path, database: Database
 ) -> None:
-    careful = with_newsletter(settings, approval=True)
+    careful = with_newsletter(settings, approval=True, undo_minutes=0)
     look(careful)
     site.publish()
     look(careful)
@@ -219,7 +254,7 @@ def test_a_surge_is_held_until_an_operator_releases_it(
     settings: Settings, site: BreakableSite, database: Database
 ) -> None:
     nervous = settings.model_copy(update={
-        "guards": settings.guards.model_copy(update={"surge_min": 2, "surge_share": 0.01})
+        "guards": settings.guards.model_copy(update={"surge_min": 1, "surge_share": 0.01})
     })
     look(nervous)
     site.publish()

@@ -108,6 +108,31 @@ def test_a_first_look_at_an_empty_site_is_no_baseline(settings: Settings, site: 
     assert look(settings).baseline
 
 
+def _everywhere(site: BreakableSite, change: Callable[[str], str]) -> None:
+    """Serve every story changed so, as after a redesign."""
+    site.replaced |= {f"/story/{story.key}": change(site.story(story.key)).encode() for story in site.stories}
+
+
+def test_a_redesign_that_loses_a_section_holds_the_look(settings: Settings, site: BreakableSite) -> None:
+    look(settings)
+    _everywhere(site, lambda page: re.sub(r'"description":\s*"(?:[^"\\]|\\.)*",?', "", page)
+                .replace("What happened", "The story so far"))
+    report = look(settings)
+    assert report.held is not None
+    assert publish(settings) == []
+
+
+def test_pages_made_without_their_data_are_no_baseline(settings: Settings, site: BreakableSite) -> None:
+    _everywhere(site, lambda page: re.sub(r"(<h1.*?>).*?(</h1>)", r"\1Clockwork\2", page, flags=re.DOTALL)
+                .replace('"headline": ', '"x": '))
+    first = look(settings)
+    assert [failure for failure in first.failures if "no baseline yet" in failure]
+    assert look(settings).baseline
+    site.replaced.clear()
+    look(settings)
+    assert not look(settings).baseline
+
+
 def test_a_full_disk_is_a_sentence_and_the_next_look_goes_on(settings: Settings, site: BreakableSite) -> None:
     first = look(settings)
     site.publish()

@@ -10,12 +10,13 @@ from newsletter.guards import surge
     [
         pytest.param(1, 80, False, id="one"),
         pytest.param(9, 5, False, id="below the minimum, whatever the share"),
-        pytest.param(10, 5, True, id="the minimum and above the share"),
+        pytest.param(10, 5, False, id="the minimum exactly"),
+        pytest.param(11, 5, True, id="above the minimum and above the share"),
         pytest.param(16, 80, False, id="the share exactly"),
         pytest.param(17, 80, True, id="above the share"),
         pytest.param(200, 10_000, False, id="many beside very many"),
         pytest.param(10_000, 80, True, id="ten thousand at once"),
-        pytest.param(10, 0, True, id="none were known"),
+        pytest.param(11, 0, True, id="none were known"),
     ],
 )
 def test_surge(added: int, known: int, held: bool) -> None:

@@ -79,6 +79,23 @@ def test_each_fault_is_found(find: Callable[..., list[str]], variant: Variant, f
 
 
 @pytest.mark.parametrize(
+    ("html", "finding"),
+    [
+        pytest.param("<svg></svg>", "html-svg is not supported by", id="svg"),
+        pytest.param('<p style="margin:0;box-shadow:0 0 1px red">x</p>', "css-box-shadow", id="inline"),
+        pytest.param("<style>p{color:red;clip-path:circle()}</style>", "css-clip-path", id="block"),
+        pytest.param("<video></video>", "Gmail (web)", id="names the programs"),
+    ],
+)
+def test_what_too_few_mail_programs_show_is_found(find: Callable[..., list[str]], html: str, finding: str) -> None:
+    told = [sentence for sentence in find(with_html(html)) if "mail programs" in sentence]
+
+    assert [finding in sentence for sentence in told] == [True]
+    assert "tests of 20" in told[0]
+    assert find(with_html('<p style="margin:0;padding:0;font-size:17px"><strong>x</strong></p>')) == []
+
+
+@pytest.mark.parametrize(
     ("image", "finding"),
     [
         pytest.param('<img src="https://p.example.org/p">', "no alt text", id="no alt"),

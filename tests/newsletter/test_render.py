@@ -118,15 +118,6 @@ def test_a_bare_record_leaves_no_empty_labels(renderer: Renderer, make_item: Ite
     assert findings(renderer, variant, items) == []
 
 
-def test_a_correction_is_called_one(renderer: Renderer, make_item: ItemMaker) -> None:
-    variant = renderer.render(1, "instant", [make_item(1), make_item(2), make_item(3, role="correction")], NOW)
-
-    text = variant.text
-    assert text.index("NEW ON THE TIMELINE") < text.index("ALSO NEW") < text.index("CORRECTED ON THE TIMELINE")
-    assert text.rindex("H4: Longitude") > text.index("CORRECTED ON THE TIMELINE")
-    assert "2 new milestones, 1 correction" in text
-
-
 def test_the_lead_stands_between_its_nearest_neighbours(renderer: Renderer, make_item: ItemMaker) -> None:
     related = (
         Card(key="a", title="The Verge", date=PartialDate(value="1283")),
@@ -141,6 +132,18 @@ def test_the_lead_stands_between_its_nearest_neighbours(renderer: Renderer, make
     for part in shown(variant):
         assert "The Verge" not in part
         assert "Undated" not in part
+
+
+@pytest.mark.parametrize(("count", "listed", "more"), [(2, 0, 0), (3, 3, 0), (12, 12, 0), (13, 12, 1), (40, 12, 28)])
+def test_the_list_of_contents_stays_short(
+    renderer: Renderer, make_item: ItemMaker, count: int, listed: int, more: int
+) -> None:
+    text = renderer.render(1, "weekly", [make_item(n, key=f"m{n}") for n in range(1, count + 1)], NOW).text
+
+    contents = text.split("=" * 72)[1].split("In this issue")[1] if listed else ""
+    lines = contents.split("\n")
+    assert len([line for line in lines if re.match(r"  \d{4}  ", line)]) == listed
+    assert [line.strip() for line in lines if "more" in line] == ([f"and {more} more"] if more else [])
 
 
 @pytest.mark.parametrize("cadence", CADENCES)

@@ -177,7 +177,7 @@ def test_equal_choices_share_a_variant_and_each_place_names_a_rendered_one(make_
     items = [make_item(n) for n in range(1, 6)]
     choices = [(), ("standards",), ("time-zones",), ("STANDARDS", "knitting"), ("mechanisms",), ("knitting",)]
 
-    named = variants(items, choices)
+    named = variants(items, [(topics, ()) for topics in choices])
 
     assert next(iter(named)) == "all"
     assert named["all"] == tuple(items)
@@ -198,4 +198,6 @@ def test_a_variants_name_depends_on_its_items_alone(make_item: ItemMaker) -> Non
     assert variant_name(items, items[:2]) == variant_name(items, items[1::-1])
     assert variant_name(items, items[:2]) != variant_name(items, items[:3])
     assert variant_name(items, items) == "all"
-    assert variants(items, [("pendulum",), ("watches",)]) == variants(items, [("watches",), ("pendulum",)])
+    assert variants(items, [(("pendulum",), ()), (("watches",), ())]) == variants(
+        items, [(("watches",), ()), (("pendulum",), ())]
+    )

@@ -41,7 +41,7 @@ def test_head_is_the_last_migration() -> None:
 
 def test_a_new_file_gets_its_folder(tmp_path: Path) -> None:
     upgrade(f"sqlite:///{tmp_path}/new/folder/milepost.db")
-    assert (tmp_path / "new/folder/milepost.db").exists()
+    assert stat.S_IMODE((tmp_path / "new/folder/milepost.db").stat().st_mode) == 0o600
 
 
 def test_a_database_without_tables_is_refused(empty_url: str) -> None:
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="folder can't be made"):
+    with pytest.raises(StoreError, match="can't be made"):
         upgrade(f"sqlite:///{tmp_path}/file/milepost.db")
 
 
@@ -170,6 +170,21 @@ def test_no_such_postgresql_database(postgresql_server: str) -> None:
     url = sa.make_url(postgresql_server).set(database="nowhere").render_as_string(hide_password=False)
     with pytest.raises(StoreError, match=r'be reached.*"nowhere" does not exist'):
         connect(url)
+
+
+def test_postgresql_cuts_the_connection(postgresql_shared: Database) -> None:
+    """F13: the step fails with a sentence, the next one works."""
+
+    def cut() -> None:
+        with postgresql_shared.begin() as connection:
+            connection.execute(sa.insert(schema.meta).values(key="lost", value="1"))
+            own = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+            with postgresql_shared.begin() as other:
+                other.execute(sa.text("SELECT pg_terminate_backend(:own)"), {"own": own})
+
+    with pytest.raises(StoreError, match=r"shut down|can't be reached"):
+        cut()
+    assert Meta(postgresql_shared).get("lost") is None
 
 
 def test_a_bug_is_not_hidden(database: Database) -> None:

@@ -161,6 +161,8 @@ def test_corrections_to_what_was_published(ready: World) -> None:
     correct("one", "was published")
     assert ready.issues.corrections("instant") == []  # a draft is not published
     ready.ledger.freeze(issue.number, content_hash="c0ffee", place=lambda _, __: pytest.fail("nobody"), now=NOW)
+    assert ready.issues.corrections("instant") == []  # nor is one that is on its way
+    ready.ledger.finish(issue.number)
     ((change, stored),) = ready.issues.corrections("instant")
     assert (change.change.key, stored.milestone.title) == ("one", "was published")
     item = IssueItem(

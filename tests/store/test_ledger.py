@@ -4,6 +4,7 @@ import datetime as dt
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -110,9 +111,15 @@ def test_sign_ups_while_freezing_are_counted_once(world: World, url: str) -> Non
     with ThreadPoolExecutor(1) as pool, connect(url) as elsewhere:
         signing_up = []
 
+        def waits() -> bool:
+            with elsewhere.connect() as connection:
+                return connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() > 0
+
         def place(who: Subscriber, suppressed: bool) -> Placement:
             if not signing_up:
                 signing_up.append(pool.submit(World(elsewhere).subscribers.add, "late@example.org", now=NOW))
+                while not (waits() or signing_up[0].done()):
+                    time.sleep(0.01)
             return everybody(who, suppressed)
 
         number = world.frozen(3, place)

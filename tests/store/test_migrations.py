@@ -83,9 +83,7 @@ upgrade(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize(
-    "at", ["CREATE TABLE dictionary", "ALTER TABLE blob", "milestone_search", "UPDATE alembic_version"]
-)
+@pytest.mark.parametrize("at", ["ALTER TABLE blob", "milestone_search"], ids=["in the first", "in a later one"])
 def test_killed_in_the_middle(old_url: str, at: str) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, old_url, at], check=False, timeout=60, env=os.environ)
     assert done.returncode == -signal.SIGKILL

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from milepost.errors import InputError
 from milepost.records import Change
-from store.database import upgrade
+from store.database import check, upgrade
 from store.search import Search
 from tests.store.conftest import NOW, World, make_milestone
 
@@ -94,5 +94,6 @@ def test_an_index_that_was_lost_is_made_anew(library: World, url: str) -> None:
     with library.database.begin() as connection:
         connection.execute(sa.text("DELETE FROM milestone_search"))
     assert Search(library.database).search("chess") == []
+    assert [finding for finding in check(library.database) if "search index" in finding]
     upgrade(url)
     assert len(Search(library.database).search("chess")) == 2

@@ -1,0 +1,158 @@
+"""Any timeline site that gives each milestone a page of its own: told by a source's options, not by code.
+
+    options = { milestones = "/news/", listings = ["/", "/archive/*"], sections = { "The story" = "what_happened" } }
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, field_validator
+
+from extractors import cards, dom, headings, jsonld, microdata, outline, plaintext
+from extractors.base import Layout, SiteExtractor
+from extractors.clean import LIST_CAP, slug_after, url_path
+from extractors.names import NOBODY
+from extractors.options import Options, labels
+from extractors.reconcile import Claim
+from milepost.errors import ExtractError
+from milepost.records import Card, KnownNames, Milestone, Page, PageKind
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "what_happened": ("what happened", "summary", "overview", "the story"),
+    "why_it_mattered": (
+        "why it mattered", "why it matters", "significance", "impact", "legacy", "importance", "aftermath",
+    ),
+    "people": ("people", "key people", "who", "persons"),
+    "organizations": ("organizations", "organisations", "companies", "institutions"),
+    "tags": ("tags", "topics", "keywords"),
+    "related": ("related", "related milestones", "see also", "read next"),
+}
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "date": ("date", "when", "year"),
+    "category": ("category", "theme", "kind", "type"),
+    "era": ("era", "age", "period", "epoch"),
+    "impact": ("impact", "weight", "importance"),
+    "people": ("people", "key people", "who"),
+    "organizations": ("organizations", "organisations", "organization", "by"),
+    "tags": ("tags", "topics", "keywords"),
+}
+
+
+class GenericOptions(Options):
+    """[sources.options] of a source with extractor = "generic"; labels and prefixes come on top of the usual ones."""
+
+    milestones: str = "/timeline/"  # path prefix of milestone pages
+    listings: tuple[str, ...] = ("/",)  # paths of listings, "/archive/*" for all below
+    sections: Annotated[dict[str, str], AfterValidator(labels)] = Field(default_factory=dict)  # heading → field
+    facts: Annotated[dict[str, str], AfterValidator(labels)] = Field(default_factory=dict)  # <dt> → field
+    links: dict[str, str] = Field(default_factory=dict)  # field → path prefix: category = "/theme/"
+    dates: tuple[str, ...] = ()  # further places of the date in JSON-LD: "datePublished"
+    padded_dates: bool = False  # the site writes months and days that it doesn't know as 01
+    ends_in_html: bool = True  # its pages close with </html>: one that doesn't was cut off
+
+    @field_validator("milestones")
+    @classmethod
+    def _prefix(cls, prefix: str) -> str:
+        if not prefix.startswith("/") or not prefix.endswith("/"):
+            raise ValueError('want a path that begins and ends with a slash, as in "/news/"')
+        return prefix
+
+
+def _flat(table: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    return {label: field for field, found in table.items() for label in found}
+
+
+class _AnyLayout:
+    """All witnesses that a page may have."""
+
+    name = "any"
+
+    def __init__(self, options: GenericOptions) -> None:
+        self.plan = outline.Plan(
+            sections=_flat(SECTIONS) | options.sections,
+            facts=_flat(FACTS) | options.facts,
+            links={"category": "/category/", "era": "/era/", "tags": "/tag/"} | options.links,
+            milestones=options.milestones,
+        )
+        self.table = jsonld.Table(
+            types=("Article", "NewsArticle", "BlogPosting", "TechArticle", "Event"),
+            texts={
+                "title": ("headline", "name"), "what_happened": ("description",),
+                "why_it_mattered": ("abstract", "about.description"), "category": ("articleSection",),
+            },
+            dates=("temporalCoverage", "startDate", "about.startDate", *options.dates),
+            padded=options.padded_dates,
+            # The author of a page is who wrote it, not who made history: not asked.
+            names={
+                "people": (("mentions", "Person"), ("performer", "Person")),
+                "organizations": (
+                    ("mentions", "Organization"), ("organizer", "Organization"), ("about.organizer", "Organization"),
+                ),
+            },
+            keywords="keywords",
+            image="image",
+            crumbs={name: prefix for name, prefix in self.plan.links.items() if name != "tags"},
+        )
+
+    def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:  # noqa: ARG002
+        page = outline.divide(parts.root, self.plan)
+        told = headings.claims(page, self.plan, url=url)
+        told += microdata.claims(parts.root, url=url)
+        told += jsonld.claims(blocks, self.table, url=url)
+        # Of a site known only by its options nothing says which of its parts are always there: none is called empty.
+        # Microdata stands in the same elements as the words: where those are damaged, it is no second witness.
+        doubted = {claim.field for claim in told if claim.part and claim.witness == headings.WITNESS}
+        told = [
+            claim._replace(part=True) if claim.witness == microdata.WITNESS and claim.field in doubted else claim
+            for claim in told if claim.value
+        ]
+        for section in page.sections:
+            if self.plan.sections.get(section.label) == "related":
+                found = (card for one in section.content for card in cards.linked_cards(one, self.plan, url))
+                if shown := cards.one_each(found):
+                    told.append(Claim("related", shown[:LIST_CAP], headings.WITNESS, f"h2 {section.written}"))
+        return told
+
+
+class Generic(SiteExtractor):
+    """A site described by its source's options."""
+
+    name = "generic"
+    version = 1
+
+    def __init__(self, options: GenericOptions | None = None) -> None:
+        self.options = options or GenericOptions()
+        self.seeds = tuple(path for path in self.options.listings if not path.endswith("*"))
+        self.whole_documents = self.options.ends_in_html
+        self._layout = _AnyLayout(self.options)
+
+    @classmethod
+    def configured(cls, options: Mapping[str, object]) -> Self:
+        return cls(GenericOptions.taken(options, cls.name))
+
+    def classify(self, path: str) -> PageKind:
+        if slug_after(path, self.options.milestones):
+            return "milestone"
+        plain = url_path(path) or "/"
+        for listing in self.options.listings:
+            if plain == (listing.rstrip("/") or "/") or (listing.endswith("/*") and plain.startswith(listing[:-1])):
+                return "listing"
+        return "other"
+
+    def key(self, url: str) -> str:
+        slug = slug_after(url_path(url), self.options.milestones)
+        if slug is None:
+            raise ExtractError(f"not the address of a milestone ({self.options.milestones}<slug>)", where=url)
+        return slug
+
+    def cards(self, page: Page) -> tuple[Card, ...]:
+        root = self.tree(page)
+        return () if root is None else cards.one_each(cards.linked_cards(root, self._layout.plan, page.url))
+
+    def layouts(self) -> Sequence[Layout]:
+        return (self._layout,)
+
+    def read_text(self, text: str, *, source: str, url: str, known: KnownNames = NOBODY) -> Milestone:
+        key, address = plaintext.address(url, self.options.milestones)
+        plan = plaintext.TextPlan(sections=self._layout.plan.sections)
+        return self.milestone(plaintext.claims(text, plan, known=known), source=source, key=key, url=address)

@@ -1,0 +1,112 @@
+"""From a field's value back to the bytes it came from: witness, place, snapshot, extractor; and why it was news."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from milepost.codec import field_to_json
+from milepost.errors import InputError, NotFoundError
+from milepost.records import FIELDS, Snapshot, StoredChange, Witness
+from store.database import Database
+from store.issues import Issues
+from store.milestones import Milestones, Version
+from store.snapshots import Snapshots
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Where a field's present value comes from."""
+
+    source: str
+    key: str
+    field: str
+    value: object  # its JSON form
+    version: int  # the first that had it
+    at: dt.datetime
+    extractor: str
+    witnesses: tuple[Witness, ...]
+    snapshot: Snapshot | None  # None: imported, or set by hand
+    news: str  # a sentence
+
+
+MAILED: tuple[str, ...] = ("title", "date", "category", "era", "impact", "what_happened", "why_it_mattered", "people",
+                           "organizations", "related")  # the fields whose values stand in a mail
+
+
+def explain_item(database: Database, number: int, key: str) -> list[Explanation]:
+    """Every value of a milestone that stands in issue `number`, as it was then; raises NotFoundError."""
+    for item in Issues(database).get(number).items:
+        if item.milestone.key == key:
+            told = item.milestone
+            shown = [name for name in MAILED if field_to_json(told, name) not in (None, "", [])]
+            return [
+                explain(database, key, name, source=told.source, version_id=item.version_id) for name in shown
+            ]
+    hint = f"See `milepost issue show {number}`."
+    raise NotFoundError(f"has no milestone {key!r}", where=f"issue {number}", hint=hint)
+
+
+def explain(
+    database: Database, key: str, field: str, *, source: str | None = None, version_id: int | None = None
+) -> Explanation:
+    """Explain one field of a milestone as it is now, or as it was at one version.
+
+    Raises InputError or NotFoundError when there is no such thing.
+    """
+    if field not in FIELDS:
+        raise InputError(f"there is no field {field!r}", hint=f"Choose from {', '.join(FIELDS)}.")
+    versions = Milestones(database).history(key, source)
+    if version_id is not None:
+        versions = versions[: 1 + [version.id for version in versions].index(version_id)]
+    current = versions[-1]
+    value = field_to_json(current.milestone, field)
+    since = current
+    for version in reversed(versions):
+        if field_to_json(version.milestone, field) != value:
+            break
+        since = version
+    snapshot = Snapshots(database).get(since.snapshot_id) if since.snapshot_id is not None else None
+    return Explanation(
+        source=current.milestone.source, key=current.milestone.key, field=field, value=value, version=since.number,
+        at=since.created_at, extractor=since.extractor, witnesses=tuple(since.milestone.evidence.get(field, ())),
+        snapshot=snapshot, news=_news(since, field),
+    )
+
+
+def _news(version: Version, field: str) -> str:
+    change = version.change
+    if change is None or version.look_id is None:
+        return "no: it was read by a backfill, which announces nothing"
+    if not change.announce:
+        return "no: it was there when the source was first looked at (the baseline), or its page was"
+    if change.held:
+        return f"not yet: look {change.look_id} is held, an operator decides"
+    if change.change.kind == "added":
+        return f"yes: the milestone was first seen by look {change.look_id}, after the baseline"
+    return _as_change(change, field)
+
+
+def _as_change(change: StoredChange, field: str) -> str:
+    kinds = {part.field: part.kind for part in change.change.fields}
+    kind = kinds.get(field, change.change.kind)
+    if kind == "corrected":
+        return f"as a correction, found by look {change.look_id}: for those who were sent the milestone before"
+    return f"no: it was {kind} by look {change.look_id}, which is not worth a mail"
+
+
+def explanation_to_json(told: Explanation) -> dict[str, Any]:
+    """The form of `explain --json`."""
+    snapshot = told.snapshot
+    return {
+        "source": told.source, "key": told.key, "field": told.field, "value": told.value, "version": told.version,
+        "at": told.at.isoformat(), "extractor": told.extractor, "news": told.news,
+        "witnesses": [
+            {name: value for name, value in
+             (("witness", w.witness), ("where", w.where), ("url", w.url), ("says", w.says)) if value is not None}
+            for w in told.witnesses
+        ],
+        "snapshot": snapshot and {
+            "url": snapshot.url, "fetched_at": snapshot.fetched_at.isoformat(), "sha256": snapshot.body_hash,
+            "bytes": len(snapshot.body),
+        },
+    }

@@ -1,0 +1,124 @@
+"""An SMTP server with PIPELINING that notes each message it takes before it says so, and misbehaves by a seeded plan.
+
+    python oracle.py PLAN.json LOG     prints its port; LOG gets "took ADDRESS MESSAGE-ID" and "dropped ADDRESS"
+
+The plan: {"seed": 1, "gap_ms": 0, "faults": [[VERB, WHAT, SHARE, TIMES], …]}. WHAT is a reply or "drop"; a
+fault strikes that share of the readers (chosen by a hash of seed, verb and reader, so that a run can be repeated),
+TIMES times each.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+class Oracle:
+    def __init__(self, plan: dict[str, object], log: int) -> None:
+        self.seed = plan["seed"]
+        self.gap = float(str(plan.get("gap_ms", 0))) / 1000
+        self.faults: list[tuple[str, str, float, int]] = [tuple(fault) for fault in plan.get("faults", [])]  # type: ignore[attr-defined]
+        self.struck: Counter[tuple[int, str]] = Counter()
+        self.met = 0
+        self.log = log
+
+    def chance(self, *what: object) -> float:
+        said = "/".join(map(str, (self.seed, *what)))
+        return int.from_bytes(hashlib.sha256(said.encode()).digest()[:4], "big") / 2**32
+
+    def strike(self, verb: str, reader: str) -> str | None:
+        for index, (at, what, share, times) in enumerate(self.faults):
+            if at == verb and self.struck[index, reader] < times and self.chance(index, verb, reader) < share:
+                self.struck[index, reader] += 1
+                return what
+        return None
+
+    def note(self, line: str) -> None:
+        os.write(self.log, f"{line}\n".encode())  # one write to a file opened for appending: whole or not at all
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._talk(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _say(self, writer: asyncio.StreamWriter, verb: str, who: str, usual: str) -> bool:
+        """Answer; whether it was the usual answer."""
+        what = self.strike(verb, who)
+        if what == "drop":
+            writer.transport.abort()
+            raise ConnectionResetError
+        writer.write(f"{what or usual}\r\n".encode())
+        if what is not None and what.startswith("421"):
+            await writer.drain()
+            raise ConnectionResetError
+        return what is None
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.met += 1
+        visitor, who = f"visitor{self.met}", ""
+        if not await self._say(writer, "connect", visitor, "220 oracle.example ESMTP"):
+            return
+        while line := await reader.readline():
+            word = line[:4].upper()
+            address = re.search(rb"<(.*)>", line)
+            if word == b"EHLO":
+                usual = "250-oracle.example\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES"
+                await self._say(writer, "ehlo", visitor, usual)
+            elif word == b"MAIL":
+                sender = address.group(1).decode() if address else ""
+                named = await self._say(writer, "mail", sender, "250 2.1.0 Ok")
+            elif word == b"RCPT":
+                who = address.group(1).decode() if address else ""
+                if not named:
+                    writer.write(b"503 5.5.1 no sender\r\n")
+                else:
+                    named = await self._say(writer, "rcpt", who, "250 2.1.5 Ok")
+            elif word == b"DATA":
+                if await self._say(writer, "data", who, "354 go on"):
+                    if self.strike("body", who):
+                        await writer.drain()
+                        writer.transport.abort()
+                        return
+                    await self._take(reader, writer, who)
+            elif word == b"QUIT":
+                await self._say(writer, "quit", visitor, "221 2.0.0 Bye")
+                return
+            else:
+                writer.write(b"250 2.0.0 Ok\r\n")
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: str) -> None:
+        content = await reader.readuntil(b"\r\n.\r\n")
+        found = re.search(rb"^Message-ID: (\S+)", content, re.MULTILINE)
+        what = self.strike("dot", who)
+        if what is not None and what != "drop":
+            writer.write(f"{what}\r\n".encode())
+            if what.startswith("421"):
+                await writer.drain()
+                raise ConnectionResetError
+            return
+        self.note(f"took {who} {found.group(1).decode() if found else '-'}")
+        if self.gap:
+            await asyncio.sleep(self.gap * self.chance("gap", who))
+        if what == "drop":
+            self.note(f"dropped {who}")
+            writer.transport.abort()
+            raise ConnectionResetError
+        writer.write(f"250 2.0.0 Ok: queued as {hashlib.sha256(who.encode()).hexdigest()[:10]}\r\n".encode())
+
+
+async def main(plan: dict[str, object], log: str) -> None:
+    oracle = Oracle(plan, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    server = await asyncio.start_server(oracle.serve, "127.0.0.1", 0, limit=1 << 20)
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 (to whoever started it)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2]))

@@ -1,0 +1,96 @@
+"""The archive as files: the pages that the application would serve, complete or not there."""
+
+from pathlib import Path
+
+import pytest
+from lxml import etree, html
+
+from flows.steps.archive_site import build_archive
+from flows.steps.publish import publish, render
+from flows.steps.scrape import scrape
+from flows.steps.theming import eject
+from milepost.errors import InputError, SettingsError
+from milepost.settings import Settings
+from newsletter.render import templates_digest, templates_folder
+from store.database import Database
+from store.issues import Issues
+from tests.flows.stage import BreakableSite
+
+
+@pytest.fixture
+def published(settings: Settings, site: BreakableSite) -> Settings:
+    """Issue 1 is frozen."""
+    scrape(settings, "clockwork")
+    site.publish()
+    scrape(settings, "clockwork")
+    publish(settings)
+    return settings
+
+
+def test_the_archive_as_files(published: Settings, database: Database, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+
+    built = build_archive(published, database, out)
+
+    assert {path.relative_to(out).as_posix() for path in built.written} == {
+        "index.html", "issues/index.html", "issues/1/index.html", "feed.atom", "feed.json", "sitemap.xml",
+    }
+    page = html.fromstring((out / "issues/1/index.html").read_text(encoding="utf-8"))
+    for item in Issues(database).get(1).items:
+        assert item.milestone.why_it_mattered in page.text_content()
+    for name in ("index.html", "issues/1/index.html"):
+        for link in html.fromstring((out / name).read_text(encoding="utf-8")).xpath("//@href[starts-with(., '/')]"):
+            target = out / link[1:]
+            assert target.is_file() or (target / "index.html").is_file(), link
+    assert etree.fromstring((out / "feed.atom").read_bytes()) is not None
+    assert sorted(path.name for path in out.rglob(".*")) == []
+
+
+def test_what_is_the_same_is_left_alone(published: Settings, database: Database, tmp_path: Path) -> None:
+    build_archive(published, database, tmp_path)
+
+    (tmp_path / "issues/1/index.html").write_text("half a pa", encoding="utf-8")
+    again = build_archive(published, database, tmp_path)
+
+    assert [path.relative_to(tmp_path).as_posix() for path in again.written] == ["issues/1/index.html"]
+    assert again.unchanged == 5
+
+
+def test_a_place_that_can_not_be_written(published: Settings, database: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(InputError, match="can't be written"):
+        build_archive(published, database, tmp_path / "file")
+
+
+def test_a_theme_of_ones_own(published: Settings, database: Database, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    copied = eject(own)
+    assert {path.relative_to(own) for path in copied} == {
+        path.relative_to(templates_folder()) for path in templates_folder().rglob("*.j2")
+    }
+    assert templates_digest(own) == templates_digest()
+    with pytest.raises(InputError, match="is there already"):
+        eject(own)
+
+    for path in copied:
+        if path.name not in ("masthead.j2", "base.html.j2"):
+            path.unlink()
+    for path in (own / "partials/masthead.j2", own / "web/base.html.j2"):
+        path.write_text(path.read_text(encoding="utf-8").replace("{{ issue.name }}", "The {{ issue.name }} Gazette")
+                        .replace("</header>", "Gazette</header>"), encoding="utf-8")
+    assert templates_digest(own) != templates_digest()
+    letter = published.newsletter.model_copy(update={"templates": own})
+    themed = published.model_copy(update={"newsletter": letter})
+    build_archive(themed, database, tmp_path / "site")
+    assert "Gazette" in (tmp_path / "site/index.html").read_text(encoding="utf-8")
+
+    issue = Issues(database).get(1)
+    made = render(themed, database, 1, issue.cadence, issue.items, issue.created_at)
+    assert "The Clockwork Gazette" in made.variants[0].html
+    assert made.rendered_with["templates"] == templates_digest(own)
+
+
+def test_a_theme_that_is_nowhere(published: Settings, database: Database, tmp_path: Path) -> None:
+    letter = published.newsletter.model_copy(update={"templates": tmp_path / "nowhere"})
+    with pytest.raises(SettingsError, match="milepost templates eject"):
+        build_archive(published.model_copy(update={"newsletter": letter}), database, tmp_path / "site")

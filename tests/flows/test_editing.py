@@ -1,0 +1,217 @@
+"""The life of an issue: edited, tried on oneself, approved, stopped in time, and proven afterwards."""
+
+import datetime as dt
+import email
+from email import policy
+from pathlib import Path
+
+import pytest
+
+from flows.steps.dispatch import dispatch, waiting
+from flows.steps.editing import approve, edit, replay, require_window_over, send_at_once, send_trial, stop, trial_mail
+from flows.steps.publish import publish
+from flows.steps.scrape import scrape
+from milepost.dates import utc_now
+from milepost.errors import ConflictError, HeldError, InputError
+from milepost.settings import Settings
+from store.database import Database
+from store.issues import Issues
+from store.ledger import Ledger
+from store.subscribers import Subscribers
+from tests.flows.stage import BreakableSite
+
+INTRO = "Good **morning**,\n\nboth of today's stories are about [agreeing](https://clockwork.example/why)."
+
+
+@pytest.fixture
+def careful(settings: Settings, site: BreakableSite) -> Settings:
+    """A newsletter whose issues want an approval, with a draft of two milestones waiting: issue 1."""
+    letter = settings.newsletter.model_copy(update={"approval": True})
+    settings = settings.model_copy(update={"newsletter": letter})
+    scrape(settings, "clockwork")
+    site.publish()
+    scrape(settings, "clockwork")
+    [made] = publish(settings)
+    assert made.waits == "waits for approval"
+    return settings
+
+
+def keys(database: Database, number: int = 1) -> list[str]:
+    return [item.milestone.key for item in Issues(database).get(number).items]
+
+
+def test_an_edit_shows_in_every_part_and_voids_the_approval(careful: Settings, database: Database) -> None:
+    before = Issues(database).get(1)
+    Issues(database).approve(1, before.content_hash, utc_now())
+
+    after = edit(careful, database, 1, subject="Clocks that agree", intro=INTRO)
+
+    assert (after.subject, after.edit.intro, after.approved_at) == ("Clocks that agree", INTRO, None)
+    assert after.content_hash != before.content_hash
+    [variant] = Issues(database).variants(1)
+    assert variant.subject == "Clocks that agree"
+    assert "Good morning," in variant.text
+    assert "<strong>morning</strong>" in variant.html
+    assert 'href="https://clockwork.example/why"' in variant.html
+    assert "https://clockwork.example/why" in variant.text.split("\n")
+    with pytest.raises(ConflictError, match="its content is"):
+        Issues(database).approve(1, before.content_hash, utc_now())
+    assert publish(careful)[0].waits == "waits for approval"
+
+
+def test_an_edit_taken_back_is_the_issue_as_it_was(careful: Settings, database: Database) -> None:
+    before = Issues(database).get(1)
+    edit(careful, database, 1, subject="Clocks that agree", intro=INTRO)
+
+    assert edit(careful, database, 1, subject="", intro="").content_hash == before.content_hash
+
+
+def test_the_order_is_the_editors(careful: Settings, database: Database) -> None:
+    first, second = keys(database)
+
+    edit(careful, database, 1, order=[second])
+
+    assert keys(database) == [second, first]
+    [variant] = Issues(database).variants(1)
+    titles = [item.milestone.title for item in Issues(database).get(1).items]
+    assert variant.text.index(titles[0]) < variant.text.index(titles[1])
+    assert variant.subject.startswith(titles[0])
+    edit(careful, database, 1, intro="Hello")
+    assert keys(database) == [second, first]
+
+
+def test_what_is_left_out_is_free_for_the_next_issue(careful: Settings, database: Database) -> None:
+    first, second = keys(database)
+
+    edit(careful, database, 1, leave_out=[first])
+
+    assert keys(database) == [second]
+    assert [made.issue.number for made in publish(careful)] == [1, 2]
+    assert keys(database, 2) == [first]
+
+
+def test_an_edit_that_can_not_be(careful: Settings, database: Database) -> None:
+    with pytest.raises(InputError, match="there is no sundial in it"):
+        edit(careful, database, 1, order=["sundial"])
+    with pytest.raises(InputError, match="nothing would be left"):
+        edit(careful, database, 1, leave_out=keys(database))
+    approve(careful, database, 1, content_hash=Issues(database).get(1).content_hash, now=utc_now())
+    with pytest.raises(ConflictError, match="milepost issue stop 1"):
+        edit(careful, database, 1, subject="Too late")
+
+
+def test_a_test_mail_goes_to_one_address_and_into_no_ledger(
+    careful: Settings, database: Database, mails: Path
+) -> None:
+    mail = trial_mail(careful, database, 1, "editor@press.example", now=utc_now())
+    send_trial(careful, mail)
+
+    [path] = mails.glob("*.eml")
+    message = email.message_from_bytes(path.read_bytes(), policy=policy.SMTP)
+    assert str(message["To"]) == "editor@press.example"
+    assert str(message["Subject"]) == f"[Test] {Issues(database).get(1).subject}"
+    assert str(message["List-Unsubscribe"]) == "<https://news.clockwork.example/u>"
+    assert Ledger(database).counts(1).candidates == 0
+    assert Issues(database).get(1).state == "draft"
+    with pytest.raises(InputError, match="not an e-mail address"):
+        trial_mail(careful, database, 1, "editor@press.example, other@press.example", now=utc_now())
+    with pytest.raises(InputError, match="no variant 'few'"):
+        trial_mail(careful, database, 1, "editor@press.example", now=utc_now(), variant="few")
+
+
+def test_an_approval_can_be_undone_until_its_window_is_over(careful: Settings, database: Database) -> None:
+    now = utc_now()
+    approve(careful, database, 1, content_hash=Issues(database).get(1).content_hash, now=now)
+    issue = Issues(database).get(1)
+    assert issue.send_after == now + dt.timedelta(minutes=10)
+    with pytest.raises(HeldError, match="milepost issue send 1 --now"):
+        require_window_over(issue, now + dt.timedelta(minutes=9))
+    require_window_over(issue, now + dt.timedelta(minutes=10))
+    assert waiting(careful) == []
+    assert waiting(careful, now=lambda: now + dt.timedelta(minutes=10)) == [1]
+    with pytest.raises(HeldError):
+        dispatch(careful, 1)
+
+    stopped = stop(database, 1)
+
+    assert stopped.undone
+    assert (stopped.issue.state, stopped.issue.approved_at, stopped.counts.candidates) == ("draft", None, 0)
+    edit(careful, database, 1, subject="Second thoughts")
+    approve(careful, database, 1, content_hash=Issues(database).get(1).content_hash, now=now)
+    assert waiting(careful) == []
+    send_at_once(database, 1)
+    assert waiting(careful) == [1]
+    assert Ledger(database).counts(1).deliveries == 3
+
+
+def test_a_window_of_no_minutes_is_none(careful: Settings, database: Database, mails: Path) -> None:
+    letter = careful.newsletter.model_copy(update={"undo_minutes": 0})
+    quick = careful.model_copy(update={"newsletter": letter})
+    approve(quick, database, 1, content_hash=Issues(database).get(1).content_hash, now=utc_now())
+
+    assert Issues(database).get(1).send_after is None
+    dispatch(quick, 1)
+    assert len(list(mails.glob("*.eml"))) == 3
+
+
+def test_a_draft_that_was_stopped_waits_for_a_person_even_where_none_is_asked(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    scrape(settings, "clockwork")
+    site.publish()
+    scrape(settings, "clockwork")
+    publish(settings)
+
+    assert stop(database, 1, reason="a word is missing").undone
+    assert [made.waits for made in publish(settings)] == ["a word is missing"]
+    assert waiting(settings) == []
+    approve(settings, database, 1, content_hash=Issues(database).get(1).content_hash, now=utc_now())
+    assert Issues(database).get(1).pause_reason is None
+
+
+def test_what_is_being_sent_is_paused_and_what_is_done_can_not_be_stopped(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    scrape(settings, "clockwork")
+    site.publish()
+    scrape(settings, "clockwork")
+    publish(settings)
+    asked = 0
+
+    def after_some() -> bool:
+        nonlocal asked
+        asked += 1
+        return Ledger(database).counts(1).states.get("sent", 0) > 0
+
+    dispatch(settings, 1, stop=after_some)
+    if Issues(database).get(1).state == "sending":
+        stopped = stop(database, 1, reason="a word is wrong")
+        assert (stopped.undone, stopped.issue.state, stopped.issue.pause_reason) == (False, "paused", "a word is wrong")
+        Ledger(database).resume(1)
+        dispatch(settings, 1)
+    with pytest.raises(ConflictError, match="nothing to stop"):
+        stop(database, 1)
+
+
+def test_an_issue_is_rendered_again_from_its_records_byte_for_byte(
+    careful: Settings, database: Database, tmp_path: Path
+) -> None:
+    Subscribers(database).add("some@readers.example", topics=("standards",), now=utc_now())
+    Subscribers(database).add("few@readers.example", topics=("networks",), now=utc_now())
+    edit(careful, database, 1, intro=INTRO)
+    letter = careful.newsletter.model_copy(update={"name": "Renamed", "accent": "#0a7d4f", "language": "de"})
+    later = careful.model_copy(update={"newsletter": letter})
+
+    again = replay(later, database, 1)
+
+    assert (again.proven, again.same_templates) == (True, True)
+    assert list(again.variants) == list(Issues(database).variants(1))
+
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "issue.txt.j2").write_text("{{ issue.name }}\n{{ issue.placeholder }}\n", encoding="utf-8")
+    other = letter.model_copy(update={"templates": tmp_path / "own"})
+    changed = replay(careful.model_copy(update={"newsletter": other}), database, 1)
+    assert (changed.proven, changed.same_templates) == (False, False)
+    assert {part.split(": ")[1] for part in changed.differing} == {"text"}
+
+

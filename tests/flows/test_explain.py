@@ -1,0 +1,75 @@
+"""Every field of a record leads back to the bytes it came from, and to why it was news or not."""
+
+import pytest
+
+from flows.steps.explain import explain, explain_item, explanation_to_json
+from flows.steps.publish import publish
+from flows.steps.scrape import scrape
+from milepost.errors import InputError, NotFoundError
+from milepost.records import FIELDS
+from milepost.settings import Settings
+from store.database import Database
+from store.milestones import Milestones
+from tests.flows.stage import BreakableSite
+
+
+def _look_publish_look(settings: Settings, site: BreakableSite) -> None:
+    scrape(settings, "clockwork")
+    site.publish()
+    site.edit()
+    scrape(settings, "clockwork")
+
+
+def test_every_field_leads_to_an_archived_page(settings: Settings, site: BreakableSite, database: Database) -> None:
+    _look_publish_look(settings, site)
+    for stored in Milestones(database).iterate("clockwork"):
+        for field in FIELDS:
+            told = explain(database, stored.milestone.key, field)
+            assert told.snapshot is not None
+            assert told.snapshot.url == stored.milestone.url
+            if told.value not in (None, "", []):
+                assert told.witnesses, (stored.milestone.key, field)
+
+
+def test_it_tells_news_from_baseline_and_correction(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    _look_publish_look(settings, site)
+    by_kind = {stored.change.kind: stored.change for stored in Milestones(database).changes(announce=True)}
+    added, corrected = by_kind["added"], by_kind["corrected"]
+    assert explain(database, added.key, "title").news.startswith("yes: the milestone was first seen by look 2")
+    [changed] = corrected.fields
+    assert explain(database, corrected.key, changed.field).news.startswith("as a correction, found by look 2")
+    assert explain(database, corrected.key, changed.field).version == 2
+    assert "baseline" in explain(database, corrected.key, "title").news
+
+
+def test_its_json_form_names_the_page_by_its_hash(settings: Settings, database: Database) -> None:
+    scrape(settings, "clockwork")
+    key = next(Milestones(database).iterate("clockwork")).milestone.key
+    data = explanation_to_json(explain(database, key, "title"))
+    assert data["witnesses"][0] == {"witness": "headings", "where": "h1"}
+    assert len(data["snapshot"]["sha256"]) == 64
+
+
+def test_every_line_of_a_mail_leads_back_to_its_bytes(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    _look_publish_look(settings, site)
+    [made] = publish(settings)
+    for item in made.issue.items:
+        told = explain_item(database, made.issue.number, item.milestone.key)
+        assert {one.field for one in told} >= {"title", "date", "what_happened", "why_it_mattered"}
+        for one in told:
+            assert one.snapshot is not None
+            assert one.witnesses
+    with pytest.raises(NotFoundError, match="has no milestone 'none'"):
+        explain_item(database, made.issue.number, "none")
+
+
+def test_what_is_not_there_is_said(settings: Settings, database: Database) -> None:
+    scrape(settings, "clockwork")
+    with pytest.raises(InputError, match="there is no field 'colour'"):
+        explain(database, "any", "colour")
+    with pytest.raises(NotFoundError):
+        explain(database, "no-such-key", "title")

@@ -1,0 +1,89 @@
+"""A site's whole history, with bad days and half-done deploys, through the real look: all the news, nothing else."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from flows.steps.renaming import pending_renames
+from store.database import connect
+from store.milestones import Milestones
+from store.renamings import Renamings
+from tests.flows.history import STORIES, History, history, serving
+from tests.flows.replaying import SOURCE, Player, ids, settings_for
+
+
+@pytest.fixture(scope="module")
+def told() -> History:
+    return history(seed=1)
+
+
+@pytest.fixture(scope="module")
+def player(told: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
+    """The history, played."""
+    with serving() as server:
+        player = Player(settings=settings_for(server, tmp_path_factory.mktemp("replay")), server=server)
+        player.play(told.days[0])
+        player.first_ids = dict(ids(player.settings))
+        for day in told.days[1:]:
+            player.play(day)
+        yield player
+
+
+def test_the_baseline_is_large_and_silent(player: Player) -> None:
+    first = player.played[0]
+    assert first.report is not None
+    assert (first.report.baseline, first.report.milestones, first.announced) == (True, STORIES, ())
+
+
+def test_every_piece_of_news_is_announced_once_and_nothing_else_is(player: Player, told: History) -> None:
+    announced = Counter(key for played in player.played for key in played.announced)
+    assert announced == Counter(told.added)
+
+
+def test_news_are_announced_by_the_look_that_could_know(player: Player) -> None:
+    late = {
+        key for played in player.played for key in played.day.news
+        if key not in {told for before in player.played[: player.played.index(played) + 1] for told in before.announced}
+    }
+    assert late == set()
+
+
+def test_what_compares_bytes_would_have_cried_wolf(player: Player, told: History) -> None:
+    assert sum(played.alarms for played in player.played) > 100 * len(told.added)
+
+
+def test_a_rename_keeps_the_milestone_and_asks_nobody_in_the_end(player: Player, told: History) -> None:
+    with connect(player.settings.store.url) as database:
+        assert pending_renames(database) == []
+        renamed = {found.old_key: found.new_key for found in Renamings(database).list(SOURCE)}
+        assert renamed == told.renamed
+        for old, new in told.renamed.items():
+            history = Milestones(database).history(new, SOURCE)
+            assert Milestones(database).get(SOURCE, new).id == player.first_ids[old]
+            assert [version.milestone.key for version in history][:1] == [old]
+            assert history[-1].milestone.key == new
+
+
+def test_only_what_was_removed_for_good_is_withdrawn(player: Player, told: History) -> None:
+    with connect(player.settings.store.url) as database:
+        assert Milestones(database).withdrawn(SOURCE) == told.withdrawn
+        kinds = Counter(change.change.kind for change in Milestones(database).changes(source=SOURCE))
+    assert kinds["restored"] == 3  # one that was gone for two looks, and two that a rollback took away
+    assert kinds["withdrawn"] == kinds["restored"] + len(told.withdrawn)
+
+
+@pytest.mark.parametrize(
+    ("day", "sentence"),
+    [
+        ("every story is a 404, though listed", "pages failed"),
+        ("a listing is broken while news come", "incomplete"),
+        ("a deploy that lost most stories", "fewer than before"),
+    ],
+)
+def test_a_bad_day_is_held(player: Player, day: str, sentence: str) -> None:
+    [played] = [played for played in player.played if played.day.name == day]
+    assert played.report is not None
+    assert played.report.held is not None
+    assert sentence in played.report.held
+    assert (played.announced, played.report.changes["withdrawn"]) == ((), 0)

@@ -1,0 +1,64 @@
+"""Whole messages, byte for byte, with a fixed clock and key: what a change of template or library changes is seen.
+
+Run with MILEPOST_GOLDEN=write to write them anew after a change that is meant.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from delivery.message import Letterhead, MessageTemplate
+from delivery.tokens import make, message_id
+from milepost.records import Card, Edit, FieldChange, IssueItem
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.render import Renderer
+from tests.newsletter.conftest import NEIGHBOURS
+
+ItemMaker = Callable[..., IssueItem]
+NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
+KEY = "an-invented-key-of-thirty-two-characters"
+FOLDER = Path(__file__).with_name("golden")
+
+
+def items_of(name: str, make_item: ItemMaker) -> list[IssueItem]:
+    related: tuple[Card, ...] = NEIGHBOURS
+    wrong = replace(
+        make_item(3, role="correction"), corrected_at=NOW,
+        fields=(FieldChange("date", "corrected", {"value": "1759", "precision": "year", "confirmed": True},
+                            {"value": "1761-11", "precision": "month", "confirmed": True}),),
+    )
+    return {
+        "one": [make_item(1, related=related)],
+        "eight": [make_item(number) for number in range(1, 9)],
+        "corrections": [wrong],
+        "german": [make_item(1, related=related), make_item(2), wrong],
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["one", "eight", "corrections", "german"])
+def test_the_message_is_the_one_we_know(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, make_item: ItemMaker, name: str
+) -> None:
+    letter = newsletter.model_copy(update={"language": "de"}) if name == "german" else newsletter
+    edit = Edit(intro="Guten **Morgen**,\n\nheute [zwei Uhren](https://timekeeping.example.org/).")
+    variant = Renderer(letter, mail, web).render(
+        12, "weekly", items_of(name, make_item), NOW, edit=edit if name == "german" else Edit()
+    )
+    head = Letterhead(sender=mail.sender, list_id="news.timekeeping.example.org", list_name=letter.name,
+                      archive=f"{web.base_url}/issues")
+
+    message = MessageTemplate.build(variant, letterhead=head, date=NOW).bytes_for(
+        address="reader@readers.example.org",
+        unsubscribe_url=f"{web.base_url}/u/{make(KEY, subscriber_id=7, list_id='news.timekeeping.example.org')}",
+        message_id=message_id(KEY, issue=12, subscriber_id=7, domain="timekeeping.example.org"),
+    )
+
+    golden = FOLDER / f"{name}.eml"
+    if os.environ.get("MILEPOST_GOLDEN") == "write":
+        FOLDER.mkdir(exist_ok=True)
+        golden.write_bytes(message)
+    assert message == golden.read_bytes()

@@ -1,0 +1,140 @@
+"""A second language is complete, a third reads from right to left, and dates are the language's own."""
+
+import dataclasses
+import datetime as dt
+import re
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from lxml import html as lxml_html
+
+from milepost.dates import PartialDate
+from milepost.records import CADENCES, CONTENT_FIELDS, Card, Edit, FieldChange, IssueItem
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.german import GERMAN
+from newsletter.hebrew import HEBREW
+from newsletter.languages import CATALOGUES, phrases_for
+from newsletter.lint import lint
+from newsletter.phrases import ENGLISH, Phrases
+from newsletter.render import Renderer
+from web.pages import Pages
+
+ItemMaker = Callable[..., IssueItem]
+NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
+NOT_WORDS = {"locale", "acronyms", "no_year", "day_form", "month_form", "weekday_and_day"}
+
+
+def words(phrases: Phrases) -> dict[str, str]:
+    """Every phrase by its place: "fields.title"."""
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(phrases):
+        value: Any = getattr(phrases, field.name)
+        if isinstance(value, Mapping):
+            found |= {f"{field.name}.{key}": text for key, text in value.items()}
+        elif field.name not in NOT_WORDS:
+            found[field.name] = value
+    return found
+
+
+def holes(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("phrases", [GERMAN, HEBREW], ids=["German", "Hebrew"])
+def test_every_phrase_is_translated_and_has_the_same_holes(phrases: Phrases) -> None:
+    english, other = words(ENGLISH), words(phrases)
+
+    assert other.keys() == english.keys()
+    same = {name for name, text in other.items() if text == english[name] and re.search("[A-Za-z]{3}", holeless(text))}
+    assert same == set()
+    for name, text in other.items():
+        assert holes(text) == holes(english[name]), name
+    assert set(phrases.fields) == set(CONTENT_FIELDS)
+    assert set(phrases.rhythms) == set(CADENCES)
+
+
+def holeless(text: str) -> str:
+    return re.sub(r"\{\w+\}", "", text)
+
+
+@pytest.fixture
+def items(make_item: ItemMaker) -> list[IssueItem]:
+    """Every kind of thing that an issue can say, told in no language."""
+    bare: dict[str, Any] = {
+        "title": "Xx", "what_happened": "Xx xx.", "why_it_mattered": "Xx.", "people": ("Xx",), "era": "xx",
+        "organizations": ("Xx",), "category": "xx", "tags": ("xx",), "image": None,
+        "related": (Card(key="x", title="Xx", date=PartialDate(value="1600")),),
+    }
+    news = [make_item(n, **bare) for n in range(1, 5)]
+    undated = make_item(5, **(bare | {"date": None}))
+    changes = tuple(
+        FieldChange(name, "corrected", old, new) for name, old, new in (
+            ("title", "Xa", "Xb"), ("impact", 3, 4), ("people", ["Xa"], []),
+            ("date", {"value": "1656-12", "precision": "month", "confirmed": True}, None),
+            ("image", {"url": "https://x.example/1", "alt": ""}, {"url": "https://x.example/2", "alt": ""}),
+            ("tags", [], ["xx"]), ("what_happened", "Xx", "Xy"), ("why_it_mattered", "Xx", "Xy"),
+        )
+    )
+    wrong = replace(make_item(6, role="correction", **bare), fields=changes, corrected_at=NOW)
+    return [*news, undated, wrong]
+
+
+@pytest.mark.parametrize("cadence", CADENCES)
+def test_a_german_issue_says_nothing_in_english(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, items: list[IssueItem], cadence: Any
+) -> None:
+    german = newsletter.model_copy(update={"language": "de-AT", "name": "Xx", "tagline": ""})
+    renderer = Renderer(german, mail, web)
+
+    variant = renderer.render(12, cadence, items, NOW, edit=Edit(intro="Xx"))
+
+    page = lxml_html.document_fromstring(variant.html).text_content()
+    shown = f"{variant.subject}\n{variant.text}\n{page}".casefold()
+    for name, text in words(ENGLISH).items():
+        for piece in re.split(r"\{\w+\}", text):
+            said = piece.strip(" ,.…:·").casefold()
+            if len(said) > 3 and said not in " ".join(words(GERMAN).values()).casefold():
+                assert not re.search(rf"\b{re.escape(said)}\b", shown), (name, said)
+    assert "Dienstag, 24. November 2026" in variant.text  # past midnight in the newsletter's own zone
+    assert "Dezember 1656" in variant.text
+    assert "5 neue Meilensteine, 1 Korrektur" in " ".join(variant.text.split())
+    assert lint(variant, newsletter=german, mail=mail, web=web, items=items) == []
+
+
+@pytest.mark.parametrize("template", ["issues", "leave", "left", "leave_about", "leave_unknown", "missing", "refused",
+                                      "unable"])
+def test_the_pages_are_german_too(newsletter: NewsletterSettings, web: WebSettings, template: str) -> None:
+    german = newsletter.model_copy(update={"language": "de", "name": "Xx", "tagline": ""})
+
+    page = lxml_html.document_fromstring(Pages(german, web).html(f"{template}.html.j2", issues=[]))
+
+    assert page.get("lang") == "de"
+    shown = " ".join(page.xpath("//body//text()"))
+    assert not re.search(r"\b(the|is|you|and|are|your|issues|here)\b", shown.casefold())
+    assert any(text.split("{")[0].strip() in shown for text in words(GERMAN).values() if len(text) > 8)
+
+
+def test_an_issue_from_right_to_left(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, items: list[IssueItem]
+) -> None:
+    hebrew = newsletter.model_copy(update={"language": "he"})
+
+    variant = Renderer(hebrew, mail, web).render(12, "weekly", items, NOW)
+
+    document = lxml_html.document_fromstring(variant.html)
+    assert (document.get("lang"), document.get("dir")) == ("he", "rtl")
+    assert HEBREW.corrected in variant.text
+    assert "24 בנובמבר 2026" in variant.text
+    assert "border-left:3px" not in variant.html
+    assert {cell.get("align") for cell in document.xpath("//td[@align][ancestor::td]")} == {"right", "center"}
+    assert "←" in document.text_content()
+    assert lint(variant, newsletter=hebrew, mail=mail, web=web, items=items) == []
+
+
+def test_languages_by_their_tags() -> None:
+    assert phrases_for("de-CH") is phrases_for("DE") is GERMAN
+    assert phrases_for("fy") is ENGLISH
+    assert set(CATALOGUES) == {"en", "de", "he"}
