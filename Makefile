@@ -24,7 +24,7 @@ demo: install ## The main job from a new page to a read mail, on a sample site (
 	@$(BIN)/milepost demo $(if $(KEEP),--keep)
 
 test: install ## The tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: install ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

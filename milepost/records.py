@@ -377,3 +377,4 @@ class LookReport:
     held: str | None = None
     look_id: int | None = None
     failures: Sequence[str] = ()  # one sentence a page
+    found_by: Mapping[str, int] = field(default_factory=dict)  # "listing+sitemap" → how many milestones it named

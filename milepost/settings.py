@@ -64,6 +64,7 @@ class StoreSettings(_Section):
     """[store]"""
 
     url: str = "sqlite:///milepost.db"
+    keep_days: Annotated[int, Field(ge=1)] | None = None
 
     @field_validator("url")
     @classmethod

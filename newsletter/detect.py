@@ -89,6 +89,20 @@ def _keep(
     return replace(kept, **values, unknown=unknown, evidence=evidence), fields
 
 
+def take_back(before: Milestone, written: Milestone, now: Milestone) -> Milestone:
+    """`now` without what changed `before` into `written`: fields that were told anew since then stay as they are."""
+    back = [name for name in FIELDS if _told(now, name) == _told(written, name) != _told(before, name)]
+    evidence = {name: told for name, told in now.evidence.items() if name not in back}
+    evidence |= {name: before.evidence[name] for name in back if name in before.evidence}
+    unknown = (now.unknown - set(back)) | (before.unknown & set(back))
+    values = {name: getattr(before, name) for name in back}
+    return replace(now, **values, unknown=unknown, evidence=evidence)
+
+
+def _told(record: Milestone, name: str) -> tuple[bool, object]:
+    return name in record.unknown, getattr(record, name)
+
+
 def merge(known: Milestone, read: Milestone) -> Milestone:
     """The record to keep of a milestone that was read again.
 

@@ -90,6 +90,16 @@ def _page_url(record: Milestone) -> str:
     return record.url.partition("#")[0]
 
 
+def _late(connection: sa.Connection, source: str, record: Milestone) -> bool:
+    """Whether the baseline listed the page; of one that holds several milestones, whether it was never read since."""
+    url = _page_url(record)
+    if url != record.url:
+        query = sa.select(page.c.read_snapshot_id).where(page.c.source == source, page.c.url == url)
+        if connection.execute(query).scalar() is not None:
+            return False
+    return listed_at_baseline(connection, source, url)
+
+
 class _Writer:
     """Writes entry by entry, counting."""
 
@@ -147,7 +157,7 @@ class _Writer:
         # A page that the baseline listed and could not read is no news when it is read at last.
         announce = (
             self._announce and record.key not in self._silent
-            and not listed_at_baseline(self._connection, self._source, _page_url(record))
+            and not _late(self._connection, self._source, record)
         )
         self._change(added, milestone_id, None, version_id, announce=announce)
         return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present")

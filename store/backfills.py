@@ -1,4 +1,4 @@
-"""Backfills: which pages are read again, what was read so far, and one transaction that writes it all, or takes it back.
+"""Backfills: which pages are read again, what was read so far, and one transaction to write it all, or take it back.
 
     selected ─▶ (read again) ─▶ stage, batch by batch ─▶ finish ─▶ versions      undo ─▶ versions as they were before
 """
@@ -46,7 +46,7 @@ class Backfill:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reread:
+class ReadAgain:
     """A record that a backfill read, and the snapshot it was read from."""
 
     record: Milestone
@@ -63,9 +63,9 @@ class Told:
 
 
 # What is known now, what was read again → what to write.
-Decide = Callable[[Mapping[str, StoredMilestone], Sequence[Reread]], list[Entry]]
+Decide = Callable[[Mapping[str, StoredMilestone], Sequence[ReadAgain]], list[Entry]]
 # A milestone as it was before a backfill, as that left it, and as it is now → the entry that takes the backfill back.
-Revert = Callable[[Milestone, StoredMilestone, StoredMilestone], Entry]
+Revert = Callable[[Milestone, Milestone, StoredMilestone], Entry]
 
 
 class Backfills:
@@ -112,7 +112,7 @@ class Backfills:
             return _get(connection, int(made.scalar_one()))
 
     def stage(
-        self, backfill_id: int, rereads: Sequence[Reread], *, read_to: str, read: int, failures: Sequence[str]
+        self, backfill_id: int, read_again: Sequence[ReadAgain], *, read_to: str, read: int, failures: Sequence[str]
     ) -> None:
         """Keep one batch: of `read` pages up to the URL `read_to`, those records that differ, and what went wrong."""
         with self._database.begin() as connection:
@@ -121,10 +121,10 @@ class Backfills:
                 raise ConflictError("it is over", where=f"backfill {backfill_id}", hint="Start another.")
             if found.read_to is not None and found.read_to >= read_to:
                 return  # another run of the same backfill was here first
-            for reread in rereads:
-                values = {"snapshot_id": reread.snapshot_id, "record": milestone_to_json(reread.record)}
+            for one in read_again:
+                values = {"snapshot_id": one.snapshot_id, "record": milestone_to_json(one.record)}
                 put = insert(connection, backfill_record).values(
-                    backfill_id=backfill_id, key=reread.record.key, **values
+                    backfill_id=backfill_id, key=one.record.key, **values
                 )
                 connection.execute(put.on_conflict_do_update(
                     index_elements=["backfill_id", "key"], set_=values,
@@ -149,10 +149,10 @@ class Backfills:
             if found.finished_at is not None:
                 return found
             versions = 0
-            for rereads in _staged(connection, backfill_id):
-                known = _known(connection, found.source, [reread.record.key for reread in rereads])
+            for read_again in _staged(connection, backfill_id):
+                known = _known(connection, found.source, [one.record.key for one in read_again])
                 versions += applying.apply(
-                    connection, None, found.source, decide(known, rereads), announce=False, held=False, now=now,
+                    connection, None, found.source, decide(known, read_again), announce=False, held=False, now=now,
                     backfill_id=backfill_id,
                 ).versions
             connection.execute(sa.delete(backfill_record).where(backfill_record.c.backfill_id == backfill_id))
@@ -191,7 +191,8 @@ class Backfills:
             .where(milestone.c.source == source, issue.c.state != "draft")
             .order_by(issue.c.number, issue_item.c.position)
         )
-        wanted, found = sorted(keys), {}
+        wanted = sorted(keys)
+        found: dict[int, list[str]] = {}
         states: dict[int, IssueState] = {}
         with self._database.connect() as connection:
             for start in range(0, len(wanted), CHUNK):
@@ -227,14 +228,14 @@ def _backfill(row: sa.Row[Any]) -> Backfill:
     return Backfill(**{**row._mapping, "failures": tuple(row.failures)})  # noqa: SLF001 (SQLAlchemy's public name)
 
 
-def _staged(connection: sa.Connection, backfill_id: int) -> Iterator[list[Reread]]:
+def _staged(connection: sa.Connection, backfill_id: int) -> Iterator[list[ReadAgain]]:
     """What was staged, CHUNK records at a time."""
     last = ""
     query = sa.select(backfill_record).where(backfill_record.c.backfill_id == backfill_id)
     while rows := connection.execute(
         query.where(backfill_record.c.key > last).order_by(backfill_record.c.key).limit(CHUNK)
     ).all():
-        yield [Reread(record=milestone_from_json(row.record), snapshot_id=row.snapshot_id) for row in rows]
+        yield [ReadAgain(record=milestone_from_json(row.record), snapshot_id=row.snapshot_id) for row in rows]
         last = rows[-1].key
 
 
@@ -254,18 +255,8 @@ def _reverted(connection: sa.Connection, backfill_id: int, now: StoredMilestone,
         milestone_version.c.milestone_id == now.id, milestone_version.c.backfill_id == backfill_id
     )
     first, last = connection.execute(query).one()
-    left = connection.execute(
-        current().with_only_columns(*current().selected_columns)
-        if last == now.version else _version(now.id, last)
-    ) if last != now.version else None
-    after = now if left is None else stored(left.one())
-    return revert(numbered(connection, now.id, first - 1), after, now)
-
-
-def _version(milestone_id: int, number: int) -> sa.Select[Any]:
-    from store.milestone_rows import versions
-
-    return versions().where(milestone.c.id == milestone_id, milestone_version.c.number == number)
+    written = numbered(connection, now.id, last)
+    return revert(numbered(connection, now.id, first - 1), written, now)
 
 
 def _known(connection: sa.Connection, source: str, keys: Sequence[str]) -> dict[str, StoredMilestone]:

@@ -81,20 +81,30 @@ class Pages:
             ))
 
     def note_missing(self, source: str, missing: Collection[str], look_id: int) -> dict[str, int]:
-        """A look saw all listings, and these pages are gone and in none of them; every other page is not missing.
+        """A look saw all listings, and these are gone and in none of them; every other one is not missing.
 
-        Returns, for each of `missing`, the first look in a row to find it so.
+        One of several milestones on a page goes by the page's URL and a fragment of its own. Returns, for each of
+        `missing`, the first look in a row to find it so.
         """
-        known = sa.select(page.c.url, page.c.missing_look).where(
-            page.c.source == source, page.c.missing_look.is_not(None)
-        )
         with self._database.begin() as connection:
-            before = {row.url: row.missing_look for row in connection.execute(known)}
+            before = _missing(connection, source)
             for some in chunks(before.keys() - set(missing)):
-                _set_missing(connection, source, some, None)
-            for some in chunks(set(missing) - before.keys()):
-                _set_missing(connection, source, some, look_id)
+                connection.execute(
+                    sa.update(page).where(page.c.source == source, page.c.url.in_(some)).values(missing_look=None)
+                )
+            rows = [{"source": source, "url": url, "kind": "other", "missing_look": look_id}
+                    for url in sorted(set(missing) - before.keys())]
+            if rows:
+                new = insert(connection, page)
+                connection.execute(new.on_conflict_do_update(
+                    index_elements=["source", "url"], set_={"missing_look": new.excluded.missing_look}
+                ), rows)
         return {url: before.get(url, look_id) for url in missing}
+
+    def missing(self, source: str) -> dict[str, int]:
+        """What the last look that saw all listings found missing: URL → the first look in a row to find it so."""
+        with self._database.connect() as connection:
+            return _missing(connection, source)
 
     def cards(self, source: str, keys: Iterable[str]) -> dict[str, list[tuple[str, Card]]]:
         """What listings show of some milestones: key → (listing URL, card)."""
@@ -122,7 +132,8 @@ def chunks(values: Iterable[str]) -> Iterator[Sequence[str]]:
         yield listed[start : start + CHUNK]
 
 
-def _set_missing(connection: sa.Connection, source: str, urls: Sequence[str], look_id: int | None) -> None:
-    connection.execute(
-        sa.update(page).where(page.c.source == source, page.c.url.in_(urls)).values(missing_look=look_id)
+def _missing(connection: sa.Connection, source: str) -> dict[str, int]:
+    query = sa.select(page.c.url, page.c.missing_look).where(
+        page.c.source == source, page.c.missing_look.is_not(None)
     )
+    return {row.url: row.missing_look for row in connection.execute(query)}

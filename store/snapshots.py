@@ -85,6 +85,12 @@ class Snapshots:
                 raise NotFoundError("there is no such snapshot", where=f"snapshot {snapshot_id}")
             return to_snapshot(row, self._codec.unpack(connection, row))
 
+    def some(self, snapshot_ids: Sequence[int]) -> dict[int, Snapshot]:
+        """Several at once, with their bodies; raises StoreError when one is damaged."""
+        with self._database.connect() as connection:
+            rows = connection.execute(_WITH_BODY.where(snapshot.c.id.in_(snapshot_ids))).all()
+            return {row.id: to_snapshot(row, self._codec.unpack(connection, row)) for row in rows}
+
     def latest(self, source: str, url: str) -> tuple[int, Snapshot] | None:
         """The page's last 200 with its id, None when it never answered so."""
         query = (

@@ -70,9 +70,10 @@ class Conclusion:
         """Judge, record, and end the look; what a crash leaves undone the next look does."""
         self._snapshots.note_listed(self._source, self._crawled.listed, self._look.id)
         reading = read_stored(self._intake.site, self._source, self._snapshots, self._pages, self._worklist())
-        absence = self._absence()
+        left = self._left_pages(reading)
+        absence = self._absence(left)
         judged = self._judge(reading, absence)
-        firsts = self._missing(absence, judged)
+        firsts = self._missing(absence, judged, left)
         failures, failed = self._failures(reading)
         stopped = hold(self._count(judged, reading, firsts, failed))
         held = None if self._look.baseline else stopped
@@ -112,7 +113,22 @@ class Conclusion:
         self._pages.forget_rereads(self._source, keys - {key for key, _ in again.values()})
         return {url: snapshot_id for url, (_, snapshot_id) in again.items()} | work
 
-    def _absence(self) -> Absence:
+    def _left_pages(self, reading: Reading) -> dict[str, str]:
+        """Milestones that are no more on the page which they shared with others: address → key.
+
+        A page that was not read now is as it was: what was missing from it still is.
+        """
+        intake = self._intake
+        read = {_page(record.url) for record in reading.records.values() if "#" in record.url}
+        away = read | intake.gone.keys() | intake.moved.keys() | intake.failed
+        left = {url: key for url in self._pages.missing(self._source)
+                if "#" in url and _page(url) not in away and (key := intake.key(url)) is not None}
+        if read:
+            left |= {stored.milestone.url: key for key, stored in self._milestones.known(self._source).items()
+                     if _page(stored.milestone.url) in read and key not in reading.records}
+        return left
+
+    def _absence(self, left: Mapping[str, str]) -> Absence:
         """Who is missing for sure, and of whom that can't be told; addresses are those of this look."""
         intake, listed = self._intake, self._crawled.listed
         minimum, share = self._guards.surge_min, self._guards.surge_share
@@ -122,14 +138,21 @@ class Conclusion:
         away = {url for url in (*intake.gone, *intake.moved) if believed and url not in listed}
         unsure = {*intake.gone, *intake.moved, *intake.failed} - away
         return Absence(
-            missing=frozenset(key for url in away if (key := intake.key(url)) is not None),
+            missing=frozenset(key for url in away if (key := intake.key(url)) is not None)
+            | frozenset(left.values() if believed else ()),
             unsure=frozenset(key for url in unsure if (key := intake.key(url)) is not None),
             believed=believed, moved=intake.moved_keys(),
         )
 
     def _unlisted(self) -> set[str]:
-        """Known keys that the listings don't name."""
-        return self._milestones.keys(self._source) - {self._intake.key(url) for url in self._crawled.listed}
+        """Known keys that the listings don't name, nor a listed page that holds several."""
+        listed = self._crawled.listed
+        keys = {self._intake.key(url) for url in listed}
+        left = self._milestones.keys(self._source) - keys
+        if None not in keys:
+            return left
+        return {key for key, stored in self._milestones.some(self._source, left).items()
+                if _page(stored.milestone.url) not in listed}
 
     # --- what it means ----------------------------------------------------------------------------------------------
 
@@ -143,7 +166,10 @@ class Conclusion:
             matches: tuple[Match, ...] = ()
         else:
             unlisted = self._unlisted() if appeared and absence.believed else set()
-            matches = pair(self._database, self._source, appeared, absence, read=reading.records, unlisted=unlisted)
+            matches = pair(
+                self._database, self._source, appeared, absence, read=reading.records, unlisted=unlisted,
+                siblings={key for key, record in reading.records.items() if "#" in record.url},
+            )
         renamed = {found.new: found.old for found in matches if found.sure}
         olds = self._milestones.some(self._source, renamed.values())
         detection = detect(
@@ -156,24 +182,29 @@ class Conclusion:
         )
         return _Judged(entries=entries, matches=matches, changes=detection.changes)
 
-    def _missing(self, absence: Absence, judged: _Judged) -> dict[str, int]:
+    def _missing(self, absence: Absence, judged: _Judged, left: Mapping[str, str]) -> dict[str, int]:
         """Key → the first look in a row to find it missing, of known milestones that are not something else.
 
         Something else: what is renamed, what may be, and what moved to a page that could not be read yet.
         """
         if not absence.believed:
             return {}
-        away = {url: key for url in (*self._intake.gone, *self._intake.moved)
-                if (key := self._intake.key(url)) in absence.missing and key is not None}
+        away = dict(left) | {
+            url: key for url in (*self._intake.gone, *self._intake.moved)
+            if (key := self._intake.key(url)) in absence.missing and key is not None
+        }
         asked = {found.old for found in judged.matches}
         asked |= {question.old_key for question in pending_renames(self._database, self._source)}
         present = self._milestones.some(self._source, set(away.values()) | set(absence.moved.values()))
-        waiting = {old for old, new in absence.moved.items() if new not in present}
+        waiting = {old for old, new in absence.moved.items() if new not in present and new not in self._gone_keys()}
         withdrawn = self._milestones.withdrawn(self._source)
         counted = {url for url, key in away.items()
                    if key in present and key not in asked and key not in waiting and key not in withdrawn}
         firsts = self._pages.note_missing(self._source, counted, self._look.id)
         return {away[url]: first for url, first in firsts.items()}
+
+    def _gone_keys(self) -> set[str | None]:
+        return {self._intake.key(url) for url in self._intake.gone}
 
     def _leaving(self, firsts: Mapping[str, int]) -> list[Entry]:
         """What was missing at an earlier look already, and is so now: withdrawn."""
@@ -258,6 +289,11 @@ class Conclusion:
             changes={kind: counted[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
             look_id=self._look.id, failures=tuple(failures),
         )
+
+
+def _page(url: str) -> str:
+    """The page that a milestone's address leads to."""
+    return url.partition("#")[0]
 
 
 def _without_restored(entries: tuple[Entry, ...]) -> list[Entry]:

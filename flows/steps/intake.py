@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 from crawler.outcomes import Failed, Fetched, Gone, NotModified, Outcome, Redirected
 from extractors.base import SiteExtractor
-from flows.steps.reading import page_of
-from milepost.errors import ExtractError
+from flows.steps.reading import key_of, page_of
 from milepost.records import Validators
 from store.pages import Pages
 from store.snapshots import Snapshots
@@ -70,10 +69,7 @@ class Intake:
 
     def key(self, url: str) -> str | None:
         """The milestone's key in an address; None when it is no milestone's."""
-        try:
-            return self.site.key(url)
-        except ExtractError:
-            return None
+        return key_of(self.site, url)
 
     def destination(self, url: str) -> str | None:
         """Where the redirects of a page end; None when they go in a circle."""

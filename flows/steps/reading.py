@@ -54,14 +54,14 @@ def read_stored(
     progress: Progress | None = None,
 ) -> Reading:
     """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other."""
-    cards = pages.cards(source, {key for url in work if (key := _key(site, url)) is not None})
+    cards = pages.cards(source, {key for url in work if (key := key_of(site, url)) is not None})
     records: dict[str, Milestone] = {}
     read_from: dict[str, int] = {}
     failures: list[str] = []
     for done, (url, snapshot_id) in enumerate(work.items(), 1):
         try:
             page = page_of(snapshots.get(snapshot_id))
-            for record in site.read_many(page, source=source, cards=cards.get(_key(site, url) or "", ())):
+            for record in site.read_many(page, source=source, cards=cards.get(key_of(site, url) or "", ())):
                 records[record.key], read_from[record.key] = whole(record), snapshot_id
         except ExtractError as error:
             failures.append(str(error))
@@ -70,7 +70,7 @@ def read_stored(
     return Reading(records=records, snapshots=read_from, failures=tuple(failures))
 
 
-def _key(site: SiteExtractor, url: str) -> str | None:
+def key_of(site: SiteExtractor, url: str) -> str | None:
     """The key of a page's milestone; None for a page that holds several, and for one that holds none."""
     try:
         return site.key(url)

@@ -35,9 +35,13 @@ class Absence:
 
 def pair(
     database: Database, source: str, appeared: Mapping[str, Milestone], absence: Absence, *, read: Collection[str],
-    unlisted: Collection[str],
+    unlisted: Collection[str], siblings: Collection[str],
 ) -> tuple[Match, ...]:
-    """Match what appeared with what is known; `read` in this look, and known but `unlisted` in it, are keys."""
+    """Match what appeared with what is known; all by key.
+
+    `read` in this look; known and `unlisted` in it; `siblings` stand on one page with others: what stands beside them
+    is somebody else.
+    """
     if not appeared:
         return ()
     milestones = Milestones(database)
@@ -47,6 +51,7 @@ def pair(
     standing |= dict.fromkeys(unlisted, "doubtful")
     standing |= dict.fromkeys(absence.unsure | absence.moved.keys(), "doubtful")
     standing |= dict.fromkeys(Renamings(database).former(source, appeared).values(), "doubtful")
+    standing = {key: state for key, state in standing.items() if key not in siblings}
     standing |= dict.fromkeys(milestones.withdrawn(source) - set(read), "gone")
     standing |= dict.fromkeys(absence.missing, "gone")
     known = milestones.some(source, standing.keys())

@@ -6,8 +6,9 @@
 import asyncio
 import datetime as dt
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -66,12 +67,19 @@ def scrape(
         except MilepostError as error:
             _give_up(looks, look_id, error, now())
             raise
-        archive = Archive(database)
-        if archive.train_if_due(now()) is not None:
-            archive.repack()
+        _keep_small(database, settings, now())
     log.info("%s: %d requests, %d milestones, changes: %s", key, report.requests, report.milestones,
              ", ".join(f"{count} {kind}" for kind, count in report.changes.items() if count) or "none")
     return report
+
+
+def _keep_small(database: Database, settings: Settings, now: dt.datetime) -> None:
+    """Pack the archive with a dictionary once there is enough to learn from; forget what is old and proves nothing."""
+    archive = Archive(database)
+    if archive.train_if_due(now) is not None:
+        archive.repack()
+    if settings.store.keep_days is not None:
+        archive.prune(now - dt.timedelta(days=settings.store.keep_days))
 
 
 def _give_up(looks: Looks, look_id: int, error: MilepostError, now: dt.datetime) -> None:
@@ -103,7 +111,20 @@ def _look(
         database, settings.guards, looks.get(look_id), intake, crawled, now=now, classes=classes
     ).end()
     meta.set(_ASKED.format(source=source.key), asked_at.isoformat() if ended.whole else None)
-    return ended.report
+    return replace(ended.report, found_by=_found_by(source.key, crawled))
+
+
+def _found_by(source: str, crawled: CrawlReport) -> dict[str, int]:
+    """How many milestones the sitemap, the listings or both named; those that only one of them did are logged."""
+    ways: Counter[str] = Counter()
+    for url, finders in crawled.found_by.items():
+        way = "+".join(sorted(finders & {"listing", "sitemap"}))
+        if not way:
+            continue
+        ways[way] += 1
+        if "+" not in way:
+            log.info("%s: only the %s names %s", source, way, url)
+    return dict(ways)
 
 
 def _poll(source: SourceSettings, database: Database, now: dt.datetime) -> Poll | None:
@@ -161,7 +182,9 @@ def _links_of_stored(snapshots: Snapshots, source: str, url: str) -> Iterable[st
 
 def report_to_json(report: LookReport) -> dict[str, Any]:
     """The form of `scrape --json`."""
-    return asdict(report) | {"changes": dict(report.changes), "failures": list(report.failures)}
+    return asdict(report) | {
+        "changes": dict(report.changes), "failures": list(report.failures), "found_by": dict(report.found_by),
+    }
 
 
 def report_from_json(data: Mapping[str, Any]) -> LookReport:

@@ -98,7 +98,9 @@ def _sentence(dice: random.Random, ends: tuple[str, ...]) -> str:
 
 def content(stories: tuple[Story, ...], base_url: str = BASE) -> Content:
     """The site that tells these stories."""
-    return Content(name="Canals", tagline="A history of cut water", base_url=base_url, eras=_ERAS, categories=_THEMES,
+    eras = {slug: label for slug, label in _ERAS.items() if slug in {one.era for one in stories}}
+    themes = {slug: label for slug, label in _THEMES.items() if slug in {one.category for one in stories}}
+    return Content(name="Canals", tagline="A history of cut water", base_url=base_url, eras=eras, categories=themes,
                    stories=stories)
 
 
@@ -161,7 +163,7 @@ def history(seed: int) -> History:
     first = tuple(stories)
     pictured = tuple(one if one.image_alt or dice.random() < 0.2 else replace(one, image_alt=f"View of {one.title}")
                      for one in first)
-    touched = {one.key: _edited(dice, one) for one in (*edits, redirected[0], silent[0])}
+    touched = {one.key: edited(dice, one) for one in (*edits, redirected[0], silent[0])}
     renames = {one.key: f"{one.key}-{one.date.year}" for one in (*redirected, *silent)}
     left = [one for one in pictured if one.key not in {gone.key for gone in removed}]
     fourth = (
@@ -169,7 +171,7 @@ def history(seed: int) -> History:
           for one in left),
         fresh[0],
     )
-    flapped = tuple(_edited(dice, one) if one.key == flapping.key else one for one in fourth)
+    flapped = tuple(edited(dice, one) if one.key == flapping.key else one for one in fourth)
     fifth = (*fourth, fresh[1], fresh[2])
     last = (*fifth, fresh[3])
 
@@ -220,7 +222,7 @@ def history(seed: int) -> History:
     )
 
 
-def _edited(dice: random.Random, one: Story) -> Story:
+def edited(dice: random.Random, one: Story) -> Story:
     """What an editor does to a story: a word, a sentence, a tag."""
     match dice.randint(0, 3):
         case 0:
