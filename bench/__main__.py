@@ -1,6 +1,6 @@
 """Runs every measurement in turn; each is a module of its own and can be run alone."""
 
-from bench import crawl, dispatch, extract, mutate, render, replay, start
+from bench import crawl, detect, dispatch, extract, mutate, render, replay, start
 
-for part in (start, extract, mutate, crawl, replay, render, dispatch):
+for part in (start, extract, mutate, crawl, detect, replay, render, dispatch):
     part.main()

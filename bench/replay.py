@@ -16,7 +16,7 @@ def main() -> None:
     """Print a line a day, then precision and recall of what was announced."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
-    told = history(parser.parse_args().seed)
+    told = history(parser.parse_known_args()[0].seed)
     with serving() as server, tempfile.TemporaryDirectory() as folder:
         player = Player(settings=settings_for(server, Path(folder)), server=server)
         print(f"{STORIES} stories, {len(told.days)} looks\n")

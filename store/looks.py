@@ -87,19 +87,17 @@ class Looks:
         listed: int | None = None,
         guard: str | None = None,
     ) -> Look:
-        """End a running look with its numbers; `held` is the reason its changes wait, None leaves it as it is.
+        """End a running look with its numbers.
 
-        `listed`: how many milestones its listings named, None when they could not all be read. `guard`: the name of the
-        guard that stopped it.
-
+        `held` is the reason its changes wait, `guard` the name of the guard that stopped it; None leaves either as it
+        is. `listed` is how many milestones its listings named, None when they could not all be read.
         Raises ConflictError when it is not running any more, NotFoundError when there is none.
         """
         values: dict[str, Any] = {
             "state": state, "finished_at": now, "requests": requests, "fetched": fetched, "not_modified": not_modified,
-            "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed, "guard": guard,
+            "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed,
         }
-        if held is not None:
-            values["held"] = held
+        values |= {name: value for name, value in (("held", held), ("guard", guard)) if value is not None}
         with self._database.begin() as connection:
             require_running(connection, look_id)
             connection.execute(sa.update(look).where(look.c.id == look_id).values(**values))
@@ -152,9 +150,9 @@ class Looks:
             return found
 
     def accepted_removals(self, source_key: str) -> int:
-        """The last look whose mass removal an operator let through: what was missing by then may go. 0 for none."""
+        """The last look of much missing that an operator let through: what was missing by then may go. 0 for none."""
         query = sa.select(sa.func.coalesce(sa.func.max(look.c.id), 0)).where(
-            look.c.source == source_key, look.c.guard == "removal", look.c.released_at.is_not(None)
+            look.c.source == source_key, look.c.guard.in_(("removal", "shrunken")), look.c.released_at.is_not(None)
         )
         with self._database.connect() as connection:
             return int(connection.execute(query).scalar_one())

@@ -135,11 +135,12 @@ class Conclusion:
         believed = self._listed is not None and shrunken(
             self._listed, self._listed_before, minimum=minimum, share=share
         ) is None
-        away = {url for url in (*intake.gone, *intake.moved) if believed and url not in listed}
+        whole = self._crawled.complete
+        away = {url for url in (*intake.gone, *intake.moved) if whole and url not in listed}
         unsure = {*intake.gone, *intake.moved, *intake.failed} - away
         return Absence(
             missing=frozenset(key for url in away if (key := intake.key(url)) is not None)
-            | frozenset(left.values() if believed else ()),
+            | frozenset(left.values() if whole else ()),
             unsure=frozenset(key for url in unsure if (key := intake.key(url)) is not None),
             believed=believed, moved=intake.moved_keys(),
         )
@@ -187,7 +188,7 @@ class Conclusion:
 
         Something else: what is renamed, what may be, and what moved to a page that could not be read yet.
         """
-        if not absence.believed:
+        if not self._crawled.complete:
             return {}
         away = dict(left) | {
             url: key for url in (*self._intake.gone, *self._intake.moved)

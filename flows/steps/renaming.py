@@ -27,8 +27,8 @@ TWINS = 200  # with more new milestones than this, present ones are not searched
 class Absence:
     """What a look says of known milestones, by key."""
 
-    missing: frozenset[str]  # gone, and named by no listing
-    unsure: frozenset[str]  # gone, moved or failed, but still listed, or the listings can't be believed
+    missing: frozenset[str]  # gone, and named by no listing; none where the listings could not all be read
+    unsure: frozenset[str]  # gone, moved or failed, and not missing
     believed: bool  # the listings could all be read, and don't name far fewer than before
     moved: Mapping[str, str]  # key → key that its address leads to
 
@@ -53,7 +53,7 @@ def pair(
     standing |= dict.fromkeys(Renamings(database).former(source, appeared).values(), "doubtful")
     standing = {key: state for key, state in standing.items() if key not in siblings}
     standing |= dict.fromkeys(milestones.withdrawn(source) - set(read), "gone")
-    standing |= dict.fromkeys(absence.missing, "gone")
+    standing |= dict.fromkeys(absence.missing, "gone" if absence.believed else "doubtful")
     known = milestones.some(source, standing.keys())
     candidates = {key: Candidate(stored.milestone, standing[key]) for key, stored in known.items()}
     return match(candidates, appeared, moved=absence.moved)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 from milepost.dates import PartialDate
@@ -36,6 +37,9 @@ _LAST = ("Aldervane", "Brockhurst", "Cradley", "Dovercourt", "Ellingham", "Fothe
 _COMPANIES = ("Navigation", "Canal Company", "Drainage Board", "Towing Society", "Lock Trust")
 _ERAS = {"diggers": "The Diggers", "steam": "Steam on the Water", "revival": "Revival"}
 _THEMES = {"works": "Works", "trade": "Trade", "people": "People", "water": "Water"}
+
+
+_KINDS = {".xml": "application/xml", ".txt": "text/plain"}
 
 
 class Answer(NamedTuple):
@@ -271,10 +275,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             answer = server.site.get(self.path, Answer(404, b"<!doctype html><title>Not here</title>"))
             status, body = answer.status, answer.body
-            headers = {"Content-Type": "application/xml" if self.path.endswith(".xml") else "text/html; charset=utf-8"}
-            if self.path == "/robots.txt":
-                headers["Content-Type"] = "text/plain"
-            elif status == 200:
+            headers = {"Content-Type": _KINDS.get(Path(self.path).suffix, "text/html; charset=utf-8")}
+            if self.path != "/robots.txt" and status == 200:
                 headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
                 if self.headers.get("If-None-Match") == headers["ETag"]:
                     status, body = 304, b""

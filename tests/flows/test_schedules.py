@@ -29,6 +29,7 @@ from milepost.errors import MilepostError
 from milepost.sample.pages import Story
 from store.database import connect
 from store.issues import Issues
+from store.looks import Looks
 from store.milestones import Milestones
 from tests.flows import history
 from tests.flows.history import serving
@@ -38,7 +39,7 @@ FEW, STEPS = 12, 14
 MANY = int(os.environ.get("SCHEDULES", "500"))
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818 (no error, an end)
     """What is thrown where a process would have died; nothing in the program expects it."""
 
 
@@ -198,6 +199,13 @@ class Schedule(RuleBasedStateMachine):
         with connect(self.settings.store.url) as database:
             undo(database, done.backfill_id, why="no", now=utc_now())
 
+    @rule()
+    def release(self) -> None:
+        """A site of four stories drifts when one of them changes: an operator lets it."""
+        with connect(self.settings.store.url) as database:
+            for look in Looks(database).list(waiting=True):
+                Looks(database).release(look.id, "I looked", utc_now())
+
     @rule(statement=st.integers(0, 15))
     def publish(self, statement: int) -> None:
         keys: tuple[str, ...] = ()
@@ -220,8 +228,9 @@ class Schedule(RuleBasedStateMachine):
 
     def _settle(self) -> None:
         self._deploy()
-        for _ in range(3):
+        for _ in range(4):
             scrape(self.settings, SOURCE)
+            self.release()
         with connect(self.settings.store.url) as database:
             for question in pending_renames(database):
                 same = self.whose[question.old_key] == self.whose[question.new_key]

@@ -1,8 +1,12 @@
-"""When new milestones are too many to announce unseen."""
+"""When a look waits for an operator, and the sentence that says why."""
+
+from dataclasses import replace
 
 import pytest
 
-from newsletter.guards import surge
+from newsletter.guards import Counted, hold, removal, shrunken, surge
+
+QUIET = Counted(known=80, asked=100, listed=80, listed_before=80)
 
 
 @pytest.mark.parametrize(
@@ -26,3 +30,53 @@ def test_surge(added: int, known: int, held: bool) -> None:
     if reason:
         assert str(added) in reason
         assert "\n" not in reason
+
+
+@pytest.mark.parametrize(("missing", "held"), [(0, False), (16, False), (17, True)])
+def test_removal(missing: int, held: bool) -> None:
+    reason = removal(missing, 80, minimum=10, share=0.2)
+    assert (reason is not None) == held
+    if reason:
+        assert "17 of 80 milestones are gone at once" in reason
+
+
+@pytest.mark.parametrize(
+    ("listed", "before", "held"),
+    [
+        pytest.param(80, 80, False, id="as before"),
+        pytest.param(120, 80, False, id="more"),
+        pytest.param(64, 80, False, id="a fifth fewer"),
+        pytest.param(63, 80, True, id="more than a fifth fewer"),
+        pytest.param(2, 12, False, id="few of few"),
+        pytest.param(0, 80, True, id="none"),
+        pytest.param(None, 80, False, id="not all read"),
+        pytest.param(80, None, False, id="never before"),
+    ],
+)
+def test_shrunken(listed: int | None, before: int | None, held: bool) -> None:
+    assert (shrunken(listed, before, minimum=10, share=0.2) is not None) == held
+
+
+@pytest.mark.parametrize(
+    ("seen", "guard"),
+    [
+        pytest.param({}, None, id="all is well"),
+        pytest.param({"added": 17}, "surge", id="surge"),
+        pytest.param({"missing": 17}, "removal", id="removal"),
+        pytest.param({"listed": 20}, "shrunken", id="shrunken"),
+        pytest.param({"failed": 21}, "incomplete", id="many pages failed"),
+        pytest.param({"failed": 20}, None, id="a fifth of the pages failed"),
+        pytest.param({"broken": "/: answered 500"}, None, id="a listing is broken and nothing changed"),
+        pytest.param({"broken": "/: answered 500", "telling": 1}, "incomplete", id="a listing is broken"),
+        pytest.param({"drifted": "titles are all the same"}, "drift", id="drift"),
+        pytest.param({"drifted": "no", "failed": 50, "missing": 70, "added": 99}, "drift", id="everything at once"),
+        pytest.param({"failed": 50, "missing": 70, "added": 99}, "incomplete", id="what can't be trusted comes first"),
+        pytest.param({"asked": 0, "known": 0, "listed": None, "listed_before": None}, None, id="nothing at all"),
+    ],
+)
+def test_the_first_guard_that_has_a_reason_holds(seen: dict[str, object], guard: str | None) -> None:
+    stopped = hold(replace(QUIET, **seen))  # type: ignore[arg-type]
+    assert (stopped.guard if stopped else None) == guard
+    if stopped:
+        assert "\n" not in stopped.reason
+        assert len(stopped.reason) > 1

@@ -1,0 +1,68 @@
+"""What looks remember for the guards of later ones, and what a held look may show."""
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from milepost.records import Change
+from tests.store.conftest import NOW, World, make_milestone
+
+LATER = NOW + dt.timedelta(days=1)
+
+
+def finish(world: World, *, listed: int | None, guard: str | None = None, held: str | None = None,
+           state: str = "complete") -> int:
+    look_id = world.looks.start("site", NOW)
+    world.looks.finish(look_id, state=state, now=NOW, listed=listed, guard=guard, held=held)  # type: ignore[arg-type]
+    return look_id
+
+
+def test_what_listings_named_when_they_were_last_believed(world: World) -> None:
+    assert world.looks.listed_before("site") is None
+    finish(world, listed=80)
+    finish(world, listed=None, state="incomplete")
+    assert world.looks.listed_before("site") == 80
+    shrunken = finish(world, listed=20, guard="shrunken", held="20 fewer")
+    finish(world, listed=20, guard="shrunken")  # asks the same
+    assert world.looks.listed_before("site") == 80
+    world.looks.release(shrunken, "they are gone", LATER)
+    assert world.looks.listed_before("site") == 20
+    finish(world, listed=30, guard="surge", held="10 more")
+    assert world.looks.listed_before("site") == 30
+    assert world.looks.listed_before("elsewhere") is None
+
+
+@pytest.mark.parametrize(("guard", "accepted"), [("removal", True), ("shrunken", True), ("surge", False)])
+def test_a_released_removal_is_accepted(world: World, guard: str, accepted: bool) -> None:
+    look_id = finish(world, listed=80, guard=guard, held="too many")
+    assert world.looks.accepted_removals("site") == 0
+    world.looks.release(look_id, "so be it", LATER)
+    assert world.looks.accepted_removals("site") == (look_id if accepted else 0)
+
+
+def test_a_version_that_waits_is_not_shown_until_it_is_released(world: World) -> None:
+    world.baseline()
+    world.look(make_milestone("one"), make_milestone("two"))
+    look_id = world.looks.start("site", LATER)
+    better = replace(make_milestone("one"), title="Better?")
+    change = Change(source="site", key="one", kind="corrected")
+    world.milestones.apply(
+        look_id, "site", [(change, better, None)], announce=True, held="drift", guard="drift", now=LATER
+    )
+    world.looks.finish(look_id, state="complete", now=LATER)
+
+    def shown() -> list[str]:
+        return [stored.milestone.title for _, stored in world.issues.unannounced("instant")]
+
+    assert shown() == ["Title of one", "Title of two"]
+    assert world.milestones.get("site", "one").milestone.title == "Better?"
+    assert world.milestones.some("site", ["one"], visible=True)["one"].milestone.title == "Title of one"
+    assert world.looks.get(look_id).guard == "drift"
+    world.looks.release(look_id, "it is", LATER)
+    assert shown() == ["Better?", "Title of two"]
+
+
+def test_what_only_a_held_look_found_is_known_as_it_found_it(world: World) -> None:
+    world.look(make_milestone("one"), held="surge")
+    assert world.milestones.some("site", ["one"], visible=True)["one"].milestone == make_milestone("one")
