@@ -5,9 +5,10 @@
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from email.utils import parseaddr
+from email.utils import getaddresses, parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from milepost.records import Cadence
 
 DEFAULT_FILE = Path("milepost.toml")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_USERINFO = re.compile(r"://[^/\s]*@")  # a password stands there, if anywhere in an address
 MAIL_SCHEMES = ("smtp", "smtps", "smtp+starttls", "maildir")
 STORE_SCHEMES = ("sqlite", "postgresql")
 
@@ -127,6 +129,10 @@ class MailSettings(_Section):
             raise ValueError("want smtp://, smtps://, smtp+starttls:// with a host, or maildir:///FOLDER")
         if parts.scheme != "maildir" and not parts.hostname:
             raise ValueError("want a host after the scheme, as in smtp://127.0.0.1:2525")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError("want a port from 1 to 65535, as in smtp://127.0.0.1:2525") from None
         return url
 
     @field_validator("sender", "reply_to", "return_path")
@@ -134,7 +140,8 @@ class MailSettings(_Section):
     def _one_address(cls, value: str | None) -> str | None:
         if value:
             name, address = parseaddr(value)
-            if "@" not in address or any(sign in value for sign in "\r\n\0") or (not name and address != value.strip()):
+            whole = not any(sign in value for sign in "\r\n\0") and (name or address == value.strip())
+            if "@" not in address or len(getaddresses([value])) != 1 or not whole:
                 raise ValueError("want one address, as in: AI Timeline <news@timeline.example>")
         return value
 
@@ -239,7 +246,7 @@ class Settings(BaseSettings):
 def _shown(value: object, *, secret: bool) -> str:
     if secret:
         return "(masked)"
-    text = repr(value)
+    text = _USERINFO.sub("://(masked)@", repr(value))
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 

@@ -85,10 +85,11 @@ class Conclusion:
         changed = any(change is not None for change, _, _ in entries)
         row_held = held if held is None or changed or not self._waits_already(held) else None
         self._record(entries, judged.matches, held=row_held)
+        settled = 0
         if stopped is None and not self._look.baseline:
-            settle(self._database, self._source, absence, now=self._now())
+            settled = settle(self._database, self._source, absence, now=self._now())
             self._confirm(absence)
-        report = self._report(entries, failures, failed, held)
+        report = self._report(entries, failures, failed, held, settled)
         whole = self._crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
         self._looks.finish(
             self._look.id, state="complete" if whole else "incomplete", now=self._now(), requests=report.requests,
@@ -242,7 +243,9 @@ class Conclusion:
         before: dict[str, Milestone] = {
             key: stored.milestone for key, stored in self._milestones.known(self._source).items()
         }
-        now = profile(list((before | dict(reading.records)).values()), failed=len(reading.failures))
+        failed = {self._intake.key(url) for url in reading.failed}
+        after = {key: record for key, record in (before | dict(reading.records)).items() if key not in failed}
+        now = profile(list(after.values()), failed=len(reading.failures))
         return unfit(now) if baseline else drift(profile(list(before.values())), now)
 
     # --- what is recorded -------------------------------------------------------------------------------------------
@@ -281,8 +284,11 @@ class Conclusion:
         sentences = [*crawled.reasons, *(str(failed.error) for failed in crawled.failures), *listed, *reading.failures]
         return sentences, crawled.failed + len(listed) + len(reading.failures)
 
-    def _report(self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None) -> LookReport:
+    def _report(
+        self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int
+    ) -> LookReport:
         counted = Counter(change.kind for change, _, _ in entries if change is not None)
+        counted["renamed"] += settled
         crawled = self._crawled
         return LookReport(
             source=self._source, requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified,

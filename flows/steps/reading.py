@@ -30,6 +30,7 @@ class Reading:
     records: Mapping[str, Milestone]  # by key
     snapshots: Mapping[str, int]  # key → the snapshot it was read from
     failures: tuple[str, ...]  # a sentence for each page that could not be read; what was known of it stands
+    failed: frozenset[str] = frozenset()  # the addresses of those pages
 
 
 def page_of(snapshot: Snapshot) -> Page:
@@ -58,6 +59,7 @@ def read_stored(
     records: dict[str, Milestone] = {}
     read_from: dict[str, int] = {}
     failures: list[str] = []
+    failed: set[str] = set()
     for done, (url, snapshot_id) in enumerate(work.items(), 1):
         try:
             page = page_of(snapshots.get(snapshot_id))
@@ -65,9 +67,10 @@ def read_stored(
                 records[record.key], read_from[record.key] = whole(record), snapshot_id
         except ExtractError as error:
             failures.append(str(error))
+            failed.add(url)
         if progress is not None:
             progress(done, len(work))
-    return Reading(records=records, snapshots=read_from, failures=tuple(failures))
+    return Reading(records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed))
 
 
 def key_of(site: SiteExtractor, url: str) -> str | None:

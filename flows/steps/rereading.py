@@ -8,13 +8,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from extractors import registry
 from extractors.base import SiteExtractor
 from extractors.charset import decode
 from flows.steps.reading import key_of, whole
-from milepost.errors import ExtractError
+from milepost.errors import ExtractError, MilepostError
 from milepost.records import Card, Milestone, Page
 from store.pages import Pages
 from store.snapshots import Snapshots
@@ -89,8 +90,13 @@ def read_again(
             yield read_batch(reader, stored)
         return
     context = multiprocessing.get_context("spawn")  # a fork would take our threads' locks and connections along
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield from _ahead(loads, lambda stored: pool.submit(read_batch, reader, stored), ahead=2 * processes)
+    try:
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            yield from _ahead(loads, lambda stored: pool.submit(read_batch, reader, stored), ahead=2 * processes)
+    except BrokenProcessPool as error:
+        raise MilepostError(
+            "a process that read pages died", where=reader.source, hint="Run it again: it goes on from there."
+        ) from error
 
 
 def _ahead(

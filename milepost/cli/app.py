@@ -43,6 +43,7 @@ def root(
 
 def _mount() -> None:
     from milepost.cli import (
+        commands_holds,
         commands_issue,
         commands_record,
         commands_setup,
@@ -54,7 +55,8 @@ def _mount() -> None:
     )
 
     for part in (
-        commands_setup, commands_source, commands_watch, commands_record, commands_issue, commands_subscribers,
+        commands_setup, commands_source, commands_watch, commands_holds, commands_record, commands_issue,
+        commands_subscribers,
         commands_store, running,
     ):
         part.mount(app)

@@ -17,6 +17,7 @@ from milepost.errors import HeldError, InputError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import Card, LookReport, Milestone
+    from store.renamings import Renaming
 
 Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Keys of sources; all when none.")]
 OneSource = Annotated[str | None, typer.Option("--source", "-s", help="Only this source.")]
@@ -36,10 +37,6 @@ class Format(StrEnum):
 def mount(app: typer.Typer) -> None:
     for command in (scrape, milestones, show, changes, extract, backfill):
         app.command()(command)
-    holds = typer.Typer(help="Looks that wait for an operator.", no_args_is_help=True)
-    holds.command("list")(holds_list)
-    holds.command("release")(holds_release)
-    app.add_typer(holds, name="holds")
 
 
 def scrape(
@@ -50,6 +47,7 @@ def scrape(
     as_json: JsonFlag = False,
 ) -> None:
     """Look at the sources: fetch, read, detect what changed. Nobody is mailed."""
+    from flows.steps.renaming import pending_renames
     from flows.steps.scrape import report_from_json, report_to_json
     from flows.steps.scrape import scrape as look
 
@@ -75,7 +73,7 @@ def scrape(
             print_json(report_to_json(report))
     if not as_json and reports:
         _print_reports(reports)
-    _judge(reports, errors)
+    _judge(reports, errors, pending_renames(door.database) if reports else [])
 
 
 def _print_reports(reports: list["LookReport"]) -> None:
@@ -88,15 +86,17 @@ def _print_reports(reports: list["LookReport"]) -> None:
     print_table("", columns, rows, empty="Nothing was looked at.")
 
 
-def _judge(reports: list["LookReport"], errors: list[MilepostError]) -> None:
+def _judge(reports: list["LookReport"], errors: list[MilepostError], questions: list["Renaming"]) -> None:
     """Say every failure in a sentence and leave with the exit code that the worst of them deserves."""
     sentences = [str(error) for error in errors]
     sentences += [sentence for report in reports for sentence in report.failures]
     held = [f"{report.source} is held: {report.held}" for report in reports if report.held]
+    held += [f"{report.source}: is {question.new_key} what {question.old_key} was?" for report in reports
+             for question in questions if question.source == report.source]
     for sentence in sentences[:-1] if not held else sentences:
         typer.echo(f"milepost: {sentence}", err=True)
     if held:
-        raise HeldError("; ".join(held), hint="See `milepost holds list`, then `milepost holds release LOOK --why …`.")
+        raise HeldError("; ".join(held), hint="See `milepost holds list` and `milepost holds renames`.")
     if sentences:
         raise MilepostError(sentences[-1])
 
@@ -294,30 +294,3 @@ def backfill(
         typer.echo(f"milepost: {sentence}", err=True)
     if failures:
         raise MilepostError(failures[-1])
-
-
-def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List the looks that are held."""
-    from store.looks import Looks
-
-    door: Door = context.obj
-    held = Looks(door.database).list(waiting=True)
-    if as_json:
-        print_json([{"look": h.id, "source": h.source, "reason": h.held, "at": h.started_at.isoformat()} for h in held])
-        return
-    rows = [(h.id, h.source, f"{h.started_at:%Y-%m-%d %H:%M}", h.held) for h in held]
-    print_table("", ("look", "source", "started", "reason"), rows, empty="Nothing is held.")
-
-
-def holds_release(
-    context: typer.Context,
-    look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds list`.")],
-    why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")],
-) -> None:
-    """Let the changes of a held look through to the next issue."""
-    from milepost.dates import utc_now
-    from store.looks import Looks
-
-    door: Door = context.obj
-    Looks(door.database).release(look, why=why, now=utc_now())
-    typer.echo(f"Released look {look}: its changes count as news from now on.")

@@ -77,6 +77,8 @@ def test_the_file_may_be_named_by_the_environment(file: Path, monkeypatch: pytes
         pytest.param({"mail": {"form": "x"}}, "mail.form is not a setting", id="misspelt-key"),
         pytest.param({"mails": {}}, "mails is not a setting", id="misspelt-section"),
         pytest.param({"mail": {"from": "a@x.example, b@x.example"}}, "want one address", id="two-addresses"),
+        pytest.param({"mail": {"from": "A <a@x.example>, B <b@x.example>"}}, "want one address", id="two-named"),
+        pytest.param({"mail": {"url": "smtp://relay.example:99999"}}, "want a port from 1 to 65535", id="port"),
         pytest.param({"mail": {"from": "A <a@x.example>\r\nBcc: b@x.example"}}, "want one address", id="header-trick"),
         pytest.param({"store": {"url": "mysql://x"}}, "want sqlite:///FILE or postgresql://", id="database"),
         pytest.param({"sources": [{"key": "a", "extractor": "a"}]}, "sources.0.base_url is missing", id="missing"),
@@ -102,6 +104,11 @@ def test_a_wrong_setting_is_one_sentence(data: dict[str, object], sentence: str)
     [
         pytest.param({"mail": {"url": "imap://user:hunter2hunter2@x.example"}}, "hunter2", id="mail-url"),
         pytest.param({"web": {"signing_key": "too-short-to-sign"}}, "too-short-to-sign", id="signing-key"),
+        pytest.param({"store": {"url": "mysql://user:hunter2@db.example/x"}}, "hunter2", id="store-url"),
+        pytest.param(
+            {"sources": [{"key": "a", "extractor": "a", "base_url": "https://u:hunter2@x.example"}]}, "hunter2",
+            id="source",
+        ),
     ],
 )
 def test_a_wrong_secret_is_not_shown(data: dict[str, object], secret: str) -> None:
