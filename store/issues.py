@@ -6,7 +6,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -70,7 +70,8 @@ class Issues:
     ) -> list[tuple[StoredChange, StoredMilestone]]:
         """Corrections, in no issue of `cadence` yet, to milestones that were news in an earlier one; oldest first.
 
-        They wait until that one is sent as far as it will be: only then it is settled who was told what.
+        They wait until that one is sent as far as it will be: only then it is settled who was told what. A milestone
+        that is by now what was told of it has none, whatever happened to it in between.
         """
         news = sa.exists().where(
             issue_item.c.cadence == cadence, issue_item.c.milestone_id == change.c.milestone_id,
@@ -78,7 +79,26 @@ class Issues:
             issue_item.c.version_id < change.c.new_version_id,
         )
         used = sa.exists().where(issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id)
-        return self._publishable(sa.and_(change.c.kind == "corrected", news, ~used), since, before)
+        found = self._publishable(sa.and_(change.c.kind == "corrected", news, ~used), since, before)
+        told = self._told(cadence, {stored.id for _, stored in found})
+        return [(made, stored) for made, stored in found if told.get(stored.id) != stored.fingerprint]
+
+    def _told(self, cadence: Cadence, milestone_ids: Collection[int]) -> dict[int, str]:
+        """The fingerprint of what was last told of these milestones, by id."""
+        query = (
+            sa.select(issue_item.c.milestone_id, milestone_version.c.fingerprint)
+            .join_from(issue_item, milestone_version, issue_item.c.version_id == milestone_version.c.id)
+            .join(issue, issue_item.c.issue == issue.c.number)
+            .where(issue_item.c.cadence == cadence, issue.c.state.in_(_OVER))
+            .order_by(issue.c.number)
+        )
+        ids = sorted(milestone_ids)
+        told: dict[int, str] = {}
+        with self._database.connect() as connection:
+            for start in range(0, len(ids), 500):
+                some = query.where(issue_item.c.milestone_id.in_(ids[start : start + 500]))
+                told |= {row.milestone_id: row.fingerprint for row in connection.execute(some)}
+        return told
 
     def _publishable(
         self, clause: sa.ColumnElement[bool], since: dt.datetime | None, before: dt.datetime | None

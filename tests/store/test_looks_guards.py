@@ -4,9 +4,11 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from milepost.records import Change
-from tests.store.conftest import NOW, World, make_milestone
+from store import schema
+from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)
 
@@ -61,6 +63,28 @@ def test_a_version_that_waits_is_not_shown_until_it_is_released(world: World) ->
     assert world.looks.get(look_id).guard == "drift"
     world.looks.release(look_id, "it is", LATER)
     assert shown() == ["Better?", "Title of two"]
+
+
+def test_what_a_held_look_told_and_was_taken_back_is_no_correction_even_when_it_is_released(world: World) -> None:
+    world.baseline()
+    world.look(make_milestone("one"))
+    world.issues.draft("instant", "c2", world.items(), [VARIANT], subject="s", content_hash="c", now=NOW)
+    with world.database.begin() as connection:
+        connection.execute(sa.update(schema.issue).values(state="complete"))
+    right = make_milestone("one")
+    garbage = replace(right, title="undefined")
+    corrected = Change(source="site", key="one", kind="corrected")
+    held = world.looks.start("site", LATER)
+    world.milestones.apply(held, "site", [(corrected, garbage, None)], announce=True, held="drift", now=LATER)
+    world.looks.finish(held, state="complete", now=LATER)
+    again = world.looks.start("site", LATER)
+    world.milestones.apply(again, "site", [(None, right, None)], announce=True, now=LATER)
+    world.looks.finish(again, state="complete", now=LATER)
+    world.looks.release(held, "it is over", LATER)
+    assert world.issues.corrections("instant") == []
+    third = world.looks.start("site", LATER)
+    world.milestones.apply(third, "site", [(corrected, garbage, None)], announce=True, now=LATER)
+    assert len(world.issues.corrections("instant")) == 2
 
 
 def test_what_only_a_held_look_found_is_known_as_it_found_it(world: World) -> None:
