@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from milepost.codec import milestone_to_json
+from milepost.codec import field_to_json, milestone_to_json
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, FieldChange, Milestone
 from store import search
@@ -48,6 +48,7 @@ class _Current:
     version_id: int
     fingerprint: str
     state: str
+    related: object = None  # in its JSON form
 
 
 def apply(
@@ -130,6 +131,7 @@ class _Writer:
             self._rename(happened, record.key, current)
         known = current.get(record.key)
         hash_ = fingerprint(record)
+        related = field_to_json(record, "related")
         if known is None:
             current[record.key] = self._first(happened, record, hash_, snapshot_id)
         elif happened is not None and happened.kind in ("withdrawn", "restored"):
@@ -138,6 +140,8 @@ class _Writer:
             self.skipped += 1
         else:
             current[record.key] = self._next(happened, known, record, hash_, snapshot_id)
+        if current[record.key].related != related:
+            self._relate(current, record.key, related)
         self._read.append((record.key, _page_url(record), snapshot_id))
 
     def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
@@ -145,7 +149,7 @@ class _Writer:
             sa.insert(milestone)
             .values(
                 source=self._source, key=record.key, first_seen_at=self._now, first_look_id=self._look_id, version=1,
-                state="present",
+                state="present", related=field_to_json(record, "related"),
             )
             .returning(milestone.c.id)
         )
@@ -160,7 +164,8 @@ class _Writer:
             and not _late(self._connection, self._source, record)
         )
         self._change(added, milestone_id, None, version_id, announce=announce)
-        return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present")
+        return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present",
+                        related=field_to_json(record, "related"))
 
     def _next(
         self, happened: Change | None, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
@@ -170,7 +175,7 @@ class _Writer:
         self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(version=number))
         if happened is not None:
             self._change(happened, known.id, known.version_id, version_id)
-        return _Current(id=known.id, number=number, version_id=version_id, fingerprint=hash_, state=known.state)
+        return replace(known, number=number, version_id=version_id, fingerprint=hash_)
 
     def _move(
         self, happened: Change, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
@@ -185,9 +190,12 @@ class _Writer:
             moved = known
         else:
             moved = self._next(happened, known, record, hash_, snapshot_id)
-        return _Current(
-            id=known.id, number=moved.number, version_id=moved.version_id, fingerprint=hash_, state=state
-        )
+        return replace(moved, state=state)
+
+    def _relate(self, current: dict[str, _Current], key: str, related: object) -> None:
+        """Keep the Related cards as they are now; they are no part of what a version is compared by."""
+        known = current[key] = replace(current[key], related=related)
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(related=related))
 
     def _rename(self, happened: Change, key: str, current: dict[str, _Current]) -> None:
         """Give a known milestone its new key, so that its history goes on; nothing when that was done before."""
@@ -289,7 +297,7 @@ def _current(connection: sa.Connection, source: str, keys: Collection[str]) -> d
 def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -> dict[str, _Current]:
     query = (
         sa.select(
-            milestone.c.key, milestone.c.id, milestone.c.state, milestone_version.c.number,
+            milestone.c.key, milestone.c.id, milestone.c.state, milestone.c.related, milestone_version.c.number,
             milestone_version.c.id.label("version_id"), milestone_version.c.fingerprint,
         )
         .join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
@@ -299,7 +307,8 @@ def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -
     )
     return {
         row.key: _Current(
-            id=row.id, number=row.number, version_id=row.version_id, fingerprint=row.fingerprint, state=row.state
+            id=row.id, number=row.number, version_id=row.version_id, fingerprint=row.fingerprint, state=row.state,
+            related=row.related,
         )
         for row in connection.execute(query)
     }

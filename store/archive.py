@@ -1,17 +1,23 @@
 """Care of the archive of pages: smaller with a trained dictionary, shorter by what is old and proves nothing."""
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from store.blobs import Codec, train
 from store.engine import Database
+from store.meta import Meta
+from store.pages import chunks
 from store.schema import blob, dictionary, milestone_version, page, snapshot
+from store.schema_repairs import backfill_record
 
 ENOUGH = 64  # bodies without a dictionary, before training one pays
 SAMPLES = 400  # bodies to train on: more make it no better
 CHUNK = 50  # bodies in memory at once
+_PRUNED = "pruned_at"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,25 +110,45 @@ class Archive:
             changed += len(rows)
             last = rows[-1].sha256
 
+    def prune_if_due(self, before: dt.datetime, now: dt.datetime) -> Pruned | None:
+        """`prune`, once a day: it walks over all snapshots. None when it was done less than a day ago."""
+        meta = Meta(self._database)
+        last = meta.get(_PRUNED)
+        if last is not None and now - dt.datetime.fromisoformat(last) < dt.timedelta(days=1):
+            return None
+        pruned = self.prune(before)
+        meta.set(_PRUNED, now.isoformat())
+        return pruned
+
     def prune(self, before: dt.datetime) -> Pruned:
         """Remove snapshots fetched before `before`, except those that are evidence.
 
-        Evidence is what any version of a milestone was read from, and each page's latest snapshot.
+        Evidence is what any version of a milestone was read from, each page's latest snapshot, and what a backfill
+        that is not over has read.
         """
         evidence = sa.union(
             sa.select(milestone_version.c.snapshot_id).where(milestone_version.c.snapshot_id.is_not(None)),
             sa.select(page.c.last_snapshot_id).where(page.c.last_snapshot_id.is_not(None)),
             sa.select(page.c.read_snapshot_id).where(page.c.read_snapshot_id.is_not(None)),
+            sa.select(backfill_record.c.snapshot_id),
         )
-        used = sa.select(snapshot.c.body_sha)
         with self._database.begin() as connection:
-            snapshots = connection.execute(
+            removed = Counter(connection.execute(
                 sa.delete(snapshot).where(snapshot.c.fetched_at < before, snapshot.c.id.not_in(evidence))
-            ).rowcount
-            freed = connection.execute(
-                sa.delete(blob).where(blob.c.sha256.not_in(used)).returning(sa.func.length(blob.c.data))
-            ).scalars().all()
-        return Pruned(snapshots=snapshots, blobs=len(freed), bytes=sum(freed))
+                .returning(snapshot.c.body_sha)
+            ).scalars())
+            freed = _free(connection, removed)
+        return Pruned(snapshots=removed.total(), blobs=len(freed), bytes=sum(freed))
+
+
+def _free(connection: sa.Connection, bodies: Collection[str]) -> list[int]:
+    """Remove those of these bodies that no snapshot has any more; the bytes of each."""
+    freed: list[int] = []
+    used = sa.select(snapshot.c.id).where(snapshot.c.body_sha == blob.c.sha256).exists()
+    for some in chunks(bodies):
+        gone = sa.delete(blob).where(blob.c.sha256.in_(some), ~used).returning(sa.func.length(blob.c.data))
+        freed += connection.execute(gone).scalars()
+    return freed
 
 
 def _count(connection: sa.Connection, table: sa.Table) -> int:

@@ -44,6 +44,11 @@ class Backfill:
     failures: tuple[str, ...]  # a sentence a page, the first MAX_FAILURES
     versions: int  # it wrote
 
+    @property
+    def state(self) -> str:
+        """"finished", "undone", or "unfinished": it died, or is still reading."""
+        return "undone" if self.undone_at else "finished" if self.finished_at else "unfinished"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadAgain:
@@ -220,7 +225,8 @@ def _get(connection: sa.Connection, backfill_id: int, *, lock: bool = False) -> 
     query = sa.select(backfill).where(backfill.c.id == backfill_id)
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
-        raise NotFoundError("there is no such backfill", where=f"backfill {backfill_id}")
+        raise NotFoundError("there is no such backfill", where=f"backfill {backfill_id}",
+                            hint="See `milepost backfill list`.")
     return _backfill(row)
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import secrets
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,10 +72,10 @@ def _take(
     ).all()
     return [
         Claim(
-            delivery_id=row.id, issue=number, subscriber_id=row.subscriber, address=row.address, variant=row.variant,
-            lease=token, attempts=row.attempts, first_attempt_at=row.first_attempt_at,
+            delivery_id=id_, issue=number, subscriber_id=who, address=address, variant=variant, lease=token,
+            attempts=attempts, first_attempt_at=first,
         )
-        for row in sorted(rows, key=lambda row: int(row.id))
+        for id_, who, address, variant, attempts, first in sorted(rows, key=itemgetter(0))
     ]
 
 
@@ -147,5 +148,5 @@ def issue_state(connection: sa.Connection, number: int) -> IssueState:
     """The issue's state; raises NotFoundError."""
     state: IssueState | None = connection.execute(sa.select(issue.c.state).where(issue.c.number == number)).scalar()
     if state is None:
-        raise NotFoundError("there is no such issue", where=f"issue {number}")
+        raise NotFoundError("there is no such issue", where=f"issue {number}", hint="See `milepost issue list`.")
     return state

@@ -24,6 +24,7 @@ class RenderedWith:
 
     settings: Mapping[str, object]  # newsletter.compose.shown_settings
     templates: str  # SHA-256 of the templates, in hex
+    list_id: str | None = None  # RFC 2919; None for an issue from before it was kept with it
 
 
 class Editions:
@@ -58,12 +59,21 @@ class Editions:
 
     def rendered_with(self, number: int) -> RenderedWith:
         """What an issue was rendered with; raises ConflictError for one from before this was kept."""
+        found = self.find_rendered_with(number)
+        if found is None:
+            raise ConflictError("it was not kept what this issue was rendered with", where=f"issue {number}")
+        return found
+
+    def find_rendered_with(self, number: int) -> RenderedWith | None:
+        """The same, None for an issue from before this was kept; raises NotFoundError."""
         with self._database.connect() as connection:
             load(connection, number)
             found = connection.execute(sa.select(issue.c.rendered_with).where(issue.c.number == number)).scalar()
         if found is None:
-            raise ConflictError("it was not kept what this issue was rendered with", where=f"issue {number}")
-        return RenderedWith(settings=found["settings"], templates=found["templates"])
+            return None
+        return RenderedWith(
+            settings=found["settings"], templates=found["templates"], list_id=found.get("list_id")
+        )
 
     def send_after(self, number: int, moment: dt.datetime | None) -> None:
         """Nothing of a frozen issue is sent before `moment`; None: it may be sent at once."""

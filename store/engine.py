@@ -44,7 +44,9 @@ class Database:
         """`wait_seconds`: how long a step waits for another writer. Opens nothing yet; see `store.database.connect`."""
         self.url = parse(url)
         self.dialect = self.url.get_backend_name()
-        self.where = self.url.database or "" if self.dialect == "sqlite" else self.url.render_as_string()
+        self.where = self.url.database or ""
+        if self.dialect == "postgresql":
+            self.where = self.url.set(drivername="postgresql").render_as_string()
         self.engine = _engine(self.url, wait_seconds)
         self._writer = self.engine.execution_options(milepost_writes=True)
         reading: dict[str, Any] = {}

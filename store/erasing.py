@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from store.addresses import address_hash
 from store.schema import attempt, delivery, subscriber, suppression
+from store.schema_bounces import bounce
 from store.suppressions import suppress
 
 REASON = "erased"
@@ -30,6 +31,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     # Servers repeat the address in what they say.
     theirs = sa.select(delivery.c.id).where(delivery.c.subscriber == found)
     connection.execute(sa.update(attempt).where(attempt.c.delivery_id.in_(theirs)).values(text=""))
+    connection.execute(sa.update(bounce).where(bounce.c.delivery_id.in_(theirs)).values(text=""))
     connection.execute(
         sa.update(delivery)
         .where(delivery.c.subscriber == found)

@@ -1,5 +1,6 @@
 """Turns what a database driver raises into one clear sentence, at the border and nowhere else; bugs pass through."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,8 @@ _POSTGRESQL: dict[str, tuple[str, str]] = {
     "57P": ("the database was shut down", "Start it and run it again."),
     "08": ("the connection to the database was lost", "Check that it runs, then run it again."),
 }
-_LOST_HINT = "Check that it runs and that [store] url is right."
+_LOST_HINT = "Start it, or mend [store] url."
+_LIBPQ = re.compile(r"FATAL: +|\[Errno -?\d+\] ")  # the driver's own signs before a reason
 _RACE_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 
 
@@ -48,8 +50,9 @@ def _postgresql_fault(error: BaseException, *, lost: bool) -> tuple[str, str] | 
         if not lost:
             return None
         # libpq itself failed (no server, no such database, connection cut), and only its words say which.
-        words = str(error).strip().splitlines()
-        return f"the database can't be reached ({words[-1] if words else 'no reason given'})", _LOST_HINT
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+        reason = _LIBPQ.sub("", first.rpartition(" failed: ")[2]).rstrip(".")
+        return f"the database can't be reached ({reason[:1].lower()}{reason[1:]})", _LOST_HINT
     return next((_POSTGRESQL[state[:size]] for size in (5, 3, 2) if state[:size] in _POSTGRESQL), None)
 
 

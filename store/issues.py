@@ -366,4 +366,4 @@ def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...]) -> Issue:
 
 
 def _no_such(number: int) -> NotFoundError:
-    return NotFoundError("there is no such issue", where=f"issue {number}")
+    return NotFoundError("there is no such issue", where=f"issue {number}", hint="See `milepost issue list`.")

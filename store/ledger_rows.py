@@ -52,7 +52,7 @@ def counts(connection: sa.Connection, number: int) -> LedgerCounts:
         sa.select(issue.c.candidates, issue.c.deliveries).where(issue.c.number == number)
     ).first()
     if row is None:
-        raise NotFoundError("there is no such issue", where=f"issue {number}")
+        raise NotFoundError("there is no such issue", where=f"issue {number}", hint="See `milepost issue list`.")
     excluded = (
         sa.select(exclusion.c.reason, sa.func.count())
         .where(exclusion.c.issue == number)

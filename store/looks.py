@@ -157,7 +157,7 @@ class Looks:
         with self._database.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def list(self, source_key: str | None = None, *, waiting: bool = False, limit: int = 50) -> list[Look]:
+    def list(self, source_key: str | None = None, *, waiting: bool = False, limit: int | None = 50) -> list[Look]:
         """The latest looks first; `waiting` keeps those that are held and not released."""
         query = sa.select(look).order_by(look.c.id.desc()).limit(limit)
         if source_key is not None:
@@ -178,7 +178,7 @@ def require_running(connection: sa.Connection, look_id: int) -> None:
     query = sa.select(look.c.state).where(look.c.id == look_id).with_for_update()
     state = connection.execute(query).scalar()
     if state is None:
-        raise NotFoundError("there is no such look", where=f"look {look_id}")
+        raise NotFoundError("there is no such look", where=f"look {look_id}", hint="See `milepost holds`.")
     if state != "running":
         raise ConflictError(
             f"the look is {state}, it can't write any more", where=f"look {look_id}", hint="Start another look."
@@ -210,7 +210,7 @@ def _has_baseline(connection: sa.Connection, source_key: str) -> bool:
 def _get(connection: sa.Connection, look_id: int) -> Look:
     row = connection.execute(sa.select(look).where(look.c.id == look_id)).mappings().first()
     if row is None:
-        raise NotFoundError("there is no such look", where=f"look {look_id}")
+        raise NotFoundError("there is no such look", where=f"look {look_id}", hint="See `milepost holds`.")
     return _look(row)
 
 

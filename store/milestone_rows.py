@@ -11,6 +11,7 @@ from milepost.codec import field_to_json, milestone_from_json
 from milepost.errors import InputError, NotFoundError
 from milepost.records import CONTENT_FIELDS, Change, FieldChange, Milestone, StoredChange, StoredMilestone
 from store.schema import change, look, milestone, milestone_version
+from store.schema_repairs import renaming
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,9 +24,20 @@ class Version:
     fingerprint: str
     snapshot_id: int | None
     extractor: str
-    look_id: int | None  # None: a backfill
+    look_id: int | None  # None: a backfill, an import, or an operator's answer
+    backfill_id: int | None
     created_at: dt.datetime
     change: StoredChange | None
+    later: tuple[StoredChange, ...] = ()  # what happened to it as it was: withdrawn, restored
+
+    @property
+    def found_by(self) -> str:
+        """Who wrote it: "look 3", "backfill 1", "an import", or "an operator" (an undone backfill, a rename)."""
+        if self.look_id is not None:
+            return f"look {self.look_id}"
+        if self.backfill_id is not None:
+            return f"backfill {self.backfill_id}"
+        return "an import" if self.snapshot_id is None else "an operator"
 
 
 class FieldDiff(NamedTuple):
@@ -50,8 +62,8 @@ def versions() -> sa.Select[Any]:
 
 
 def current() -> sa.Select[Any]:
-    """Milestones with their current version; `stored` reads its rows."""
-    return versions().where(milestone_version.c.number == milestone.c.version)
+    """Milestones with their current version and their Related cards as last read; `stored` reads its rows."""
+    return versions().add_columns(milestone.c.related).where(milestone_version.c.number == milestone.c.version)
 
 
 def visible() -> sa.Select[Any]:
@@ -71,8 +83,10 @@ def visible() -> sa.Select[Any]:
 
 def stored(row: sa.Row[Any]) -> StoredMilestone:
     """A row of `versions`, `current` or `visible` as a record."""
+    related = getattr(row, "related", None)
+    record = row.record if related is None else row.record | {"related": related}
     return StoredMilestone(
-        id=row.milestone_id, version=row.number, version_id=row.id, milestone=milestone_from_json(row.record),
+        id=row.milestone_id, version=row.number, version_id=row.id, milestone=milestone_from_json(record),
         fingerprint=row.fingerprint, first_seen_at=row.first_seen_at, snapshot_id=row.snapshot_id,
     )
 
@@ -138,10 +152,25 @@ def find(connection: sa.Connection, source: str | None, key: str) -> int:
         query = query.where(milestone.c.source == source)
     rows = connection.execute(query.order_by(milestone.c.source)).all()
     if not rows:
-        raise NotFoundError("there is no such milestone", where=key if source is None else f"{source}/{key}")
+        raise NotFoundError("there is no such milestone", where=key if source is None else f"{source}/{key}",
+                            hint=_renamed(connection, source, key))
     if len(rows) > 1:
         raise InputError(
             f"several sources have a milestone of that key: {', '.join(row.source for row in rows)}", where=key,
             hint="Name the source too.",
         )
     return int(rows[0].id)
+
+
+def _renamed(connection: sa.Connection, source: str | None, key: str) -> str | None:
+    """What to say to somebody who uses a milestone's former key."""
+    query = (
+        sa.select(milestone.c.key)
+        .join_from(renaming, milestone, renaming.c.milestone_id == milestone.c.id)
+        .where(renaming.c.old_key == key, renaming.c.decision == "rename")
+        .order_by(renaming.c.id.desc())
+    )
+    if source is not None:
+        query = query.where(renaming.c.source == source)
+    now = connection.execute(query.limit(1)).scalar()
+    return None if now is None else f"It was renamed: its key is {now} by now."

@@ -131,14 +131,20 @@ class Milestones:
         with self._database.connect() as connection:
             milestone_id = milestone_rows.find(connection, source, key)
             query = milestone_rows.changes_query().where(change.c.milestone_id == milestone_id)
-            made_by = {row.new_version_id: milestone_rows.stored_change(row) for row in connection.execute(query)
-                       if row.new_version_id != row.old_version_id}
+            made_by: dict[int, StoredChange] = {}
+            later: dict[int, list[StoredChange]] = {}
+            for happened in map(milestone_rows.stored_change, connection.execute(query.order_by(change.c.id))):
+                if happened.new_version_id == happened.old_version_id:
+                    later.setdefault(happened.new_version_id, []).append(happened)
+                else:
+                    made_by[happened.new_version_id] = happened
             query = sa.select(milestone_version).where(milestone_version.c.milestone_id == milestone_id)
             return [
                 Version(
                     id=row.id, number=row.number, milestone=milestone_from_json(row.record),
                     fingerprint=row.fingerprint, snapshot_id=row.snapshot_id, extractor=row.extractor,
-                    look_id=row.look_id, created_at=row.created_at, change=made_by.get(row.id),
+                    look_id=row.look_id, backfill_id=row.backfill_id, created_at=row.created_at,
+                    change=made_by.get(row.id), later=tuple(later.get(row.id, ())),
                 )
                 for row in connection.execute(query.order_by(milestone_version.c.number))
             ]

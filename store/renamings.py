@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from milepost.codec import milestone_to_json
+from milepost.codec import field_to_json, milestone_to_json
 from milepost.errors import ConflictError, NotFoundError
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, FieldChange, Milestone, StoredMilestone
@@ -118,6 +118,9 @@ class Renamings:
             last = _one(connection, old.id)
             if fingerprint(kept) != last.fingerprint:
                 _add_version(connection, last, kept, now)
+            connection.execute(
+                sa.update(milestone).where(milestone.c.id == old.id).values(related=field_to_json(kept, "related"))
+            )
             search.index(connection, old.id, kept)
             return _one(connection, old.id)
 
@@ -125,7 +128,8 @@ class Renamings:
 def _row(connection: sa.Connection, renaming_id: int) -> sa.Row[Any]:
     row = connection.execute(sa.select(renaming).where(renaming.c.id == renaming_id)).first()
     if row is None:
-        raise NotFoundError("there is no such question", where=f"rename {renaming_id}")
+        raise NotFoundError("there is no such question", where=f"rename {renaming_id}",
+                            hint="See `milepost changes renames`.")
     return row
 
 

@@ -7,17 +7,19 @@
     issue ─ issue_item, issue_variant ─ …_item    what is published, and which variant shows what
     subscriber, suppression                       who hears, who never again
     exclusion, delivery ─ attempt                 the ledger
+    bounce                                        what came back of it: store.schema_bounces
 """
 
 import sqlalchemy as sa
 
-import store.schema_repairs  # noqa: F401 (its tables belong to the catalogue too)
+import store.schema_bounces
+import store.schema_repairs  # noqa: F401 (their tables belong to the catalogue too)
 from milepost import records
 from store.columns import BigKey, Json, Moment
 from store.metadata import metadata as metadata
 from store.metadata import one_of as _one_of
 
-HEAD = 5  # the revision this program was made for
+HEAD = 7  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -119,6 +121,8 @@ page = sa.Table(
     sa.Column("moved_to", sa.Text),  # the page of the site that it redirects to
     sa.Column("missing_look", sa.ForeignKey("look.id")),  # first to find it gone and listed nowhere
     _one_of("kind", PAGE_KINDS),
+    sa.Index(None, "last_snapshot_id"),  # whoever removes snapshots is asked about both
+    sa.Index(None, "read_snapshot_id"),
 )
 
 listing_card = sa.Table(
@@ -147,6 +151,7 @@ milestone = sa.Table(
     sa.Column("first_look_id", sa.ForeignKey("look.id")),
     sa.Column("version", sa.Integer, nullable=False),  # the number of the current one
     sa.Column("state", sa.String(9), nullable=False, server_default="present"),
+    sa.Column("related", Json),  # cards as last read: they make no version; NULL: those of the version
     _one_of("state", MILESTONE_STATES),
     sa.UniqueConstraint("source", "key"),
 )

@@ -51,4 +51,5 @@ backfill_record = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("snapshot_id", sa.ForeignKey("snapshot.id"), nullable=False),
     sa.Column("record", Json, nullable=False),
+    sa.Index(None, "snapshot_id"),
 )

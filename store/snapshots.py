@@ -18,6 +18,7 @@ from store.blobs import Codec
 from store.dialects import insert
 from store.engine import Database
 from store.looks import ensure_source
+from store.pages import chunks
 from store.schema import blob, listing_card, page, reread, snapshot
 
 
@@ -149,24 +150,18 @@ class Snapshots:
 
     def note_listed(self, source: str, urls: Iterable[str], look_id: int, *, kind: PageKind = "milestone") -> None:
         """Record that a look found these pages listed; the first look to list a page is kept for ever."""
-        rows = [
-            {"source": source, "url": url, "kind": kind, "first_listed_look": look_id, "last_listed_look": look_id}
-            for url in sorted(set(urls))
-        ]
-        if not rows:
-            return
         with self._database.begin() as connection:
-            new = insert(connection, page)
-            connection.execute(
-                new.on_conflict_do_update(
-                    index_elements=["source", "url"],
-                    set_={
-                        "first_listed_look": sa.func.coalesce(page.c.first_listed_look, new.excluded.first_listed_look),
-                        "last_listed_look": new.excluded.last_listed_look,
-                    },
-                ),
-                rows,
-            )
+            for some in chunks(set(urls)):
+                known = connection.execute(
+                    sa.update(page).where(page.c.source == source, page.c.url.in_(some)).values(
+                        first_listed_look=sa.func.coalesce(page.c.first_listed_look, look_id), last_listed_look=look_id,
+                    )
+                ).rowcount
+                if known < len(some):
+                    new = {"source": source, "kind": kind, "first_listed_look": look_id, "last_listed_look": look_id}
+                    connection.execute(
+                        insert(connection, page).on_conflict_do_nothing(), [{"url": url} | new for url in some]
+                    )
 
     def unread(self, source: str) -> list[tuple[str, int]]:
         """Milestone pages whose latest snapshot has not been through `Milestones.apply`: (url, snapshot id).

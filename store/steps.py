@@ -116,4 +116,7 @@ def of_settlement(done: Settlement) -> dict[str, Any]:
 
 def text(reply: Reply) -> str:
     """What the server said, without what a database can't keep (NUL on PostgreSQL, lone surrogates)."""
-    return reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+    said = reply.text
+    if said.isascii() and "\0" not in said:
+        return said
+    return said.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

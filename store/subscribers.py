@@ -4,7 +4,7 @@ import csv
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -27,7 +27,7 @@ class Imported:
 
     added: int
     known: int  # addresses that were there already, left as they are
-    errors: tuple[tuple[int, str], ...]  # (row number from 1, what is wrong with it)
+    errors: tuple[tuple[int, str], ...]  # (line of the file, or row from 1 where there is none; what is wrong with it)
 
 
 class Subscribers:
@@ -135,7 +135,8 @@ class Subscribers:
         errors: list[tuple[int, str]] = []
 
         def good() -> Iterator[dict[str, Any]]:
-            for number, row in enumerate(rows, 1):
+            for position, row in enumerate(rows, 1):
+                number = row.line if isinstance(row, Line) else position
                 try:
                     yield _values(*_read_row(row, state, cadence), now)
                 except InputError as error:
@@ -164,17 +165,27 @@ class Subscribers:
                 }
 
 
-def read_csv(lines: Iterable[str]) -> Iterator[dict[str, str]]:
+class Line(dict[str, str]):
+    """A row that knows the line of the file it ends on."""
+
+    def __init__(self, row: Mapping[str, str], line: int) -> None:
+        super().__init__(row)
+        self.line = line
+
+
+def read_csv(lines: Iterable[str]) -> Iterator[Line]:
     """Rows for `import_` out of a CSV file's lines; without a heading, each line is an address."""
     text = iter(lines)
     first = next(text, "")
     names = [name.strip().lower() for name in next(csv.reader([first.lstrip("\ufeff")]), [])]
     if "address" in names or "email" in names:
-        yield from csv.DictReader(text, fieldnames=names, restval="")
+        reader = csv.DictReader(text, fieldnames=names, restval="")
+        for row in reader:
+            yield Line(row, reader.line_num + 1)  # the heading was read before it
         return
-    for line in (first.lstrip("\ufeff"), *text):
+    for number, line in enumerate(chain((first.lstrip("\ufeff"),), text), 1):
         if line.strip():
-            yield {"address": line.strip()}
+            yield Line({"address": line.strip()}, number)
 
 
 _SELECT: sa.Select[Any] = sa.select(
@@ -213,7 +224,7 @@ def _values(
 def _one(connection: sa.Connection, clause: sa.ColumnElement[bool], where: str) -> Subscriber:
     row = connection.execute(_SELECT.where(clause)).first()
     if row is None:
-        raise NotFoundError("there is no such subscriber", where=where)
+        raise NotFoundError("there is no such subscriber", where=where, hint="See `milepost subscribers list`.")
     return to_subscriber(row)
 
 

@@ -4,6 +4,7 @@
 """
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,11 @@ from extractors.base import SiteExtractor
 from flows.steps.reading import Progress, key_of
 from flows.steps.rereading import BATCH, Reader, read_again, workers
 from milepost.dates import utc_now
+from milepost.errors import ConflictError
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, Milestone, StoredMilestone
-from milepost.settings import Settings
+from milepost.settings import Settings, SourceSettings
+from newsletter.contested import contests
 from newsletter.detect import compare, merge, take_back
 from store.applying import Entry
 from store.backfills import MAX_FAILURES, Backfill, Backfills, ReadAgain, Told
@@ -45,6 +48,16 @@ class Selection:
             "until": self.until.isoformat() if self.until else None,
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Selection":
+        """The inverse of `to_json`."""
+        since, until = data.get("since"), data.get("until")
+        return cls(
+            keys=tuple(data.get("keys") or ()), extractor=data.get("extractor"),
+            since=dt.datetime.fromisoformat(since) if since else None,
+            until=dt.datetime.fromisoformat(until) if until else None,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reread:
@@ -60,6 +73,8 @@ class Reread:
     failures: tuple[str, ...]  # a sentence a page
     backfill_id: int | None = None  # None for a dry run
     resumed: bool = False  # an earlier run died, and this one went on from there
+    seconds: float = field(default=0.0, compare=False)  # that this run took
+    pages_per_second: float = field(default=0.0, compare=False)  # of this run
 
 
 @dataclass(kw_only=True)
@@ -85,11 +100,13 @@ def backfill(
     died before that is gone on with by the next one of the same selection. `processes`: how many read at once, by
     default one a core where there are many pages; `batch`: pages that are read, and kept, at a time. Raises StoreError.
     """
+    started = time.monotonic()
     source = settings.source(key)
     site = registry.get(source.extractor, source.options)
     reader = Reader(source=key, extractor=source.extractor, options=dict(source.options))
     with connect(settings.store.url) as database:
         store, milestones, tally = Backfills(database), Milestones(database), _Tally()
+        chosen = frozenset(selection.keys)
         work = list(_wanted(site, selection, milestones, key, store.selected(
             key, since=selection.since, until=selection.until
         )))
@@ -102,9 +119,9 @@ def backfill(
         )
         for part in batches:
             records = [ReadAgain(record=record, snapshot_id=at) for record, at in part.records
-                       if not selection.keys or record.key in selection.keys]
+                       if not chosen or record.key in chosen]
             known = milestones.some(key, [one.record.key for one in records])
-            entries = decide({
+            entries = decide(source, {
                 name: stored for name, stored in known.items()
                 if selection.extractor in (None, stored.milestone.extractor)
             }, records)
@@ -118,24 +135,47 @@ def backfill(
             failures += part.failures[: MAX_FAILURES - len(failures)]
             if progress is not None:
                 progress(done, len(work))
-        finished = _finish(store, run, tally, now())
+        finished = _finish(source, store, run, tally, now())
+        seconds = time.monotonic() - started
         return Reread(
             source=key, dry_run=dry_run, read=len(work) if finished is None else finished.read,
             changes=tuple(tally.changes), differ=len(tally.keys), written=finished.versions if finished else 0,
             told=tuple(store.told(key, tally.keys)), failures=tuple(failures),
             backfill_id=run.id if run else None, resumed=run is not None and run.read_to is not None,
+            seconds=round(seconds, 3), pages_per_second=round(len(left) / max(seconds, 0.001), 1),
         )
+
+
+def resume(settings: Settings, backfill_id: int, *, progress: Progress | None = None) -> Reread:
+    """Go on with the backfill `backfill_id` where it died; raises NotFoundError, or ConflictError when it is over or
+    its extractor is another by now."""
+    with connect(settings.store.url) as database:
+        died = Backfills(database).get(backfill_id)
+    where = f"backfill {backfill_id}"
+    if died.finished_at is not None or died.undone_at is not None:
+        raise ConflictError(f"it is {died.state} already", where=where, hint="See `milepost backfill list`.")
+    source = settings.source(died.source)
+    today = registry.get(source.extractor, source.options).signature
+    if today != died.extractor:
+        raise ConflictError(
+            f"it was begun with {died.extractor}, and now it is {today} that reads", where=where,
+            hint=f"Run `milepost backfill undo {backfill_id} --why …` and start another.",
+        )
+    return backfill(
+        settings, died.source, dry_run=False, selection=Selection.from_json(died.parameters), progress=progress
+    )
 
 
 def _wanted(
     site: SiteExtractor, selection: Selection, milestones: Milestones, source: str, pages: Sequence[tuple[str, int]]
 ) -> Iterator[tuple[str, int]]:
     """The pages that the selection may mean; one that holds several milestones is read to be sure."""
+    chosen = frozenset(selection.keys)
     for start in range(0, len(pages), _CHUNK):
         chunk = pages[start : start + _CHUNK]
         keys = {url: key_of(site, url) for url, _ in chunk}
-        if selection.keys:
-            keys = {url: key for url, key in keys.items() if key is None or key in selection.keys}
+        if chosen:
+            keys = {url: key for url, key in keys.items() if key is None or key in chosen}
         if selection.extractor is not None:
             known = milestones.some(source, {key for key in keys.values() if key is not None})
             readers = {key: stored.milestone.extractor for key, stored in known.items()}
@@ -143,19 +183,23 @@ def _wanted(
         yield from (one for one in chunk if one[0] in keys)
 
 
-def _finish(store: Backfills, run: Backfill | None, tally: _Tally, now: dt.datetime) -> Backfill | None:
+def _finish(
+    source: SourceSettings, store: Backfills, run: Backfill | None, tally: _Tally, now: dt.datetime
+) -> Backfill | None:
     if run is None:
         return None
 
     def counted(known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]) -> list[Entry]:
-        entries = decide(known, read)
+        entries = decide(source, known, read)
         tally.add(entries)
         return entries
 
     return store.finish(run.id, counted, now)
 
 
-def decide(known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]) -> list[Entry]:
+def decide(
+    source: SourceSettings, known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]
+) -> list[Entry]:
     """What to write of records that were read again; pure.
 
     Left out: what is not known (it is left to the next look: here it could never become news), what a look has read
@@ -166,9 +210,13 @@ def decide(known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]) -> l
         stored = known.get(one.record.key)
         if stored is None or (stored.snapshot_id or 0) > one.snapshot_id:
             continue
-        kept = merge(stored.milestone, one.record)
+        contested = contests(
+            stored.milestone, one.record, believed=source.believe_first,
+            same_page=stored.snapshot_id == one.snapshot_id,
+        )
+        kept = merge(stored.milestone, one.record, contested)
         if fingerprint(kept) != stored.fingerprint:
-            entries.append((compare(stored.milestone, kept), kept, one.snapshot_id))
+            entries.append((compare(stored.milestone, kept, source.classes), kept, one.snapshot_id))
     return entries
 
 
@@ -180,7 +228,8 @@ def undo(database: Database, backfill_id: int, *, why: str, now: dt.datetime) ->
     """
 
     def revert(before: Milestone, written: Milestone, current: StoredMilestone) -> Entry:
-        kept = take_back(before, written, current.milestone)
+        untouched = current.milestone == written
+        kept = before if untouched else take_back(before, written, current.milestone)
         return compare(current.milestone, kept), kept, current.snapshot_id
 
     return Backfills(database).undo(backfill_id, revert, why=why, now=now)
@@ -191,6 +240,7 @@ def reread_to_json(reread: Reread) -> dict[str, Any]:
     return {
         "source": reread.source, "dry_run": reread.dry_run, "read": reread.read, "written": reread.written,
         "differ": reread.differ, "backfill": reread.backfill_id, "resumed": reread.resumed,
+        "seconds": reread.seconds, "pages_per_second": reread.pages_per_second,
         "changes": [{"key": change.key, "kind": change.kind, "fields": [field._asdict() for field in change.fields]}
                     for change in reread.changes],
         "issues": [{"issue": told.issue, "state": told.state, "keys": list(told.keys)} for told in reread.told],

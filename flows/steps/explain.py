@@ -6,10 +6,13 @@ from typing import Any
 
 from milepost.codec import field_to_json
 from milepost.errors import InputError, NotFoundError
-from milepost.records import FIELDS, Snapshot, StoredChange, Witness
+from milepost.records import FIELDS, Snapshot, StoredChange, StoredMilestone, Witness
 from store.database import Database
 from store.issues import Issues
+from store.looks import Looks
 from store.milestones import Milestones, Version
+from store.pages import Pages
+from store.renamings import Renamings
 from store.snapshots import Snapshots
 
 
@@ -65,25 +68,57 @@ def explain(
         if field_to_json(version.milestone, field) != value:
             break
         since = version
+    if field == "related" and version_id is None:
+        current_now = Milestones(database).get(source, key)
+        if current_now.milestone.related != current.milestone.related:
+            return _related(database, current_now)
     snapshot = Snapshots(database).get(since.snapshot_id) if since.snapshot_id is not None else None
     return Explanation(
         source=current.milestone.source, key=current.milestone.key, field=field, value=value, version=since.number,
         at=since.created_at, extractor=since.extractor, witnesses=tuple(since.milestone.evidence.get(field, ())),
-        snapshot=snapshot, news=_news(since, field),
+        snapshot=snapshot, news=_news(database, since, field),
     )
 
 
-def _news(version: Version, field: str) -> str:
+def _related(database: Database, stored: StoredMilestone) -> Explanation:
+    """Of Related cards that were read anew since the milestone's last version: those of its page's last reading."""
+    record = stored.milestone
+    page = record.url.partition("#")[0]
+    last = Pages(database).last_read(record.source, [page])[page]
+    snapshot = Snapshots(database).get(last.snapshot_id)
+    return Explanation(
+        source=record.source, key=record.key, field="related", value=field_to_json(record, "related"),
+        version=stored.version, at=snapshot.fetched_at, extractor=record.extractor,
+        witnesses=tuple(record.evidence.get("related", ())), snapshot=snapshot,
+        news="no: Related cards change whenever their neighbours do, and never count",
+    )
+
+
+def _news(database: Database, version: Version, field: str) -> str:
     change = version.change
-    if change is None or version.look_id is None:
-        return "no: it was read by a backfill, which announces nothing"
+    if version.look_id is None:
+        return f"no: {version.found_by} wrote it, which announces nothing"
+    if change is None:
+        return f"no: {version.found_by} read it anew, and nothing in it had changed"
     if not change.announce:
-        return "no: it was there when the source was first looked at (the baseline), or its page was"
+        return _silence(database, change)
     if change.held:
         return f"not yet: look {change.look_id} is held, an operator decides"
     if change.change.kind == "added":
         return f"yes: the milestone was first seen by look {change.look_id}, after the baseline"
     return _as_change(change, field)
+
+
+def _silence(database: Database, change: StoredChange) -> str:
+    """Why a change that a look found is never announced, or not yet."""
+    if change.look_id is not None and Looks(database).get(change.look_id).baseline:
+        return "no: it was there when the source was first looked at (the baseline)"
+    asked = next((question for question in Renamings(database).list(change.change.source, pending=True)
+                  if question.new is not None and question.new.id == change.milestone_id), None)
+    if asked is not None:
+        return (f"not yet: it may be {asked.old_key} renamed, an operator decides "
+                f"(`milepost changes resolve {asked.id}`)")
+    return "no: its page was listed at the baseline already, and could only be read later"
 
 
 def _as_change(change: StoredChange, field: str) -> str:

@@ -1,40 +1,62 @@
 """Commands for what waits for an operator: held looks, and milestones that may be old ones under a new address."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from milepost.cli.context import Door
+from milepost.cli.groups import WithDefault
 from milepost.cli.output import JsonFlag, print_json, print_table
+
+if TYPE_CHECKING:
+    from store.renamings import Renaming
 
 Why = Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
 
 
 def mount(app: typer.Typer) -> None:
-    holds = typer.Typer(help="What waits for an operator.", no_args_is_help=True)
+    holds = typer.Typer(cls=WithDefault, help="What waits for an operator: held looks, and questions about renames.")
     holds.command("list")(holds_list)
     holds.command("release")(holds_release)
-    holds.command("renames")(holds_renames)
-    holds.command("resolve")(holds_resolve)
     app.add_typer(holds, name="holds")
 
 
 def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List the looks that are held."""
+    """List the looks that are held, and the questions that are open."""
+    from flows.steps.renaming import pending_renames
     from store.looks import Looks
 
     door: Door = context.obj
-    held = Looks(door.database).list(waiting=True)
+    held, questions = Looks(door.database).list(waiting=True, limit=None), pending_renames(door.database)
     if as_json:
-        print_json([{"look": h.id, "source": h.source, "reason": h.held, "at": h.started_at.isoformat()} for h in held])
+        looks = [{"kind": "look", "look": h.id, "source": h.source, "guard": h.guard, "reason": h.held,
+                  "at": h.started_at.isoformat()} for h in held]
+        print_json([*looks, *({"kind": "rename"} | _question_json(question) for question in questions)])
         return
     rows = [(h.id, h.source, f"{h.started_at:%Y-%m-%d %H:%M}", h.held) for h in held]
-    print_table("", ("look", "source", "started", "reason"), rows, empty="Nothing is held.")
+    if rows or not questions:
+        print_table("", ("look", "source", "started", "reason"), rows, empty="Nothing is held.")
+    if rows:
+        typer.echo("See `milepost changes --all`; then `milepost holds release LOOK --why …`.")
+    if questions:
+        _print_questions(questions)
+
+
+def _question_json(question: "Renaming") -> dict[str, Any]:
+    return {"id": question.id, "source": question.source, "old": question.old_key, "new": question.new_key,
+            "score": question.score, "look": question.look_id, "at": question.detected_at.isoformat()}
+
+
+def _print_questions(questions: "list[Renaming]") -> None:
+    rows = [(q.id, q.source, q.old_key, q.new_key, "" if q.score is None else f"{q.score:.2f}") for q in questions]
+    print_table("", ("id", "source", "was", "may now be", "alike"), rows, empty="No question is open.")
+    if questions:
+        typer.echo("Answer with `milepost changes resolve ID --same --why …` or `--new --why …`.")
 
 
 def holds_release(
     context: typer.Context,
-    look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds list`.")],
+    look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds`.")],
     why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")],
 ) -> None:
     """Let the changes of a held look through to the next issue."""
@@ -46,25 +68,24 @@ def holds_release(
     typer.echo(f"Released look {look}: its changes count as news from now on.")
 
 
-def holds_renames(context: typer.Context, as_json: JsonFlag = False) -> None:
+# --- below `changes` (commands_milestones) ----------------------------------------------------------------------------
+
+
+def show_questions(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List new milestones that may be old ones renamed; none is announced before you have said which it is."""
     from flows.steps.renaming import pending_renames
 
     door: Door = context.obj
     questions = pending_renames(door.database)
     if as_json:
-        print_json([{"id": q.id, "source": q.source, "old": q.old_key, "new": q.new_key, "score": q.score,
-                     "look": q.look_id, "at": q.detected_at.isoformat()} for q in questions])
+        print_json([_question_json(question) for question in questions])
         return
-    rows = [(q.id, q.source, q.old_key, q.new_key, "" if q.score is None else f"{q.score:.2f}") for q in questions]
-    print_table("", ("id", "source", "was", "may now be", "alike"), rows, empty="No question is open.")
-    if questions:
-        typer.echo("Answer with `milepost holds resolve ID --same --why …` or `--new --why …`.")
+    _print_questions(questions)
 
 
-def holds_resolve(
+def resolve_question(
     context: typer.Context,
-    question: Annotated[int, typer.Argument(metavar="ID", help="From `milepost holds renames`.")],
+    question: Annotated[int, typer.Argument(metavar="ID", help="From `milepost changes renames`.")],
     why: Why,
     same: Annotated[bool, typer.Option("--same/--new", help="The same milestone renamed, or a new one: news.")],
 ) -> None:

@@ -1,4 +1,4 @@
-"""Commands into one record's past: `history`, `diff`, `explain`, and `search` over all of them."""
+"""Commands about one record and its past: `show`, `diff`, `explain`."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,29 +11,85 @@ from milepost.errors import InputError
 
 if TYPE_CHECKING:
     from flows.steps.explain import Explanation
+    from milepost.records import Card, Change, Milestone
     from store.milestones import Version
 
 Key = Annotated[str, typer.Argument(help="The milestone's key, as `milepost milestones` lists it.")]
 
 
 def mount(app: typer.Typer) -> None:
-    for command in (history, diff, explain, search):
+    for command in (show, diff, explain):
         app.command()(command)
+    app.command(hidden=True)(history)
 
 
 def _version_json(version: "Version") -> dict[str, Any]:
     change = version.change
     return {
         "version": version.number, "at": version.created_at.isoformat(), "extractor": version.extractor,
-        "snapshot": version.snapshot_id, "look": version.look_id, "fingerprint": version.fingerprint,
+        "snapshot": version.snapshot_id, "look": version.look_id, "backfill": version.backfill_id,
+        "fingerprint": version.fingerprint,
         "kind": change.change.kind if change else None,
         "fields": [field._asdict() for field in change.change.fields] if change else [],
         "announce": change.announce if change else False,
+        "later": [{"at": one.detected_at.isoformat(), "look": one.look_id, "kind": one.change.kind}
+                  for one in version.later],
     }
 
 
+def show(
+    context: typer.Context,
+    key: Key,
+    source: OneSource = None,
+    past: Annotated[
+        bool, typer.Option("--history", help="Every version of it instead: when, what changed, and what read it.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show one milestone with the witnesses of each field, or its history."""
+    from milepost.codec import field_to_json, milestone_to_json
+    from milepost.records import FIELDS
+    from store.milestones import Milestones
+
+    if past:
+        history(context, key, source, as_json)
+        return
+    door: Door = context.obj
+    stored = Milestones(door.database).get(source, key)
+    milestone = stored.milestone
+    if as_json:
+        print_json(milestone_to_json(milestone) | {"version": stored.version, "fingerprint": stored.fingerprint})
+        return
+    rows = []
+    for name in FIELDS:
+        value = field_to_json(milestone, name) if name not in milestone.unknown else "(unknown)"
+        witnesses = ", ".join(
+            f"{w.witness} {w.where}" + (f" (says {w.says})" if w.says else "") for w in milestone.evidence.get(name, ())
+        )
+        rows.append((name, _plain(milestone, name, value), witnesses))
+    seen = f"{stored.first_seen_at:%Y-%m-%d}"
+    title = f"{milestone.source}/{milestone.key} · version {stored.version} · first seen {seen}"
+    print_table(f"{title}\n{milestone.url}", ("field", "value", "witnesses"), rows, empty="")
+
+
+def _plain(milestone: "Milestone", name: str, value: object) -> object:
+    if value in (None, "", []):
+        return "(empty)"
+    if name == "date" and milestone.date:
+        return milestone.date.human() + ("" if milestone.date.confirmed else " (not confirmed)")
+    if name == "image" and milestone.image:
+        return "\n".join(part for part in (milestone.image.url, milestone.image.alt) if part)
+    if name == "related":
+        return "\n".join(_card_line(card) for card in milestone.related)
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _card_line(card: "Card") -> str:
+    return " · ".join(part for part in (card.date.human() if card.date else "", card.title) if part)
+
+
 def history(context: typer.Context, key: Key, source: OneSource = None, as_json: JsonFlag = False) -> None:
-    """List every version of a milestone: when, what changed, and what read it."""
+    """The same as `milepost show KEY --history`."""
     from store.milestones import Milestones
 
     door: Door = context.obj
@@ -41,19 +97,23 @@ def history(context: typer.Context, key: Key, source: OneSource = None, as_json:
     if as_json:
         print_json([_version_json(version) for version in versions])
         return
-    rows = [
-        (v.number, f"{v.created_at:%Y-%m-%d %H:%M}", v.change.change.kind if v.change else "",
-         ", ".join(field.field for field in v.change.change.fields) if v.change else "",
-         "a look" if v.look_id else "a backfill", v.extractor)
-        for v in versions
-    ]
+    rows = []
+    for v in versions:
+        kind, fields = ("", "") if v.change is None else (v.change.change.kind, _fields(v.change.change))
+        rows.append((v.number, f"{v.created_at:%Y-%m-%d %H:%M}", kind, fields, v.found_by, v.extractor))
+        rows += [(v.number, f"{one.detected_at:%Y-%m-%d %H:%M}", one.change.kind, "", f"look {one.look_id}", "")
+                 for one in v.later]
     print_table("", ("version", "at", "kind", "fields", "found by", "read by"), rows, empty="It has no versions.")
+
+
+def _fields(change: "Change") -> str:
+    return ", ".join(field.field for field in change.fields)
 
 
 def diff(
     context: typer.Context,
     key: Key,
-    older: Annotated[int, typer.Argument(help="A version, as `milepost history` numbers them.", min=1)],
+    older: Annotated[int, typer.Argument(help="A version, as `milepost show KEY --history` numbers them.", min=1)],
     newer: Annotated[int, typer.Argument(help="Another.", min=1)],
     source: OneSource = None,
     as_json: JsonFlag = False,
@@ -112,25 +172,3 @@ def _print_explanation(told: "Explanation", *, gap: bool) -> None:
         typer.echo(f"Snapshot   {told.snapshot.url}, fetched {told.snapshot.fetched_at:%Y-%m-%d %H:%M:%S} UTC")
         typer.echo(f"           SHA-256 {told.snapshot.body_hash}, {len(told.snapshot.body):,} bytes, in the archive")
     typer.echo(f"News       {told.news}")
-
-
-def search(
-    context: typer.Context,
-    text: Annotated[str, typer.Argument(help="Words to look for.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000)] = 20,
-    as_json: JsonFlag = False,
-) -> None:
-    """Search the milestones' texts; the best fit first."""
-    from milepost.codec import milestone_to_json
-    from store.search import Search
-
-    door: Door = context.obj
-    found = Search(door.database).search(text, limit)
-    if as_json:
-        for hit in found:
-            print_json(milestone_to_json(hit.stored.milestone))
-        return
-    rows = [(m.date.human() if m.date else "", m.key, m.title) for m in (hit.stored.milestone for hit in found)]
-    print_table("", ("date", "key", "title"), rows, empty="Nothing fits.")
-
-

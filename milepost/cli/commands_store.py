@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 import typer
 
 from milepost.cli.context import Door
+from milepost.cli.groups import Group
 from milepost.cli.output import JsonFlag, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import InputError, StoreError
@@ -15,7 +16,7 @@ Why = Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
 
 
 def mount(app: typer.Typer) -> None:
-    db = typer.Typer(help="The database.", no_args_is_help=True)
+    db = typer.Typer(cls=Group, help="The database: make it, check it, back it up.", no_args_is_help=True)
     db.command("upgrade")(db_upgrade)
     db.command("check")(db_check)
     db.command("backup")(db_backup)
@@ -23,14 +24,14 @@ def mount(app: typer.Typer) -> None:
     db.command("confirm-restore")(db_confirm_restore)
     db.command("copy")(db_copy)
     app.add_typer(db, name="db")
-    archive = typer.Typer(help="The stored pages, and the issues as web pages.", no_args_is_help=True)
+    archive = typer.Typer(cls=Group, help="The stored pages, and the issues as web pages.", no_args_is_help=True)
     archive.command("size")(archive_size)
     archive.command("export")(archive_export)
     archive.command("train")(archive_train)
     archive.command("prune")(archive_prune)
     archive.command("build")(archive_build)
     app.add_typer(archive, name="archive")
-    templates = typer.Typer(help="The mail's templates.", no_args_is_help=True)
+    templates = typer.Typer(cls=Group, help="The mail's templates.", no_args_is_help=True)
     templates.command("eject")(templates_eject)
     app.add_typer(templates, name="templates")
 
@@ -38,13 +39,16 @@ def mount(app: typer.Typer) -> None:
 # --- the database ---------------------------------------------------------------------------------------------------
 
 
-def db_upgrade(context: typer.Context) -> None:
+def db_upgrade(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Create the database, or bring an older one up to this version."""
     from store.database import upgrade
 
     door: Door = context.obj
     revision = upgrade(door.settings.store.url)
-    typer.echo(f"The database is at revision {revision}.")
+    if as_json:
+        print_json({"revision": revision})
+    else:
+        typer.echo(f"The database is at revision {revision}.")
 
 
 def db_check(
@@ -107,12 +111,19 @@ def db_confirm_restore(
     typer.echo(f"Confirmed; {unknown} deliveries are listed as unknown.")
 
 
-def db_copy(context: typer.Context, to: Annotated[str, typer.Option("--to", help="The other database's url.")]) -> None:
+def db_copy(
+    context: typer.Context,
+    to: Annotated[str, typer.Option("--to", help="The other database's url.")],
+    as_json: JsonFlag = False,
+) -> None:
     """Copy everything into another, empty database (SQLite or PostgreSQL), verified by counts and hashes."""
     from store.copying import copy
 
     door: Door = context.obj
     copied = copy(door.settings.store.url, to)
+    if as_json:
+        print_json([{"table": part.table, "rows": part.rows, "sha256": part.sha256} for part in copied])
+        return
     rows = [(part.table, part.rows, part.sha256[:16]) for part in copied if part.rows]
     print_table("", ("table", "rows", "SHA-256"), rows, empty="There was nothing to copy.")
     typer.echo("Copied and compared. The copy sends nothing before `milepost db confirm-restore --why …`.")
@@ -122,7 +133,7 @@ def db_copy(context: typer.Context, to: Annotated[str, typer.Option("--to", help
 
 
 def archive_size(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """How many pages are stored, and how small."""
+    """Show how many pages are stored, and how small."""
     from store.archive import Archive
 
     door: Door = context.obj
@@ -141,6 +152,7 @@ def archive_export(
     context: typer.Context,
     warc: Annotated[Path, typer.Option("--warc", help="The file to write, as in pages.warc.gz.")],
     source: Annotated[str | None, typer.Option("--source", "-s", help="Only this source.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Write the stored pages as a WARC file (ISO 28500), which other archives read."""
     from store.warc import archive_warc
@@ -153,6 +165,9 @@ def archive_export(
         partial.replace(warc)
     except OSError as error:
         raise InputError(f"can't be written: {error.strerror}", where=str(warc), hint="Choose another place.") from None
+    if as_json:
+        print_json({"file": str(warc), "records": records})
+        return
     typer.echo(f"Wrote {records} records to {warc}.")
 
 
@@ -170,21 +185,32 @@ def archive_train(context: typer.Context) -> None:
 def archive_prune(
     context: typer.Context,
     days: Annotated[int, typer.Option("--older-than-days", min=1, help="Only snapshots older than this.")],
+    as_json: JsonFlag = False,
 ) -> None:
     """Forget old snapshots. What is evidence for a record, or a page's latest, always stays."""
     from store.archive import Archive
 
     door: Door = context.obj
     gone = Archive(door.database).prune(utc_now() - dt.timedelta(days=days))
+    if as_json:
+        print_json({"snapshots": gone.snapshots, "blobs": gone.blobs, "bytes": gone.bytes})
+        return
     typer.echo(f"Forgot {gone.snapshots} snapshots; {gone.blobs} bodies ({gone.bytes:,} bytes) went with them.")
 
 
-def archive_build(context: typer.Context, out: Annotated[Path, typer.Option("--out", help="The folder.")]) -> None:
+def archive_build(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option("--out", help="The folder.")],
+    as_json: JsonFlag = False,
+) -> None:
     """Write every sealed issue as a static site: pages, index, Atom, JSON Feed, sitemap."""
     from flows.steps.archive_site import build_archive
 
     door: Door = context.obj
     built = build_archive(door.settings, door.database, out)
+    if as_json:
+        print_json({"written": [str(path) for path in built.written], "unchanged": built.unchanged})
+        return
     typer.echo(f"{len(built.written)} files written to {out}, {built.unchanged} were the same already.")
 
 

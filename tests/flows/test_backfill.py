@@ -1,14 +1,18 @@
 """Reading stored pages again: what it shows and writes, how it is resumed and undone; and that nobody hears of it."""
 
 import datetime as dt
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event
 
-from flows.steps.backfill import Reread, Selection, backfill, reread_to_json, undo
+from flows.steps.backfill import Reread, Selection, backfill, reread_to_json, resume, undo
 from flows.steps.scrape import scrape
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, NotFoundError
@@ -144,12 +148,56 @@ def test_killed_while_it_writes_it_has_written_nothing(
     assert run(settings).written == 3
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import sqlalchemy as sa
+from flows.steps.backfill import backfill
+from milepost.settings import load
+
+times = int(sys.argv[3])
+
+def kill(connection, cursor, statement, parameters, context, executemany):
+    global times
+    times -= sys.argv[2] in statement
+    if times == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sa.event.listen(sa.Engine, "after_cursor_execute", kill)
+backfill(load(Path(sys.argv[1])), "clockwork", dry_run=False, batch=4)
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "times"),
+    [
+        pytest.param("INSERT INTO backfill_record", 2, id="while-it-reads"),
+        pytest.param("INSERT INTO milestone_version", 2, id="while-it-writes"),
+        pytest.param("SET finished_at", 1, id="before-it-is-over"),
+    ],
+)
+def test_after_kill_9_nothing_is_half_written_and_it_is_resumed(
+    config: Path, settings: Settings, database: Database, wrong: list[str], statement: str, times: int
+) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(config), statement, str(times)], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert titles(database, wrong) == [True, True, True]
+    [died] = Backfills(database).list()
+    assert died.state == "unfinished"
+    again = resume(settings, died.id)
+    assert (again.backfill_id, again.written) == (died.id, 3)
+    assert titles(database, wrong) == [False, False, False]
+    assert Backfills(database).get(died.id).state == "finished"
+
+
 def test_undone_every_record_is_as_it_was_and_nothing_is_forgotten(
     settings: Settings, database: Database, wrong: list[str]
 ) -> None:
+    before = {key: stored.milestone for key, stored in Milestones(database).known(SOURCE).items()}
     done = run(settings)
     assert done.backfill_id is not None
     assert undo(database, done.backfill_id, why="it was right before", now=utc_now()) == 3
+    assert {key: stored.milestone for key, stored in Milestones(database).known(SOURCE).items()} == before
     assert titles(database, wrong) == [True, True, True]
     assert [version.milestone.title.startswith("Wrong") for version in Milestones(database).history(wrong[0])] == [
         False, True, False, True

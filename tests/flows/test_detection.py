@@ -12,10 +12,9 @@ from flows.steps.renaming import pending_renames, resolve_rename
 from flows.steps.scrape import scrape
 from milepost.dates import PartialDate, utc_now
 from milepost.errors import MilepostError
-from milepost.records import LookReport
+from milepost.records import FieldClass, LookReport
 from milepost.sample.pages import Story
 from milepost.settings import Settings
-from newsletter.rules import FieldClass
 from store.database import connect
 from store.issues import Issues
 from store.looks import Looks
@@ -47,7 +46,8 @@ class Stage:
 
     def look(self, **classes: FieldClass) -> dict[str, int]:
         """One look; what it found, by kind."""
-        self.report: LookReport = scrape(self.settings, SOURCE, classes=classes)
+        source = self.settings.source(SOURCE).model_copy(update={"classes": classes})
+        self.report: LookReport = scrape(self.settings.model_copy(update={"sources": (source,)}), SOURCE)
         return {kind: count for kind, count in self.report.changes.items() if count}
 
     def told(self) -> list[str]:

@@ -1,15 +1,19 @@
 """Every field of a record leads back to the bytes it came from, and to why it was news or not."""
 
+import html
+
 import pytest
 
 from flows.steps.explain import explain, explain_item, explanation_to_json
 from flows.steps.publish import publish
 from flows.steps.scrape import scrape
+from milepost.codec import field_to_json
 from milepost.errors import InputError, NotFoundError
 from milepost.records import FIELDS
 from milepost.settings import Settings
 from store.database import Database
 from store.milestones import Milestones
+from store.snapshots import Snapshots
 from tests.flows.stage import BreakableSite
 
 
@@ -42,6 +46,30 @@ def test_it_tells_news_from_baseline_and_correction(
     assert explain(database, corrected.key, changed.field).news.startswith("as a correction, found by look 2")
     assert explain(database, corrected.key, changed.field).version == 2
     assert "baseline" in explain(database, corrected.key, "title").news
+
+
+def test_related_cards_lead_to_the_page_as_it_was_last_read(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    scrape(settings, "clockwork")
+    before = Milestones(database).known("clockwork")
+    site.publish()
+    scrape(settings, "clockwork")
+    neighbours = [
+        stored for key, stored in before.items()
+        if Milestones(database).get("clockwork", key).milestone.related != stored.milestone.related
+    ]
+    assert neighbours
+    for stored in neighbours:
+        now = Milestones(database).get("clockwork", stored.milestone.key)
+        assert now.version == stored.version == 1
+        told = explain(database, stored.milestone.key, "related")
+        assert told.value == field_to_json(now.milestone, "related")
+        assert told.snapshot is not None
+        assert stored.snapshot_id is not None
+        assert told.snapshot.fetched_at > Snapshots(database).get(stored.snapshot_id).fetched_at
+        assert all(card.title in html.unescape(told.snapshot.body.decode()) for card in now.milestone.related)
+        assert told.news.startswith("no: Related cards")
 
 
 def test_its_json_form_names_the_page_by_its_hash(settings: Settings, database: Database) -> None:

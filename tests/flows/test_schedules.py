@@ -25,12 +25,13 @@ from flows.steps.backfill import backfill, undo
 from flows.steps.renaming import pending_renames, resolve_rename
 from flows.steps.scrape import scrape
 from milepost.dates import utc_now
-from milepost.errors import MilepostError
+from milepost.errors import ConflictError, MilepostError
 from milepost.sample.pages import Story
-from store.database import connect
+from store.database import Database, connect
 from store.issues import Issues
 from store.looks import Looks
 from store.milestones import Milestones
+from store.renamings import Renaming
 from tests.flows import history
 from tests.flows.history import serving
 from tests.flows.replaying import SOURCE, announce, settings_for
@@ -206,6 +207,18 @@ class Schedule(RuleBasedStateMachine):
             for look in Looks(database).list(waiting=True):
                 Looks(database).release(look.id, "I looked", utc_now())
 
+    @rule(statement=st.integers(0, 25))
+    def answer(self, statement: int) -> None:
+        """The operator knows which story is which; an answer that comes too late is refused and left to the end."""
+        with killed_at(statement), connect(self.settings.store.url) as database:
+            for question in pending_renames(database):
+                with suppress(ConflictError):
+                    self._answer(database, question)
+
+    def _answer(self, database: Database, question: Renaming) -> None:
+        same = self.whose[question.old_key] == self.whose[question.new_key]
+        resolve_rename(database, question.id, as_rename=same, why="looked at it", now=utc_now())
+
     @rule(statement=st.integers(0, 15))
     def publish(self, statement: int) -> None:
         keys: tuple[str, ...] = ()
@@ -233,8 +246,7 @@ class Schedule(RuleBasedStateMachine):
             self.release()
         with connect(self.settings.store.url) as database:
             for question in pending_renames(database):
-                same = self.whose[question.old_key] == self.whose[question.new_key]
-                resolve_rename(database, question.id, as_rename=same, why="looked at it", now=utc_now())
+                self._answer(database, question)
         self._hear(announce(self.settings, utc_now()))
         assert set(self.live) - self.before <= self.told.keys()
         with connect(self.settings.store.url) as database:

@@ -1,9 +1,7 @@
 """Databases to test on: a SQLite file, and a PostgreSQL server of our own where one can be started."""
 
 import datetime as dt
-import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,62 +19,20 @@ from store.looks import Looks
 from store.milestones import Milestones
 from store.snapshots import Snapshots
 from store.subscribers import Subscribers
+from tests.store import postgresql
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 
 
-def _programs() -> Path | None:
-    """The folder of initdb and pg_ctl: on the path, or where distributions put them."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "pg_ctl").exists()), None)
-
-
-def _as_nobody() -> list[str]:
-    """PostgreSQL refuses to run as root."""
-    if os.geteuid() != 0:
-        return []
-    runuser = shutil.which("runuser")
-    if runuser is None:
-        pytest.skip("no PostgreSQL: it doesn't run as root, and there is no runuser")
-    return [runuser, "-u", "nobody", "--"]
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server: $MILEPOST_TEST_POSTGRESQL, or one of our own on a Unix socket."""
-    given = os.environ.get("MILEPOST_TEST_POSTGRESQL")
-    if given:
-        yield given
-        return
+    """The URL of a PostgreSQL server; see tests.store.postgresql for which."""
     pytest.importorskip("psycopg")
-    programs = _programs()
-    if programs is None:
-        pytest.skip("no PostgreSQL: initdb is not installed")
-    folder = Path("/tmp") / f"milepost-pg-{uuid.uuid4().hex[:8]}"  # noqa: S108 (a socket's path is short)
-    folder.mkdir(mode=0o700)
-    prefix = _as_nobody()
-    if prefix:
-        shutil.chown(folder, "nobody")
-    data = folder / "data"
-
-    def run(*command: str) -> None:
-        done = subprocess.run([*prefix, *command], capture_output=True, text=True, cwd=folder, timeout=60)
-        if done.returncode != 0:
-            pytest.skip(f"no PostgreSQL: {command[0]} said {done.stderr.strip()[-200:]}")
-
-    run(f"{programs}/initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-N")
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
     try:
-        run(f"{programs}/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-        yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
-    finally:
-        subprocess.run(
-            [*prefix, f"{programs}/pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop"],
-            capture_output=True, cwd=folder, timeout=60, check=False,
-        )
-        shutil.rmtree(folder)
+        with postgresql.server() as url:
+            yield url
+    except postgresql.NoServerError as error:
+        pytest.skip(f"no PostgreSQL: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -95,6 +95,19 @@ def test_pruning_keeps_what_is_evidence(world: World) -> None:
     assert check(world.database) == []
 
 
+def test_pruning_once_a_day_is_enough(world: World) -> None:
+    for number in range(3):
+        world.snapshots.add(make_snapshot(body=b"%d" % number, fetched_at=NOW + number * DAY), "listing", None)
+    archive = Archive(world.database)
+    first = archive.prune_if_due(NOW + DAY, NOW + 3 * DAY)
+    assert first is not None
+    assert (first.snapshots, first.blobs) == (1, 1)
+    assert archive.prune_if_due(NOW + 2 * DAY, NOW + 3 * DAY) is None
+    second = archive.prune_if_due(NOW + 2 * DAY, NOW + 4 * DAY)
+    assert second is not None
+    assert second.snapshots == 1
+
+
 def test_pruning_by_age(world: World) -> None:
     for number in range(3):
         world.snapshots.add(make_snapshot(body=b"same", fetched_at=NOW + number * DAY), "other", None)

@@ -9,6 +9,7 @@ import pytest
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Milestone, StoredMilestone
 from store.applying import Entry
+from store.archive import Archive
 from store.backfills import Backfills, ReadAgain
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
@@ -91,6 +92,17 @@ def test_undoing_one_that_died_leaves_nothing_of_it(store: Backfills, world: Wor
     with pytest.raises(ConflictError, match="it is over"):
         store.stage(run.id, [retold("two")], read_to="b", read=1, failures=[])
     assert world.milestones.get("site", "one").version == 1
+
+
+def test_what_it_has_read_is_not_pruned_before_it_is_over(store: Backfills, world: World) -> None:
+    run = store.open("site", "site/2", {}, NOW)
+    at = world.snapshots.add(make_snapshot(body=b"again"), "milestone", None)
+    world.snapshots.add(make_snapshot(body=b"newer"), "milestone", None)
+    store.stage(run.id, [retold("one", at)], read_to="https://site.example/m/one", read=1, failures=[])
+    Archive(world.database).prune(LATER)
+    assert world.snapshots.get(at).body == b"again"
+    store.finish(run.id, write_all, LATER)
+    assert world.milestones.get("site", "one").snapshot_id == at
 
 
 def test_what_there_is_not(store: Backfills) -> None:

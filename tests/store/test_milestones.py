@@ -238,3 +238,23 @@ def test_a_look_is_held_at_its_end(world: World) -> None:
     )
     assert look == world.looks.get(look_id)
     assert (look.failures, look.waiting, look.requests) == (("https://site.example/x: time-out",), True, 5)
+
+
+def test_related_cards_are_kept_up_to_date_without_a_version(world: World) -> None:
+    def shown() -> list[str]:
+        return [card.title for card in world.milestones.get("site", "one").milestone.related]
+
+    one = make_milestone("one", related=(Card(key="two", title="Two"),))
+    world.look(one)
+    assert shown() == ["Two"]
+    other = replace(one, related=(Card(key="three", title="Three"),))
+    look_id = world.looks.start("site", NOW)
+    applied = world.milestones.apply(look_id, "site", [(None, other, None)], announce=True, now=NOW)
+    assert (applied.versions, applied.changes, applied.skipped) == (0, (), 1)
+    assert shown() == ["Three"]
+    [version] = world.milestones.history("one")
+    assert version.milestone.related == one.related
+    edited = replace(other, title="Another", related=())
+    world.milestones.apply(look_id, "site", [(None, edited, None)], announce=True, now=NOW)
+    assert shown() == []
+    assert world.milestones.known("site")["one"].milestone == edited

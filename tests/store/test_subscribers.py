@@ -88,7 +88,7 @@ cy@example.org,hourly,,
 def test_import_reports_bad_rows_and_goes_on(world: World) -> None:
     imported = world.subscribers.import_(read_csv(io.StringIO(FILE)), now=NOW, cadence="daily")
     assert (imported.added, imported.known) == (2, 1)
-    assert [number for number, _ in imported.errors] == [2, 5]
+    assert [line for line, _ in imported.errors] == [3, 6]  # as an editor numbers them
     assert "'hourly' is no cadence" in imported.errors[1][1]
     assert [(who.address, who.cadence, who.topics) for who in world.subscribers.list()] == [
         ("ada@example.org", "weekly", ("research", "hardware")), ("bo@example.org", "daily", ()),
@@ -99,6 +99,10 @@ def test_import_of_bare_addresses(world: World) -> None:
     rows = read_csv(["ada@example.org\n", "\n", "bo@example.org\n"])
     assert world.subscribers.import_(rows, now=NOW, state="pending").added == 2
     assert world.subscribers.import_(read_csv([]), now=NOW).added == 0
+    bad = world.subscribers.import_(read_csv(["di@example.org\n", "\n", "nobody\n"]), now=NOW)
+    assert [line for line, _ in bad.errors] == [3]
+    spread = ['address,note\n', '\n', 'ed@example.org,"two\n', 'lines"\n', 'nobody,\n']
+    assert [line for line, _ in world.subscribers.import_(read_csv(spread), now=NOW).errors] == [5]
 
 
 def test_what_is_exported_can_be_imported(world: World) -> None:
