@@ -2,81 +2,80 @@
 
     python -m bench.screenshots [--out docs/pictures] [--only t4]
 
-Wants Debian's `chromium`; without it, says so and draws nothing.
+Wants Debian's `chromium`; without it, says so and draws nothing. The tests compare what they draw with these.
 """
 
 import argparse
 import datetime as dt
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from flows.steps.publish import publish
+from PIL import Image as Pictures
+from playwright.sync_api import Browser
+
+from bench.browser import PICTURES, Scheme, browser, chromium, draw, save
 from flows.steps.scrape import scrape
-from milepost.records import FieldChange, Image, IssueItem, Milestone
+from milepost.records import UNEDITED, Cadence, Edit, FieldChange, Image, IssueItem, KnownTopics, Milestone
 from milepost.sample.server import SampleSite
 from milepost.settings import Settings, parse
+from newsletter.compose import compose
 from newsletter.render import Renderer
+from newsletter.view import Plan, issue_view
 from store.database import connect, upgrade
 from store.issues import Issues
 from store.milestones import Milestones
+from store.topics import Topics
+from web.pages import Pages
+from web.preferences import choice
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
-LIGHT, DARK = "1", "0"  # Chromium's colour schemes
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars",
-         "--no-first-run", "--disable-sync")
-END = "html{height:100%;overflow:hidden}body{position:absolute;bottom:0;left:0;right:0}"  # shows a page's last part
-FRAME = '<!doctype html><body style="margin:0"><iframe src="{page}" style="border:0;width:375px;height:{height}px">'
+TOPICS = ("standards", "atomic-clock")
+INTRO = """Dear readers, three new ones today, and a date that we had *wrong*:
+
+- the oldest is **a watch**,
+- [the whole story](https://clockwork.example/) is older still.
+"""
+CADENCES: tuple[Cadence, ...] = ("instant", "weekly", "monthly")
 
 
 class Shot(NamedTuple):
-    """One picture: which issue, how wide and high it is drawn, in which colours."""
+    """One picture: of what, how wide, in which colours, with how large a text, and which part of a long one."""
 
     name: str
-    issue: str
+    shows: str
     width: int = 700
-    height: int = 1660
-    scheme: str = LIGHT
+    scheme: Scheme = "light"
+    text: float = 1.0
+    first: int | None = None  # only so many pixels from the top
+    last: int | None = None  # only so many pixels from the bottom
 
 
 SHOTS = (
-    Shot("issue-light", "demo"), Shot("issue-dark", "demo", scheme=DARK), Shot("issue-375", "demo", 375, 1900),
-    Shot("t1-one", "t1", height=1180), Shot("t1-images-off", "images-off", height=1250),
-    Shot("t2-eight-light", "t2", height=2400), Shot("t2-eight-dark", "t2", height=2400, scheme=DARK),
-    Shot("t2-eight-375", "t2", 375, 3000),
-    Shot("t3-forty", "t3", height=2000), Shot("t3-forty-trimmed", "t3-end", height=1500),
-    Shot("t4-corrections-light", "t4", height=900), Shot("t4-corrections-dark", "t4", height=900, scheme=DARK),
-    Shot("t4-corrections-375", "t4", 375, 1150),
-    Shot("german", "de", height=1250), Shot("hebrew", "he", height=1250),
+    Shot("issue-light", "demo"), Shot("issue-dark", "demo", scheme="dark"), Shot("issue-375", "demo", 375),
+    Shot("t1-one", "t1"), Shot("t1-images-off", "pictures"), Shot("t1-text-200", "t1", text=2.0),
+    Shot("t2-eight-light", "t2"), Shot("t2-eight-dark", "t2", scheme="dark"), Shot("t2-eight-375", "t2", 375),
+    Shot("edited-light", "edited"), Shot("edited-375-dark", "edited", 375, scheme="dark"),
+    Shot("t2-eight-375-text-200", "t2", 375, text=2.0, first=4200),
+    Shot("t3-forty", "t3", first=2600), Shot("t3-forty-trimmed", "t3", last=1500),
+    Shot("t4-corrections-light", "t4"), Shot("t4-corrections-dark", "t4", scheme="dark"),
+    Shot("t4-corrections-375", "t4", 375),
+    Shot("german", "de"), Shot("hebrew", "he"), Shot("hebrew-375", "he", 375),
+    Shot("web-issue", "web"), Shot("web-issue-dark", "web", scheme="dark"), Shot("web-issue-375", "web", 375),
+    Shot("web-choice", "choice"), Shot("web-choice-375-dark", "choice", 375, scheme="dark"),
 )
 
 
-def sample(folder: Path) -> tuple[Settings, list[Milestone], str]:
-    """Settings, all records of the sample site, and the HTML of the issue that its two new milestones make."""
-    with SampleSite() as site:
-        settings = parse({
-            "store": {"url": f"sqlite:///{folder}/milepost.db"},
-            "sources": [{"key": "clockwork", "extractor": "sample", "base_url": site.base_url,
-                         "fetch_from": site.url, "allow_hosts": ["127.0.0.1"]}],
-            "mail": {"from": "Clockwork <news@clockwork.example>", "postal_address": "1 Escapement Row, Exampletown"},
-            "newsletter": {"name": "Clockwork", "tagline": "The history of keeping time, as it is written.",
-                           "accent": "#b5451f"},
-            "web": {"base_url": "https://news.clockwork.example"},
-        })
-        upgrade(settings.store.url)
-        scrape(settings, "clockwork")
-        site.publish()
-        scrape(settings, "clockwork")
-    [made] = publish(settings)
-    with connect(settings.store.url) as database:
-        [variant] = Issues(database).variants(made.issue.number)
-        records = [stored.milestone for stored in Milestones(database).iterate("clockwork")]
-    return settings, sorted(records, key=lambda record: (-(record.impact or 0), record.key)), variant.html
+def shoot(opened: Browser, shot: Shot, html: str) -> Pictures.Image:
+    """That picture."""
+    picture = draw(opened, html, width=shot.width, scheme=shot.scheme, text=shot.text)
+    top = 0 if shot.last is None else max(0, picture.height - shot.last)
+    bottom = picture.height if shot.first is None else min(picture.height, shot.first)
+    return picture.crop((0, top, picture.width, bottom))
 
 
 def item(number: int, record: Milestone, role: Literal["news", "correction"] = "news", **more: Any) -> IssueItem:
@@ -103,70 +102,121 @@ def corrections(records: list[Milestone]) -> list[IssueItem]:
     ]
 
 
-def pages(folder: Path) -> Iterator[tuple[str, str]]:
-    """Name and HTML of every issue that is drawn."""
-    settings, records, demo = sample(folder)
-    yield "demo", demo
+class Scenes:
+    """The HTML of everything that is drawn, made from the sample site's milestones."""
 
-    def html(items: list[IssueItem], **letter: Any) -> str:
-        newsletter = settings.newsletter.model_copy(update=letter)
-        return Renderer(newsletter, settings.mail, settings.web).render(12, "weekly", items, NOW).html
+    def __init__(self, folder: Path) -> None:
+        """`folder` takes the database of two looks at the sample site, between which it publishes two milestones."""
+        with SampleSite() as site:
+            self.settings = _settings(folder, site)
+            upgrade(self.settings.store.url)
+            scrape(self.settings, "clockwork")
+            site.publish()
+            scrape(self.settings, "clockwork")
+        with connect(self.settings.store.url) as database:
+            records = [stored.milestone for stored in Milestones(database).iterate("clockwork")]
+            self.fresh = [stored.milestone for _, stored in Issues(database).unannounced("instant")]
+            self.topics = Topics(database).known()
+        self.records = sorted(records, key=lambda record: (-(record.impact or 0), record.key))
 
-    eight = [item(number, record) for number, record in enumerate(records[:8], 1)]
-    forty = [
-        item(number, replace(records[number % len(records)], key=f"m{number}",
-                             what_happened=" ".join([records[number % len(records)].what_happened] * 3)))
-        for number in range(1, 41)
-    ]
-    yield "t1", html(eight[:1])
-    picture = Image(url="https://pictures.invalid/dial.png", alt="A dial with one hand, drawn in ink")
-    yield "images-off", html([replace(eight[0], milestone=replace(eight[0].milestone, image=picture))], images=True,
-                             logo="https://pictures.invalid/logo.png", logo_alt="Clockwork: a wheel with twelve teeth")
-    yield "t2", html(eight)
-    yield "t3", html(forty)
-    yield "t3-end", html(forty).replace("</head>", f"<style>{END}</style></head>", 1)
-    yield "t4", html(corrections(records))
-    mixed = [*eight[:1], *(replace(one, change_id=50 + n) for n, one in enumerate(corrections(records)[:1]))]
-    yield "de", html(mixed, language="de", tagline="Die Geschichte der Zeitmessung, wie sie geschrieben wird.")
-    yield "he", html(mixed, language="he", tagline="")
+    @cached_property
+    def all(self) -> Mapping[str, Callable[[], str]]:
+        """How to make each, by name."""
+        eight = [item(number, record) for number, record in enumerate(self.records[:8], 1)]
+        picture = Image(url="https://pictures.invalid/dial.png", alt="A dial with one hand, drawn in ink")
+        pictured = replace(eight[0], milestone=replace(eight[0].milestone, image=picture))
+        mixed = [*eight[:1], *(replace(one, change_id=50 + n) for n, one in enumerate(corrections(self.records)[:1]))]
+        return {
+            "demo": lambda: self.mail([item(n, record) for n, record in enumerate(self.fresh, 1)], cadence="instant"),
+            "t1": lambda: self.mail(eight[:1]),
+            "pictures": lambda: self.mail(
+                [pictured], images=True, logo="https://pictures.invalid/logo.png",
+                logo_alt="Clockwork: a wheel with twelve teeth",
+            ),
+            "edited": lambda: self.mail(
+                [*(item(n, self.records[place]) for n, place in enumerate((1, 4, 9), 1)), corrections(self.records)[0]],
+                edit=Edit(intro=INTRO),
+            ),
+            "t2": lambda: self.mail(eight),
+            "t3": lambda: self.mail(self.forty()),
+            "t4": lambda: self.mail(corrections(self.records)),
+            "de": lambda: self.mail(
+                mixed, language="de", tagline="Die Geschichte der Zeitmessung, wie sie geschrieben wird.",
+            ),
+            "he": lambda: self.mail(mixed, language="he", tagline=""),
+            "web": lambda: self.web([*eight[:3], *(replace(one, change_id=50 + n) for n, one in
+                                                  enumerate(corrections(self.records)))]),
+            "choice": self.choice,
+        }
+
+    def mail(
+        self, items: list[IssueItem], *, cadence: Cadence = "weekly", edit: Edit = UNEDITED, **letter: Any
+    ) -> str:
+        """The HTML part of an issue."""
+        newsletter = self.settings.newsletter.model_copy(update=letter)
+        renderer = Renderer(newsletter, self.settings.mail, self.settings.web)
+        return renderer.render(12, cadence, items, NOW, edit=edit).html
+
+    def forty(self) -> list[IssueItem]:
+        """Forty milestones of three times the usual length; the sample has fewer, so that some are told in parts."""
+        found = []
+        for number in range(40):
+            part, place = divmod(number, len(self.records))
+            record = self.records[place]
+            title = f"{record.title}, part {part + 1}" if part else record.title
+            found.append(item(number + 1, replace(
+                record, key=f"m{number}", title=title, what_happened=" ".join([record.what_happened] * 3),
+            )))
+        return found
+
+    def web(self, items: list[IssueItem]) -> str:
+        """An issue's page."""
+        settings, pages = self.settings, Pages(self.settings.newsletter, self.settings.web)
+        draft = compose(items)
+        view = issue_view(
+            draft, number=12, cadence="weekly", now=NOW, plan=Plan.whole(items), placeholder="",
+            newsletter=settings.newsletter, mail=settings.mail, web=settings.web, phrases=pages.phrases,
+        )
+        return pages.html("issue.html.j2", issue=view, subject=draft.subject, earlier=11, later=None)
+
+    def choice(self) -> str:
+        """The page of a reader's choice."""
+        pages = Pages(self.settings.newsletter, self.settings.web)
+        known = KnownTopics(categories=self.topics.categories, tags=self.topics.tags)
+        values = choice(pages.phrases, known, cadences=CADENCES, cadence="weekly", topics=TOPICS)
+        return pages.html("choice.html.j2", saved=False, leave="token", **values)
 
 
-def shoot(page: Path, out: Path, *, width: int, height: int, scheme: str, profile: Path) -> None:
-    """One picture of `page`; a window is never narrower than 500 px, so telephones are framed."""
-    subprocess.run(
-        [shutil.which("chromium") or "chromium", *FLAGS, f"--user-data-dir={profile}",
-         f"--window-size={width},{height}", f"--blink-settings=preferredColorScheme={scheme}",
-         f"--screenshot={out}", page.as_uri()],
-        check=True, capture_output=True, timeout=120,
-    )
+def _settings(folder: Path, site: SampleSite) -> Settings:
+    return parse({
+        "store": {"url": f"sqlite:///{folder}/milepost.db"},
+        "sources": [{"key": "clockwork", "extractor": "sample", "base_url": site.base_url,
+                     "fetch_from": site.url, "allow_hosts": ["127.0.0.1"]}],
+        "mail": {"from": "Clockwork <news@clockwork.example>", "postal_address": "1 Escapement Row, Exampletown"},
+        "newsletter": {"name": "Clockwork", "tagline": "The history of keeping time, as it is written.",
+                       "accent": "#b5451f"},
+        "web": {"base_url": "https://news.clockwork.example"},
+    })
 
 
 def main() -> None:
-    """Draw them all, or one."""
+    """Draw them all, or some."""
     given = argparse.ArgumentParser(description=__doc__)
-    given.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    given.add_argument("--out", type=Path, default=PICTURES)
     given.add_argument("--only", default="", help="names that begin so")
     arguments = given.parse_args()
     out: Path = arguments.out
-    if shutil.which("chromium") is None:
+    if chromium() is None:
         sys.exit("chromium is not installed; on Debian: apt-get install chromium")
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for name, html in pages(folder):
-            (folder / f"{name}.html").write_text(html, encoding="utf-8")
-        for shot in SHOTS:
-            if not shot.name.startswith(arguments.only):
-                continue
-            shown = folder / f"{shot.issue}.html"
-            if shot.width < 500:
-                frame = folder / "frame.html"
-                frame.write_text(FRAME.format(page=shown.name, height=shot.height), encoding="utf-8")
-                shown = frame
-            picture = (out / f"{shot.name}.png").resolve()
-            shoot(shown, picture, width=max(shot.width, 500), height=shot.height, scheme=shot.scheme,
-                  profile=folder / "profile")
-            print(f"{picture}: {picture.stat().st_size} bytes")
+    with tempfile.TemporaryDirectory() as folder:
+        scenes = Scenes(Path(folder))
+        with browser() as opened:
+            for shot in SHOTS:
+                if shot.name.startswith(arguments.only):
+                    path = out / f"{shot.name}.png"
+                    save(shoot(opened, shot, scenes.all[shot.shows]()), path)
+                    print(f"{path}: {path.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -43,15 +43,17 @@ def compose(
 
 
 def content_hash(
-    items: Sequence[IssueItem], variants: Sequence[Variant], *,
-    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, templates: str, edit: Edit = UNEDITED,
+    items: Sequence[IssueItem], variants: Sequence[Variant], *, shown: Mapping[str, object], templates: str,
+    list_id: str | None = None, edit: Edit = UNEDITED,
 ) -> str:
     """SHA-256, in hex, of all that readers will get: items, settings, templates (their digest), rendered parts.
 
+    `shown`: see shown_settings. `list_id`: the list's own name; None for an issue from before it was part of this.
     Keys and passwords are not part of it. Equal issues hash equally whatever the order of `variants`.
     """
-    return json_hash({
-        "inputs": inputs_hash(items, newsletter=newsletter, mail=mail, web=web, edit=edit),
+    named = {} if list_id is None else {"list_id": list_id}
+    return json_hash(named | {
+        "inputs": inputs_hash(items, shown=shown, edit=edit),
         "templates": templates,
         "variants": [
             [variant.name, variant.subject, _digest(variant.html), _digest(variant.text), variant.placeholder]
@@ -60,10 +62,7 @@ def content_hash(
     })
 
 
-def inputs_hash(
-    items: Sequence[IssueItem], *, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings,
-    edit: Edit = UNEDITED,
-) -> str:
+def inputs_hash(items: Sequence[IssueItem], *, shown: Mapping[str, object], edit: Edit = UNEDITED) -> str:
     """SHA-256, in hex, of the items, of what an editor wrote, and of the settings that show in a mail."""
     return json_hash({
         "items": [
@@ -72,19 +71,26 @@ def inputs_hash(
             for item in items
         ],
         "edit": [edit.subject, edit.intro],
-        "settings": shown_settings(newsletter, mail, web),
+        "settings": shown,
     })
 
 
 def shown_settings(
     newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
 ) -> dict[str, dict[str, object]]:
-    """The settings that show in a mail, in JSON's types: `settings_from` makes settings of them again."""
+    """The settings that show in a mail or its headers, in JSON's types: `settings_from` makes settings of them again.
+
+    Those that came later are there only where they are set, so that what was hashed without them hashes the same today.
+    """
     shown = {"name", "tagline", "timezone", "language", "accent", "images", "logo", "logo_alt", "logo_width", "font",
              "label_font"}
+    head: dict[str, object] = {
+        "from": mail.sender, "reply_to": mail.reply_to, "postal_address": mail.postal_address,
+    }
+    if mail.feedback_id is not None:
+        head["feedback_id"] = mail.feedback_id
     return {
-        "newsletter": newsletter.model_dump(mode="json", include=shown),
-        "mail": {"from": mail.sender, "reply_to": mail.reply_to, "postal_address": mail.postal_address},
+        "newsletter": newsletter.model_dump(mode="json", include=shown), "mail": head,
         "web": {"base_url": web.base_url},
     }
 

@@ -1,7 +1,8 @@
 """Compares the records known with the records just read: what changed, and what to keep.
 
     known records ─┐
-    records read  ─┴▶ merge (unknown never overwrites) ─▶ RULES, field by field ─▶ Detection(changes, merged)
+    records read  ─┴▶ merge (unknown never overwrites, ─▶ RULES, field by field ─▶ Detection(changes, merged)
+                             nor one witness the others)
 """
 
 from collections.abc import Collection, Mapping
@@ -9,8 +10,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from milepost.codec import field_to_json
-from milepost.records import CONTENT_FIELDS, FIELDS, Change, ChangeKind, FieldChange, Image, Milestone
-from newsletter.rules import FieldClass, judge, says_less, strongest
+from milepost.records import CONTENT_FIELDS, FIELDS, Change, ChangeKind, FieldChange, FieldClass, Image, Milestone
+from newsletter.contested import Contest, contests, evidence_of
+from newsletter.rules import judge, says_less, strongest
 
 _AS_RULED: Mapping[str, FieldClass] = MappingProxyType({})
 
@@ -21,18 +23,22 @@ class Detection:
 
     changes: tuple[Change, ...]  # in the order in which the milestones were read
     merged: Mapping[str, Milestone]  # key → the record to keep
+    contests: tuple[Contest, ...] = ()  # fields that stay as they were: their witnesses are not agreed
 
 
 def detect(
     old: Mapping[str, Milestone], new: Mapping[str, Milestone], *, withdrawn: Collection[str] = (),
     renamed: Mapping[str, str] = MappingProxyType({}), classes: Mapping[str, FieldClass] = _AS_RULED,
+    believed: Collection[str] = (),
 ) -> Detection:
     """Judge each milestone in `new` against `old` (both by key); a key absent from `new` is not judged at all.
 
     `withdrawn`: keys in `old` that were withdrawn; read again, they are restored. `renamed`: key in `new` → the key
     that it had in `old`. `classes`: for this source, field → what any difference in it is, instead of RULES.
+    `believed`: fields of this source whose first witness is followed, whatever the others tell.
     """
     changes: list[Change] = []
+    doubted: list[Contest] = []
     merged: dict[str, Milestone] = {}
     for key, read in new.items():
         before = renamed.get(key, key)
@@ -41,7 +47,9 @@ def detect(
             merged[key] = read
             changes.append(Change(source=read.source, key=key, kind="added"))
             continue
-        merged[key], fields = _keep(known, merge(known, read), classes)
+        contested = contests(known, read, believed=believed)
+        doubted += contested
+        merged[key], fields = _keep(known, merge(known, read, contested), classes)
         kind: ChangeKind | None = strongest(*(change.kind for change in fields))
         if before != key:
             kind, fields = "renamed", (FieldChange("key", "renamed", before, key), *fields)
@@ -49,7 +57,7 @@ def detect(
             kind = "restored"
         if kind is not None:
             changes.append(Change(source=read.source, key=key, kind=kind, fields=fields))
-    return Detection(changes=tuple(changes), merged=merged)
+    return Detection(changes=tuple(changes), merged=merged, contests=tuple(doubted))
 
 
 def compare(known: Milestone, kept: Milestone, classes: Mapping[str, FieldClass] = _AS_RULED) -> Change | None:
@@ -103,17 +111,19 @@ def _told(record: Milestone, name: str) -> tuple[bool, object]:
     return name in record.unknown, getattr(record, name)
 
 
-def merge(known: Milestone, read: Milestone) -> Milestone:
+def merge(known: Milestone, read: Milestone, contested: Collection[Contest] = ()) -> Milestone:
     """The record to keep of a milestone that was read again.
 
     A field that could not be read keeps its value and that value's evidence; so do a date that was only read more
-    vaguely and an image's address that was only described.
+    vaguely, an image's address that was only described, and what is `contested`, with who tells otherwise.
     """
     kept = {name: getattr(known, name) for name in FIELDS if name in read.unknown}
+    kept |= {one.field: one.old for one in contested}
     if read.date and known.date and "date" not in known.unknown and says_less(known.date, read.date):
         kept["date"] = known.date
     if read.image and read.image.url is None and known.image and known.image.url:
         kept["image"] = Image(url=known.image.url, alt=read.image.alt or known.image.alt)
     evidence = {name: witnesses for name, witnesses in read.evidence.items() if name not in kept}
     evidence |= {name: known.evidence[name] for name in kept if name in known.evidence}
+    evidence |= {one.field: evidence_of(one, known.evidence.get(one.field, ())) for one in contested}
     return replace(read, **kept, unknown=read.unknown & known.unknown, evidence=evidence)

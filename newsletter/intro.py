@@ -10,7 +10,7 @@ from typing import Literal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from newsletter.safe import clean, link
+from newsletter.safe import clean_lines, link
 
 _RULES = ["emphasis", "link", "autolink", "list", "newline", "escape", "entity", "backticks", "heading", "blockquote"]
 
@@ -51,7 +51,7 @@ def blocks(markdown: str) -> tuple[Block, ...]:
     found: list[Block] = []
     marks: list[str] = []
     numbers: list[int] = []
-    for token in parser.parse(clean(markdown)):
+    for token in parser.parse(clean_lines(markdown)):
         match token.type:
             case "ordered_list_open":
                 numbers.append(int(token.attrs.get("start", 1)) - 1)

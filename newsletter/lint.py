@@ -1,18 +1,15 @@
 """Checks a rendered issue the way its readers' programs will meet it; each finding is one sentence."""
 
-import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from lxml import etree
 from lxml import html as lxml_html
 
 from milepost.records import IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.corrections import texts
+from newsletter.readable import unreadable
 from newsletter.render import HTML_LIMIT
 from newsletter.safe import header, paragraphs
 from newsletter.support import unsupported
@@ -37,42 +34,17 @@ def lint(
     """
     document = lxml_html.document_fromstring(variant.html) if variant.html else lxml_html.Element("html")
     return [
-        *_whole(variant, mail),
+        *_whole(variant, document, mail),
         *_leftovers(variant, items, newsletter, mail, intro),
         *_links(variant, document, (web.base_url, *bases)),
         *_loads(document, images=newsletter.images, logo=newsletter.logo),
         *unsupported(document),
         *_colours(theme or theme_for(newsletter.accent)),
+        *unreadable(document),
     ]
 
 
-def lint_mjml(source: str) -> list[str]:
-    """Findings on MJML that the renderer itself would pass over: unknown components and attributes, two classes."""
-    try:
-        root = etree.fromstring(source.encode("utf-8"), etree.XMLParser(resolve_entities=False, no_network=True))
-    except etree.XMLSyntaxError as error:
-        return [f"the MJML is not well-formed: {error.msg}"]
-    return [finding for element in root.iter(etree.Element) for finding in _component(element)]
-
-
-def _component(element: Any) -> Iterator[str]:
-    vocabulary = _vocabulary()
-    components: Mapping[str, Sequence[str]] = vocabulary["components"]
-    name = element.tag
-    if name in ("mj-social", "mj-carousel", "mj-accordion", "mj-include"):
-        yield f"<{name}> is not for mails that go without scripts, third parties and files"
-    elif name not in components:
-        if name.startswith("mj"):
-            yield f"<{name}> is not an MJML component, so MJML drops it with all that is in it"
-        return
-    for attribute, value in element.attrib.items():
-        if attribute not in (*components[name], *vocabulary["everywhere"]) and name not in ("mj-all", "mj-class"):
-            yield f"<{name}> has no attribute {attribute}, so MJML ignores it"
-        if attribute == "mj-class" and len(value.split()) > 1:
-            yield f"<{name}> has two classes ({value}), of which MJML keeps one"
-
-
-def _whole(variant: Variant, mail: MailSettings) -> Iterator[str]:
+def _whole(variant: Variant, document: Any, mail: MailSettings) -> Iterator[str]:
     if not variant.subject.strip():
         yield "the subject is empty"
     if len(variant.subject) > _SUBJECT_LIMIT:
@@ -89,8 +61,9 @@ def _whole(variant: Variant, mail: MailSettings) -> Iterator[str]:
     address = paragraphs(mail.postal_address)
     if not address:
         yield "there is no postal address: set mail.postal_address"
-    elif not all(word in variant.text.split() for line in address for word in line.split()):
-        yield "the text part does not show the postal address"
+    for part, words in (("HTML", " ".join(document.itertext())), ("text", variant.text)):
+        if not {word for line in address for word in line.split()} <= set(words.split()):
+            yield f"the {part} part does not show the postal address"
 
 
 def _leftovers(
@@ -119,17 +92,20 @@ def _texts(item: IssueItem) -> Iterator[str]:
 
 
 def _links(variant: Variant, document: Any, bases: Collection[str]) -> Iterator[str]:
-    linked = {element.get("href") for element in document.iter("a")} - {variant.placeholder}
+    linked = {element.get("href") for element in document.iter("a")}
     lines = variant.text.split("\n")
     for url in sorted(link for link in linked if link is not None):
-        if not url.startswith(("https://", "http://")):
+        if url.startswith(variant.placeholder):
+            pass  # the recipient's own: the way out, the page of their choice
+        elif not url.startswith(("https://", "http://")):
             yield f"the HTML links to {url[:80]}, which is no web address"
         elif url.startswith("http://") and not any(url == base or url.startswith(f"{base}/") for base in bases):
             yield f"{url[:80]} is not encrypted: link to https"
         if url not in lines:
             yield f"the text part lacks the link {url[:80]}"
     for line in lines:
-        if _URL.fullmatch(line) and line not in linked and not _said(line, document):
+        own = line.startswith(variant.placeholder)
+        if (own or _URL.fullmatch(line)) and line not in linked and not _said(line, document):
             yield f"the HTML lacks the link {line[:80]}"
 
 
@@ -146,6 +122,8 @@ def _loads(document: Any, *, images: bool, logo: str | None) -> Iterator[str]:
         elif not images and address != logo:
             yield f"the HTML loads {address[:80]}, and newsletter.images is off"
     for image in document.iter("img"):
+        if not (image.get("src") or "").startswith("https://"):
+            yield f"the image {(image.get('src') or '')[:80]} is not loaded over https"
         if not (image.get("alt") or "").strip():
             yield f"the image {(image.get('src') or '')[:80]} has no alt text"
         if _HIDDEN_SIZES & {image.get("width"), image.get("height")}:
@@ -161,10 +139,3 @@ def _colours(theme: Theme) -> Iterator[str]:
             ratio = contrast(text, ground)
             if ratio < MIN_CONTRAST:
                 yield f"{pair} ({text} on {ground}, {name}) has a contrast of {ratio:.1f}, less than {MIN_CONTRAST}"
-
-
-@cache
-def _vocabulary() -> dict[str, Any]:
-    """Names of the components and their attributes, as published in the package that the file names."""
-    data: dict[str, Any] = json.loads((files("newsletter") / "mjml_components.json").read_text(encoding="utf-8"))
-    return data

@@ -35,6 +35,7 @@ class Phrases:
     one_corrected: str
     many_corrected: str
     in_this_issue: str
+    in_this_issue_among: str
     contents_more: str
 
     # a milestone
@@ -67,6 +68,7 @@ class Phrases:
     why_you: str
     no_tracking: str
     read_on_web: str
+    preferences: str
     unsubscribe: str
     rhythms: Mapping[Cadence, str]
 
@@ -93,6 +95,17 @@ class Phrases:
     leave_unknown_title: str
     leave_unknown: str
     leave_unknown_hint: str
+    choice_title: str
+    choice: str
+    choice_hint: str
+    how_often: str
+    about_what: str
+    about_hint: str
+    categories: str
+    tags: str
+    save: str
+    saved: str
+    or_choose: str
     left_title: str
     left: str
     left_hint: str
@@ -166,6 +179,7 @@ ENGLISH = Phrases(
     one_corrected="1 correction",
     many_corrected="{count} corrections",
     in_this_issue="In this issue",
+    in_this_issue_among="In this issue, and what stands beside it",
     contents_more="and {count} more",
     new="New on the timeline",
     also_new="Also new on the timeline",
@@ -196,6 +210,7 @@ ENGLISH = Phrases(
     why_you="You get this because you asked {name} to write to you {rhythm}.",
     no_tracking="Nothing in this mail tells us whether you opened it.",
     read_on_web="Read this issue on the web",
+    preferences="Change how often, or about what",
     unsubscribe="Unsubscribe",
     rhythms=MappingProxyType({
         "instant": "as milestones are added", "daily": "every day", "weekly": "every week", "monthly": "every month",
@@ -224,6 +239,17 @@ ENGLISH = Phrases(
     leave_unknown="This link is not complete",
     leave_unknown_hint="Mail programs sometimes break long links. Please open the unsubscribe link in the mail itself, "
     "or copy it whole.",
+    choice_title="Your choice",
+    choice="What would you like to hear?",
+    choice_hint="From the next issue on. Nobody but you can open this page, and nothing else about you is asked.",
+    how_often="How often",
+    about_what="About what",
+    about_hint="Choose nothing here, and you hear of everything.",
+    categories="Subjects",
+    tags="Topics",
+    save="Save",
+    saved="Saved. The next issue will follow your choice.",
+    or_choose="Rather hear less often, or of fewer things?",
     left_title="Unsubscribed",
     left="You are unsubscribed",
     left_hint="{name} will not write to you again. Thank you for having read it.",

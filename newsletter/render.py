@@ -10,16 +10,17 @@ from pathlib import Path
 import mjml
 from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from milepost.errors import RenderError, SettingsError
+from milepost.errors import LintError, RenderError, SettingsError
 from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant, check_aware
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.compose import Draft, compose, inputs_hash
+from newsletter.compose import Draft, compose, inputs_hash, shown_settings
 from newsletter.corrections import tally
 from newsletter.languages import phrases_for
 from newsletter.phrases import Phrases
 from newsletter.safe import ascii_markup
 from newsletter.theme import theme_for
 from newsletter.view import IssueView, Plan, issue_view
+from newsletter.vocabulary import lint_mjml
 
 HTML_LIMIT = 95_000  # bytes; Gmail clips at 102 KB what it counts after its own additions
 TEXT_WIDTH = 72  # columns of the text part
@@ -51,7 +52,8 @@ class Renderer:
         """Render issue `number` as it is published at `now` (aware); `name` is the variant's, for the rest see compose.
 
         An issue whose HTML would be longer than `HTML_LIMIT` shows its later items in brief, and at last leaves out the
-        last ones, with links to the rest. Raises RenderError when a template or MJML fails, or when nothing fits.
+        last ones, with links to the rest. Raises RenderError when a template or MJML fails, or when nothing fits, and
+        LintError when the template asks for what MJML does not know: it would be dropped without a word.
         """
         check_aware(now)
         draft = compose(items, phrases=self.phrases, edit=edit, as_ordered=as_ordered)
@@ -63,7 +65,10 @@ class Renderer:
                 newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases,
             )
 
-        plan, html = self._fitted(draft, view)
+        plan, source, html = self._fitted(draft, view)
+        findings = lint_mjml(source)
+        if findings:
+            raise LintError(findings, where=f"the MJML of variant {name}")
         text = self._fill(self._text, _TEXT_TEMPLATE, view(plan))
         return Variant(
             name=name, subject=draft.subject, html=html, text=text, placeholder=placeholder,
@@ -72,27 +77,28 @@ class Renderer:
 
     def placeholder(self, items: Sequence[IssueItem], edit: Edit = UNEDITED) -> str:
         """What stands for the recipient's link: nobody can write it into a record, for it is a hash of the records."""
-        digest = inputs_hash(items, newsletter=self.newsletter, mail=self.mail, web=self.web, edit=edit)
+        digest = inputs_hash(items, shown=shown_settings(self.newsletter, self.mail, self.web), edit=edit)
         return f"milepost-link-{digest[:20]}"
 
     def mjml(self, view: IssueView) -> str:
         """The MJML of a view; raises RenderError."""
         return self._fill(self._html, _HTML_TEMPLATE, view)
 
-    def _fitted(self, draft: Draft, view: Callable[[Plan], IssueView]) -> tuple[Plan, str]:
-        """The most generous plan whose HTML fits, and that HTML."""
+    def _fitted(self, draft: Draft, view: Callable[[Plan], IssueView]) -> tuple[Plan, str, str]:
+        """The most generous plan whose HTML fits, its MJML and that HTML."""
         news, corrections = tally(draft.items)
         least = min(news, 1)
         candidates = [Plan(full=full, brief=news - full, corrections=corrections) for full in range(news, -1, -1)]
         candidates += [Plan(full=0, brief=brief, corrections=corrections) for brief in range(news - 1, 0, -1)]
         candidates += [Plan(full=0, brief=least, corrections=few) for few in range(corrections - 1, -least, -1)]
-        best: tuple[Plan, str] | None = None
+        best: tuple[Plan, str, str] | None = None
         first, last = 0, len(candidates)
         probe = 0  # most issues fit as they are
         while first < last:
-            html = self._mail(view(candidates[probe]))
+            source = self.mjml(view(candidates[probe]))
+            html = self._mail(source)
             if len(html) <= HTML_LIMIT:
-                best, last = (candidates[probe], html), probe
+                best, last = (candidates[probe], source, html), probe
             else:
                 first = probe + 1
             probe = (first + last) // 2
@@ -104,8 +110,7 @@ class Renderer:
             )
         return best
 
-    def _mail(self, view: IssueView) -> str:
-        source = self.mjml(view)
+    def _mail(self, source: str) -> str:
         try:
             # No fonts: else MJML links to a third party's. No include loader: an mj-include can read nothing.
             html = mjml.mjml2html(source, fonts={})

@@ -7,17 +7,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from milepost.dates import PartialDate
-from milepost.records import ChangeKind, Image, Milestone
+from milepost.records import ChangeKind, FieldClass, Image, Milestone
 
 Comparer: TypeAlias = Callable[[Milestone, Milestone], ChangeKind | None]
 
-# What a source may say that any difference in a field is; "ignore": none.
-FieldClass = Literal["ignore", "cosmetic", "enriched", "corrected"]
-FIELD_CLASSES: tuple[FieldClass, ...] = get_args(FieldClass)
 
 
 class Kind(NamedTuple):

@@ -25,6 +25,11 @@ def clean(text: str) -> str:
     return "".join(char for char in _BREAKS.sub("\n", kept) if ord(char) & 0xFFFE != 0xFFFE)
 
 
+def clean_lines(text: str) -> str:
+    """`clean`, with empty lines kept: they part the paragraphs of what somebody typed."""
+    return "\n".join(clean(line) for line in text.replace("\r\n", "\n").split("\n"))
+
+
 def one_line(text: str) -> str:
     """`text` on one line, single-spaced."""
     return " ".join(clean(text).split())
@@ -75,7 +80,8 @@ def ascii_markup(value: object) -> Markup:
     """What Jinja may hand to MJML: escaped, pure ASCII, other characters as numeric entities.
 
     Braces and backslashes are entities too, so that what looks like a template in the result is ours, and so that MJML,
-    which escapes attribute values its own way, has nothing to escape. Markup (a macro's result) is known to be escaped.
+    which escapes attribute values its own way, has nothing to escape; of two hyphens the second is one, since they may
+    not stand in a comment, such as Outlook's own part of a mail. Markup (a macro's result) is known to be escaped.
     """
-    text = str(value) if isinstance(value, Markup) else str(escape(value)).translate(_BRACES)
+    text = str(value) if isinstance(value, Markup) else str(escape(value)).translate(_BRACES).replace("--", "-&#45;")
     return Markup(text.encode("ascii", "xmlcharrefreplace").decode("ascii"))  # noqa: S704 - escaped just above

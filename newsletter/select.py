@@ -12,32 +12,43 @@ from milepost.records import Cadence, IssueItem, Placement, Subscriber, check_aw
 from milepost.settings import WEEKDAYS
 
 EVERYTHING = "all"  # the variant that holds every item
+PATIENCE = 4  # quiet windows that what was found first waits at the most, however much goes on landing
 
 
 def due(
     cadence: Cadence, *, now: dt.datetime, last: str | None, pending: Mapping[int, dt.datetime],
-    timezone: str, weekday: str, hour: int,
+    timezone: str, weekday: str, hour: int, quiet: dt.timedelta = dt.timedelta(0),
 ) -> str | None:
     """The period to publish now, or None.
 
     `pending`: change id → when it was detected, of the changes no issue of this cadence has announced. `last`: the
     period of the cadence's newest issue. `weekday` ("monday" …; weekly) and `hour` (0..23) are local to `timezone`.
 
-    instant: as soon as anything is pending. The others: once the slot has passed for something detected before it;
-    however many slots were missed, only the newest one is due, so that there is one issue. What turns up after its slot
-    waits for the next.
+    instant: once nothing new has landed for `quiet` (see quiet_from). The others: once the slot has passed for
+    something detected before it; however many slots were missed, only the newest one is due, so that there is one
+    issue. What turns up after its slot waits for the next.
     """
     check_aware(now)
     if not pending:
         return None
     if cadence == "instant":
         period = f"c{min(pending)}"
-        return None if period == last else period
+        return None if period == last or now < quiet_from(pending.values(), quiet) else period
     slot = latest_slot(cadence, now=now, timezone=timezone, weekday=weekday, hour=hour)
     if min(pending.values()) > slot:
         return None
     period = _name(cadence, slot)
     return None if last is not None and last >= period else period  # ISO periods sort by time
+
+
+def quiet_from(found: Iterable[dt.datetime], quiet: dt.timedelta) -> dt.datetime:
+    """When an instant issue of what was found at these moments (at least one) may be made.
+
+    What lands together is told together: `quiet` after the last of them, and no later than PATIENCE times that after
+    the first, so that a trickle ends too.
+    """
+    moments = sorted(moment.astimezone(dt.UTC) for moment in found)
+    return min(moments[-1] + quiet, moments[0] + PATIENCE * quiet)
 
 
 def latest_slot(cadence: Cadence, *, now: dt.datetime, timezone: str, weekday: str, hour: int) -> dt.datetime:

@@ -22,8 +22,10 @@ _SUMMARY_WIDTH = 240  # a brief item's text
 _TITLE_WIDTH = 200  # a brief item's title
 _CONTENTS_WIDTH = 88  # a title in the list of contents: two lines on a telephone
 _CONTENTS_UP_TO = 12  # titles in it: more than these would keep a reader from the first milestone
+_NEIGHBOURS_UP_TO = 5  # new milestones in it: among more, those known already would hide them
 _CONTENTS_FROM = 3  # fewer items than this need no list of contents
 _DOT = " · "
+PREFERENCES = "/preferences"  # after a recipient's own link: the page of their choice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,7 @@ class Mark:
 
     when: str
     title: str
-    here: bool = False  # the milestone that the strip is about
+    here: bool = False  # a new one, among its neighbours
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,11 +98,13 @@ class IssueView:
     news: tuple[ItemView, ...]  # after the lead
     corrections: tuple[CorrectionView, ...]
     contents: tuple[Mark, ...]  # by date; () when the issue is short
+    contents_title: str
     left_out: str  # a sentence, or ""
     why_you: str
     postal_address: tuple[str, ...]  # its lines
     issue_url: str
-    placeholder: str  # where the recipient's own link goes
+    placeholder: str  # where the recipient's own link goes: the way out
+    preferences: str  # and the one to the page of their choice
 
 
 def issue_view(
@@ -119,6 +123,8 @@ def issue_view(
     corrections = tuple(
         correction_view(group, phrases=phrases, timezone=newsletter.timezone) for group in wrong[: plan.corrections]
     )
+    contents = _contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else ()
+    among = any(mark.when and not mark.here for mark in contents)
     name = one_line(newsletter.name)
     day = now.astimezone(ZoneInfo(newsletter.timezone)).date()
     line = (phrases.issue.format(number=number), phrases.day(day), phrases.tally(len(news), len(wrong)))
@@ -136,12 +142,14 @@ def issue_view(
         lead=views[0] if views else None,
         news=tuple(views[1:]),
         corrections=corrections,
-        contents=_contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else (),
+        contents=contents,
+        contents_title=phrases.in_this_issue_among if among else phrases.in_this_issue,
         left_out=phrases.left_out(len(news) + len(wrong) - len(shown) - len(corrections)),
         why_you=phrases.why_you.format(name=name, rhythm=phrases.rhythms[cadence]),
         postal_address=paragraphs(mail.postal_address),
         issue_url=issue_url,
         placeholder=placeholder,
+        preferences=f"{placeholder}{PREFERENCES}",
     )
 
 
@@ -217,16 +225,35 @@ def _neighbour(card: Card) -> Mark:
 
 
 def _contents(items: Sequence[IssueItem], phrases: Phrases) -> tuple[Mark, ...]:
-    ordered = sorted(
-        items[:_CONTENTS_UP_TO],
-        key=lambda item: item.milestone.date.sort_key if item.milestone.date else (9999, 13, 0),
-    )
-    marks = tuple(
-        Mark(
-            when=str(item.milestone.date.year) if item.milestone.date else phrases.undated,
-            title=clip(one_line(item.milestone.title), _CONTENTS_WIDTH),
-        )
-        for item in ordered
-    )
-    more = len(items) - len(marks)
-    return (*marks, Mark(when="", title=phrases.contents_more.format(count=more))) if more else marks
+    """The new ones by date, each between its neighbours as far as these are known; the undated and the rest last."""
+    told = items[:_CONTENTS_UP_TO]
+    new = [(item.milestone.date.sort_key, _mark(item.milestone)) for item in told if item.milestone.date]
+    undated = [_mark(item.milestone, phrases.undated) for item in told if item.milestone.date is None]
+    known = _neighbours(items, [when for when, _ in new]) if len(told) <= _NEIGHBOURS_UP_TO else []
+    marks = [mark for _, mark in sorted([*new, *known], key=lambda pair: (pair[0], not pair[1].here))]
+    more = len(items) - len(told)
+    rest = [Mark(when="", title=phrases.contents_more.format(count=more))] if more else []
+    return (*marks, *undated, *rest)
+
+
+def _mark(milestone: Milestone, when: str = "") -> Mark:
+    title = clip(one_line(milestone.title), _CONTENTS_WIDTH)
+    return Mark(when=str(milestone.date.year) if milestone.date else when, title=title, here=True)
+
+
+def _neighbours(
+    items: Sequence[IssueItem], new: Sequence[tuple[int, int, int]]
+) -> list[tuple[tuple[int, int, int], Mark]]:
+    """Of the milestones that the new ones (their dates) name as related, the last before and the first after each."""
+    keys = {item.milestone.key for item in items}
+    titles = {one_line(item.milestone.title) for item in items}
+    cards: dict[tuple[tuple[int, int, int], str], Card] = {}
+    for card in (card for item in items for card in item.milestone.related):
+        if card.date is not None and card.key not in keys and one_line(card.title) not in titles:
+            cards.setdefault((card.date.sort_key, one_line(card.title)), card)
+    chosen = set()
+    for when in new:
+        chosen.add(max((place for place in cards if place[0] < when), default=None))
+        chosen.add(min((place for place in cards if place[0] > when), default=None))
+    # A neighbour stands next to a new one: of several between two new ones, the nearest to either.
+    return [(place[0], _neighbour(cards[place])) for place in sorted(place for place in chosen if place)]

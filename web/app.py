@@ -1,7 +1,7 @@
 """The web application: a reader's way to read and to leave, and nothing that needs a login.
 
     GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml ─▶ archive
-    GET, POST /u/{token} ─▶ unsubscribe
+    GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
 """
 
 import datetime as dt
@@ -20,7 +20,9 @@ from milepost.errors import MilepostError
 from milepost.settings import Settings
 from web.archive import Archive
 from web.pages import Pages
-from web.ports import Issues, Subscribers
+from web.ports import Issues, Subscribers, Topics
+from web.preferences import Preferences
+from web.readers import Readers
 from web.unsubscribe import Unsubscribe
 
 _log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ def create_app(
     *,
     issues: Issues,
     subscribers: Subscribers,
+    topics: Topics,
     settings: Settings,
     key: str | bytes,
     list_id: str,
@@ -49,7 +52,9 @@ def create_app(
     """
     pages = Pages(settings.newsletter, settings.web)
     archive = Archive(pages, issues, settings)
-    leaving = Unsubscribe(pages, subscribers, key=key, list_id=list_id, now=now)
+    readers = Readers(key, list_id)
+    leaving = Unsubscribe(pages, subscribers, readers=readers, now=now)
+    choosing = Preferences(pages, subscribers, topics, readers=readers, cadences=settings.newsletter.cadences)
 
     def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -65,7 +70,7 @@ def create_app(
         return page
 
     app = Starlette(
-        routes=[*archive.routes(), *leaving.routes()],
+        routes=[*archive.routes(), *leaving.routes(), *choosing.routes()],
         middleware=[Middleware(_Headers)],
         exception_handlers={HTTPException: refused, MilepostError: unable},
     )

@@ -56,6 +56,10 @@ class Archive:
         found = self._shown(number)
         return self._pages.html("issue.html.j2", **self._values(found))
 
+    def proof(self, number: int) -> str:
+        """The page of an issue that may still be a draft, for those who make it; raises NotFoundError."""
+        return self._pages.html("issue.html.j2", **self._values(self._issues.get(number)))
+
     def feed(self, name: str) -> bytes:
         """A feed or the sitemap, by its file's name (web.feeds.FEEDS)."""
         listed = self._issues.list(states=SHOWN)

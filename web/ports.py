@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Protocol
 
-from milepost.records import Issue, IssueState, SubscriberState
+from milepost.records import Cadence, Issue, IssueState, KnownTopics, Subscriber, SubscriberState
 
 
 class Issues(Protocol):
@@ -17,8 +17,21 @@ class Issues(Protocol):
         """One issue with its items; raises NotFoundError."""
 
 
+class Topics(Protocol):
+    """Called by the page of a reader's choice; raises StoreError."""
+
+    def known(self) -> KnownTopics:
+        """What can be asked for."""
+
+
 class Subscribers(Protocol):
-    """Called by the unsubscribe page; every method raises StoreError."""
+    """Called by the pages that a reader's own link leads to; every method raises StoreError."""
+
+    def get(self, subscriber_id: int) -> Subscriber:
+        """The subscriber; raises NotFoundError."""
+
+    def set_choice(self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str]) -> Subscriber:
+        """Make it so, durably, before returning; () is everything. Raises NotFoundError."""
 
     def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> object:
         """Make it so, durably, before returning; doing it twice changes nothing. Raises NotFoundError."""

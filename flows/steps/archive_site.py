@@ -44,7 +44,8 @@ def build_archive(settings: Settings, database: Database, out: Path) -> Built:
             else:
                 unchanged += 1
     except OSError as error:
-        raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out)) from None
+        raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out),
+                         hint="Choose another folder.") from None
     return Built(folder=out, issues=len(numbers), written=tuple(written), unchanged=unchanged)
 
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from delivery.message import MessageTemplate
-from delivery.transports import from_url
-from flows.steps.mailing import letterhead, sender, sender_domain
+from flows.steps.mailing import letterhead, relay, seal, sender, sender_domain, signer
 from flows.steps.publish import freeze, render, undo_window
 from milepost.errors import ConflictError, DeliveryError, HeldError, InputError
 from milepost.records import Edit, Issue, IssueItem, LedgerCounts, Reply, Variant
@@ -20,6 +19,7 @@ from milepost.settings import Settings
 from newsletter.compose import settings_from
 from newsletter.languages import phrases_for
 from newsletter.render import Renderer, templates_digest
+from newsletter.safe import clean_lines
 from newsletter.select import EVERYTHING
 from store import addresses
 from store.database import Database
@@ -47,7 +47,8 @@ def edit(
                             hint=f"Stop it first: `milepost issue stop {number}`.")
     items = _arranged(issue, order, leave_out)
     written = Edit(
-        subject=issue.edit.subject if subject is None else subject, intro=issue.edit.intro if intro is None else intro
+        subject=issue.edit.subject if subject is None else clean_lines(subject),
+        intro=issue.edit.intro if intro is None else clean_lines(intro),
     )
     made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written)
     revised = Editions(database).revise(
@@ -94,21 +95,23 @@ def trial_mail(
     if variant not in found:
         known = ", ".join(found) or "none"
         raise InputError(f"it has no variant {variant!r}", where=f"issue {number}", hint=f"It has: {known}.")
-    mark = phrases_for(settings.newsletter.language).test
+    sealed = seal(settings, database, number)
+    then = sealed.settings
+    mark = phrases_for(then.newsletter.language).test
     marked = replace(found[variant], subject=f"{mark} {found[variant].subject}")
-    template = MessageTemplate.build(marked, letterhead=letterhead(settings, database), date=now)
+    template = MessageTemplate.build(marked, letterhead=letterhead(then, sealed.list_id), date=now)
     message = template.bytes_for(
-        address=to, unsubscribe_url=f"{settings.web.base_url}/u",
-        message_id=f"<test.{number}.{secrets.token_hex(8)}@{sender_domain(settings)}>",
+        address=to, unsubscribe_url=f"{then.web.base_url}/u",
+        message_id=f"<test.{number}.{secrets.token_hex(8)}@{sender_domain(then)}>",
     )
-    return TrialMail(address=to, envelope=settings.mail.return_path or sender(settings)[1], message=message)
+    signs = signer(then)
+    signed = message if signs is None else signs.sign(message)
+    return TrialMail(address=to, envelope=then.mail.return_path or sender(then)[1], message=signed)
 
 
 def send_trial(settings: Settings, mail: TrialMail) -> Reply:
     """Hand a test mail to the relay and return its last words; raises DeliveryError when it is not taken."""
-    transport = from_url(
-        settings.mail.url.get_secret_value(), timeout=settings.mail.timeout, hello=sender_domain(settings)
-    )
+    transport = relay(settings)
     session = transport.open()
     try:
         steps: tuple[Callable[[], Reply], ...] = (
@@ -142,7 +145,7 @@ def require_window_over(issue: Issue, now: dt.datetime) -> None:
     if issue.state == "frozen" and issue.send_after is not None and now < issue.send_after:
         raise HeldError(
             f"issue {issue.number} is sent from {issue.send_after:%Y-%m-%d %H:%M:%S} UTC on; undo it till then",
-            hint=f"`milepost issue stop {issue.number}` undoes, `milepost issue send {issue.number} --now` sends now.",
+            hint=f"`milepost issue stop {issue.number}` undoes, `milepost issue send {issue.number}` sends now.",
         )
 
 

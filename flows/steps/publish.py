@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flows.steps.mailing import list_id
 from milepost.dates import utc_now
 from milepost.errors import HeldError, LintError
 from milepost.records import (
@@ -29,7 +30,7 @@ from newsletter.compose import compose, content_hash, shown_settings
 from newsletter.corrections import worth_telling
 from newsletter.lint import lint
 from newsletter.render import Renderer, templates_digest
-from newsletter.select import due, early_period, place, variants
+from newsletter.select import due, early_period, place, quiet_from, variants
 from store.database import Database, connect
 from store.editions import Editions
 from store.issues import Issues
@@ -80,6 +81,7 @@ def draft_due(
         period = due(
             cadence, now=moment, last=issues.last_period(cadence), pending=pending,
             timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour,
+            quiet=dt.timedelta(minutes=letter.quiet_minutes),
         )
         if period is None and early and pending:
             period = early_period(
@@ -88,6 +90,27 @@ def draft_due(
         if period is not None:
             drafted.append(_draft(settings, database, cadence, period, items, moment))
     return drafted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """What a cadence could tell, and does not tell yet."""
+
+    cadence: Cadence
+    changes: int
+    until: dt.datetime | None  # when a quiet window ends; None where the cadence's own hour is waited for
+
+
+def waiting_news(settings: Settings, database: Database, *, only: Cadence | None = None) -> list[Waiting]:
+    """What waits for its quiet window or its hour, of each cadence (or `only` one) that has any."""
+    quiet = dt.timedelta(minutes=settings.newsletter.quiet_minutes)
+    found = []
+    for cadence in [only] if only else settings.newsletter.cadences:
+        pending, _ = _pending(database, cadence)
+        if pending:
+            until = quiet_from(pending.values(), quiet) if cadence == "instant" else None
+            found.append(Waiting(cadence=cadence, changes=len(pending), until=until))
+    return found
 
 
 def _pending(database: Database, cadence: Cadence) -> tuple[dict[int, dt.datetime], list[IssueItem]]:
@@ -137,7 +160,7 @@ class Rendered:
     subject: str
     variants: tuple[Variant, ...]
     content_hash: str
-    rendered_with: dict[str, object]  # {"settings", "templates"}
+    rendered_with: dict[str, object]  # {"settings", "templates", "list_id"}
 
 
 def render(
@@ -164,12 +187,11 @@ def render(
             raise LintError(findings, where=f"the {cadence} issue, variant {name}")
         rendered.append(variant)
     digest = templates_digest(letter.templates)
-    hashed = content_hash(
-        composed.items, rendered, newsletter=letter, mail=mail, web=web, templates=digest, edit=edit
-    )
+    shown, named = shown_settings(letter, mail, web), list_id(settings, database)
+    hashed = content_hash(composed.items, rendered, shown=shown, templates=digest, list_id=named, edit=edit)
     return Rendered(
         items=composed.items, subject=composed.subject, variants=tuple(rendered), content_hash=hashed,
-        rendered_with={"settings": shown_settings(letter, mail, web), "templates": digest},
+        rendered_with={"settings": shown, "templates": digest, "list_id": named},
     )
 
 

@@ -22,5 +22,6 @@ def eject(out: Path) -> list[Path]:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, out / name)
     except OSError as error:
-        raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out)) from None
+        raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out),
+                         hint="Choose another folder.") from None
     return [out / name for name in names]

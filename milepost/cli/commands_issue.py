@@ -1,26 +1,28 @@
-"""Commands about issues: draft, look at, approve and send them, and the ledger of who got them."""
+"""Commands about issues: draft, look at, approve and send them."""
 
+import datetime as dt
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from milepost.cli.context import Door
+from milepost.cli.groups import Group
 from milepost.cli.output import JsonFlag, print_json, print_table, progress
-from milepost.cli.words import cadence_of, delivery_state_of
+from milepost.cli.words import cadence_of
 from milepost.dates import utc_now
 from milepost.errors import InputError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import Issue
-    from store.ledger import DeliveryRow
 
 Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
 PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
 
 
 def mount(app: typer.Typer) -> None:
-    issue = typer.Typer(help="Draft, look at, approve and send issues.", no_args_is_help=True)
+    issue = typer.Typer(cls=Group, help="Draft, look at, approve and send issues.", no_args_is_help=True)
     issue.command("draft")(issue_draft)
     issue.command("list")(issue_list)
     issue.command("show")(issue_show)
@@ -35,7 +37,6 @@ def mount(app: typer.Typer) -> None:
     issue.command("pause")(issue_pause)
     issue.command("resume")(issue_resume)
     app.add_typer(issue, name="issue")
-    app.command()(ledger)
 
 
 def _issue_json(issue: "Issue") -> dict[str, object]:
@@ -52,19 +53,28 @@ def _issue_json(issue: "Issue") -> dict[str, object]:
 def issue_draft(
     context: typer.Context,
     cadence: Annotated[str | None, typer.Option("--cadence", help="Only this one; else all configured.")] = None,
-    now: Annotated[bool, typer.Option("--now", help="Don't wait for the weekday and hour of the cadence.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Don't wait for the cadence's quiet window, weekday or hour.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Draft an issue from what is new. It is not frozen and not sent."""
-    from flows.steps.publish import draft_due
+    from flows.steps.publish import draft_due, waiting_news
 
     door: Door = context.obj
-    drafted = draft_due(door.settings, door.database, only=cadence_of(cadence) if cadence else None, early=now)
+    chosen = cadence_of(cadence) if cadence else None
+    drafted = draft_due(door.settings, door.database, only=chosen, early=now)
     if as_json:
         print_json([_issue_json(issue) for issue in drafted])
         return
     if not drafted:
-        typer.echo("Nothing new to tell: no issue was drafted.")
+        waits = waiting_news(door.settings, door.database, only=chosen)
+        for waiting in waits:
+            until = f"{waiting.until:%Y-%m-%d %H:%M} UTC, when no more has landed" if waiting.until else "its hour"
+            typer.echo(f"{waiting.changes} new for the {waiting.cadence} issue, which waits for {until}; "
+                       "`--now` drafts it at once.")
+        if not waits:
+            typer.echo("Nothing new to tell: no issue was drafted.")
     for issue in drafted:
         typer.echo(f"Drafted issue {issue.number} ({issue.cadence}, {len(issue.items)} milestones): {issue.subject}")
 
@@ -104,22 +114,26 @@ def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False
 def issue_preview(
     context: typer.Context,
     number: Number,
-    out: Annotated[Path | None, typer.Option("--out", help="Write both parts into this folder.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write both parts and the web page here.")] = None,
     html: Annotated[bool, typer.Option("--html", help="Print the HTML part instead of the text.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the HTML part and the web page in the browser.")] = False,
 ) -> None:
-    """Show an issue as it will be sent: byte for byte, but for the reader's own unsubscribe link."""
+    """Show an issue as it will be sent: byte for byte, but for the reader's own links."""
+    from flows.steps.previewing import write_preview
     from store.issues import Issues
 
     door: Door = context.obj
-    for variant in Issues(door.database).variants(number):
-        if out is None:
+    if out is None and not show:
+        for variant in Issues(door.database).variants(number):
             typer.echo(variant.html if html else variant.text)
-            continue
-        out.mkdir(parents=True, exist_ok=True)
-        for ending, content in (("html", variant.html), ("txt", variant.text)):
-            path = out / f"issue-{number}-{variant.name}.{ending}"
-            path.write_text(content, encoding="utf-8")
-            typer.echo(f"Wrote {path}")
+        return
+    written = write_preview(door.settings, door.database, number, out or Path(mkdtemp(prefix="milepost-preview-")))
+    for path in written:
+        typer.echo(f"Wrote {path}")
+    if show:
+        for path in (written[0], written[-1]):
+            if typer.launch(str(path.resolve())) != 0:
+                raise MilepostError("no browser could be started", where=str(path), hint="Open the files yourself.")
 
 
 def issue_edit(
@@ -129,6 +143,7 @@ def issue_edit(
     intro: Annotated[Path | None, typer.Option("--intro", help="A Markdown file to stand above the first one.")] = None,
     first: Annotated[list[str] | None, typer.Option("--first", help="Keys that come first, in this order.")] = None,
     leave_out: Annotated[list[str] | None, typer.Option("--leave-out", help="A key to do without.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Change a draft. It is rendered again and has a new hash; an approval of the old one is void."""
     from flows.steps.editing import edit
@@ -139,9 +154,13 @@ def issue_edit(
         try:
             words = intro.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"can't be read: {error}", where=str(intro), hint="Give a UTF-8 text file.") from None
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise InputError(f"can't be read: {reason}", where=str(intro), hint="Give a UTF-8 text file.") from None
     issue = edit(door.settings, door.database, number, subject=subject, intro=words, order=tuple(first or ()),
                  leave_out=tuple(leave_out or ()))
+    if as_json:
+        print_json(_issue_json(issue))
+        return
     typer.echo(f"Issue {number} now says “{issue.subject}” and has the hash {issue.content_hash}.")
 
 
@@ -163,6 +182,7 @@ def issue_approve(
     content_hash: Annotated[
         str | None, typer.Option("--hash", help="Approve only if the issue still has this hash.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Approve a draft: its milestones, its bytes and its audience are frozen. `issue stop` undoes it in time."""
     from flows.steps.editing import approve
@@ -172,6 +192,9 @@ def issue_approve(
     approved = content_hash or Issues(door.database).get(number).content_hash
     counts = approve(door.settings, door.database, number, content_hash=approved, now=utc_now())
     minutes = door.settings.newsletter.undo_minutes
+    if as_json:
+        print_json(_issue_json(Issues(door.database).get(number)))
+        return
     typer.echo(f"Froze issue {number}: {counts.candidates} subscribers, {counts.deliveries} deliveries, "
                f"{sum(counts.exclusions.values())} exclusions.")
     typer.echo(f"A scheduled run sends it in {minutes} minutes, `milepost issue send {number}` at once; "
@@ -180,12 +203,15 @@ def issue_approve(
 
 def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = False, as_json: JsonFlag = False) -> None:
     """Send an issue now. One that was sent before, or in part, goes on where the ledger says."""
-    from flows.steps.dispatch import dispatch, sent_to_json
+    from flows.steps.dispatch import dispatch, reach_relay, sent_to_json
     from flows.steps.editing import send_at_once
     from flows.steps.publish import freeze_unless_held
     from store.issues import Issues
 
     door: Door = context.obj
+    door.kept = f"The ledger knows who was mailed; `milepost issue send {number}` goes on with the rest."
+    if Issues(door.database).get(number).state == "draft":
+        reach_relay(door.settings)  # before anything is frozen: what can't be sent now can still be edited
     freeze_unless_held(door.settings, door.database, number, now=utc_now())
     if Issues(door.database).get(number).send_after is not None:
         send_at_once(door.database, number)  # whoever types this has decided a second time
@@ -200,6 +226,10 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
         print_json(result)
     else:
         typer.echo(_ledger_line(result))
+        if result["next_due"]:
+            due = dt.datetime.fromisoformat(result["next_due"]).astimezone(dt.UTC)
+            typer.echo(f"{result['states'].get('deferred', 0)} deferred: the next is due at {due:%Y-%m-%d %H:%M} UTC; "
+                       f"a scheduled run or `milepost issue send {number}` tries it then.")
     if result["paused"]:
         raise MilepostError(
             f"issue {number} is paused: {result['paused']}",
@@ -208,7 +238,9 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
 
 
 def issue_stop(
-    context: typer.Context, number: Number, why: Annotated[str, typer.Option("--why")] = "stopped by an operator"
+    context: typer.Context,
+    number: Number,
+    why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")] = "stopped by an operator",
 ) -> None:
     """Stop an issue at any time: before its first mail it is a draft again, later it is paused."""
     from flows.steps.editing import stop
@@ -271,51 +303,3 @@ def _ledger_line(data: dict[str, Any]) -> str:
 
     return (f"Issue {data['issue']}: {data['candidates']} candidates = {data['deliveries']} deliveries "
             f"({listed(data['states'])}) + exclusions ({listed(data['exclusions'])})")
-
-
-def _row_json(row: "DeliveryRow") -> dict[str, object]:
-    return {
-        "address": row.address, "state": row.state, "attempts": row.attempts, "code": row.code,
-        "enhanced": row.enhanced, "text": row.text, "message_id": row.message_id, "queue_id": row.queue_id,
-        "next_attempt_at": row.next_attempt_at.isoformat() if row.next_attempt_at else None,
-        "updated_at": row.updated_at.isoformat(),
-    }
-
-
-def ledger(
-    context: typer.Context,
-    number: Number,
-    state: Annotated[str | None, typer.Option("--state", help="List the deliveries in this state.")] = None,
-    address: Annotated[str | None, typer.Option("--to", help="Only this address, with every attempt.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Show who got an issue, who did not, and why; the sum always comes out."""
-    from flows.steps.dispatch import counts_to_json
-    from store.ledger import Ledger
-
-    door: Door = context.obj
-    book = Ledger(door.database)
-    data = counts_to_json(book.counts(number))
-    asked = state is not None or address is not None
-    rows = book.rows(number, delivery_state_of(state) if state else None, address) if asked else []
-    attempts = {row.id: book.attempts(row.id) if address else [] for row in rows}
-    if as_json:
-        if asked:
-            data["rows"] = [
-                _row_json(row) | {"attempts": [
-                    {"number": a.number, "phase": a.phase, "outcome": a.outcome, "code": a.code, "text": a.text,
-                     "at": a.at.isoformat()} for a in attempts[row.id]]}
-                if address else _row_json(row)
-                for row in rows
-            ]
-        print_json(data)
-        return
-    typer.echo(_ledger_line(data))
-    if asked:
-        print_table("", ("address", "state", "tries", "code", "said", "when"),
-                    [(r.address, r.state, r.attempts, r.code, r.text, f"{r.updated_at:%Y-%m-%d %H:%M:%S}")
-                     for r in rows], empty="No such deliveries.")
-    told = [(a.number, f"{a.at:%Y-%m-%d %H:%M:%S}", a.outcome, a.phase, a.code, a.text)
-            for tries in attempts.values() for a in tries]
-    if told:
-        print_table("Attempts", ("try", "when", "outcome", "at", "code", "said"), told, empty="")

@@ -6,17 +6,21 @@ from email import policy
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from flows.steps import dispatch as steps
 from flows.steps.dispatch import dispatch, waiting
 from flows.steps.editing import approve, edit, replay, require_window_over, send_at_once, send_trial, stop, trial_mail
 from flows.steps.publish import publish
 from flows.steps.scrape import scrape
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, HeldError, InputError
+from milepost.records import Subscriber
 from milepost.settings import Settings
 from store.database import Database
 from store.issues import Issues
 from store.ledger import Ledger
+from store.schema import issue as issue_table
 from store.subscribers import Subscribers
 from tests.flows.stage import BreakableSite
 
@@ -124,7 +128,7 @@ def test_an_approval_can_be_undone_until_its_window_is_over(careful: Settings, d
     approve(careful, database, 1, content_hash=Issues(database).get(1).content_hash, now=now)
     issue = Issues(database).get(1)
     assert issue.send_after == now + dt.timedelta(minutes=10)
-    with pytest.raises(HeldError, match="milepost issue send 1 --now"):
+    with pytest.raises(HeldError, match="`milepost issue send 1` sends now"):
         require_window_over(issue, now + dt.timedelta(minutes=9))
     require_window_over(issue, now + dt.timedelta(minutes=10))
     assert waiting(careful) == []
@@ -142,6 +146,59 @@ def test_an_approval_can_be_undone_until_its_window_is_over(careful: Settings, d
     send_at_once(database, 1)
     assert waiting(careful) == [1]
     assert Ledger(database).counts(1).deliveries == 3
+
+
+def test_what_was_approved_is_sent_whatever_is_set_since(careful: Settings, database: Database, mails: Path) -> None:
+    """Every setting that shows in a mail or its headers is changed in the undo window; not a byte of it arrives."""
+    before = careful.model_copy(update={"mail": careful.mail.model_copy(update={
+        "reply_to": "editor@clockwork.example", "feedback_id": "issues:clockwork",
+    })})
+    edit(before, database, 1, intro=INTRO)
+    approve(before, database, 1, content_hash=Issues(database).get(1).content_hash, now=utc_now())
+    sealed = {reader.address: as_sent(before, database, reader) for reader in Subscribers(database).list()}
+
+    letter = careful.newsletter.model_copy(update={"name": "Renamed", "accent": "#0a7d4f", "language": "de",
+                                                   "tagline": "Another", "images": True, "undo_minutes": 0})
+    mail = careful.mail.model_copy(update={"sender": "Other <other@elsewhere.example>", "postal_address": "Elsewhere",
+                                           "reply_to": None, "feedback_id": None})
+    web = careful.web.model_copy(update={"base_url": "https://elsewhere.example"})
+    later = careful.model_copy(update={"newsletter": letter, "mail": mail, "web": web})
+    send_trial(later, trial_mail(later, database, 1, "editor@press.example", now=utc_now()))
+    [trial] = [path.read_bytes() for path in mails.glob("*.eml")]
+    send_at_once(database, 1)
+    dispatch(later, 1)
+
+    arrived = [path.read_bytes() for path in mails.glob("*.eml")]
+    for address, message in sealed.items():
+        assert message.startswith(b"From: Clockwork <news@clockwork.example>\r\n")
+        assert b"Reply-To: editor@clockwork.example\r\n" in message
+        assert b"Feedback-ID: issues:clockwork\r\n" in message
+        assert sum(message in one for one in arrived) == 1, address
+    assert b"elsewhere" not in b"".join(arrived).lower()
+    assert b"Subject: [Test] " in trial
+
+
+def as_sent(settings: Settings, database: Database, reader: Subscriber) -> bytes:
+    """The mail of issue 1 to a reader, made now."""
+    mailing = steps._mailing(settings, database, 1)
+    return mailing.templates["all"].bytes_for(
+        address=reader.address, unsubscribe_url=mailing.link(reader.id), message_id=mailing.message_id(reader.id)
+    )
+
+
+def test_an_issue_from_before_its_settings_were_kept_goes_out_with_those_of_today(
+    careful: Settings, database: Database, mails: Path
+) -> None:
+    approve(careful, database, 1, content_hash=Issues(database).get(1).content_hash, now=utc_now())
+    send_at_once(database, 1)
+    with database.begin() as connection:
+        connection.execute(sa.update(issue_table).values(rendered_with=None))
+    mail = careful.mail.model_copy(update={"reply_to": "editor@clockwork.example"})
+
+    dispatch(careful.model_copy(update={"mail": mail}), 1)
+
+    assert len(list(mails.glob("*.eml"))) == 3
+    assert all(b"Reply-To: editor@" in path.read_bytes() for path in mails.glob("*.eml"))
 
 
 def test_a_window_of_no_minutes_is_none(careful: Settings, database: Database, mails: Path) -> None:

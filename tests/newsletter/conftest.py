@@ -8,6 +8,7 @@ import pytest
 from milepost.dates import PartialDate
 from milepost.records import Card, Image, IssueItem, Milestone
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.render import Renderer
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 ItemMaker = Callable[..., IssueItem]
@@ -140,3 +141,8 @@ def mail() -> MailSettings:
 @pytest.fixture
 def web() -> WebSettings:
     return WebSettings(base_url="https://news.timekeeping.example.org")
+
+
+@pytest.fixture
+def renderer(newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings) -> Renderer:
+    return Renderer(newsletter, mail, web)

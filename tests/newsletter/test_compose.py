@@ -1,6 +1,7 @@
 """The order of an issue, its subject line, and the hash that an approval names."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 from milepost.dates import PartialDate
 from milepost.records import IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.compose import compose, content_hash
+from newsletter.compose import compose, content_hash, settings_from, shown_settings
 
 ItemMaker = Callable[..., IssueItem]
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
@@ -105,9 +106,10 @@ def test_the_content_hash_names_all_that_readers_get_and_nothing_else(
 
     def digest(
         items: list[IssueItem] = items, parts: list[Variant] = parts, newsletter: NewsletterSettings = newsletter,
-        mail: MailSettings = mail, web: WebSettings = web, templates: str = "t",
+        mail: MailSettings = mail, web: WebSettings = web, templates: str = "t", list_id: str | None = "a.example",
     ) -> str:
-        return content_hash(items, parts, newsletter=newsletter, mail=mail, web=web, templates=templates)
+        shown = shown_settings(newsletter, mail, web)
+        return content_hash(items, parts, shown=shown, templates=templates, list_id=list_id)
 
     same = [
         digest(parts=parts[::-1]),
@@ -126,7 +128,23 @@ def test_the_content_hash_names_all_that_readers_get_and_nothing_else(
         digest(newsletter=newsletter.model_copy(update={"name": "Another"})),
         digest(mail=mail.model_copy(update={"postal_address": "Elsewhere"})),
         digest(web=WebSettings(base_url="https://elsewhere.example.org")),
+        digest(mail=mail.model_copy(update={"sender": "Another <another@example.org>"})),
+        digest(mail=mail.model_copy(update={"reply_to": "editor@example.org"})),
+        digest(mail=mail.model_copy(update={"feedback_id": "campaign:sender"})),
         digest(templates="u"),
+        digest(list_id="b.example"),
+        digest(list_id=None),
     ]
     assert set(same) == {digest()}
     assert len({digest(), *others}) == len(others) + 1
+
+
+def test_the_settings_that_show_survive_being_kept(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
+) -> None:
+    head = mail.model_copy(update={"reply_to": "editor@example.org", "feedback_id": "campaign:sender"})
+
+    again = settings_from(json.loads(json.dumps(shown_settings(newsletter, head, web))))
+
+    assert shown_settings(*again) == shown_settings(newsletter, head, web)
+    assert (again[1].sender, again[1].feedback_id) == (mail.sender, "campaign:sender")

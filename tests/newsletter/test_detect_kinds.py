@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 from milepost.dates import PartialDate
 from milepost.fingerprint import fingerprint
-from milepost.records import CHANGE_KINDS, CONTENT_FIELDS, Milestone, Witness
+from milepost.records import CHANGE_KINDS, CONTENT_FIELDS, FieldClass, Milestone, Witness
 from newsletter.detect import compare, detect, merge, take_back
-from newsletter.rules import FIELD_CLASSES, KINDS, RULES, FieldClass
+from newsletter.rules import KINDS, RULES
 
 BASE = Milestone(
     source="timekeeping", key="sundial", url="https://time.example/m/sundial", title="The Sundial",
@@ -83,7 +84,7 @@ values = st.builds(
     tags=st.lists(st.sampled_from(["x", "y"]), unique=True).map(tuple),
     unknown=st.frozensets(st.sampled_from(["impact", "tags"])),
 )
-classes_of = st.dictionaries(st.sampled_from(sorted(RULES)), st.sampled_from(FIELD_CLASSES))
+classes_of = st.dictionaries(st.sampled_from(sorted(RULES)), st.sampled_from(get_args(FieldClass)))
 
 
 @given(old=values, new=values, classes=classes_of)

@@ -12,7 +12,7 @@ import pytest
 from lxml import html as lxml_html
 
 from milepost.dates import PartialDate
-from milepost.records import CADENCES, CONTENT_FIELDS, Card, Edit, FieldChange, IssueItem
+from milepost.records import CADENCES, CONTENT_FIELDS, Card, Edit, FieldChange, IssueItem, KnownTopics
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.german import GERMAN
 from newsletter.hebrew import HEBREW
@@ -21,6 +21,7 @@ from newsletter.lint import lint
 from newsletter.phrases import ENGLISH, Phrases
 from newsletter.render import Renderer
 from web.pages import Pages
+from web.preferences import choice
 
 ItemMaker = Callable[..., IssueItem]
 NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
@@ -104,12 +105,18 @@ def test_a_german_issue_says_nothing_in_english(
     assert lint(variant, newsletter=german, mail=mail, web=web, items=items) == []
 
 
+PAGES: dict[str, Any] = {
+    "issues": [], "choice": "x/preferences", "saved": True, "leave": "x",
+    **choice(GERMAN, KnownTopics(categories=("xx",), tags=("xy",)), cadences=CADENCES, cadence="daily", topics=()),
+}
+
+
 @pytest.mark.parametrize("template", ["issues", "leave", "left", "leave_about", "leave_unknown", "missing", "refused",
-                                      "unable"])
+                                      "unable", "choice"])
 def test_the_pages_are_german_too(newsletter: NewsletterSettings, web: WebSettings, template: str) -> None:
     german = newsletter.model_copy(update={"language": "de", "name": "Xx", "tagline": ""})
 
-    page = lxml_html.document_fromstring(Pages(german, web).html(f"{template}.html.j2", issues=[]))
+    page = lxml_html.document_fromstring(Pages(german, web).html(f"{template}.html.j2", **PAGES))
 
     assert page.get("lang") == "de"
     shown = " ".join(page.xpath("//body//text()"))

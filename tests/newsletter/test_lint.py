@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from milepost.records import IssueItem, Variant
+from milepost.records import Card, FieldChange, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.lint import lint, lint_mjml
+from newsletter.lint import lint
 from newsletter.theme import Palette, Theme, contrast, theme_for
+from newsletter.vocabulary import lint_mjml
 
 ItemMaker = Callable[..., IssueItem]
 
 GOOD = Variant(
     name="all", subject="The Pendulum Clock", placeholder="milepost-link-0",
-    html='<html><body><a href="https://a.example.org/x">Read</a><a href="milepost-link-0">Stop</a></body></html>',
+    html='<html><body><a href="https://a.example.org/x">Read</a><a href="milepost-link-0">Stop</a> '
+    "Escapements, Pendulum Lane 4</body></html>",
     text="The Pendulum Clock\nhttps://a.example.org/x\nmilepost-link-0\nEscapements, Pendulum Lane 4\n",
 )  # fmt: skip
 
@@ -59,7 +61,17 @@ def test_a_good_variant_has_no_findings(find: Callable[..., list[str]]) -> None:
             id="no way out of the text",
         ),
         pytest.param(
-            replace(GOOD, text=GOOD.text.replace("Lane", "")), "does not show the postal address", id="no address shown"
+            replace(GOOD, text=GOOD.text.replace("Lane", "")), "text part does not show the postal", id="no address"
+        ),
+        pytest.param(
+            replace(GOOD, html=GOOD.html.replace("Lane", "")), "HTML part does not show the postal",
+            id="no address in the HTML",
+        ),
+        pytest.param(
+            with_html('<a href="milepost-link-0/preferences">x</a>'), "text part lacks", id="own link only in the HTML"
+        ),
+        pytest.param(
+            replace(GOOD, text=GOOD.text + "milepost-link-0/preferences\n"), "HTML lacks", id="own link only in text"
         ),
         pytest.param(with_html('<a href="https://b.example.org">x</a>'), "text part lacks", id="link only in the HTML"),
         pytest.param(
@@ -85,6 +97,8 @@ def test_each_fault_is_found(find: Callable[..., list[str]], variant: Variant, f
         pytest.param('<p style="margin:0;box-shadow:0 0 1px red">x</p>', "css-box-shadow", id="inline"),
         pytest.param("<style>p{color:red;clip-path:circle()}</style>", "css-clip-path", id="block"),
         pytest.param("<video></video>", "Gmail (web)", id="names the programs"),
+        pytest.param("<style>@supports (color:red){p{color:red}}</style>", "css-at-supports", id="rule"),
+        pytest.param('<p style="display:grid">x</p>', "css-display-grid", id="value"),
     ],
 )
 def test_what_too_few_mail_programs_show_is_found(find: Callable[..., list[str]], html: str, finding: str) -> None:
@@ -99,6 +113,8 @@ def test_what_too_few_mail_programs_show_is_found(find: Callable[..., list[str]]
     ("image", "finding"),
     [
         pytest.param('<img src="https://p.example.org/p">', "no alt text", id="no alt"),
+        pytest.param('<img src="http://p.example.org/p" alt="A">', "not loaded over https", id="plain http"),
+        pytest.param('<img src="cid:p" alt="A">', "not loaded over https", id="attached"),
         pytest.param('<img src="https://p.example.org/p" alt=" ">', "no alt text", id="blank alt"),
         pytest.param('<img src="https://p.example.org/p" alt="A" width="1" height="1">', "tracking", id="pixel"),
         pytest.param('<img src="https://p.example.org/p" alt="A" height="0">', "tracking", id="no height"),
@@ -110,10 +126,40 @@ def test_images_that_are_on_are_looked_at(find: Callable[..., list[str]], image:
 
 
 def test_a_record_may_show_braces_and_addresses(find: Callable[..., list[str]]) -> None:
-    variant = replace(with_html("&#123;&#123;7*7}} https://b.example.org"),
+    variant = replace(with_html("<p>&#123;&#123;7*7}} https://b.example.org</p>"),
                       text=GOOD.text + "{{7*7}}\nhttps://b.example.org\n")  # fmt: skip
 
     assert find(variant, title="{{7*7}}") == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["title", "what_happened", "why_it_mattered", "url", "category", "era", "people", "organizations", "related"],
+)
+def test_any_field_of_a_record_may_show_braces(
+    make_item: ItemMaker, newsletter: NewsletterSettings, web: WebSettings, field: str
+) -> None:
+    braces = "{{7*7}}"
+    shown: dict[str, object] = {
+        "people": (braces,), "organizations": (braces,), "related": (Card(key="x", title=braces),),
+    }
+    variant = replace(GOOD, text=f"{GOOD.text}{braces}\n")
+    mail = MailSettings(postal_address="Escapements, Pendulum Lane 4")
+    item = make_item(**{field: shown.get(field, braces)})
+
+    assert lint(variant, newsletter=newsletter, web=web, mail=mail, items=[item]) == []
+    assert len(lint(variant, newsletter=newsletter, web=web, mail=mail, items=[make_item()])) == 1
+
+
+@pytest.mark.parametrize(("old", "new"), [("{{7*7}}", "49"), (["{{7*7}}"], []), ({"alt": "{{7*7}}"}, None)])
+def test_what_a_correction_tells_may_show_braces(
+    newsletter: NewsletterSettings, web: WebSettings, make_item: ItemMaker, old: object, new: object
+) -> None:
+    wrong = replace(make_item(role="correction"), fields=(FieldChange("title", "corrected", old, new),))
+    variant = replace(GOOD, text=GOOD.text + "{{7*7}}\n")
+
+    assert lint(variant, newsletter=newsletter, web=web, items=[wrong],
+                mail=MailSettings(postal_address="Escapements, Pendulum Lane 4")) == []
 
 
 def test_plain_http_is_for_the_configured_bases(find: Callable[..., list[str]]) -> None:
@@ -136,6 +182,32 @@ def test_colours_that_cannot_be_read_are_found(find: Callable[..., list[str]]) -
 
     assert len(found) == 3
     assert "muted on card (#bbbbbb on #ffffff, light) has a contrast of 1.9" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("html", "told"),
+    [
+        pytest.param('<p style="color:#999">x</p>', "“x” (#999999 on #ffffff) has a contrast of 2.8", id="too pale"),
+        pytest.param('<p style="color:#999"><b>x</b></p>', "#999999", id="inherited colour"),
+        pytest.param('<p style="color:#999">x</p><p style="color:#999">y</p>', "“x”", id="told once"),
+        pytest.param('<div style="background:#222">x</div>', "#000000 on #222222", id="dark ground"),
+        pytest.param('<td bgcolor="#222222"><b>x</b></td>', "#000000 on #222222", id="old ground"),
+        pytest.param('<div style="background-color:#222"><i></i>x</div>', "“x”", id="after an element"),
+        pytest.param('<p style="color:#888;font-size:23px">x</p>', "#888888", id="almost large"),
+        pytest.param('<p style="color:#888;font-size:24px">x</p>', None, id="large"),
+        pytest.param('<p style="color:#aaa;font-size:24px">x</p>', "#aaaaaa", id="large and too pale"),
+        pytest.param('<div style="display:none;color:#fff">x</div>', None, id="not shown"),
+        pytest.param('<div style="color:#999">&#160; </div>', None, id="no text"),
+        pytest.param('<p style="color:#555">x</p>', None, id="good"),
+    ],
+)
+def test_text_that_can_not_be_told_from_its_ground_is_found(
+    find: Callable[..., list[str]], html: str, told: str | None
+) -> None:
+    found = find(with_html(html))
+
+    assert [told in sentence for sentence in found if told] == ([True] if told else [])
+    assert bool(found) == bool(told)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from milepost.records import Cadence, IssueItem, Subscriber
-from newsletter.select import due, early_period, latest_slot, matching, place, variant_name, variants
+from newsletter.select import due, early_period, latest_slot, matching, place, quiet_from, variant_name, variants
 
 ItemMaker = Callable[..., IssueItem]
 ZONE = "Europe/Amsterdam"
@@ -130,6 +130,54 @@ def test_instant_is_due_at_once_and_named_after_its_first_change() -> None:
 
     assert due("instant", now=DRAFTED, last="c16", pending=pending, timezone=ZONE, weekday="monday", hour=9) == "c17"
     assert due("instant", now=DRAFTED, last="c17", pending=pending, timezone=ZONE, weekday="monday", hour=9) is None
+
+
+QUIET = dt.timedelta(minutes=30)
+
+
+def minutes(*marks: float) -> list[dt.datetime]:
+    """Moments so many minutes after DRAFTED."""
+    return [DRAFTED + dt.timedelta(minutes=mark) for mark in marks]
+
+
+@pytest.mark.parametrize(
+    ("landed", "now", "due_now"),
+    [
+        pytest.param([0], 0, False, id="just landed"),
+        pytest.param([0], 29.9, False, id="almost quiet"),
+        pytest.param([0], 30, True, id="quiet"),
+        pytest.param([0, 20], 30, False, id="another one landed"),
+        pytest.param([20, 0], 50, True, id="quiet after the last, whatever their order"),
+        pytest.param([0, 25, 50, 75, 100], 119.9, False, id="a trickle, almost at the end of our patience"),
+        pytest.param([0, 25, 50, 75, 100, 115], 120, True, id="a trickle that never ends"),
+        pytest.param([0, 24 * 60], 24 * 60, True, id="one waited since yesterday"),
+        pytest.param([10], 0, False, id="found by a clock that is ahead"),
+    ],
+)
+def test_what_lands_together_is_told_together(landed: list[float], now: float, due_now: bool) -> None:
+    """The instant cadence waits until it is quiet, and a trickle can't make it wait for ever."""
+    pending = dict(enumerate(minutes(*landed), 17))
+
+    period = due("instant", now=minutes(now)[0], last="c9", pending=pending, timezone=ZONE, weekday="monday", hour=9,
+                 quiet=QUIET)
+
+    assert period == ("c17" if due_now else None)
+
+
+def test_the_quiet_window_counts_in_real_minutes_when_the_clocks_change() -> None:
+    """02:50 summer time, 02:10 winter time: twenty minutes lie between them, not minus forty."""
+    zone = ZoneInfo(ZONE)
+    first, second = dt.datetime(2026, 10, 25, 2, 50, tzinfo=zone), dt.datetime(2026, 10, 25, 2, 10, tzinfo=zone, fold=1)
+
+    assert quiet_from([first, second], QUIET) == dt.datetime(2026, 10, 25, 1, 40, tzinfo=dt.UTC)
+    assert quiet_from([first], dt.timedelta(0)) == first.astimezone(dt.UTC)
+
+
+def test_other_cadences_know_no_quiet_window() -> None:
+    now = at("2026-11-23T09:00")
+    found = now - dt.timedelta(minutes=1)
+    assert due("weekly", now=now, last=None, pending={17: found}, timezone=ZONE, weekday="monday", hour=9,
+               quiet=QUIET) == "2026-W48"
 
 
 def test_a_naive_clock_is_refused() -> None:

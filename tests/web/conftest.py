@@ -11,7 +11,16 @@ import pytest
 from delivery import tokens
 from milepost.dates import PartialDate
 from milepost.errors import NotFoundError, StoreError
-from milepost.records import Issue, IssueItem, IssueState, Milestone, SubscriberState
+from milepost.records import (
+    Cadence,
+    Issue,
+    IssueItem,
+    IssueState,
+    KnownTopics,
+    Milestone,
+    Subscriber,
+    SubscriberState,
+)
 from milepost.settings import Settings, parse
 from web.app import create_app
 
@@ -43,13 +52,43 @@ class MemoryIssues:
             raise StoreError("the database is locked")
 
 
+class MemoryTopics:
+    """What can be asked for, and how often that was looked up."""
+
+    def __init__(self) -> None:
+        self.topics = KnownTopics(categories=("research", "products"), tags=("deep-learning", "chess"))
+        self.asked = 0
+
+    def known(self) -> KnownTopics:
+        self.asked += 1
+        return self.topics
+
+
 class MemorySubscribers:
-    """States by subscriber id, and every change that was asked for."""
+    """States and choices by subscriber id, and every change of a state that was asked for."""
 
     def __init__(self) -> None:
         self.states: dict[int, SubscriberState] = {7: "active", 8: "active"}
+        self.choices: dict[int, tuple[Cadence, tuple[str, ...]]] = {7: ("weekly", ("chess",)), 8: ("instant", ())}
         self.asked: list[tuple[int, SubscriberState, dt.datetime]] = []
         self.down = False
+
+    def get(self, subscriber_id: int) -> Subscriber:
+        if self.down:
+            raise StoreError("the disk is full")
+        if subscriber_id not in self.states:
+            raise NotFoundError("there is no such subscriber")
+        cadence, topics = self.choices[subscriber_id]
+        return Subscriber(
+            id=subscriber_id, address="reader@readers.example", normalized="reader@readers.example",
+            state=self.states[subscriber_id], cadence=cadence, topics=topics, created_at=NOW,
+        )
+
+    def set_choice(self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str]) -> Subscriber:
+        if subscriber_id not in self.states:
+            raise NotFoundError("there is no such subscriber")
+        self.choices[subscriber_id] = (cadence, tuple(topics))
+        return self.get(subscriber_id)
 
     def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> object:
         if self.down:
@@ -85,7 +124,8 @@ def an_issue(number: int, **changes: Any) -> Issue:
 def settings() -> Settings:
     return parse({
         "mail": {"from": "Timeline <news@timeline.example>", "postal_address": "1 Example Street\nExampleton"},
-        "newsletter": {"name": "Looms & Engines", "tagline": "What moved", "timezone": "Europe/Amsterdam"},
+        "newsletter": {"name": "Looms & Engines", "tagline": "What moved", "timezone": "Europe/Amsterdam",
+                       "cadences": ["instant", "weekly"]},
         "web": {"base_url": "https://timeline.example"},
     })
 
@@ -98,6 +138,11 @@ def issues() -> MemoryIssues:
 @pytest.fixture
 def subscribers() -> MemorySubscribers:
     return MemorySubscribers()
+
+
+@pytest.fixture
+def topics() -> MemoryTopics:
+    return MemoryTopics()
 
 
 @pytest.fixture
@@ -123,9 +168,12 @@ def token() -> Callable[..., str]:
 
 
 @pytest.fixture
-def make_app(issues: MemoryIssues, subscribers: MemorySubscribers) -> Callable[[Settings], Any]:
+def make_app(
+    issues: MemoryIssues, subscribers: MemorySubscribers, topics: MemoryTopics
+) -> Callable[[Settings], Any]:
     return lambda settings: create_app(
-        issues=issues, subscribers=subscribers, settings=settings, key=KEY, list_id=LIST_ID, now=lambda: NOW
+        issues=issues, subscribers=subscribers, topics=topics, settings=settings, key=KEY, list_id=LIST_ID,
+        now=lambda: NOW,
     )
 
 

@@ -1,0 +1,79 @@
+"""Headless Chromium for pictures and checks on what is seen: Debian's, driven by Playwright, without a network.
+
+    HTML ─▶ page (width, colours, text size) ─▶ PNG, or whatever a check asks of the page
+"""
+
+import io
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+Scheme = Literal["light", "dark"]
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+_COLOURS = 96  # of a picture: enough for one accent and the edges of letters
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none", "--disable-lcd-text",
+          "--force-color-profile=srgb"]
+_LARGER = """factor => {
+  const all = [...document.body.querySelectorAll("*")];
+  const sizes = all.map(one => [getComputedStyle(one).fontSize, getComputedStyle(one).lineHeight]);
+  all.forEach((one, place) => {
+    const [size, line] = sizes[place].map(parseFloat);
+    one.style.setProperty("font-size", size * factor + "px", "important");
+    if (line) one.style.setProperty("line-height", line * factor + "px", "important");
+  });
+}"""
+
+
+def chromium() -> str | None:
+    """The program, None where it is not installed."""
+    return shutil.which("chromium")
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A browser while open; raises RuntimeError where there is none."""
+    program = chromium()
+    if program is None:
+        raise RuntimeError("chromium is not installed; on Debian: apt-get install chromium")
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=program, args=_FLAGS)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def page(
+    opened: Browser, html: str, *, width: int = 700, scheme: Scheme = "light", text: float = 1.0
+) -> Iterator[Page]:
+    """A page of that HTML, so many CSS pixels wide; `text` enlarges the text alone, as mail programs do.
+
+    Whatever it asks of the network is refused: pictures are off.
+    """
+    context = opened.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    try:
+        context.route("**/*", lambda route: route.abort())
+        shown = context.new_page()
+        shown.set_content(html, wait_until="load")
+        if text != 1.0:
+            shown.evaluate(_LARGER, text)
+        yield shown
+    finally:
+        context.close()
+
+
+def draw(opened: Browser, html: str, *, width: int = 700, scheme: Scheme = "light", text: float = 1.0) -> Image.Image:
+    """The whole page as a picture."""
+    with page(opened, html, width=width, scheme=scheme, text=text) as shown:
+        raw = shown.screenshot(full_page=True, animations="disabled")
+    return Image.open(io.BytesIO(raw)).convert("RGB")
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    """As a small PNG."""
+    few = picture.quantize(colors=_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)

@@ -1,0 +1,106 @@
+"""A known value is given up only when more witnesses tell the new one than still tell the old one.
+
+    known record, record read ─▶ per field that differs: who tells the new value, who still tells the old ─▶ Contest, …
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from extractors.reconcile import Value, shown, tells
+from milepost.records import CONTENT_FIELDS, Milestone, Witness
+
+_SHOWN = 80  # characters of a value in a sentence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contest:
+    """One field of one record that its witnesses are not agreed to change: the known value stays."""
+
+    url: str
+    field: str
+    old: Value
+    new: Value
+    tellers: tuple[Witness, ...]  # of the new value
+    deniers: tuple[Witness, ...]  # who still tell the old one
+
+    def __str__(self) -> str:
+        name = self.field.replace("_", " ")
+        return (
+            f"{self.url}: {name} stays {_quoted(self.old)}, as {_places(self.deniers)} still {_say(self.deniers)}; "
+            f"only {_places(self.tellers)} {_say(self.tellers)} {_quoted(self.new)}"
+        )
+
+
+def contests(
+    known: Milestone, read: Milestone, *, believed: Collection[str] = (), same_page: bool = False
+) -> tuple[Contest, ...]:
+    """The fields of `read` whose new value is not to be taken; pure.
+
+    Witnesses are counted by kind, and one that is vague (a year, the beginning of a text) speaks for no new value. As
+    many on either side is not enough to give up what is known. `believed`: fields whose first witness is followed
+    whatever the others say. `same_page`: both were read from one snapshot, so that a new extractor, not the site, is
+    what changed its mind.
+    """
+    found: list[Contest] = []
+    for name in CONTENT_FIELDS:
+        old, new = getattr(known, name), getattr(read, name)
+        if old == new or name in known.unknown or name in read.unknown or name in believed:
+            continue
+        spoke = read.evidence.get(name, ())
+        deniers = [one for one in spoke if one.says is not None and tells(name, one.says, old, rather_than=new)]
+        if not deniers:
+            continue
+        tellers = [one for one in spoke if one.says is None and not one.vague]
+        if read.extractor != known.extractor and name not in _undecided(known):
+            if same_page:
+                continue
+            # A new extractor may believe who it did not believe before: only a witness that turned counts.
+            before = {one.witness for one in known.evidence.get(name, ()) if one.says is None}
+            if not any(one.witness in before for one in tellers):
+                continue
+        if len(voices(tellers)) <= len(voices(deniers)):
+            found.append(Contest(
+                url=read.url, field=name, old=old, new=new, tellers=tuple(tellers), deniers=tuple(deniers),
+            ))
+    return tuple(found)
+
+
+def voices(witnesses: Iterable[Witness]) -> frozenset[str]:
+    """The independent kinds among some witnesses: microdata stands in the very elements that readers see."""
+    return frozenset("headings" if one.witness == "microdata" else one.witness for one in witnesses)
+
+
+def evidence_of(contest: Contest, known: tuple[Witness, ...]) -> tuple[Witness, ...]:
+    """What stands behind the value that stays: who told it when it was last agreed on, and who tells otherwise now."""
+    said = shown(contest.new)
+    turned = [Witness(witness=one.witness, where=one.where, url=one.url, says=said) for one in contest.tellers]
+    places = {_place(one) for one in turned}
+    behind = [one for one in known if one.says is None or _place(one) not in places]
+    return (*(behind or [replace(one, says=None) for one in contest.deniers]), *turned)
+
+
+def _undecided(known: Milestone) -> frozenset[str]:
+    """Fields that were contested before: one place both stands behind the value and tells another (`evidence_of`)."""
+    return frozenset(
+        name for name, told in known.evidence.items()
+        if {_place(one) for one in told if one.says is None} & {_place(one) for one in told if one.says is not None}
+    )
+
+
+def _place(witness: Witness) -> tuple[str, str, str | None]:
+    return witness.witness, witness.where, witness.url
+
+
+def _quoted(value: Value) -> str:
+    text = shown(value)
+    return f"“{text if len(text) <= _SHOWN else f'{text[: _SHOWN - 1]}…'}”" if text else "empty"
+
+
+def _say(witnesses: tuple[Witness, ...]) -> str:
+    return "say" if len({one.witness for one in witnesses}) > 1 else "says"
+
+
+def _places(witnesses: tuple[Witness, ...]) -> str:
+    """ "headings (h1)", and of several places of one kind only the first."""
+    firsts = {one.witness: one.where for one in reversed(witnesses)}
+    return " and ".join(f"{kind} ({where})" for kind, where in reversed(firsts.items()))
