@@ -2,8 +2,9 @@
 
     mail to the envelope sender ─▶ parse ─▶ Bounce ─▶ delivery_of (the keyed address) ─▶ the ledger
 
-Whose delivery it is comes from addresses only we can make; what the report says of itself only grades it. Bounces are
-never answered. Sources: RFC 3464 (delivery status), RFC 3462 (reports), RFC 5965 (ARF complaints), RFC 3834.
+Whose delivery it is comes from names only we can make (its envelope sender, its Message-ID); what the report says of
+itself only grades it. Bounces are never answered. Sources: RFC 3464 (delivery status), RFC 6522 (reports), RFC 5965
+(ARF complaints), RFC 3834 (automatic replies); the forms older than these are read by `delivery.oldforms`.
 """
 
 import re
@@ -12,15 +13,18 @@ from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import Message
 from email.utils import getaddresses
+from itertools import islice
 from typing import Literal
 
-from delivery import verp
+from delivery import oldforms, verp
 from delivery.replies import classify
 from milepost.records import Reply
 
 Kind = Literal["failed", "delayed", "delivered", "complaint", "unclear"]
+Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear"]
 
-LONGEST = 1024 * 1024  # octets worth reading; what a report says is at its start
+LONGEST = 256 * 1024  # octets worth reading; what a report says is at its start
+_MOST_PARTS = 20  # a report has three, and each multipart around a line makes it dearer to read
 _STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b", re.ASCII)
 _SMTP_CODE = re.compile(r"(?:^|;)\s*([245]\d\d)[ -]", re.ASCII)
 _MESSAGE_ID = re.compile(r"<[^<>\s]{3,250}>", re.ASCII)
@@ -44,15 +48,28 @@ class Bounce:
     addresses: tuple[str, ...] = ()  # where our own envelope sender may stand, most trustworthy first
 
     @property
-    def suppress(self) -> str | None:
-        """Why the address is never to be mailed again; None when this report is no reason."""
-        if self.kind == "complaint":
-            return "complaint"
-        if self.kind != "failed" or self.status is None:
-            return None
+    def grade(self) -> Grade:
+        """What it means for the address, by the same table as a reply at hand-over (`delivery.replies`).
+
+        "hard": no such mailbox, never ask again. "soft": this one could not be delivered (mailbox full, given up after
+        days, an error without a reason): counted. "policy": they refuse us, which is no fault of the reader.
+        """
+        if self.kind != "failed":
+            return self.kind
+        if self.status is not None and self.status.startswith("4."):
+            return "soft"  # given up after days of "later": some programs call that permanent
         code = self.code if self.code is not None and self.code // 100 == 5 else 550
         verdict = classify(Reply(code=code, enhanced=self.status, text=self.diagnostic, phase="rcpt"))
-        return None if verdict.suppress is None else f"bounce {self.status}"
+        if verdict.suppress is not None:
+            return "hard"
+        return "policy" if verdict.pause else "soft"
+
+    @property
+    def suppress(self) -> str | None:
+        """Why the address is never to be mailed again; None when this report alone is no reason."""
+        if self.kind == "complaint":
+            return "complaint"
+        return f"bounce {self.status}" if self.grade == "hard" else None
 
 
 def delivery_of(key: str | bytes, bounce: Bounce) -> int | None:
@@ -65,10 +82,13 @@ def parse(raw: bytes, *, envelope_to: Sequence[str] = ()) -> Bounce | None:
 
     `envelope_to`: where the receiving server says it was addressed, when it says so.
     """
+    raw = raw[:LONGEST]
+    if raw.lower().count(b"boundary=") > _MOST_PARTS:
+        return None
     try:
-        message = message_from_bytes(raw[:LONGEST], policy=policy.compat32)
-        parts = list(message.walk())
-    except RecursionError:  # thousands of parts within parts: nobody's bounce
+        message = message_from_bytes(raw, policy=policy.compat32)
+        parts = list(islice(message.walk(), _MOST_PARTS))
+    except RecursionError:  # messages within messages, hundreds deep: nobody's bounce
         return None
     outer = (*envelope_to, *_addresses(message, _OUTER_ADDRESSES))
     for part in parts:
@@ -76,10 +96,19 @@ def parse(raw: bytes, *, envelope_to: Sequence[str] = ()) -> Bounce | None:
             return _delivery_status(part, parts, outer)
         if part.get_content_type() == "message/feedback-report":
             return _feedback(part, parts, outer)
-    if _is_from_nobody(message):
-        # An old server's own way to say it. The keyed address still tells which delivery it is about.
-        return Bounce(kind="unclear", diagnostic=_words(message, "Subject"), addresses=outer)
-    return None
+    return _old_form(message, parts, outer, len(raw)) if _is_from_nobody(message) else None
+
+
+def _old_form(message: Message, parts: Sequence[Message], outer: tuple[str, ...], size: int) -> Bounce:
+    """A server's own way to say it. The keyed address still tells which delivery it is about."""
+    said = oldforms.read(message, size)
+    original = _original(parts)
+    return Bounce(
+        kind=said.kind, status=said.status, code=said.code,
+        diagnostic=_printable(said.diagnostic) or _words(message, "Subject"), recipient=said.recipient,
+        message_id=_message_id(original) or said.message_id,
+        addresses=(*outer, *_addresses(original, ("Return-Path",)), *said.senders),
+    )
 
 
 def _delivery_status(part: Message, parts: Iterable[Message], outer: tuple[str, ...]) -> Bounce:
@@ -191,5 +220,9 @@ def _after_type(value: str) -> str | None:
 
 def _words(message: Message, name: str) -> str:
     """A header's value on one line, whatever was in it."""
-    return "".join(sign for sign in " ".join(str(message.get(name, "")).split()) if sign.isprintable())[:1000]
+    return _printable(str(message.get(name, "")))
+
+
+def _printable(text: str) -> str:
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())[:1000]
 

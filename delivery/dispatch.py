@@ -31,15 +31,21 @@ def dispatch(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
+    throttle: Callable[[], float | None] | None = None,
 ) -> DispatchReport:
     """Hand over all that is due of `mailing.issue`; returns when nothing is left to claim, on a pause, or on `stop`.
 
     A recipient that is refused never stops the others. Raises DeliveryError when the relay or a variant's message
     can't be had, StoreError when the ledger can't be written (nothing is sent that was not recorded first),
     ConflictError when the issue is neither frozen nor sending. Calling it again is always safe.
-    `progress` and `stop` are called in the calling thread; `sleep` waits before another try to connect or to record.
+    `throttle` is asked about once a second how many messages may begin a second (None: no limit), in the ledger's
+    thread; without it, and in lock-step, `limits` hold. `progress` and `stop` are called in the calling thread;
+    `sleep` waits before another try to connect or to record.
     """
     show = progress or quiet
     if isinstance(transport, PipelineTransport):
-        return pump.run(ledger, transport, mailing, now=now, limits=limits, progress=show, stop=stop, sleep=sleep)
+        return pump.run(
+            ledger, transport, mailing, now=now, limits=limits, progress=show, stop=stop, sleep=sleep,
+            throttle=throttle,
+        )
     return lockstep.run(ledger, transport, mailing, now=now, limits=limits, progress=show, stop=stop, sleep=sleep)

@@ -7,12 +7,12 @@ Where the server does not offer PIPELINING each command waits for the reply to t
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import Protocol
 
 from delivery import replies
 from delivery.mailing import Letter
 from delivery.pipeline import Line
-from delivery.smtp import stuffed
 from delivery.wire import Wire
 from milepost.records import Reply
 
@@ -47,7 +47,8 @@ class Lane:
         self._office = office
         self.wire: Wire | None = None
         self.connecting = False
-        self._pipelining = False
+        self._pipelining = self._dsn = False
+        self._via: str | None = None  # the relay, when it is not the first
         self._used = 0  # letters tried on this connection
         self._letter: Letter | None = None  # in hand
         self._ahead: Letter | None = None  # its MAIL and RCPT went behind the dot of the one in hand
@@ -75,6 +76,7 @@ class Lane:
         """A new connection."""
         self.connecting = False
         self.wire, self._pipelining, self._used, self._unclean = line.wire, line.pipelining, 0, False
+        self._dsn, self._via = line.dsn, line.via
         self._script.clear()
         line.wire.own(self)
 
@@ -97,7 +99,10 @@ class Lane:
     def _envelope(self, letter: Letter) -> tuple[bytes, tuple[str, ...]]:
         """The commands that name a letter's envelope, as far as they may go now."""
         self._used += 1
-        mail = f"MAIL FROM:<{letter.sender}>\r\n".encode("ascii")
+        # RFC 3461 §4.3, §4.4: a report is to name the delivery, and needs no more than the headers of the mail.
+        claim = letter.claim
+        asked = f" RET=HDRS ENVID={claim.issue}.{claim.delivery_id}" if self._dsn else ""
+        mail = f"MAIL FROM:<{letter.sender}>{asked}\r\n".encode("ascii")
         rcpt = f"RCPT TO:<{letter.claim.address}>\r\n".encode("ascii")
         unclean, self._unclean = self._unclean, False
         if self._pipelining:
@@ -174,7 +179,7 @@ class Lane:
     def _send_message(self) -> None:
         assert self._letter is not None  # noqa: S101 (a 354 is the reply to its DATA)
         assert self.wire is not None  # noqa: S101
-        body = stuffed(self._letter.message)
+        body = self._letter.message
         dot = b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"
         phases: tuple[str, ...] = ("dot",)
         if self._pipelining and self._used < self._office.share:
@@ -205,7 +210,7 @@ class Lane:
         self._phase = "mail" if self._letter is not None else ""
         self._refusal = None
         self._unclean = self._unclean or phase != "dot"
-        verdict = self._office.judge(letter, reply)
+        verdict = self._office.judge(letter, self._signed(reply))
         if verdict.hang_up:
             self._cut(None)
         elif self._letter is None:
@@ -224,8 +229,12 @@ class Lane:
             if reply is None:
                 self._office.put_back(letter)
             else:
-                self._office.judge(letter, reply)
+                self._office.judge(letter, self._signed(reply))
         self._office.idle(self)
+
+    def _signed(self, reply: Reply) -> Reply:
+        """With the relay's name, when it is not the first: the ledger tells who took a mail."""
+        return reply if self._via is None else replace(reply, text=f"{reply.text} [{self._via}]")
 
     def lost(self, text: str) -> None:
         """See `delivery.wire.Owner`."""

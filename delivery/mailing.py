@@ -45,7 +45,7 @@ class Mailing:
     link: Callable[[int], str]  # subscriber id → unsubscribe URL
     message_id: Callable[[int], str]  # subscriber id → Message-ID with angle brackets, the same on every attempt
     envelope: Callable[[Claim], str]  # → the address bounces go to
-    sign: Callable[[bytes], bytes] = bytes  # message → message with a DKIM signature; `bytes` leaves it as it is
+    sign: Callable[[bytes], bytes] = bytes  # message → the same below a DKIM-Signature; `bytes` leaves it as it is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ class Letter:
     claim: Claim
     sender: str
     message_id: str
-    message: bytes
+    message: bytes  # CRLF lines, none of which begins with a dot: it needs no stuffing
     lost: str | None = None  # its connection went while its T3 was on the way to the disk, and why
 
 
@@ -80,7 +80,6 @@ def letter(mailing: Mailing, claim: Claim) -> Letter:
     """The letter of `claim`; raises RenderError when its address can stand in no envelope (that reader's trouble
     alone), DeliveryError when the issue has no message for it (everybody's).
     """
-    headers.address(claim.address)
     template = mailing.templates.get(claim.variant)
     if template is None:
         raise DeliveryError(
@@ -121,8 +120,9 @@ def refusal_of_us(reply: Reply) -> str:
     """Why an issue is paused, in the server's words and ours."""
     said = f"{reply.code} {reply.text}".strip()
     return (
-        f"The mail server refuses us, not a reader: {said} (at {reply.phase.upper()}). Mend the sending side"
-        f" (sender, authentication, reputation), then resume the issue."
+        f"The mail server refuses us, not a reader: {said} (at {reply.phase.upper()})."
+        f" {replies.advice(reply) or 'Mend the sending side (sender, authentication, reputation).'}"
+        f" Then resume the issue."
     )
 
 

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from delivery import headers, quoted
 from milepost.errors import RenderError
@@ -21,6 +21,7 @@ from milepost.records import Variant
 _Slot = Literal["address", "message_id", "url", "url_in_text", "url_in_html"]
 _Piece = bytes | _Slot
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|[\x00\x80-\xff]")
+_DOT = re.compile(rb"(?:\A|\r\n)\.")
 _SAMPLE: Final = {
     "address": "reader@verify.example",
     "unsubscribe_url": "https://verify.example/u/AQEqbWlsZXN0b25lcw==",
@@ -43,11 +44,12 @@ class Letterhead:
 class MessageTemplate:
     """One issue's message for one variant; immutable. Build it with `build`."""
 
-    __slots__ = ("_content_hash", "_pieces", "_variant")
+    __slots__ = ("_content_hash", "_pieces", "_slots", "_variant")
 
     def __init__(self, variant: str, pieces: tuple[_Piece, ...]) -> None:
         self._variant = variant
         self._pieces = pieces
+        self._slots = tuple((at, piece) for at, piece in enumerate(pieces) if not isinstance(piece, bytes))
         digest = hashlib.sha256()
         for piece in pieces:
             digest.update(piece if isinstance(piece, bytes) else b"\0" + piece.encode("ascii") + b"\0")
@@ -87,19 +89,25 @@ class MessageTemplate:
         return self._content_hash
 
     def bytes_for(self, *, address: str, unsubscribe_url: str, message_id: str) -> bytes:
-        """The whole message for one recipient: CRLF, ASCII, not dot-stuffed, the same bytes for the same arguments.
+        """The whole message for one recipient: CRLF, ASCII, the same bytes for the same arguments.
 
+        No line of it begins with a dot, so that it is the same before and after dot-stuffing (RFC 5321 §4.5.2).
         Raises RenderError when an argument could make another header or another recipient.
         """
         link = headers.url(unsubscribe_url)
+        in_html = html.escape(link)
+        in_text = quoted.value(link)
         values: dict[_Slot, bytes] = {
             "address": headers.address(address).encode("ascii"),
             "message_id": headers.message_id(message_id).encode("ascii"),
             "url": link.encode("ascii"),
-            "url_in_text": quoted.value(link),
-            "url_in_html": quoted.value(html.escape(link)),
+            "url_in_text": in_text,
+            "url_in_html": in_text if in_html == link else quoted.value(in_html),
         }
-        return b"".join(piece if isinstance(piece, bytes) else values[piece] for piece in self._pieces)
+        pieces: list[Any] = list(self._pieces)
+        for index, slot in self._slots:
+            pieces[index] = values[slot]
+        return b"".join(pieces)
 
     def verify(self, placeholder: str) -> None:
         """Check the finished bytes of a sample recipient as another program would read them; raises RenderError."""
@@ -108,6 +116,8 @@ class MessageTemplate:
         head, _, body = raw.partition(b"\r\n\r\n")
         if _BARE.search(raw):
             raise RenderError("the message holds a bare line end or something beyond ASCII", where=where)
+        if _DOT.search(raw):
+            raise RenderError("a line begins with a dot, which a relay would take away", where=where)
         if len(head) > headers.MAX_HEADERS:
             raise RenderError(f"the headers take {len(head)} octets, more than {headers.MAX_HEADERS}", where=where)
         if max(map(len, body.split(b"\r\n"))) > headers.FOLD:

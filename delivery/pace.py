@@ -30,10 +30,17 @@ class Paces:
     """The overall pace and one for each domain of readers."""
 
     def __init__(self, per_second: float | None, per_domain: float | None, start: float) -> None:
+        self._per_second = per_second
         self._all = Pace(per_second, start) if per_second else None
         self._per_domain = per_domain
         self._domains: dict[str, Pace] = {}
         self._start = start
+
+    def change(self, per_second: float | None, now: float) -> None:
+        """Another overall pace, None: as fast as it goes. The same as before changes nothing."""
+        if per_second != self._per_second:
+            self._per_second = per_second
+            self._all = Pace(per_second, now) if per_second else None
 
     @property
     def unlimited(self) -> bool:

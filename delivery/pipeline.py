@@ -1,15 +1,16 @@
 """Opening a pipelining SMTP connection: connect ─▶ EHLO ─▶ STARTTLS? ─▶ AUTH? ─▶ a `Line` that mail can go over.
 
-Sources: RFC 5321, RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 4616 (PLAIN).
+Sources: RFC 5321, RFC 2920 (PIPELINING), RFC 3207 (STARTTLS), RFC 4954 (AUTH: delivery.auth).
 """
 
 import asyncio
 import os
 import socket
 import ssl
-from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from delivery import auth
+from delivery.ports import ConnectError, Session
 from delivery.smtp import SmtpTransport
 from delivery.wire import Wire
 
@@ -20,14 +21,40 @@ class Line:
 
     wire: Wire
     pipelining: bool  # several commands may go at once; else each waits for its reply
+    dsn: bool = False  # it takes ENVID and RET (RFC 3461)
+    via: str | None = None  # where it leads, when that is not the first relay
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class PipelineTransport(SmtpTransport):
     """The same relay, over connections of our own that send without waiting where the server allows it."""
 
+    fallback: "PipelineTransport | None" = None  # asked when this one can't be reached or is too busy to talk
+
+    def open(self) -> Session:
+        """As `SmtpTransport.open`; with the fallback where that is called for."""
+        try:
+            return SmtpTransport.open(self)
+        except ConnectError as error:
+            if self.fallback is None or not _elsewhere(error):
+                raise
+            return self.fallback.open()
+
     async def connect(self) -> Line:
-        """Connect, greet, secure, log in; raises ConnectError."""
+        """Connect, greet, secure, log in, here or at the fallback; raises ConnectError.
+
+        Only a relay that is not there or says 4xx before any mail is passed by: what a relay refuses for good, or a
+        certificate or login that is wrong, is for an operator to see. No connection changes relays later on.
+        """
+        try:
+            return await self._connect_here()
+        except ConnectError as error:
+            if self.fallback is None or not _elsewhere(error):
+                raise
+            line = await self.fallback.connect()
+            return replace(line, via=line.via or self.fallback.where)
+
+    async def _connect_here(self) -> Line:
         wire = await self._dial()
         try:
             offers = await self._hello(wire)
@@ -38,7 +65,7 @@ class PipelineTransport(SmtpTransport):
         except BaseException:
             wire.abort("not used")
             raise
-        return Line(wire=wire, pipelining="PIPELINING" in offers)
+        return Line(wire=wire, pipelining="PIPELINING" in offers, dsn="DSN" in offers)
 
     async def _dial(self) -> Wire:
         loop = asyncio.get_running_loop()
@@ -96,24 +123,22 @@ class PipelineTransport(SmtpTransport):
         return await self._hello(wire)  # RFC 3207 §4.2: what was offered before TLS counts for nothing
 
     async def _authenticate(self, wire: Wire, offers: dict[str, str]) -> None:
-        user, password, known = self.user or "", self.password or "", offers.get("AUTH", "").split()
-        wait = self.timeouts.command
-        plain = f"\0{user}\0{password}"
-        if "PLAIN" in known:
-            reply, _ = await wire.ask(f"AUTH PLAIN {_b64(plain)}", "auth", wait)
-        elif "LOGIN" in known:
-            reply, _ = await wire.ask("AUTH LOGIN", "auth", wait)
-            for word in (user, password):
-                if reply.code == 334:
-                    reply, _ = await wire.ask(_b64(word), "auth", wait)
-        else:
-            raise self._no_login()
+        known = offers.get("AUTH", "").split()
+        mechanism = auth.choose(known, with_token=self.token is not None)
+        if mechanism is None:
+            raise self._no_login(known)
+        secret = await asyncio.to_thread(self._secret) if self.token is not None else self._secret()
+        command, answers = auth.script(mechanism, user=self.user or "", secret=secret)
+        reply, _ = await wire.ask(command, "auth", self.timeouts.command)
+        for answer in answers:
+            if reply.code == 334:
+                reply, _ = await wire.ask(answer, "auth", self.timeouts.command)
         if reply.code is None:
             raise self._refused(f"hung up during the login ({reply.text})", reply)
         if reply.code != 235:
             raise self._login_refused(reply)
 
 
-def _b64(text: str) -> str:
-    return b64encode(text.encode("utf-8")).decode("ascii")
-
+def _elsewhere(error: ConnectError) -> bool:
+    """Whether another relay may be asked instead."""
+    return error.retryable and error.reply.phase in ("connect", "ehlo")

@@ -1,11 +1,14 @@
-"""The borders of the delivery room: the ledger that remembers, and the transport that hands over."""
+"""The borders of the delivery room: the ledger that remembers, the transport that hands over, mail that comes back."""
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from milepost.errors import DeliveryError
 from milepost.records import Advanced, Claim, IssueState, Reply, Settlement
+
+RecordKind = Literal["TXT", "MX", "A", "AAAA", "PTR"]
 
 
 class ConnectError(DeliveryError):
@@ -95,3 +98,35 @@ class Transport(Protocol):
 
     def open(self) -> Session:
         """A session ready for MAIL; raises ConnectError."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """One message as it arrived, cut to `delivery.bounces.LONGEST` octets."""
+
+    name: str  # how the inbox knows it
+    raw: bytes
+
+
+class Inbox(Protocol):
+    """A place that bounces arrive at, open for reading."""
+
+    def arrivals(self) -> Iterator[Arrival]:
+        """Everything that was not put away yet; raises DeliveryError when it can't be read."""
+
+    def put_away(self, arrivals: Sequence[Arrival]) -> None:
+        """Called after the effect of these is committed; raises DeliveryError, and then they are read again."""
+
+
+class LookupFailedError(DeliveryError):
+    """The DNS could not be asked: nothing is known, not even that there is no such name."""
+
+
+class Resolver(Protocol):
+    """Who asks the DNS."""
+
+    def lookup(self, name: str, kind: RecordKind) -> list[str]:
+        """The records of `name` (of an address for PTR) as text, without their last dots; [] when there are none.
+
+        TXT strings are joined (RFC 7208 §3.3); MX reads "10 mx.example.org". Raises LookupFailedError.
+        """

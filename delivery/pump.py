@@ -5,6 +5,7 @@
 
 import asyncio
 import datetime as dt
+import gc
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from delivery import replies
 from delivery.committer import Committer
 from delivery.lane import Lane
+from delivery.leaving import Leaving
 from delivery.mailing import (
     DispatchReport,
     Letter,
@@ -26,7 +28,6 @@ from delivery.mailing import (
 from delivery.pace import Paces
 from delivery.pipeline import PipelineTransport
 from delivery.ports import ConnectError, Ledger
-from delivery.wire import Wire
 from milepost.errors import ConflictError, RenderError, StoreError
 from milepost.records import Claim, Reply, Settlement
 
@@ -34,11 +35,16 @@ from milepost.records import Claim, Reply, Settlement
 def run(
     ledger: Ledger, transport: PipelineTransport, mailing: Mailing, *, now: Callable[[], dt.datetime], limits: Limits,
     progress: Progress, stop: Callable[[], bool], sleep: Callable[[float], None],
+    throttle: Callable[[], float | None] | None = None,
 ) -> DispatchReport:
     """See `delivery.dispatch.dispatch`."""
     number = mailing.issue
     freed, orphaned = ledger.recover(number)
-    pump = asyncio.run(_pump(ledger, transport, mailing, now, limits, progress, stop, sleep))
+    gc.freeze()  # what the program is made of needs no looking through while the mails come and go
+    try:
+        pump = asyncio.run(_pump(ledger, transport, mailing, now, limits, progress, stop, sleep, throttle))
+    finally:
+        gc.unfreeze()
     state = ledger.finish(number)
     return DispatchReport(
         issue=number, results=dict(pump.results), freed=freed, orphaned=orphaned, state=state, paused=pump.paused,
@@ -58,11 +64,13 @@ class _Pump:
     def __init__(
         self, ledger: Ledger, transport: PipelineTransport, mailing: Mailing, now: Callable[[], dt.datetime],
         limits: Limits, progress: Progress, stop: Callable[[], bool], sleep: Callable[[float], None],
+        throttle: Callable[[], float | None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._ledger, self._transport, self._mailing, self._now = ledger, transport, mailing, now
         self._limits, self._progress, self._stop, self._sleep = limits, progress, stop, sleep
-        self._committer = Committer(ledger, limits, sleep, self._fail)
+        self._throttle, self._look_at = throttle, self._loop.time()
+        self._committer = Committer(ledger, limits, sleep, enough=self._enough, failed=self._fail)
         self._paces = Paces(limits.per_second, limits.per_domain_per_second, self._loop.time())
         self._lanes = [Lane(self) for _ in range(max(1, limits.connections))]
         self._ready: deque[Claim] = deque()  # claimed, not begun
@@ -74,7 +82,7 @@ class _Pump:
         self._broken = False  # results can't be recorded: nothing is worth waiting for
         self._stopped_at: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._leaving: set[_Leaving] = set()
+        self._leaving: set[Leaving] = set()
         self._over = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self.results: Counter[str] = Counter()
@@ -89,7 +97,8 @@ class _Pump:
         patience = self._transport.timeouts
         every = min(0.2, *(getattr(patience, name) / 3 for name in ("command", "data", "block", "dot", "quit")))
         self._watch(every)
-        self._ask()
+        if self._throttle is None:
+            self._ask()
         try:
             while not self._over.done():
                 try:
@@ -111,12 +120,25 @@ class _Pump:
             wire.check(at)
         for leaving in list(self._leaving):
             leaving.wire.check(at)
+        if self._throttle is not None and at >= self._look_at:
+            self._look_at = float("inf")  # until there is an answer
+            self._committer.call(self._throttle, self._throttled)
         if self._closing and self._stopped_at is None:
             self._stopped_at = at
         if self._stopped_at is not None and at - self._stopped_at > self._limits.drain_s:
             for wire in [lane.wire for lane in self._lanes if lane.wire is not None]:
                 wire.abort("asked to stop, and it did not answer in time")
         self._settle_down()
+
+    def _throttled(self, per_second: float | None, error: BaseException | None) -> None:
+        """How many a second an operator wants from now on."""
+        self._look_at = self._loop.time() + 1.0
+        if error is not None:
+            self._fail(error)
+            return
+        self._paces.change(per_second, self._loop.time())
+        self._ask()
+        self._spread()
 
     @property
     def _closing(self) -> bool:
@@ -131,10 +153,9 @@ class _Pump:
             return
         if self._broken:
             self._over.set_result(None)
-        closing = self._closing
-        if any(lane.busy for lane in self._lanes) or self._open_steps or self._asking:
+        elif self._open_steps or self._asking or any(lane.busy for lane in self._lanes):
             return
-        if closing or (self._dry and not self._ready):
+        elif self._closing or (self._dry and not self._ready):
             self._over.set_result(None)
 
     async def _leave(self) -> None:
@@ -192,6 +213,8 @@ class _Pump:
         elif wanted:
             self._dry = not claims
             self._ready.extend(claims or ())
+        if not self._ready:
+            self._ask()  # what was held up while it was only asked whether the issue is still being sent
         self._spread()
         self._settle_down()
 
@@ -202,6 +225,10 @@ class _Pump:
                 break
             if not lane.busy and not lane.connecting:
                 self.idle(lane)
+
+    def _enough(self) -> int:
+        """All of the connections: half of them a commit means twice the commits, and half as many mails a second."""
+        return len(self._lanes)
 
     # --- the lanes' office ------------------------------------------------------------------------------------------
 
@@ -364,23 +391,4 @@ class _Pump:
     def _quit(self, lane: Lane) -> None:
         wire = lane.give_up()
         if wire is not None:
-            self._leaving.add(_Leaving(wire, self._leaving))
-
-
-class _Leaving:
-    """A connection that was told QUIT; what the server answers does not matter."""
-
-    def __init__(self, wire: Wire, others: set["_Leaving"]) -> None:
-        self.wire = wire
-        self.gone = asyncio.get_running_loop().create_future()
-        self._others = others
-        wire.own(self)
-        wire.put(b"QUIT\r\n", "quit")
-
-    def replied(self, phase: str, code: int, raw: bytes) -> None:  # noqa: ARG002 (the form of delivery.wire.Owner)
-        self.wire.abort("goodbye")
-
-    def lost(self, text: str) -> None:  # noqa: ARG002
-        self._others.discard(self)
-        if not self.gone.done():
-            self.gone.set_result(None)
+            self._leaving.add(Leaving(wire, self._leaving))

@@ -11,12 +11,15 @@ import select
 import smtplib
 import socket
 import ssl
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from delivery import auth
+from delivery.auth import Token
 from delivery.ports import ConnectError, Session
 from delivery.replies import read
-from milepost.errors import SettingsError
+from milepost.errors import DeliveryError, SettingsError
 from milepost.records import Reply
 
 Security = Literal["plain", "starttls", "tls"]
@@ -51,6 +54,7 @@ class SmtpTransport:
     security: Security
     user: str | None = None
     password: str | None = None
+    token: Token | None = None  # asked for an OAuth 2 access token, instead of a password, at each login
     plaintext: bool = False  # said so in the configuration: no TLS although the host is not this machine
     hello: str = "localhost"  # the name we give in EHLO
     timeouts: Timeouts = Timeouts()
@@ -145,15 +149,31 @@ class SmtpTransport:
     def _log_in(self, client: smtplib.SMTP) -> None:
         if self.user is None:
             return
+        offers = client.esmtp_features.get("auth", "").upper().split()
+        mechanism = auth.choose(offers, with_token=self.token is not None)
+        if mechanism is None:
+            raise self._no_login(offers)
+        command, answers = auth.script(mechanism, user=self.user, secret=self._secret())
         try:
-            client.login(self.user, self.password or "")
-        except smtplib.SMTPAuthenticationError as error:
-            reply = read(error.smtp_code, error.smtp_error, "auth")
-            raise self._login_refused(reply) from None
-        except smtplib.SMTPNotSupportedError:
-            raise self._no_login() from None
+            code, raw = client.docmd(command)
+            for answer in answers:
+                if code == 334:
+                    code, raw = client.docmd(answer)
         except OSError as error:
             raise self._lost("hung up during the login", error, "auth") from None
+        if code != 235:
+            raise self._login_refused(read(code, raw, "auth"))
+
+    def _secret(self) -> str:
+        """The password, or a token that is valid now; raises ConnectError. May take as long as the token's program."""
+        if self.token is None:
+            return self.password or ""
+        try:
+            return self.token()
+        except DeliveryError as error:
+            reply = Reply(code=None, text=error.what, phase="auth")
+            raise ConnectError(error.what, where=error.where or "mail", reply=reply, retryable=True, hint=error.hint) \
+                from None
 
     def _context(self) -> ssl.SSLContext:
         return self.context or ssl.create_default_context()
@@ -175,16 +195,20 @@ class SmtpTransport:
             retryable=False, hint="Use smtps:// if the relay speaks TLS from the start.",
         )
 
-    def _no_login(self) -> ConnectError:
+    def _no_login(self, offers: Collection[str]) -> ConnectError:
+        wanted = "XOAUTH2" if self.token is not None else "PLAIN or LOGIN"
+        offered = f"it offers {', '.join(sorted(offers))}" if offers else "it offers no AUTH"
         return self._refused(
-            "offers no login we know", Reply(code=None, text="AUTH is not offered", phase="auth"), retryable=False,
+            f"offers no login we know: we want {wanted}, {offered}",
+            Reply(code=None, text="AUTH is not offered", phase="auth"), retryable=False,
             hint="Leave user and password out of mail.url, or use the relay's submission port.",
         )
 
     def _login_refused(self, reply: Reply) -> ConnectError:
         return self._refused(
             f"refuses the login of {self.user}: {reply.code} {reply.text}", reply,
-            hint="Check user and password in mail.url.",
+            hint="Check user and password in mail.url." if self.token is None
+            else "Check the user in mail.url, and that the token is for this relay and has not expired.",
         )
 
     def _lost(self, what: str, error: OSError, phase: str) -> ConnectError:
@@ -213,6 +237,16 @@ class SmtpSession:
     @property
     def alive(self) -> bool:
         return self._alive
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What this connection is like, for people: its TLS, and what the server offers."""
+        sock, offers = self._client.sock, self._client.esmtp_features
+        tls = f"{sock.version()}, its certificate checked" if isinstance(sock, ssl.SSLSocket) else "no TLS"
+        size = int(offers.get("size", "0") or 0) if offers.get("size", "0").isdigit() else 0
+        limit = (f"messages up to {size / 1e6:.0f} MB",) if size else ()
+        known = ("PIPELINING",) if "pipelining" in offers else ("no PIPELINING, which makes it slow",)
+        return (tls, *known, *(("DSN",) if "dsn" in offers else ()), *limit)
 
     def mail(self, sender: str) -> Reply:
         return self._command("mail", f"MAIL FROM:<{sender}>")

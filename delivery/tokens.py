@@ -1,10 +1,11 @@
 """Keyed names that only we can make: the unsubscribe token, and the Message-ID of a delivery."""
 
 import hmac
-from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
 
+from milepost import keyed
 from milepost.errors import SettingsError
 
 _VERSION = b"\x01"
@@ -12,6 +13,8 @@ _MAC_BYTES = 16  # half of SHA-256: the least RFC 2104 §5 allows, and a short l
 _LONGEST = 512  # characters of a token worth looking at
 _UNSUBSCRIBE = b"milepost unsubscribe 1\0"  # one purpose, one domain: a MAC of one is never a MAC of another
 _MESSAGE_ID = b"milepost message-id 1\0"
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)  # ten bits each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +39,13 @@ def keyed_hash(key: str | bytes, purpose: bytes, *parts: str | int | bytes) -> b
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode("utf-8")
         said.append(len(raw).to_bytes(4, "big") + raw)
-    return hmac.digest(key_bytes(key), b"".join(said), "sha256")
+    return keyed.keyed_hash(key_bytes(key), b"".join(said))
+
+
+def base32(raw: bytes) -> str:
+    """`raw` (a multiple of five bytes) in lower-case base32 (RFC 4648 §6), in less time than base64 takes."""
+    number = int.from_bytes(raw, "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(8 * len(raw) - 10, -1, -10)])
 
 
 def make(key: str | bytes, *, subscriber_id: int, list_id: str) -> str:
@@ -74,8 +83,7 @@ def message_id(key: str | bytes, *, issue: int, subscriber_id: int, domain: str)
 
     160 bits of a keyed hash, so it tells nobody who the reader is. `domain` is ASCII. RFC 5322 §3.6.4.
     """
-    left = b32encode(keyed_hash(key, _MESSAGE_ID, issue, subscriber_id)[:20]).decode("ascii").lower()
-    return f"<{left}@{domain}>"
+    return f"<{base32(keyed_hash(key, _MESSAGE_ID, issue, subscriber_id)[:20])}@{domain}>"
 
 
 def _mac(key: str | bytes, payload: bytes) -> bytes:

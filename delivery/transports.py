@@ -1,6 +1,7 @@
 """From the one line in the settings (mail.url) to a transport.
 
     smtp://HOST[:25]   smtps://[USER:PASSWORD@]HOST[:465]   smtp+starttls://[USER:PASSWORD@]HOST[:587]
+    ses://REGION[?configuration_set=NAME] (Amazon SES, the extra `ses`)
     maildir:///FOLDER (relative, as sqlite:///FILE is)      maildir:////ABSOLUTE/FOLDER
     ?plaintext=1 (smtp:// beyond this machine)              ?cafile=FILE (an authority of your own)
 """
@@ -9,9 +10,11 @@ import ssl
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from delivery.auth import Token
 from delivery.maildir import MaildirTransport
 from delivery.pipeline import PipelineTransport
 from delivery.ports import Transport
+from delivery.ses import SesTransport
 from delivery.smtp import Security, Timeouts
 from milepost.errors import SettingsError
 
@@ -23,15 +26,19 @@ _SMTP: dict[str, tuple[Security, int]] = {
 _OPTIONS = ("plaintext", "cafile")
 
 
-def from_url(url: str, *, timeout: float = 600.0, hello: str = "localhost", folder: Path = Path()) -> Transport:
+def from_url(
+    url: str, *, timeout: float = 600.0, hello: str = "localhost", folder: Path = Path(), token: Token | None = None
+) -> Transport:
     """The transport that `url` names; opens nothing. Raises SettingsError, never showing the password.
 
     `timeout`: the longest wait for any answer, in seconds. `hello`: the name given in EHLO, ASCII.
-    `folder`: where a relative Maildir starts.
+    `folder`: where a relative Maildir starts. `token`: asked for an OAuth 2 access token at each login (XOAUTH2).
     """
     scheme = url.partition(":")[0].lower()
     if scheme == "maildir":
         return MaildirTransport(folder=_maildir(url, folder))
+    if scheme == "ses":
+        return SesTransport.from_url(url, timeout=min(timeout, 600.0))
     if scheme not in _SMTP:
         raise _wrong(f"{scheme[:20]!r} is no way to send mail")
     try:
@@ -44,12 +51,14 @@ def from_url(url: str, *, timeout: float = 600.0, hello: str = "localhost", fold
     if parts.path not in ("", "/") or parts.fragment:
         raise _wrong("there is something after the host")
     options = _options(parts)
+    if token is not None and not parts.username:
+        raise _wrong("an access token wants the user it is for, as in smtps://USER@HOST")
     security, usual_port = _SMTP[scheme]
     return PipelineTransport(
         host=host, port=port or usual_port, security=security,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
-        plaintext=options.get("plaintext") == "1", hello=hello, timeouts=Timeouts.within(timeout),
+        token=token, plaintext=options.get("plaintext") == "1", hello=hello, timeouts=Timeouts.within(timeout),
         context=_context(options["cafile"]) if "cafile" in options else None,
     )
 
@@ -83,5 +92,5 @@ def _context(cafile: str) -> ssl.SSLContext:
 def _wrong(what: str) -> SettingsError:
     return SettingsError(
         what, where="mail.url",
-        hint="Want smtp://HOST:PORT, smtps:// or smtp+starttls:// with USER:PASSWORD@HOST, or maildir:///FOLDER.",
+        hint="Want smtp://HOST:PORT, smtps:// or smtp+starttls:// with USER:PASSWORD@HOST, ses://REGION or maildir:///FOLDER.",
     )

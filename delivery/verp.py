@@ -8,10 +8,9 @@ relays on the way may change it.
 
 import hmac
 import re
-from base64 import b32encode
 
 from delivery import headers
-from delivery.tokens import keyed_hash
+from delivery.tokens import base32, keyed_hash
 
 _PURPOSE = b"milepost envelope 1\0"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -44,8 +43,7 @@ def parse(key: str | bytes, address: str) -> int | None:
 
 
 def _mac(key: str | bytes, number: str, domain: str) -> str:
-    raw = keyed_hash(key, _PURPOSE, number, domain.lower())[:_MAC_BYTES]
-    return b32encode(raw).decode("ascii").lower()
+    return base32(keyed_hash(key, _PURPOSE, number, domain.lower())[:_MAC_BYTES])
 
 
 def _base36(number: int) -> str:

@@ -14,6 +14,7 @@ from delivery.replies import read
 from delivery.smtp import Timeouts
 from milepost.records import Reply
 
+_CODES = {b"%d" % code: code for code in range(200, 600)}
 _LONGEST = 64 * 1024  # octets of one reply; RFC 5321 §4.5.3.1.5 allows lines of 512
 
 
@@ -155,16 +156,13 @@ class Wire(asyncio.Protocol):
             self._poll.register(sock.fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
-        buffer = self._buffer + data if self._buffer else data
-        start = 0
-        while (end := buffer.find(b"\n", start)) >= 0:
-            line = buffer[start:end].rstrip(b"\r")
-            start = end + 1
-            self._line(line)
+        *lines, rest = (self._buffer + data if self._buffer else data).split(b"\n")
+        for line in lines:
+            self._line(line.rstrip(b"\r"))
             if self._transport is None:
                 return
-        self._buffer = buffer[start:]
-        if len(self._buffer) + sum(map(len, self._lines)) > _LONGEST:
+        self._buffer = rest
+        if (rest or self._lines) and len(rest) + sum(map(len, self._lines)) > _LONGEST:
             self.abort("its reply has no end")
 
     def pause_writing(self) -> None:
@@ -186,8 +184,8 @@ class Wire(asyncio.Protocol):
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _line(self, line: bytes) -> None:
-        code = int(line[:3]) if len(line) >= 3 and line[:3].isdigit() else 0
-        if not 200 <= code <= 599:
+        code = _CODES.get(line[:3])
+        if code is None:
             self.abort(f"not a reply: {line[:40].decode('ascii', 'replace')}")
             return
         if line[3:4] == b"-":

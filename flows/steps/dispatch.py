@@ -12,16 +12,13 @@ from typing import Any
 from delivery import verp
 from delivery.dispatch import DispatchReport, Limits, Mailing
 from delivery.dispatch import dispatch as hand_over
-from delivery.dkim import Signer
 from delivery.message import MessageTemplate
-from delivery.ports import Transport
 from delivery.tokens import message_id
-from delivery.transports import from_url
 from flows.steps.editing import require_window_over
-from flows.steps.mailing import letterhead, list_id, sender, sender_domain, signing_key, unsubscribe_url
+from flows.steps.mailing import letterhead, relay, seal, sender, sender_domain, signer, signing_key, unsubscribe_url
 from flows.steps.reading import Progress
 from milepost.dates import utc_now
-from milepost.errors import DeliveryError, SettingsError
+from milepost.errors import DeliveryError
 from milepost.records import Claim, LedgerCounts
 from milepost.settings import Settings
 from store.database import Database, connect
@@ -75,7 +72,7 @@ def dispatch(
 
         with _terminated() as terminated:
             report = hand_over(
-                ledger, _transport(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
+                ledger, relay(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
                 progress=tell, stop=lambda: stop() or terminated(),
             )
         counts = ledger.counts(number)
@@ -105,9 +102,9 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _transport(settings: Settings) -> Transport:
-    url = settings.mail.url.get_secret_value()
-    return from_url(url, timeout=settings.mail.timeout, hello=sender_domain(settings))
+def reach_relay(settings: Settings) -> None:
+    """Open a session with the relay and close it again; raises DeliveryError when it can't be had."""
+    relay(settings).open().quit()
 
 
 def _nothing(number: int) -> DispatchReport:
@@ -115,14 +112,15 @@ def _nothing(number: int) -> DispatchReport:
 
 
 def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
-    """All that is the same for every recipient, built and verified once."""
+    """All that is the same for every recipient, built and verified once, with what the issue was approved with."""
     key = signing_key(settings, database)
-    domain, named = sender_domain(settings), list_id(settings, database)
     issues = Issues(database)
     frozen_at = issues.get(number).frozen_at
     if frozen_at is None:
         raise DeliveryError("it is not frozen", where=f"issue {number}", hint=f"Run `milepost issue approve {number}`.")
-    head = letterhead(settings, database)
+    sealed = seal(settings, database, number)
+    settings, named = sealed.settings, sealed.list_id
+    domain, head = sender_domain(settings), letterhead(settings, named)
     templates: Mapping[str, MessageTemplate] = {
         variant.name: MessageTemplate.build(variant, letterhead=head, date=frozen_at)
         for variant in issues.variants(number)
@@ -144,20 +142,8 @@ def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
 
 def _sign(settings: Settings) -> Callable[[bytes], bytes]:
     """What signs each message: DKIM where there is a key (mail.dkim_key_file), nothing elsewhere."""
-    file = settings.mail.dkim_key_file
-    if file is None:
-        return bytes
-    try:
-        pem = file.read_bytes()
-    except OSError as error:
-        raise SettingsError(
-            f"the key {file} can't be read ({error.strerror or error})", where="mail.dkim_key_file",
-            hint="Check its owner and mode.",
-        ) from None
-    address = sender(settings)[1]
-    return Signer.from_pem(
-        pem, domain=sender_domain(settings), selector=settings.mail.dkim_selector, sender=address
-    ).sign
+    found = signer(settings)
+    return bytes if found is None else found.sign
 
 
 def counts_to_json(counts: LedgerCounts) -> dict[str, Any]:

@@ -1,12 +1,19 @@
 """What every message of the list needs and the settings tell: the list's identity, the reader's link, the key."""
 
+from dataclasses import dataclass
 from email.utils import formataddr, parseaddr
 
+from delivery.auth import Token, TokenCommand
+from delivery.dkim import Signer
 from delivery.message import Letterhead
+from delivery.ports import Transport
 from delivery.tokens import make
+from delivery.transports import from_url
 from milepost.errors import SettingsError
 from milepost.settings import Settings
+from newsletter.compose import settings_from
 from store.database import Database
+from store.editions import Editions
 from store.meta import Meta
 
 _LIST_ID = "list_id"
@@ -44,12 +51,40 @@ def list_id(settings: Settings, database: Database) -> str:
     return kept
 
 
-def letterhead(settings: Settings, database: Database) -> Letterhead:
-    """What every message says about the list."""
+def letterhead(settings: Settings, named: str) -> Letterhead:
+    """What every message says about the list of that name (see list_id)."""
     return Letterhead(
-        sender=formataddr(sender(settings)), list_id=list_id(settings, database), list_name=settings.newsletter.name,
+        sender=formataddr(sender(settings)), list_id=named, list_name=settings.newsletter.name,
         reply_to=settings.mail.reply_to, archive=f"{settings.web.base_url}/issues",
+        feedback_id=settings.mail.feedback_id,
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seal:
+    """What the mails of an issue are made with: as it was when the issue was rendered, whatever was set since."""
+
+    settings: Settings  # today's, but for what shows in a mail or its headers
+    list_id: str
+
+
+def seal(settings: Settings, database: Database, number: int) -> Seal:
+    """The seal of an issue: what was previewed and approved is what is sent.
+
+    What shows in nothing (the relay, its password, keys, the bounces' domain) is today's. An issue from before this was
+    kept goes out with the settings of today.
+    """
+    kept = Editions(database).find_rendered_with(number)
+    if kept is None:
+        return Seal(settings=settings, list_id=list_id(settings, database))
+    letter, mail, web = settings_from(kept.settings, templates=settings.newsletter.templates)
+    shown = {"sender", "reply_to", "postal_address", "feedback_id"}
+    then = settings.model_copy(update={
+        "newsletter": letter,
+        "mail": settings.mail.model_copy(update={name: getattr(mail, name) for name in shown}),
+        "web": settings.web.model_copy(update={"base_url": web.base_url}),
+    })
+    return Seal(settings=then, list_id=kept.list_id or list_id(settings, database))
 
 
 def signing_key(settings: Settings, database: Database) -> bytes:
@@ -61,3 +96,37 @@ def signing_key(settings: Settings, database: Database) -> bytes:
 def unsubscribe_url(settings: Settings, key: bytes, list_name: str, subscriber_id: int) -> str:
     """One subscriber's own link, the same in every issue."""
     return f"{settings.web.base_url}/u/{make(key, subscriber_id=subscriber_id, list_id=list_name)}"
+
+
+def relay(settings: Settings, *, timeout: float | None = None) -> Transport:
+    """The way that mail.url names, with the login that the settings tell; opens nothing. Raises SettingsError.
+
+    `timeout`: seconds for any answer, when mail.timeout is too long to wait.
+    """
+    mail = settings.mail
+    token: Token | None = None
+    if mail.oauth2_command:
+        token = TokenCommand(mail.oauth2_command)
+    elif mail.oauth2_token is not None:
+        token = mail.oauth2_token.get_secret_value
+    return from_url(
+        mail.url.get_secret_value(), timeout=mail.timeout if timeout is None else min(timeout, mail.timeout),
+        hello=sender_domain(settings), token=token,
+    )
+
+
+def signer(settings: Settings) -> Signer | None:
+    """What signs the mails (DKIM): the key of mail.dkim_key_file, None where there is none. Raises SettingsError."""
+    file = settings.mail.dkim_key_file
+    if file is None:
+        return None
+    try:
+        pem = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"the key {file} can't be read ({error.strerror or error})", where="mail.dkim_key_file",
+            hint="Check its owner and mode.",
+        ) from None
+    return Signer.from_pem(
+        pem, domain=sender_domain(settings), selector=settings.mail.dkim_selector, sender=sender(settings)[1]
+    )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from milepost.cli.context import Door
+from milepost.cli.groups import Group
 from milepost.cli.output import JsonFlag, print_json, print_table
 from milepost.cli.words import cadence_of, subscriber_state_of
 from milepost.dates import utc_now
@@ -17,7 +18,7 @@ Topics = Annotated[list[str] | None, typer.Option("--topic", help="A category or
 
 
 def mount(app: typer.Typer) -> None:
-    subscribers = typer.Typer(help="Those who asked to be mailed.", no_args_is_help=True)
+    subscribers = typer.Typer(cls=Group, help="Those who asked to be mailed.", no_args_is_help=True)
     subscribers.command("add")(add)
     subscribers.command("list")(list_)
     subscribers.command("import")(import_)
@@ -31,6 +32,7 @@ def add(
     address: Annotated[str, typer.Argument(help="Somebody who asked for it.")],
     cadence: Annotated[str | None, typer.Option("--cadence", help="Else the first that is configured.")] = None,
     topic: Topics = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Add a subscriber who has already confirmed to you that they want it."""
     from store.subscribers import Subscribers
@@ -40,6 +42,10 @@ def add(
     subscriber, created = Subscribers(door.database).add(
         address, state="active", cadence=chosen, topics=tuple(topic or ()), now=utc_now()
     )
+    if as_json:
+        print_json({"address": subscriber.address, "state": subscriber.state, "cadence": subscriber.cadence,
+                    "topics": list(subscriber.topics), "added": created})
+        return
     said = "Added" if created else "Already there, left as it is:"
     typer.echo(f"{said} {subscriber.address} ({subscriber.state}, {subscriber.cadence}).")
 
@@ -70,6 +76,7 @@ def list_(
 def import_(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV with a header: address, and if you like state, cadence, topics.")],
+    as_json: JsonFlag = False,
 ) -> None:
     """Import subscribers from CSV; a row that can't be used is named and doesn't stop the rest."""
     from store.subscribers import Subscribers, read_csv
@@ -83,10 +90,16 @@ def import_(
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"can't be read: {reason}", where=str(file), hint="Give a UTF-8 CSV file.") from None
-    typer.echo(f"{imported.added} added, {imported.known} were there already, "
-               f"{len(imported.errors)} could not be used.")
+    if not imported.added + imported.known + len(imported.errors):
+        raise InputError("holds no address", where=str(file), hint="Want one on each line, or CSV with a heading.")
+    if as_json:
+        print_json({"added": imported.added, "known": imported.known,
+                    "errors": [{"line": number, "error": sentence} for number, sentence in imported.errors]})
+    else:
+        typer.echo(f"{imported.added} added, {imported.known} were there already, "
+                   f"{len(imported.errors)} could not be used.")
     for number, sentence in imported.errors:
-        typer.echo(f"milepost: {file}, row {number}: {sentence}", err=True)
+        typer.echo(f"milepost: {file}, line {number}: {sentence}", err=True)
     if imported.errors:
         raise MilepostError(
             f"{len(imported.errors)} rows could not be used", where=str(file), hint="Mend them and import it again."

@@ -1,50 +1,105 @@
-"""A dispatcher to be killed: python dispatcher.py URL PORT CONNECTIONS LEASE [POINT COUNT]; "go" when it starts.
-
-POINT COUNT: kill itself at the COUNTth time it comes to that point (before-T1, after-T3, before-DATA …).
-"""
+"""A dispatcher to be killed, stopped, or brought into trouble at a named point: the body of a process of its own."""
 
 import datetime as dt
 import os
 import signal
-import sys
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from delivery import tokens
+from delivery import tokens, verp
 from delivery.dispatch import Limits, Mailing, dispatch
 from delivery.message import Letterhead, MessageTemplate
 from delivery.pipeline import PipelineTransport
+from delivery.smtp import Timeouts
 from delivery.wire import Wire
-from milepost.errors import ConflictError
+from milepost.errors import MilepostError
 from milepost.records import Advanced, Claim
 from store.database import connect
 from store.ledger import Ledger
+from tests.chaos.clocks import Clock
 
 KEY = "an-invented-key-of-thirty-two-characters"
 FROZEN = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
+DOMAIN = "timeline.example"
+BOUNCES = "bounces@bounces.example"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What a dispatcher is to do, and where it is to come to grief."""
+
+    url: str
+    port: int
+    connections: int = 4
+    lease: int = 2  # seconds
+    point: str = ""  # before-T1, after-T3, before-data, after-dot …
+    count: int = 1  # at its so-manieth coming there
+    trap: str = "kill"  # kill | "hold FOLDER" (until FOLDER/go is there) | "fill FOLDER" (the disk it is on)
+    wait: float = 60.0  # seconds for another writer
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    record_tries: int = 4
+    record_wait: float = 0.2
+    clock: Path | None = None  # a file with the seconds by which the clocks are wrong
+    dkim: Path | None = None  # sign with this key
+    whole: bool = False  # what is deferred waits for its time, as it does in life
 
 
 class Trap:
-    """Kills this process the moment a point has been passed so often."""
+    """Does what the order says the moment a point has been passed so often."""
 
-    def __init__(self, point: str, count: int) -> None:
-        self.point, self.left = point, count
+    def __init__(self, order: Order) -> None:
+        self._point, self._left, (self._what, _, self._where) = order.point, order.count, order.trap.partition(" ")
+        self._database = order.url.removeprefix("sqlite:///")
 
     def __call__(self, point: str) -> None:
-        if point == self.point:
-            self.left -= 1
-            if self.left == 0:
+        if point != self._point:
+            return
+        self._left -= 1
+        if self._left:
+            return
+        match self._what:
+            case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "hold":
+                hold(Path(self._where))
+            case "fill":
+                self._fill(Path(self._where))
+
+    def _fill(self, folder: Path) -> None:
+        with closing(sqlite3.connect(self._database)) as database:  # what comes next wants room of its own
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with (folder / "ballast").open("wb", buffering=0) as ballast:
+            for size in (65536, 4096, 1):
+                try:
+                    while ballast.write(b"\0" * size):
+                        pass
+                except OSError:
+                    continue
+        (folder.parent / "reached").touch()
+
+
+def hold(folder: Path) -> None:
+    """Say that we have come there, and wait for leave to go on."""
+    (folder / "reached").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.01)
 
 
 class Watched(Ledger):
     """The ledger, with a trap at each commit; what was deferred is due at once."""
 
-    trap: Trap
+    trap: Callable[[str], None]
+    soon: Callable[[], dt.datetime | None]
 
     def claim(self, number: int, *, limit: int, lease_seconds: int, now: dt.datetime | None = None) -> list[Claim]:
         self.trap("before-T1")
-        soon = now or dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
-        claims = super().claim(number, limit=limit, lease_seconds=lease_seconds, now=soon)
+        claims = super().claim(number, limit=limit, lease_seconds=lease_seconds, now=now or self.soon())
         self.trap("after-T1")
         return claims
 
@@ -61,7 +116,7 @@ class Watched(Ledger):
         return advanced
 
 
-def watch(trap: Trap) -> None:
+def watch(trap: Callable[[str], None]) -> None:
     """A trap at each command that goes out."""
     put, put_message = Wire.put, Wire.put_message
 
@@ -79,35 +134,48 @@ def watch(trap: Trap) -> None:
     Wire.put, Wire.put_message = watched, message  # type: ignore[method-assign]
 
 
-def main(url: str, port: str, connections: str, lease: str, point: str = "", count: str = "0") -> None:
-    trap = Watched.trap = Trap(point, int(count))
+def mailing(ledger: Ledger, number: int = 1, sign: Callable[[bytes], bytes] = bytes) -> Mailing:
+    """What is the same for all readers of the issue."""
+    head = Letterhead(sender=f"news@{DOMAIN}", list_id=f"milestones.{DOMAIN}")
+    templates = {v.name: MessageTemplate.build(v, letterhead=head, date=FROZEN) for v in ledger.variants(number)}
+    return Mailing(
+        issue=number, templates=templates, link=lambda who: f"https://{DOMAIN}/u/{who}",
+        message_id=lambda who: tokens.message_id(KEY, issue=number, subscriber_id=who, domain=DOMAIN),
+        envelope=lambda claim: verp.make(KEY, base=BOUNCES, delivery_id=claim.delivery_id), sign=sign,
+    )
+
+
+def run(order: Order, said: Connection) -> None:
+    """Dispatch issue 1; says "go" when it starts, and at the end what came of it, or the error's name and sentence."""
+    trap = Trap(order)
     watch(trap)
+    clock = Clock(order.clock)
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    with connect(url) as database:
-        ledger = Watched(database)
-        head = Letterhead(sender="news@timeline.example", list_id="milestones.timeline.example")
-        templates = {v.name: MessageTemplate.build(v, letterhead=head, date=FROZEN) for v in ledger.variants(1)}
-        mailing = Mailing(
-            issue=1, templates=templates, link=lambda who: f"https://timeline.example/u/{who}",
-            message_id=lambda who: tokens.message_id(KEY, issue=1, subscriber_id=who, domain="timeline.example"),
-            envelope=lambda claim: f"b{claim.subscriber_id}@bounces.example",
-        )
-        relay = PipelineTransport(host="127.0.0.1", port=int(port), security="plain")
-        limits = Limits(
-            connections=int(connections), lease_seconds=int(lease), per_connection=50, connect_wait_s=0.05,
-            connect_tries=8,
-        )
-        print("go", flush=True)  # noqa: T201 (to whoever started it, as below)
-        try:
+    limits = Limits(
+        connections=order.connections, lease_seconds=order.lease, per_connection=50, connect_wait_s=0.05,
+        connect_tries=8, record_tries=order.record_tries, record_wait_s=order.record_wait,
+    )
+    relay = PipelineTransport(host="127.0.0.1", port=order.port, security="plain", timeouts=order.timeouts)
+    said.send("go")
+    try:
+        with clock.set(), connect(order.url, wait_seconds=order.wait) as database:
+            ledger = Watched(database)
+            ledger.trap = trap
+            ledger.soon = lambda: None if order.whole else clock.now() + dt.timedelta(days=1)
             report = dispatch(
-                ledger, relay, mailing, now=lambda: dt.datetime.now(dt.UTC), limits=limits, stop=lambda: bool(asked)
+                ledger, relay, mailing(ledger, sign=_signer(order.dkim)), now=clock.now, limits=limits,
+                stop=lambda: bool(asked),
             )
-        except ConflictError as error:
-            print(f"conflict: {error}", flush=True)  # noqa: T201
-        else:
-            print(f"{report.state} {dict(report.results)}", flush=True)  # noqa: T201
+    except MilepostError as error:
+        said.send(f"{type(error).__name__}: {error}")
+    else:
+        said.send(f"{report.state} {dict(report.results)}")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def _signer(key: Path | None) -> Callable[[bytes], bytes]:
+    if key is None:
+        return bytes
+    from delivery.dkim import Signer
+
+    return Signer.from_pem(key.read_bytes(), domain=DOMAIN, selector="chaos", sender=f"news@{DOMAIN}").sign

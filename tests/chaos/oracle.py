@@ -1,10 +1,11 @@
 """An SMTP server with PIPELINING that notes each message it takes before it says so, and misbehaves by a seeded plan.
 
-    python oracle.py PLAN.json LOG     prints its port; LOG gets "took ADDRESS MESSAGE-ID" and "dropped ADDRESS"
+    python oracle.py PLAN.json LOG     prints its port; a line of LOG is "SECONDS WHAT ADDRESS [MESSAGE-ID]"
 
-The plan: {"seed": 1, "gap_ms": 0, "faults": [[VERB, WHAT, SHARE, TIMES], …]}. WHAT is a reply or "drop"; a
-fault strikes that share of the readers (chosen by a hash of seed, verb and reader, so that a run can be repeated),
-TIMES times each.
+WHAT: data (it was asked to take one), took, silent (took it and gave no reply). SECONDS: the machine's monotonic clock.
+The plan: {"seed": 1, "gap_ms": 0, "window": null, "faults": [[VERB, WHAT, SHARE, TIMES], …]}. A fault strikes that
+share of the readers (chosen by a hash of seed, verb and reader, so that a run can be repeated), TIMES times each; it is
+a reply, "drop", or after the dot "late SECONDS" and "never". `window`: octets that the kernel keeps for us, unread.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ import hashlib
 import json
 import os
 import re
+import socket
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -38,7 +41,8 @@ class Oracle:
         return None
 
     def note(self, line: str) -> None:
-        os.write(self.log, f"{line}\n".encode())  # one write to a file opened for appending: whole or not at all
+        # one write to a file opened for appending: whole or not at all
+        os.write(self.log, f"{time.monotonic():.6f} {line}\n".encode())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -65,6 +69,7 @@ class Oracle:
         visitor, who = f"visitor{self.met}", ""
         if not await self._say(writer, "connect", visitor, "220 oracle.example ESMTP"):
             return
+        named = False
         while line := await reader.readline():
             word = line[:4].upper()
             address = re.search(rb"<(.*)>", line)
@@ -81,11 +86,11 @@ class Oracle:
                 else:
                     named = await self._say(writer, "rcpt", who, "250 2.1.5 Ok")
             elif word == b"DATA":
+                self.note(f"data {who}")
+                what = self.strike("body", who)
+                if what is not None:
+                    await self._leave_midway(writer)
                 if await self._say(writer, "data", who, "354 go on"):
-                    if self.strike("body", who):
-                        await writer.drain()
-                        writer.transport.abort()
-                        return
                     await self._take(reader, writer, who)
             elif word == b"QUIT":
                 await self._say(writer, "quit", visitor, "221 2.0.0 Bye")
@@ -93,21 +98,39 @@ class Oracle:
             else:
                 writer.write(b"250 2.0.0 Ok\r\n")
 
+    async def _leave_midway(self, writer: asyncio.StreamWriter) -> None:
+        """Ask for the message, let as much of it come as the kernel takes, and be gone."""
+        transport = writer.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        transport.pause_reading()
+        writer.write(b"354 go on\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.03)
+        transport.abort()  # type: ignore[attr-defined]
+        raise ConnectionResetError
+
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: str) -> None:
         content = await reader.readuntil(b"\r\n.\r\n")
         found = re.search(rb"^Message-ID: (\S+)", content, re.MULTILINE)
-        what = self.strike("dot", who)
-        if what is not None and what != "drop":
+        what = self.strike("dot", who) or ""
+        kind, _, seconds = what.partition(" ")
+        if what and kind not in ("drop", "late", "never"):
             writer.write(f"{what}\r\n".encode())
-            if what.startswith("421"):
+            if kind == "421":
                 await writer.drain()
                 raise ConnectionResetError
             return
         self.note(f"took {who} {found.group(1).decode() if found else '-'}")
         if self.gap:
             await asyncio.sleep(self.gap * self.chance("gap", who))
-        if what == "drop":
-            self.note(f"dropped {who}")
+        if kind == "late":
+            await asyncio.sleep(float(seconds))
+        if kind == "never":
+            self.note(f"silent {who}")
+            await reader.read()  # until they hang up
+            raise ConnectionResetError
+        if kind == "drop":
+            self.note(f"silent {who}")
             writer.transport.abort()
             raise ConnectionResetError
         writer.write(f"250 2.0.0 Ok: queued as {hashlib.sha256(who.encode()).hexdigest()[:10]}\r\n".encode())
@@ -115,8 +138,11 @@ class Oracle:
 
 async def main(plan: dict[str, object], log: str) -> None:
     oracle = Oracle(plan, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
-    server = await asyncio.start_server(oracle.serve, "127.0.0.1", 0, limit=1 << 20)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 (to whoever started it)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+    if plan.get("window"):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(str(plan["window"])))
+    server = await asyncio.start_server(oracle.serve, sock=listener, limit=1 << 25)
+    print(listener.getsockname()[1], flush=True)  # noqa: T201 (to whoever started it)
     await server.serve_forever()
 
 

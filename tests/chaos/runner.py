@@ -5,6 +5,7 @@
 
 import datetime as dt
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -14,23 +15,30 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from milepost.records import Placement, Variant
-from store.database import connect, upgrade
+from store.database import connect
 from store.issues import Issues
 from store.ledger import Ledger
 from store.schema import subscriber
+from tests.chaos.backends import Backend
+from tests.chaos.dispatcher import Order, run
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 MARK = "MILEPOST-UNSUBSCRIBE-4f1d"
 LEASE = 2  # seconds
 Fault = tuple[str, str, float, int]  # see oracle.py
+
+# Processes that share nothing with us, and still start in milliseconds: forked from one that has imported all.
+_START = multiprocessing.get_context("forkserver")
+_START.set_forkserver_preload(["pytest", "tests.chaos.dispatcher", "tests.chaos.publisher"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,45 +51,91 @@ class Verdict:
     unknown: int
     listed: bool  # whoever got it and is not `sent` is `unknown` by name
     states: dict[str, int]
-    dropped: int = 0  # by the oracle after it took them
+    silent: int = 0  # messages that the oracle took and never answered for
+
+
+class Child:
+    """A process at work."""
+
+    def __init__(self, target: Any, *given: Any) -> None:
+        self._said, theirs = _START.Pipe(duplex=False)
+        self.process: BaseProcess = _START.Process(target=target, args=(*given, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def started(self) -> "Child":
+        """Return when it has said so."""
+        assert self._said.poll(60), "it did not start"
+        assert self._said.recv() == "go"
+        return self
+
+    def end(self, seconds: float = 120) -> str:
+        """Wait for it → what it said last; "" when it was killed. A traceback is a failure."""
+        self.process.join(seconds)
+        code = self.process.exitcode
+        assert code is not None, f"still running after {seconds} s"
+        assert code in (0, -signal.SIGKILL), f"it crashed: exit code {code}"
+        try:
+            said: str = self._said.recv() if self._said.poll() else ""
+        except EOFError:
+            said = ""
+        self._said.close()
+        return said
+
+    def signal(self, number: int) -> None:
+        if self.process.pid is not None and self.process.exitcode is None:
+            os.kill(self.process.pid, number)
+
+    def kill(self) -> bool:
+        """kill -9; whether it was still alive."""
+        alive = self.process.exitcode is None
+        self.process.kill()
+        self.process.join()
+        return alive
+
+
+class Line(NamedTuple):
+    """One of the oracle's."""
+
+    at: float
+    what: str
+    who: str
+    message_id: str = ""
 
 
 class World:
     """A frozen issue, and an oracle to send it to."""
 
     def __init__(self, url: str, port: int, log: Path, readers: int) -> None:
-        self.url, self.port, self.log, self.readers = url, port, log, readers
+        self.order = Order(url=url, port=port, lease=LEASE)
+        self.url, self.log, self.readers = url, log, readers
         self.runs = 0
+        self.children: list[Child] = []
 
-    def start(self, connections: int = 4, point: str = "", count: int = 0) -> subprocess.Popen[str]:
-        """A dispatcher that has just begun."""
+    def start(self, **changes: Any) -> Child:
+        """A dispatcher that has just begun; `changes` to its Order."""
         self.runs += 1
-        child = subprocess.Popen(
-            [sys.executable, str(HERE / "dispatcher.py"), self.url, str(self.port), str(connections), str(LEASE), point,
-             str(count)],
-            stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-        assert child.stdout is not None
-        assert child.stdout.readline() == "go\n"
-        return child
+        child = Child(run, replace(self.order, **changes))
+        self.children.append(child)
+        return child.started()
 
-    def finish(self, connections: int = 4, tries: int = 60) -> None:
+    def finish(self, tries: int = 60, **changes: Any) -> None:
         """Dispatchers one after another, by nobody's hand, until nothing waits."""
         for _ in range(tries):
-            child = self.start(connections)
-            end(child)
-            if not self.waiting():
+            self.start(**changes).end()
+            states = self.recovered()
+            if not states.keys() & {"pending", "claimed", "sending", "deferred"}:
                 return
-            time.sleep(LEASE / 4)
+            if states.keys() & {"claimed", "sending"}:
+                time.sleep(self.order.lease / 4)  # what a dead one held is free again when its lease is over
         raise AssertionError(f"deliveries still wait: {self.states()}")
 
-    def waiting(self) -> bool:
+    def recovered(self) -> dict[str, int]:
         with connect(self.url) as database:
             ledger = Ledger(database)
             ledger.recover(1)
             ledger.finish(1)
-        states = self.states()
-        return any(states.get(state) for state in ("pending", "claimed", "sending", "deferred"))
+        return self.states()
 
     def states(self) -> dict[str, int]:
         with connect(self.url) as database:
@@ -89,17 +143,27 @@ class World:
             assert counts.balanced
             return {state: count for state, count in counts.states.items() if count}
 
+    def lines(self, what: str = "") -> list[Line]:
+        """What the oracle noted so far."""
+        found = []
+        for line in self.log.read_text().splitlines():
+            at, *words = line.split()
+            found.append(Line(float(at), *words))
+        return [line for line in found if not what or line.what == what]
+
+    def until(self, number: int, what: str = "took", seconds: float = 60) -> None:
+        """Wait for so many lines of the oracle."""
+        give_up = time.monotonic() + seconds
+        while len(self.lines(what)) < number:
+            assert time.monotonic() < give_up, f"{len(self.lines(what))} of {number}"
+            time.sleep(0.02)
+
     def verdict(self) -> Verdict:
         taken: Counter[str] = Counter()
         names: dict[str, set[str]] = {}
-        dropped = 0
-        for line in self.log.read_text().splitlines():
-            what, who, *rest = line.split()
-            if what == "took":
-                taken[who] += 1
-                names.setdefault(who, set()).update(rest)
-            else:
-                dropped += 1
+        for line in self.lines("took"):
+            taken[line.who] += 1
+            names.setdefault(line.who, set()).add(line.message_id)
         assert all(len(ids) == 1 for ids in names.values()), "a second attempt had another Message-ID"
         with connect(self.url) as database:
             rows = {row.address: row.state for row in Ledger(database).rows(1)}
@@ -110,83 +174,95 @@ class World:
         return Verdict(
             runs=self.runs, lost=len(sent - set(taken)) + (0 if paused else len(waiting)),
             duplicates=sum(taken.values()) - len(taken), unknown=len(unknown),
-            listed=set(taken) - sent <= unknown, states=self.states(), dropped=dropped,
+            listed=set(taken) - sent <= unknown, states=self.states(), silent=len(self.lines("silent")),
         )
 
 
-@contextmanager
-def world(
-    folder: Path, readers: int, *, seed: int = 1, gap_ms: float = 0, faults: Sequence[Fault] = ()
-) -> Iterator[World]:
-    """A new world in `folder`."""
-    url = f"sqlite:///{folder}/milepost.db"
-    upgrade(url)
-    text = f"Issue 7\n\n{'A loom that plays chess, and what came of it. ' * 60}\n\nLeave: {MARK}\n"
+def fill(url: str, addresses: Sequence[str], *, size: int = 60) -> None:
+    """Subscribers of these addresses, and issue 1 frozen for them; `size`: so often a sentence of 48 letters, twice."""
+    text = f"Issue 7\n\n{'A loom that plays chess, and what came of it. ' * size}\n\nLeave: {MARK}\n"
     html = f'<html lang="en"><body><p>{text[:-30]}</p><a href="{MARK}">Leave</a></body></html>'
     variant = Variant(name="all", subject="Issue 7", html=html, text=text, placeholder=MARK)
     with connect(url) as database:
         with database.begin() as connection:
             connection.execute(sa.insert(subscriber), [
-                {"address": f"r{n}@readers.example", "normalized": f"r{n}@readers.example", "state": "active",
-                 "cadence": "weekly", "topics": [], "created_at": NOW}
-                for n in range(readers)
+                {"address": address, "normalized": address, "state": "active", "cadence": "weekly", "topics": [],
+                 "created_at": NOW}
+                for address in addresses
             ])
         Issues(database).draft("weekly", "2026-W47", [], [variant], subject="7", content_hash="0" * 64, now=NOW)
         Ledger(database).freeze(1, content_hash="0" * 64, place=lambda *_: Placement(variant="all"), now=NOW)
+
+
+def names(number: int) -> list[str]:
+    """So many invented readers."""
+    return [f"r{n}@readers.example" for n in range(number)]
+
+
+@contextmanager
+def world(
+    folder: Path, backend: Backend, readers: int, *, seed: int = 1, gap_ms: float = 0, faults: Sequence[Fault] = (),
+    size: int = 60, window: int | None = None,
+) -> Iterator[World]:
+    """A new world, its files in `folder`; whoever is still at work in it at the end is killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    url = backend.fresh(folder)
+    fill(url, names(readers), size=size)
     plan, log = folder / "plan.json", folder / "oracle.log"
-    plan.write_text(json.dumps({"seed": seed, "gap_ms": gap_ms, "faults": faults}))
+    plan.write_text(json.dumps({"seed": seed, "gap_ms": gap_ms, "faults": faults, "window": window}))
     log.touch()
-    oracle = subprocess.Popen(
-        [sys.executable, str(HERE / "oracle.py"), str(plan), str(log)], stdout=subprocess.PIPE, text=True
+    with program("oracle.py", str(plan), str(log)) as port:
+        here = World(url, port, log, readers)
+        try:
+            yield here
+        finally:
+            for child in here.children:
+                child.kill()
+
+
+@contextmanager
+def program(name: str, *arguments: str) -> Iterator[int]:
+    """One of the servers beside this file, at work → its port."""
+    server = subprocess.Popen(
+        [sys.executable, str(HERE / name), *arguments], stdout=subprocess.PIPE, text=True
     )
-    assert oracle.stdout is not None
+    assert server.stdout is not None
     try:
-        yield World(url, int(oracle.stdout.readline()), log, readers)
+        yield int(server.stdout.readline())
     finally:
-        oracle.kill()
-        oracle.wait()
-        oracle.stdout.close()
+        server.kill()
+        server.wait()
+        server.stdout.close()
 
 
-def end(child: subprocess.Popen[str], seconds: float = 120) -> str:
-    """Wait for a dispatcher → what it said last."""
-    said, _ = child.communicate(timeout=seconds)
-    return said.strip()
-
-
-def kill(child: subprocess.Popen[str]) -> bool:
-    """kill -9; whether it was still alive."""
-    alive = child.poll() is None
-    child.kill()
-    child.communicate()
-    return alive
-
-
-def kills(here: World, number: int, seed: int, connections: int = 4) -> int:
+def kills(here: World, number: int, seed: int) -> int:
     """So many dispatchers, each killed at a random instant of its work; → how many were alive then."""
     dice, killed = random.Random(seed), 0  # noqa: S311 (a seed is to be played again)
     for _ in range(number):
-        child = here.start(connections)
+        child = here.start()
         time.sleep(dice.uniform(0.0, 0.4))
-        killed += kill(child)
+        killed += child.kill()
     return killed
 
 
-def at_points(here: World, points: Sequence[tuple[str, int]], connections: int = 4) -> None:
-    """A dispatcher for each named point, which kills itself there."""
-    for point, count in points:
-        child = here.start(connections, point, count)
-        end(child)
-        assert child.returncode in (-signal.SIGKILL, 0), f"{point} {count}"
-        time.sleep(LEASE + 0.3)  # what the dead one held is free again
+def together(verdicts: Sequence[Verdict]) -> Verdict:
+    """Several worlds in one row of the table."""
+    states: Counter[str] = Counter()
+    for verdict in verdicts:
+        states.update(verdict.states)
+    return Verdict(
+        runs=sum(v.runs for v in verdicts), lost=sum(v.lost for v in verdicts),
+        duplicates=sum(v.duplicates for v in verdicts), unknown=sum(v.unknown for v in verdicts),
+        listed=all(v.listed for v in verdicts), states=dict(states), silent=sum(v.silent for v in verdicts),
+    )
 
 
-def table(rows: Sequence[tuple[str, Verdict]]) -> str:
-    """The verdicts as one table."""
-    lines = [f"{'fault':<34} {'runs':>5} {'lost':>5} {'dup.':>5} {'unknown':>8}  {'listed':<6} ledger"]
+def table(rows: Sequence[tuple[str, str, Verdict]]) -> str:
+    """The verdicts as one table; rows of (fault, backend, verdict)."""
+    lines = [f"{'fault':<36} {'backend':<10} {'runs':>5} {'lost':>5} {'dup.':>5} {'unknown':>8}  {'listed':<6} ledger"]
     lines += [
-        f"{name:<34} {v.runs:>5} {v.lost:>5} {v.duplicates:>5} {v.unknown:>8}  {'all' if v.listed else 'NOT':<6}"
-        f" {v.states}"
-        for name, v in rows
+        f"{fault:<36} {backend:<10} {v.runs:>5} {v.lost:>5} {v.duplicates:>5} {v.unknown:>8}"
+        f"  {'all' if v.listed else 'NOT':<6} {' '.join(f'{state} {count}' for state, count in v.states.items())}"
+        for fault, backend, v in rows
     ]
     return "\n".join(lines)

@@ -103,3 +103,23 @@ def test_a_bug_ends_the_run_and_hides_nothing(ledger: Any, ours: Any, mailing: A
     ledger.claim = broken
     with pytest.raises(ZeroDivisionError):
         send(ledger, ours, mailing, clock)
+
+
+@pytest.mark.timeout(30)
+def test_a_whole_batch_that_may_not_begin_is_not_the_end(
+    ledger: Any, ours: Any, mailing: Any, clock: Any, relay: Any
+) -> None:
+    """Somebody else took over all that we had claimed: we ask for what is left, and come to an end."""
+    claim = ledger.claim
+
+    def claim_and_lose(number: int, *, limit: int, lease_seconds: int) -> Any:
+        claims = claim(number, limit=limit, lease_seconds=lease_seconds)
+        for one in claims:
+            if one.subscriber_id <= 8:
+                ledger.row(one.subscriber_id).lease = "another's"
+        return claims
+
+    ledger.claim = claim_and_lose
+    report = send(ledger, ours, mailing, clock, limits={"connections": 1, "batch": 4})
+    assert report.results == {"sent": READERS - 8, "skipped": 8}
+    assert sorted(relay.readers) == list(range(9, READERS + 1))

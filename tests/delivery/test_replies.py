@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.replies import GIVE_UP, Verdict, backoff, classify, enhanced_code, queue_id
+from delivery.replies import GIVE_UP, NEGATIVE, Verdict, advice, backoff, classify, enhanced_code, queue_id
 from milepost.records import Reply
 
 
@@ -38,6 +38,14 @@ TABLE = [
     ("rcpt", "556 5.1.10 null mx", Verdict(outcome="failed", suppress="556 5.1.10")),
     ("rcpt", "550 5.2.1 disabled", Verdict(outcome="failed", suppress="550 5.2.1")),
     ("dot", "550 5.1.1 unknown", Verdict(outcome="failed", suppress="550 5.1.1")),
+    ("rcpt", "556 takes no mail", Verdict(outcome="failed", suppress="556")),
+    ("rcpt", "550 5.7.17 somebody else's now", Verdict(outcome="failed", suppress="550 5.7.17")),
+    ("rcpt", "521 no", FAILED),
+    ("dot", "552 5.3.4 too big", PAUSED),
+    ("rcpt", "503 5.5.1 bad sequence", PAUSED),
+    ("mail", "555 5.5.4 unsupported parameter", PAUSED),
+    ("data", "502 not implemented", PAUSED),
+    ("rcpt", "550 5.5.3 too many recipients", FAILED),
     ("rcpt", "550 5.1.100 not 5.1.10", FAILED),
     ("rcpt", "552 5.2.2 full", FAILED),
     ("dot", "552 full", FAILED),
@@ -99,7 +107,13 @@ def test_enhanced_codes(code: int, text: str, expected: str | None) -> None:
     ("text", "expected"),
     [
         ("2.0.0 Ok: queued as 4XkPqW1zB2z3", "4XkPqW1zB2z3"), ("OK id=1rB2c3-0001aB-2C", "1rB2c3-0001aB-2C"),
-        ("2.6.0 Queued mail for delivery", None), ("Ok", None),
+        ("2.0.0 Ok: queued as 7", "7"), ("2.0.0 queued as <ab1>.", "ab1"), ("OK id=x", "x"),
+        ("2.6.0 <m@x> [InternalId=25, Hostname=ex.example] Queued mail for delivery", "25"),
+        ("2.0.0 wANHx8Qd012345 Message accepted for delivery", "wANHx8Qd012345"), ("ok 1763888400 qp 4711", "4711"),
+        ("2.0.0 OK  1763888400 5b1f17b1804b1-477a-2f3si1234567.89 - gsmtp", "5b1f17b1804b1-477a-2f3si1234567.89"),
+        ("Ok 0100019ab2c3d4e5-01234567-89ab-cdef-0123-456789abcdef-000000",
+         "0100019ab2c3d4e5-01234567-89ab-cdef-0123-456789abcdef-000000"),
+        ("2.6.0 Queued mail for delivery", None), ("Ok", None), ("the id is gone", None),
     ],
 )
 def test_queue_ids(text: str, expected: str | None) -> None:
@@ -117,3 +131,32 @@ def test_waits_grow_and_differ_between_deliveries_but_not_between_calls() -> Non
 def test_twenty_refusals_fit_into_the_time_given() -> None:
     for delivery in range(200):
         assert sum(backoff(attempts, str(delivery)) for attempts in range(20)) < GIVE_UP.total_seconds()
+
+
+def test_the_table_is_whole_and_every_row_of_it_says_why() -> None:
+    assert all(row.why for row in NEGATIVE)
+    last = NEGATIVE[-1]
+    assert (last.phases, last.codes, last.enhanced, last.words) == (frozenset(), frozenset(), None, None)
+
+
+@pytest.mark.parametrize(
+    ("phase", "text", "expected"),
+    [
+        ("auth", "535 5.7.8 wrong", "Check user and password"), ("rcpt", "530 log in first", "Check user and password"),
+        ("dot", "550 5.7.26 unauthenticated", "Publish SPF, DKIM and DMARC"),
+        ("dot", "550 SPF check failed", "Publish SPF, DKIM and DMARC"), ("dot", "550 5.7.25 no PTR", "a PTR record"),
+        ("rcpt", "554 5.7.1 Relay access denied", "let it relay for this machine"),
+        ("rcpt", "550 5.7.1 on our blocklist", "have it taken off"), ("dot", "552 5.3.4 too big", "smaller"),
+        ("mail", "553 sender address rejected", "may send for mail.from"),
+        ("connect", "554 go away", "ask whoever runs"),
+        ("dot", "550 5.7.1 no", ""),
+    ],
+)
+def test_what_to_do_about_a_refusal(phase: str, text: str, expected: str) -> None:
+    assert classify(said(phase, text)).pause
+    todo = advice(said(phase, text))
+    assert expected in todo if expected else todo == ""
+
+
+def test_advice_is_total() -> None:
+    assert advice(Reply(code=None, phase="odd")) == ""

@@ -1,0 +1,310 @@
+"""What comes back, from the inbox to the ledger: proven, recorded, put away; and what a log or an operator settles."""
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from delivery import verp
+from delivery.strikes import Rule
+from flows.steps import dispatch as sending
+from flows.steps.bounces import RESULTS, read_bounces, suppress_worn_out
+from flows.steps.mailing import signing_key
+from flows.steps.publish import publish
+from flows.steps.resolving import message_ids, resolve_by_log, resolve_by_word
+from flows.steps.scrape import scrape
+from milepost.dates import utc_now
+from milepost.errors import ConflictError, InputError, NotFoundError
+from milepost.records import Reply
+from milepost.settings import Settings
+from store.bounces import Bounces
+from store.database import Database
+from store.ledger import Ledger
+from store.subscribers import Subscribers
+from store.suppressions import Suppressions
+from tests.flows.stage import READERS, BreakableSite
+
+REPORT = """\
+Return-Path: <>
+From: MAILER-DAEMON@relay.example
+To: {to}
+Subject: Undelivered
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; relay.example
+
+Final-Recipient: rfc822; reader@readers.example
+Action: {action}
+Status: {status}
+Diagnostic-Code: smtp; {said}
+--b
+Content-Type: text/rfc822-headers
+
+Message-ID: {message_id}
+--b--
+"""
+COMPLAINT = """\
+From: fbl@provider.example
+To: fbl@clockwork.example
+Content-Type: multipart/report; report-type=feedback-report; boundary=b
+
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+Original-Mail-From: <{to}>
+--b--
+"""
+
+
+class Stage:
+    """An issue that was sent to three readers, and a Maildir that bounces arrive in."""
+
+    def __init__(self, settings: Settings, database: Database, folder: Path, *, unknown: bool = False) -> None:
+        self.settings, self.database, self.folder = settings, database, folder
+        self.ledger = Ledger(database)
+        [self.number] = sending.waiting(settings)
+        if unknown:
+            for claim in self.ledger.claim(self.number, limit=10, lease_seconds=60):
+                assert self.ledger.begin(claim)
+                self.ledger.unknown(claim, Reply(code=None, text="no answer in time", phase="dot"))
+            self.ledger.finish(self.number)
+        else:
+            sending.dispatch(settings, self.number)
+        for part in ("new", "cur", "tmp"):
+            (folder / part).mkdir(parents=True)
+        self.rows = self.ledger.rows(self.number)
+
+    def sender(self, index: int) -> str:
+        key = signing_key(self.settings, self.database)
+        return verp.make(key, base="bounces@clockwork.example", delivery_id=self.rows[index].id)
+
+    def report(self, name: str, *, to: str, action: str = "failed", status: str = "5.1.1", said: str = "550 gone",
+               message_id: str = "<unknown@elsewhere.example>") -> None:
+        text = REPORT.format(to=to, action=action, status=status, said=said, message_id=message_id)
+        (self.folder / "new" / name).write_text(text)
+
+    def gather(self) -> dict[str, int]:
+        found = read_bounces(self.settings, self.database, "maildir:///in", now=utc_now(), folder=self.folder.parent)
+        return {"read": found.read} | {result: count for result in RESULTS if (count := found.results.get(result, 0))}
+
+    @property
+    def waiting(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "new").iterdir())
+
+    @property
+    def states(self) -> list[str]:
+        return [row.state for row in self.ledger.rows(self.number)]
+
+
+@pytest.fixture
+def news(settings: Settings, site: BreakableSite) -> None:
+    scrape(settings, "clockwork")
+    site.publish()
+    scrape(settings, "clockwork")
+    publish(settings)
+
+
+@pytest.fixture
+def stage(settings: Settings, database: Database, tmp_path: Path, news: None) -> Stage:  # noqa: ARG001 (it comes first)
+    return Stage(settings, database, tmp_path / "in")
+
+
+@pytest.fixture
+def uncertain(settings: Settings, database: Database, tmp_path: Path, news: None) -> Stage:  # noqa: ARG001 (the same)
+    return Stage(settings, database, tmp_path / "in", unknown=True)
+
+
+def test_every_kind_of_arrival_has_its_effect_and_is_put_away(stage: Stage) -> None:
+    stage.report("1.hard", to=stage.sender(0))
+    stage.report("2.soft", to=stage.sender(1), status="5.2.2", said="552 full")
+    (stage.folder / "new" / "3.complaint").write_text(COMPLAINT.format(to=stage.sender(2)))
+    stage.report("4.forged", to="bounces+1-aaaaaaaaaaaaaaaa@clockwork.example")
+    stage.report("5.by-id", to="bounces@clockwork.example", message_id=str(stage.rows[1].message_id), status="5.7.1")
+    (stage.folder / "new" / "6.reply").write_text("From: reader@readers.example\nSubject: Thanks\n\nFine issue.\n")
+    assert stage.gather() == {
+        "read": 6, "suppressed": 1, "unsubscribed": 1, "counted": 1, "noted": 1, "forged": 1, "unrelated": 1,
+    }
+    assert stage.waiting == ["6.reply"]  # a person's letter waits for a person
+    assert stage.states == ["sent"] * 3
+    suppressed = {one.normalized: one.reason for one in Suppressions(stage.database).list()}
+    assert suppressed == {stage.rows[0].address: "bounce 5.1.1", stage.rows[2].address: "complaint"}
+    states = [subscriber.state for subscriber in Subscribers(stage.database).list()]
+    assert states == ["active", "active", "unsubscribed"]
+    assert [row.grade for row in Bounces(stage.database).of(stage.rows[1].id)] == ["soft", "policy"]
+
+
+def test_read_again_from_another_folder_it_counts_once(stage: Stage, tmp_path: Path) -> None:
+    stage.report("1", to=stage.sender(0), status="5.2.2")
+    raw = (stage.folder / "new" / "1").read_bytes()
+    assert stage.gather() == {"read": 1, "counted": 1}
+    (tmp_path / "in.mbox").write_bytes(b"From x Mon Nov 23 09:00:00 2026\n" + raw)
+    for effect in ("seen", "seen"):
+        again = read_bounces(stage.settings, stage.database, "mbox:///in.mbox", now=utc_now(), folder=tmp_path)
+        assert again.results == {effect: 1}
+
+
+def test_an_effect_that_was_not_recorded_leaves_the_report_where_it_is(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.report("1", to=stage.sender(0))
+    with monkeypatch.context() as broken:
+        broken.setattr(Bounces, "record", lambda *_: (_ for _ in ()).throw(ConflictError("the disk is full")))
+        with pytest.raises(ConflictError):
+            stage.gather()
+    assert stage.waiting == ["1"]
+    assert stage.gather() == {"read": 1, "suppressed": 1}
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "expected"),
+    [("failed", "5.1.1", "failed"), ("failed", "5.2.2", "failed"), ("delayed", "4.4.1", "sent"),
+     ("delivered", "2.0.0", "sent")],
+)
+def test_a_report_settles_an_uncertain_hand_over(uncertain: Stage, action: str, status: str, expected: str) -> None:
+    """By its envelope, and by a Message-ID that the ledger was never told."""
+    ids = {delivery: name for name, delivery in message_ids(uncertain.settings, uncertain.database).items()}
+    assert len(ids) == len(READERS)
+    uncertain.report("1", to=uncertain.sender(0), action=action, status=status)
+    uncertain.report("2", to="x@clockwork.example", action=action, status=status, message_id=ids[uncertain.rows[1].id])
+    assert uncertain.gather()["resolved"] == 2
+    assert uncertain.states == [expected, expected, "unknown"]
+    last = uncertain.ledger.attempts(uncertain.rows[0].id)[-1]
+    assert (last.outcome, last.phase) == (expected, "resolve")
+    assert f"by a report that came back: {action} {status}" in last.text
+    assert uncertain.ledger.counts(uncertain.number).balanced
+
+
+def test_too_many_soft_ones_end_it(stage: Stage) -> None:
+    now = utc_now()
+    stage.report("1", to=stage.sender(0), status="5.2.2")
+    stage.gather()
+    assert suppress_worn_out(stage.database, now=now) == []
+    bounces = Bounces(stage.database)
+    [struck] = bounces.struck(issues=1, since=now - dt.timedelta(days=180))
+    assert [issue for issue, _ in struck.strikes] == [stage.number]
+    strict = Rule(issues=1, apart=dt.timedelta(0))
+    assert suppress_worn_out(stage.database, now=now, rule=strict) == [stage.rows[0].address]
+    assert suppress_worn_out(stage.database, now=now, rule=strict) == []
+
+
+# --- the relay's log, and an operator's word ------------------------------------------------------------------------
+
+
+def log_of(stage: Stage, tmp_path: Path) -> Path:
+    """The first was sent, the second broke off, the third is not mentioned."""
+    ids = {delivery: name for name, delivery in message_ids(stage.settings, stage.database).items()}
+    before = (utc_now() - dt.timedelta(hours=1)).isoformat()
+    at = (utc_now() + dt.timedelta(seconds=5)).isoformat()
+    first, second, _ = stage.rows
+    file = tmp_path / "mail.log"
+    file.write_text(
+        f"{before} relay postfix/master[1]: daemon started\n"
+        f"{at} relay postfix/smtpd[7]: AAAA22E193: client=x\n"
+        f"{at} relay postfix/cleanup[8]: AAAA22E193: message-id={ids[first.id]}\n"
+        f"{at} relay postfix/smtp[9]: AAAA22E193: to=<{first.address}>, dsn=2.0.0, status=sent (250 ok)\n"
+        f"{at} relay postfix/smtpd[7]: BBBB22E193: client=x\n"
+        f"{at} relay postfix/cleanup[8]: BBBB22E193: message-id={ids[second.id]}\n"
+        f"{at} relay postfix/smtpd[7]: lost connection after DATA (100 bytes) from x\n"
+    )
+    return file
+
+
+def test_the_relays_log_settles_what_it_proves(uncertain: Stage, tmp_path: Path) -> None:
+    file = log_of(uncertain, tmp_path)
+    resolved = resolve_by_log(uncertain.settings, uncertain.database, uncertain.number, [file], now=utc_now())
+    assert resolved.results == {"sent": 1, "pending": 1, "unknown": 1}
+    assert uncertain.states == ["sent", "pending", "unknown"]
+    assert "status=sent (250 ok)" in uncertain.ledger.attempts(uncertain.rows[0].id)[-1].text
+    again = resolve_by_log(
+        uncertain.settings, uncertain.database, uncertain.number, [file], now=utc_now(), complete=True
+    )
+    assert again.results == {"pending": 1}
+    sent = sending.dispatch(uncertain.settings, uncertain.number)
+    assert sent.report.results == {"sent": 2}
+    assert sent.report.state == "complete"
+    done = resolve_by_log(uncertain.settings, uncertain.database, uncertain.number, [file], now=utc_now())
+    assert (done.unknown, done.results) == (0, {})
+
+
+def test_a_log_that_begins_too_late_settles_nothing(uncertain: Stage, tmp_path: Path) -> None:
+    file = tmp_path / "mail.log"
+    file.write_text(f"{(utc_now() + dt.timedelta(hours=1)).isoformat()} relay postfix/master[1]: started\n")
+    with pytest.raises(InputError, match="so it can't be complete"):
+        resolve_by_log(uncertain.settings, uncertain.database, uncertain.number, [file], now=utc_now(), complete=True)
+    assert uncertain.states == ["unknown"] * 3
+
+
+def test_an_operators_word_is_kept(uncertain: Stage) -> None:
+    database, number = uncertain.database, uncertain.number
+    address = uncertain.rows[0].address
+    resolve_by_word(database, number, address.upper(), "sent", "she wrote to say so", now=utc_now())
+    assert uncertain.states == ["sent", "unknown", "unknown"]
+    assert "she wrote to say so" in uncertain.ledger.attempts(uncertain.rows[0].id)[-1].text
+    with pytest.raises(ConflictError, match="it is sent, there is nothing to resolve"):
+        resolve_by_word(database, number, address, "sent", "again", now=utc_now())
+    with pytest.raises(NotFoundError, match="has no delivery to that address"):
+        resolve_by_word(database, number, "nobody@readers.example", "sent", "why", now=utc_now())
+    with pytest.raises(NotFoundError, match="no such issue"):
+        resolve_by_word(database, number + 1, address, "sent", "why", now=utc_now())
+    with pytest.raises(InputError, match="a reason is missing"):
+        resolve_by_word(database, number, uncertain.rows[1].address, "failed", " ", now=utc_now())
+
+
+# --- at the door ----------------------------------------------------------------------------------------------------
+
+
+def milepost(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "milepost", "--config", str(config), *arguments],
+        capture_output=True, text=True, check=False, timeout=60,
+    )
+
+
+def test_the_ledger_and_bounces_from_the_command_line(uncertain: Stage, config: Path, tmp_path: Path) -> None:
+    number, address = str(uncertain.number), uncertain.rows[0].address
+    shown = milepost(config, "ledger", number)
+    assert shown.stdout.startswith(
+        f"Issue {number}: 3 candidates = 0 sent + 0 failed + 0 suppressed + 3 unknown + 0 cancelled + 0 waiting"
+        " + 0 excluded"
+    )
+    assert "ledger resolve" in shown.stdout
+    file = log_of(uncertain, tmp_path)
+    held = milepost(config, "ledger", "resolve", number, "--postfix-log", str(file), "--json")
+    assert held.returncode == 3
+    assert "1 of 3 are still unknown" in held.stderr
+    assert json.loads(held.stdout)["results"] == {"sent": 1, "pending": 1, "unknown": 1}
+    third = uncertain.rows[2].address
+    assert milepost(config, "ledger", "resolve", number, "--to", third, "--as", "odd", "--why", "x").returncode == 1
+    word = milepost(config, "ledger", "resolve", number, "--to", third, "--as", "failed", "--why", "she moved")
+    assert (word.returncode, word.stdout.strip()) == (0, f"Issue {number}: {third} is failed now.")
+
+    uncertain.report("1", to=uncertain.sender(0))
+    source = f"maildir:///{uncertain.folder}"
+    done = milepost(config, "bounces", source, "maildir:////nowhere", "--json")
+    assert done.returncode == 1
+    assert "can't be read" in done.stderr
+    [told] = json.loads(done.stdout)["sources"]
+    assert (told["source"], told["read"], told["suppressed"]) == (source, 1, 1)
+    story = json.loads(milepost(config, "ledger", number, "--to", address, "--json").stdout)
+    assert story["equation"] == {
+        "sent": 1, "failed": 1, "suppressed": 0, "unknown": 0, "cancelled": 0, "waiting": 1, "excluded": 0,
+    }
+    [row] = story["rows"]
+    assert row["state"] == "sent"
+    assert [attempt["outcome"] for attempt in row["attempts"]] == ["unknown", "sent"]
+    assert [bounce["grade"] for bounce in row["bounces"]] == ["hard"]
+    table = milepost(config, "ledger", "show", number, "--to", address).stdout
+    assert "The story of" in table
+    assert "bounce: hard" in table
+
+
+def test_without_an_inbox_or_a_log_it_says_what_to_do(config: Path) -> None:
+    assert "Name one, or set bounces.sources" in milepost(config, "bounces").stderr
+    assert "Give --postfix-log FILE, or --to ADDRESS" in milepost(config, "ledger", "resolve", "1").stderr
