@@ -1,6 +1,6 @@
 """Runs every measurement in turn; each is a module of its own and can be run alone."""
 
-from bench import crawl, detect, dispatch, extract, mutate, render, replay, start
+from bench import crawl, detect, dispatch, extract, mutate, render, replay, scale, start
 
-for part in (start, extract, mutate, crawl, detect, replay, render, dispatch):
+for part in (start, extract, mutate, crawl, detect, scale, replay, render, dispatch):
     part.main()

@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.logs import to_prefect
 from flows.steps import dispatch as steps
+from flows.steps.several import sift, unsent_to_json
 from milepost.settings import load
 
 
@@ -23,4 +24,4 @@ def dispatch(config: str = "milepost.toml", issue: int | None = None) -> list[di
     """Dispatch `issue`, or every issue that has deliveries waiting. Returns `ledger --json` for each."""
     numbers = [issue] if issue is not None else steps.waiting(load(Path(config)))
     states = [send(config, number, return_state=True) for number in numbers]
-    return [state.result() for state in states]
+    return sift(zip(numbers, [state.result(raise_on_failure=False) for state in states], strict=True), unsent_to_json)

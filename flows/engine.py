@@ -4,9 +4,13 @@ Without PREFECT_API_URL each run starts an ephemeral server of its own; with it,
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from milepost.errors import MilepostError
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -14,16 +18,62 @@ QUIET = {
     # An empty home is migrated first; the default of 20 s is too short for that on a small machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    # What failed is said in sentences, by us; Prefect would print tracebacks, and keeps them with the run in any case.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_SHOW_UPDATE_NOTIFICATION": "false",
 }
 
 
 def prepare(home: Path) -> None:
-    """Set the environment that Prefect reads on import; what the operator has set already stands."""
+    """Set the environment that Prefect reads on import; what the operator has set already stands.
+
+    Raises MilepostError when Prefect's home can't be made: Prefect itself would go on without one and fail much later.
+    """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(home.resolve()))
+    home = Path(os.environ["PREFECT_HOME"]).expanduser()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MilepostError(
+            f"Prefect's home can't be made: {(error.strerror or str(error)).lower()}", where=str(home),
+            hint="Make the folder writable, or set PREFECT_HOME to another.",
+        ) from None
+
+
+@contextmanager
+def _server() -> Iterator[None]:
+    """Turns the two ways in which Prefect's server fails to be there into a sentence."""
+    import httpx
+
+    where = os.environ.get("PREFECT_API_URL")
+    try:
+        yield
+    except RuntimeError as error:
+        if "API server" not in str(error) and "reach API" not in str(error):
+            raise
+        raise _unreachable(where) from error
+    except httpx.TransportError as error:
+        raise _unreachable(where) from error
+
+
+def _unreachable(where: str | None) -> MilepostError:
+    if where is not None:
+        return MilepostError("Prefect's server can't be reached", where=where,
+                             hint="Start it, or unset PREFECT_API_URL to do without.")
+    return MilepostError(
+        "Prefect's own server did not start", where=os.environ.get("PREFECT_HOME"),
+        hint="Run it again; if it fails again, delete that folder (it holds nothing of Milepost's).",
+    )
+
+
+def run(flow: str, **parameters: Any) -> Any:
+    """Run `flows.<flow>:<flow>` to its end; raises what it raised. Call `prepare` first."""
+    function = getattr(import_module(f"flows.{flow}"), flow)
+    with _server():
+        return function(**parameters)
 
 
 def run_named(flow: str, name: str, **parameters: Any) -> tuple[Any, str, str]:
@@ -32,5 +82,6 @@ def run_named(flow: str, name: str, **parameters: Any) -> tuple[Any, str, str]:
     Raises what the flow raised. Call `prepare` first.
     """
     function = getattr(import_module(f"flows.{flow}"), flow)
-    state = function.with_options(flow_run_name=name)(**parameters, return_state=True)
+    with _server():
+        state = function.with_options(flow_run_name=name)(**parameters, return_state=True)
     return state.result(), state.name, f"{flow}/{name}"

@@ -7,12 +7,27 @@ from prefect import flow
 from flows.dispatch import dispatch
 from flows.publish import publish
 from flows.scrape import scrape
+from flows.steps.several import UnfinishedError
+from milepost.errors import MilepostError
 
 
 @flow(name="run")
 def run(config: str = "milepost.toml") -> dict[str, Any]:
-    """The whole main job. A source that failed doesn't keep the others' news from being published."""
-    looks = scrape(config, return_state=True)
-    issues = publish(config)
-    ledgers = dispatch(config)
-    return {"looks": looks.result(), "issues": issues, "ledgers": ledgers}
+    """The whole main job. What fails in one part doesn't keep the next from its work; the run fails at its end."""
+    result: dict[str, Any] = {}
+    errors: list[MilepostError] = []
+    for name, part in (("looks", scrape), ("issues", publish), ("ledgers", dispatch)):
+        outcome = part(config, return_state=True).result(raise_on_failure=False)
+        if isinstance(outcome, UnfinishedError):
+            errors += outcome.errors
+            result[name] = outcome.result
+        elif isinstance(outcome, MilepostError):
+            errors.append(outcome)
+            result[name] = []
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            result[name] = outcome
+    if errors:
+        raise UnfinishedError(errors, result)
+    return result

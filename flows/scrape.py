@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.logs import to_prefect
 from flows.steps import scrape as steps
+from flows.steps.several import down_to_json, sift
 from milepost.settings import load
 
 
@@ -23,4 +24,4 @@ def scrape(config: str = "milepost.toml", sources: list[str] | None = None, full
     """Look at `sources` (all that are configured when None). Fails at the end when any look failed."""
     keys = sources or [source.key for source in load(Path(config)).sources]
     states = [look(config, key, full, return_state=True) for key in keys]
-    return [state.result() for state in states]  # raises the first failure, after every source had its look
+    return sift(zip(keys, [state.result(raise_on_failure=False) for state in states], strict=True), down_to_json)

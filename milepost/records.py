@@ -13,6 +13,8 @@ from milepost.dates import PartialDate
 
 ChangeKind = Literal["added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored"]
 Cadence = Literal["instant", "daily", "weekly", "monthly"]
+# What a source may say that any difference in a field is; "ignore": none.
+FieldClass = Literal["ignore", "cosmetic", "enriched", "corrected"]
 PageKind = Literal["milestone", "listing", "other"]
 SubscriberState = Literal["pending", "active", "unsubscribed"]
 IssueState = Literal["draft", "frozen", "sending", "paused", "complete", "needs_review", "cancelled"]
@@ -99,6 +101,7 @@ class Witness:
     where: str  # the place in the page: "h1", "Article.headline", "h2 What Happened"
     url: str | None = None  # the page, when it is not the milestone's own
     says: str | None = None  # what it said, when that is not the value kept: a recorded disagreement
+    vague: bool = field(default=False, compare=False)  # it agrees, as it would with others (a year); not kept on record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +164,14 @@ class KnownNames:
 
     people: frozenset[str] = frozenset()
     organizations: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownTopics:
+    """Slugs that a subscriber can ask for, the most common first."""
+
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

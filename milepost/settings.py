@@ -1,16 +1,15 @@
 """Every setting in one place: milepost.toml, overridden by MILEPOST_* variables, checked before anything runs.
 
     milepost.toml ─┐
-    MILEPOST_…    ─┴▶ Settings, or one SettingsError naming the key, its value and what is allowed
+    MILEPOST_…    ─┴▶ Settings, or one SettingsError naming the key, its value, what is allowed, and who set it
 """
 
 import os
-import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from email.utils import getaddresses, parseaddr
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -26,13 +25,14 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from milepost import environment
+from milepost.complaints import sentence
 from milepost.errors import SettingsError
-from milepost.records import Cadence
+from milepost.records import CONTENT_FIELDS, Cadence, FieldClass
 
 DEFAULT_FILE = Path("milepost.toml")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_USERINFO = re.compile(r"://[^/\s]*@")  # a password stands there, if anywhere in an address
-MAIL_SCHEMES = ("smtp", "smtps", "smtp+starttls", "maildir")
+MAIL_SCHEMES = ("smtp", "smtps", "smtp+starttls", "maildir", "ses")
 STORE_SCHEMES = ("sqlite", "postgresql")
 
 
@@ -51,9 +51,21 @@ def _https_url(url: str) -> str:
     return url
 
 
+Named = TypeVar("Named", bound=Collection[str])
+
+
+def _of_fields(names: Named) -> Named:
+    """Names of a milestone's fields."""
+    for name in names:
+        if name not in CONTENT_FIELDS:
+            raise ValueError(f"there is no field {name!r}; choose from {', '.join(CONTENT_FIELDS)}")
+    return names
+
+
 HttpBase = Annotated[str, AfterValidator(_http_base)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
-FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$")]
+FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$",
+                                 description="names of fonts with commas between them, as in Georgia, serif")]
 
 
 class _Section(BaseModel):
@@ -79,15 +91,19 @@ class StoreSettings(_Section):
 class SourceSettings(_Section):
     """[[sources]]"""
 
-    key: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+    key: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
+                              description="lower-case letters, digits and dashes, 40 at most")]
     extractor: str
     base_url: HttpBase
     fetch_from: HttpBase | None = None
     allow_hosts: tuple[str, ...] = ()
     max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
-    poll: Annotated[str, Field(pattern=r"^/[^?#]*$")] | None = None
+    poll: Annotated[str | None, Field(pattern=r"^/[^?#]*$", description="a path, as in /")] = None
     full_every_hours: Annotated[float, Field(ge=0, le=24 * 31)] = 24.0
     options: Mapping[str, Any] = Field(default_factory=dict)
+    classes: Annotated[Mapping[str, FieldClass], AfterValidator(_of_fields)] = Field(default_factory=dict)
+    believe_first: Annotated[tuple[str, ...], AfterValidator(_of_fields)] = ()
+
 
 
 class FetchSettings(_Section):
@@ -111,22 +127,29 @@ class MailSettings(_Section):
     sender: Annotated[str, Field(alias="from")] = ""
     reply_to: str | None = None
     return_path: str | None = None
+    feedback_id: Annotated[str | None, Field(pattern=r"^[!-9;-~]*(:[!-9;-~]*){0,2}:[!-9;-~]{5,15}$",
+                                             description="up to three labels and a sender of 5 to 15 characters, "
+                                                         "as in milestones:example")] = None
     postal_address: str = ""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 600.0
     connections: Annotated[int, Field(ge=1, le=100)] = 4
     messages_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 100
     per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
     per_domain_per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    bounce_domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")] | None = None
+    bounce_domain: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$",
+                                               description="a domain, as in bounces.example.org")] = None
     dkim_key_file: Path | None = None
-    dkim_selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")] = "milepost"
+    oauth2_token: SecretStr | None = None
+    oauth2_command: tuple[str, ...] = ()
+    dkim_selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+                                        description="letters, digits, dots and dashes")] = "milepost"
 
     @field_validator("url")
     @classmethod
     def _known_transport(cls, url: SecretStr) -> SecretStr:
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in MAIL_SCHEMES:
-            raise ValueError("want smtp://, smtps://, smtp+starttls:// with a host, or maildir:///FOLDER")
+            raise ValueError("want smtp://, smtps://, smtp+starttls:// with a host, ses://REGION or maildir:///FOLDER")
         if parts.scheme != "maildir" and not parts.hostname:
             raise ValueError("want a host after the scheme, as in smtp://127.0.0.1:2525")
         try:
@@ -146,6 +169,14 @@ class MailSettings(_Section):
         return value
 
 
+class BounceSettings(_Section):
+    """[bounces]"""
+
+    sources: tuple[str, ...] = ()
+    password: SecretStr | None = None
+    timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+
 class NewsletterSettings(_Section):
     """[newsletter]"""
 
@@ -156,10 +187,12 @@ class NewsletterSettings(_Section):
     weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
     hour: Annotated[int, Field(ge=0, le=23)] = 9
     approval: bool = False
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"
-    accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")] = "#4f46e5"
+    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+                                   description="a language tag, as in en or de-AT")] = "en"
+    accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$", description="a colour, as in #4f46e5")] = "#4f46e5"
     images: bool = False
     undo_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 10
+    quiet_minutes: Annotated[int, Field(ge=0, le=24 * 60)] = 30
     templates: Path | None = None
     logo: HttpsUrl | None = None
     logo_alt: str = ""
@@ -210,6 +243,7 @@ class Settings(BaseSettings):
     sources: tuple[SourceSettings, ...] = ()
     fetch: FetchSettings = FetchSettings()
     mail: MailSettings = MailSettings()
+    bounces: BounceSettings = BounceSettings()
     newsletter: NewsletterSettings = NewsletterSettings()
     web: WebSettings = WebSettings()
     guards: GuardSettings = GuardSettings()
@@ -243,43 +277,27 @@ class Settings(BaseSettings):
         raise SettingsError(f"there is no source {key!r}", where="sources", hint=f"Configured: {known}.")
 
 
-def _shown(value: object, *, secret: bool) -> str:
-    if secret:
-        return "(masked)"
-    text = _USERINFO.sub("://(masked)@", repr(value))
-    return text if len(text) <= 80 else f"{text[:77]}…"
-
-
-def _sentence(error: ValidationError, file: str) -> SettingsError:
-    """The first problem as one sentence; the rest are met on the next try."""
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"]) or "the settings"
-    secret = any(word in key for word in ("signing_key", "password", "mail.url"))
-    given: Any = problem.get("input")
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    match problem["type"]:
-        case "extra_forbidden":
-            return SettingsError(f"{key} is not a setting", where=file, hint="Compare with `milepost init --print`.")
-        case "missing":
-            return SettingsError(f"{key} is missing", where=file, hint="Compare with `milepost init --print`.")
-        case "value_error" if not problem["loc"]:
-            return SettingsError(message, where=file, hint="Rename one of them.")
-    return SettingsError(f"{key} = {_shown(given, secret=secret)} is not allowed: {message}", where=file)
-
-
 def read_file(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises SettingsError when it is missing, unreadable or not TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         hint = "Run `milepost init` to write one."
         raise SettingsError("there is no such file", where=str(path), hint=hint) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+    except IsADirectoryError:
+        hint = f"Name the file in it, as in --config {path / DEFAULT_FILE}."
+        raise SettingsError("is a folder", where=str(path), hint=hint) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(
+            f"it is not UTF-8 text (line {line})", where=str(path), hint="Save it in the encoding UTF-8."
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
         raise SettingsError(f"can't be read: {reason}", where=str(path), hint="Check its owner and mode.") from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except tomllib.TOMLDecodeError as error:  # its words end in "(at line 2, column 7)"
         raise SettingsError(f"is not valid TOML: {error}", where=str(path), hint="Mend that line.") from None
 
 
@@ -293,12 +311,14 @@ def _rooted(url: str, prefix: str, folder: Path) -> str:
 
 def parse(data: Mapping[str, Any], *, file: str = "settings", folder: Path | None = None) -> Settings:
     """Check `data` (the shape of milepost.toml) under the environment's overrides; raises SettingsError."""
+    environment.check(Settings, os.environ)
+    for key in data:
+        if key.startswith("_"):  # pydantic-settings would take it for an option of its own
+            raise SettingsError(f"{key} is not a setting", where=file, hint="Take it out.")
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        raise _sentence(error, file) from None
-    except ValueError as error:  # pydantic-settings: a MILEPOST_ variable that is not the JSON it must be
-        raise SettingsError(str(error), where="MILEPOST_* environment", hint="Lists and sections want JSON.") from None
+        raise sentence(error, model=Settings, file=file, data=data, environ=os.environ) from None
     if folder is None:
         return settings
     store = settings.store.model_copy(update={"url": _rooted(settings.store.url, "sqlite:///", folder)})
@@ -306,10 +326,13 @@ def parse(data: Mapping[str, Any], *, file: str = "settings", folder: Path | Non
     mail = settings.mail.model_copy(update={"url": SecretStr(url)})
     if mail.dkim_key_file is not None:
         mail = mail.model_copy(update={"dkim_key_file": (folder / mail.dkim_key_file).resolve()})
+    listed = settings.bounces.sources
+    inboxes = tuple(_rooted(_rooted(one, "mbox:///", folder), "maildir:///", folder) for one in listed)
+    bounces = settings.bounces.model_copy(update={"sources": inboxes})
     letter = settings.newsletter
     if letter.templates is not None:
         letter = letter.model_copy(update={"templates": (folder / letter.templates).resolve()})
-    return settings.model_copy(update={"store": store, "mail": mail, "newsletter": letter})
+    return settings.model_copy(update={"store": store, "mail": mail, "bounces": bounces, "newsletter": letter})
 
 
 def config_file(path: Path | None = None) -> Path:

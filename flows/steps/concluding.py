@@ -8,7 +8,6 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from crawler.outcomes import CrawlReport
 from extractors.drift import drift, profile, unfit
@@ -16,11 +15,12 @@ from flows.steps.intake import Intake
 from flows.steps.reading import Reading, read_stored
 from flows.steps.renaming import Absence, likenesses, pair, pending_renames, settle
 from milepost.records import CHANGE_KINDS, Change, LookReport, Milestone
-from milepost.settings import GuardSettings
+from milepost.settings import GuardSettings, SourceSettings
+from newsletter.contested import Contest
 from newsletter.detect import detect
 from newsletter.guards import Counted, Hold, hold, shrunken, surge
 from newsletter.renames import Match
-from newsletter.rules import KINDS, FieldClass
+from newsletter.rules import KINDS
 from store.database import Database
 from store.looks import Look, Looks
 from store.milestones import Entry, Milestones
@@ -29,7 +29,7 @@ from store.snapshots import Snapshots
 
 Now = Callable[[], dt.datetime]
 
-_LASTING = ("shrunken", "removal", "incomplete")  # what these guards see is there at the next look too
+_LASTING = ("drift", "shrunken", "removal", "incomplete")  # what these guards see is there at the next look too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,18 +47,18 @@ class _Judged:
     entries: tuple[Entry, ...]
     matches: tuple[Match, ...]
     changes: tuple[Change, ...]
+    contests: tuple[Contest, ...]
 
 
 class Conclusion:
     """One look at one source, after its crawl."""
 
     def __init__(
-        self, database: Database, guards: GuardSettings, look: Look, intake: Intake, crawled: CrawlReport, *,
-        now: Now, classes: Mapping[str, FieldClass] = MappingProxyType({}),
+        self, database: Database, guards: GuardSettings, settings: SourceSettings, look: Look, intake: Intake,
+        crawled: CrawlReport, *, now: Now,
     ) -> None:
-        """`classes`: for this source, field → what any difference in it is (newsletter.rules)."""
         self._database, self._guards, self._look, self._now = database, guards, look, now
-        self._intake, self._crawled, self._classes = intake, crawled, classes
+        self._intake, self._crawled, self._settings = intake, crawled, settings
         self._source = look.source
         self._looks, self._milestones, self._pages = Looks(database), Milestones(database), Pages(database)
         self._snapshots = Snapshots(database)
@@ -74,12 +74,12 @@ class Conclusion:
         absence = self._absence(left)
         judged = self._judge(reading, absence)
         firsts = self._missing(absence, judged, left)
-        failures, failed = self._failures(reading)
+        failures, failed = self._failures(reading, judged)
         stopped = hold(self._count(judged, reading, firsts, failed))
         held = None if self._look.baseline else stopped
         if self._look.baseline and stopped is not None:
             failures.append(f"{self._source}: no baseline yet: {stopped.reason}")
-        entries = judged.entries if held is None else tuple(_without_restored(judged.entries))
+        entries = judged.entries if held is None else tuple(_while_held(judged.entries, held))
         leaving = [] if stopped is not None else self._leaving(firsts)
         entries += tuple(leaving)
         changed = any(change is not None for change, _, _ in entries)
@@ -88,7 +88,7 @@ class Conclusion:
         settled = 0
         if stopped is None and not self._look.baseline:
             settled = settle(self._database, self._source, absence, now=self._now())
-            self._confirm(absence)
+            self._confirm(absence, clean=failed == 0 and not judged.contests)
         report = self._report(entries, failures, failed, held, settled)
         whole = self._crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
         self._looks.finish(
@@ -176,13 +176,14 @@ class Conclusion:
         olds = self._milestones.some(self._source, renamed.values())
         detection = detect(
             known | {key: stored.milestone for key, stored in olds.items()}, reading.records,
-            withdrawn=self._milestones.withdrawn(self._source), renamed=renamed, classes=self._classes,
+            withdrawn=self._milestones.withdrawn(self._source), renamed=renamed,
+            classes=self._settings.classes, believed=self._settings.believe_first,
         )
         changes = {change.key: change for change in detection.changes}
         entries = tuple(
             (changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()
         )
-        return _Judged(entries=entries, matches=matches, changes=detection.changes)
+        return _Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests)
 
     def _missing(self, absence: Absence, judged: _Judged, left: Mapping[str, str]) -> dict[str, int]:
         """Key → the first look in a row to find it missing, of known milestones that are not something else.
@@ -264,24 +265,34 @@ class Conclusion:
             silent={found.new for found in matches if not found.sure}, likenesses=likenesses(matches),
         )
 
-    def _confirm(self, absence: Absence) -> None:
-        """A look that saw all lets earlier ones go on that only waited because they had not."""
+    def _confirm(self, absence: Absence, *, clean: bool) -> None:
+        """A look that saw all lets earlier ones go on that only waited because they had not.
+
+        `clean`: nothing that it read is in doubt either, so that an earlier doubt which keeps no change back is over.
+        """
         if not self._crawled.complete:
             return
         for look in self._looks.list(self._source, waiting=True):
-            if look.guard != "incomplete" or look.id == self._look.id:
+            if look.guard not in ("drift", "incomplete") or look.id == self._look.id:
+                continue
+            if clean and not self._milestones.changes(look_id=look.id, limit=1):
+                why = f"it kept no change back, and look {self._look.id} saw every page and could read it"
+                self._looks.release(look.id, why, self._now())
+                continue
+            if look.guard != "incomplete":
                 continue
             added = [change.change.key for change in self._milestones.changes(look_id=look.id, kinds=["added"])]
             limits = {"minimum": self._guards.surge_min, "share": self._guards.surge_share}
             if not absence.missing & set(added) and surge(len(added), self._known, **limits) is None:  # type: ignore[arg-type]
                 self._looks.release(look.id, f"look {self._look.id} saw all of it again", self._now())
 
-    def _failures(self, reading: Reading) -> tuple[list[str], int]:
+    def _failures(self, reading: Reading, judged: _Judged) -> tuple[list[str], int]:
         """A sentence for each thing that went wrong, and the number of pages that did."""
         crawled, intake = self._crawled, self._intake
         listed = [f"{url}: listed, but it answers {status}" for url, status in intake.gone.items()
                   if url in crawled.listed]
-        sentences = [*crawled.reasons, *(str(failed.error) for failed in crawled.failures), *listed, *reading.failures]
+        sentences = [*crawled.reasons, *(str(failed.error) for failed in crawled.failures), *listed, *reading.failures,
+                     *map(str, judged.contests)]
         return sentences, crawled.failed + len(listed) + len(reading.failures)
 
     def _report(
@@ -303,6 +314,10 @@ def _page(url: str) -> str:
     return url.partition("#")[0]
 
 
-def _without_restored(entries: tuple[Entry, ...]) -> list[Entry]:
-    """A held look brings nothing back: the pages stay unread, and the next look that may go on reads them."""
-    return [entry for entry in entries if entry[0] is None or entry[0].kind != "restored"]
+def _while_held(entries: tuple[Entry, ...], held: Hold) -> list[Entry]:
+    """What a held look may record; all other pages stay unread, and each look reads them until one may go on.
+
+    It brings nothing back. One that drifted takes no page for read of which it kept only what was known.
+    """
+    drifted = held.guard == "drift"
+    return [entry for entry in entries if (not drifted if entry[0] is None else entry[0].kind != "restored")]

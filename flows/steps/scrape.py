@@ -7,9 +7,8 @@ import asyncio
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 from crawler.crawl import crawl
@@ -24,7 +23,6 @@ from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.records import CHANGE_KINDS, LookReport
 from milepost.settings import Settings, SourceSettings
-from newsletter.rules import FieldClass
 from store.archive import Archive
 from store.database import Database, connect
 from store.looks import Looks
@@ -48,11 +46,10 @@ class Poll:
 
 def scrape(
     settings: Settings, key: str, *, full: bool = False, now: Callable[[], dt.datetime] = utc_now,
-    progress: Progress | None = None, classes: Mapping[str, FieldClass] = MappingProxyType({}),
+    progress: Progress | None = None,
 ) -> LookReport:
     """Look at the source `key` and record what changed.
 
-    `classes`: for this source, field → what any difference in it is ("ignore", "cosmetic", …: newsletter.rules).
     Raises SourceDownError when it gave nothing to go on, StoreError when the database can't take what was read; what
     was known stays in every case, and the next look goes on from there.
     """
@@ -62,8 +59,7 @@ def scrape(
         looks = Looks(database)
         look_id = looks.start(key, now())
         try:
-            report = _look(settings, source, site, database, look_id, full=full, now=now, progress=progress,
-                           classes=classes)
+            report = _look(settings, source, site, database, look_id, full=full, now=now, progress=progress)
         except MilepostError as error:
             _give_up(looks, look_id, error, now())
             raise
@@ -79,7 +75,7 @@ def _keep_small(database: Database, settings: Settings, now: dt.datetime) -> Non
     if archive.train_if_due(now) is not None:
         archive.repack()
     if settings.store.keep_days is not None:
-        archive.prune(now - dt.timedelta(days=settings.store.keep_days))
+        archive.prune_if_due(now - dt.timedelta(days=settings.store.keep_days), now)
 
 
 def _give_up(looks: Looks, look_id: int, error: MilepostError, now: dt.datetime) -> None:
@@ -92,7 +88,7 @@ def _give_up(looks: Looks, look_id: int, error: MilepostError, now: dt.datetime)
 
 def _look(
     settings: Settings, source: SourceSettings, site: SiteExtractor, database: Database, look_id: int, *,
-    full: bool, now: Callable[[], dt.datetime], progress: Progress | None, classes: Mapping[str, FieldClass],
+    full: bool, now: Callable[[], dt.datetime], progress: Progress | None,
 ) -> LookReport:
     snapshots, pages, looks = Snapshots(database), Pages(database), Looks(database)
     intake = Intake(snapshots=snapshots, pages=pages, site=site, source=source.key, now=now)
@@ -107,9 +103,7 @@ def _look(
     intake.flush()
     if crawled.unchanged:
         return _unchanged(looks, Milestones(database), source.key, look_id, crawled, now())
-    ended = Conclusion(
-        database, settings.guards, looks.get(look_id), intake, crawled, now=now, classes=classes
-    ).end()
+    ended = Conclusion(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now).end()
     meta.set(_ASKED.format(source=source.key), asked_at.isoformat() if ended.whole else None)
     return replace(ended.report, found_by=_found_by(source.key, crawled))
 
@@ -185,8 +179,3 @@ def report_to_json(report: LookReport) -> dict[str, Any]:
     return asdict(report) | {
         "changes": dict(report.changes), "failures": list(report.failures), "found_by": dict(report.found_by),
     }
-
-
-def report_from_json(data: Mapping[str, Any]) -> LookReport:
-    """The inverse of `report_to_json`."""
-    return LookReport(**(dict(data) | {"failures": tuple(data["failures"])}))

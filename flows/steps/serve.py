@@ -11,6 +11,7 @@ from milepost.settings import Settings
 from store.database import connect
 from store.issues import Issues
 from store.subscribers import Subscribers
+from store.topics import Topics
 from web.app import create_app
 
 
@@ -18,7 +19,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on."""
     with connect(settings.store.url) as database, _listen(host, port) as listener:
         app = create_app(
-            issues=Issues(database), subscribers=Subscribers(database), settings=settings,
+            issues=Issues(database), subscribers=Subscribers(database), topics=Topics(database), settings=settings,
             key=signing_key(settings, database), list_id=list_id(settings, database), now=utc_now,
         )
         # access logs would keep who opened which link and when

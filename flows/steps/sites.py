@@ -15,7 +15,7 @@ from extractors.charset import decode
 from extractors.generic import Generic, GenericOptions
 from flows.steps.reading import read_stored
 from milepost.codec import milestone_to_json
-from milepost.errors import ExtractError, FetchError, InputError
+from milepost.errors import ExtractError, FetchError, InputError, RefusedError
 from milepost.records import FIELDS, Page
 from milepost.settings import FetchSettings, Settings
 from store.database import connect
@@ -99,7 +99,11 @@ def start_site(key: str, url: str, root: Path, *, fetch: FetchSettings, allow_ho
     for path in (module, folder):
         if path.exists():
             raise InputError("is there already", where=str(path), hint="Choose another key.")
-    text = asyncio.run(_fetch(url, fetch, allow_hosts))
+    try:
+        text = asyncio.run(_fetch(url, fetch, allow_hosts))
+    except RefusedError as error:
+        hint = f"If it is meant to be read, give --allow-host {parts.hostname}."
+        raise RefusedError(error.what, where=url, hint=hint) from error
     base = f"{parts.scheme}://{parts.netloc}"
     prefix = f"{parts.path.rstrip('/').rpartition('/')[0]}/"
     page = folder / f"{parts.path.strip('/').replace('/', '.', 1).replace('/', '-')}.html"
@@ -127,7 +131,8 @@ async def _fetch(url: str, fetch: FetchSettings, allow_hosts: tuple[str, ...]) -
     ) as client:
         answer = await client.get(url)
     if answer.status != 200:
-        raise FetchError(f"it answers {answer.status}", where=url, status=answer.status)
+        raise FetchError(f"it answers {answer.status}", where=url, status=answer.status,
+                         hint="Give the address of a page that a browser shows.")
     return decode(answer.body, answer.headers.get("content-type", ""))
 
 

@@ -10,7 +10,7 @@ def main() -> None:
     from milepost.cli.app import app
 
     try:
-        app()
+        app(prog_name="milepost")
     except MilepostError as error:
         sys.stdout.flush()
         sys.stderr.write(f"milepost: {error}\n")

@@ -1,15 +1,32 @@
 """The root command, its global options, and the list of what hangs below it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from milepost import __version__
 from milepost.cli.context import Door
+from milepost.cli.groups import Group
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class Root(Group):
+    """Ends in a sentence when somebody presses Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; exit code 130 after Ctrl-C, and what was kept on standard error."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(f"milepost: stopped. {(ctx.obj or Door()).kept}", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
 
 app = typer.Typer(
     name="milepost",
+    cls=Root,
     help="From “a site published something that matters” to “the people who asked have read it”.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -43,8 +60,11 @@ def root(
 
 def _mount() -> None:
     from milepost.cli import (
+        commands_backfill,
+        commands_delivery,
         commands_holds,
         commands_issue,
+        commands_milestones,
         commands_record,
         commands_setup,
         commands_source,
@@ -55,7 +75,8 @@ def _mount() -> None:
     )
 
     for part in (
-        commands_setup, commands_source, commands_watch, commands_holds, commands_record, commands_issue,
+        commands_setup, commands_source, commands_watch, commands_milestones, commands_record, commands_holds,
+        commands_backfill, commands_issue, commands_delivery,
         commands_subscribers,
         commands_store, running,
     ):

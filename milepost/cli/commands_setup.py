@@ -45,19 +45,25 @@ def init(
     typer.echo(f"Wrote {path}. Next: edit it, then `milepost db upgrade`, `milepost doctor`, `milepost scrape`.")
 
 
-def doctor(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Check the settings, the database, the sources and the mail relay; nothing is sent or changed."""
+def doctor(
+    context: typer.Context,
+    to: Annotated[str | None, typer.Option("--to", help="Send a test mail to this address, too.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check settings, database, sources, relay and DNS; nothing is sent, but for a test mail with --to."""
     from flows.steps.doctor import examine
 
     door: Door = context.obj
-    findings = examine(door.settings)
+    findings = examine(door.settings, to=to)
     if as_json:
-        print_json([{"check": f.check, "ok": f.ok, "says": f.says} for f in findings])
+        print_json([{"check": f.check, "ok": f.ok, "says": f.says, "publish": f.publish} for f in findings])
     else:
-        rows = [("ok" if f.ok else "NOT OK", f.check, f.says) for f in findings]
+        words = {True: "ok", False: "NOT OK", None: "?"}
+        rows = [(words[f.ok], f.check, f.says) for f in findings]
         print_table("", ("", "check", "what it says"), rows, empty="Nothing to check.")
-    bad = [finding for finding in findings if not finding.ok]
+        for finding in findings:
+            if finding.publish:
+                typer.echo(f"\nFor {finding.check}, publish:\n{finding.publish}")
+    bad = [finding for finding in findings if finding.ok is False]
     if bad:
         raise MilepostError(f"{len(bad)} of {len(findings)} checks failed", hint="Mend what the table names.")
-
-

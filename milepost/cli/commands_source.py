@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from milepost.cli.context import Door
+from milepost.cli.failures import conclude
+from milepost.cli.groups import Group
 from milepost.cli.output import JsonFlag, print_json, print_table
-from milepost.errors import InputError, MilepostError
+from milepost.errors import InputError
 
 
 def mount(app: typer.Typer) -> None:
-    source = typer.Typer(help="Sites: add one, see how its pages read.", no_args_is_help=True)
-    source.command("new")(new)
+    source = typer.Typer(cls=Group, help="Sites: add one, see how its pages read.", no_args_is_help=True)
+    example = "Example: milepost source new bridges --url https://bridges.example/bridge/iron-span"
+    source.command("new", epilog=example)(new)
     source.command("check")(check)
     app.add_typer(source, name="source")
 
@@ -25,6 +28,7 @@ def new(
     allow_host: Annotated[
         list[str] | None, typer.Option("--allow-host", help="A private host that may be fetched.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Save a site's first page and write the skeleton of its extractor; see docs/howto/add-a-site.md."""
     import re
@@ -35,6 +39,10 @@ def new(
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", key):
         raise InputError("is no key", where=key, hint="Want lower-case letters, digits and dashes, a letter first.")
     started = start_site(key, url, root, fetch=FetchSettings(), allow_hosts=tuple(allow_host or ()))
+    if as_json:
+        print_json({"files": [str(path) for path in started.files], "base_url": started.base_url,
+                    "problem": started.problem})
+        return
     for path in started.files:
         typer.echo(f"Wrote {path}")
     if started.problem:
@@ -62,7 +70,4 @@ def check(
         ]
         title = f"{found.source}: {found.pages} pages"
         print_table(title, ("field", "filled", "empty", "unknown", "disputed", *names), rows, empty="")
-    for sentence in found.failures[:-1]:
-        typer.echo(f"milepost: {sentence}", err=True)
-    if found.failures:
-        raise MilepostError(found.failures[-1])
+    conclude(found.failures)

@@ -1,42 +1,25 @@
-"""Commands that watch and show: `scrape`, `milestones`, `show`, `changes`, `extract`, `backfill`, `holds`."""
+"""Commands that watch: `scrape`, and `extract` for one saved page."""
 
-import csv
-import io
 import json
-import sys
-from collections.abc import Iterable
-from enum import StrEnum
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from milepost.cli.context import Door
-from milepost.cli.output import JsonFlag, print_json, print_table, progress, shortened
-from milepost.errors import HeldError, InputError, MilepostError
-
-if TYPE_CHECKING:
-    from milepost.records import Card, LookReport, Milestone
-    from store.renamings import Renaming
+from milepost.cli.output import JsonFlag, phases, print_json, print_table
+from milepost.errors import InputError, MilepostError, StoreError
 
 Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Keys of sources; all when none.")]
 OneSource = Annotated[str | None, typer.Option("--source", "-s", help="Only this source.")]
 PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
-CSV_COLUMNS = ("source", "key", "url", "title", "date", "category", "era", "impact", "what_happened",
-               "why_it_mattered", "people", "organizations", "tags", "image_url", "image_alt", "unknown")
-
-
-class Format(StrEnum):
-    """How milestones are printed."""
-
-    TABLE = "table"
-    JSONL = "jsonl"
-    CSV = "csv"
 
 
 def mount(app: typer.Typer) -> None:
-    for command in (scrape, milestones, show, changes, extract, backfill):
-        app.command()(command)
+    app.command()(scrape)
+    example = "Example: milepost extract page.html --url https://bridges.example/bridge/iron-span -e generic --json"
+    app.command(epilog=example)(extract)
 
 
 def scrape(
@@ -47,182 +30,86 @@ def scrape(
     as_json: JsonFlag = False,
 ) -> None:
     """Look at the sources: fetch, read, detect what changed. Nobody is mailed."""
-    from flows.steps.renaming import pending_renames
-    from flows.steps.scrape import report_from_json, report_to_json
-    from flows.steps.scrape import scrape as look
+    from milepost.cli.failures import conclude
 
     door: Door = context.obj
+    door.kept = "Pages that were fetched are archived, and the next look goes on from there; nothing was announced."
     keys = sources or [source.key for source in door.settings.sources]
     if not keys:
         raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
-    reports: list[LookReport] = []
-    errors: list[MilepostError] = []
-    if prefect:
-        from milepost.cli.running import flow_result
-
-        reports = [report_from_json(data) for data in flow_result(door, "scrape", sources=keys, full=full)]
+    looks = _looks_by_prefect(door, keys, full=full) if prefect else _looks(door, keys, full=full, quiet=as_json)
+    if as_json:
+        for look in looks:
+            print_json(look)
     else:
+        print_looks(looks)
+    conclude((sentence for look in looks for sentence in look["failures"]), waiting(door, looks))
+
+
+def _looks(door: Door, keys: list[str], *, full: bool, quiet: bool) -> list[dict[str, Any]]:
+    """One look after the other; a source that is down doesn't keep us from the rest."""
+    from flows.steps.scrape import report_to_json, scrape
+    from flows.steps.several import down_to_json
+
+    looks = []
+    with phases(quiet=quiet) as begin:
+        for key in keys:
+            door.settings.source(key)  # a name that is none fails before anything is asked for
         for key in keys:
             try:
-                with progress(f"Looking at {key}", quiet=as_json) as bar:
-                    reports.append(look(door.settings, key, full=full, progress=bar))
-            except MilepostError as error:  # one source that is down doesn't keep us from the others
-                errors.append(error)
-    for report in reports:
-        if as_json:
-            print_json(report_to_json(report))
-    if not as_json and reports:
-        _print_reports(reports)
-    _judge(reports, errors, pending_renames(door.database) if reports else [])
+                report = scrape(door.settings, key, full=full, progress=begin(f"Looking at {key}"))
+            except MilepostError as error:
+                looks.append(down_to_json(key, error))
+                if isinstance(error, StoreError):
+                    break  # the next source would fare no better
+            else:
+                looks.append(report_to_json(report))
+    return looks
 
 
-def _print_reports(reports: list["LookReport"]) -> None:
+def _looks_by_prefect(door: Door, keys: list[str], *, full: bool) -> list[dict[str, Any]]:
+    from flows.steps.several import UnfinishedError
+    from milepost.cli.running import flow_result
+
+    try:
+        looks: list[dict[str, Any]] = flow_result(door, "scrape", sources=keys, full=full)
+    except UnfinishedError as error:
+        looks = error.result
+    return looks
+
+
+def print_looks(looks: list[dict[str, Any]]) -> None:
+    """A table of looks in the form of `scrape --json`."""
     rows = [
-        (r.source, r.requests, r.fetched, r.not_modified, r.failed, r.milestones,
-         "baseline" if r.baseline else ", ".join(f"{n} {kind}" for kind, n in r.changes.items() if n) or "no change")
-        for r in reports
+        (look["source"], *(_known(look[name]) for name in ("requests", "fetched", "not_modified", "failed")),
+         _known(look["milestones"]), _told(look))
+        for look in looks
     ]
     columns = ("source", "requests", "fetched", "not modified", "failed", "milestones", "changes")
     print_table("", columns, rows, empty="Nothing was looked at.")
 
 
-def _judge(reports: list["LookReport"], errors: list[MilepostError], questions: list["Renaming"]) -> None:
-    """Say every failure in a sentence and leave with the exit code that the worst of them deserves."""
-    sentences = [str(error) for error in errors]
-    sentences += [sentence for report in reports for sentence in report.failures]
-    held = [f"{report.source} is held: {report.held}" for report in reports if report.held]
-    held += [f"{report.source}: is {question.new_key} what {question.old_key} was?" for report in reports
-             for question in questions if question.source == report.source]
-    for sentence in sentences[:-1] if not held else sentences:
-        typer.echo(f"milepost: {sentence}", err=True)
-    if held:
-        raise HeldError("; ".join(held), hint="See `milepost holds list` and `milepost holds renames`.")
-    if sentences:
-        raise MilepostError(sentences[-1])
+def _known(count: int | None) -> int | str:
+    return "–" if count is None else count
 
 
-def milestones(
-    context: typer.Context,
-    source: OneSource = None,
-    form: Annotated[Format, typer.Option("--format", "-f", help="table, jsonl or csv.")] = Format.TABLE,
-    as_json: JsonFlag = False,
-) -> None:
-    """List the milestones on record; `--json` is the same as `--format jsonl`."""
-    from milepost.codec import milestone_to_json
-    from store.milestones import Milestones
-
-    door: Door = context.obj
-    records = Milestones(door.database)
-    if as_json or form is Format.JSONL:
-        for stored in records.iterate(source):
-            print_json(milestone_to_json(stored.milestone))
-    elif form is Format.CSV:
-        _print_csv(stored.milestone for stored in records.iterate(source))
-    else:
-        rows = [
-            (m.date.human() if m.date else "", m.key, m.title, m.category, m.impact)
-            for m in (stored.milestone for stored in records.iterate(source))
-        ]
-        print_table("", ("date", "key", "title", "category", "impact"), rows,
-                    empty="No milestones yet. Run `milepost scrape`.")
+def _told(look: Mapping[str, Any]) -> str:
+    if "error" in look:
+        return "no look"
+    if look["baseline"]:
+        return "baseline"
+    return ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "no change"
 
 
-def _print_csv(listed: Iterable["Milestone"]) -> None:
-    from milepost.codec import milestone_to_json
+def waiting(door: Door, looks: list[dict[str, Any]]) -> list[str]:
+    """What these looks leave for an operator to decide: holds, and open questions about renames."""
+    from flows.steps.renaming import pending_renames
 
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for milestone in listed:
-        data = milestone_to_json(milestone)
-        image = data["image"] or {"url": None, "alt": None}
-        data |= {"date": (data["date"] or {}).get("value"), "image_url": image["url"], "image_alt": image["alt"]}
-        cells = (data[name] for name in CSV_COLUMNS)
-        writer.writerow(["; ".join(cell) if isinstance(cell, list) else cell for cell in cells])
-        sys.stdout.write(buffer.getvalue())
-        buffer.seek(0)
-        buffer.truncate()
-
-
-def show(
-    context: typer.Context,
-    key: Annotated[str, typer.Argument(help="The milestone's key, as `milepost milestones` lists it.")],
-    source: OneSource = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Show one milestone, with the witnesses of each field."""
-    from milepost.codec import field_to_json, milestone_to_json
-    from milepost.records import FIELDS
-    from store.milestones import Milestones
-
-    door: Door = context.obj
-    stored = Milestones(door.database).get(source, key)
-    milestone = stored.milestone
-    if as_json:
-        print_json(milestone_to_json(milestone) | {"version": stored.version, "fingerprint": stored.fingerprint})
-        return
-    rows = []
-    for name in FIELDS:
-        value = field_to_json(milestone, name) if name not in milestone.unknown else "(unknown)"
-        witnesses = ", ".join(
-            f"{w.witness} {w.where}" + (f" (says {w.says})" if w.says else "") for w in milestone.evidence.get(name, ())
-        )
-        rows.append((name, _plain(milestone, name, value), witnesses))
-    seen = f"{stored.first_seen_at:%Y-%m-%d}"
-    title = f"{milestone.source}/{milestone.key} · version {stored.version} · first seen {seen}"
-    print_table(f"{title}\n{milestone.url}", ("field", "value", "witnesses"), rows, empty="")
-
-
-def _plain(milestone: "Milestone", name: str, value: object) -> object:
-    if value in (None, "", []):
-        return "(empty)"
-    if name == "date" and milestone.date:
-        return milestone.date.human() + ("" if milestone.date.confirmed else " (not confirmed)")
-    if name == "image" and milestone.image:
-        return "\n".join(part for part in (milestone.image.url, milestone.image.alt) if part)
-    if name == "related":
-        return "\n".join(_card_line(card) for card in milestone.related)
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _card_line(card: "Card") -> str:
-    return " · ".join(part for part in (card.date.human() if card.date else "", card.title) if part)
-
-
-def changes(
-    context: typer.Context,
-    source: OneSource = None,
-    kind: Annotated[str | None, typer.Option("--kind", "-k", help="Only added, corrected, enriched, …")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 50,
-    every: Annotated[bool, typer.Option("--all", help="Also what is no news: baselines, backfills.")] = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """List what changed, newest first."""
-    from milepost.records import CHANGE_KINDS
-    from store.milestones import Milestones
-
-    kinds = [known for known in CHANGE_KINDS if kind is None or known == kind]
-    if not kinds:
-        raise InputError(f"there is no kind {kind!r}", where="--kind", hint=f"Choose from {', '.join(CHANGE_KINDS)}.")
-    door: Door = context.obj
-    listed = Milestones(door.database).changes(
-        source=source, kinds=kinds, limit=limit, announce=None if every else True
-    )
-    if as_json:
-        for stored in listed:
-            change = stored.change
-            print_json({
-                "id": stored.id, "source": change.source, "key": change.key, "kind": change.kind,
-                "fields": [field._asdict() for field in change.fields],
-                "detected_at": stored.detected_at.isoformat(), "announce": stored.announce, "held": stored.held,
-            })
-        return
-    rows = [
-        (stored.id, f"{stored.detected_at:%Y-%m-%d %H:%M}", stored.change.kind, stored.change.key,
-         ", ".join(field.field for field in stored.change.fields), "held" if stored.held else "")
-        for stored in listed
-    ]
-    print_table("", ("id", "detected", "kind", "key", "fields", ""), rows, empty="Nothing has changed.")
+    seen = [look["source"] for look in looks if "error" not in look]
+    held = [f"{look['source']} is held: {look['held']}" for look in looks if look["held"]]
+    held += [f"{question.source}: is {question.new_key} what {question.old_key} was?"
+             for question in (pending_renames(door.database) if seen else ()) if question.source in seen]
+    return held
 
 
 def extract(
@@ -256,41 +143,3 @@ def extract(
     else:
         typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
     whole(milestone)
-
-
-def backfill(
-    context: typer.Context,
-    sources: Sources = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change and write nothing.")] = False,
-    prefect: PrefectFlag = False,
-    as_json: JsonFlag = False,
-) -> None:
-    """Read the stored snapshots again with today's extractors. It announces nothing and has no way to mail."""
-    from flows.steps.backfill import backfill as reread
-    from flows.steps.backfill import reread_to_json
-
-    door: Door = context.obj
-    keys = sources or [source.key for source in door.settings.sources]
-    if prefect:
-        from milepost.cli.running import flow_result
-
-        results = flow_result(door, "backfill", sources=keys, dry_run=dry_run)
-    else:
-        results = []
-        for key in keys:
-            with progress(f"Reading {key} again", quiet=as_json) as bar:
-                results.append(reread_to_json(reread(door.settings, key, dry_run=dry_run, progress=bar)))
-    failures = [sentence for result in results for sentence in result["failures"]]
-    if as_json:
-        for result in results:
-            print_json(result)
-    else:
-        rows = [(change["key"], change["kind"], field["field"], shortened(field["old"]), shortened(field["new"]))
-                for result in results for change in result["changes"] for field in change["fields"]]
-        columns = ("key", "kind", "field", "was", "would be" if dry_run else "is")
-        read = sum(result["read"] for result in results)
-        print_table("", columns, rows, empty=f"{read} snapshots read again; every record came out the same.")
-    for sentence in failures[:-1]:
-        typer.echo(f"milepost: {sentence}", err=True)
-    if failures:
-        raise MilepostError(failures[-1])

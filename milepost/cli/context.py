@@ -18,6 +18,7 @@ class Door:
 
     config: Path | None = None
     verbose: bool = False
+    kept: str = "What was finished is kept."  # told after Ctrl-C
 
     @cached_property
     def settings(self) -> "Settings":

@@ -40,6 +40,7 @@ postal_address = "1 Escapement Row, Exampletown"
 name = "Clockwork"
 tagline = "The history of keeping time, as it is written."
 accent = "#b5451f"
+quiet_minutes = 0
 [web]
 base_url = "{web}"
 """

@@ -41,14 +41,15 @@ def serve_inbox(folder: Path) -> Iterator[int]:
         )
     except OSError as error:
         loop.close()
-        raise MilepostError(f"the demo's inbox can't listen: {error.strerror}", where="127.0.0.1") from None
+        raise MilepostError(f"the demo's inbox can't listen: {error.strerror}", where="127.0.0.1",
+                            hint="Run it again; it takes another port.") from None
     thread = threading.Thread(target=loop.run_forever, name="inbox", daemon=True)
     thread.start()
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
-        server.close()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        server.close()  # not before: a server that its own thread still uses is not to be touched from here
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

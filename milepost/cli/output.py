@@ -1,8 +1,10 @@
 """How commands speak: tables and plain lines for people, JSON for scripts, progress on a terminal."""
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -11,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+_ENDLESS = 10_000  # columns
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 
 
@@ -20,11 +23,18 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int) -> None: ...
 
 
+class Begin(Protocol):
+    """Begins a phase of a long piece of work; what it returns is told how far that has come."""
+
+    def __call__(self, what: str, unit: str = "", /) -> Progress: ...
+
+
 def console(*, stderr: bool = False) -> "Console":
-    """A rich console; imported here since it costs start-up time."""
+    """A rich console; imported here since it costs start-up time. A file or a pipe has lines as long as they need."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    endless = not (sys.stderr if stderr else sys.stdout).isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, highlight=False, width=_ENDLESS if endless else None)
 
 
 def print_json(value: object) -> None:
@@ -58,33 +68,82 @@ def shortened(value: object, width: int = 60) -> str:
 
 
 @contextmanager
-def progress(what: str, *, quiet: bool = False) -> Iterator[Progress]:
-    """A bar on a terminal; elsewhere a log line at each tenth of the way. Always on standard error."""
+def progress(what: str, *, quiet: bool = False, unit: str = "") -> Iterator[Progress]:
+    """A display of one phase; see `phases`."""
+    with phases(quiet=quiet) as begin:
+        yield begin(what, unit)
+
+
+@contextmanager
+def phases(*, quiet: bool = False) -> Iterator[Begin]:
+    """One display for all of a long work: call what it yields with each phase's name as it begins.
+
+    Bars on a terminal, one below the other; elsewhere a log line every few seconds. Always on standard error.
+    With a unit ("pages") it also says how many of them a second, and how long it will take.
+    """
     if quiet:
-        yield lambda _done, _total: None
+        yield lambda _what, _unit="": lambda _done, _total: None
         return
     if not sys.stderr.isatty():
-        yield _log_lines(what)
+        yield Lines(lambda line: typer.echo(line, err=True), time.monotonic).begin
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     with Bars(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
         console=console(stderr=True), transient=True,
     ) as bars:
-        bar = bars.add_task(what, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+        def begin(what: str, unit: str = "") -> Progress:
+            bar, pace = bars.add_task(what, total=None, rate=""), _Pace(unit, time.monotonic)
+            return lambda done, total: bars.update(bar, completed=done, total=total, rate=pace.rate(done))
+
+        yield begin
 
 
-def _log_lines(what: str) -> Progress:
-    tenth = -1
+class Lines:
+    """Progress as log lines: a phase that is done at once says nothing, a long one a line every few seconds."""
 
-    def report(done: int, total: int) -> None:
-        nonlocal tenth
-        now = 10 * done // total if total else 10
-        if now != tenth:
-            tenth = now
-            typer.echo(f"{what}: {done} of {total}", err=True)
+    EVERY = 5.0  # seconds
 
-    return report
+    def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._say, self._clock = say, clock
+        self._said = clock()
+
+    def begin(self, what: str, unit: str = "") -> Progress:
+        """Begin the phase `what`; the lines of all phases share one pace."""
+        pace = _Pace(unit, self._clock)
+
+        def report(done: int, total: int) -> None:
+            left = pace.told(done, total)
+            if self._clock() - self._said >= self.EVERY:
+                self._said = self._clock()
+                self._say(f"{what}: {done:,} of {total:,}{left}")
+
+        return report
+
+
+class _Pace:
+    """How fast a piece of work goes, from its first sign of life on: what an earlier run did doesn't count."""
+
+    def __init__(self, unit: str, clock: Callable[[], float]) -> None:
+        self._unit, self._clock = unit, clock
+        self._first: tuple[float, int] | None = None
+
+    def _speed(self, done: int) -> float:
+        now = self._clock()
+        if self._first is None:
+            self._first = (now, done)
+        since, before = self._first
+        return (done - before) / max(now - since, 0.001)
+
+    def rate(self, done: int) -> str:
+        speed = self._speed(done)
+        return f"{speed:,.0f} {self._unit}/s" if self._unit and speed else ""
+
+    def told(self, done: int, total: int) -> str:
+        """The same with the time that is left, for a log line."""
+        speed = self._speed(done)
+        return f" ({self.rate(done)}, {(total - done) / speed:,.0f} s left)" if self._unit and speed else ""

@@ -1,6 +1,6 @@
 """Commands that run the whole: `run` through Prefect, `demo` on the sample site, `web` for readers' clicks."""
 
-from importlib import import_module
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +8,7 @@ import typer
 
 from milepost.cli.context import Door
 from milepost.cli.output import JsonFlag, print_json
-from milepost.errors import MilepostError
+from milepost.errors import InputError
 
 
 def mount(app: typer.Typer) -> None:
@@ -27,36 +27,57 @@ def config_path(door: Door) -> Path:
 def flow_result(door: Door, name: str, **parameters: Any) -> Any:
     """Run the flow `flows.<name>:<name>` to its end and return its result; raises what it raised."""
     config = config_path(door)
-    from flows.engine import prepare
+    from flows import engine
 
-    prepare(config.parent / ".milepost" / "prefect")
-    flow = getattr(import_module(f"flows.{name}"), name)
-    return flow(config=str(config), **parameters)
+    home = config.parent / ".milepost" / "prefect"
+    if not home.exists() and sys.stderr.isatty():
+        typer.echo("Starting Prefect (the first time takes half a minute) …", err=True)
+    engine.prepare(home)
+    return engine.run(name, config=str(config), **parameters)
 
 
 def run(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Scrape, publish what is due, dispatch what waits: once, through Prefect."""
-    result = flow_result(context.obj, "run")
+    from flows.steps.several import UnfinishedError
+    from milepost.cli.commands_watch import waiting
+    from milepost.cli.failures import conclude
+
+    door: Door = context.obj
+    if not door.settings.sources:
+        raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
+    door.kept = "What was finished is kept, the ledger knows who was mailed, and the next run goes on from there."
+    _ = door.database  # one that is missing is told at once, not after Prefect has started
+    failures: list[str] = []
+    try:
+        result = flow_result(door, "run")
+    except UnfinishedError as error:
+        result = error.result
+        failures += map(str, error.errors)
     if as_json:
         print_json(result)
-        return
-    for look in result["looks"]:
-        told = ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "no change"
-        typer.echo(f"{look['source']}: {'baseline' if look['baseline'] else told}"
-                   + (f" (held: {look['held']})" if look["held"] else ""))
+    else:
+        _print_run(door, result)
+    failures += [sentence for look in result["looks"] for sentence in look["failures"]]
+    failures += [f"issue {ledger['issue']} is paused: {ledger['paused']}" for ledger in result["ledgers"]
+                 if ledger["paused"]]
+    conclude(failures, waiting(door, result["looks"]))
+
+
+def _print_run(door: Door, result: dict[str, Any]) -> None:
+    from flows.steps.publish import waiting_news
+    from milepost.cli.commands_watch import print_looks
+
+    print_looks(result["looks"])
     for issue in result["issues"]:
         typer.echo(f"Issue {issue['issue']} ({issue['cadence']}, {issue['items']} milestones): {issue['state']}"
                    + (f", {issue['waits']}" if issue["waits"] else ""))
     for ledger in result["ledgers"]:
         states = ", ".join(f"{count} {state}" for state, count in ledger["states"].items() if count)
-        typer.echo(f"Issue {ledger['issue']}: {states or 'nobody to send it to'}")
-    failures = [sentence for look in result["looks"] for sentence in look["failures"]]
-    failures += [f"issue {ledger['issue']} is paused: {ledger['paused']}" for ledger in result["ledgers"]
-                 if ledger["paused"]]
-    for sentence in failures[:-1]:
-        typer.echo(f"milepost: {sentence}", err=True)
-    if failures:
-        raise MilepostError(failures[-1])
+        said = "not sent now" if "error" in ledger else states or "nobody to send it to"
+        typer.echo(f"Issue {ledger['issue']}: {said}")
+    for news in waiting_news(door.settings, door.database):
+        until = f"{news.until:%Y-%m-%d %H:%M} UTC" if news.until else "its hour"
+        typer.echo(f"{news.changes} new for the {news.cadence} issue, which waits for {until}.")
 
 
 def demo(
@@ -65,7 +86,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Go on serving the site, the inbox and the issue.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """The main job on a sample site, all on this machine: from a new page to a read mail."""
+    """Play the main job on a sample site, all on this machine: from a new page to a read mail."""
     from milepost.cli.demo import play
 
     play(folder, direct=direct, keep=keep, as_json=as_json)
@@ -74,7 +95,7 @@ def demo(
 def web(
     context: typer.Context,
     host: Annotated[str, typer.Option("--host", help="Listen here; keep it behind your TLS proxy.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8025,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Listen on this port.")] = 8025,
 ) -> None:
     """Serve the issues' pages and the one-click unsubscribe."""
     from flows.steps.serve import serve

@@ -1,6 +1,6 @@
 """Words that people type, checked against the words we know; a wrong one is told what is allowed."""
 
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from milepost.errors import InputError
 from milepost.records import (
@@ -35,3 +35,8 @@ def subscriber_state_of(word: str) -> SubscriberState:
 def delivery_state_of(word: str) -> DeliveryState:
     """Raises InputError."""
     return _one_of("state", word, DELIVERY_STATES)
+
+
+def outcome_of(word: str) -> Literal["sent", "failed", "pending"]:
+    """Raises InputError."""
+    return _one_of("outcome", word, ("sent", "failed", "pending"))

@@ -29,6 +29,7 @@ from = "Clockwork <news@clockwork.example>"
 postal_address = "1 Escapement Row, Exampletown"
 [newsletter]
 name = "Clockwork"
+quiet_minutes = 0
 [web]
 base_url = "https://news.clockwork.example"
 """

@@ -3,6 +3,7 @@
 import datetime as dt
 import email
 import hashlib
+import json
 import re
 from dataclasses import replace
 from email import policy
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from flows.steps.backfill import backfill
 from flows.steps.dispatch import dispatch, waiting
 from flows.steps.publish import freeze_unless_held, publish
-from flows.steps.scrape import report_from_json, report_to_json, scrape
+from flows.steps.scrape import report_to_json, scrape
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, DeliveryError, HeldError
 from milepost.records import LookReport, Snapshot, Validators
@@ -118,9 +119,10 @@ def test_full_asks_for_every_page(settings: Settings) -> None:
     assert scrape(with_poll(settings), "clockwork", full=True).not_modified == first.fetched
 
 
-def test_a_report_survives_its_json_form(settings: Settings) -> None:
+def test_a_report_has_a_form_in_json(settings: Settings) -> None:
     report = look(settings)
-    assert report_from_json(report_to_json(report)) == report
+    told = json.loads(json.dumps(report_to_json(report)))
+    assert (told["milestones"], told["changes"], told["failures"]) == (report.milestones, report.changes, [])
 
 
 def test_a_page_of_the_baseline_that_could_not_be_read_then_is_no_news_later(

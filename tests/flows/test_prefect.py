@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.engine import prepare
-from milepost.errors import SourceDownError
+from flows.steps.several import UnfinishedError
 from tests.flows.stage import BreakableSite
 
 pytestmark = pytest.mark.prefect
@@ -68,5 +68,21 @@ def test_backfill_is_a_dry_run_unless_told_otherwise(play: Play, config: Path) -
 
 def test_a_flow_that_fails_says_why(play: Play, config: Path, site: BreakableSite) -> None:
     site.stop()
-    with pytest.raises(SourceDownError, match="could not be reached"):
+    with pytest.raises(UnfinishedError, match="could not be reached") as caught:
         play("scrape", "down", config=str(config))
+    assert [look["source"] for look in caught.value.result] == ["clockwork"]
+
+
+def test_a_run_whose_source_is_down_still_sends_what_waits(
+    play: Play, config: Path, site: BreakableSite, mails: Path
+) -> None:
+    play("scrape", "baseline", config=str(config))
+    site.publish()
+    play("scrape", "second", config=str(config))
+    site.stop()
+    with pytest.raises(UnfinishedError, match="could not be reached") as caught:
+        play("run", "down", config=str(config))
+    result = caught.value.result
+    assert [look["error"] for look in result["looks"]] == [str(error) for error in caught.value.errors]
+    assert [ledger["states"]["sent"] for ledger in result["ledgers"]] == [3]
+    assert len(list(mails.glob("*.eml"))) == 3

@@ -17,6 +17,7 @@ from milepost.errors import SourceDownError, StoreError
 from milepost.records import LookReport
 from milepost.settings import Settings
 from store.database import Database
+from store.looks import Looks
 from store.milestones import Milestones
 from tests.flows.stage import BreakableSite
 
@@ -91,7 +92,7 @@ def test_an_empty_sitemap_is_said_and_takes_nothing_away(
     first = look(settings)
     site.replaced["/sitemap.xml"] = sitemap
     report = look(settings)
-    assert [failure for failure in report.failures if "sitemap" in failure]
+    assert len([failure for failure in report.failures if "sitemap" in failure]) == 1
     assert Milestones(database).count("clockwork") == first.milestones
     assert sum(report.changes.values()) == 0
 
@@ -163,6 +164,83 @@ def test_one_source_that_is_down_does_not_keep_the_other_from_its_look(config: P
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )
     assert done.returncode == 1
-    assert json.loads(done.stdout)["source"] == "clockwork"
+    gone, looked = map(json.loads, done.stdout.splitlines())
+    assert (gone["source"], looked["source"]) == ("gone", "clockwork")
+    assert "127.0.0.1:9" in gone["error"]
+    assert (looked["baseline"], "error" in looked) == (True, False)
     assert "127.0.0.1:9" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class TestADriftThatPasses:
+    """All pages lose their titles, and get them back."""
+
+    @staticmethod
+    def strip_titles(site: BreakableSite) -> None:
+        for story in site.stories:
+            site.replaced[f"/story/{story.key}"] = _untitled(site.story(story.key))
+
+    @staticmethod
+    def waiting(database: Database) -> list[str | None]:
+        return [look.guard for look in Looks(database).list("clockwork", waiting=True)]
+
+    def test_is_one_hold_however_many_looks_see_it(
+        self, settings: Settings, site: BreakableSite, database: Database
+    ) -> None:
+        look(settings)
+        self.strip_titles(site)
+        assert [look(settings).held is not None for _ in range(2)] == [True, True]
+        assert self.waiting(database) == ["drift"]
+
+    def test_is_over_when_every_page_can_be_read_again(
+        self, settings: Settings, site: BreakableSite, database: Database
+    ) -> None:
+        look(settings)
+        self.strip_titles(site)
+        held = look(settings)
+        site.replaced.clear()
+        report = look(settings)
+        assert (report.held, report.failures, self.waiting(database)) == (None, (), [])
+        assert held.look_id is not None
+        assert Looks(database).get(held.look_id).released_why == (
+            f"it kept no change back, and look {report.look_id} saw every page and could read it"
+        )
+
+    def test_goes_on_while_a_page_is_still_bad(
+        self, settings: Settings, site: BreakableSite, database: Database
+    ) -> None:
+        look(settings)
+        self.strip_titles(site)
+        look(settings)
+        for story in site.stories[1:]:
+            del site.replaced[f"/story/{story.key}"]
+        look(settings)
+        assert self.waiting(database) == ["drift"]
+
+    def test_is_not_over_because_its_pages_stand_still(
+        self, settings: Settings, site: BreakableSite, database: Database
+    ) -> None:
+        """One witness of every title turns: nothing is recorded of it, and it is seen again until it is repaired."""
+        look(settings)
+        for story in site.stories:
+            page = re.sub(r"<h1.*?</h1>", f"<h1>Buy {story.key}</h1>", site.story(story.key), flags=re.DOTALL)
+            site.replaced[f"/story/{story.key}"] = page.encode()
+        for _ in range(2):
+            assert "title differ" in str(look(settings).held)
+        assert self.waiting(database) == ["drift"]
+        site.replaced.clear()
+        assert look(settings).held is None
+        assert self.waiting(database) == []
+
+    def test_that_kept_changes_back_waits_for_an_operator(
+        self, settings: Settings, site: BreakableSite, database: Database
+    ) -> None:
+        look(settings)
+        for story in site.stories:
+            page = re.sub(r"<h1.*?</h1>", "<h1>Buy our clocks</h1>", site.story(story.key), flags=re.DOTALL)
+            page = re.sub(r'"headline": "[^"]*"', '"headline": "Buy our clocks"', page)
+            site.replaced[f"/story/{story.key}"] = page.encode()
+        assert "one and the same title" in str(look(settings).held)
+        site.replaced.clear()
+        look(settings)
+        assert self.waiting(database) == ["drift"]

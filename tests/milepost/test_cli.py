@@ -1,6 +1,8 @@
 """The door: exit codes, sentences instead of tracebacks, JSON that scripts rely on, and a quick start."""
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +96,63 @@ def test_without_settings_it_says_how_to_get_some(tmp_path: Path) -> None:
     assert "Run `milepost init` to write one" in the_sentence(done)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(("--config", "."), "is a folder. Name the file in it", id="a-folder"),
+        pytest.param(("--config", "no.toml"), "no.toml: there is no such file. Run `milepost init", id="absent"),
+        pytest.param(("--config", "broken.toml"), "(at line 2, column 7). Mend that line.", id="not-toml"),
+    ],
+)
+def test_settings_that_can_not_be_read_are_one_sentence(
+    folder: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    (folder / "broken.toml").write_text("[mail]\nurl = \n", encoding="utf-8")
+    done = milepost(*arguments, "milestones", cwd=folder)
+    assert done.returncode == 1
+    assert sentence in the_sentence(done)
+
+
+@pytest.mark.parametrize("command", ["scrape", "run"])
+def test_without_a_source_there_is_nothing_to_look_at(tmp_path: Path, command: str) -> None:
+    (tmp_path / "milepost.toml").touch()
+    done = milepost(command, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no source is configured" in the_sentence(done)
+
+
+def test_a_misspelt_variable_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_GAURDS__SURGE_MIN", "1")
+    assert "The nearest is MILEPOST_GUARDS__SURGE_MIN" in the_sentence(milepost("milestones", cwd=folder))
+
+
+def test_a_database_server_that_is_down_is_said_without_the_driver_s_words(folder: Path) -> None:
+    pytest.importorskip("psycopg")
+    (folder / "milepost.toml").write_text('[store]\nurl = "postgresql://me:hidden@127.0.0.1:9/x"\n', encoding="utf-8")
+    done = milepost("milestones", cwd=folder)
+    assert done.returncode == 1
+    assert the_sentence(done) == (
+        "milepost: postgresql://me:***@127.0.0.1:9/x: the database can't be reached (connection refused). "
+        "Start it, or mend [store] url."
+    )
+
+
+def test_ctrl_c_ends_in_a_sentence(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call and never answers
+        text = SETTINGS.replace("127.0.0.1:9\"\nallow", f"127.0.0.1:{silent.getsockname()[1]}\"\nallow")
+        (folder / "milepost.toml").write_text(text, encoding="utf-8")
+        looking = subprocess.Popen([*MILEPOST, "scrape"], cwd=folder, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        looking.send_signal(signal.SIGINT)
+        _, said = looking.communicate(timeout=60)
+        connection.close()
+    assert looking.returncode == 130
+    assert said.startswith("milepost: stopped. Pages that were fetched are archived")
+    assert "Traceback" not in said
+
+
 def test_init_writes_settings_once(tmp_path: Path) -> None:
     assert milepost("init", cwd=tmp_path).returncode == 0
     second = milepost("init", cwd=tmp_path)
@@ -105,8 +164,13 @@ def test_a_source_that_is_down_fails_without_harm(folder: Path) -> None:
     assert milepost("db", "upgrade", cwd=folder).returncode == 0
     done = milepost("scrape", "--json", cwd=folder)
     assert done.returncode == 1
-    assert "could not be reached" in the_sentence(done)
-    assert done.stdout == ""
+    assert the_sentence(done).count("could not be reached: connection refused") == 1
+    told = json.loads(done.stdout)
+    assert (told["source"], told["requests"], told["failures"]) == ("clockwork", None, [told["error"]])
+    assert "127.0.0.1:9" in told["error"]
+    table = milepost("scrape", cwd=folder)
+    assert (table.returncode, "no look" in table.stdout) == (1, True)
+    assert "127.0.0.1:9" in the_sentence(table)
     assert milepost("db", "check", cwd=folder).returncode == 0
 
 
@@ -121,6 +185,31 @@ def test_doctor_names_each_thing_that_is_wrong(folder: Path) -> None:
     assert "127.0.0.1:9" in findings["mail relay"]["says"]
 
 
+def test_doctor_sees_that_the_example_s_sender_was_left_as_it_is(tmp_path: Path) -> None:
+    milepost("init", cwd=tmp_path)
+    findings = {finding["check"]: finding for finding in json.loads(milepost("doctor", "--json", cwd=tmp_path).stdout)}
+    assert not findings["sender"]["ok"]
+    assert "still the example's" in findings["sender"]["says"]
+
+
+def test_what_an_import_came_to_is_there_for_scripts(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    (folder / "in.csv").write_text("address\nada@readers.example\nnobody at all\n", encoding="utf-8")
+    done = milepost("subscribers", "import", "in.csv", "--json", cwd=folder)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["added"], told["known"]) == (1, 1, 0)
+    assert [error["line"] for error in told["errors"]] == [3]
+
+
+def test_an_import_of_nothing_is_told(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    for text in ("", "address,cadence\n", "\n\n"):
+        (folder / "in.csv").write_text(text, encoding="utf-8")
+        done = milepost("subscribers", "import", "in.csv", cwd=folder)
+        assert done.returncode == 1
+        assert "in.csv: holds no address" in the_sentence(done)
+
+
 def test_subscribers_come_in_and_out_as_a_file(folder: Path) -> None:
     milepost("db", "upgrade", cwd=folder)
     (folder / "in.csv").write_text(
@@ -130,7 +219,7 @@ def test_subscribers_come_in_and_out_as_a_file(folder: Path) -> None:
     done = milepost("subscribers", "import", "in.csv", cwd=folder)
     assert done.returncode == 1
     assert "2 added, 0 were there already, 1 could not be used" in done.stdout
-    assert "row 2" in done.stderr
+    assert "line 3" in done.stderr
     out = milepost("subscribers", "export", cwd=folder).stdout.splitlines()
     assert [line.split(",")[:4] for line in out[1:]] == [
         ["ada@readers.example", "active", "weekly", "theory tools"],

@@ -1,5 +1,6 @@
 """Settings: the documented file works as it stands, the environment wins, and a wrong value is one sentence."""
 
+import logging
 import stat
 from pathlib import Path
 
@@ -73,15 +74,40 @@ def test_the_file_may_be_named_by_the_environment(file: Path, monkeypatch: pytes
         pytest.param({"newsletter": {"hour": 25}}, "newsletter.hour = 25 is not allowed", id="number-out-of-range"),
         pytest.param({"newsletter": {"cadences": ["hourly"]}}, "'instant', 'daily', 'weekly' or 'monthly'", id="word"),
         pytest.param({"newsletter": {"timezone": "Mars/Olympus"}}, "want an IANA time zone", id="time-zone"),
-        pytest.param({"newsletter": {"accent": "red"}}, "newsletter.accent = 'red'", id="colour"),
-        pytest.param({"mail": {"form": "x"}}, "mail.form is not a setting", id="misspelt-key"),
-        pytest.param({"mails": {}}, "mails is not a setting", id="misspelt-section"),
+        pytest.param({"newsletter": {"accent": "red"}}, 'accent = "red" is not allowed: want a colour', id="colour"),
+        pytest.param({"newsletter": {"quiet_minutes": -1}}, "quiet_minutes = -1 is not allowed", id="quiet-window"),
+        pytest.param({"mail": {"feedback_id": "x"}}, "want up to three labels and a sender", id="feedback-id"),
+        pytest.param({"mail": {"form": "x"}}, "mail.form is not a setting. Did you mean mail.from?", id="misspelt-key"),
+        pytest.param({"mails": {}}, "mails is not a setting. Did you mean mail?", id="misspelt-section"),
+        pytest.param({"_env_file": "x"}, "_env_file is not a setting", id="another-program's-option"),
+        pytest.param({"newsletter": {"hour": "nine"}}, 'hour = "nine" is not allowed: want a whole number', id="text"),
+        pytest.param({"newsletter": {"approval": "perhaps"}}, "want true or false", id="no-truth"),
+        pytest.param({"newsletter": {"cadences": "weekly"}}, 'want a list, as in ["weekly"]', id="no-list"),
+        pytest.param({"mail": "smtp://x"}, "want a section, as in [mail]", id="no-section"),
+        pytest.param({"mail": {"per_second": 0}}, "mail.per_second = 0 is not allowed: want more than 0", id="zero"),
+        pytest.param({"sources": {"key": "a"}}, "want a list, as in [[sources]]", id="single-brackets"),
+        pytest.param(
+            {"sources": [{"key": "a", "extractor": "a", "base_url": "https://a.example", "allow_hosts": "127.0.0.1"}]},
+            'source \'a\': allow_hosts = "127.0.0.1" is not allowed: want a list', id="hosts-not-in-a-list",
+        ),
+        pytest.param(
+            {"sources": [{"key": "a", "extractor": "a", "base_url": "https://a.example", "classes": {"tg": "ignore"}}]},
+            "there is no field 'tg'; choose from title, date", id="class-of-no-field",
+        ),
+        pytest.param(
+            {"sources": [{"key": "a", "extractor": "a", "base_url": "https://a.example", "classes": {"tags": "no"}}]},
+            "source 'a': classes.tags = \"no\" is not allowed: want 'ignore', 'cosmetic'", id="no-class",
+        ),
+        pytest.param(
+            {"sources": [{"key": "a", "extractor": "a", "base_url": "https://a.example", "believe_first": ["titel"]}]},
+            "there is no field 'titel'", id="no-field-to-believe",
+        ),
         pytest.param({"mail": {"from": "a@x.example, b@x.example"}}, "want one address", id="two-addresses"),
         pytest.param({"mail": {"from": "A <a@x.example>, B <b@x.example>"}}, "want one address", id="two-named"),
         pytest.param({"mail": {"url": "smtp://relay.example:99999"}}, "want a port from 1 to 65535", id="port"),
         pytest.param({"mail": {"from": "A <a@x.example>\r\nBcc: b@x.example"}}, "want one address", id="header-trick"),
         pytest.param({"store": {"url": "mysql://x"}}, "want sqlite:///FILE or postgresql://", id="database"),
-        pytest.param({"sources": [{"key": "a", "extractor": "a"}]}, "sources.0.base_url is missing", id="missing"),
+        pytest.param({"sources": [{"key": "a", "extractor": "a"}]}, "source 'a': base_url is missing", id="missing"),
         pytest.param(
             {"sources": [{"key": "a", "extractor": "a", "base_url": "ftp://a.example"}]},
             "want an http:// or https:// address", id="scheme",
@@ -97,6 +123,7 @@ def test_a_wrong_setting_is_one_sentence(data: dict[str, object], sentence: str)
         parse(data)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "tuple" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +155,8 @@ def test_secrets_are_masked_wherever_settings_are_printed() -> None:
     ("content", "sentence"),
     [
         pytest.param(None, "there is no such file. Run `milepost init`", id="absent"),
-        pytest.param(b"[store\n", "is not valid TOML", id="not-toml"),
-        pytest.param(b"\xff\xfe", "it is not UTF-8 text", id="not-text"),
+        pytest.param(b"[mail]\nurl = \n", "is not valid TOML: Invalid value (at line 2, column 7)", id="not-toml"),
+        pytest.param(b"[mail]\n# caf\xe9\n", "it is not UTF-8 text (line 2). Save it in the encoding", id="not-text"),
     ],
 )
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path, content: bytes | None, sentence: str) -> None:
@@ -142,11 +169,67 @@ def test_an_unreadable_file_is_one_sentence(tmp_path: Path, content: bytes | Non
     assert "milepost.toml" in str(caught.value)
 
 
-def test_a_variable_that_is_not_the_json_it_must_be_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MILEPOST_SOURCES", "aitimeline")
+def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"is a folder. Name the file in it, as in --config .*milepost\.toml"):
+        load(tmp_path)
+
+
+def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "milepost.toml"
+    path.touch()
+    assert load(path).sources == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        pytest.param("MILEPOST_MAIL_URL", "x", "The nearest is MILEPOST_MAIL__URL", id="one-underscore"),
+        pytest.param("MILEPOST_MIAL__URL", "x", "The nearest is MILEPOST_MAIL__URL", id="misspelt-section"),
+        pytest.param("MILEPOST_GUARDS__SURGE_MINN", "1", "MILEPOST_GUARDS__SURGE_MIN;", id="misspelt-key"),
+        pytest.param("MILEPOST_SOURCES__0__KEY", "a", "The nearest is MILEPOST_SOURCES;", id="part-of-a-list"),
+        pytest.param("MILEPOST_NEWSLETTER__HOUR", "99", "newsletter.hour = \"99\" is not allowed", id="wrong-value"),
+        pytest.param("MILEPOST_NEWSLETTER", '{"hour": 99}', "newsletter.hour = 99 is not allowed", id="in-a-section"),
+        pytest.param("MILEPOST_NEWSLETTER__CADENCES", "weekly", "is not JSON", id="a-list-that-is-no-json"),
+        pytest.param("MILEPOST_SOURCES", "aitimeline", "is not JSON", id="sources-that-are-no-json"),
+        pytest.param("MILEPOST_SOURCES", '[{"key": "a"}]', "source number 1: extractor is missing", id="half-a-source"),
+        pytest.param("milepost_newsletter__hour", "99", "newsletter.hour", id="lower-case"),
+    ],
+)
+def test_a_wrong_variable_is_blamed_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        parse({}, file="milepost.toml")
+    assert caught.value.where == name
+    assert sentence in str(caught.value)
+    assert "milepost.toml" not in str(caught.value)
+
+
+def test_the_file_is_blamed_for_what_stands_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_NEWSLETTER", '{"hour": 9}')
+    with pytest.raises(SettingsError, match=r"newsletter\.name = 3") as caught:
+        parse({"newsletter": {"name": 3}}, file="milepost.toml")
+    assert caught.value.where == "milepost.toml"
+
+
+def test_a_secret_in_a_variable_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_MAIL__URL", "imap://user:hunter2@x.example")
     with pytest.raises(SettingsError) as caught:
         parse({})
-    assert "MILEPOST_" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_variables_of_other_programs_are_told_once_and_ignored(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MILEPOST_PORT", "tcp://10.0.0.1:8025")
+    monkeypatch.setenv("MILEPOST_HOME", "/srv/milepost")
+    logger = logging.getLogger("milepost.settings")
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    parse({})
+    assert [record.getMessage().split("; ")[0] for record in caplog.records if "MILEPOST_PORT" in record.getMessage()]
+    assert not [record for record in caplog.records if "MILEPOST_HOME" in record.getMessage()]
 
 
 def test_the_starter_file_is_valid_private_and_signed(tmp_path: Path) -> None:

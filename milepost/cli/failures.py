@@ -1,0 +1,47 @@
+"""How failures are told: sorted, equal ones in one line, and the exit code that the worst of them deserves."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import typer
+
+from milepost.errors import HeldError, MilepostError
+
+MOST = 20  # lines; --json has all of them
+_ON_A_PAGE = re.compile(r"(?P<url>https?://\S+?): (?P<reason>.+)", re.DOTALL)
+_ALIKE = 3  # pages that failed for one reason, from which they are told together
+
+
+def gathered(sentences: Iterable[str]) -> list[str]:
+    """Sorted, each once; pages that failed for the same reason in one line."""
+    pages: dict[str, list[str]] = {}
+    told: set[str] = set()
+    for sentence in sorted(set(sentences)):
+        found = _ON_A_PAGE.fullmatch(sentence)
+        if found is None:
+            told.add(sentence)
+        else:
+            pages.setdefault(found["reason"], []).append(found["url"])
+    for reason, urls in pages.items():
+        if len(urls) >= _ALIKE:
+            told.add(f"{len(urls)} pages: {reason.rstrip('.')} ({urls[0]} and {len(urls) - 1} more)")
+        else:
+            told.update(f"{url}: {reason}" for url in urls)
+    return sorted(told)
+
+
+def conclude(sentences: Iterable[str], held: Sequence[str] = ()) -> None:
+    """Say every failure on standard error; raises HeldError when anything is held, else MilepostError for the last."""
+    lines = gathered(sentences)
+    for line in _calm(lines if held else lines[:-1]):
+        typer.echo(f"milepost: {line}", err=True)
+    if held:
+        raise HeldError("; ".join(held), hint="See `milepost holds`.")
+    if lines:
+        raise MilepostError(lines[-1])
+
+
+def _calm(lines: list[str]) -> Iterator[str]:
+    yield from lines[:MOST]
+    if len(lines) > MOST:
+        yield f"{len(lines) - MOST} more of the kind; --json prints all of them"

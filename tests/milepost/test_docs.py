@@ -1,0 +1,78 @@
+"""The documents and the help say what there is: every command, every option, and the same words in both."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from milepost.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+NAMED = re.compile(r"`milepost ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)")  # `milepost issue draft …` in running text
+
+TYPED = re.compile(r"^milepost ([a-z][a-z-]*(?: [a-z][a-z-]*(?= |$))?)", flags=re.MULTILINE)  # … or in a block
+
+
+def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """("issue draft", its click command) for each command that is shown."""
+    if command.hidden:
+        return
+    inner: dict[str, Any] = getattr(command, "commands", {})
+    for name, below in inner.items():
+        yield from _commands(below, (*path, name))
+    if not inner:
+        yield " ".join(path), command
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app)))
+GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
+
+
+def test_the_command_line_s_page_lists_every_command_and_no_other() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").partition("## Commands")[2]
+    listed = re.findall(r"^\| `([a-z][a-z -]*?)(?: [A-Z[].*?)?` \|", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_what_it_does_and_what_it_takes(name: str) -> None:
+    command = COMMANDS[name]
+    said = command.get_short_help_str(1000)
+    assert said[0].isupper()
+    assert said.endswith(".")
+    assert command.help.strip().endswith((".", ".)"))
+    silent = [parameter.name for parameter in command.params if not getattr(parameter, "help", None)]
+    assert silent == []
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/quickstart.md", "docs/howto/add-a-site.md"])
+def test_a_command_that_a_document_names_is_there(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    named = NAMED.findall(text) + TYPED.findall(text)
+    assert named
+    for words in named:
+        first = words.split()[0]
+        assert words in COMMANDS or first in COMMANDS or first in GROUPS, f"{path} names `milepost {words}`"
+        if first in GROUPS and " " in words:
+            assert words in COMMANDS or COMMANDS.keys() & {f"{first} list", f"{first} show", f"{first} run"}, words
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash to complete for")
+def test_the_shell_completes_commands() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "milepost"], capture_output=True, text=True, check=False, timeout=60,
+        env=os.environ | {"_MILEPOST_COMPLETE": "complete_bash", "COMP_WORDS": "milepost issue dr", "COMP_CWORD": "2"},
+    )
+    assert done.stdout.split() == ["draft"]
+
+
+def test_the_help_cuts_no_sentence_short() -> None:
+    done = subprocess.run([sys.executable, "-m", "milepost", "--help"], capture_output=True, text=True, check=True)
+    assert "..." not in done.stdout.partition("Commands:")[2]
