@@ -2,9 +2,12 @@
 
     python -m bench.mutate [--mutants 600] [--seed 1]
 
-Every mutant must give the right value, an unknown field, an ExtractError, or a disagreement on record. What is left
-must be caught by the drift guard once the same damage is done to all pages of the site. A wrong or an empty value that
-nobody notices is a failure: the last two columns must be 0.
+Every mutant must give the right value (also because what was known is kept against a witness that turned), an unknown
+field, an ExtractError, or a disagreement on record. What is left must be caught by the drift guard once the same
+damage is done to all pages of the site. "gone" is an entry that its page no longer shows: withdrawn at the second look
+and told to nobody. "alone" is a value that only one witness of the page ever told: there, damage and an editor's hand
+look the same. A wrong or an empty value of two witnesses that nobody notices is a failure: the last two columns must
+be 0.
 """
 
 import argparse
@@ -26,11 +29,14 @@ from extractors.base import SiteExtractor
 from extractors.reconcile import disagreements
 from milepost.errors import ExtractError
 from milepost.records import CONTENT_FIELDS, Milestone, Page
+from newsletter.contested import contests, voices
 
 SAVED = Path(__file__).resolve().parents[1] / "tests/sites"
-# Sites that say each thing twice; of one that doesn't, a missing list entry can only be seen next to its own history.
-BASES = {"aitimeline": "https://timeline.example", "sample": "https://clockwork.example"}
-VERDICTS = ("right", "unknown", "error", "differs", "held", "WRONG", "EMPTY")
+BASES = {
+    "aitimeline": "https://timeline.example", "sample": "https://clockwork.example", "generic": "https://bridges.example",
+    "keepachangelog": "https://lantern.example", "timelinelist": "https://umbrellas.example",
+}
+VERDICTS = ("right", "kept", "unknown", "error", "differs", "held", "gone", "alone", "WRONG", "EMPTY")
 _TAGS = ("div", "p", "span", "h2", "h3", "h5", "section", "b")
 _LABELS = ("Overview", "More", "In short", "Background")
 _LD = re.compile(r'(<script type="application/ld\+json">)(.*?)(</script>)', re.DOTALL)
@@ -131,7 +137,7 @@ def _in_tree(steps: Sequence[tuple[str, int]], change: Callable[[HtmlElement], N
         if element is None or element.getparent() is None:
             return None
         change(element)
-        return "<!DOCTYPE html>" + lxml.html.tostring(root, encoding="unicode")
+        return f"<!DOCTYPE html>{lxml.html.tostring(root, encoding='unicode')}"
 
     return damage
 
@@ -227,30 +233,40 @@ def mutants(text: str, count: int, rng: random.Random) -> Iterator[Mutant]:
 
 
 def judge(site: SiteExtractor, page: Page, truth: Milestone) -> dict[str, str]:
-    """What became of each content field of a damaged page: one of VERDICTS but "held"."""
+    """What became of each content field of a milestone on a damaged page: one of VERDICTS but "held"."""
     try:
-        milestone = site.read(page, source=truth.source)
+        read = {one.key: one for one in site.read_many(page, source=truth.source)}
     except ExtractError:
         return dict.fromkeys(CONTENT_FIELDS, "error")
+    milestone = read.get(truth.key)
+    if milestone is None:
+        return dict.fromkeys(CONTENT_FIELDS, "gone")
     if "page" in milestone.evidence:  # damage that was seen: such a record is not stored
         return dict.fromkeys(CONTENT_FIELDS, "error")
     differing = disagreements(milestone.evidence)
+    kept = {one.field for one in contests(truth, milestone)}
     verdicts: dict[str, str] = {}
     for name in CONTENT_FIELDS:
         value, right = getattr(milestone, name), getattr(truth, name)
         if name in milestone.unknown:
-            verdicts[name] = "unknown"
+            verdicts[name] = "right" if name in truth.unknown else "unknown"
         elif value == right or _as_good(name, value, right):
             verdicts[name] = "right"
+        elif name in kept:
+            verdicts[name] = "kept"
         elif name in differing:
             verdicts[name] = "differs"
+        elif len(voices(truth.evidence.get(name, ()))) == 1:
+            verdicts[name] = "alone"
         else:
             verdicts[name] = "WRONG" if value else "EMPTY"
     return verdicts
 
 
 def _as_good(name: str, value: Any, right: Any) -> bool:
-    """A coarser date is not wrong, nor is another thumbnail of the same picture, nor a picture without its words."""
+    """A coarser date, another thumbnail, a picture without its words, and names in another order are not wrong."""
+    if isinstance(value, tuple) and isinstance(right, tuple):
+        return sorted(value) == sorted(right)
     if name == "date" and value and right:
         return bool(value.contains(right))
     if name == "image" and value and right:
@@ -264,7 +280,7 @@ def read_all(site: SiteExtractor, pages: Sequence[Page]) -> tuple[list[Milestone
     found: list[Milestone] = []
     for page in pages:
         try:
-            found.append(site.read(page, source=site.name))
+            found += site.read_many(page, source=site.name)
         except ExtractError:
             continue
     return found, len(pages) - len(found)
@@ -281,10 +297,12 @@ class Outcome:
 
 def run(source: str, pages: Sequence[Page], *, count: int, seed: int) -> Outcome:
     """Judge `count` mutants of a source's pages."""
+    if not pages:
+        raise ValueError(f"no saved pages of {source}")
     site = site_of(source)
     rng = random.Random(seed)  # noqa: S311 - the same mutants every time is what is wanted
-    truths = {page.url: site.read(page, source=source) for page in pages}
-    history = drift.profile(list(truths.values()))
+    truths = {page.url: site.read_many(page, source=source) for page in pages}
+    history = drift.profile([one for records in truths.values() for one in records])
     verdicts: Counter[tuple[str, str]] = Counter()
     silent: list[str] = []
     made = 0
@@ -295,13 +313,14 @@ def run(source: str, pages: Sequence[Page], *, count: int, seed: int) -> Outcome
                 if text is None or text == page.text:
                     continue
                 made += 1
-                judged = judge(site, replace(page, text=text), truths[page.url])
-                slipped = [name for name, verdict in judged.items() if verdict in ("WRONG", "EMPTY")]
-                if slipped and _held(site, pages, mutant, history):
-                    judged |= dict.fromkeys(slipped, "held")
-                elif slipped:
-                    silent.append(f"{page.url} {mutant.name}: {', '.join(slipped)}")
-                verdicts.update((mutant.name, verdict) for verdict in judged.values())
+                for truth in truths[page.url]:
+                    judged = judge(site, replace(page, text=text), truth)
+                    slipped = [name for name, verdict in judged.items() if verdict in ("alone", "WRONG", "EMPTY")]
+                    if slipped and _held(site, pages, mutant, history):
+                        judged |= dict.fromkeys(slipped, "held")
+                    elif lost := [name for name in slipped if judged[name] != "alone"]:
+                        silent.append(f"{truth.url} {mutant.name}: {', '.join(lost)}")
+                    verdicts.update((mutant.name, verdict) for verdict in judged.values())
     return Outcome(verdicts=verdicts, mutants=made, silent=tuple(silent))
 
 
@@ -319,13 +338,14 @@ def site_of(source: str) -> SiteExtractor:
 
 
 def saved_pages(source: str) -> list[Page]:
-    """The saved milestone pages of a source: "story.first.html" is /story/first."""
+    """The saved milestone pages of a source: "story.first.html" is /story/first, "home.html" is /."""
     site = site_of(source)
-    pages = [
-        Page(url=f"{BASES[source]}/{file.stem.replace('.', '/', 1)}", text=file.read_text(encoding="utf-8"))
-        for file in sorted((SAVED / source).glob("*.html"))
-    ]
-    return [page for page in pages if site.classify(page.url.removeprefix(BASES[source])) == "milestone"]
+    found: list[Page] = []
+    for file in sorted((SAVED / source).glob("*.html")):
+        path = "/" if file.stem == "home" else f"/{file.stem.replace('.', '/', 1)}"
+        if site.classify(path) == "milestone":
+            found.append(Page(url=BASES[source] + path, text=file.read_text(encoding="utf-8")))
+    return found
 
 
 def main() -> None:

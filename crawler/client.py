@@ -14,7 +14,7 @@ from typing import Self
 import httpcore
 import httpx
 
-from crawler.connect import GuardedBackend, Resolver, system_resolver
+from crawler.connect import GuardedBackend, Resolver, system_resolver, words
 from crawler.decode import ACCEPT_ENCODING, Body
 from crawler.guard import AllowedHosts, check_url
 from milepost.errors import FetchError, RefusedError
@@ -97,9 +97,9 @@ class Answer:
 
 def _reason(error: BaseException) -> str:
     """The deepest cause that says something."""
-    texts = [str(error)]
+    texts = [words(error)]
     while (error := error.__cause__ or error.__context__) is not None:  # type: ignore[assignment]
-        texts.append(str(error))
+        texts.append(words(error))
     return next((text for text in reversed(texts) if text.strip()), type(error).__name__)[:200]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import select
 import socket
 import ssl
@@ -17,6 +18,13 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]  # host, port → addr
 _TRIES = 4  # addresses of one host
 _BUFFER = 256 * 1024  # bytes read ahead of the reader
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+def words(error: BaseException) -> str:
+    """What an error says; of the system's errors only what they mean, not their numbers and calls."""
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and (error.errno or 0) > 0:
+        return os.strerror(error.errno or 0).lower()
+    return str(error)
 
 
 class _Wire(asyncio.Protocol):
@@ -111,13 +119,13 @@ class WireStream(httpcore.AsyncNetworkStream):
         try:
             return await self._wire.read(max_bytes)
         except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
+            raise httpcore.ReadError(words(error)) from error
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
         try:
             await self._wire.write(buffer)
         except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
+            raise httpcore.WriteError(words(error)) from error
 
     async def aclose(self) -> None:
         if self._wire.transport is not None:
@@ -204,7 +212,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
                 failed = error
             else:
                 return WireStream(wire)
-        raise httpcore.ConnectError(str(failed)) from failed
+        raise httpcore.ConnectError(words(failed) if failed else "no address answered") from failed
 
     async def connect_unix_socket(
         self, path: str, timeout: float | None = None,  # noqa: ARG002, ASYNC109

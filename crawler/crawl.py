@@ -141,6 +141,7 @@ class _Look:
         if not self._tally.paths:
             reasons = [*self._tally.reasons, *(str(failure.error) for failure in self._tally.failures)]
             reason = reasons[0] if reasons else "no sitemap and no listing names a milestone"
+            reason = reason.removeprefix(f"{self._site.fetch}: ")  # which the error says itself
             raise SourceDownError(f"nothing to go on: {reason}", where=self._site.fetch, hint=_HINT)
         self._tally.settle()
         for path in list(self._tally.paths):

@@ -112,7 +112,8 @@ class CrawlReport:
     fetched: int
     not_modified: int
     failed: int
-    listed: frozenset[str]  # identity URLs of milestones that a sitemap or listing named this time
+    # asyncio writes the repr of what it ran into an error that nobody sees: a hundred thousand addresses stay out of it
+    listed: frozenset[str] = field(repr=False)  # identity URLs of milestones that a sitemap or listing named this time
     complete: bool  # every sitemap and listing was read whole; only then is absence from `listed` worth a thought
     failures: tuple[Failed, ...]  # the first MAX_FAILURES of them
     gone: int = 0
@@ -120,6 +121,6 @@ class CrawlReport:
     reasons: tuple[str, ...] = ()  # why not complete, a sentence each
     unchanged: bool = False  # the poll page had not changed: nothing else was asked, `listed` says nothing
     # how each milestone was found, by identity URL: of "sitemap", "listing", "known", "redirect"
-    found_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    found_by: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     # identity URLs not asked for, as they differ from another in upper and lower case only → that other
     aliases: Mapping[str, str] = field(default_factory=dict)

@@ -46,14 +46,14 @@ class CardDraft:
         self.spans: list[Element] = []  # small labels, in order: what they mean is for the site to say
         self.labels = 0  # how many of them stand above the title
         self.impact: int | None = None
-        for node in element.iter("div"):
-            if label := node.get("aria-label"):
-                self.impact = impact_of(label)
-                break
+        labelled = False
         categories = plan.links.get("category")
         for node in element.iter(*_PARTS):  # the first of each kind counts
             tag = node.tag
-            if tag == "span":
+            if tag == "div":
+                if not labelled and (label := node.get("aria-label")):
+                    labelled, self.impact = True, impact_of(label)
+            elif tag == "span":
                 self.spans.append(node)
             elif tag == "time":
                 if self.date is None:
@@ -85,7 +85,7 @@ class CardDraft:
         )
 
 
-_PARTS = ("a", "h2", "h3", "h4", "img", "p", "span", "time")
+_PARTS = ("a", "div", "h2", "h3", "h4", "img", "p", "span", "time")
 
 
 def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:

@@ -72,6 +72,9 @@ def cut(text: str) -> Parts | None:
     open_ended = True
     at = text.find(_LD)
     while at >= 0:
+        if text[at - 2:at] == '\\"':  # in a string of some other script, however long that is
+            at = text.find(_LD, at + 1)
+            continue
         start = text.rfind("<script", done, at)
         opened = text.find(">", at)
         end = text.find("</script>", opened)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from extractors.clean import fold
+from extractors.clean import fold, partial_date
 from milepost.dates import PartialDate
 from milepost.records import FIELDS, Card, Image, Witness
 
@@ -51,7 +51,7 @@ PRECEDENCE: Mapping[str, tuple[str, ...]] = {
     "related": ("headings", "text"),
 }
 _TEXTS = frozenset({"what_happened", "why_it_mattered"})
-_SAID_CAP = 300  # characters of a differing opinion that are kept
+_SAID_CAP = 2_000  # characters of a differing opinion that are kept: it is compared with what is told later
 
 
 def reconcile(claims: Iterable[Claim], precedence: Mapping[str, tuple[str, ...]] = PRECEDENCE) -> Verdict:
@@ -135,6 +135,8 @@ def _merge_dates(kept: Claim, claims: Sequence[Claim]) -> Claim:
         isinstance(claim.value, PartialDate) and claim.value.value == best.value and claim.value.confirmed
         for claim in claims
     )
+    if first.value == best and best.confirmed == confirmed:
+        return first
     return first._replace(value=PartialDate(value=best.value, confirmed=confirmed))
 
 
@@ -143,21 +145,37 @@ def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witnes
     differing: list[Witness] = []
     for claim in claims:
         if claim.value == kept.value or _same(field, kept.value, claim.value, part=claim.part):
-            witness = _agreeing(claim.witness, claim.where, claim.url)
+            witness = _agreeing(claim.witness, claim.where, claim.url, _vaguely(claim, kept.value))
             if claim.witness == kept.witness and claim.where == kept.where and claim.url == kept.url:
                 agreeing.insert(0, witness)
             else:
                 agreeing.append(witness)
         elif claim.value or claim.witness != "headings":
             # A heading that isn't there is no opinion; a JSON-LD that has nobody where the page names somebody is one.
-            says = shown(claim.value)
+            says = _said(kept.value, claim.value)
             differing.append(Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says))
     return (*agreeing, *differing)
 
 
+def _said(kept: Value, other: Value) -> str:
+    """A differing claim as it is put on record: of the same picture, the words that differ."""
+    if isinstance(kept, Image) and isinstance(other, Image) and kept.url and other.url:
+        return shown(other) if _picture(kept.url) != _picture(other.url) else shown(other.alt)
+    return shown(other)
+
+
 @lru_cache(maxsize=1024)  # nearly every page has the same witnesses in the same places
-def _agreeing(witness: str, where: str, url: str | None) -> Witness:
-    return Witness(witness=witness, where=where, url=url)
+def _agreeing(witness: str, where: str, url: str | None, vague: bool = False) -> Witness:
+    return Witness(witness=witness, where=where, url=url, vague=vague)
+
+
+def _vaguely(claim: Claim, kept: Value) -> bool:
+    """Whether a claim that agrees would agree with other values too: a year, some of the names, words of a picture."""
+    if isinstance(kept, PartialDate):
+        return isinstance(claim.value, PartialDate) and claim.value.value != kept.value
+    if isinstance(kept, Image):
+        return isinstance(claim.value, Image) and claim.value.url is None and kept.url is not None
+    return claim.part and claim.value != kept
 
 
 def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
@@ -173,9 +191,7 @@ def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
         if field == "related" or not isinstance(other, tuple):
             return kept == other
         # Some witnesses part a list by commas that others keep inside a name: compared piece by piece.
-        mine, theirs = (
-            [piece for entry in entries for piece in fold(str(entry)).split(", ")] for entries in (kept, other)
-        )
+        mine, theirs = (_pieces(map(str, entries)) for entries in (kept, other))
         return set(theirs) <= set(mine) if part else theirs == mine
     if isinstance(kept, str):
         if not isinstance(other, str):
@@ -183,6 +199,38 @@ def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
         mine_text, their_text = fold(kept), fold(other)
         return mine_text == their_text or (part and bool(their_text) and mine_text.startswith(their_text.rstrip(". ")))
     return kept == other
+
+
+def tells(field: str, says: str, value: Value, *, rather_than: Value) -> bool:
+    """Whether a witness that is on record with `says` tells `value`, and not just as well the other one.
+
+    A coarser date, the beginning of a text and some of the names tell a value that holds them.
+    """
+    if fold(says) == fold(shown(value)):
+        return True
+    return _holds(field, value, says) and not _holds(field, rather_than, says)
+
+
+def _holds(field: str, value: Value, says: str) -> bool:
+    if not value or not says:
+        return not value and not says
+    match value:
+        case PartialDate():
+            date = partial_date(says)
+            return date is not None and date.contains(value)
+        case Image():
+            if value.url and "://" in says:
+                return _picture(says) == _picture(value.url)
+            return fold(says) == fold(value.alt)
+        case tuple():
+            names, told = (set(_pieces(text.split("; "))) for text in (shown(value), says))
+            return told <= names
+    mine, theirs = fold(shown(value)), fold(says).rstrip(". …") if field in _TEXTS else fold(says)
+    return mine.startswith(theirs) if field in _TEXTS else mine == theirs
+
+
+def _pieces(entries: Iterable[str]) -> list[str]:
+    return [piece for entry in entries for piece in fold(entry).split(", ")]
 
 
 def _picture(url: str) -> str:

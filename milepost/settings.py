@@ -32,7 +32,8 @@ from milepost.records import CONTENT_FIELDS, Cadence, FieldClass
 
 DEFAULT_FILE = Path("milepost.toml")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MAIL_SCHEMES = ("smtp", "smtps", "smtp+starttls", "maildir", "ses")
+SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+MAIL_SCHEMES = (*SMTP_SCHEMES, "maildir", "ses")
 STORE_SCHEMES = ("sqlite", "postgresql")
 
 
@@ -124,6 +125,7 @@ class MailSettings(_Section):
     """[mail]"""
 
     url: SecretStr = SecretStr("maildir:///outbox")
+    fallback: SecretStr | None = None
     sender: Annotated[str, Field(alias="from")] = ""
     reply_to: str | None = None
     return_path: str | None = None
@@ -157,6 +159,15 @@ class MailSettings(_Section):
         except ValueError:
             raise ValueError("want a port from 1 to 65535, as in smtp://127.0.0.1:2525") from None
         return url
+
+    @field_validator("fallback")
+    @classmethod
+    def _known_relay(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        if urlsplit(url.get_secret_value()).scheme not in SMTP_SCHEMES:
+            raise ValueError("want smtp://, smtps:// or smtp+starttls:// with a host")
+        return cls._known_transport(url)
 
     @field_validator("sender", "reply_to", "return_path")
     @classmethod
