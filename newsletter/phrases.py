@@ -123,8 +123,7 @@ class Phrases:
         if date.month is None:
             return str(date.year)
         if date.day is None:
-            months = get_month_names("wide", "stand-alone", self.locale)
-            return self.month_form.format(month=months[date.month], year=date.year)
+            return self.month_form.format(month=self._month(date.month), year=date.year)
         return self._day(date.year, date.month, date.day)
 
     def plain_day(self, moment: dt.date) -> str:
@@ -133,12 +132,15 @@ class Phrases:
 
     def day(self, moment: dt.date) -> str:
         """A day of our own calendar, with its weekday."""
-        weekday = get_day_names("wide", "stand-alone", self.locale)[moment.weekday()]
+        weekday = get_day_names("wide", "format", self.locale)[moment.weekday()]
         return self.weekday_and_day.format(weekday=weekday, date=self.plain_day(moment))
 
     def _day(self, year: int, month: int, day: int) -> str:
-        name = get_month_names("wide", "format", self.locale)[month]
-        return self.day_form.format(day=day, month=name, year=year)
+        return self.day_form.format(day=day, month=self._month(month), year=year)
+
+    def _month(self, month: int) -> str:
+        # Babel 2.18 mixes up the "stand-alone" names of languages that are used in one process.
+        return get_month_names("wide", "format", self.locale)[month]
 
     def label(self, slug: str | None) -> str:
         """A slug as words: "deep-learning" → "Deep learning", "ai-winter" → "AI winter"; "" for None."""

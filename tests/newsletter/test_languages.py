@@ -145,3 +145,12 @@ def test_languages_by_their_tags() -> None:
     assert phrases_for("de-CH") is phrases_for("DE") is GERMAN
     assert phrases_for("fy") is ENGLISH
     assert set(CATALOGUES) == {"en", "de", "he"}
+
+
+def test_languages_in_one_process_keep_their_own_months() -> None:
+    january = PartialDate.of(1675, 1)
+
+    told = [(phrases_for(tag).date(january), phrases_for(tag).day(dt.date(2026, 1, 5))) for tag in ("he", "de", "en")]
+
+    assert told[1:] == [("Januar 1675", "Montag, 5. Januar 2026"), ("January 1675", "Monday, 5 January 2026")]
+    assert "ינואר" in told[0][0]
