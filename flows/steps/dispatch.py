@@ -4,28 +4,34 @@ import datetime as dt
 import logging
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from delivery import verp
-from delivery.dispatch import DispatchReport, Limits, Mailing
+from delivery.dispatch import DispatchReport, Limits, Mailing, Result
 from delivery.dispatch import dispatch as hand_over
 from delivery.message import MessageTemplate
 from delivery.tokens import message_id
+from flows.steps.bounces import suppress_worn_out
 from flows.steps.editing import require_window_over
 from flows.steps.mailing import letterhead, relay, seal, sender, sender_domain, signer, signing_key, unsubscribe_url
 from flows.steps.reading import Progress
+from flows.steps.throttling import forget, watched
 from milepost.dates import utc_now
 from milepost.errors import DeliveryError
-from milepost.records import Claim, LedgerCounts
+from milepost.records import Claim, DeliveryState, Issue, LedgerCounts
 from milepost.settings import Settings
 from store.database import Database, connect
 from store.issues import Issues
 from store.ledger import Ledger
 
 log = logging.getLogger("milepost.dispatch")
+
+_WAITING: tuple[DeliveryState, ...] = ("pending", "claimed", "sending", "deferred")
+_SETTLED: tuple[Result, ...] = ("sent", "failed", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +40,22 @@ class Sent:
 
     report: DispatchReport
     counts: LedgerCounts
+    worn_out: tuple[str, ...] = ()  # addresses suppressed after it: too many soft bounces
+
+    def after(self, earlier: "Sent | None") -> "Sent":
+        """This one as the last of several: what all of them did, and how the ledger stands now."""
+        if earlier is None:
+            return self
+        results = dict(Counter(earlier.report.results) + Counter(self.report.results))
+        report = replace(
+            self.report, results=results, freed=earlier.report.freed + self.report.freed,
+            orphaned=earlier.report.orphaned + self.report.orphaned,
+        )
+        return replace(self, report=report, worn_out=(*earlier.worn_out, *self.worn_out))
+
+    def stop(self) -> "Sent":
+        """The same, ended by somebody's wish before the rest was sent."""
+        return replace(self, report=replace(self.report, stopped=True))
 
 
 def waiting(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> list[int]:
@@ -46,6 +68,12 @@ def waiting(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> 
         )
 
 
+def find(settings: Settings, number: int) -> Issue:
+    """The issue as it is now; raises NotFoundError."""
+    with connect(settings.store.url) as database:
+        return Issues(database).get(number)
+
+
 def dispatch(
     settings: Settings, number: int, *, now: Callable[[], dt.datetime] = utc_now, progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -55,6 +83,15 @@ def dispatch(
     Raises DeliveryError when the relay can't be had, StoreError when the ledger can't be written; what was not handed
     over by then stays pending. HeldError: the approval can still be undone.
     """
+    with terminated() as asked:
+        return one_pass(settings, number, now=now, progress=progress, stop=lambda: stop() or asked())
+
+
+def one_pass(
+    settings: Settings, number: int, *, now: Callable[[], dt.datetime], progress: Progress | None,
+    stop: Callable[[], bool],
+) -> Sent:
+    """As `dispatch`, which see; listens to no signal."""
     with connect(settings.store.url) as database:
         ledger = Ledger(database)
         issue = Issues(database).get(number)
@@ -62,26 +99,38 @@ def dispatch(
         before = ledger.counts(number)
         if issue.state == "complete":
             return Sent(report=_nothing(number), counts=before)
-        done = 0
+        done = before.deliveries - waiting_in(before)
+        show = progress or (lambda _done, _total: None)
+        show(done, before.deliveries)
 
-        def tell(*_outcome: object) -> None:
+        def tell(_claim: Claim, result: Result, _reply: object) -> None:
             nonlocal done
-            done += 1
-            if progress is not None:
-                progress(done, before.deliveries)
+            if result in _SETTLED:
+                done += 1
+                show(done, before.deliveries)
 
-        with _terminated() as terminated:
-            report = hand_over(
-                ledger, relay(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
-                progress=tell, stop=lambda: stop() or terminated(),
-            )
+        report = hand_over(
+            ledger, relay(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
+            progress=tell, stop=stop, throttle=watched(database, number, usual=settings.mail.per_second),
+        )
         counts = ledger.counts(number)
+        # A full mailbox is a strike at hand-over too: it counts where no bounces are read.
+        worn_out = suppress_worn_out(database, now=now()) if report.count("failed") else ()
+        if report.state == "complete":
+            forget(database, number)
     log.info("issue %d: %s", number, ", ".join(f"{count} {state}" for state, count in counts.states.items() if count))
-    return Sent(report=report, counts=counts)
+    for address in worn_out:
+        log.info("suppressed %s: too many soft bounces", address)
+    return Sent(report=report, counts=counts, worn_out=tuple(worn_out))
+
+
+def waiting_in(counts: LedgerCounts) -> int:
+    """How many may still get it."""
+    return sum(counts.states.get(state, 0) for state in _WAITING)
 
 
 @contextmanager
-def _terminated() -> Iterator[Callable[[], bool]]:
+def terminated() -> Iterator[Callable[[], bool]]:
     """Whether this process was asked to end (SIGTERM) since; inside, that is a wish to finish what is in hand."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only the main thread may listen to signals
@@ -160,4 +209,5 @@ def sent_to_json(sent: Sent) -> dict[str, Any]:
     return counts_to_json(sent.counts) | {
         "state": report.state, "results": dict(report.results), "orphaned": report.orphaned, "paused": report.paused,
         "stopped": report.stopped, "next_due": report.next_due.isoformat() if report.next_due else None,
+        "worn_out": list(sent.worn_out),
     }

@@ -6,7 +6,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crawler.client import Client
 from crawler.outcomes import user_agent
@@ -15,7 +15,8 @@ from delivery.dnsrecords import Sender
 from delivery.maildir import MaildirTransport
 from delivery.message import MessageTemplate
 from delivery.nameserver import DnsResolver
-from delivery.ports import Resolver
+from delivery.pipeline import PipelineTransport
+from delivery.ports import Resolver, Transport
 from delivery.smtp import SmtpSession, SmtpTransport
 from extractors import registry
 from flows.steps.editing import TrialMail, send_trial
@@ -29,6 +30,7 @@ from store.checking import check
 from store.database import connect
 
 _LINK = "MILEPOST-DOCTOR-LINK"
+_PATIENCE_S = 30.0  # for any answer of a relay
 _WORDS = "This is a test mail: if you read it, the way from Milepost to your mailbox is open. Nobody else was sent it."
 
 
@@ -57,7 +59,9 @@ def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterato
     for source in settings.sources:
         yield _try(f"source {source.key}", lambda source=source: _source(settings, source))  # type: ignore[misc]
     yield _try("sender", lambda: _sender(settings))
-    yield _try("mail relay", lambda: _relay(settings))
+    yield _try("mail relay", lambda: _relay(_first(settings)))
+    if settings.mail.fallback is not None:
+        yield _try("second relay", lambda: _relay(_second(settings)))
     yield from _published(settings, resolver)
     if to is not None:
         yield _try("test mail", lambda: _test_mail(settings, to))
@@ -104,8 +108,18 @@ def _sender(settings: Settings) -> str:
     return f"{name} <{address}>" if name else address
 
 
-def _relay(settings: Settings) -> str:
-    transport = relay(settings, timeout=30.0)
+def _first(settings: Settings) -> Transport:
+    """The relay without another to turn to: each is looked at by itself."""
+    transport = relay(settings, timeout=_PATIENCE_S)
+    return replace(transport, fallback=None) if isinstance(transport, PipelineTransport) else transport
+
+
+def _second(settings: Settings) -> Transport:
+    transport = relay(settings, timeout=_PATIENCE_S)
+    return (transport.fallback or transport) if isinstance(transport, PipelineTransport) else transport
+
+
+def _relay(transport: Transport) -> str:
     session = transport.open()
     facts = session.facts if isinstance(session, SmtpSession) else ()
     session.quit()

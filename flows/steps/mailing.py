@@ -1,11 +1,12 @@
 """What every message of the list needs and the settings tell: the list's identity, the reader's link, the key."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formataddr, parseaddr
 
 from delivery.auth import Token, TokenCommand
 from delivery.dkim import Signer
 from delivery.message import Letterhead
+from delivery.pipeline import PipelineTransport
 from delivery.ports import Transport
 from delivery.tokens import make
 from delivery.transports import from_url
@@ -101,18 +102,29 @@ def unsubscribe_url(settings: Settings, key: bytes, list_name: str, subscriber_i
 def relay(settings: Settings, *, timeout: float | None = None) -> Transport:
     """The way that mail.url names, with the login that the settings tell; opens nothing. Raises SettingsError.
 
+    Where it can't be reached, or is too busy before any mail, it turns to the relay that mail.fallback names.
     `timeout`: seconds for any answer, when mail.timeout is too long to wait.
     """
-    mail = settings.mail
+    mail, hello = settings.mail, sender_domain(settings)
+    patience = mail.timeout if timeout is None else min(timeout, mail.timeout)
     token: Token | None = None
     if mail.oauth2_command:
         token = TokenCommand(mail.oauth2_command)
     elif mail.oauth2_token is not None:
         token = mail.oauth2_token.get_secret_value
-    return from_url(
-        mail.url.get_secret_value(), timeout=mail.timeout if timeout is None else min(timeout, mail.timeout),
-        hello=sender_domain(settings), token=token,
-    )
+    first = from_url(mail.url.get_secret_value(), timeout=patience, hello=hello, token=token)
+    if mail.fallback is None:
+        return first
+    try:
+        second = from_url(mail.fallback.get_secret_value(), timeout=patience, hello=hello)  # its login is its own
+    except SettingsError as error:
+        raise SettingsError(error.what, where="mail.fallback", hint=error.hint) from None
+    if not isinstance(first, PipelineTransport) or not isinstance(second, PipelineTransport):
+        raise SettingsError(
+            f"there is none for {first.where}", where="mail.fallback",
+            hint="Only an SMTP relay (smtp://, smtps://, smtp+starttls://) can stand in for another.",
+        )
+    return replace(first, fallback=second)
 
 
 def signer(settings: Settings) -> Signer | None:

@@ -62,6 +62,7 @@ def _mount() -> None:
     from milepost.cli import (
         commands_backfill,
         commands_delivery,
+        commands_dispatch,
         commands_holds,
         commands_issue,
         commands_milestones,
@@ -76,7 +77,7 @@ def _mount() -> None:
 
     for part in (
         commands_setup, commands_source, commands_watch, commands_milestones, commands_record, commands_holds,
-        commands_backfill, commands_issue, commands_delivery,
+        commands_backfill, commands_issue, commands_dispatch, commands_delivery,
         commands_subscribers,
         commands_store, running,
     ):

@@ -36,6 +36,7 @@ def mount(app: typer.Typer) -> None:
     issue.command("discard")(issue_discard)
     issue.command("pause")(issue_pause)
     issue.command("resume")(issue_resume)
+    issue.command("throttle")(issue_throttle)
     app.add_typer(issue, name="issue")
 
 
@@ -220,16 +221,12 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
 
         result = flow_result(door, "dispatch", issue=number)[0]
     else:
-        with progress(f"Sending issue {number}", quiet=as_json) as bar:
+        with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
             result = sent_to_json(dispatch(door.settings, number, progress=bar))
     if as_json:
         print_json(result)
     else:
-        typer.echo(_ledger_line(result))
-        if result["next_due"]:
-            due = dt.datetime.fromisoformat(result["next_due"]).astimezone(dt.UTC)
-            typer.echo(f"{result['states'].get('deferred', 0)} deferred: the next is due at {due:%Y-%m-%d %H:%M} UTC; "
-                       f"a scheduled run or `milepost issue send {number}` tries it then.")
+        print_sent(result, f"milepost issue send {number}")
     if result["paused"]:
         raise MilepostError(
             f"issue {number} is paused: {result['paused']}",
@@ -295,6 +292,44 @@ def issue_resume(context: typer.Context, number: Number) -> None:
     door: Door = context.obj
     Ledger(door.database).resume(number)
     typer.echo(f"Issue {number} may be sent again: `milepost issue send {number}`.")
+
+
+def issue_throttle(
+    context: typer.Context,
+    number: Number,
+    rate: Annotated[str, typer.Argument(metavar="RATE|off", help="Messages a second; off: as mail.per_second has it.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Set how fast an issue is sent; a dispatcher that runs obeys within seconds."""
+    from flows.steps.throttling import throttle
+
+    door: Door = context.obj
+    try:
+        per_second = None if rate == "off" else float(rate)
+    except ValueError:
+        raise InputError(f"{rate!r} is no rate", where="issue throttle",
+                         hint="Give messages a second, as in 20 or 0.5, or off.") from None
+    throttle(door.database, number, per_second)
+    usual = door.settings.mail.per_second
+    if as_json:
+        print_json({"issue": number, "throttle": per_second, "usual": usual})
+    elif per_second is not None:
+        typer.echo(f"Issue {number} is sent at {per_second:g} a second; "
+                   f"`milepost issue throttle {number} off` ends that.")
+    else:
+        typer.echo(f"Issue {number} is sent {'as fast as it goes' if usual is None else f'at {usual:g} a second'}, "
+                   "as the settings have it.")
+
+
+def print_sent(result: dict[str, Any], again: str) -> None:
+    """What a dispatch in the form of `ledger --json` came to; `again` is the command that goes on with the rest."""
+    typer.echo(_ledger_line(result))
+    if result["next_due"]:
+        due = dt.datetime.fromisoformat(result["next_due"]).astimezone(dt.UTC)
+        typer.echo(f"{result['states'].get('deferred', 0)} deferred: the next is due at {due:%Y-%m-%d %H:%M} UTC; "
+                   f"a scheduled run or `{again}` tries it then.")
+    for address in result.get("worn_out", ()):
+        typer.echo(f"Suppressed {address}: too many soft bounces.")
 
 
 def _ledger_line(data: dict[str, Any]) -> str:

@@ -267,6 +267,8 @@ class Relay:
         self.verbs: list[str] = []
         self.connections = 0
         self.pipelining = False
+        self.dsn = False  # offered, and its parameters taken (RFC 3461)
+        self.senders: list[str] = []  # what came after MAIL, parameters and all
         self.sessions: list[Misbehaving] = []
         self.before_answer: Callable[[Taken], object] = lambda _: None
         self.on_verb: Callable[[Verb], object] = lambda _: None
@@ -329,7 +331,8 @@ class Handler:
         self, server: "Misbehaving", session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         session.host_name = hostname
-        return [*responses[:-1], *["250-PIPELINING"] * self.relay.pipelining, responses[-1]]
+        offers = [*["250-PIPELINING"] * self.relay.pipelining, *["250-DSN"] * self.relay.dsn]
+        return [*responses[:-1], *offers, responses[-1]]
 
     async def handle_DATA(self, server: "Misbehaving", session: Session, envelope: Envelope) -> str:  # noqa: N802
         reader = _reader(envelope.rcpt_tos[0])
@@ -386,6 +389,9 @@ class Misbehaving(SMTP):
             await super().smtp_EHLO(hostname)
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
+        self.relay.senders.append(arg or "")
+        if self.relay.dsn and arg is not None:
+            arg = re.sub(r" (?:RET|ENVID)=\S+", "", arg)  # which aiosmtpd does not know
         if await self._before("mail", _reader(arg or "")):
             await super().smtp_MAIL(arg)
 

@@ -52,3 +52,29 @@ def test_domains_have_a_pace_of_their_own() -> None:
     paces.take(to("a@one.example"), 1.0)
     assert paces.wait(to("b@ONE.example"), 1.1) == pytest.approx(0.9)
     assert paces.wait(to("c@two.example"), 1.1) == 0.0
+
+
+@pytest.mark.parametrize("life", [0.4, 1.0, 2.5], ids=["within the second", "each second", "now and then"])
+def test_a_program_that_is_started_again_and_again_is_not_faster(life: float) -> None:
+    """Each start begins with an empty pace, overall and for a domain: there is nothing that a restart could forget."""
+    count, at = 0, 0.0
+    while at < 10.0:
+        paces, now = Paces(4.0, 2.0, at), at
+        while now < min(at + life, 10.0):
+            if paces.wait(to("a@one.example"), now) == 0.0:
+                paces.take(to("a@one.example"), now)
+                count += 1
+            now += 0.01
+        at += life
+    assert count <= 20
+
+
+def test_a_rate_can_change_while_it_runs() -> None:
+    paces = Paces(1.0, None, 0.0)
+    paces.take(to("a@one.example"), 1.0)
+    paces.change(10.0, 1.0)
+    assert paces.wait(to("a@one.example"), 1.0) == pytest.approx(0.1)
+    paces.change(None, 1.0)
+    assert paces.unlimited
+    paces.change(2.0, 5.0)
+    assert paces.wait(to("a@one.example"), 5.0) == pytest.approx(0.5)

@@ -119,3 +119,15 @@ def test_a_report_is_to_name_the_delivery(ledgers: Any, mailing: Any, dsn: bool)
     lane.start()
     asked = f" RET=HDRS ENVID={claim.issue}.{claim.delivery_id}" if dsn else ""
     assert wire.said.startswith(f"MAIL FROM:<b{claim.subscriber_id}@bounces.example>{asked}\r\n".encode())
+
+
+@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "lock-step"])
+@pytest.mark.parametrize("dsn", [True, False], ids=["DSN is offered", "it is not"])
+def test_a_server_hears_of_reports_only_where_it_offers_them(
+    ledgers: Any, mailing: Any, clock: Any, relay: Any, dsn: bool, pipelining: bool
+) -> None:
+    relay.dsn, relay.pipelining = dsn, pipelining
+    assert send(ledgers(3), to(relay.port), mailing, clock).results == {"sent": 3}
+    heard = [sender.partition(":")[2] for sender in relay.senders]
+    asked = {n: f" RET=HDRS ENVID=1.{n}" if dsn else "" for n in range(1, 4)}
+    assert sorted(heard) == [f"<b{n}@bounces.example>{asked[n]}" for n in range(1, 4)]

@@ -1,0 +1,60 @@
+"""The command `dispatch`: hand a frozen issue to the relay, in one pass or until nothing waits any more."""
+
+from typing import Annotated, Any
+
+import typer
+
+from milepost.cli.commands_issue import Number, print_sent
+from milepost.cli.context import Door
+from milepost.cli.output import JsonFlag, print_json, progress
+from milepost.errors import HeldError
+
+
+def mount(app: typer.Typer) -> None:
+    app.command()(dispatch)
+
+
+def dispatch(
+    context: typer.Context,
+    number: Number,
+    to_the_end: Annotated[bool, typer.Option(
+        "--drain", help="Wait for what is deferred and go on until nothing waits any more.",
+    )] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Send what is due of a frozen issue; exit code 3 when it is paused or has hand-overs nobody knows the end of.
+
+    Any number of dispatchers may send one issue at once. SIGTERM ends it after the replies to what is out, with exit
+    code 0; run it again to go on.
+    """
+    from flows.steps.dispatch import dispatch as one
+    from flows.steps.dispatch import find, sent_to_json
+    from flows.steps.draining import drain
+
+    door: Door = context.obj
+    again = f"milepost dispatch {number}{' --drain' if to_the_end else ''}"
+    door.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
+    issue = find(door.settings, number)
+    _hold(number, issue.state, issue.pause_reason)
+    with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
+        sent = (drain if to_the_end else one)(door.settings, number, progress=bar)
+    result: dict[str, Any] = sent_to_json(sent)
+    if as_json:
+        print_json(result)
+    else:
+        print_sent(result, again)
+    if result["stopped"]:
+        typer.echo(f"milepost: stopped. {door.kept}", err=True)
+        return
+    _hold(number, result["state"], result["paused"])
+
+
+def _hold(number: int, state: str, reason: str | None) -> None:
+    """Raises HeldError for an issue that waits for an operator."""
+    if state == "paused":
+        raise HeldError(f"it is paused: {reason}", where=f"issue {number}",
+                        hint=f"Mend that, then `milepost issue resume {number}` and dispatch it again.")
+    if state == "needs_review":
+        raise HeldError("nobody knows whether some got it", where=f"issue {number}",
+                        hint=f"`milepost ledger {number} --state unknown` names them, "
+                             f"`milepost ledger resolve {number}` settles them.")
