@@ -239,6 +239,7 @@ class GuardSettings(_Section):
     """[guards]"""
 
     surge_min: Annotated[int, Field(ge=1)] = 10
+    removal_min: Annotated[int, Field(ge=1)] = 3
     surge_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.2
 

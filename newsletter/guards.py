@@ -32,7 +32,8 @@ class Counted:
     failed: int = 0  # of those
     broken: str | None = None  # why the listings could not all be read
     drifted: str | None = None  # why what was read should not be trusted
-    minimum: int = 10  # so many are never too many …
+    minimum: int = 10  # so many new ones are never too many …
+    fewest: int = 3  # … nor are so many that are gone …
     share: float = 0.2  # … nor is this part of what was known
     max_failed_share: float = 0.2
 
@@ -95,7 +96,7 @@ def _limit(minimum: int, share: float) -> str:
 GUARDS: tuple[tuple[Guard, Callable[[Counted], str | None]], ...] = (
     ("drift", lambda c: c.drifted),
     ("incomplete", incomplete),
-    ("shrunken", lambda c: shrunken(c.listed, c.listed_before, minimum=c.minimum, share=c.share)),
-    ("removal", lambda c: removal(c.missing, c.known, minimum=c.minimum, share=c.share)),
+    ("shrunken", lambda c: shrunken(c.listed, c.listed_before, minimum=c.fewest, share=c.share)),
+    ("removal", lambda c: removal(c.missing, c.known, minimum=c.fewest, share=c.share)),
     ("surge", lambda c: surge(c.added, c.known, minimum=c.minimum, share=c.share)),
 )

@@ -132,7 +132,7 @@ class Conclusion:
     def _absence(self, left: Mapping[str, str]) -> Absence:
         """Who is missing for sure, and of whom that can't be told; addresses are those of this look."""
         intake, listed = self._intake, self._crawled.listed
-        minimum, share = self._guards.surge_min, self._guards.surge_share
+        minimum, share = self._guards.removal_min, self._guards.surge_share
         believed = self._listed is not None and shrunken(
             self._listed, self._listed_before, minimum=minimum, share=share
         ) is None
@@ -229,8 +229,8 @@ class Conclusion:
             asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
             failed=failed,
             broken=None if crawled.complete else next(iter(crawled.reasons), "not every listing could be read"),
-            drifted=self._drifted(reading), minimum=guards.surge_min, share=guards.surge_share,
-            max_failed_share=guards.max_failed_share,
+            drifted=self._drifted(reading), minimum=guards.surge_min, fewest=guards.removal_min,
+            share=guards.surge_share, max_failed_share=guards.max_failed_share,
         )
 
     def _drifted(self, reading: Reading) -> str | None:

@@ -28,6 +28,7 @@ from milepost.settings import Settings, SourceSettings
 from store import addresses
 from store.checking import check
 from store.database import connect
+from store.subscribers import Subscribers
 
 _LINK = "MILEPOST-DOCTOR-LINK"
 _PATIENCE_S = 30.0  # for any answer of a relay
@@ -54,6 +55,7 @@ def examine(settings: Settings, *, to: str | None = None, resolver: Resolver | N
 
 def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterator[Finding]:
     yield _try("database", lambda: _database(settings))
+    yield _try("readers", lambda: _readers(settings))
     if not settings.sources:
         yield Finding(check="sources", ok=False, says="none is configured; add a [[sources]] block")
     for source in settings.sources:
@@ -82,6 +84,19 @@ def _database(settings: Settings) -> str:
     if findings:
         raise MilepostError("; ".join(findings))
     return "whole, and of this version"
+
+
+def _readers(settings: Settings) -> str:
+    with connect(settings.store.url) as database:
+        asked = Subscribers(database).cadences()
+    made = settings.newsletter.cadences
+    left = [f"{count} asked for {name}" for name, count in sorted(asked.items()) if name not in made]
+    if left:
+        raise MilepostError(
+            f"some subscribers will hear nothing: {', '.join(left)}, which is not made",
+            where="newsletter.cadences", hint="Add the cadence there, or change what they asked for.",
+        )
+    return f"{sum(asked.values())} active, each of a cadence that is made"
 
 
 def _source(settings: Settings, source: SourceSettings) -> str:

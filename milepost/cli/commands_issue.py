@@ -106,7 +106,7 @@ def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False
     typer.echo(f"Issue {issue.number} · {issue.cadence} · {issue.period} · {issue.state}")
     typer.echo(f"Subject  {issue.subject}\nHash     {issue.content_hash}")
     if issue.pause_reason:
-        typer.echo(f"Paused   {issue.pause_reason}")
+        typer.echo(f"{'Held  ' if issue.state == 'draft' else 'Paused'}   {issue.pause_reason}")
     rows = [(position, item.milestone.date.human() if item.milestone.date else "", item.milestone.title, item.role)
             for position, item in enumerate(issue.items, 1)]
     print_table("", ("", "date", "milestone", ""), rows, empty="It holds no milestones.")

@@ -158,12 +158,18 @@ def explain(
             _print_explanation(one, gap=position > 0)
 
 
+def _came(told: "Explanation") -> str:
+    if not told.imported:
+        return f"read by {told.extractor}"
+    return "imported" if told.extractor is None else f"imported; its file says: read by {told.extractor}"
+
+
 def _print_explanation(told: "Explanation", *, gap: bool) -> None:
     if gap:
         typer.echo()
     typer.echo(f"{told.source}/{told.key} · {told.field}\n")
     typer.echo(f"Value      {shortened(told.value, 400)}")
-    typer.echo(f"Since      version {told.version}, {told.at:%Y-%m-%d %H:%M} UTC, read by {told.extractor}")
+    typer.echo(f"Since      version {told.version}, {told.at:%Y-%m-%d %H:%M} UTC, {_came(told)}")
     for witness in told.witnesses:
         said = f", which says {witness.says}" if witness.says is not None else ""
         on = f" on {witness.url}" if witness.url else ""

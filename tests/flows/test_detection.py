@@ -90,7 +90,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 def nervous(stage: Stage) -> None:
     """Guards for a small site: more than two of anything."""
-    guards = stage.settings.guards.model_copy(update={"surge_min": 2, "surge_share": 0.1, "max_failed_share": 0.5})
+    guards = stage.settings.guards.model_copy(update={
+        "surge_min": 2, "removal_min": 2, "surge_share": 0.1, "max_failed_share": 0.5,
+    })
     stage.settings = stage.settings.model_copy(update={"guards": guards})
 
 

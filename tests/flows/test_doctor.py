@@ -10,7 +10,10 @@ from pydantic import SecretStr
 
 from delivery.ports import LookupFailedError, RecordKind
 from flows.steps.doctor import Finding, examine
+from milepost.dates import utc_now
 from milepost.settings import Settings
+from store.database import connect
+from store.subscribers import Subscribers
 
 
 class Zone:
@@ -114,3 +117,17 @@ def test_mails_that_stay_in_a_folder_need_no_dns(settings: Settings, tmp_path: P
     findings = found(settings, {}, url=SecretStr(f"maildir:///{tmp_path}/out"), sender="a@timeline.tld")
     assert not {"SPF", "DKIM", "DMARC", "PTR", "dns"} & set(findings)
     assert findings["mail relay"].ok is True
+
+
+def test_who_asked_for_a_cadence_that_is_not_made_is_told(settings: Settings) -> None:
+    made = settings.newsletter.cadences
+    other = next(name for name in ("monthly", "weekly", "daily") if name not in made)
+    with connect(settings.store.url) as database:
+        Subscribers(database).add("ann@readers.example", state="active", cadence=made[0], topics=(), now=utc_now())
+        assert found(settings)["readers"].ok is True
+        Subscribers(database).add("eve@readers.example", state="active", cadence=other, topics=(), now=utc_now())
+
+    finding = found(settings)["readers"]
+
+    assert finding.ok is False
+    assert f"1 asked for {other}" in finding.says
