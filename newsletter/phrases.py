@@ -140,7 +140,7 @@ class Phrases:
 
     def _month(self, month: int) -> str:
         # Babel 2.18 mixes up the "stand-alone" names of languages that are used in one process.
-        return get_month_names("wide", "format", self.locale)[month]
+        return str(get_month_names("wide", "format", self.locale)[month])
 
     def label(self, slug: str | None) -> str:
         """A slug as words: "deep-learning" → "Deep learning", "ai-winter" → "AI winter"; "" for None."""

@@ -116,7 +116,7 @@ class Subscribers:
         """How many active subscribers asked for each cadence."""
         query = sa.select(subscriber.c.cadence, sa.func.count()).where(subscriber.c.state == "active")
         with self._database.connect() as connection:
-            return {name: count for name, count in connection.execute(query.group_by(subscriber.c.cadence))}
+            return {row[0]: row[1] for row in connection.execute(query.group_by(subscriber.c.cadence))}
 
     def erase(self, address: str, now: dt.datetime) -> bool:
         """Forget an address everywhere and never mail it again; returns whether it was known as a subscriber.
