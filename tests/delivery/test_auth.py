@@ -46,9 +46,9 @@ def doorkeeper() -> Doorkeeper:
 @pytest.fixture
 def guarded(relays: Any, authority: Any, doorkeeper: Doorkeeper, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A relay under implicit TLS that offers XOAUTH2, PLAIN and LOGIN."""
-    from tests.delivery import conftest
+    from tests.delivery import misbehaving_relay
 
-    monkeypatch.setattr(conftest.Handler, "auth_XOAUTH2", doorkeeper.auth_XOAUTH2, raising=False)
+    monkeypatch.setattr(misbehaving_relay.Handler, "auth_XOAUTH2", doorkeeper.auth_XOAUTH2, raising=False)
     return relays(
         ssl=authority[1], auth_require_tls=False,
         authenticator=lambda _server, _session, _envelope, mechanism, data: AuthResult(

@@ -130,6 +130,8 @@ def test_a_wrong_setting_is_one_sentence(data: dict[str, object], sentence: str)
     ("data", "secret"),
     [
         pytest.param({"mail": {"url": "imap://user:hunter2hunter2@x.example"}}, "hunter2", id="mail-url"),
+        pytest.param({"mail": {"fallback": "ses://user:hunter2@x"}}, "hunter2", id="mail-fallback"),
+        pytest.param({"mail": {"fallback": "smtps://user:hunter2@x:99999"}}, "hunter2", id="mail-fallback-port"),
         pytest.param({"web": {"signing_key": "too-short-to-sign"}}, "too-short-to-sign", id="signing-key"),
         pytest.param({"store": {"url": "mysql://user:hunter2@db.example/x"}}, "hunter2", id="store-url"),
         pytest.param(
@@ -145,7 +147,8 @@ def test_a_wrong_secret_is_not_shown(data: dict[str, object], secret: str) -> No
 
 
 def test_secrets_are_masked_wherever_settings_are_printed() -> None:
-    settings = parse({"mail": {"url": "smtps://user:hunter2@x.example"}, "web": {"signing_key": "k" * 32}})
+    mail = {"url": "smtps://user:hunter2@x.example", "fallback": "smtps://user:hunter2@y.example"}
+    settings = parse({"mail": mail, "web": {"signing_key": "k" * 32}})
     assert "hunter2" not in repr(settings)
     assert "kkkk" not in repr(settings)
     assert "hunter2" not in settings.model_dump_json()
