@@ -4,16 +4,32 @@
 """
 
 import datetime as dt
+from pathlib import Path
 from typing import Literal
 
 import sqlalchemy as sa
 
-from milepost.errors import ConflictError, HeldError
+from milepost.errors import ConflictError, HeldError, InputError
 from store.dialects import insert
 from store.engine import Database
 from store.schema import attempt, delivery, issue, meta
 
 MARK = "restored_from"  # meta: where the data came from; while it is there, nothing is claimed
+
+
+_SQLITE = b"SQLite format 3\0"  # how every such file begins: https://www.sqlite.org/fileformat.html#the_database_header
+
+
+def require_sqlite(backup: Path) -> None:
+    """Raises InputError when `backup` is no SQLite file that can be read."""
+    try:
+        with backup.open("rb") as file:
+            begins = file.read(len(_SQLITE))
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(backup),
+                         hint="Check the path of the backup.") from None
+    if begins != _SQLITE:
+        raise InputError("is no database", where=str(backup), hint="Choose a file that `db backup` wrote.")
 
 
 def mark(connection: sa.Connection, origin: str) -> None:

@@ -26,9 +26,10 @@ class Explanation:
     value: object  # its JSON form
     version: int  # the first that had it
     at: dt.datetime
-    extractor: str
+    extractor: str | None  # None: no page was read for it, an import told it
     witnesses: tuple[Witness, ...]
     snapshot: Snapshot | None  # None: imported, or set by hand
+    imported: bool  # an import wrote the version: `extractor` and `witnesses` are what its file says
     news: str  # a sentence
 
 
@@ -73,11 +74,17 @@ def explain(
         if current_now.milestone.related != current.milestone.related:
             return _related(database, current_now)
     snapshot = Snapshots(database).get(since.snapshot_id) if since.snapshot_id is not None else None
+    witnesses = tuple(since.milestone.evidence.get(field, ()))
+    told_by_import = any(one.witness == "import" for one in witnesses)
     return Explanation(
         source=current.milestone.source, key=current.milestone.key, field=field, value=value, version=since.number,
-        at=since.created_at, extractor=since.extractor, witnesses=tuple(since.milestone.evidence.get(field, ())),
-        snapshot=snapshot, news=_news(database, since, field),
+        at=since.created_at, extractor=None if told_by_import else since.extractor or None, witnesses=witnesses,
+        snapshot=snapshot, imported=_imported(since), news=_news(database, since, field),
     )
+
+
+def _imported(version: Version) -> bool:
+    return version.look_id is None and version.backfill_id is None and version.snapshot_id is None
 
 
 def _related(database: Database, stored: StoredMilestone) -> Explanation:
@@ -89,7 +96,7 @@ def _related(database: Database, stored: StoredMilestone) -> Explanation:
     return Explanation(
         source=record.source, key=record.key, field="related", value=field_to_json(record, "related"),
         version=stored.version, at=snapshot.fetched_at, extractor=record.extractor,
-        witnesses=tuple(record.evidence.get("related", ())), snapshot=snapshot,
+        witnesses=tuple(record.evidence.get("related", ())), snapshot=snapshot, imported=False,
         news="no: Related cards change whenever their neighbours do, and never count",
     )
 
@@ -134,7 +141,8 @@ def explanation_to_json(told: Explanation) -> dict[str, Any]:
     snapshot = told.snapshot
     return {
         "source": told.source, "key": told.key, "field": told.field, "value": told.value, "version": told.version,
-        "at": told.at.isoformat(), "extractor": told.extractor, "news": told.news,
+        "at": told.at.isoformat(), "extractor": told.extractor, "imported": told.imported,
+        "news": told.news,
         "witnesses": [
             {name: value for name, value in
              (("witness", w.witness), ("where", w.where), ("url", w.url), ("says", w.says)) if value is not None}

@@ -6,14 +6,15 @@
 import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, URL_CAP, clean, web_url
-from milepost.codec import milestone_from_json, milestone_to_json
+from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, web_url
+from flows.steps.importable import check
+from milepost.codec import field_to_json, milestone_from_json
 from milepost.errors import InputError
 from milepost.fingerprint import fingerprint
-from milepost.records import FIELDS, Image, Milestone
+from milepost.records import FIELDS, Image, Milestone, Witness
 from newsletter.detect import compare, merge
 from store.database import Database
 from store.milestones import Entry, Milestones
@@ -21,18 +22,11 @@ from store.milestones import Entry, Milestones
 TOGETHER = 500  # records in one transaction
 MAX_FAILURES = 1000  # sentences that are kept
 
-_TEXT, _TEXTS, _OPTIONAL = (str,), (list,), (str, type(None))
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "source": _TEXT, "key": _TEXT, "url": _TEXT, "title": _TEXT, "date": (dict, type(None)), "category": _OPTIONAL,
-    "era": _OPTIONAL, "impact": (int, type(None)), "what_happened": _TEXT, "why_it_mattered": _TEXT, "people": _TEXTS,
-    "organizations": _TEXTS, "tags": _TEXTS, "image": (dict, type(None)), "related": (list,), "unknown": _TEXTS,
-    "evidence": (dict,), "extractor": _TEXT,
-}
 _EMPTY: Mapping[str, Any] = {  # what a line may leave out: then it is unknown
     "date": None, "category": None, "era": None, "impact": None, "what_happened": "", "why_it_mattered": "",
     "people": [], "organizations": [], "tags": [], "image": None, "related": [],
 }
-_NAMED = {one.name for one in fields(Milestone)}
+_IMPORT = (Witness(witness="import", where="JSON Lines"),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,13 +56,25 @@ def parse_line(text: str, *, source: str | None = None) -> Milestone:
         data["source"] = source
     left_out = sorted(name for name in _EMPTY if name not in data)
     data = {**_EMPTY, "unknown": left_out, "evidence": {}, "extractor": "", **data}
-    _check(data)
-    try:
-        record = milestone_from_json(data)
-        milestone_to_json(record)  # what is inside a card or a witness shows here
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"has a part that is not as `milepost export` writes it ({error!r})") from None
-    return _cleaned(replace(record, unknown=record.unknown | set(left_out)))
+    check(data)
+    record = _cleaned(milestone_from_json(data))
+    # A picture of which nothing could be kept says nothing, least of all that there is none.
+    refused = {"image"} if data["image"] is not None and record.image is None else set()
+    return replace(record, unknown=record.unknown | {*left_out, *refused})
+
+
+def as_imported(known: Milestone, record: Milestone) -> Milestone:
+    """The record to keep of a known milestone that a line tells of; pure.
+
+    What the line tells otherwise has the import for its only witness: no page said so. The rest keeps its own.
+    """
+    kept = merge(known, record)
+    evidence = dict(known.evidence)
+    for name in FIELDS:
+        learnt = name in known.unknown and name not in kept.unknown
+        if learnt or field_to_json(kept, name) != field_to_json(known, name):
+            evidence[name] = _IMPORT
+    return replace(kept, evidence=evidence, extractor=known.extractor)
 
 
 def _cleaned(record: Milestone) -> Milestone:
@@ -83,38 +89,17 @@ def _cleaned(record: Milestone) -> Milestone:
         why_it_mattered=clean(record.why_it_mattered), people=names(record.people),
         organizations=names(record.organizations), tags=names(record.tags),
         category=clean(record.category, NAME_CAP) or None, era=clean(record.era, NAME_CAP) or None,
-        image=None if image is None else Image(url=web_url(image.url, record.url), alt=clean(image.alt)),
-        related=tuple(replace(card, title=clean(card.title, TITLE_CAP), summary=clean(card.summary))
+        image=None if image is None else _cleaned_image(image, record.url),
+        related=tuple(replace(card, title=clean(card.title, TITLE_CAP), summary=clean(card.summary),
+                              image=card.image and _cleaned_image(card.image, record.url))
                       for card in record.related[:LIST_CAP]),
     )
 
 
-def _check(data: Mapping[str, Any]) -> None:
-    unheard = sorted(set(data) - _NAMED)
-    if unheard:
-        raise InputError(f"names {unheard[0]!r}, which is no field of a milestone")
-    for name, types in _TYPES.items():
-        if name not in data:
-            raise InputError(f"has no {name!r}")
-        value = data[name]
-        if not isinstance(value, types) or isinstance(value, bool):
-            raise InputError(f"has {value!r:.60} as {name!r}, want {' or '.join(_WORDS[kind] for kind in types)}")
-        if types is _TEXTS and not all(isinstance(part, str) for part in data[name]):
-            raise InputError(f"has something in {name!r} that is no text")
-    for name in ("source", "key", "url", "title"):
-        if not clean(data[name]):
-            raise InputError(f"has an empty {name!r}")
-        if name != "title" and (not data[name].isprintable() or len(data[name]) > URL_CAP):
-            raise InputError(f"has a {name!r} that can't be one")
-    if not data["url"].startswith(("https://", "http://")):
-        raise InputError("has a url that is no http address")
-    if data["impact"] is not None and not 1 <= data["impact"] <= 5:
-        raise InputError(f"has the impact {data['impact']}, want 1 to 5")
-    if strange := sorted(set(data["unknown"]) - set(FIELDS)):
-        raise InputError(f"says that {strange[0]!r} is unknown, which is no field")
-
-
-_WORDS = {str: "a text", list: "a list", dict: "an object", int: "a number", type(None): "null"}
+def _cleaned_image(image: Image, page: str) -> Image | None:
+    """None when neither an address nor a description is left: an empty picture is none."""
+    url, alt = web_url(image.url, page), clean(image.alt)
+    return Image(url=url, alt=alt) if url or alt else None
 
 
 class Importer:
@@ -161,7 +146,7 @@ class Importer:
                 if key not in known:
                     entries.append((None, record, None))
                     continue
-                kept = merge(known[key].milestone, record)
+                kept = as_imported(known[key].milestone, record)
                 if fingerprint(kept) != known[key].fingerprint:
                     entries.append((compare(known[key].milestone, kept), kept, None))
             self._milestones.apply(None, source, entries, announce=False, now=self._now)

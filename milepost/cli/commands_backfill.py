@@ -48,11 +48,15 @@ def run(
     """Read stored pages again, all or a part; what differs is written at once, and can be undone."""
     from flows.steps.backfill import Selection, reread_to_json
     from flows.steps.backfill import backfill as reread
+    from flows.steps.selecting import nothing_fits, require_some
 
     door: Door = context.obj
     selection = Selection(keys=tuple(keys or ()), since=_moment(since, "--since"), until=_moment(until, "--until"),
                           extractor=extractor)
     chosen = sources or [source.key for source in door.settings.sources]
+    for key in chosen:
+        door.settings.source(key)
+    require_some(door.database, chosen, selection)
     if prefect:
         from milepost.cli.running import flow_result
 
@@ -65,6 +69,8 @@ def run(
                     door.settings, key, dry_run=dry_run, selection=selection, progress=bar, processes=processes
                 )))
     _tell(results, as_json=as_json)
+    if selection != Selection() and not any(result["read"] for result in results):
+        raise nothing_fits()
 
 
 def resume(context: typer.Context, backfill_id: Id, as_json: JsonFlag = False) -> None:
@@ -110,7 +116,9 @@ def _print_result(result: dict[str, Any]) -> None:
                     empty="")
     pace = f"{result['seconds']:.1f} s ({result['pages_per_second']:,.0f} a second)"
     read = f"{result['read']:,} pages read again in {pace}"
-    if not result["differ"]:
+    if not result["read"]:
+        typer.echo(f"{result['source']}: no stored page was to be read again.")
+    elif not result["differ"]:
         typer.echo(f"{result['source']}: {read}; every record came out the same.")
     elif dry:
         typer.echo(f"{result['source']}: {read}; {result['differ']} records would change. Nothing was written.")

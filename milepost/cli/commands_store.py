@@ -87,8 +87,10 @@ def db_restore(
 ) -> None:
     """Restore a backup. It refuses to send anything until `db confirm-restore`: it can't know what went out since."""
     from store.backups import restore
+    from store.restoring import require_sqlite
 
     door: Door = context.obj
+    require_sqlite(source)
     restore(source, door.settings.store.url, replace=replace)
     typer.echo("Restored. Nothing is sent before `milepost db confirm-restore --why …`.")
 

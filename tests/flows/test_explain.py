@@ -1,15 +1,18 @@
 """Every field of a record leads back to the bytes it came from, and to why it was news or not."""
 
 import html
+import json
 
 import pytest
 
 from flows.steps.explain import explain, explain_item, explanation_to_json
+from flows.steps.importing import Importer
 from flows.steps.publish import publish
 from flows.steps.scrape import scrape
-from milepost.codec import field_to_json
+from milepost.codec import field_to_json, milestone_to_json
+from milepost.dates import utc_now
 from milepost.errors import InputError, NotFoundError
-from milepost.records import FIELDS
+from milepost.records import FIELDS, Witness
 from milepost.settings import Settings
 from store.database import Database
 from store.milestones import Milestones
@@ -70,6 +73,23 @@ def test_related_cards_lead_to_the_page_as_it_was_last_read(
         assert told.snapshot.fetched_at > Snapshots(database).get(stored.snapshot_id).fetched_at
         assert all(card.title in html.unescape(told.snapshot.body.decode()) for card in now.milestone.related)
         assert told.news.startswith("no: Related cards")
+
+
+def test_what_an_import_told_claims_no_page(settings: Settings, database: Database) -> None:
+    scrape(settings, "clockwork")
+    known = next(Milestones(database).iterate("clockwork")).milestone
+    before = explain(database, known.key, "era")
+    line = json.dumps(milestone_to_json(known) | {"title": "Told otherwise"})
+    for changed in (1, 0):  # the second time it is known
+        taken = Importer(database, sources=["clockwork"], now=utc_now()).take([line])
+        assert (taken.changed, taken.failures) == (changed, ())
+    told = explain(database, known.key, "title")
+    assert (told.value, told.version, told.imported) == ("Told otherwise", 2, True)
+    assert (told.extractor, told.snapshot) == (None, None)
+    assert told.witnesses == (Witness(witness="import", where="JSON Lines"),)
+    assert told.news == "no: an import wrote it, which announces nothing"
+    assert explain(database, known.key, "era") == before
+    assert before.snapshot is not None
 
 
 def test_its_json_form_names_the_page_by_its_hash(settings: Settings, database: Database) -> None:

@@ -2,12 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from flows.steps.exporting import CSV_COLUMNS, lines, to_jsonld
-from flows.steps.importing import parse_line
+from flows.steps.importing import as_imported, parse_line
 from milepost.codec import milestone_to_json
 from milepost.dates import PartialDate
 from milepost.errors import InputError
@@ -65,9 +66,16 @@ def test_json_ld_is_one_document_of_events() -> None:
         pytest.param({"tags": [1]}, "something in 'tags' that is no text", id="numbers-in-a-list"),
         pytest.param({"impact": True}, "has True as 'impact'", id="truth-as-impact"),
         pytest.param({"impact": 9}, "has the impact 9, want 1 to 5", id="impact-9"),
-        pytest.param({"date": {"value": "soon", "confirmed": True}}, "not as `milepost export` writes", id="no-date"),
-        pytest.param({"related": ["two"]}, "not as `milepost export` writes it", id="no-card"),
-        pytest.param({"evidence": {"title": "h1"}}, "not as `milepost export` writes it", id="no-witness"),
+        pytest.param({"date": {"value": "soon", "confirmed": True}}, "a 'date' that can't be: not", id="no-date"),
+        pytest.param({"date": {"value": "1912"}}, "has no 'confirmed' in its 'date'", id="half-a-date"),
+        pytest.param({"image": {"url": 7, "alt": ""}}, "has 7 as 'url' in its 'image'", id="number-as-picture"),
+        pytest.param({"related": ["two"]}, "'related' that is not as `milepost export` writes it", id="no-card"),
+        pytest.param({"related": [{"key": "two"}]}, "has no 'title' in its 'related'", id="card-without-title"),
+        pytest.param({"evidence": {"title": "h1"}}, "'evidence' that is not as `milepost export`", id="no-witnesses"),
+        pytest.param({"evidence": {"title": ["h1"]}}, "'evidence' that is not as `milepost export`", id="no-witness"),
+        pytest.param({"evidence": {"title": [{}]}}, "has no 'witness' in its 'evidence'", id="empty-witness"),
+        pytest.param({"evidence": {"title": [{"witness": "h", "where": "h1", "when": 1}]}}, "names 'when' in its",
+                     id="odd-witness"),
         pytest.param({"unknown": ["colour"]}, "says that 'colour' is unknown", id="no-such-field"),
         pytest.param({"colour": "red"}, "names 'colour', which is no field", id="no-such-name"),
     ],
@@ -92,4 +100,23 @@ def test_what_a_line_leaves_out_is_unknown_and_what_it_says_is_cleaned() -> None
     assert len(told.what_happened) < 100_000
     assert told.image == Image(url=None, alt="A view")
     assert {"people", "date", "why_it_mattered"} <= told.unknown
+    assert "image" not in told.unknown
     assert "what_happened" not in told.unknown
+
+
+def test_a_picture_of_which_nothing_can_be_kept_says_nothing() -> None:
+    told = parse_line(json.dumps(milestone_to_json(RECORD) | {"image": {"url": "javascript:1", "alt": None}}))
+    assert told.image is None
+    assert "image" in told.unknown
+    kept = as_imported(RECORD, told)
+    assert (kept.image, kept.unknown) == (RECORD.image, RECORD.unknown)
+
+
+def test_what_a_line_tells_otherwise_has_the_import_for_its_witness() -> None:
+    told = replace(RECORD, title="Otherwise", evidence={}, extractor="")
+    kept = as_imported(replace(RECORD, unknown=frozenset({"related", "era"})), told)
+    assert {name: [one.witness for one in witnesses] for name, witnesses in kept.evidence.items()} == {
+        "title": ["import"], "era": ["import"],
+    }
+    assert kept.extractor == RECORD.extractor
+    assert as_imported(RECORD, parse_line(json.dumps(milestone_to_json(RECORD)))) == RECORD

@@ -1,7 +1,7 @@
 """The commands about records as an operator types them: what waits, what changed and why, what is read again."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from flows.steps.scrape import scrape
 from milepost.cli.app import app
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, InputError, MilepostError, NotFoundError
-from milepost.records import Change
+from milepost.records import Change, FieldChange
 from milepost.settings import Settings
 from store.database import Database
 from store.looks import Looks
@@ -29,7 +29,7 @@ Type = Callable[..., Result]
 
 
 @pytest.fixture
-def type_(config: Path) -> Iterator[Type]:
+def type_(config: Path) -> Type:
     """Runs one command line; raises what it raised."""
     runner = CliRunner()
 
@@ -81,7 +81,7 @@ def test_a_backfill_is_shown_written_listed_and_taken_back(type_: Type, database
     [
         pytest.param(("--key", "{wrong}"), 1, 1, id="a-key"),
         pytest.param(("--extractor", "sample/0"), 1, 1, id="who-read-it"),
-        pytest.param(("--since", "2999-01-01"), 0, 0, id="fetched-since"),
+        pytest.param(("--since", "2001-01-01", "--key", "{wrong}"), 1, 1, id="fetched-since"),
         pytest.param(("--until", "2999-01-01T00:00+01:00", "--key", "{wrong}"), 1, 1, id="fetched-until"),
     ],
 )
@@ -89,6 +89,26 @@ def test_a_backfill_of_a_part(type_: Type, wrong: str, options: tuple[str, ...],
     chosen = [option.format(wrong=wrong) for option in options]
     shown = json.loads(type_("backfill", SOURCE, *chosen, "--dry-run", "--json").stdout)
     assert (shown["read"], shown["differ"]) == (read, differ)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        pytest.param(("--key", "nope"), f"{SOURCE}: there is no milestone 'nope'", id="no-such-key"),
+        pytest.param(("--key", "{wrong}", "--key", "nope"), "there is no milestone 'nope'", id="one-of-two-keys"),
+        pytest.param(("--extractor", "bogus/9"), "no stored page fits the selection: bogus/9", id="nobody-read-it"),
+        pytest.param(("--extractor", "sample/1", "--key", "{wrong}"), "no stored page fits", id="another-read-it"),
+        pytest.param(("--since", "2999-01-01"), "no stored page fits the selection", id="nothing-fetched-since"),
+    ],
+)
+@pytest.mark.parametrize("dry", [("--dry-run",), ()], ids=["dry", "written"])
+def test_a_backfill_of_nothing_is_told_as_such(
+    type_: Type, database: Database, wrong: str, options: tuple[str, ...], dry: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(NotFoundError, match=sentence) as told:
+        type_("backfill", SOURCE, *(option.format(wrong=wrong) for option in options), *dry)
+    assert told.value.exit_code == 1
+    assert title(database, wrong) == "Wrong"
 
 
 class Killed(BaseException):
@@ -215,6 +235,34 @@ def test_a_question_about_a_rename_is_answered(
             type_("show", old.key)
 
 
+@pytest.mark.parametrize(
+    ("proof", "score", "how"),
+    [pytest.param("redirect", None, "a redirect", id="redirect"),
+     pytest.param("score", 0.93, r"their likeness \(score 0.93\)", id="score")],
+)
+def test_a_rename_that_settled_itself_says_what_settled_it(
+    type_: Type, settings: Settings, database: Database, proof: str, score: float | None, how: str
+) -> None:
+    scrape(settings, SOURCE)
+    milestones = Milestones(database)
+    old = next(milestones.iterate(SOURCE)).milestone
+    renamed = Change(source=SOURCE, key="other", kind="renamed",
+                     fields=(FieldChange("key", "renamed", old.key, "other"),))
+    likeness = Likeness(old_key=old.key, new_key="other", proof=proof, score=score, sure=True)
+    look = Looks(database).start(SOURCE, utc_now())
+    milestones.apply(look, SOURCE, [(renamed, replace(old, key="other"), None)], announce=True, now=utc_now(),
+                     likenesses=[likeness])
+    with pytest.raises(ConflictError, match=f"settled by {how}: other is {old.key}, renamed"):
+        type_("changes", "resolve", "1", "--same", "--why", "x")
+
+
+def test_an_answer_names_one_of_two(type_: Type) -> None:
+    refused = type_("changes", "resolve", "1", "--why", "x")
+    assert refused.exit_code == 2
+    assert "--same" in refused.stderr
+    assert "--new" in refused.stderr
+
+
 def test_changes_without_a_command_lists_them(type_: Type, settings: Settings, site: BreakableSite) -> None:
     scrape(settings, SOURCE)
     site.edit()
@@ -256,6 +304,36 @@ def test_a_line_that_can_not_be_used_is_told_and_the_others_go_on(type_: Type, d
     assert Milestones(database).get(SOURCE, "a").milestone.unknown >= {"date", "people"}
     done = type_("import", "-", "--source", SOURCE, "--json", input=good.replace('"a"', '"b"').replace(SOURCE, "x"))
     assert json.loads(done.stdout)["added"] == 1
+
+
+def test_an_import_is_told_as_one(type_: Type, wrong: str) -> None:
+    known = next(one for one in map(json.loads, type_("export").stdout.splitlines()) if one["key"] == wrong)
+    type_("import", "-", input=json.dumps(known | {"title": "Told otherwise"}))
+    told = type_("explain", wrong, "title").stdout
+    assert "UTC, imported\n" in told
+    assert "Witness    import: JSON Lines\n" in told
+    assert "Snapshot" not in told
+    assert "sample/" not in told
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonld"])
+def test_two_forms_at_once_are_refused(type_: Type, form: str) -> None:
+    refused = type_("milestones", "--format", form, "--json")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--json" in refused.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"no database, but a text"], ids=["empty", "text"])
+def test_what_is_no_database_is_not_restored(
+    type_: Type, database: Database, wrong: str, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "typed.db"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"typed\.db: is no database. Choose a file that `db backup` wrote"):
+        type_("db", "restore", str(file), "--replace")
+    assert title(database, wrong) == "Wrong"
+    with pytest.raises(InputError, match=r"absent\.db: can't be read"):
+        type_("db", "restore", str(tmp_path / "absent.db"), "--replace")
 
 
 def test_every_form_of_export(type_: Type, settings: Settings) -> None:
