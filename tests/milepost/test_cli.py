@@ -145,6 +145,7 @@ def test_ctrl_c_ends_in_a_sentence(folder: Path) -> None:
         looking = subprocess.Popen([*MILEPOST, "scrape"], cwd=folder, stderr=subprocess.PIPE, text=True)
         silent.settimeout(60)
         connection, _ = silent.accept()
+        assert connection.recv(4)  # asked, and waiting for the answer
         looking.send_signal(signal.SIGINT)
         _, said = looking.communicate(timeout=60)
         connection.close()
