@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+import re
 
 import pytest
 import sqlalchemy as sa
@@ -126,7 +127,7 @@ def test_suppressions(world: World) -> None:
     assert list_.contains("ADA@EXAMPLE.org")
     (found,) = list_.list()
     assert (found.normalized, found.reason, found.created_at) == ("ada@example.org", "5.1.1", NOW)
-    assert "ada" not in found.address_hash
+    assert re.fullmatch(r"[0-9a-f]{64}", found.address_hash)  # nothing of the address
     list_.remove("ada@example.org")
     assert not list_.contains("ada@example.org")
     with pytest.raises(NotFoundError):
