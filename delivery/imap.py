@@ -15,6 +15,7 @@ from typing import Any
 
 from delivery.bounces import LONGEST
 from delivery.ports import Arrival
+from delivery.tls import trusting
 from milepost.errors import DeliveryError, SettingsError
 
 _CHUNK = 100  # messages named in one command
@@ -40,7 +41,7 @@ class ImapInbox:
         The password never goes over a connection without TLS; the certificate is checked.
         """
         where = f"imap{'s' * implicit_tls}://{host}:{port}"
-        context = _context(cafile)
+        context = trusting(cafile, where="bounces")
         with _told(where, "can't be reached"):
             client: imaplib.IMAP4 = (
                 imaplib.IMAP4_SSL(host, port, ssl_context=context, timeout=timeout) if implicit_tls
@@ -127,16 +128,6 @@ def _runs(text: str) -> Iterator[tuple[bool, str]]:
 
 def _utf7(text: str) -> str:
     return f"&{b64encode(text.encode('utf-16-be')).decode('ascii').rstrip('=').replace('/', ',')}-"
-
-
-def _context(cafile: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=cafile)
-    except OSError as error:  # ssl.SSLError is one: not a certificate
-        raise SettingsError(
-            f"the authority {cafile} can't be used ({error.strerror or error})", where="bounces",
-            hint="Want a file of PEM certificates.",
-        ) from None
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@
     ?plaintext=1 (smtp:// beyond this machine)              ?cafile=FILE (an authority of your own)
 """
 
-import ssl
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -16,6 +15,7 @@ from delivery.pipeline import PipelineTransport
 from delivery.ports import Transport
 from delivery.ses import SesTransport
 from delivery.smtp import Security, Timeouts
+from delivery.tls import trusting
 from milepost.errors import SettingsError
 
 _SMTP: dict[str, tuple[Security, int]] = {
@@ -59,7 +59,7 @@ def from_url(
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         token=token, plaintext=options.get("plaintext") == "1", hello=hello, timeouts=Timeouts.within(timeout),
-        context=_context(options["cafile"]) if "cafile" in options else None,
+        context=trusting(options["cafile"], where="mail.url") if "cafile" in options else None,
     )
 
 
@@ -77,16 +77,6 @@ def _options(parts: SplitResult) -> dict[str, str]:
         if name not in _OPTIONS or not value or (name == "plaintext" and value not in ("0", "1")):
             raise _wrong(f"?{name}={value} is not an option")
     return options
-
-
-def _context(cafile: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=cafile)
-    except OSError as error:  # ssl.SSLError is one: not a certificate
-        raise SettingsError(
-            f"the authority {cafile} can't be used ({error.strerror or error})", where="mail.url",
-            hint="Want a file of PEM certificates.",
-        ) from None
 
 
 def _wrong(what: str) -> SettingsError:
