@@ -17,7 +17,7 @@ from delivery.message import MessageTemplate
 from delivery.tokens import message_id
 from flows.steps.bounces import suppress_worn_out
 from flows.steps.editing import require_window_over
-from flows.steps.mailing import letterhead, relay, seal, sender, sender_domain, signer, signing_key, unsubscribe_url
+from flows.steps.mailing import letterhead, relay, seal, sender, sender_domain, signing, signing_key, unsubscribe_url
 from flows.steps.reading import Progress
 from flows.steps.throttling import forget, watched
 from milepost.dates import utc_now
@@ -185,14 +185,8 @@ def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
         issue=number, templates=templates,
         link=lambda subscriber: unsubscribe_url(settings, key, named, subscriber),
         message_id=lambda subscriber: message_id(key, issue=number, subscriber_id=subscriber, domain=domain),
-        envelope=envelope, sign=_sign(settings),
+        envelope=envelope, sign=signing(settings),
     )
-
-
-def _sign(settings: Settings) -> Callable[[bytes], bytes]:
-    """What signs each message: DKIM where there is a key (mail.dkim_key_file), nothing elsewhere."""
-    found = signer(settings)
-    return bytes if found is None else found.sign
 
 
 def counts_to_json(counts: LedgerCounts) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from delivery.message import MessageTemplate
-from flows.steps.mailing import letterhead, relay, seal, sender, sender_domain, signer
+from flows.steps.mailing import letterhead, relay, seal, sender, sender_domain, signing
 from flows.steps.publish import freeze, render, undo_window
 from milepost.errors import ConflictError, DeliveryError, HeldError, InputError
 from milepost.records import Edit, Issue, IssueItem, LedgerCounts, Reply, Variant
@@ -104,9 +104,8 @@ def trial_mail(
         address=to, unsubscribe_url=f"{then.web.base_url}/u",
         message_id=f"<test.{number}.{secrets.token_hex(8)}@{sender_domain(then)}>",
     )
-    signs = signer(then)
-    signed = message if signs is None else signs.sign(message)
-    return TrialMail(address=to, envelope=then.mail.return_path or sender(then)[1], message=signed)
+    envelope = then.mail.return_path or sender(then)[1]
+    return TrialMail(address=to, envelope=envelope, message=signing(then)(message))
 
 
 def send_trial(settings: Settings, mail: TrialMail) -> Reply:

@@ -1,5 +1,6 @@
 """What every message of the list needs and the settings tell: the list's identity, the reader's link, the key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import formataddr, parseaddr
 
@@ -142,3 +143,9 @@ def signer(settings: Settings) -> Signer | None:
     return Signer.from_pem(
         pem, domain=sender_domain(settings), selector=settings.mail.dkim_selector, sender=sender(settings)[1]
     )
+
+
+def signing(settings: Settings) -> Callable[[bytes], bytes]:
+    """What every message goes through last: `signer`, or nothing where there is no key. Raises SettingsError."""
+    found = signer(settings)
+    return bytes if found is None else found.sign
