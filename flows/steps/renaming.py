@@ -111,11 +111,19 @@ def pending_renames(database: Database, source: str | None = None) -> list[Renam
 def resolve_rename(database: Database, renaming_id: int, *, as_rename: bool, why: str, now: dt.datetime) -> Renaming:
     """An operator's answer: the same milestone under a new key, which is no news, or a new one, which is.
 
-    Raises NotFoundError, or ConflictError when it was answered before or is told to readers already.
+    Raises NotFoundError, or ConflictError when it was answered or settled before, or is told to readers already.
     """
     renamings = Renamings(database)
+    question = renamings.get(renaming_id)
+    if question.decision == "rename" and question.proof != "operator":
+        how = "a redirect" if question.proof == "redirect" else "their likeness"
+        how += "" if question.score is None else f" (score {question.score:.2f})"
+        raise ConflictError(
+            f"it was settled by {how}: {question.new_key} is {question.old_key}, renamed",
+            where=f"rename {renaming_id}", hint="Nobody is asked; see `milepost changes renames` for what is.",
+        )
     if as_rename:
-        _join(database, renamings.get(renaming_id), why=why, now=now, proof="operator")
+        _join(database, question, why=why, now=now, proof="operator")
     else:
         renamings.announce(renaming_id, why=why, now=now)
     return renamings.get(renaming_id)

@@ -87,12 +87,16 @@ def resolve_question(
     context: typer.Context,
     question: Annotated[int, typer.Argument(metavar="ID", help="From `milepost changes renames`.")],
     why: Why,
-    same: Annotated[bool, typer.Option("--same/--new", help="The same milestone renamed, or a new one: news.")],
+    same: Annotated[
+        bool | None, typer.Option("--same/--new", help="The same milestone renamed, or a new one: news.")
+    ] = None,
 ) -> None:
     """Say whether a milestone is an old one renamed (no news) or a new one (announced in the next issue)."""
     from flows.steps.renaming import resolve_rename
     from milepost.dates import utc_now
 
+    if same is None:
+        raise typer.BadParameter("Say which it is: --same (the same milestone renamed) or --new (a new one: news).")
     door: Door = context.obj
     answered = resolve_rename(door.database, question, as_rename=same, why=why, now=utc_now())
     said = f"is {answered.old_key}, renamed: no news" if same else "is new, and goes into the next issue"

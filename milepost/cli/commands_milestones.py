@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from milepost.cli.commands_holds import Why, resolve_question, show_questions
+from milepost.cli.commands_holds import resolve_question, show_questions
 from milepost.cli.commands_watch import OneSource
 from milepost.cli.context import Door
 from milepost.cli.groups import WithDefault
 from milepost.cli.output import JsonFlag, print_json, print_table
-from milepost.errors import ConflictError, InputError, MilepostError
+from milepost.errors import InputError, MilepostError
 
 
 class Format(StrEnum):
@@ -37,7 +37,7 @@ def mount(app: typer.Typer) -> None:
     group = typer.Typer(cls=WithDefault, help="What changed, and new milestones that may be old ones renamed.")
     group.command("list")(list_changes)
     group.command("renames")(show_questions)
-    group.command("resolve")(resolve)
+    group.command("resolve")(resolve_question)
     app.add_typer(group, name="changes")
     for name, command in (("export", export), ("import", import_), ("search", search)):
         app.command(name)(command)
@@ -163,31 +163,6 @@ def list_changes(
         for stored in listed
     ]
     print_table("", ("id", "detected", "kind", "key", "fields", ""), rows, empty="Nothing has changed.")
-
-
-def resolve(
-    context: typer.Context,
-    question: Annotated[int, typer.Argument(metavar="ID", help="From `milepost changes renames`.")],
-    why: Why,
-    same: Annotated[
-        bool | None, typer.Option("--same/--new", help="The same milestone renamed, or a new one: news.")
-    ] = None,
-) -> None:
-    """Say whether a milestone is an old one renamed (no news) or a new one (announced in the next issue)."""
-    from store.renamings import Renamings
-
-    if same is None:
-        raise typer.BadParameter("Say which it is: --same (the same milestone renamed) or --new (a new one: news).")
-    door: Door = context.obj
-    asked = Renamings(door.database).get(question)
-    if asked.decision == "rename" and asked.proof != "operator":
-        how = "a redirect" if asked.proof == "redirect" else "their likeness"
-        how += "" if asked.score is None else f" (score {asked.score:.2f})"
-        raise ConflictError(
-            f"it was settled by {how}: {asked.new_key} is {asked.old_key}, renamed", where=f"rename {question}",
-            hint="Nobody is asked; see `milepost changes renames` for what is.",
-        )
-    resolve_question(context, question, why, same)
 
 
 def search(
