@@ -7,8 +7,6 @@ from milepost.errors import NotFoundError
 from store.database import Database
 from store.milestones import Milestones
 
-_CHUNK = 500
-
 
 def require_some(database: Database, sources: Sequence[str], selection: Selection) -> None:
     """Raises NotFoundError when a key is of no milestone of these sources, or when no record fits keys and extractor.
@@ -31,9 +29,5 @@ def nothing_fits(why: str | None = None) -> NotFoundError:
 
 
 def _read_by(milestones: Milestones, source: str, chosen: Sequence[str], extractor: str) -> bool:
-    keys = sorted(chosen or milestones.keys(source))
-    return any(
-        stored.milestone.extractor == extractor
-        for start in range(0, len(keys), _CHUNK)
-        for stored in milestones.some(source, keys[start : start + _CHUNK]).values()
-    )
+    records = milestones.some(source, chosen).values() if chosen else milestones.iterate(source)
+    return any(stored.milestone.extractor == extractor for stored in records)
