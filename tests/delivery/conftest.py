@@ -1,5 +1,6 @@
 """A message to send, and the ledger and the relay it goes through."""
 
+import asyncio
 import datetime as dt
 import ipaddress
 import ssl
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from delivery import tokens
-from delivery.dispatch import Limits, Mailing
+from delivery.dispatch import DispatchReport, Limits, Mailing, dispatch
 from delivery.message import Letterhead, MessageTemplate
 from delivery.pipeline import PipelineTransport
 from delivery.smtp import SmtpTransport, Timeouts
@@ -27,6 +28,12 @@ PLACEHOLDER = "MILEPOST-UNSUBSCRIBE-4f1d"
 LIST_ID = "milestones.timeline.example"
 QUICK = Timeouts(connect=5, command=5, data=5, block=5, dot=5, quit=5)
 IMPATIENT = Limits(connect_wait_s=0.0, record_wait_s=0.0)
+READERS = 6
+Run = Callable[..., DispatchReport]
+
+
+def others(reader: int) -> list[int]:
+    return [number for number in range(1, READERS + 1) if number != reader]
 
 
 def a_variant(**changes: str) -> Variant:
@@ -167,3 +174,33 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLCo
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cafile, keyfile)
     return cafile, context
+
+
+@pytest.fixture
+def ledger(ledgers: Any) -> Any:
+    return ledgers(READERS)
+
+
+@pytest.fixture
+def run(transport: SmtpTransport, mailing: Any, clock: Any) -> Run:
+    """Dispatch with a few settings changed."""
+
+    def go(ledger: Any, **changes: Any) -> DispatchReport:
+        options: dict[str, Any] = {"now": clock, "limits": IMPATIENT, "sleep": lambda _: None} | changes
+        return dispatch(ledger, options.pop("transport", transport), options.pop("mailing", mailing), **options)
+
+    return go
+
+
+@pytest.fixture(params=["reference", "ours"])
+def opened(request: pytest.FixtureRequest) -> Callable[[PipelineTransport], None]:
+    """Opens a transport and closes it again, by smtplib and by our own client."""
+
+    async def connect(transport: PipelineTransport) -> None:
+        line = await transport.connect()
+        line.wire.abort("seen enough")
+        await asyncio.sleep(0)
+
+    if request.param == "reference":
+        return lambda transport: transport.open().quit()
+    return lambda transport: asyncio.run(connect(transport))

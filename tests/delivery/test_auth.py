@@ -1,9 +1,7 @@
 """Logging in: each mechanism by both senders, over TLS alone, and what a relay says when it refuses."""
 
-import asyncio
 import base64
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +54,6 @@ def guarded(relays: Any, authority: Any, doorkeeper: Doorkeeper, monkeypatch: py
             handled=False,
         ),
     )
-
-
-@pytest.fixture(params=["reference", "ours"])
-def opened(request: pytest.FixtureRequest) -> Callable[[PipelineTransport], None]:
-    async def connect(transport: PipelineTransport) -> None:
-        line = await transport.connect()
-        line.wire.abort("seen enough")
-        await asyncio.sleep(0)
-
-    if request.param == "reference":
-        return lambda transport: transport.open().quit()
-    return lambda transport: asyncio.run(connect(transport))
 
 
 def at(relay: Any, authority: Any, **changes: Any) -> PipelineTransport:

@@ -2,39 +2,14 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from delivery.dispatch import DispatchReport, Limits, dispatch
-from delivery.smtp import SmtpTransport
 from milepost.errors import ConflictError
+from tests.delivery.conftest import IMPATIENT, READERS, Run, others
 
 DROP, HANG = "drop", "hang"
-READERS = 6
-QUICK = Limits(connect_wait_s=0.0, record_wait_s=0.0)
-Run = Callable[..., DispatchReport]
-
-
-@pytest.fixture
-def run(transport: SmtpTransport, mailing: Any, clock: Any) -> Run:
-    """Dispatch with a few settings changed."""
-
-    def go(ledger: Any, **changes: Any) -> DispatchReport:
-        options: dict[str, Any] = {"now": clock, "limits": QUICK, "sleep": lambda _: None} | changes
-        return dispatch(ledger, options.pop("transport", transport), options.pop("mailing", mailing), **options)
-
-    return go
-
-
-@pytest.fixture
-def ledger(ledgers: Any) -> Any:
-    return ledgers(READERS)
-
-
-def others(reader: int) -> list[int]:
-    return [number for number in range(1, READERS + 1) if number != reader]
 
 
 def test_everybody_gets_one_message_of_their_own(ledger: Any, relay: Any, run: Run) -> None:
@@ -60,7 +35,7 @@ def test_a_second_dispatch_sends_nothing(ledger: Any, relay: Any, run: Run) -> N
 
 
 def test_a_connection_is_renewed_after_its_share(ledger: Any, relay: Any, run: Run) -> None:
-    run(ledger, limits=dataclasses.replace(QUICK, per_connection=2))
+    run(ledger, limits=dataclasses.replace(IMPATIENT, per_connection=2))
     assert relay.connections == 3
     assert len(relay.taken) == READERS
 
@@ -197,7 +172,7 @@ def test_no_body_leaves_after_a_reader_has_left(how: str, ledger: Any, relay: An
 
 def test_a_pause_from_outside_stops_it(ledger: Any, relay: Any, run: Run) -> None:
     ledger.before_begin = lambda claim: ledger.pause(1, "the editor") if claim.subscriber_id == 3 else None
-    report = run(ledger, limits=dataclasses.replace(QUICK, batch=4))
+    report = run(ledger, limits=dataclasses.replace(IMPATIENT, batch=4))
     assert report.state == "paused"
     assert report.paused is not None
     assert ledger.states() == {"sent": 2, "pending": READERS - 2}

@@ -1,40 +1,17 @@
 """Dispatch when something breaks: the relay, the ledger, the connection after the dot, a callback."""
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from delivery.dispatch import DispatchReport, Limits, dispatch
+from delivery.dispatch import Limits
 from delivery.smtp import SmtpTransport, Timeouts
 from delivery.wire import Wire
 from milepost.errors import DeliveryError, StoreError
+from tests.delivery.conftest import READERS, Run, others
 
 DROP, HANG = "drop", "hang"
-READERS = 6
-QUICK = Limits(connect_wait_s=0.0, record_wait_s=0.0)
-Run = Callable[..., DispatchReport]
-
-
-@pytest.fixture
-def run(transport: SmtpTransport, mailing: Any, clock: Any) -> Run:
-    """Dispatch with a few settings changed."""
-
-    def go(ledger: Any, **changes: Any) -> DispatchReport:
-        options: dict[str, Any] = {"now": clock, "limits": QUICK, "sleep": lambda _: None} | changes
-        return dispatch(ledger, options.pop("transport", transport), options.pop("mailing", mailing), **options)
-
-    return go
-
-
-@pytest.fixture
-def ledger(ledgers: Any) -> Any:
-    return ledgers(READERS)
-
-
-def others(reader: int) -> list[int]:
-    return [number for number in range(1, READERS + 1) if number != reader]
 
 
 # --- the gap after the dot ------------------------------------------------------------------------------------------

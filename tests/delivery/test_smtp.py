@@ -26,20 +26,6 @@ def plain(relay: Any, **changes: Any) -> PipelineTransport:
     return PipelineTransport(**(options | {"timeouts": Timeouts.within(5)} | changes))
 
 
-@pytest.fixture(params=["reference", "ours"])
-def opened(request: pytest.FixtureRequest) -> Callable[[PipelineTransport], None]:
-    """Opens a transport and closes it again, by smtplib and by our own client."""
-
-    async def connect(transport: PipelineTransport) -> None:
-        line = await transport.connect()
-        line.wire.abort("seen enough")
-        await asyncio.sleep(0)
-
-    if request.param == "reference":
-        return lambda transport: transport.open().quit()
-    return lambda transport: asyncio.run(connect(transport))
-
-
 def one_line_server(answer: Callable[[socket.socket], None]) -> tuple[int, threading.Thread]:
     """A server that takes one connection and does `answer` with it."""
     listening = socket.create_server(("127.0.0.1", 0))
