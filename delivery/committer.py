@@ -1,28 +1,34 @@
-"""One thread that writes to the ledger for all connections: what came in while it wrote shares the next commit.
+"""The ledger's only writer in a dispatch: what many connections ask for shares a commit.
 
-    loop: settle, begin, call ─▶ batch ─▶ thread: ledger.advance(all of it) ─▶ loop: each one's answer
+    settle, begin, call ─▶ batch ─┬▶ in the loop, when nothing has to be waited for ─▶ each one's answer
+                                  └▶ in a thread ─────────────────────────────────────▶
 
 A connection goes on only when its step is on the disk; that is the whole of the promise, and all of its cost is shared.
-While the thread writes, the next batch fills. When it is idle, a batch goes as soon as enough connections stand in it,
-else at the latest after a moment: a commit costs nearly the same for one as for all of them.
+A batch goes when enough connections stand in it, else at the latest after a moment: a commit costs nearly the same for
+one as for all of them. With a quick disk half of them are enough, so that the relay is busy with the others meanwhile.
+A local disk answers sooner than a thread wakes up, so the loop writes itself. Where another program is writing, or the
+database is on another machine, the thread writes, and the next batch fills meanwhile.
 """
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 from delivery.mailing import RECORD_HINT, Limits, cannot_record
-from delivery.ports import Ledger
+from delivery.ports import AtOnce, Ledger
 from milepost.errors import MilepostError, StoreError
-from milepost.records import Claim, Settlement
+from milepost.records import Advanced, Claim, Settlement
 
 Settled = Callable[[Settlement, bool], None]  # and whether its lease was lost
 Begun = Callable[[Claim, bool], None]
 _Answers = list[tuple[Callable[..., None], tuple[Any, ...]]]
 
-_LINGER_S = 0.002  # for others to join a commit that takes as long anyway
+_LINGER_S = 0.002  # for others to join; results alone are in no hurry, they go with the next step of their connection
+# What the loop does for a message, and the ledger for each in a commit, about (`python -m bench.dispatch --profile`).
+_WORK_S, _ROW_S = 0.00008, 0.00004
 
 
 class _Batch:
@@ -39,29 +45,47 @@ class _Batch:
     def __bool__(self) -> bool:
         return bool(self.settlements or self.begins or self.calls)
 
+    @property
+    def results(self) -> list[Settlement]:
+        return [settlement for settlement, _ in self.settlements]
+
+    @property
+    def claims(self) -> list[Claim]:
+        return [claim for claim, _, _ in self.begins]
+
+    def settled(self, advanced: Advanced) -> _Answers:
+        # Lost: the lease ran out, or a commit that seemed to fail did not. The ledger knows better.
+        return [(answer, (one, one.claim.delivery_id in advanced.lost)) for one, answer in self.settlements]
+
+    def begun(self, advanced: Advanced) -> _Answers:
+        return [(answer, (claim, claim.delivery_id in advanced.begun)) for claim, answer, _ in self.begins]
+
 
 class Committer:
-    """The ledger's only writer during one dispatch. All but its thread's work happens in the loop that made it."""
+    """The steps of one dispatch. All but its thread's work happens in the loop that made it."""
 
     def __init__(
-        self, ledger: Ledger, limits: Limits, sleep: Callable[[float], None], *,
-        enough: Callable[[], int], failed: Callable[[BaseException], None],
+        self, ledger: Ledger, at_once: AtOnce, limits: Limits, sleep: Callable[[float], None], *,
+        connections: Callable[[], int], failed: Callable[[BaseException], None],
     ) -> None:
-        """`enough`: how many connections make a commit worth its while now.
+        """`at_once` is the ledger's; `connections`: how many there are now.
 
         `failed` is called in the loop when the ledger can't be written; what was asked for then has no answer.
         """
         self._ledger = ledger
+        self._at_once = at_once
         self._limits = limits
         self._sleep = sleep
-        self._enough = enough
+        self._connections = connections
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._next = _Batch()
         self._writing = False  # a batch is with the thread
+        self._soon = False  # one goes at the end of this turn of the loop
         self._timer: asyncio.TimerHandle | None = None
         self._queue: SimpleQueue[_Batch] = SimpleQueue()
         self._broken = False
+        self._cost = 0.0  # seconds of a commit beyond its rows, of late
         self._thread = threading.Thread(target=self._run, name="milepost-ledger", daemon=True)
         self._thread.start()
 
@@ -78,33 +102,63 @@ class Committer:
         self._consider()
 
     def call(self, work: Callable[[], Any], answer: Callable[[Any, BaseException | None], None]) -> None:
-        """Anything else that wants the ledger, after what was asked for before it."""
+        """Anything else that wants the ledger, after what was asked for before it; always in the thread."""
         self._next.calls.append((work, answer))
         self._consider()
 
     def close(self) -> None:
         """Write what is left and end; returns when it has."""
         self._next.closing = True
-        self._send()
+        self._write_next()
         self._thread.join()
 
     def _consider(self) -> None:
-        """Send the batch now, or when the thread is free, or when enough others have joined it."""
-        if self._writing:
+        """Write when this turn of the loop is over, or when others have joined, or when the thread is free."""
+        if self._writing or self._soon:
             return
-        waiting = max(len(self._next.begins), len(self._next.settlements))
-        if waiting >= self._enough():
-            self._send()
+        if len(self._next.begins) >= self._enough:
+            self._soon = True
+            self._loop.call_soon(self._write_next)
         elif self._timer is None:
-            self._timer = self._loop.call_later(_LINGER_S, self._send)
+            self._timer = self._loop.call_later(_LINGER_S, self._write_next)
 
-    def _send(self) -> None:
+    @property
+    def _enough(self) -> int:
+        """How many connections make a commit worth its while: all of them, where it costs more than its share."""
+        there = self._connections()
+        half = (there + 1) // 2
+        return half if self._cost <= half * _WORK_S else there
+
+    def _write_next(self) -> None:
+        self._soon = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         batch, self._next = self._next, _Batch()
-        self._writing = True
-        self._queue.put(batch)
+        if not self._writing and not self._broken:
+            self._write_at_once(batch)
+        if batch or batch.closing:
+            self._writing = True
+            self._queue.put(batch)
+
+    def _write_at_once(self, batch: _Batch) -> None:
+        """Take the steps out of `batch` that need no waiting."""
+        if not batch.settlements and not batch.begins:
+            return
+        start = time.perf_counter()
+        advanced = self._at_once(batch.results, batch.claims)
+        if advanced is None:
+            return
+        self._took(time.perf_counter() - start, batch)
+        answers = batch.settled(advanced) + batch.begun(advanced)
+        batch.settlements, batch.begins = [], []
+        for answer, values in answers:
+            answer(*values)
+
+    def _took(self, seconds: float, batch: _Batch) -> None:
+        """Called by whoever wrote: the loop and the thread never do so at once."""
+        rows = max(len(batch.settlements), len(batch.begins))
+        self._cost += (seconds - rows * _ROW_S - self._cost) / 8
 
     def _written(self, answers: _Answers) -> None:
         self._writing = False
@@ -130,53 +184,47 @@ class Committer:
 
     def _write(self, batch: _Batch, answers: _Answers) -> None:
         if (batch.settlements or batch.begins) and not self._broken:
+            start = time.perf_counter()
             self._advance(batch, answers)
+            self._took(time.perf_counter() - start, batch)
         for work, answer in batch.calls:
             answers.append((answer, _outcome(work)))
 
     def _advance(self, batch: _Batch, answers: _Answers) -> None:
-        claims = [claim for claim, _, _ in batch.begins]
-        begun: frozenset[int] | None = None
+        asked = False
         if batch.settlements:
-            begun = self._settle(batch.settlements, claims, answers)
-        if not claims:
+            advanced, asked = self._settle(batch)
+            answers += batch.settled(advanced)
+        if not batch.begins:
             return
-        if begun is None:
+        if not asked:
             try:
-                begun = self._ledger.advance((), claims).begun
+                advanced = self._ledger.advance((), batch.claims)
             except MilepostError as error:  # no body leaves without its commit: they are given back instead
                 answers.extend((refused, ()) for _, _, refused in batch.begins)
                 answers.append((self._failed, (error,)))
                 return
-        answers.extend((answer, (claim, claim.delivery_id in begun)) for claim, answer, _ in batch.begins)
+        answers += batch.begun(advanced)
 
-    def _settle(
-        self, settlements: list[tuple[Settlement, Settled]], claims: list[Claim], answers: _Answers
-    ) -> frozenset[int] | None:
+    def _settle(self, batch: _Batch) -> tuple[Advanced, bool]:
         """Record results, patiently: a database that is busy for a moment must not make a sent mail unknown.
 
-        The first try begins `claims` too, the later ones are about the results alone. Returns who was begun, None when
-        nobody was asked.
+        The first try asks for the beginnings too, the later ones are about the results alone; → and whether it did.
         """
-        done = [settlement for settlement, _ in settlements]
+        done = batch.results
         wait = self._limits.record_wait_s
-        for tried in range(1, self._limits.record_tries + 1):
+        tried = 1
+        while True:
             try:
-                advanced = self._ledger.advance(done, claims if tried == 1 else ())
+                return self._ledger.advance(done, batch.claims if tried == 1 else ()), tried == 1
             except MilepostError as error:
-                if tried == self._limits.record_tries:
+                if tried >= self._limits.record_tries:
                     raise StoreError(
                         cannot_record(done[0], error.what), where=f"issue {done[0].claim.issue}", hint=RECORD_HINT
                     ) from error
-                self._sleep(wait)
-                wait *= 2
-            else:
-                # Lost: the lease ran out, or a commit that seemed to fail did not. The ledger knows better.
-                answers.extend(
-                    (answer, (one, one.claim.delivery_id in advanced.lost)) for one, answer in settlements
-                )
-                return advanced.begun if tried == 1 else None
-        return None
+            self._sleep(wait)
+            wait *= 2
+            tried += 1
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:

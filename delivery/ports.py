@@ -1,13 +1,15 @@
 """The borders of the delivery room: the ledger that remembers, the transport that hands over, mail that comes back."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from milepost.errors import DeliveryError
 from milepost.records import Advanced, Claim, IssueState, Reply, Settlement
 
+AtOnce = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 RecordKind = Literal["TXT", "MX", "A", "AAAA", "PTR"]
 
 
@@ -48,6 +50,13 @@ class Ledger(Protocol):
         Called after RCPT was accepted and before DATA (a claim that is not in `begun` is skipped: lease lost, issue
         paused, subscriber gone), and on each outcome. A settlement in `lost` has no lease any more: somebody else
         has decided. Many deliveries come at once; a dispatch never calls it from two threads at a time.
+        """
+
+    def at_once(self) -> AbstractContextManager[AtOnce]:
+        """Opened around a dispatch: `advance` for the event loop, which answers None rather than wait.
+
+        None: nothing was written, and `advance` is to be asked, from where it can be waited for. Called between calls
+        of `advance`, never beside one.
         """
 
     def pause(self, number: int, reason: str) -> None:

@@ -27,7 +27,7 @@ from delivery.mailing import (
 )
 from delivery.pace import Paces
 from delivery.pipeline import PipelineTransport
-from delivery.ports import ConnectError, Ledger
+from delivery.ports import AtOnce, ConnectError, Ledger
 from milepost.errors import ConflictError, RenderError, StoreError
 from milepost.records import Claim, Reply, Settlement
 
@@ -42,7 +42,8 @@ def run(
     freed, orphaned = ledger.recover(number)
     gc.freeze()  # what the program is made of needs no looking through while the mails come and go
     try:
-        pump = asyncio.run(_pump(ledger, transport, mailing, now, limits, progress, stop, sleep, throttle))
+        with ledger.at_once() as at_once:
+            pump = asyncio.run(_pump(ledger, at_once, transport, mailing, now, limits, progress, stop, sleep, throttle))
     finally:
         gc.unfreeze()
     state = ledger.finish(number)
@@ -62,15 +63,17 @@ class _Pump:
     """One run: the lanes, what is claimed and not begun, and what came of the rest."""
 
     def __init__(
-        self, ledger: Ledger, transport: PipelineTransport, mailing: Mailing, now: Callable[[], dt.datetime],
-        limits: Limits, progress: Progress, stop: Callable[[], bool], sleep: Callable[[float], None],
-        throttle: Callable[[], float | None] | None = None,
+        self, ledger: Ledger, at_once: AtOnce, transport: PipelineTransport, mailing: Mailing,
+        now: Callable[[], dt.datetime], limits: Limits, progress: Progress, stop: Callable[[], bool],
+        sleep: Callable[[float], None], throttle: Callable[[], float | None] | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._ledger, self._transport, self._mailing, self._now = ledger, transport, mailing, now
         self._limits, self._progress, self._stop, self._sleep = limits, progress, stop, sleep
         self._throttle, self._look_at = throttle, self._loop.time()
-        self._committer = Committer(ledger, limits, sleep, enough=self._enough, failed=self._fail)
+        self._committer = Committer(
+            ledger, at_once, limits, sleep, connections=lambda: len(self._lanes), failed=self._fail
+        )
         self._paces = Paces(limits.per_second, limits.per_domain_per_second, self._loop.time())
         self._lanes = [Lane(self) for _ in range(max(1, limits.connections))]
         self._ready: deque[Claim] = deque()  # claimed, not begun
@@ -225,10 +228,6 @@ class _Pump:
                 break
             if not lane.busy and not lane.connecting:
                 self.idle(lane)
-
-    def _enough(self) -> int:
-        """All of the connections: half of them a commit means twice the commits, and half as many mails a second."""
-        return len(self._lanes)
 
     # --- the lanes' office ------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import os
 import select
 import ssl
 from collections import deque
@@ -70,23 +71,42 @@ class Wire(asyncio.Protocol):
     def put_message(self, body: bytes, rest: bytes, *phases: str) -> bool:
         """Write a message, then `rest`: its dot and what follows; False: the server spoke before the dot was out.
 
-        The dot goes only when every byte before it is in the kernel's hands and the server has not answered or hung up
-        meanwhile: until then nobody can have taken the message.
+        The dot goes only when the server has not answered or hung up, and with or after the last byte before it that
+        the kernel takes: until then nobody can have taken the message.
         """
         if self._transport is None:
             return False
-        self._transport.write(body)
-        if self._full:
-            self._rest = rest
-            self._expected.extend(phases)
-            self.deadline = self._loop.time() + self._block
-            return True
-        if self._poll is not None and self._poll.poll(0):
-            self._expected.append("data")
-            self._await_next()
-            return False
-        self.put(rest, *phases)
+        taken = 0
+        if self._poll is not None:
+            if self._poll.poll(0):
+                return self._interrupted()
+            taken = self._at_once(body, rest)
+        if taken < len(body):
+            self._transport.write(body[taken:])
+            if self._full:
+                self._rest = rest
+                self._expected.extend(phases)
+                self.deadline = self._loop.time() + self._block
+                return True
+            if self._poll is not None and self._poll.poll(0):
+                return self._interrupted()
+        self.put(rest[max(0, taken - len(body)):], *phases)
         return True
+
+    def _at_once(self, body: bytes, rest: bytes) -> int:
+        """How many bytes of both the kernel took in one call: a second one would wake the server a second time."""
+        if self._transport is None or self._transport.get_write_buffer_size():
+            return 0
+        try:
+            return os.writev(self._transport.get_extra_info("socket").fileno(), (body, rest))
+        except OSError:  # it takes none now, or never again: asyncio finds out which
+            return 0
+
+    def _interrupted(self) -> bool:
+        """The server spoke in the middle of a message: what it said is the reply to the DATA before it."""
+        self._expected.append("data")
+        self._await_next()
+        return False
 
     @property
     def dot_is_out(self) -> bool:

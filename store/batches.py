@@ -10,11 +10,12 @@ import datetime as dt
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.pool import PoolProxiedConnection
 
 from milepost.records import Claim, Settlement, check_aware
 from store.addresses import address_hash, normalize
@@ -158,17 +159,43 @@ def transaction(database: Database) -> Iterator[Run]:
     with translated(database.where):
         pooled = database.engine.raw_connection()
         try:
-            driver = pooled.driver_connection
-            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 (what the dialect means)
-            driver.execute("BEGIN IMMEDIATE")
-            try:
-                yield lambda statement, values: driver.execute(statement, values).rowcount
-                driver.execute("COMMIT")
-            finally:
-                if driver.in_transaction:
-                    driver.execute("ROLLBACK")
+            with exclusive(_driver(pooled)) as run:
+                yield run
         finally:
             pooled.close()
+
+
+@contextmanager
+def exclusive(driver: sqlite3.Connection) -> Iterator[Run]:
+    """One durable transaction on a SQLite connection; raises what the driver raises."""
+    driver.execute("BEGIN IMMEDIATE")
+    try:
+        yield lambda statement, values: driver.execute(statement, values).rowcount
+        driver.execute("COMMIT")
+    finally:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+
+
+@contextmanager
+def impatient(database: Database) -> Iterator[sqlite3.Connection | None]:
+    """A connection of its own that never waits for another writer; None where a commit is a journey (PostgreSQL)."""
+    if database.dialect != "sqlite":
+        yield None
+        return
+    with translated(database.where):
+        pooled = database.engine.raw_connection()
+        driver = _driver(pooled)
+        pooled.detach()
+        driver.execute("PRAGMA busy_timeout = 0")
+    with closing(driver):
+        yield driver
+
+
+def _driver(pooled: PoolProxiedConnection) -> sqlite3.Connection:
+    driver = pooled.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 (what the dialect means)
+    return driver
 
 
 def _row(settlement: Settlement) -> Row:

@@ -7,12 +7,13 @@
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from milepost.errors import ConflictError, NotFoundError
+from milepost.errors import ConflictError, NotFoundError, StoreError
 from milepost.records import (
     Advanced,
     Claim,
@@ -27,14 +28,17 @@ from store import batches, claims, freezing, ledger_rows, steps
 from store.addresses import address_hash, normalize
 from store.dialects import moment
 from store.engine import Database
+from store.faults import translated
 from store.issues import load_variants
 from store.ledger_rows import AttemptRow, DeliveryRow
 from store.meta import Meta
 from store.restoring import refuse
 from store.schema import delivery, issue
-from store.suppressions import suppress
+from store.suppressions import suppress as never_mail
 
 __all__ = ["AttemptRow", "DeliveryRow", "Ledger"]
+
+AtOnce = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 
 _WAITING = ("pending", "claimed", "sending", "deferred")
 
@@ -190,7 +194,7 @@ class Ledger:
             return False
         connection.execute(self._steps.log, params | {"the_number": row.attempts, "the_outcome": state})
         if never_again is not None:
-            suppress(connection, key, row.normalized, never_again, moment(connection.dialect.name))
+            never_mail(connection, key, row.normalized, never_again, moment(connection.dialect.name))
         return True
 
     # --- T3 to T7 of many, for the price of one commit --------------------------------------------------------------
@@ -202,15 +206,9 @@ class Ledger:
         settlement whose lease token no longer holds is in `lost`. Raises StoreError, and then nothing is written.
         """
         key = self._key()
-        if not any(settlement.suppress for settlement in settlements):
-            try:
-                with batches.transaction(self._database) as run:
-                    self._batches.lock(run, claims)
-                    self._batches.settle(run, settlements)
-                    self._batches.begin(run, claims, key)
-                return Advanced(begun=frozenset(claim.delivery_id for claim in claims), lost=frozenset())
-            except batches.NotAll:
-                pass  # somebody left, paused or took over: one by one tells who
+        if _alike(settlements):
+            with suppress(batches.NotAll), batches.transaction(self._database) as run:
+                return self._all(run, settlements, claims, key)
         with self._database.begin() as connection:
             begun = [claim.delivery_id for claim in claims if self._begin(connection, claim, key)]
             lost = [
@@ -218,6 +216,35 @@ class Ledger:
                 if not self._record(connection, done.claim, done.state, steps.of_settlement(done), done.suppress, key)
             ]
         return Advanced(begun=frozenset(begun), lost=frozenset(lost))
+
+    @contextmanager
+    def at_once(self) -> Iterator[AtOnce]:
+        """While it is open: `advance` that takes no longer than the disk, and answers None where it would have to wait.
+
+        None, and nothing is written: another program is writing, a row needs a look of its own, the disk is in trouble
+        (`advance` says which), or the database is not on this machine's disk.
+        """
+        key = self._key()
+        with batches.impatient(self._database) as driver:
+
+            def advance(settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
+                if driver is None or not _alike(settlements):
+                    return None
+                try:
+                    with translated(self._database.where), batches.exclusive(driver) as run:
+                        return self._all(run, settlements, claims, key)
+                except (batches.NotAll, StoreError):
+                    return None
+
+            yield advance
+
+    def _all(
+        self, run: batches.Run, settlements: Sequence[Settlement], claims: Sequence[Claim], key: bytes
+    ) -> Advanced:
+        self._batches.lock(run, claims)
+        self._batches.settle(run, settlements)
+        self._batches.begin(run, claims, key)
+        return Advanced(begun=frozenset([claim.delivery_id for claim in claims]), lost=frozenset())
 
     # --- T8, T9: an operator's word ---------------------------------------------------------------------------------
 
@@ -311,6 +338,11 @@ class Ledger:
         """The renderings that the deliveries name."""
         with self._database.connect() as connection:
             return load_variants(connection, number)
+
+
+def _alike(settlements: Sequence[Settlement]) -> bool:
+    """Whether one statement can write them all: none suppresses an address."""
+    return not any(settlement.suppress for settlement in settlements)
 
 
 def _move(connection: sa.Connection, number: int, from_: tuple[IssueState, ...], **values: Any) -> bool:

@@ -5,8 +5,8 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,6 +16,7 @@ from delivery import tokens, verp
 from delivery.dispatch import Limits, Mailing, dispatch
 from delivery.message import Letterhead, MessageTemplate
 from delivery.pipeline import PipelineTransport
+from delivery.ports import AtOnce
 from delivery.smtp import Timeouts
 from delivery.wire import Wire
 from milepost.errors import MilepostError
@@ -104,14 +105,24 @@ class Watched(Ledger):
         return claims
 
     def advance(self, settlements: Any, claims: Any) -> Advanced:
+        advanced = self._passing(super().advance, settlements, claims)
+        assert advanced is not None
+        return advanced
+
+    @contextmanager
+    def at_once(self) -> Iterator[AtOnce]:
+        with super().at_once() as advance:
+            yield lambda settlements, claims: self._passing(advance, settlements, claims)
+
+    def _passing(self, advance: AtOnce, settlements: Any, claims: Any) -> Advanced | None:
         if claims:
             self.trap("before-T3")
         if settlements:
             self.trap("before-T4")
-        advanced = super().advance(settlements, claims)
-        if claims:
+        advanced = advance(settlements, claims)
+        if advanced is not None and claims:
             self.trap("after-T3")
-        if settlements:
+        if advanced is not None and settlements:
             self.trap("after-T4")
         return advanced
 
@@ -129,6 +140,7 @@ def watch(trap: Callable[[str], None]) -> None:
 
     def message(wire: Wire, body: bytes, rest: bytes, *phases: str) -> bool:
         trap("before-body")
+        trap("before-dot")  # it may go in one write with the body
         return put_message(wire, body, rest, *phases)
 
     Wire.put, Wire.put_message = watched, message  # type: ignore[method-assign]

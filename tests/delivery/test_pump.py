@@ -14,9 +14,12 @@ READERS = 60
 QUICK: dict[str, Any] = {"connect_wait_s": 0.0, "record_wait_s": 0.0}
 
 
-@pytest.fixture
-def ledger(ledgers: Any) -> Any:
-    return ledgers(READERS)
+@pytest.fixture(params=["near", "far"])
+def ledger(request: pytest.FixtureRequest, ledgers: Any) -> Any:
+    """One that the loop writes to itself, and one that it leaves to a thread."""
+    ledger = ledgers(READERS)
+    ledger.far = request.param == "far"
+    return ledger
 
 
 @pytest.fixture(params=["pipelining", "lock-step"])

@@ -1,0 +1,103 @@
+"""What the event loop may write itself: the same as `advance`, or nothing at all when it would have to wait."""
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from milepost.records import Advanced
+from store.database import Database
+from tests.store.test_ledger_batches import all_kinds, story, take
+
+World = Any
+
+
+@pytest.fixture
+def local(world: World) -> World:
+    """A world on this machine's disk."""
+    if world.database.dialect != "sqlite":
+        pytest.skip("its commit is a journey, see the test of that")
+    return world
+
+
+def states(world: World, number: int) -> list[str]:
+    return [row.state for row in world.ledger.rows(number)]
+
+
+def test_it_says_and_writes_what_advance_does(local: World) -> None:
+    number = local.frozen(6)
+    claims = take(local, number)
+    with local.ledger.at_once() as advance:
+        assert advance((), claims[:5]) == Advanced(
+            begun=frozenset(c.delivery_id for c in claims[:5]), lost=frozenset()
+        )
+        assert advance(all_kinds(claims), claims[5:]) == Advanced(
+            begun=frozenset([claims[5].delivery_id]), lost=frozenset()
+        )
+    told = story(local, number)
+    assert [row[1] for row in told] == ["sent", "deferred", "failed", "unknown", "sending", "sending"]
+    assert local.ledger.counts(number).balanced
+
+
+def test_it_waits_for_no_other_writer(local: World) -> None:
+    number = local.frozen(2)
+    claims = take(local, number)
+    with local.ledger.at_once() as advance, closing(sqlite3.connect(local.database.file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert advance((), claims) is None
+        other.execute("ROLLBACK")
+        assert states(local, number) == ["claimed", "claimed"]
+        assert advance((), claims) is not None
+
+
+def test_a_row_that_wants_a_look_of_its_own_is_left_to_advance(local: World) -> None:
+    number = local.frozen(6)
+    claims = take(local, number)
+    local.subscribers.set_state(claims[5].subscriber_id, "unsubscribed", all_kinds(claims)[1].retry_at)
+    with local.ledger.at_once() as advance:
+        assert advance((), claims) is None
+        assert set(states(local, number)) == {"claimed"}
+        assert len(local.ledger.advance((), claims).begun) == 5
+        assert advance(all_kinds(claims, suppress=True), ()) is None  # an address is never to be mailed again
+    assert states(local, number) == ["sending"] * 5 + ["cancelled"]
+
+
+def test_a_full_disk_is_advances_to_tell(local: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = local.frozen(1)
+    claims = take(local, number)
+
+    def full(_connection: Any, *_: Any) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with local.ledger.at_once() as advance:
+        monkeypatch.setattr(local.ledger._batches, "begin", full)
+        assert advance((), claims) is None
+    assert states(local, number) == ["claimed"]
+
+
+def test_what_it_writes_is_on_the_disk(sqlite_database: Database) -> None:
+    from store.batches import impatient
+
+    with impatient(sqlite_database) as driver:
+        assert driver is not None
+        assert driver.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert driver.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert driver.execute("PRAGMA busy_timeout").fetchone() == (0,)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        driver.execute("SELECT 1")
+    with sqlite_database.connect() as connection:
+        assert connection.execute(sa.text("PRAGMA busy_timeout")).scalar() != 0  # the others still wait
+
+
+def test_where_a_commit_is_a_journey_it_never_answers(world: World) -> None:
+    if world.database.dialect == "sqlite":
+        pytest.skip("on this machine's disk")
+    number = world.frozen(1)
+    claims = take(world, number)
+    with world.ledger.at_once() as advance:
+        assert advance((), claims) is None
+    assert states(world, number) == ["claimed"]
