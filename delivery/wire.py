@@ -46,7 +46,9 @@ class Wire(asyncio.Protocol):
         self._why: str | None = None  # once it is gone
         self._full = False  # the kernel takes no more bytes at the moment
         self._rest = b""  # to be written once it does
-        self.deadline = float("inf")  # by the loop's clock; see `check`
+        self._heard = 0  # replies so far
+        self._seen: tuple[int, bool] | None = None  # what it waited for when it was last looked at, and since when
+        self._since = 0.0
 
     # --- for its owner ----------------------------------------------------------------------------------------------
 
@@ -63,10 +65,7 @@ class Wire(asyncio.Protocol):
         if self._transport is None:
             return
         self._transport.write(data)
-        idle = not self._expected
         self._expected.extend(phases)
-        if idle:
-            self._await_next()
 
     def put_message(self, body: bytes, rest: bytes, *phases: str) -> bool:
         """Write a message, then `rest`: its dot and what follows; False: the server spoke before the dot was out.
@@ -86,7 +85,6 @@ class Wire(asyncio.Protocol):
             if self._full:
                 self._rest = rest
                 self._expected.extend(phases)
-                self.deadline = self._loop.time() + self._block
                 return True
             if self._poll is not None and self._poll.poll(0):
                 return self._interrupted()
@@ -105,7 +103,6 @@ class Wire(asyncio.Protocol):
     def _interrupted(self) -> bool:
         """The server spoke in the middle of a message: what it said is the reply to the DATA before it."""
         self._expected.append("data")
-        self._await_next()
         return False
 
     @property
@@ -114,8 +111,13 @@ class Wire(asyncio.Protocol):
         return not self._rest
 
     def check(self, now: float) -> None:
-        """Give up when the reply is overdue; called every now and then."""
-        if now >= self.deadline:
+        """Give up when the reply is overdue; called every now and then, from which on a wait is counted: looking at a
+        clock at each reply costs more.
+        """
+        waits_for = (self._heard, bool(self._rest)) if self._expected else None
+        if waits_for is None or waits_for != self._seen:
+            self._seen, self._since = waits_for, now
+        elif now - self._since >= (self._block if self._rest else self._waits.get(self._expected[0], self._command)):
             self.abort("no answer in time")
 
     def abort(self, why: str) -> None:
@@ -193,7 +195,6 @@ class Wire(asyncio.Protocol):
         if self._rest and self._transport is not None:
             rest, self._rest = self._rest, b""
             self._transport.write(rest)
-            self._await_next()
 
     def eof_received(self) -> None:
         self._gone("the server hung up")
@@ -223,23 +224,16 @@ class Wire(asyncio.Protocol):
         if not self._expected:  # a server that has had enough of waiting says 421 by itself
             self.abort(f"it spoke unasked: {code} {text[:80].decode('utf-8', 'replace')}")
             return
+        self._heard += 1
         phase = self._expected.popleft()
-        self._await_next()
         if self._owner is not None:
             self._owner.replied(phase, code, text)
-
-    def _await_next(self) -> None:
-        if self._expected:
-            self.deadline = self._loop.time() + self._waits.get(self._expected[0], self._command)
-        else:
-            self.deadline = float("inf")
 
     def _gone(self, why: str) -> None:
         if self._why is not None:
             return
         self._why = why
         self._transport = None
-        self.deadline = float("inf")
         if self._asked is not None and not self._asked.done():
             self._asked.set_exception(ConnectionError(why))
         elif self._owner is not None:

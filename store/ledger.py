@@ -7,13 +7,14 @@
 """
 
 import datetime as dt
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from milepost.errors import ConflictError, NotFoundError, StoreError
+from milepost.errors import ConflictError, NotFoundError
 from milepost.records import (
     Advanced,
     Claim,
@@ -28,7 +29,7 @@ from store import batches, claims, freezing, ledger_rows, steps
 from store.addresses import address_hash, normalize
 from store.dialects import moment
 from store.engine import Database
-from store.faults import translated
+from store.faults import translate
 from store.issues import load_variants
 from store.ledger_rows import AttemptRow, DeliveryRow
 from store.meta import Meta
@@ -40,7 +41,7 @@ __all__ = ["AttemptRow", "DeliveryRow", "Ledger"]
 
 AtOnce = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 
-_WAITING = ("pending", "claimed", "sending", "deferred")
+_WAITING: tuple[DeliveryState, ...] = ("pending", "deferred", "claimed", "sending")
 
 
 class Ledger:
@@ -231,9 +232,13 @@ class Ledger:
                 if driver is None or not _alike(settlements):
                     return None
                 try:
-                    with translated(self._database.where), batches.exclusive(driver) as run:
+                    with batches.exclusive(driver) as run:
                         return self._all(run, settlements, claims, key)
-                except (batches.NotAll, StoreError):
+                except batches.NotAll:
+                    return None
+                except sqlite3.Error as error:
+                    if translate(error, self._database.where) is None:
+                        raise
                     return None
 
             yield advance
@@ -329,7 +334,7 @@ class Ledger:
     def next_due(self, number: int) -> dt.datetime | None:
         """When the earliest deferred delivery is due, None when none is deferred."""
         query = sa.select(sa.func.min(delivery.c.next_attempt_at)).where(
-            delivery.c.issue == number, delivery.c.state == "deferred"
+            delivery.c.issue == number, claims.in_state("deferred")
         )
         with self._database.connect() as connection:
             return cast("dt.datetime | None", connection.execute(query).scalar())
@@ -364,10 +369,10 @@ def _require_delivery(connection: sa.Connection, delivery_id: int) -> None:
 
 
 def _finish(connection: sa.Connection, number: int, from_: tuple[IssueState, ...]) -> None:
-    def has(*states: str) -> bool:
-        query = sa.select(delivery.c.id).where(delivery.c.issue == number, delivery.c.state.in_(states)).limit(1)
+    def has(state: DeliveryState) -> bool:
+        query = sa.select(delivery.c.id).where(delivery.c.issue == number, claims.in_state(state)).limit(1)
         return connection.execute(query).first() is not None
 
-    if not has(*_WAITING):
+    if not any(map(has, _WAITING)):
         state: IssueState = "needs_review" if has("unknown") else "complete"
         _move(connection, number, from_, state=state, finished_at=moment(connection.dialect.name))

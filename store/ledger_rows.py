@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from milepost.errors import NotFoundError
 from milepost.records import DeliveryState, LedgerCounts
 from store.addresses import parse
+from store.claims import in_state
 from store.schema import attempt, delivery, exclusion, issue
 
 
@@ -83,7 +84,7 @@ def rows(
         .limit(limit)
     )
     if state is not None:
-        query = query.where(delivery.c.state == state)
+        query = query.where(in_state(state))
     if address is not None:
         query = query.where(delivery.c.normalized == parse(address).normalized)
     return [DeliveryRow(**row) for row in connection.execute(query).mappings()]

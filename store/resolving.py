@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from store.addresses import parse
+from store.claims import in_state
 from store.engine import Database
 from store.schema import attempt, delivery
 
@@ -42,7 +43,7 @@ class Unknowns:
                 delivery.c.attempts,
                 sa.func.coalesce(settled, delivery.c.first_attempt_at, delivery.c.updated_at).label("since"),
             )
-            .where(delivery.c.state == "unknown")
+            .where(in_state("unknown"))
             .order_by(delivery.c.id)
         )
         if number is not None:

@@ -1,0 +1,45 @@
+"""What waits and what is in doubt is found without walking through everything that was ever sent."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from milepost.records import DeliveryState
+from store.claims import in_state
+from store.database import Database
+from store.schema import delivery
+
+
+@pytest.mark.parametrize(
+    ("state", "index", "order"),
+    [("pending", "pending", delivery.c.id), ("deferred", "due", delivery.c.next_attempt_at),
+     ("unknown", "unknown", delivery.c.id)],
+    ids=["pending", "deferred", "unknown"],
+)
+def test_they_are_walked_in_order_by_their_own_index(
+    sqlite_database: Database, state: DeliveryState, index: str, order: sa.Column[object]
+) -> None:
+    query = sa.select(delivery.c.id).where(delivery.c.issue == 1, in_state(state)).order_by(order).limit(10)
+    ran: list[tuple[str, Any]] = []
+    sa.event.listen(sqlite_database.engine, "before_cursor_execute", lambda *now: ran.append((now[2], now[3])))
+    with sqlite_database.connect() as connection:
+        connection.execute(query).all()
+        written, values = ran[-1]
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {written}", values).all()
+    said = " ".join(str(step[-1]) for step in plan)
+    assert f"ix_delivery_{index}" in said
+    assert "TEMP B-TREE" not in said
+
+
+def test_moving_on_leaves_the_indexes_alone(sqlite_database: Database) -> None:
+    """From claimed to sending to sent no index names the state: that is where a dispatch spends its commits."""
+    with sqlite_database.connect() as connection:
+        indexes = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'delivery' AND sql IS NOT NULL"
+        ).all()
+    assert {name for name, _ in indexes} == {"ix_delivery_pending", "ix_delivery_due", "ix_delivery_unknown"}
+    for _, sql in indexes:
+        columns, _, which = sql.partition(" WHERE ")
+        assert "state" not in columns.partition("(")[2]
+        assert not any(f"'{state}'" in which for state in ("claimed", "sending", "sent"))
