@@ -1,9 +1,9 @@
-"""T3 to T7 for many deliveries in one statement each: what a busy dispatch runs instead of `store.steps` row by row.
+"""T3 to T7 for many deliveries at once: what a busy dispatch runs instead of `store.steps` row by row.
 
-    claims, settlements ─▶ rows "r" of a table (PostgreSQL: one JSON list; SQLite: VALUES) ─▶ UPDATE … FROM r
+    claims, settlements ─▶ rows ─┬▶ PostgreSQL: one JSON list, one UPDATE … FROM it
+                                 └▶ SQLite: one prepared UPDATE, run for each row
 
-A statement says yes to the whole batch or raises `NotAll`; then nothing of it stands and the caller goes row by row.
-One statement for many rows also keeps the sending thread from waiting: SQLite works without Python's lock meanwhile.
+The rows pass all together or `NotAll` is raised; then nothing of it stands and the caller goes row by row.
 """
 
 import datetime as dt
@@ -11,7 +11,6 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,18 +24,17 @@ from store.faults import translated
 from store.restoring import MARK
 from store.steps import text
 
-# The columns of "r", with PostgreSQL's types.
+# The columns of the rows, with PostgreSQL's types.
 _ID = {"id": "bigint"}
 _CLAIM = {"id": "bigint", "lease": "text", "hash": "text"}
-_SETTLEMENT = {
+_LOG = {
     "id": "bigint", "lease": "text", "state": "text", "code": "integer", "enhanced": "text", "said": "text",
-    "phase": "text", "message_id": "text", "queue_id": "text", "retry": "timestamptz",
+    "phase": "text",
 }
-# How many rows a SQLite statement is written for: few enough that the driver keeps them all compiled.
-_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+_SETTLED = {"message_id": "text", "queue_id": "text", "retry": "timestamptz"}
 
 Row = tuple[object, ...]
-Run = Callable[[str, Any], int]  # (statement, its parameters) → how many rows it changed
+Run = Callable[[str, Any], int]  # (statement, the rows, or for PostgreSQL their JSON) → how many rows it changed
 
 
 class NotAll(Exception):  # noqa: N818 (an answer, not a fault)
@@ -44,38 +42,29 @@ class NotAll(Exception):  # noqa: N818 (an answer, not a fault)
 
 
 class _Statement:
-    """One statement about the rows of r; `body` writes it around the words that stand for r."""
+    """One statement about rows; its text names their columns in braces.
 
-    def __init__(self, dialect: str, columns: Mapping[str, str], body: Callable[[str], str]) -> None:
-        self._columns, self._body = columns, body
-        self._typed: str | None = None
-        if dialect == "postgresql":
+    PostgreSQL reads all of them at the place {from_rows}, or {and_rows} where other tables are named before.
+    """
+
+    def __init__(self, dialect: str, columns: Mapping[str, str], text: str) -> None:
+        self._columns = columns
+        self._json = dialect == "postgresql"
+        if self._json:
             types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-            self._typed = body(f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({types})")
-        self._sized: dict[int, str] = {}
+            rows = f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({types})"
+            places = {name: f"r.{name}" for name in columns} | {"from_rows": f"FROM {rows}", "and_rows": f", {rows}"}
+        else:
+            places = {name: f"?{at}" for at, name in enumerate(columns, 1)} | {"from_rows": "", "and_rows": ""}
+        self._text = text.format(**places)
 
     def __call__(self, run: Run, rows: Sequence[Row]) -> int:
         """How many rows it changed."""
         if not rows:
             return 0
-        if self._typed is not None:
-            return run(self._typed, {"rows": json.dumps([dict(zip(self._columns, row, strict=True)) for row in rows])})
-        return sum(
-            self._few(run, rows[at : at + _SIZES[-1]]) for at in range(0, len(rows), _SIZES[-1])
-        )
-
-    def _few(self, run: Run, rows: Sequence[Row]) -> int:
-        size = next(size for size in _SIZES if size >= len(rows))
-        values = list(chain.from_iterable(rows))
-        values += [None] * (len(self._columns) * size - len(values))  # rows of NULL are no delivery's
-        return run(self._sized.get(size) or self._write(size), values)
-
-    def _write(self, size: int) -> str:
-        names = ", ".join(f"column{at} AS {name}" for at, name in enumerate(self._columns, 1))
-        row = f"({', '.join('?' * len(self._columns))})"
-        values = f"(SELECT {names} FROM (VALUES {', '.join([row] * size)})) AS r"  # noqa: S608
-        self._sized[size] = self._body(values)
-        return self._sized[size]
+        if self._json:
+            return run(self._text, {"rows": json.dumps([dict(zip(self._columns, row, strict=True)) for row in rows])})
+        return run(self._text, rows)
 
 
 class Batches:
@@ -85,44 +74,45 @@ class Batches:
         now, clock = str(moment(dialect)), str(seconds(dialect))
         # PostgreSQL only: see `store.steps`; in the order of ids, so that two of these never wait for each other.
         self._locks = [] if dialect == "sqlite" else [
-            _Statement(dialect, _ID, lambda r, table=table, key=key: f"""
+            _Statement(dialect, _ID, f"""
                 SELECT t.{key} FROM {table} t
-                WHERE t.{key} IN (SELECT delivery.{table} FROM delivery, {r} WHERE delivery.id = r.id)
+                WHERE t.{key} IN (SELECT delivery.{table} FROM delivery {{and_rows}} WHERE delivery.id = {{id}})
                 ORDER BY t.{key} FOR SHARE
-            """)  # type: ignore[misc]  # noqa: S608
+            """)  # noqa: S608
             for table, key in (("issue", "number"), ("subscriber", "id"))
         ]
-        self._begin = _Statement(dialect, _CLAIM, lambda r: f"""
+        self._begin = _Statement(dialect, _CLAIM, f"""
             UPDATE delivery
             SET state = 'sending', updated_at = {now}, lease_until = {clock} + lease_seconds,
                 first_attempt_at = coalesce(first_attempt_at, {now})
-            FROM {r}
-            WHERE delivery.id = r.id AND delivery.lease = r.lease AND delivery.state = 'claimed'
+            {{from_rows}}
+            WHERE delivery.id = {{id}} AND delivery.lease = {{lease}} AND delivery.state = 'claimed'
               AND EXISTS (SELECT 1 FROM issue i WHERE i.number = delivery.issue AND i.state = 'sending')
               AND EXISTS (SELECT 1 FROM subscriber s WHERE s.id = delivery.subscriber AND s.state = 'active')
-              AND NOT EXISTS (SELECT 1 FROM suppression x WHERE x.address_hash = r.hash)
+              AND NOT EXISTS (SELECT 1 FROM suppression x WHERE x.address_hash = {{hash}})
               AND NOT EXISTS (SELECT 1 FROM meta m WHERE m.key = '{MARK}')
         """)  # noqa: S608 (nothing in it comes from outside)
         # From which states each outcome is taken: store.steps.FROM.
-        self._settle = _Statement(dialect, _SETTLEMENT, lambda r: f"""
+        self._settle = _Statement(dialect, _LOG | _SETTLED, f"""
             UPDATE delivery
-            SET state = r.state, updated_at = {now}, code = r.code, enhanced = r.enhanced, text = r.said,
-                next_attempt_at = r.retry, message_id = coalesce(r.message_id, delivery.message_id),
-                queue_id = coalesce(r.queue_id, delivery.queue_id),
+            SET state = {{state}}, updated_at = {now}, code = {{code}}, enhanced = {{enhanced}}, text = {{said}},
+                next_attempt_at = {{retry}}, message_id = coalesce({{message_id}}, delivery.message_id),
+                queue_id = coalesce({{queue_id}}, delivery.queue_id),
                 attempts = delivery.attempts + CASE delivery.state WHEN 'unknown' THEN 0 ELSE 1 END,
                 first_attempt_at = coalesce(delivery.first_attempt_at, {now}),
-                lease = CASE r.state WHEN 'unknown' THEN delivery.lease END,
-                lease_until = CASE r.state WHEN 'unknown' THEN delivery.lease_until END
-            FROM {r}
-            WHERE delivery.id = r.id AND delivery.lease = r.lease
+                lease = CASE {{state}} WHEN 'unknown' THEN delivery.lease END,
+                lease_until = CASE {{state}} WHEN 'unknown' THEN delivery.lease_until END
+            {{from_rows}}
+            WHERE delivery.id = {{id}} AND delivery.lease = {{lease}}
               AND (delivery.state = 'sending'
-                   OR delivery.state = 'unknown' AND r.state <> 'unknown'
-                   OR delivery.state = 'claimed' AND r.state IN ('deferred', 'failed'))
+                   OR delivery.state = 'unknown' AND {{state}} <> 'unknown'
+                   OR delivery.state = 'claimed' AND {{state}} IN ('deferred', 'failed'))
         """)  # noqa: S608
-        self._log = _Statement(dialect, _SETTLEMENT, lambda r: f"""
+        self._log = _Statement(dialect, _LOG, f"""
             INSERT INTO attempt (delivery_id, number, lease, phase, outcome, code, enhanced, text, at)
-            SELECT delivery.id, delivery.attempts, r.lease, r.phase, r.state, r.code, r.enhanced, r.said, {now}
-            FROM {r} JOIN delivery ON delivery.id = r.id
+            SELECT delivery.id, delivery.attempts, {{lease}}, {{phase}}, {{state}}, {{code}}, {{enhanced}}, {{said}},
+                {now}
+            FROM delivery {{and_rows}} WHERE delivery.id = {{id}}
             ORDER BY delivery.id
         """)  # noqa: S608
 
@@ -144,7 +134,7 @@ class Batches:
         rows = [_row(settlement) for settlement in settlements]
         if self._settle(run, rows) != len(settlements):
             raise NotAll
-        self._log(run, rows)
+        self._log(run, [row[: len(_LOG)] for row in rows])
 
 
 @contextmanager
@@ -170,7 +160,7 @@ def exclusive(driver: sqlite3.Connection) -> Iterator[Run]:
     """One durable transaction on a SQLite connection; raises what the driver raises."""
     driver.execute("BEGIN IMMEDIATE")
     try:
-        yield lambda statement, values: driver.execute(statement, values).rowcount
+        yield lambda statement, rows: driver.executemany(statement, rows).rowcount
         driver.execute("COMMIT")
     finally:
         if driver.in_transaction:
