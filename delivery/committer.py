@@ -135,6 +135,8 @@ class Committer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._writing and not self._next.closing:
+            return  # `_written` comes back to it
         batch, self._next = self._next, _Batch()
         if not self._writing and not self._broken:
             self._write_at_once(batch)

@@ -4,10 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from milepost.cli.commands_issue import Number, print_sent
+from milepost.cli.commands_issue import Number, hold_back, print_sent
 from milepost.cli.context import Door
 from milepost.cli.output import JsonFlag, print_json, progress
-from milepost.errors import HeldError
 
 
 def mount(app: typer.Typer) -> None:
@@ -35,7 +34,7 @@ def dispatch(
     again = f"milepost dispatch {number}{' --drain' if to_the_end else ''}"
     door.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
     issue = find(door.settings, number)
-    _hold(number, issue.state, issue.pause_reason)
+    hold_back(number, issue.state, issue.pause_reason, again)
     with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
         sent = (drain if to_the_end else one)(door.settings, number, progress=bar)
     result: dict[str, Any] = sent_to_json(sent)
@@ -46,15 +45,4 @@ def dispatch(
     if result["stopped"]:
         typer.echo(f"milepost: stopped. {door.kept}", err=True)
         return
-    _hold(number, result["state"], result["paused"])
-
-
-def _hold(number: int, state: str, reason: str | None) -> None:
-    """Raises HeldError for an issue that waits for an operator."""
-    if state == "paused":
-        raise HeldError(f"it is paused: {reason}", where=f"issue {number}",
-                        hint=f"Mend that, then `milepost issue resume {number}` and dispatch it again.")
-    if state == "needs_review":
-        raise HeldError("nobody knows whether some got it", where=f"issue {number}",
-                        hint=f"`milepost ledger {number} --state unknown` names them, "
-                             f"`milepost ledger resolve {number}` settles them.")
+    hold_back(number, result["state"], result["paused"], again)

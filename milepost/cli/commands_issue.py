@@ -10,9 +10,9 @@ import typer
 from milepost.cli.context import Door
 from milepost.cli.groups import Group
 from milepost.cli.output import JsonFlag, print_json, print_table, progress
-from milepost.cli.words import cadence_of
+from milepost.cli.words import cadence_of, counted
 from milepost.dates import utc_now
-from milepost.errors import InputError, MilepostError
+from milepost.errors import HeldError, InputError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import Issue
@@ -77,7 +77,8 @@ def issue_draft(
         if not waits:
             typer.echo("Nothing new to tell: no issue was drafted.")
     for issue in drafted:
-        typer.echo(f"Drafted issue {issue.number} ({issue.cadence}, {len(issue.items)} milestones): {issue.subject}")
+        told = counted(len(issue.items), "milestone")
+        typer.echo(f"Drafted issue {issue.number} ({issue.cadence}, {told}): {issue.subject}")
 
 
 def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
@@ -196,14 +197,18 @@ def issue_approve(
     if as_json:
         print_json(_issue_json(Issues(door.database).get(number)))
         return
-    typer.echo(f"Froze issue {number}: {counts.candidates} subscribers, {counts.deliveries} deliveries, "
-               f"{sum(counts.exclusions.values())} exclusions.")
+    typer.echo(f"Froze issue {number}: {counted(counts.candidates, 'subscriber')}, "
+               f"{counted(counts.deliveries, 'delivery', 'deliveries')}, "
+               f"{counted(sum(counts.exclusions.values()), 'exclusion')}.")
     typer.echo(f"A scheduled run sends it in {minutes} minutes, `milepost issue send {number}` at once; "
                f"`milepost issue stop {number}` takes it back.")
 
 
 def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = False, as_json: JsonFlag = False) -> None:
-    """Send an issue now. One that was sent before, or in part, goes on where the ledger says."""
+    """Send an issue now; exit code 3 when it is paused or has hand-overs nobody knows the end of.
+
+    One that was sent before, or in part, goes on where the ledger says.
+    """
     from flows.steps.dispatch import dispatch, reach_relay, sent_to_json
     from flows.steps.editing import send_at_once
     from flows.steps.publish import freeze_unless_held
@@ -227,11 +232,7 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
         print_json(result)
     else:
         print_sent(result, f"milepost issue send {number}")
-    if result["paused"]:
-        raise MilepostError(
-            f"issue {number} is paused: {result['paused']}",
-            hint=f"Mend that, then `milepost issue resume {number}` and `milepost issue send {number}`.",
-        )
+    hold_back(number, result["state"], result["paused"], f"milepost issue send {number}")
 
 
 def issue_stop(
@@ -321,6 +322,17 @@ def issue_throttle(
                    "as the settings have it.")
 
 
+def hold_back(number: int, state: str, reason: str | None, again: str) -> None:
+    """Raises HeldError for an issue that waits for an operator; `again` is the command that goes on after that."""
+    if state == "paused":
+        raise HeldError(f"it is paused: {reason}", where=f"issue {number}",
+                        hint=f"Mend that, then `milepost issue resume {number}` and `{again}`.")
+    if state == "needs_review":
+        raise HeldError("nobody knows whether some got it", where=f"issue {number}",
+                        hint=f"`milepost ledger {number} --state unknown` names them, "
+                             f"`milepost ledger resolve {number}` settles them.")
+
+
 def print_sent(result: dict[str, Any], again: str) -> None:
     """What a dispatch in the form of `ledger --json` came to; `again` is the command that goes on with the rest."""
     typer.echo(_ledger_line(result))
@@ -336,5 +348,6 @@ def _ledger_line(data: dict[str, Any]) -> str:
     def listed(counts: dict[str, int]) -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
 
-    return (f"Issue {data['issue']}: {data['candidates']} candidates = {data['deliveries']} deliveries "
+    return (f"Issue {data['issue']}: {counted(data['candidates'], 'candidate')} = "
+            f"{counted(data['deliveries'], 'delivery', 'deliveries')} "
             f"({listed(data['states'])}) + exclusions ({listed(data['exclusions'])})")

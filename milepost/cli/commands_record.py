@@ -7,7 +7,6 @@ import typer
 from milepost.cli.commands_watch import OneSource
 from milepost.cli.context import Door
 from milepost.cli.output import JsonFlag, print_json, print_table, shortened
-from milepost.errors import InputError
 
 if TYPE_CHECKING:
     from flows.steps.explain import Explanation
@@ -150,7 +149,7 @@ def explain(
     elif key is not None and field is not None:
         told = [walk(door.database, key, field, source=source)]
     else:
-        raise InputError("what to explain?", hint="Give KEY FIELD, or --issue N --item KEY.")
+        raise typer.BadParameter("What to explain? Give KEY FIELD, or --issue N --item KEY.")
     for position, one in enumerate(told):
         if as_json:
             print_json(explanation_to_json(one))

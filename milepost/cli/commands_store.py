@@ -9,6 +9,7 @@ import typer
 from milepost.cli.context import Door
 from milepost.cli.groups import Group
 from milepost.cli.output import JsonFlag, print_json, print_table
+from milepost.cli.words import counted
 from milepost.dates import utc_now
 from milepost.errors import InputError, StoreError
 
@@ -110,7 +111,7 @@ def db_confirm_restore(
         raise InputError(f"there is no such choice as {waiting!r}", where="--waiting", hint="Want pending or unknown.")
     choice = cast("Literal['pending', 'unknown']", waiting)
     unknown = confirm_restore(door.database, why, utc_now(), waiting=choice)
-    typer.echo(f"Confirmed; {unknown} deliveries are listed as unknown.")
+    typer.echo(f"Confirmed; {counted(unknown, 'delivery is', 'deliveries are')} listed as unknown.")
 
 
 def db_copy(

@@ -8,6 +8,7 @@ import typer
 
 from milepost.cli.context import Door
 from milepost.cli.output import JsonFlag, print_json
+from milepost.cli.words import counted
 from milepost.errors import InputError
 
 
@@ -69,7 +70,8 @@ def _print_run(door: Door, result: dict[str, Any]) -> None:
 
     print_looks(result["looks"])
     for issue in result["issues"]:
-        typer.echo(f"Issue {issue['issue']} ({issue['cadence']}, {issue['items']} milestones): {issue['state']}"
+        told = counted(issue["items"], "milestone")
+        typer.echo(f"Issue {issue['issue']} ({issue['cadence']}, {told}): {issue['state']}"
                    + (f", {issue['waits']}" if issue["waits"] else ""))
     for ledger in result["ledgers"]:
         states = ", ".join(f"{count} {state}" for state, count in ledger["states"].items() if count)

@@ -15,6 +15,11 @@ from milepost.records import (
 Word = TypeVar("Word", bound=str)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: "1 delivery", "2 deliveries"; `many` is the noun with an s where nothing is given."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def _one_of(what: str, word: str, known: tuple[Word, ...]) -> Word:
     for candidate in known:
         if word == candidate:

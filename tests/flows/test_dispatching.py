@@ -298,11 +298,20 @@ def test_an_operator_pauses_while_it_waits(
         say("dispatch", issue, "--drain")
 
 
-def test_a_refusal_of_us_is_held(issue: int, relay: Relay, say: Say, database: Database) -> None:
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [(("dispatch", "{}", "--drain"), "`milepost dispatch {} --drain`"),
+     (("issue", "send", "{}"), "`milepost issue send {}`")],
+    ids=["dispatch", "issue send"],
+)
+def test_a_refusal_of_us_is_held(
+    command: tuple[str, ...], again: str, issue: int, relay: Relay, say: Say, database: Database
+) -> None:
     relay.fault("rcpt", None, "550 5.7.1 relaying denied", times=3)
     with pytest.raises(HeldError, match=r"it is paused: .*relaying denied") as caught:
-        say("dispatch", issue, "--drain")
+        say(*(word.format(issue) for word in command))
     assert caught.value.exit_code == 3
+    assert again.format(issue) in str(caught.value)
     assert Issues(database).get(issue).state == "paused"
 
 

@@ -256,6 +256,13 @@ def test_a_rename_that_settled_itself_says_what_settled_it(
         type_("changes", "resolve", "1", "--same", "--why", "x")
 
 
+@pytest.mark.parametrize("words", [(), ("a-key",), ("--issue", "1"), ("--item", "a-key")])
+def test_to_explain_takes_a_field_or_a_line(type_: Type, words: tuple[str, ...]) -> None:
+    refused = type_("explain", *words)
+    assert refused.exit_code == 2
+    assert "Give KEY FIELD, or --issue N --item KEY." in " ".join(refused.stderr.replace("│", " ").split())
+
+
 def test_an_answer_names_one_of_two(type_: Type) -> None:
     refused = type_("changes", "resolve", "1", "--why", "x")
     assert refused.exit_code == 2

@@ -1,0 +1,14 @@
+"""Numbers and their nouns."""
+
+import pytest
+
+from milepost.cli.words import counted
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [(counted(1, "milestone"), "1 milestone"), (counted(0, "milestone"), "0 milestones"),
+     (counted(2, "delivery", "deliveries"), "2 deliveries"), (counted(1, "delivery", "deliveries"), "1 delivery")],
+)
+def test_one_is_one(said: str, expected: str) -> None:
+    assert said == expected
