@@ -117,18 +117,11 @@ class Committer:
         """Write when this turn of the loop is over, or when others have joined, or when the thread is free."""
         if self._writing or self._soon:
             return
-        if len(self._next.begins) >= self._enough:
+        if len(self._next.begins) >= enough(self._connections(), self._cost):
             self._soon = True
             self._loop.call_soon(self._write_next)
         elif self._timer is None:
             self._timer = self._loop.call_later(_LINGER_S, self._write_next)
-
-    @property
-    def _enough(self) -> int:
-        """How many connections make a commit worth its while: all of them, where it costs more than its share."""
-        there = self._connections()
-        half = (there + 1) // 2
-        return half if self._cost <= half * _WORK_S else there
 
     def _write_next(self) -> None:
         self._soon = False
@@ -228,6 +221,15 @@ class Committer:
             self._sleep(wait)
             wait *= 2
             tried += 1
+
+
+def enough(connections: int, cost: float) -> int:
+    """How many of the connections make a commit of `cost` seconds (beyond its rows) worth its while. Pure.
+
+    Half of them: the relay works for the others meanwhile. All, where half would each pay more than a message's work.
+    """
+    half = (connections + 1) // 2
+    return half if cost <= half * _WORK_S else connections
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:

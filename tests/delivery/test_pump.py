@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from delivery.committer import enough
 from delivery.dispatch import DispatchReport, Limits, dispatch
 from delivery.pipeline import PipelineTransport
 from delivery.smtp import Timeouts
@@ -40,6 +41,15 @@ def test_they_share_the_work_and_the_commits(ledger: Any, ours: Any, mailing: An
     assert relay.connections == 4
     assert ledger.commits < 2 * READERS
     assert all(row.history == ["claimed", "sending", "sent"] for row in ledger.rows)
+
+
+@pytest.mark.parametrize(
+    ("connections", "cost", "expected"),
+    [(1, 0.0, 1), (1, 9.9, 1), (2, 0.0, 1), (2, 0.002, 2), (10, 0.0003, 5), (10, 0.002, 10), (11, 0.0, 6),
+     (40, 0.0003, 20), (40, 0.005, 40)],
+)
+def test_a_slow_disk_is_worth_waiting_for_all(connections: int, cost: float, expected: int) -> None:
+    assert enough(connections, cost) == expected
 
 
 def test_one_that_hangs_holds_up_nobody(ledger: Any, relay: Any, mailing: Any, clock: Any) -> None:
