@@ -6,8 +6,8 @@
 A connection goes on only when its step is on the disk; that is the whole of the promise, and all of its cost is shared.
 A batch goes when enough connections stand in it, else at the latest after a moment: a commit costs nearly the same for
 one as for all of them. With a quick disk half of them are enough, so that the relay is busy with the others meanwhile.
-A local disk answers sooner than a thread wakes up, so the loop writes itself. Where another program is writing, or the
-database is on another machine, the thread writes, and the next batch fills meanwhile.
+A local disk answers sooner than a thread wakes up, so the loop writes itself. Where another program is writing, the
+disk is slow, or the database is on another machine, the thread writes, and the next batch fills meanwhile.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ _Answers = list[tuple[Callable[..., None], tuple[Any, ...]]]
 _LINGER_S = 0.002  # for others to join; results alone are in no hurry, they go with the next step of their connection
 # What the loop does for a message, and the ledger for each in a commit, about (`python -m bench.dispatch --profile`).
 _WORK_S, _ROW_S = 0.00008, 0.00004
+_SLOW_S = 0.02  # of a commit: the thread's from then on, the loop has replies and signals to hear
 
 
 class _Batch:
@@ -91,6 +92,11 @@ class Committer:
 
     # --- from the loop ----------------------------------------------------------------------------------------------
 
+    @property
+    def broken(self) -> bool:
+        """Whether results can't be recorded any more: some steps will have no answer."""
+        return self._broken
+
     def settle(self, done: Settlement, answer: Settled) -> None:
         """T4 to T7."""
         self._next.settlements.append((done, answer))
@@ -108,7 +114,10 @@ class Committer:
         self._consider()
 
     def close(self) -> None:
-        """Write what is left and end; returns when it has."""
+        """Write the results that are left and end; returns when it has. What has not begun by now never does."""
+        begins, self._next.begins = self._next.begins, []
+        for _, _, refused in begins:
+            refused()
         self._next.closing = True
         self._write_next()
         self._thread.join()
@@ -131,18 +140,23 @@ class Committer:
         if self._writing and not self._next.closing:
             return  # `_written` comes back to it
         batch, self._next = self._next, _Batch()
-        if not self._writing and not self._broken:
+        try:
             self._write_at_once(batch)
-        if batch or batch.closing:
-            self._writing = True
-            self._queue.put(batch)
+        finally:  # whatever came between, Ctrl-C too: what was not written is the thread's
+            if batch or batch.closing:
+                self._writing = True
+                self._queue.put(batch)
 
     def _write_at_once(self, batch: _Batch) -> None:
         """Take the steps out of `batch` that need no waiting."""
-        if not batch.settlements and not batch.begins:
+        if not (batch.settlements or batch.begins) or self._writing or self._broken or self._cost > _SLOW_S:
             return
         start = time.perf_counter()
-        advanced = self._at_once(batch.results, batch.claims)
+        try:
+            advanced = self._at_once(batch.results, batch.claims)
+        except Exception as error:  # noqa: BLE001 (a bug; what was sent is to have its record all the same)
+            self._failed(error)
+            return
         if advanced is None:
             return
         self._took(time.perf_counter() - start, batch)

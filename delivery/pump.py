@@ -185,7 +185,7 @@ class _Pump:
     def _fail(self, error: BaseException) -> None:
         """Nothing more begins; what is out is waited for, unless its results can't be recorded any more."""
         self._error = self._error or error
-        if isinstance(error, StoreError) and "can't be recorded" in error.what:
+        if self._committer.broken:
             self._broken = True
         self._settle_down()
 

@@ -38,6 +38,7 @@ class Wire(asyncio.Protocol):
         self._command, self._block = timeouts.command, timeouts.block
         self._transport: asyncio.Transport | None = None
         self._poll: select.poll | None = None
+        self._plain = False
         self._buffer = b""
         self._lines: list[bytes] = []
         self._expected: deque[str] = deque()
@@ -76,8 +77,8 @@ class Wire(asyncio.Protocol):
         if self._transport is None:
             return False
         taken = 0
-        if self._poll is not None:
-            if self._poll.poll(0):
+        if self._plain:
+            if self._spoke():
                 return self._interrupted()
             taken = self._at_once(body, rest)
         if taken < len(body):
@@ -86,7 +87,7 @@ class Wire(asyncio.Protocol):
                 self._rest = rest
                 self._expected.extend(phases)
                 return True
-            if self._poll is not None and self._poll.poll(0):
+            if self._plain and self._spoke():
                 return self._interrupted()
         self.put(rest[max(0, taken - len(body)):], *phases)
         return True
@@ -99,6 +100,10 @@ class Wire(asyncio.Protocol):
             return os.writev(self._transport.get_extra_info("socket").fileno(), (body, rest))
         except OSError:  # it takes none now, or never again: asyncio finds out which
             return 0
+
+    def _spoke(self) -> bool:
+        """Whether the kernel holds something of the server's that we have not read."""
+        return self._poll is not None and bool(self._poll.poll(0))
 
     def _interrupted(self) -> bool:
         """The server spoke in the middle of a message: what it said is the reply to the DATA before it."""
@@ -117,7 +122,9 @@ class Wire(asyncio.Protocol):
         waits_for = (self._heard, bool(self._rest)) if self._expected else None
         if waits_for is None or waits_for != self._seen:
             self._seen, self._since = waits_for, now
-        elif now - self._since >= (self._block if self._rest else self._waits.get(self._expected[0], self._command)):
+            return
+        patience = self._block if self._rest else self._waits.get(self._expected[0], self._command)
+        if now - self._since >= patience and not self._spoke():  # it may have, while the loop was held up
             self.abort("no answer in time")
 
     def abort(self, why: str) -> None:
@@ -171,11 +178,9 @@ class Wire(asyncio.Protocol):
     def _use(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(high=0)  # be told as soon as a byte has to wait
-        self._poll = None
-        sock = transport.get_extra_info("socket")
-        if sock is not None and transport.get_extra_info("ssl_object") is None:  # TLS has records of its own to send
-            self._poll = select.poll()
-            self._poll.register(sock.fileno(), select.POLLIN)
+        self._plain = transport.get_extra_info("ssl_object") is None  # TLS has records of its own to send
+        self._poll = select.poll()
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         *lines, rest = (self._buffer + data if self._buffer else data).split(b"\n")

@@ -33,7 +33,7 @@ _LOG = {
 }
 _SETTLED = {"message_id": "text", "queue_id": "text", "retry": "timestamptz"}
 
-Row = tuple[object, ...]
+Row = Mapping[str, object]
 Run = Callable[[str, Any], int]  # (statement, the rows, or for PostgreSQL their JSON) → how many rows it changed
 
 
@@ -48,23 +48,20 @@ class _Statement:
     """
 
     def __init__(self, dialect: str, columns: Mapping[str, str], text: str) -> None:
-        self._columns = columns
         self._json = dialect == "postgresql"
         if self._json:
             types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             rows = f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({types})"
             places = {name: f"r.{name}" for name in columns} | {"from_rows": f"FROM {rows}", "and_rows": f", {rows}"}
         else:
-            places = {name: f"?{at}" for at, name in enumerate(columns, 1)} | {"from_rows": "", "and_rows": ""}
+            places = {name: f":{name}" for name in columns} | {"from_rows": "", "and_rows": ""}
         self._text = text.format(**places)
 
     def __call__(self, run: Run, rows: Sequence[Row]) -> int:
         """How many rows it changed."""
         if not rows:
             return 0
-        if self._json:
-            return run(self._text, {"rows": json.dumps([dict(zip(self._columns, row, strict=True)) for row in rows])})
-        return run(self._text, rows)
+        return run(self._text, {"rows": json.dumps(rows)} if self._json else rows)
 
 
 class Batches:
@@ -119,12 +116,13 @@ class Batches:
     def lock(self, run: Run, claims: Sequence[Claim]) -> None:
         """What `begin` looks at stays as it is until the transaction ends; to be called first in it."""
         for lock in self._locks:
-            lock(run, [(claim.delivery_id,) for claim in claims])
+            lock(run, [{"id": claim.delivery_id} for claim in claims])
 
     def begin(self, run: Run, claims: Sequence[Claim], key: bytes) -> None:
         """T3 for all of them, or NotAll."""
         rows: list[Row] = [
-            (claim.delivery_id, claim.lease, address_hash(key, normalize(claim.address))) for claim in claims
+            {"id": claim.delivery_id, "lease": claim.lease, "hash": address_hash(key, normalize(claim.address))}
+            for claim in claims
         ]
         if self._begin(run, rows) != len(claims):
             raise NotAll
@@ -134,7 +132,7 @@ class Batches:
         rows = [_row(settlement) for settlement in settlements]
         if self._settle(run, rows) != len(settlements):
             raise NotAll
-        self._log(run, [row[: len(_LOG)] for row in rows])
+        self._log(run, rows)
 
 
 @contextmanager
@@ -190,10 +188,11 @@ def _driver(pooled: PoolProxiedConnection) -> sqlite3.Connection:
 
 def _row(settlement: Settlement) -> Row:
     claim, reply, retry = settlement.claim, settlement.reply, settlement.retry_at
-    return (
-        claim.delivery_id, claim.lease, settlement.state, reply.code, reply.enhanced, text(reply), reply.phase,
-        settlement.message_id, settlement.queue_id, None if retry is None else stamp(retry),
-    )
+    return {
+        "id": claim.delivery_id, "lease": claim.lease, "state": settlement.state, "code": reply.code,
+        "enhanced": reply.enhanced, "said": text(reply), "phase": reply.phase, "message_id": settlement.message_id,
+        "queue_id": settlement.queue_id, "retry": None if retry is None else stamp(retry),
+    }
 
 
 def stamp(moment: dt.datetime) -> str:

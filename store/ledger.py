@@ -273,7 +273,7 @@ class Ledger:
             claims.log(connection, delivery_id, row.attempts, None, outcome, reply)
             if outcome == "pending":
                 _move(connection, row.issue, ("complete", "needs_review"), state="sending", finished_at=None)
-            else:
+            elif not _has(connection, row.issue, "unknown"):  # the rest is looked through once, after the last doubt
                 _finish(connection, row.issue, ("needs_review",))
 
     def cancel(self, number: int) -> int:
@@ -368,11 +368,12 @@ def _require_delivery(connection: sa.Connection, delivery_id: int) -> None:
         raise NotFoundError("there is no such delivery", where=f"delivery {delivery_id}")
 
 
-def _finish(connection: sa.Connection, number: int, from_: tuple[IssueState, ...]) -> None:
-    def has(state: DeliveryState) -> bool:
-        query = sa.select(delivery.c.id).where(delivery.c.issue == number, claims.in_state(state)).limit(1)
-        return connection.execute(query).first() is not None
+def _has(connection: sa.Connection, number: int, state: DeliveryState) -> bool:
+    query = sa.select(delivery.c.id).where(delivery.c.issue == number, claims.in_state(state)).limit(1)
+    return connection.execute(query).first() is not None
 
-    if not any(map(has, _WAITING)):
-        state: IssueState = "needs_review" if has("unknown") else "complete"
+
+def _finish(connection: sa.Connection, number: int, from_: tuple[IssueState, ...]) -> None:
+    if not any(_has(connection, number, state) for state in _WAITING):
+        state: IssueState = "needs_review" if _has(connection, number, "unknown") else "complete"
         _move(connection, number, from_, state=state, finished_at=moment(connection.dialect.name))

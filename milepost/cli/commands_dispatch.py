@@ -34,7 +34,8 @@ def dispatch(
     again = f"milepost dispatch {number}{' --drain' if to_the_end else ''}"
     door.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
     issue = find(door.settings, number)
-    hold_back(number, issue.state, issue.pause_reason, again)
+    if issue.state in ("paused", "needs_review"):
+        hold_back(door, number, issue.state, issue.pause_reason, again)
     with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
         sent = (drain if to_the_end else one)(door.settings, number, progress=bar)
     result: dict[str, Any] = sent_to_json(sent)
@@ -45,4 +46,4 @@ def dispatch(
     if result["stopped"]:
         typer.echo(f"milepost: stopped. {door.kept}", err=True)
         return
-    hold_back(number, result["state"], result["paused"], again)
+    hold_back(door, number, result["state"], result["paused"], again)

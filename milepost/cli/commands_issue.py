@@ -12,7 +12,7 @@ from milepost.cli.groups import Group
 from milepost.cli.output import JsonFlag, print_json, print_table, progress
 from milepost.cli.words import cadence_of, counted
 from milepost.dates import utc_now
-from milepost.errors import HeldError, InputError, MilepostError
+from milepost.errors import ConflictError, HeldError, InputError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import Issue
@@ -232,7 +232,7 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
         print_json(result)
     else:
         print_sent(result, f"milepost issue send {number}")
-    hold_back(number, result["state"], result["paused"], f"milepost issue send {number}")
+    hold_back(door, number, result["state"], result["paused"], f"milepost issue send {number}")
 
 
 def issue_stop(
@@ -322,11 +322,19 @@ def issue_throttle(
                    "as the settings have it.")
 
 
-def hold_back(number: int, state: str, reason: str | None, again: str) -> None:
-    """Raises HeldError for an issue that waits for an operator; `again` is the command that goes on after that."""
+def hold_back(door: Door, number: int, state: str, reason: str | None, again: str) -> None:
+    """Raises HeldError for an issue that waits for an operator, ConflictError for one that was cancelled under us.
+
+    `reason`: why nothing more of it is sent, as a dispatch told it; `again`: the command that goes on after that.
+    """
+    from store.issues import Issues
+
     if state == "paused":
-        raise HeldError(f"it is paused: {reason}", where=f"issue {number}",
+        why = reason or Issues(door.database).get(number).pause_reason
+        raise HeldError(f"it is paused: {why}", where=f"issue {number}",
                         hint=f"Mend that, then `milepost issue resume {number}` and `{again}`.")
+    if reason is not None:
+        raise ConflictError(reason, where=f"issue {number}")
     if state == "needs_review":
         raise HeldError("nobody knows whether some got it", where=f"issue {number}",
                         hint=f"`milepost ledger {number} --state unknown` names them, "

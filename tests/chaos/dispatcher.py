@@ -127,8 +127,8 @@ class Watched(Ledger):
         return advanced
 
 
-def watch(trap: Callable[[str], None]) -> None:
-    """A trap at each command that goes out."""
+def watch(trap: Callable[[str], None], *, in_two: bool = False) -> None:
+    """A trap at each command that goes out; `in_two`: the kernel takes a body, and its dot in a second call."""
     put, put_message = Wire.put, Wire.put_message
 
     def watched(wire: Wire, data: bytes, *phases: str) -> None:
@@ -140,10 +140,12 @@ def watch(trap: Callable[[str], None]) -> None:
 
     def message(wire: Wire, body: bytes, rest: bytes, *phases: str) -> bool:
         trap("before-body")
-        trap("before-dot")  # it may go in one write with the body
         return put_message(wire, body, rest, *phases)
 
     Wire.put, Wire.put_message = watched, message  # type: ignore[method-assign]
+    if in_two:
+        both = Wire._at_once
+        Wire._at_once = lambda wire, body, _rest: both(wire, body, b"")  # type: ignore[method-assign]
 
 
 def mailing(ledger: Ledger, number: int = 1, sign: Callable[[bytes], bytes] = bytes) -> Mailing:
@@ -160,7 +162,7 @@ def mailing(ledger: Ledger, number: int = 1, sign: Callable[[bytes], bytes] = by
 def run(order: Order, said: Connection) -> None:
     """Dispatch issue 1; says "go" when it starts, and at the end what came of it, or the error's name and sentence."""
     trap = Trap(order)
-    watch(trap)
+    watch(trap, in_two=order.point == "before-dot")
     clock = Clock(order.clock)
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))

@@ -65,6 +65,7 @@ class MemoryLedger:
         self.break_at: dict[str, int] = {}  # step → how many times it fails
         self.before_begin: Callable[[Claim], None] = lambda _: None
         self.commits = 0
+        self.interrupt: BaseException | None = None  # what comes in the middle of the next commit in the loop
         self.far = False  # its commits take too long for the event loop to wait for
         self._tokens = itertools.count(1)
 
@@ -158,6 +159,9 @@ class MemoryLedger:
     @contextmanager
     def at_once(self) -> Iterator[Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]]:
         def advance(settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
+            if self.interrupt is not None:
+                interrupt, self.interrupt = self.interrupt, None
+                raise interrupt
             if self.far or any(self.break_at.values()):
                 return None
             try:

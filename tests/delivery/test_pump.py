@@ -119,6 +119,42 @@ def test_a_bug_ends_the_run_and_hides_nothing(ledger: Any, ours: Any, mailing: A
 
 
 @pytest.mark.timeout(30)
+@pytest.mark.parametrize("interrupt", [ZeroDivisionError("a bug"), KeyboardInterrupt()], ids=["a bug", "Ctrl-C"])
+def test_what_breaks_into_a_commit_loses_no_result(
+    interrupt: BaseException, ledger: Any, ours: Any, mailing: Any, clock: Any, relay: Any
+) -> None:
+    """The thread writes what the loop could not, and the dispatch ends."""
+    verbs: list[str] = []
+
+    def once(verb: str) -> None:
+        verbs.append(verb)
+        if verb == "rcpt" and verbs.count("rcpt") == 9:
+            ledger.interrupt = interrupt
+
+    relay.on_verb = once
+    with pytest.raises(type(interrupt)):
+        send(ledger, ours, mailing, clock)
+    assert set(ledger.states()) == {"sent", "pending"}
+    assert ledger.states()["sent"] == len(relay.taken) > 0
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("ledger", ["far"], indirect=True)
+def test_a_bug_in_the_thread_ends_the_run_too(ledger: Any, ours: Any, mailing: Any, clock: Any, relay: Any) -> None:
+    advance = ledger.advance
+
+    def broken(settlements: Any, claims: Any) -> Any:
+        if len(relay.taken) > 9:
+            raise ZeroDivisionError
+        return advance(settlements, claims)
+
+    ledger.advance = broken
+    with pytest.raises(ZeroDivisionError):
+        send(ledger, ours, mailing, clock)
+    assert set(ledger.states()) <= {"sent", "sending", "pending", "claimed"}
+
+
+@pytest.mark.timeout(30)
 def test_a_whole_batch_that_may_not_begin_is_not_the_end(
     ledger: Any, ours: Any, mailing: Any, clock: Any, relay: Any
 ) -> None:
