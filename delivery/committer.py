@@ -5,7 +5,7 @@
 
 A connection goes on only when its step is on the disk; that is the whole of the promise, and all of its cost is shared.
 A batch goes when enough connections stand in it, else at the latest after a moment: a commit costs nearly the same for
-one as for all of them. With a quick disk half of them are enough, so that the relay is busy with the others meanwhile.
+one as for all of them. With a quick disk three in five are enough: the relay is busy with the others meanwhile.
 A local disk answers sooner than a thread wakes up, so the loop writes itself. Where another program is writing, the
 disk is slow, or the database is on another machine, the thread writes, and the next batch fills meanwhile.
 """
@@ -100,7 +100,7 @@ class Committer:
     def settle(self, done: Settlement, answer: Settled) -> None:
         """T4 to T7."""
         self._next.settlements.append((done, answer))
-        if self._timer is None:
+        if self._timer is None and not self._soon:
             self._consider()
 
     def begin(self, claim: Claim, answer: Begun, refused: Callable[[], None]) -> None:
@@ -240,10 +240,11 @@ class Committer:
 def enough(connections: int, cost: float) -> int:
     """How many of the connections make a commit of `cost` seconds (beyond its rows) worth its while. Pure.
 
-    Half of them: the relay works for the others meanwhile. All, where half would each pay more than a message's work.
+    Three in five: the relay works for the others meanwhile. Two halves would fall into step, each waiting for the last
+    of the other. All, where fewer would each pay more than a message's work.
     """
-    half = (connections + 1) // 2
-    return half if cost <= half * _WORK_S else connections
+    most = (3 * connections + 4) // 5
+    return most if cost <= most * _WORK_S else connections
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:

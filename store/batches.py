@@ -11,6 +11,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from operator import itemgetter
+from string import Formatter
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,15 +55,16 @@ class _Statement:
             types = ", ".join(f"{name} {kind}" for name, kind in columns.items())
             rows = f"jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({types})"
             places = {name: f"r.{name}" for name in columns} | {"from_rows": f"FROM {rows}", "and_rows": f", {rows}"}
-        else:
-            places = {name: f":{name}" for name in columns} | {"from_rows": "", "and_rows": ""}
+        else:  # in the order of their places: the driver looks each name up again for every row
+            places = dict.fromkeys(columns, "?") | {"from_rows": "", "and_rows": ""}
+            self._values = itemgetter(*(name for _, name, _, _ in Formatter().parse(text) if name in columns))
         self._text = text.format(**places)
 
     def __call__(self, run: Run, rows: Sequence[Row]) -> int:
         """How many rows it changed."""
         if not rows:
             return 0
-        return run(self._text, {"rows": json.dumps(rows)} if self._json else rows)
+        return run(self._text, {"rows": json.dumps(rows)} if self._json else list(map(self._values, rows)))
 
 
 class Batches:

@@ -45,8 +45,8 @@ def test_they_share_the_work_and_the_commits(ledger: Any, ours: Any, mailing: An
 
 @pytest.mark.parametrize(
     ("connections", "cost", "expected"),
-    [(1, 0.0, 1), (1, 9.9, 1), (2, 0.0, 1), (2, 0.002, 2), (10, 0.0003, 5), (10, 0.002, 10), (11, 0.0, 6),
-     (40, 0.0003, 20), (40, 0.005, 40)],
+    [(1, 0.0, 1), (1, 9.9, 1), (2, 0.0, 2), (3, 0.0, 2), (3, 0.002, 3), (10, 0.0003, 6), (10, 0.002, 10), (11, 0.0, 7),
+     (40, 0.0003, 24), (40, 0.005, 40)],
 )
 def test_a_slow_disk_is_worth_waiting_for_all(connections: int, cost: float, expected: int) -> None:
     assert enough(connections, cost) == expected
