@@ -100,8 +100,7 @@ class Committer:
     def settle(self, done: Settlement, answer: Settled) -> None:
         """T4 to T7."""
         self._next.settlements.append((done, answer))
-        if self._timer is None and not self._soon:
-            self._consider()
+        self._consider()
 
     def begin(self, claim: Claim, answer: Begun, refused: Callable[[], None]) -> None:
         """T3; `refused` when the ledger could not be written, so that it is still to be given back."""

@@ -95,7 +95,7 @@ class MessageTemplate:
         Raises RenderError when an argument could make another header or another recipient.
         """
         link = headers.url(unsubscribe_url)
-        in_html = html.escape(link) if "&" in link else link
+        in_html = html.escape(link)
         in_text = quoted.value(link)
         values: dict[_Slot, bytes] = {
             "address": headers.address(address).encode("ascii"),

@@ -37,7 +37,7 @@ class Wire(asyncio.Protocol):
         self._waits = {"data": timeouts.data, "dot": timeouts.dot, "quit": timeouts.quit}
         self._command, self._block = timeouts.command, timeouts.block
         self._transport: asyncio.Transport | None = None
-        self._poll: select.poll | None = None
+        self._poll = select.poll()
         self._plain = False
         self._buffer = b""
         self._lines: list[bytes] = []
@@ -103,7 +103,7 @@ class Wire(asyncio.Protocol):
 
     def _spoke(self) -> bool:
         """Whether the kernel holds something of the server's that we have not read."""
-        return self._poll is not None and bool(self._poll.poll(0))
+        return bool(self._poll.poll(0))
 
     def _interrupted(self) -> bool:
         """The server spoke in the middle of a message: what it said is the reply to the DATA before it."""
@@ -179,7 +179,6 @@ class Wire(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=0)  # be told as soon as a byte has to wait
         self._plain = transport.get_extra_info("ssl_object") is None  # TLS has records of its own to send
-        self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:

@@ -102,8 +102,8 @@ def recover(connection: sa.Connection, number: int) -> tuple[int, int]:
         delivery.c.issue == number,
         sa.or_(delivery.c.lease_until < clock, delivery.c.lease_until > clock + delivery.c.lease_seconds + 60),
     )
-    held = delivery.c.state.in_(("claimed", "sending"))
-    if connection.execute(sa.select(delivery.c.id).where(over, held).limit(1)).first() is None:
+    on_the_way = delivery.c.state.in_(("claimed", "sending"))
+    if connection.execute(sa.select(delivery.c.id).where(over, on_the_way).limit(1)).first() is None:
         return 0, 0  # the usual case looks through the issue once, not twice: no index knows who is on the way
     back = connection.execute(
         sa.update(delivery).where(over, delivery.c.state == "claimed").values(**freed(connection))

@@ -7,14 +7,13 @@
 """
 
 import datetime as dt
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
-from milepost.errors import ConflictError, NotFoundError
+from milepost.errors import ConflictError, NotFoundError, StoreError
 from milepost.records import (
     Advanced,
     Claim,
@@ -29,7 +28,7 @@ from store import batches, claims, freezing, ledger_rows, steps
 from store.addresses import address_hash, normalize
 from store.dialects import moment
 from store.engine import Database
-from store.faults import translate
+from store.faults import translated
 from store.issues import load_variants
 from store.ledger_rows import AttemptRow, DeliveryRow
 from store.meta import Meta
@@ -41,7 +40,8 @@ __all__ = ["AttemptRow", "DeliveryRow", "Ledger"]
 
 AtOnce = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 
-_WAITING: tuple[DeliveryState, ...] = ("pending", "deferred", "claimed", "sending")
+# What keeps an issue open; together what no index tells apart, so that it is walked through once.
+_WAITING: tuple[tuple[DeliveryState, ...], ...] = (("pending",), ("deferred",), ("claimed", "sending"))
 
 
 class Ledger:
@@ -232,13 +232,9 @@ class Ledger:
                 if driver is None or not _alike(settlements):
                     return None
                 try:
-                    with batches.exclusive(driver) as run:
+                    with translated(self._database.where), batches.exclusive(driver) as run:
                         return self._all(run, settlements, claims, key)
-                except batches.NotAll:
-                    return None
-                except sqlite3.Error as error:
-                    if translate(error, self._database.where) is None:
-                        raise
+                except (batches.NotAll, StoreError):
                     return None
 
             yield advance
@@ -368,12 +364,13 @@ def _require_delivery(connection: sa.Connection, delivery_id: int) -> None:
         raise NotFoundError("there is no such delivery", where=f"delivery {delivery_id}")
 
 
-def _has(connection: sa.Connection, number: int, state: DeliveryState) -> bool:
-    query = sa.select(delivery.c.id).where(delivery.c.issue == number, claims.in_state(state)).limit(1)
+def _has(connection: sa.Connection, number: int, *states: DeliveryState) -> bool:
+    those = sa.or_(*map(claims.in_state, states))
+    query = sa.select(delivery.c.id).where(delivery.c.issue == number, those).limit(1)
     return connection.execute(query).first() is not None
 
 
 def _finish(connection: sa.Connection, number: int, from_: tuple[IssueState, ...]) -> None:
-    if not any(_has(connection, number, state) for state in _WAITING):
+    if not any(_has(connection, number, *states) for states in _WAITING):
         state: IssueState = "needs_review" if _has(connection, number, "unknown") else "complete"
         _move(connection, number, from_, state=state, finished_at=moment(connection.dialect.name))

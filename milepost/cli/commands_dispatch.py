@@ -33,9 +33,7 @@ def dispatch(
     door: Door = context.obj
     again = f"milepost dispatch {number}{' --drain' if to_the_end else ''}"
     door.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
-    issue = find(door.settings, number)
-    if issue.state in ("paused", "needs_review"):
-        hold_back(door, number, issue.state, issue.pause_reason, again)
+    hold_back(door, number, find(door.settings, number).state, None, again)
     with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
         sent = (drain if to_the_end else one)(door.settings, number, progress=bar)
     result: dict[str, Any] = sent_to_json(sent)

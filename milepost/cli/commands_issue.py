@@ -325,7 +325,7 @@ def issue_throttle(
 def hold_back(door: Door, number: int, state: str, reason: str | None, again: str) -> None:
     """Raises HeldError for an issue that waits for an operator, ConflictError for one that was cancelled under us.
 
-    `reason`: why nothing more of it is sent, as a dispatch told it; `again`: the command that goes on after that.
+    `reason`: why nothing more of it is sent, when a dispatch told it; `again`: the command that goes on after that.
     """
     from store.issues import Issues
 
