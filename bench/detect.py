@@ -10,7 +10,7 @@ import time
 
 from milepost.dates import PartialDate
 from milepost.records import Milestone
-from newsletter.detect import detect
+from newsletter.news.detect import detect
 
 BASE = "https://clockwork.example"
 SOURCE = "bench"

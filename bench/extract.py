@@ -30,7 +30,7 @@ def captured() -> tuple[str, list[Page]]:
             Page(url=f"https://aitimeline.world/timeline/{file.stem}", text=file.read_text(encoding="utf-8"))
             for file in sorted(CAPTURED.glob("*.html"))
         ]
-    from milepost.sample import pages
+    from console.demo.site import pages
 
     built = pages.build(pages.load(), build_id="bench")
     base = "https://clockwork.example"

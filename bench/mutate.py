@@ -29,7 +29,7 @@ from extractors.base import SiteExtractor
 from extractors.reconcile import disagreements
 from milepost.errors import ExtractError
 from milepost.records import CONTENT_FIELDS, Milestone, Page
-from newsletter.contested import contests, voices
+from newsletter.news.contested import contests, voices
 
 SAVED = Path(__file__).resolve().parents[1] / "tests/sites"
 BASES = {

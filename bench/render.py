@@ -13,10 +13,10 @@ import time
 from milepost.dates import PartialDate
 from milepost.records import IssueItem, Milestone
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.compose import compose
-from newsletter.lint import lint
-from newsletter.render import Renderer
-from newsletter.select import matching, variants
+from newsletter.issue.compose import compose
+from newsletter.issue.lint import lint
+from newsletter.issue.render import Renderer
+from newsletter.news.select import matching, variants
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 TOPICS = tuple(f"topic-{number}" for number in range(24))

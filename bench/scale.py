@@ -23,19 +23,20 @@ from typing import Any
 import sqlalchemy as sa
 import zstandard
 
+from console.demo.site import pages
 from crawler.outcomes import CrawlPlan, CrawlReport, NotModified
 from extractors import registry
-from flows.steps import scrape
-from flows.steps.backfill import backfill, undo
 from milepost.codec import milestone_to_json
 from milepost.fingerprint import fingerprint
 from milepost.records import Milestone, Page, body_hash
-from milepost.sample import pages
 from milepost.settings import Settings, parse
-from store import schema, search
-from store.blobs import LEVEL, train
+from pipeline.backfill import backfill, undo
+from pipeline.look import scrape
+from store.archive.blobs import LEVEL, train
 from store.database import Database, connect, upgrade
-from store.search import Search
+from store.milestones import search
+from store.milestones.search import Search
+from store.schema import tables
 
 SOURCE, BASE = "bench", "https://clockwork.example"
 NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
@@ -84,34 +85,34 @@ def fill(database: Database, milestones: int, snapshots: int) -> None:
         def put(table: sa.Table, rows: list[dict[str, Any]]) -> None:
             connection.execute(sa.insert(table), rows)
 
-        put(schema.source, [{"key": SOURCE}])
-        put(schema.look, [{"source": SOURCE, "started_at": NOW, "finished_at": NOW, "state": "complete",
+        put(tables.source, [{"key": SOURCE}])
+        put(tables.look, [{"source": SOURCE, "started_at": NOW, "finished_at": NOW, "state": "complete",
                            "baseline": True, "milestones": milestones, "failures": [], "listed": milestones}])
-        put(schema.dictionary, [{"trained_at": NOW, "samples": 400, "data": trained}])
+        put(tables.dictionary, [{"trained_at": NOW, "samples": 400, "data": trained}])
         for part in _parts(milestones):
             records = [(number + 1, record(number), body(number)) for number in part]
             shas = {at: body_hash(page) for at, _, page in records}
-            put(schema.blob, [{"sha256": shas[at], "encoding": "zstd", "raw_size": len(page), "dictionary": 1,
+            put(tables.blob, [{"sha256": shas[at], "encoding": "zstd", "raw_size": len(page), "dictionary": 1,
                                "data": packer.compress(page)} for at, _, page in records])
             for turn in range(rounds):
-                put(schema.snapshot, [
+                put(tables.snapshot, [
                     {"id": turn * milestones + at, "source": SOURCE, "url": one.url, "final_url": one.url,
                      "status": 200, "headers": {"content-type": "text/html; charset=utf-8"}, "body_sha": shas[at],
                      "fetched_at": NOW - dt.timedelta(days=rounds - turn)} for at, one, _ in records
                 ])
             last = (rounds - 1) * milestones
-            put(schema.page, [{"source": SOURCE, "url": one.url, "kind": "milestone", "etag": f'"{at:016x}"',
+            put(tables.page, [{"source": SOURCE, "url": one.url, "kind": "milestone", "etag": f'"{at:016x}"',
                                "last_status": 200, "last_snapshot_id": last + at, "read_snapshot_id": last + at,
                                "first_listed_look": 1, "last_listed_look": 1, "asked_at": NOW, "seen_at": NOW}
                               for at, one, _ in records])
-            put(schema.milestone, [{"id": at, "source": SOURCE, "key": one.key, "first_seen_at": NOW,
+            put(tables.milestone, [{"id": at, "source": SOURCE, "key": one.key, "first_seen_at": NOW,
                                     "first_look_id": 1, "version": 1, "state": "present"} for at, one, _ in records])
-            put(schema.milestone_version, [
+            put(tables.milestone_version, [
                 {"milestone_id": at, "number": 1, "record": milestone_to_json(one), "fingerprint": fingerprint(one),
                  "snapshot_id": at, "extractor": one.extractor, "look_id": 1, "created_at": NOW}
                 for at, one, _ in records
             ])
-            put(schema.change, [{"look_id": 1, "milestone_id": at, "kind": "added", "fields": [], "new_version_id": at,
+            put(tables.change, [{"look_id": 1, "milestone_id": at, "kind": "added", "fields": [], "new_version_id": at,
                                  "detected_at": NOW, "announce": False} for at, _, _ in records])
         search.reindex(connection)
 
@@ -214,7 +215,7 @@ def find(file: Path) -> float:
 
 def read_again(file: Path, dry_run: bool, processes: int | None, until: str | None) -> tuple[int, int, float, int]:
     """(pages, records that differ, pages a second, id)."""
-    from flows.steps.backfill import Selection
+    from pipeline.backfill import Selection
 
     keys = () if until is None else tuple(f"{_KEY}-{number}" for number in range(int(until)))
     done = backfill(settings_for(file), SOURCE, dry_run=dry_run, processes=processes, now=lambda: NOW,

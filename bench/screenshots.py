@@ -19,19 +19,19 @@ from PIL import Image as Pictures
 from playwright.sync_api import Browser
 
 from bench.browser import PICTURES, Scheme, browser, chromium, draw, save
-from flows.steps.scrape import scrape
+from console.demo.site.server import SampleSite
 from milepost.records import UNEDITED, Cadence, Edit, FieldChange, Image, IssueItem, KnownTopics, Milestone
-from milepost.sample.server import SampleSite
 from milepost.settings import Settings, parse
-from newsletter.compose import compose
-from newsletter.render import Renderer
-from newsletter.view import Plan, issue_view
+from newsletter.issue.compose import compose
+from newsletter.issue.render import Renderer
+from newsletter.issue.view import Plan, issue_view
+from pipeline.look.scrape import scrape
 from store.database import connect, upgrade
-from store.issues import Issues
-from store.milestones import Milestones
-from store.topics import Topics
+from store.issues.issues import Issues
+from store.milestones.milestones import Milestones
+from store.milestones.topics import Topics
 from web.pages import Pages
-from web.preferences import choice
+from web.public.preferences import choice
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 TOPICS = ("standards", "atomic-clock")

@@ -24,15 +24,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from bench.sinks import program
-from delivery import tokens
 from delivery.dispatch import Limits, Mailing, dispatch
-from delivery.message import Letterhead, MessageTemplate
-from delivery.pipeline import PipelineTransport
+from delivery.message import tokens
+from delivery.message.build import Letterhead, MessageTemplate
+from delivery.smtp.connect import PipelineTransport
 from milepost.records import Placement, Variant
 from store.database import Database, connect, upgrade
-from store.issues import Issues
-from store.ledger import Ledger
-from store.schema import subscriber
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.schema.tables import subscriber
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 KEY = "an-invented-key-of-thirty-two-characters"

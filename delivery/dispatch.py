@@ -4,17 +4,18 @@
        ▲          │ none left                     └ no: RSET, skip                └ no reply: unknown T7
     finish ◀──────┘        on every way out what is claimed and not begun is given back (T2)
 
-Over a transport that can pipeline by `delivery.pump` (many connections, shared commits), else by `delivery.lockstep`.
+Over a transport that can pipeline by `delivery.smtp.dispatcher` (many connections, shared commits), else by
+`delivery.smtp.sequential`.
 """
 
 import datetime as dt
 import time
 from collections.abc import Callable
 
-from delivery import lockstep, pump
 from delivery.mailing import DispatchReport, Limits, Mailing, Progress, Result, quiet
-from delivery.pipeline import PipelineTransport
 from delivery.ports import Ledger, Transport
+from delivery.smtp import dispatcher, sequential
+from delivery.smtp.connect import PipelineTransport
 
 _USUAL = Limits()
 
@@ -44,8 +45,8 @@ def dispatch(
     """
     show = progress or quiet
     if isinstance(transport, PipelineTransport):
-        return pump.run(
+        return dispatcher.run(
             ledger, transport, mailing, now=now, limits=limits, progress=show, stop=stop, sleep=sleep,
             throttle=throttle,
         )
-    return lockstep.run(ledger, transport, mailing, now=now, limits=limits, progress=show, stop=stop, sleep=sleep)
+    return sequential.run(ledger, transport, mailing, now=now, limits=limits, progress=show, stop=stop, sleep=sleep)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from delivery import headers, replies
-from delivery.message import MessageTemplate
+from delivery.message import headers
+from delivery.message.build import MessageTemplate
+from delivery.smtp import replies
 from milepost.errors import DeliveryError
 from milepost.records import Claim, IssueState, Reply, Settlement
 

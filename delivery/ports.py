@@ -111,7 +111,7 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arrival:
-    """One message as it arrived, cut to `delivery.bounces.LONGEST` octets."""
+    """One message as it arrived, cut to `delivery.bounces.reports.LONGEST` octets."""
 
     name: str  # how the inbox knows it
     raw: bytes

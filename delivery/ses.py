@@ -3,8 +3,8 @@
     mail, rcpt: noted ─▶ (commit) ─▶ data: one SendEmail request with the raw message ─▶ its MessageId is the queue id
 
 A request is never repeated by the library: only the ledger may decide that. What the API answers is put into the words
-of SMTP, so that one table reads it (`delivery.replies`). SES writes a Message-ID of its own over ours: its bounces are
-known by their envelope sender alone, so set mail.bounce_domain to a domain that SES may send for.
+of SMTP, so that one table reads it (`delivery.smtp.replies`). SES writes a Message-ID of its own over ours: its bounces
+are known by their envelope sender alone, so set mail.bounce_domain to a domain that SES may send for.
 Sources: the SES v2 API reference, SendEmail; botocore's exceptions (what is raised before and after a request is out).
 """
 

@@ -9,12 +9,12 @@
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from delivery.auth import Token
 from delivery.maildir import MaildirTransport
-from delivery.pipeline import PipelineTransport
 from delivery.ports import Transport
 from delivery.ses import SesTransport
-from delivery.smtp import Security, Timeouts
+from delivery.smtp.auth import Token
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.session import Security, Timeouts
 from delivery.tls import trusting
 from milepost.errors import SettingsError
 

@@ -1,1 +1,1 @@
-"""The only room that knows Prefect: thin flows over the functions in `flows.steps`."""
+"""The only room that knows Prefect: thin flows over the functions in `pipeline`."""

@@ -7,8 +7,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.logs import to_prefect
-from flows.steps import backfill as steps
 from milepost.settings import load
+from pipeline import backfill as steps
 
 
 @task(name="reread", cache_policy=NO_CACHE)

@@ -7,9 +7,9 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.logs import to_prefect
-from flows.steps import dispatch as steps
-from flows.steps.several import sift, unsent_to_json
 from milepost.settings import load
+from pipeline import dispatch as steps
+from pipeline.several import sift, unsent_to_json
 
 
 @task(name="send", cache_policy=NO_CACHE)  # no retries: a repeat is the ledger's decision (T2, T5), never the engine's

@@ -7,8 +7,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.logs import to_prefect
-from flows.steps import publish as steps
 from milepost.settings import load
+from pipeline import publish as steps
 
 
 @task(name="draft", cache_policy=NO_CACHE)

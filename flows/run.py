@@ -7,8 +7,8 @@ from prefect import flow
 from flows.dispatch import dispatch
 from flows.publish import publish
 from flows.scrape import scrape
-from flows.steps.several import UnfinishedError
 from milepost.errors import MilepostError
+from pipeline.several import UnfinishedError
 
 
 @flow(name="run")

@@ -7,9 +7,9 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.logs import to_prefect
-from flows.steps import scrape as steps
-from flows.steps.several import down_to_json, sift
 from milepost.settings import load
+from pipeline.look import scrape as steps
+from pipeline.several import down_to_json, sift
 
 
 @task(name="look", cache_policy=NO_CACHE)

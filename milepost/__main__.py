@@ -1,5 +1,5 @@
 """`python -m milepost` is the `milepost` command."""
 
-from milepost.cli import main
+from console import main
 
 main()

@@ -26,9 +26,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from milepost import environment
-from milepost.complaints import sentence
 from milepost.errors import SettingsError
 from milepost.records import CONTENT_FIELDS, Cadence, FieldClass
+from milepost.settings_errors import sentence
 
 DEFAULT_FILE = Path("milepost.toml")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -7,9 +7,11 @@ from alembic import command
 from alembic.config import Config
 
 from milepost.errors import SchemaError, StoreError
-from store import checking, schema, search
 from store.dialects import serialize
 from store.engine import WAIT_SECONDS, Database
+from store.milestones import search
+from store.schema import tables
+from store.upkeep import check as soundness
 
 __all__ = ["Database", "check", "connect", "revision", "upgrade"]
 
@@ -39,9 +41,9 @@ def _refuse_other_versions(database: Database) -> None:
     if found is None:
         raise SchemaError("the database has no tables yet", where=database.where, hint=_UPGRADE)
     _refuse_newer(found, database)
-    if found < schema.HEAD:
+    if found < tables.HEAD:
         raise SchemaError(
-            f"the database is of revision {found:04d}, this program needs {schema.HEAD:04d}",
+            f"the database is of revision {found:04d}, this program needs {tables.HEAD:04d}",
             where=database.where, hint=_UPGRADE,
         )
 
@@ -72,7 +74,7 @@ def upgrade(url: str, *, to: str = "head") -> str:
             config.attributes["connection"] = connection
             command.upgrade(config, to)
             found = revision(connection) or 0
-            if found == schema.HEAD and not search.is_whole(connection):
+            if found == tables.HEAD and not search.is_whole(connection):
                 search.reindex(connection)
             return f"{found:04d}"
     finally:
@@ -80,9 +82,9 @@ def upgrade(url: str, *, to: str = "head") -> str:
 
 
 def _refuse_newer(found: int, database: Database) -> None:
-    if found > schema.HEAD:
+    if found > tables.HEAD:
         raise SchemaError(
-            f"the database was made by a newer Milepost (revision {found:04d}, this one knows {schema.HEAD:04d})",
+            f"the database was made by a newer Milepost (revision {found:04d}, this one knows {tables.HEAD:04d})",
             where=database.where, hint="Upgrade Milepost.",
         )
 
@@ -99,12 +101,12 @@ def _make_file(file: Path) -> None:
         ) from None
 
 
-def check(database: Database | str, *, sample: int | None = checking.SAMPLE) -> list[str]:
-    """One sentence for each thing that is wrong with a database, [] when nothing is; see `store.checking`.
+def check(database: Database | str, *, sample: int | None = soundness.SAMPLE) -> list[str]:
+    """One sentence for each thing that is wrong with a database, [] when nothing is; see `store.upkeep.check`.
 
     Raises SchemaError when there is none of this program's version, StoreError when it can't be opened.
     """
     if isinstance(database, Database):
-        return checking.check(database, sample=sample)
+        return soundness.check(database, sample=sample)
     with connect(database) as opened:
-        return checking.check(opened, sample=sample)
+        return soundness.check(opened, sample=sample)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from store.dialects import insert
 from store.engine import Database
-from store.schema import meta
+from store.schema.tables import meta
 
 SIGNING_KEY = "signing_key"
 ADDRESS_KEY = "address_key"

@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from milepost.errors import MilepostError
 from milepost.settings import Settings
-from web.archive import Archive
 from web.pages import Pages
 from web.ports import Issues, Subscribers, Topics
-from web.preferences import Preferences
-from web.readers import Readers
-from web.unsubscribe import Unsubscribe
+from web.public.archive import Archive
+from web.public.preferences import Preferences
+from web.public.readers import Readers
+from web.public.unsubscribe import Unsubscribe
 
 _log = logging.getLogger(__name__)
 _ALWAYS = {

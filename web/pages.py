@@ -10,10 +10,10 @@ from jinja2 import Environment, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from milepost.settings import NewsletterSettings, WebSettings
-from newsletter.languages import direction, phrases_for
-from newsletter.phrases import Phrases
-from newsletter.render import loader_for
-from newsletter.theme import theme_for
+from newsletter.issue.render import loader_for
+from newsletter.issue.theme import theme_for
+from newsletter.words.languages import direction, phrases_for
+from newsletter.words.phrases import Phrases
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 

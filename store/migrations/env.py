@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from store.schema import in_metadata, metadata
+from store.schema.tables import in_metadata, metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

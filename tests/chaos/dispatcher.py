@@ -12,17 +12,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from delivery import tokens, verp
 from delivery.dispatch import Limits, Mailing, dispatch
-from delivery.message import Letterhead, MessageTemplate
-from delivery.pipeline import PipelineTransport
+from delivery.message import tokens, verp
+from delivery.message.build import Letterhead, MessageTemplate
 from delivery.ports import AtOnce
-from delivery.smtp import Timeouts
-from delivery.wire import Wire
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.session import Timeouts
+from delivery.smtp.wire import Wire
 from milepost.errors import MilepostError
 from milepost.records import Advanced, Claim
 from store.database import connect
-from store.ledger import Ledger
+from store.ledger.ledger import Ledger
 from tests.chaos.clocks import Clock
 
 KEY = "an-invented-key-of-thirty-two-characters"
@@ -190,6 +190,6 @@ def run(order: Order, said: Connection) -> None:
 def _signer(key: Path | None) -> Callable[[bytes], bytes]:
     if key is None:
         return bytes
-    from delivery.dkim import Signer
+    from delivery.message.dkim import Signer
 
     return Signer.from_pem(key.read_bytes(), domain=DOMAIN, selector="chaos", sender=f"news@{DOMAIN}").sign

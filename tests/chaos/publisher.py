@@ -15,10 +15,10 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
 from milepost.dates import utc_now
 from milepost.settings import load
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
 from store.engine import Database
 
 

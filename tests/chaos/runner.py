@@ -24,9 +24,9 @@ import sqlalchemy as sa
 
 from milepost.records import Placement, Variant
 from store.database import connect
-from store.issues import Issues
-from store.ledger import Ledger
-from store.schema import subscriber
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.schema.tables import subscriber
 from tests.chaos.backends import Backend
 from tests.chaos.dispatcher import Order, run
 

@@ -7,14 +7,14 @@ from typing import Literal
 import pytest
 import sqlalchemy as sa
 
-from flows.steps import backfill as rereading
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
 from milepost.dates import utc_now
 from milepost.settings import load
+from pipeline import backfill as rereading
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
 from store.database import connect
-from store.schema import issue, issue_item
-from store.subscribers import Subscribers
+from store.schema.tables import issue, issue_item
+from store.subscribers.people import Subscribers
 from tests.chaos.backends import Backend
 from tests.chaos.publisher import Errand, later, run
 from tests.chaos.runner import Child

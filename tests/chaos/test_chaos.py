@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from delivery.smtp import Timeouts
+from delivery.smtp.session import Timeouts
 from milepost.dates import utc_now
-from store.backups import backup, restore
 from store.database import connect
-from store.restoring import confirm_restore
+from store.upkeep.backup import backup, restore
+from store.upkeep.restore import confirm_restore
 from tests.chaos import runner
 from tests.chaos.backends import Backend, Sqlite
 from tests.chaos.conftest import Size, Told

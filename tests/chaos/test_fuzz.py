@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.sample import pages
+from console.demo.site import pages
 
 HERE = Path(__file__).parent
 SITES = HERE.parent / "sites"

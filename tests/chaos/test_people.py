@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from milepost.dates import utc_now
 from milepost.records import Placement, Subscriber
 from store.database import connect
-from store.issues import Issues
-from store.ledger import Ledger
-from store.schema import delivery, exclusion, subscriber
-from store.subscribers import Subscribers
-from store.suppressions import Suppressions
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.schema.tables import delivery, exclusion, subscriber
+from store.subscribers.people import Subscribers
+from store.subscribers.suppressions import Suppressions
 from tests.chaos import runner
 from tests.chaos.backends import Backend
 from tests.chaos.conftest import Size, Told

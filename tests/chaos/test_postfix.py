@@ -11,13 +11,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from flows.steps.bounces import read_bounces
-from flows.steps.resolving import resolve_by_log
 from milepost.dates import utc_now
 from milepost.settings import Settings, parse
+from pipeline.bounces import read_bounces
+from pipeline.resolve import resolve_by_log
 from store.database import Database, connect
-from store.ledger import Ledger
-from store.suppressions import Suppressions
+from store.ledger.ledger import Ledger
+from store.subscribers.suppressions import Suppressions
 from tests.chaos import runner
 from tests.chaos.backends import Backend
 from tests.chaos.conftest import Size, Told

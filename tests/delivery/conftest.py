@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from delivery import tokens
 from delivery.dispatch import DispatchReport, Limits, Mailing, dispatch
-from delivery.message import Letterhead, MessageTemplate
-from delivery.pipeline import PipelineTransport
-from delivery.smtp import SmtpTransport, Timeouts
+from delivery.message import tokens
+from delivery.message.build import Letterhead, MessageTemplate
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.session import SmtpTransport, Timeouts
 from milepost.records import Variant
 from tests.delivery.memory_ledger import START, Clock, MemoryLedger
 from tests.delivery.misbehaving_relay import OneUser, Relay

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from delivery import auth
-from delivery.pipeline import PipelineTransport
 from delivery.ports import ConnectError
-from delivery.smtp import Timeouts
+from delivery.smtp import auth
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.session import Timeouts
 from delivery.transports import from_url
 from milepost.errors import DeliveryError, SettingsError
 

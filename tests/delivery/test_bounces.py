@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery import verp
-from delivery.bounces import Bounce, delivery_of, parse
+from delivery.bounces.reports import Bounce, delivery_of, parse
+from delivery.message import verp
 from milepost.errors import RenderError
 
 KEY = "an-invented-key-of-thirty-two-characters"

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from delivery.dispatch import Limits
-from delivery.smtp import SmtpTransport, Timeouts
-from delivery.wire import Wire
+from delivery.smtp.session import SmtpTransport, Timeouts
+from delivery.smtp.wire import Wire
 from milepost.errors import DeliveryError, StoreError
 from tests.delivery.conftest import READERS, Run, others
 

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from delivery.dispatch import Limits, dispatch
-from delivery.smtp import SmtpTransport
+from delivery.smtp.session import SmtpTransport
 from milepost.errors import ConflictError, MilepostError
 from milepost.records import Placement, Variant
 from store.database import Database, connect, upgrade
-from store.issues import Issues
-from store.ledger import Ledger
-from store.subscribers import Subscribers
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.subscribers.people import Subscribers
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 READERS = 12

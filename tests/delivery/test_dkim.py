@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delivery.dispatch import dispatch
-from delivery.dkim import Signer, relaxed_body, relaxed_header
+from delivery.message.dkim import Signer, relaxed_body, relaxed_header
 from milepost.errors import RenderError, SettingsError
 
 dkim = pytest.importorskip("dkim", reason="dkimpy, the other implementation, is not installed")

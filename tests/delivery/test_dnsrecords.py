@@ -14,9 +14,9 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from delivery import spf
-from delivery.dnsrecords import Published, Record, Sender, examine, is_reserved
-from delivery.nameserver import DnsResolver
+from delivery.checks import spf
+from delivery.checks.dns_records import Published, Record, Sender, examine, is_reserved
+from delivery.checks.nameserver import DnsResolver
 from delivery.ports import LookupFailedError, RecordKind
 
 KEY = "MIIBIjANBgkqhkiG9w0BAQ" + "A" * 380

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from delivery.bounces import LONGEST
-from delivery.inboxes import from_url
+from delivery.bounces.inboxes import from_url
+from delivery.bounces.reports import LONGEST
 from milepost.errors import DeliveryError, SettingsError
 from tests.delivery.imap_server import ImapServer
 

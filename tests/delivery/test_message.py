@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from delivery import headers, tokens
 from delivery.dispatch import Mailing, dispatch
-from delivery.message import Letterhead, MessageTemplate
+from delivery.message import headers, tokens
+from delivery.message.build import Letterhead, MessageTemplate
 from milepost.errors import RenderError
 from milepost.records import Variant
 

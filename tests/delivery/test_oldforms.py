@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delivery import oldforms, verp
-from delivery.bounces import Bounce, delivery_of, parse
+from delivery.bounces import old_forms
+from delivery.bounces.reports import Bounce, delivery_of, parse
+from delivery.message import verp
 
 KEY = "an-invented-key-of-thirty-two-characters"
 SENDER = verp.make(KEY, base="bounces@timeline.example", delivery_id=4711)
@@ -254,7 +255,7 @@ def test_a_scanner_that_fails_is_told_and_stops_nothing(
     def broken(_message: object) -> None:
         raise AttributeError("'NoneType' object has no attribute 'lower'")
 
-    monkeypatch.setattr(oldforms, "all_failures", broken)
+    monkeypatch.setattr(old_forms, "all_failures", broken)
     monkeypatch.setattr(logging.getLogger("milepost"), "propagate", True)
     caplog.set_level("INFO", "milepost.bounces")
     bounce = read(letter("<reader@readers.example>:\nno mailbox (#5.1.1)\n" + "x" * size))

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from delivery.committer import enough
 from delivery.dispatch import DispatchReport, Limits, dispatch
-from delivery.pipeline import PipelineTransport
-from delivery.smtp import Timeouts
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.group_commit import enough
+from delivery.smtp.session import Timeouts
 from milepost.errors import DeliveryError
 
 DROP, HANG = "drop", "hang"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.relaylog import Evidence, Found, Sought, lines, moment, read, with_absent
+from delivery.bounces.relay_log import Evidence, Found, Sought, lines, moment, read, with_absent
 from milepost.errors import InputError
 
 NOW = dt.datetime(2026, 11, 23, 12, 0).astimezone()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.replies import GIVE_UP, NEGATIVE, Verdict, advice, backoff, classify, enhanced_code, queue_id
+from delivery.smtp.replies import GIVE_UP, NEGATIVE, Verdict, advice, backoff, classify, enhanced_code, queue_id
 from milepost.records import Reply
 
 

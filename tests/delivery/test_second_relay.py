@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from delivery.dispatch import Limits, dispatch
-from delivery.lane import Lane
 from delivery.mailing import letter
-from delivery.pipeline import Line, PipelineTransport
-from delivery.smtp import Timeouts
+from delivery.smtp.connect import Line, PipelineTransport
+from delivery.smtp.conversation import Lane
+from delivery.smtp.session import Timeouts
 from milepost.errors import DeliveryError
 
 DROP = "drop"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from delivery import replies
 from delivery.dispatch import Limits, dispatch
 from delivery.ports import ConnectError
 from delivery.ses import SesTransport
+from delivery.smtp import replies
 from delivery.transports import from_url
 from milepost.errors import SettingsError
 from milepost.records import Reply

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from delivery.dispatch import Limits, dispatch
-from delivery.pipeline import PipelineTransport
 from delivery.ports import ConnectError
-from delivery.smtp import Timeouts, is_loopback
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.session import Timeouts, is_loopback
 from delivery.transports import from_url
 from milepost.errors import SettingsError
 

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from delivery.strikes import Strike, worn_out
+from delivery.bounces.soft_bounce_limit import Strike, worn_out
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery import tokens
+from delivery.message import tokens
 from milepost.errors import SettingsError
 
 KEY = "an-invented-key-of-thirty-two-characters"

@@ -10,7 +10,7 @@ import pytest
 from delivery.dispatch import dispatch
 from delivery.maildir import MaildirTransport
 from delivery.ports import ConnectError
-from delivery.smtp import SmtpTransport
+from delivery.smtp.session import SmtpTransport
 from delivery.transports import from_url
 from milepost.errors import SettingsError
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from delivery.smtp import Timeouts
-from delivery.wire import Wire
+from delivery.smtp.session import Timeouts
+from delivery.smtp.wire import Wire
 
 REST = b".\r\nMAIL FROM:<b@bounces.example>\r\nRCPT TO:<ada@readers.example>\r\n"
 PHASES = ("dot", "mail", "rcpt")

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from console.demo.site import SampleSite
 from extractors import registry
 from milepost.records import Page
-from milepost.sample import SampleSite
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from console.demo.site import pages as sample_pages
 from extractors import dom, registry
 from extractors.listpage import ListPage
 from extractors.reconcile import disagreements
 from milepost.codec import card_to_json, milestone_to_json
 from milepost.records import FIELDS, Page
-from milepost.sample import pages as sample_pages
 
 CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
 SITES = Path(__file__).parents[1] / "sites"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from milepost.cli.inbox import serve_inbox
+from console.demo.inbox import serve_inbox
 from milepost.dates import utc_now
 from milepost.settings import Settings, load
 from store.database import Database, connect, upgrade
-from store.subscribers import Subscribers
+from store.subscribers.people import Subscribers
 from tests.flows.stage import READERS, BreakableSite
 
 SETTINGS = """

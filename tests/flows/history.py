@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
+from console.demo.site import pages
+from console.demo.site.pages import Content, Story
 from milepost.dates import PartialDate
-from milepost.sample import pages
-from milepost.sample.pages import Content, Story
 
 BASE = "https://canals.example"
 STORIES = 84

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.steps.scrape import scrape
 from milepost.errors import SourceDownError
 from milepost.records import IssueItem, LookReport, Variant
 from milepost.settings import Settings, parse
+from pipeline.look.scrape import scrape
 from store.database import connect, upgrade
-from store.issues import Issues
-from store.milestones import Milestones
+from store.issues.issues import Issues
+from store.milestones.milestones import Milestones
 from tests.flows.history import BASE, Day, Server, Site
 
 SOURCE = "canals"

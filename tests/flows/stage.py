@@ -1,6 +1,6 @@
 """What the scenarios play on: a sample site that can be broken, and its readers."""
 
-from milepost.sample.server import SampleSite
+from console.demo.site.server import SampleSite
 
 READERS = ("ada@readers.example", "grace@readers.example", "zoe@readers.example")
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from lxml import etree, html
 
-from flows.steps.archive_site import build_archive
-from flows.steps.publish import publish, render
-from flows.steps.scrape import scrape
-from flows.steps.theming import eject
 from milepost.errors import InputError, SettingsError
 from milepost.settings import Settings
-from newsletter.render import templates_digest, templates_folder
+from newsletter.issue.render import templates_digest, templates_folder
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish, render
+from pipeline.theming import eject
 from store.database import Database
-from store.issues import Issues
+from store.issues.issues import Issues
 from tests.flows.stage import BreakableSite
+from web.export import build_archive
 
 
 @pytest.fixture

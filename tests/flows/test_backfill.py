@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from flows.steps.backfill import Reread, Selection, backfill, reread_to_json, resume, undo
-from flows.steps.scrape import scrape
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Change, IssueItem, Variant
 from milepost.settings import Settings
-from store.backfills import Backfills
+from pipeline.backfill import Reread, Selection, backfill, reread_to_json, resume, undo
+from pipeline.look.scrape import scrape
 from store.database import Database
-from store.issues import Issues
-from store.milestones import Milestones
+from store.issues.issues import Issues
+from store.milestones.backfills import Backfills
+from store.milestones.milestones import Milestones
 from tests.flows.stage import BreakableSite
 
 SOURCE = "clockwork"
@@ -152,7 +152,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import sqlalchemy as sa
-from flows.steps.backfill import backfill
+from pipeline.backfill import backfill
 from milepost.settings import load
 
 times = int(sys.argv[3])

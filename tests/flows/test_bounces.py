@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from delivery import verp
-from delivery.strikes import Rule
-from flows.steps import dispatch as sending
-from flows.steps.bounces import RESULTS, read_bounces, suppress_worn_out
-from flows.steps.mailing import signing_key
-from flows.steps.publish import publish
-from flows.steps.resolving import message_ids, resolve_by_log, resolve_by_word
-from flows.steps.scrape import scrape
+from delivery.bounces.soft_bounce_limit import Rule
+from delivery.message import verp
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, InputError, NotFoundError
 from milepost.records import Reply
 from milepost.settings import Settings
-from store.bounces import Bounces
+from pipeline import dispatch as sending
+from pipeline.bounces import RESULTS, read_bounces, suppress_worn_out
+from pipeline.look.scrape import scrape
+from pipeline.mail_identity import signing_key
+from pipeline.publish import publish
+from pipeline.resolve import message_ids, resolve_by_log, resolve_by_word
 from store.database import Database
-from store.ledger import Ledger
-from store.subscribers import Subscribers
-from store.suppressions import Suppressions
+from store.ledger.bounces import Bounces
+from store.ledger.ledger import Ledger
+from store.subscribers.people import Subscribers
+from store.subscribers.suppressions import Suppressions
 from tests.flows.stage import READERS, BreakableSite
 
 REPORT = """\

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from flows.steps.scrape import scrape
 from milepost.codec import milestone_to_json
 from milepost.records import CONTENT_FIELDS, LookReport
 from milepost.settings import Settings, parse
+from pipeline.look.scrape import scrape
 from store.database import connect, upgrade
-from store.milestones import Milestones
+from store.milestones.milestones import Milestones
 
 SITES = Path(__file__).parents[2].parent / "shared" / "sites"
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flows.steps.backfill import backfill
-from flows.steps.scrape import scrape
 from milepost.records import LookReport
 from milepost.settings import Settings
+from pipeline.backfill import backfill
+from pipeline.look.scrape import scrape
 from store.database import Database
-from store.milestones import Milestones
+from store.milestones.milestones import Milestones
 from tests.flows.stage import BreakableSite
 
 SOURCE = "clockwork"

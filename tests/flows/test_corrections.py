@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.steps.dispatch import dispatch, waiting
-from flows.steps.editing import replay
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
 from milepost.dates import utc_now
 from milepost.settings import Settings
+from pipeline.dispatch import dispatch, waiting
+from pipeline.edit import replay
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
 from store.database import Database
-from store.issues import Issues
-from store.ledger import Ledger
-from store.subscribers import Subscribers
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.subscribers.people import Subscribers
 from tests.flows.stage import READERS, BreakableSite
 
 

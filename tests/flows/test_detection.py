@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.steps.renaming import pending_renames, resolve_rename
-from flows.steps.scrape import scrape
+from console.demo.site.pages import Story
 from milepost.dates import PartialDate, utc_now
 from milepost.errors import MilepostError
 from milepost.records import FieldClass, LookReport
-from milepost.sample.pages import Story
 from milepost.settings import Settings
+from pipeline.look.renaming import pending_renames, resolve_rename
+from pipeline.look.scrape import scrape
 from store.database import connect
-from store.issues import Issues
-from store.looks import Looks
-from store.milestones import Milestones
+from store.issues.issues import Issues
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
 from tests.flows import history
 from tests.flows.history import BASE, Answer, Server, Site, serving
 from tests.flows.replaying import SOURCE, announce, settings_for

@@ -12,22 +12,22 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from flows.steps import dispatch as steps
-from flows.steps import throttling
-from flows.steps.doctor import examine
-from flows.steps.draining import LONGEST_S, drain, until_next
-from flows.steps.mailing import relay as transport_of
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
-from milepost.cli.app import app
+from console.app import app
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, DeliveryError, HeldError, InputError, NotFoundError, SettingsError
 from milepost.settings import Settings, load
+from pipeline import dispatch as steps
+from pipeline import throttle
+from pipeline.doctor import examine
+from pipeline.draining import LONGEST_S, drain, until_next
+from pipeline.look.scrape import scrape
+from pipeline.mail_identity import relay as transport_of
+from pipeline.publish import publish
 from store.database import Database
-from store.issues import Issues
-from store.ledger import Ledger
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
 from store.meta import Meta
-from store.schema import delivery
+from store.schema.tables import delivery
 from tests.delivery.conftest import Relay
 from tests.flows.stage import READERS, BreakableSite
 
@@ -173,16 +173,16 @@ def test_the_doctor_looks_at_each_relay_by_itself(settings: Settings, relays: Ca
 
 
 def test_a_throttle_is_kept_told_and_taken_back(issue: int, say: Say, database: Database, settings: Settings) -> None:
-    ask = throttling.watched(database, issue, usual=30.0)
+    ask = throttle.watched(database, issue, usual=30.0)
     assert ask() == 30.0
 
     assert "at 2.5 a second" in say("issue", "throttle", issue, "2.5").output
-    assert ask() == throttling.throttled(database, issue) == 2.5
+    assert ask() == throttle.throttled(database, issue) == 2.5
     told = json.loads(say("issue", "throttle", issue, "off", "--json").output)
     assert told == {"issue": issue, "throttle": None, "usual": None}
     assert ask() == 30.0
 
-    throttling.throttle(database, issue, 500.0)
+    throttle.throttle(database, issue, 500.0)
     assert steps.dispatch(settings, issue).report.state == "complete"
     assert Meta(database).get(f"throttle.{issue}") is None
     with pytest.raises(ConflictError, match="complete"):
@@ -193,7 +193,7 @@ def test_a_throttle_is_kept_told_and_taken_back(issue: int, say: Say, database: 
 def test_what_is_no_rate_changes_nothing(issue: int, say: Say, database: Database, rate: str) -> None:
     with pytest.raises(InputError, match="no rate"):
         say("issue", "throttle", issue, rate)
-    assert throttling.throttled(database, issue) is None
+    assert throttle.throttled(database, issue) is None
 
 
 def test_no_such_issue_has_no_throttle(say: Say, issue: int) -> None:
@@ -205,9 +205,9 @@ def test_a_dispatch_that_runs_picks_it_up(
     issue: int, relay: Relay, config: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a mail an hour nothing would be sent; an operator lets it go while it waits."""
-    throttling.throttle(database, issue, 1 / 3600)
+    throttle.throttle(database, issue, 1 / 3600)
     asked: list[float | None] = []
-    watched = throttling.watched
+    watched = throttle.watched
 
     def watching(*given: Any, **named: Any) -> Callable[[], float | None]:
         ask = watched(*given, **named)
@@ -216,7 +216,7 @@ def test_a_dispatch_that_runs_picks_it_up(
             asked.append(ask())
             if len(asked) == 1:
                 assert relay.taken == []
-                throttling.throttle(database, issue, 5_000.0)
+                throttle.throttle(database, issue, 5_000.0)
             return asked[-1]
 
         return heard
@@ -271,7 +271,7 @@ def test_a_drain_that_was_ended_says_what_was_kept(
     issue: int, relay: Relay, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.fault("rcpt", None, "450 4.2.1 try later")
-    monkeypatch.setattr("flows.steps.draining._wait", lambda *_: True)
+    monkeypatch.setattr("pipeline.draining._wait", lambda *_: True)
     said = say("dispatch", issue, "--drain")
     assert said.exit_code == 0
     assert f"stopped. The ledger knows who was mailed; `milepost dispatch {issue} --drain` goes on" in said.stderr
@@ -282,7 +282,7 @@ def test_ctrl_c_while_it_waits(issue: int, relay: Relay, say: Say, monkeypatch: 
         raise KeyboardInterrupt
 
     relay.fault("rcpt", None, "450 4.2.1 try later")
-    monkeypatch.setattr("flows.steps.draining._wait", interrupted)
+    monkeypatch.setattr("pipeline.draining._wait", interrupted)
     said = say("dispatch", issue, "--drain")
     assert said.exit_code == 130
     assert "stopped. The ledger knows who was mailed" in said.stderr

@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from pydantic import SecretStr
 
 from delivery.ports import LookupFailedError, RecordKind
-from flows.steps.doctor import Finding, examine
 from milepost.dates import utc_now
 from milepost.settings import Settings
+from pipeline.doctor import Finding, examine
 from store.database import connect
-from store.subscribers import Subscribers
+from store.subscribers.people import Subscribers
 
 
 class Zone:

@@ -8,20 +8,29 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from flows.steps import dispatch as steps
-from flows.steps.dispatch import dispatch, waiting
-from flows.steps.editing import approve, edit, replay, require_window_over, send_at_once, send_trial, stop, trial_mail
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, HeldError, InputError
 from milepost.records import Subscriber
 from milepost.settings import Settings
+from pipeline import dispatch as steps
+from pipeline.dispatch import dispatch, waiting
+from pipeline.edit import (
+    approve,
+    edit,
+    replay,
+    require_window_over,
+    send_at_once,
+    send_trial,
+    stop,
+    trial_mail,
+)
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
 from store.database import Database
-from store.issues import Issues
-from store.ledger import Ledger
-from store.schema import issue as issue_table
-from store.subscribers import Subscribers
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.schema.tables import issue as issue_table
+from store.subscribers.people import Subscribers
 from tests.flows.stage import BreakableSite
 
 INTRO = "Good **morning**,\n\nboth of today's stories are about [agreeing](https://clockwork.example/why)."

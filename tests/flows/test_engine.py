@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.engine import QUIET, prepare
-from flows.steps.several import UnfinishedError, down_to_json, sift, unsent_to_json
 from milepost.errors import DeliveryError, MilepostError, SourceDownError
+from pipeline.several import UnfinishedError, down_to_json, sift, unsent_to_json
 
 DOWN = SourceDownError("could not be reached", where="https://gone.example")
 

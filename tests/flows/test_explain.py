@@ -5,18 +5,18 @@ import json
 
 import pytest
 
-from flows.steps.explain import explain, explain_item, explanation_to_json
-from flows.steps.importing import Importer
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
 from milepost.codec import field_to_json, milestone_to_json
 from milepost.dates import utc_now
 from milepost.errors import InputError, NotFoundError
 from milepost.records import FIELDS, Witness
 from milepost.settings import Settings
+from pipeline.explain import explain, explain_item, explanation_to_json
+from pipeline.import_milestones import Importer
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
+from store.archive.snapshots import Snapshots
 from store.database import Database
-from store.milestones import Milestones
-from store.snapshots import Snapshots
+from store.milestones.milestones import Milestones
 from tests.flows.stage import BreakableSite
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from flows.steps.exporting import CSV_COLUMNS, lines, to_jsonld
-from flows.steps.importing import as_imported, parse_line
 from milepost.codec import milestone_to_json
 from milepost.dates import PartialDate
 from milepost.errors import InputError
 from milepost.records import Card, Image, Milestone, Witness
+from pipeline.export import CSV_COLUMNS, lines, to_jsonld
+from pipeline.import_milestones import as_imported, parse_line
 
 RECORD = Milestone(
     source="site", key="one", url="https://site.example/m/one", title="=1+1 is told", date=PartialDate(value="1912-04"),

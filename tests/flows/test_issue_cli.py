@@ -9,13 +9,13 @@ import pytest
 from lxml import html
 from typer.testing import CliRunner, Result
 
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
-from milepost.cli.app import app
+from console.app import app
 from milepost.errors import ConflictError, DeliveryError
 from milepost.settings import load
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
 from store.database import Database
-from store.issues import Issues
+from store.issues.issues import Issues
 from tests.flows.stage import BreakableSite
 
 Type = Callable[..., Result]
@@ -110,7 +110,7 @@ def test_what_is_deferred_says_when_it_is_tried_again(
         "issue": draft, "candidates": 3, "deliveries": 3, "exclusions": {}, "states": {"sent": 2, "deferred": 1},
         "state": "sending", "paused": None, "next_due": "2026-11-23T10:05:00+01:00",
     }
-    monkeypatch.setattr("flows.steps.dispatch.sent_to_json", lambda _sent: told)
+    monkeypatch.setattr("pipeline.dispatch.sent_to_json", lambda _sent: told)
 
     said = type_("issue", "send", str(draft)).output
 

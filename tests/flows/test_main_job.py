@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from flows.steps.backfill import backfill
-from flows.steps.dispatch import dispatch, waiting
-from flows.steps.publish import freeze_unless_held, publish
-from flows.steps.scrape import report_to_json, scrape
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, DeliveryError, HeldError
 from milepost.records import LookReport, Snapshot, Validators
 from milepost.settings import Settings
+from pipeline.backfill import backfill
+from pipeline.dispatch import dispatch, waiting
+from pipeline.look.scrape import report_to_json, scrape
+from pipeline.publish import freeze_unless_held, publish
+from store.archive.snapshots import Snapshots
 from store.database import Database
-from store.issues import Issues
-from store.ledger import Ledger
-from store.looks import Looks
-from store.milestones import Milestones
-from store.snapshots import Snapshots
-from store.subscribers import Subscribers
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
+from store.subscribers.people import Subscribers
 from tests.flows.stage import READERS, BreakableSite
 
 

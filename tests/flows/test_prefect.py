@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.engine import prepare
-from flows.steps.several import UnfinishedError
+from pipeline.several import UnfinishedError
 from tests.flows.stage import BreakableSite
 
 pytestmark = pytest.mark.prefect

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.steps.backfill import backfill
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
-from milepost.cli.app import app
+from console.app import app
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, InputError, MilepostError, NotFoundError
 from milepost.records import Change, FieldChange
 from milepost.settings import Settings
+from pipeline.backfill import backfill
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
+from store.archive.snapshots import Snapshots
 from store.database import Database
-from store.looks import Looks
-from store.milestones import Likeness, Milestones
-from store.snapshots import Snapshots
+from store.milestones.looks import Looks
+from store.milestones.milestones import Likeness, Milestones
 from tests.flows.stage import BreakableSite
 
 SOURCE = "clockwork"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.steps.renaming import pending_renames
+from pipeline.look.renaming import pending_renames
 from store.database import connect
-from store.milestones import Milestones
-from store.renamings import Renamings
+from store.milestones.milestones import Milestones
+from store.milestones.renamings import Renamings
 from tests.flows.history import STORIES, History, history, serving
 from tests.flows.replaying import SOURCE, Player, ids, settings_for
 

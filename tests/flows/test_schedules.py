@@ -21,17 +21,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Engine, event
 
-from flows.steps.backfill import backfill, undo
-from flows.steps.renaming import pending_renames, resolve_rename
-from flows.steps.scrape import scrape
+from console.demo.site.pages import Story
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, MilepostError
-from milepost.sample.pages import Story
+from pipeline.backfill import backfill, undo
+from pipeline.look.renaming import pending_renames, resolve_rename
+from pipeline.look.scrape import scrape
 from store.database import Database, connect
-from store.issues import Issues
-from store.looks import Looks
-from store.milestones import Milestones
-from store.renamings import Renaming
+from store.issues.issues import Issues
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
+from store.milestones.renamings import Renaming
 from tests.flows import history
 from tests.flows.history import serving
 from tests.flows.replaying import SOURCE, announce, settings_for

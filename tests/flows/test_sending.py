@@ -6,15 +6,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from delivery import verp
-from flows.steps import dispatch as steps
-from flows.steps.mailing import signing_key
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
+from delivery.message import verp
 from milepost.errors import SettingsError
 from milepost.settings import Settings
+from pipeline import dispatch as steps
+from pipeline.look.scrape import scrape
+from pipeline.mail_identity import signing_key
+from pipeline.publish import publish
 from store.database import Database
-from store.ledger import Ledger
+from store.ledger.ledger import Ledger
 from tests.flows.stage import READERS, BreakableSite
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.steps.scrape import scrape
-from flows.steps.sites import check_source, start_site
 from milepost.errors import FetchError, InputError, RefusedError
 from milepost.records import Page
 from milepost.settings import FetchSettings, Settings
+from pipeline.look.scrape import scrape
+from pipeline.sources import check_source, start_site
 from store.database import connect
-from store.issues import Issues
+from store.issues.issues import Issues
 from tests.flows.stage import BreakableSite
 
 ROOT = Path(__file__).parents[2]

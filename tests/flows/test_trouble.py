@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from flows.steps.publish import publish
-from flows.steps.scrape import scrape
 from milepost.errors import SourceDownError, StoreError
 from milepost.records import LookReport
 from milepost.settings import Settings
+from pipeline.look.scrape import scrape
+from pipeline.publish import publish
 from store.database import Database
-from store.looks import Looks
-from store.milestones import Milestones
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
 from tests.flows.stage import BreakableSite
 
 Break = Callable[[str], bytes]

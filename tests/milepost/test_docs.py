@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from milepost.cli.app import app
+from console.app import app
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`milepost ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)")  # `milepost issue draft …` in running text

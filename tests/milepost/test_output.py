@@ -2,8 +2,8 @@
 
 import pytest
 
-from milepost.cli.failures import MOST, conclude, gathered
-from milepost.cli.output import Lines
+from console.exit_report import MOST, conclude, gathered
+from console.output import Lines
 from milepost.errors import HeldError, MilepostError
 
 PAGE = "https://clockwork.example/story/{}"

@@ -236,7 +236,7 @@ def test_variables_of_other_programs_are_told_once_and_ignored(
 
 
 def test_the_starter_file_is_valid_private_and_signed(tmp_path: Path) -> None:
-    from milepost.cli.commands_setup import init
+    from console.commands.setup import init
 
     path = tmp_path / "milepost.toml"
     init(path)

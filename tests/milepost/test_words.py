@@ -2,7 +2,7 @@
 
 import pytest
 
-from milepost.cli.words import counted
+from console.choices import counted
 
 
 @pytest.mark.parametrize(

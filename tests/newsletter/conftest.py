@@ -8,7 +8,7 @@ import pytest
 from milepost.dates import PartialDate
 from milepost.records import Card, Image, IssueItem, Milestone
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.render import Renderer
+from newsletter.issue.render import Renderer
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 ItemMaker = Callable[..., IssueItem]

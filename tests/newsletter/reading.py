@@ -5,8 +5,8 @@ import re
 from lxml import html as lxml_html
 
 from milepost.records import IssueItem, Variant
-from newsletter.lint import lint
-from newsletter.render import Renderer
+from newsletter.issue.lint import lint
+from newsletter.issue.render import Renderer
 
 
 def shown(variant: Variant) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from milepost.dates import PartialDate
 from milepost.records import IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.compose import compose, content_hash, settings_from, shown_settings
+from newsletter.issue.compose import compose, content_hash, settings_from, shown_settings
 
 ItemMaker = Callable[..., IssueItem]
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)

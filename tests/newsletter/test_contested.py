@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from console.demo.site import pages
 from extractors import registry
 from milepost.dates import PartialDate
 from milepost.records import Card, Milestone, Page, Witness
-from milepost.sample import pages
-from newsletter.contested import contests
-from newsletter.detect import Detection, detect, merge
+from newsletter.news.contested import contests
+from newsletter.news.detect import Detection, detect, merge
 
 PATH = "/story/su-song-clock-tower"
 URL = f"https://clockwork.example{PATH}"

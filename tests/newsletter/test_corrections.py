@@ -14,13 +14,13 @@ from lxml import html as lxml_html
 from milepost.dates import PartialDate
 from milepost.records import Edit, FieldChange, IssueItem, Subscriber, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.compose import compose
-from newsletter.corrections import correction_view, net, worth_telling
-from newsletter.lint import lint
-from newsletter.phrases import ENGLISH
-from newsletter.render import HTML_LIMIT, Renderer
-from newsletter.safe import one_line
-from newsletter.select import matching, place, variants
+from newsletter.issue.compose import compose
+from newsletter.issue.corrections import correction_view, net, worth_telling
+from newsletter.issue.lint import lint
+from newsletter.issue.render import HTML_LIMIT, Renderer
+from newsletter.issue.safe import one_line
+from newsletter.news.select import matching, place, variants
+from newsletter.words.phrases import ENGLISH
 from tests.newsletter.reading import links_of
 
 ItemMaker = Callable[..., IssueItem]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from milepost.dates import PartialDate
 from milepost.fingerprint import fingerprint
 from milepost.records import CONTENT_FIELDS, Card, Image, Milestone, Witness
-from newsletter.detect import Detection, detect
-from newsletter.rules import RULES
+from newsletter.news.detect import Detection, detect
+from newsletter.news.rules import RULES
 
 BASE = Milestone(
     source="timekeeping", key="pendulum-clock", url="https://old.example.org/timeline/pendulum-clock",

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from delivery.message import Letterhead, MessageTemplate
-from delivery.tokens import make, message_id
+from delivery.message.build import Letterhead, MessageTemplate
+from delivery.message.tokens import make, message_id
 from milepost.records import Card, Edit, FieldChange, IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.render import Renderer
+from newsletter.issue.render import Renderer
 from tests.newsletter.conftest import NEIGHBOURS
 
 ItemMaker = Callable[..., IssueItem]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from newsletter.guards import Counted, hold, removal, shrunken, surge
+from newsletter.news.guards import Counted, hold, removal, shrunken, surge
 
 QUIET = Counted(known=80, asked=100, listed=80, listed_before=80)
 

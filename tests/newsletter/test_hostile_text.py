@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from delivery.message import Letterhead, MessageTemplate
+from delivery.message.build import Letterhead, MessageTemplate
 from milepost.dates import PartialDate
 from milepost.records import Card, Edit, FieldChange, Image, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.render import Renderer
-from newsletter.safe import header, one_line, paragraphs
+from newsletter.issue.render import Renderer
+from newsletter.issue.safe import header, one_line, paragraphs
 from tests.newsletter.reading import assert_tame, findings, links_of, shown, squeezed
 
 ItemMaker = Callable[..., IssueItem]

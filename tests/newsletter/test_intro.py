@@ -8,9 +8,9 @@ from lxml import html as lxml_html
 
 from milepost.records import Edit, IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.intro import Block, Span, blocks
-from newsletter.lint import lint
-from newsletter.render import Renderer
+from newsletter.issue.intro import Block, Span, blocks
+from newsletter.issue.lint import lint
+from newsletter.issue.render import Renderer
 from tests.newsletter.reading import links_of
 
 ItemMaker = Callable[..., IssueItem]

@@ -14,14 +14,14 @@ from lxml import html as lxml_html
 from milepost.dates import PartialDate
 from milepost.records import CADENCES, CONTENT_FIELDS, Card, Edit, FieldChange, IssueItem, KnownTopics
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.german import GERMAN
-from newsletter.hebrew import HEBREW
-from newsletter.languages import CATALOGUES, phrases_for
-from newsletter.lint import lint
-from newsletter.phrases import ENGLISH, Phrases
-from newsletter.render import Renderer
+from newsletter.issue.lint import lint
+from newsletter.issue.render import Renderer
+from newsletter.words.german import GERMAN
+from newsletter.words.hebrew import HEBREW
+from newsletter.words.languages import CATALOGUES, phrases_for
+from newsletter.words.phrases import ENGLISH, Phrases
 from web.pages import Pages
-from web.preferences import choice
+from web.public.preferences import choice
 
 ItemMaker = Callable[..., IssueItem]
 NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)

@@ -7,9 +7,9 @@ import pytest
 
 from milepost.records import Card, FieldChange, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.lint import lint
-from newsletter.theme import Palette, Theme, contrast, theme_for
-from newsletter.vocabulary import lint_mjml
+from newsletter.issue.lint import lint
+from newsletter.issue.mjml_vocabulary import lint_mjml
+from newsletter.issue.theme import Palette, Theme, contrast, theme_for
 
 ItemMaker = Callable[..., IssueItem]
 

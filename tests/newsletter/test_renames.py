@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from milepost.dates import PartialDate
 from milepost.records import Image, Milestone
-from newsletter.renames import SURE, UNLIKE, WEIGHTS, Candidate, Match, Standing, match, score
+from newsletter.news.renames import SURE, UNLIKE, WEIGHTS, Candidate, Match, Standing, match, score
 
 CLOCK = Milestone(
     source="timekeeping", key="pendulum-clock", url="https://time.example/m/pendulum-clock",

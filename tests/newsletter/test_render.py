@@ -14,7 +14,7 @@ from milepost.dates import PartialDate
 from milepost.errors import LintError
 from milepost.records import CADENCES, Card, Image, IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.render import TEXT_WIDTH, Renderer, templates_digest, templates_folder
+from newsletter.issue.render import TEXT_WIDTH, Renderer, templates_digest, templates_folder
 from tests.newsletter.reading import findings, shown, squeezed
 
 ItemMaker = Callable[..., IssueItem]

@@ -8,7 +8,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from milepost.records import Cadence, IssueItem, Subscriber
-from newsletter.select import due, early_period, latest_slot, matching, place, quiet_from, variant_name, variants
+from newsletter.news.select import (
+    due,
+    early_period,
+    latest_slot,
+    matching,
+    place,
+    quiet_from,
+    variant_name,
+    variants,
+)
 
 ItemMaker = Callable[..., IssueItem]
 ZONE = "Europe/Amsterdam"

@@ -8,7 +8,7 @@ import pytest
 from milepost.errors import RenderError
 from milepost.records import IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.render import HTML_LIMIT, Renderer
+from newsletter.issue.render import HTML_LIMIT, Renderer
 from tests.newsletter.reading import findings, shown
 
 ItemMaker = Callable[..., IssueItem]

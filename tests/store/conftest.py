@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from milepost.dates import PartialDate
 from milepost.records import Change, IssueItem, Milestone, Placement, Snapshot, Subscriber, Validators, Variant
-from store import schema
+from store.archive.snapshots import Snapshots
 from store.database import Database, connect, upgrade
-from store.issues import Issues
-from store.ledger import Ledger
-from store.looks import Looks
-from store.milestones import Milestones
-from store.snapshots import Snapshots
-from store.subscribers import Subscribers
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
+from store.schema import tables
+from store.subscribers.people import Subscribers
 from tests.store import postgresql
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
@@ -58,14 +58,14 @@ def sqlite_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database
 def _empty(database: Database) -> None:
     """Empty every table and start its numbers anew: quicker than a new database, with its statements compiled."""
     with database.begin() as connection:
-        connection.execute(sa.text(f"DELETE FROM {schema.SEARCH}"))  # noqa: S608 (a name of our own)
-        for table in reversed(schema.metadata.sorted_tables):
+        connection.execute(sa.text(f"DELETE FROM {tables.SEARCH}"))  # noqa: S608 (a name of our own)
+        for table in reversed(tables.metadata.sorted_tables):
             connection.execute(sa.delete(table))
             key = table.autoincrement_column
             if database.dialect == "postgresql" and key is not None:
                 sequence = sa.func.pg_get_serial_sequence(table.name, key.name)
                 connection.execute(sa.select(sa.func.setval(sequence, 1, False)))
-        head = {"head": f"{schema.HEAD:04d}"}  # a test may have changed it
+        head = {"head": f"{tables.HEAD:04d}"}  # a test may have changed it
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :head"), head)
 
 

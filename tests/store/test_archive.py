@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.records import Snapshot
-from store import archive, schema
-from store.archive import Archive
+from store.archive import retention
+from store.archive.retention import Archive
+from store.archive.warc import REVISIT, archive_warc
 from store.database import check
-from store.warc import REVISIT, archive_warc
+from store.schema import tables
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
 DAY = dt.timedelta(days=1)
@@ -30,13 +31,13 @@ def page(number: int) -> Snapshot:
 @pytest.fixture
 def pages(world: World, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Thirty pages, which is enough here."""
-    monkeypatch.setattr(archive, "ENOUGH", 30)
+    monkeypatch.setattr(retention, "ENOUGH", 30)
     return [world.snapshots.add(page(number), "milestone", None) for number in range(30)]
 
 
 def dictionaries(world: World) -> list[int | None]:
     with world.database.connect() as connection:
-        return list(connection.execute(sa.select(schema.blob.c.dictionary).distinct()).scalars())
+        return list(connection.execute(sa.select(tables.blob.c.dictionary).distinct()).scalars())
 
 
 def test_a_dictionary_is_trained_once_when_it_pays(world: World, pages: list[int]) -> None:

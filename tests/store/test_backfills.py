@@ -8,9 +8,9 @@ import pytest
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Milestone, StoredMilestone
-from store.applying import Entry
-from store.archive import Archive
-from store.backfills import Backfills, ReadAgain
+from store.archive.retention import Archive
+from store.milestones.apply_look import Entry
+from store.milestones.backfills import Backfills, ReadAgain
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
 LATER = NOW + dt.timedelta(days=1)

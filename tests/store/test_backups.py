@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, HeldError, InputError, SchemaError, StoreError
 from milepost.records import Reply
-from store import schema
-from store.backups import backup, restore
-from store.copying import copy
+from store.archive.snapshots import Snapshots
 from store.database import Database, check, connect, upgrade
 from store.meta import Meta
-from store.restoring import confirm_restore, restored_from
-from store.search import Search
-from store.snapshots import Snapshots
+from store.milestones.search import Search
+from store.schema import tables
+from store.upkeep.backup import backup, restore
+from store.upkeep.copy import copy
+from store.upkeep.restore import confirm_restore, restored_from
 from tests.store.conftest import NOW, World, make_milestone, make_snapshot
 
 OK = Reply(code=250, phase="dot")
@@ -53,7 +53,7 @@ def test_a_backup_while_somebody_writes(sqlite_database: Database, tmp_path: Pat
             number += 1
             with sqlite_database.begin() as connection:  # two rows that always agree
                 connection.execute(sa.text("DELETE FROM meta"))
-                connection.execute(sa.insert(schema.meta), [{"key": key, "value": str(number)} for key in "ab"])
+                connection.execute(sa.insert(tables.meta), [{"key": key, "value": str(number)} for key in "ab"])
 
     writer = threading.Thread(target=write)
     writer.start()

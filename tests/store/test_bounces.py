@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from milepost.records import Reply
-from store.bounces import Bounces, Notice
-from store.resolving import Unknowns
-from store.suppressions import Suppressions
+from store.ledger.bounces import Bounces, Notice
+from store.ledger.resolve import Unknowns
+from store.subscribers.suppressions import Suppressions
 from tests.store.conftest import NOW, World
 
 

@@ -15,19 +15,19 @@ from alembic.script import ScriptDirectory
 
 from milepost.errors import ConflictError, SchemaError, StoreError
 from store import database as door
-from store import schema
 from store.database import Database, check, connect, upgrade
 from store.faults import translate
-from store.looks import Looks
 from store.meta import Meta
+from store.milestones.looks import Looks
+from store.schema import tables
 
 
 def test_upgrade_makes_what_the_metadata_says(empty_url: str) -> None:
-    assert upgrade(empty_url) == f"{schema.HEAD:04d}"
+    assert upgrade(empty_url) == f"{tables.HEAD:04d}"
     with connect(empty_url) as database, database.connect() as connection:
-        options = {"compare_type": True, "compare_server_default": True, "include_name": schema.in_metadata}
+        options = {"compare_type": True, "compare_server_default": True, "include_name": tables.in_metadata}
         context = MigrationContext.configure(connection, opts=options)
-        assert compare_metadata(context, schema.metadata) == []
+        assert compare_metadata(context, tables.metadata) == []
 
 
 def test_upgrading_twice_changes_nothing(empty_url: str) -> None:
@@ -36,7 +36,7 @@ def test_upgrading_twice_changes_nothing(empty_url: str) -> None:
 
 def test_head_is_the_last_migration() -> None:
     script = ScriptDirectory(str(door.MIGRATIONS))
-    assert script.get_heads() == [f"{schema.HEAD:04d}"]
+    assert script.get_heads() == [f"{tables.HEAD:04d}"]
 
 
 def test_a_new_file_gets_its_folder(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_postgresql_cuts_the_connection(postgresql_shared: Database) -> None:
 
     def cut() -> None:
         with postgresql_shared.begin() as connection:
-            connection.execute(sa.insert(schema.meta).values(key="lost", value="1"))
+            connection.execute(sa.insert(tables.meta).values(key="lost", value="1"))
             own = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
             with postgresql_shared.begin() as other:
                 other.execute(sa.text("SELECT pg_terminate_backend(:own)"), {"own": own})
@@ -194,13 +194,13 @@ def test_a_bug_is_not_hidden(database: Database) -> None:
 
 def test_the_same_row_twice_is_a_conflict(database: Database) -> None:
     with pytest.raises(ConflictError, match="somebody else wrote the same"), database.begin() as connection:
-        connection.execute(sa.insert(schema.meta), [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}])
+        connection.execute(sa.insert(tables.meta), [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}])
 
 
 def test_an_exception_rolls_back(database: Database) -> None:
     def fail() -> None:
         with database.begin() as connection:
-            connection.execute(sa.insert(schema.meta).values(key="a", value="1"))
+            connection.execute(sa.insert(tables.meta).values(key="a", value="1"))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

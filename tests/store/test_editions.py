@@ -7,7 +7,7 @@ import pytest
 
 from milepost.errors import ConflictError
 from milepost.records import Change, Edit, FieldChange, Placement, Reply
-from store.editions import Editions
+from store.issues.editions import Editions
 from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Change, FieldChange, Issue, IssueItem
-from store import schema
 from store.database import check
+from store.schema import tables
 from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)
@@ -186,7 +186,7 @@ def test_a_variant_that_was_tampered_with(ready: World) -> None:
     draft(ready, ready.items())
     ready.ledger.freeze(1, content_hash="c0ffee", place=lambda _, __: pytest.fail("nobody"), now=NOW)
     with ready.database.begin() as connection:
-        connection.execute(sa.update(schema.issue_variant).values(html="<p>Buy this</p>"))
+        connection.execute(sa.update(tables.issue_variant).values(html="<p>Buy this</p>"))
     with pytest.raises(ConflictError, match="not what was rendered"):
         ready.issues.variants(1)
     assert len(check(ready.database)) == 1

@@ -13,10 +13,11 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError, StoreError
 from milepost.records import Claim, Placement, Reply, Subscriber
-from store import freezing, schema
 from store.database import Database, check, connect
-from store.ledger import Ledger
-from store.suppressions import Suppressions
+from store.ledger import freeze
+from store.ledger.ledger import Ledger
+from store.schema import tables
+from store.subscribers.suppressions import Suppressions
 from tests.store.conftest import NOW, VARIANT, World, added, everybody, make_milestone
 
 OK = Reply(code=250, enhanced="2.0.0", text="queued as 4711", phase="dot")
@@ -40,14 +41,14 @@ def take(world: World, number: int, limit: int = 100, lease_seconds: int = 60) -
 def end_leases(world: World) -> None:
     """Let an hour pass on the database's clock, as the leases see it."""
     with world.database.begin() as connection:
-        connection.execute(sa.update(schema.delivery).values(lease_until=schema.delivery.c.lease_until - 3600))
+        connection.execute(sa.update(tables.delivery).values(lease_until=tables.delivery.c.lease_until - 3600))
 
 
 # --- freezing ---------------------------------------------------------------------------------------------------------
 
 
 def test_everybody_is_placed(world: World) -> None:
-    bulk = freezing.CHUNK + 3  # more than one chunk
+    bulk = freeze.CHUNK + 3  # more than one chunk
     world.subscribers.import_(({"address": f"bulk{index}@example.org"} for index in range(bulk)), now=NOW)
     world.subscribers.add("pending@example.org", state="pending", now=NOW)
     world.subscribers.add("bounced@example.org", now=NOW)
@@ -55,7 +56,7 @@ def test_everybody_is_placed(world: World) -> None:
     number = world.frozen(0)
     counts = world.ledger.counts(number)
     assert counts.balanced
-    assert counts.candidates == freezing.CHUNK + 5
+    assert counts.candidates == freeze.CHUNK + 5
     assert dict(counts.exclusions) == {"pending": 1, "suppressed": 1}
     issue = world.issues.get(number)
     assert (issue.state, issue.candidates, issue.deliveries, issue.exclusions) == ("frozen", 505, 503, 2)
@@ -78,7 +79,7 @@ def test_freezing_twice_places_nobody_twice(world: World) -> None:
         pytest.param(lambda _, __: Placement(variant="all", exclusion="x"), "not both or neither", id="both"),
     ],
 )
-def test_a_bad_placement_freezes_nothing(world: World, place: freezing.Place, message: str) -> None:
+def test_a_bad_placement_freezes_nothing(world: World, place: freeze.Place, message: str) -> None:
     with pytest.raises((ConflictError, ValueError), match=message):
         world.frozen(2, place)
     assert world.issues.get(1).state == "draft"
@@ -154,7 +155,7 @@ def test_giving_back(world: World) -> None:
 def test_no_claims_unless_it_is_being_sent(world: World, state: str) -> None:
     number = world.frozen(1)
     with world.database.begin() as connection:
-        connection.execute(sa.update(schema.issue).values(state=state))
+        connection.execute(sa.update(tables.issue).values(state=state))
     with pytest.raises(ConflictError, match=f"it is {state}"):
         take(world, number)
     with pytest.raises(NotFoundError):
@@ -199,7 +200,7 @@ def test_no_lease_is_endless_when_the_clock_is_set_back(world: World) -> None:
     number = world.frozen(1)
     take(world, number)
     with world.database.begin() as connection:
-        connection.execute(sa.update(schema.delivery).values(lease_until=schema.delivery.c.lease_until + 86400))
+        connection.execute(sa.update(tables.delivery).values(lease_until=tables.delivery.c.lease_until + 86400))
     assert world.ledger.recover(number) == (1, 0)
 
 
@@ -402,7 +403,7 @@ def test_the_tables_refuse_a_second_delivery(world: World) -> None:
 def test_check_finds_an_equation_that_does_not_hold(world: World) -> None:
     world.frozen(2)
     with world.database.begin() as connection:
-        connection.execute(sa.delete(schema.delivery).where(schema.delivery.c.id == 1))
+        connection.execute(sa.delete(tables.delivery).where(tables.delivery.c.id == 1))
     assert check(world.database) == ["issue 1: 2 candidates are not the 1 deliveries and 0 exclusions in the ledger"]
 
 

@@ -77,7 +77,7 @@ def test_a_full_disk_is_advances_to_tell(local: World, monkeypatch: pytest.Monke
 
 
 def test_what_it_writes_is_on_the_disk(sqlite_database: Database) -> None:
-    from store.batches import impatient
+    from store.ledger.batches import impatient
 
     with impatient(sqlite_database) as driver:
         assert driver is not None

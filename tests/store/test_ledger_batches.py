@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from milepost.errors import HeldError, StoreError
 from milepost.records import Advanced, Claim, Placement, Reply, Settlement, Variant
 from store.database import Database
-from store.issues import Issues
-from store.ledger import Ledger
-from store.restoring import mark
-from store.schema import delivery
-from store.subscribers import Subscribers
-from store.suppressions import Suppressions
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.schema.tables import delivery
+from store.subscribers.people import Subscribers
+from store.subscribers.suppressions import Suppressions
+from store.upkeep.restore import mark
 
 World = Any
 

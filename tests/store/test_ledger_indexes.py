@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.records import DeliveryState
-from store.claims import in_state
 from store.database import Database
-from store.schema import delivery
+from store.ledger.claims import in_state
+from store.schema.tables import delivery
 
 
 @pytest.mark.parametrize(

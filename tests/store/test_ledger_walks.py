@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError
 from milepost.records import Claim, Reply
-from store import schema
 from store.database import check
-from store.ledger import Ledger
-from store.suppressions import Suppressions
+from store.ledger.ledger import Ledger
+from store.schema import tables
+from store.subscribers.suppressions import Suppressions
 from tests.store.conftest import NOW, World
 
 READERS = 12
@@ -73,7 +73,7 @@ class Walk:
 
     def leases_end(self) -> None:
         with self.world.database.begin() as connection:
-            connection.execute(sa.update(schema.delivery).values(lease_until=schema.delivery.c.lease_until - 3600))
+            connection.execute(sa.update(tables.delivery).values(lease_until=tables.delivery.c.lease_until - 3600))
         self.ledger.recover(self.number)
 
     def die(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.records import Change
-from store import schema
+from store.schema import tables
 from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)
@@ -70,7 +70,7 @@ def test_what_a_held_look_told_and_was_taken_back_is_no_correction_even_when_it_
     world.look(make_milestone("one"))
     world.issues.draft("instant", "c2", world.items(), [VARIANT], subject="s", content_hash="c", now=NOW)
     with world.database.begin() as connection:
-        connection.execute(sa.update(schema.issue).values(state="complete"))
+        connection.execute(sa.update(tables.issue).values(state="complete"))
     right = make_milestone("one")
     garbage = replace(right, title="undefined")
     corrected = Change(source="site", key="one", kind="corrected")

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from milepost.codec import milestone_to_json
 from milepost.fingerprint import fingerprint
-from store import schema
-from store.blobs import Codec
+from store.archive.blobs import Codec
 from store.database import Database, check, connect, upgrade
-from store.search import Search
+from store.milestones.search import Search
+from store.schema import tables
 from tests.store.conftest import NOW, World, make_milestone
 
-REVISIONS = [f"{number:04d}" for number in range(1, schema.HEAD + 1)]
+REVISIONS = [f"{number:04d}" for number in range(1, tables.HEAD + 1)]
 
 
 @pytest.fixture
@@ -30,17 +30,17 @@ def old_url(empty_url: str) -> str:
             connection.execute(sa.insert(table).values(**values))
 
         sha = "46fcaa484adfbdba175dfa5bdcfdb143b9d3a30252879ee31f77d986b3d897bc"
-        put(schema.source, key="site")
-        put(schema.look, source="site", started_at=NOW, state="complete", baseline=True, milestones=1, failures=[])
-        put(schema.blob, sha256=sha, encoding="zstd", raw_size=16, data=packed)
-        put(schema.snapshot, source="site", url=record.url, final_url=record.url, status=200, headers={},
+        put(tables.source, key="site")
+        put(tables.look, source="site", started_at=NOW, state="complete", baseline=True, milestones=1, failures=[])
+        put(tables.blob, sha256=sha, encoding="zstd", raw_size=16, data=packed)
+        put(tables.snapshot, source="site", url=record.url, final_url=record.url, status=200, headers={},
             body_sha=sha, fetched_at=NOW)
-        put(schema.milestone, source="site", key="old", first_seen_at=NOW, first_look_id=1, version=1, state="present")
-        put(schema.milestone_version, milestone_id=1, number=1, record=milestone_to_json(record),
+        put(tables.milestone, source="site", key="old", first_seen_at=NOW, first_look_id=1, version=1, state="present")
+        put(tables.milestone_version, milestone_id=1, number=1, record=milestone_to_json(record),
             fingerprint=fingerprint(record), snapshot_id=1, extractor="site/1", look_id=1, created_at=NOW)
-        put(schema.change, look_id=1, milestone_id=1, kind="added", fields=[], new_version_id=1, detected_at=NOW,
+        put(tables.change, look_id=1, milestone_id=1, kind="added", fields=[], new_version_id=1, detected_at=NOW,
             announce=False)
-        put(schema.subscriber, address="a@example.org", normalized="a@example.org", state="active",
+        put(tables.subscriber, address="a@example.org", normalized="a@example.org", state="active",
             cadence="instant", topics=[], created_at=NOW)
     return empty_url
 

@@ -6,7 +6,7 @@ import pytest
 
 from milepost.dates import PartialDate
 from milepost.records import Card, Validators
-from store.pages import CHUNK, LastRead, Pages
+from store.archive.pages import CHUNK, LastRead, Pages
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
 LATER = NOW + dt.timedelta(days=1)

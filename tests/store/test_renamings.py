@@ -7,9 +7,9 @@ import pytest
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Change, FieldChange, Milestone
-from store.milestones import Likeness
-from store.renamings import Renamings
-from store.search import Search
+from store.milestones.milestones import Likeness
+from store.milestones.renamings import Renamings
+from store.milestones.search import Search
 from tests.store.conftest import NOW, VARIANT, World, added, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from milepost.errors import InputError
 from milepost.records import Change
 from store.database import check, upgrade
-from store.search import Search
+from store.milestones.search import Search
 from tests.store.conftest import NOW, World, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from milepost.dates import PartialDate
 from milepost.errors import NotFoundError, StoreError
 from milepost.records import Card, Validators
-from store import schema
 from store.database import Database, check
+from store.schema import tables
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
 URL = "https://site.example/m/one"
@@ -39,7 +39,7 @@ def test_no_such_snapshot(world: World) -> None:
 def test_the_same_body_is_kept_once(world: World) -> None:
     for index in range(3):
         world.snapshots.add(make_snapshot(f"{URL}{index}"), "milestone", None)
-    assert (count(world.database, schema.snapshot), count(world.database, schema.blob)) == (3, 1)
+    assert (count(world.database, tables.snapshot), count(world.database, tables.blob)) == (3, 1)
 
 
 def test_latest_is_the_last_200(world: World) -> None:
@@ -109,7 +109,7 @@ def test_the_first_look_to_list_a_page_is_kept(world: World) -> None:
 def test_a_damaged_body_is_found(world: World) -> None:
     snapshot_id = world.snapshots.add(make_snapshot(), "milestone", None)
     with world.database.begin() as connection:
-        connection.execute(sa.update(schema.blob).values(data=b"rubbish"))
+        connection.execute(sa.update(tables.blob).values(data=b"rubbish"))
     with pytest.raises(StoreError, match="damaged"):
         world.snapshots.get(snapshot_id)
     assert len(check(world.database)) == 1

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from milepost.errors import InputError, NotFoundError
 from milepost.records import Reply
-from store import schema
-from store.addresses import parse
 from store.database import check
-from store.subscribers import COLUMNS, Subscribers, read_csv
-from store.suppressions import Suppressions
+from store.schema import tables
+from store.subscribers.addresses import parse
+from store.subscribers.people import COLUMNS, Subscribers, read_csv
+from store.subscribers.suppressions import Suppressions
 from tests.store.conftest import NOW, World
 
 LATER = NOW + dt.timedelta(days=1)
@@ -141,7 +141,7 @@ def test_erasing_leaves_only_a_hash(world: World) -> None:
     assert world.subscribers.erase("Reader0@example.org", LATER)
     assert not world.subscribers.erase("nobody@example.org", LATER)
     with world.database.connect() as connection:
-        for table in schema.metadata.sorted_tables:
+        for table in tables.metadata.sorted_tables:
             for row in connection.execute(sa.select(table)):
                 assert "reader0" not in str(row)
                 assert "nobody@" not in str(row)

@@ -1,6 +1,6 @@
 """What a reader can ask for."""
 
-from store.topics import Topics
+from store.milestones.topics import Topics
 from tests.store.conftest import World, make_milestone
 
 

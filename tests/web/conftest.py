@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from delivery import tokens
+from delivery.message import tokens
 from milepost.dates import PartialDate
 from milepost.errors import NotFoundError, StoreError
 from milepost.records import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lxml import etree, html
 
-from web.feeds import ATOM, SITEMAP
+from web.public.feeds import ATOM, SITEMAP
 
 NAMES = {"a": ATOM, "s": SITEMAP}
 HOSTILE = '"]]><script>alert(1)</script>\x00\x0b{{7*7}} & \u202e'

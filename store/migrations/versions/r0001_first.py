@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import BigKey, Json, Moment
+from store.schema.columns import BigKey, Json, Moment
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import Moment
+from store.schema.columns import Moment
 
 revision = "0002"
 down_revision = "0001"

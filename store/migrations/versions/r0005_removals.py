@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import Json, Moment
+from store.schema.columns import Json, Moment
 
 revision = "0005"
 down_revision = "0004"

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import BigKey, Moment
+from store.schema.columns import BigKey, Moment
 
 revision = "0006"
 down_revision = "0005"

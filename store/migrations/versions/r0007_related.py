@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import Json
+from store.schema.columns import Json
 
 revision = "0007"
 down_revision = "0006"

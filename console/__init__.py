@@ -1,0 +1,20 @@
+"""The door: the `milepost` command. Parts of the house are imported only by the commands that need them."""
+
+import sys
+
+from milepost.errors import MilepostError
+
+
+def main() -> None:
+    """Run the command line; every error that a user can mend is one sentence and an exit code, never a traceback."""
+    from console.app import app
+
+    try:
+        app(prog_name="milepost")
+    except MilepostError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"milepost: {error}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `milepost milestones | head`: the reader has had enough
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,103 @@
+"""Commands for what waits for an operator: held looks, and milestones that may be old ones under a new address."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.context import CliContext
+from console.groups import WithDefault
+from console.output import JsonFlag, print_json, print_table
+
+if TYPE_CHECKING:
+    from store.milestones.renamings import Renaming
+
+Why = Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
+
+
+def mount(app: typer.Typer) -> None:
+    holds = typer.Typer(cls=WithDefault, help="What waits for an operator: held looks, and questions about renames.")
+    holds.command("list")(holds_list)
+    holds.command("release")(holds_release)
+    app.add_typer(holds, name="holds")
+
+
+def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List the looks that are held, and the questions that are open."""
+    from pipeline.look.renaming import pending_renames
+    from store.milestones.looks import Looks
+
+    door: CliContext = context.obj
+    held, questions = Looks(door.database).list(waiting=True, limit=None), pending_renames(door.database)
+    if as_json:
+        looks = [{"kind": "look", "look": h.id, "source": h.source, "guard": h.guard, "reason": h.held,
+                  "at": h.started_at.isoformat()} for h in held]
+        print_json([*looks, *({"kind": "rename"} | _question_json(question) for question in questions)])
+        return
+    rows = [(h.id, h.source, f"{h.started_at:%Y-%m-%d %H:%M}", h.held) for h in held]
+    if rows or not questions:
+        print_table("", ("look", "source", "started", "reason"), rows, empty="Nothing is held.")
+    if rows:
+        typer.echo("See `milepost changes --all`; then `milepost holds release LOOK --why …`.")
+    if questions:
+        _print_questions(questions)
+
+
+def _question_json(question: "Renaming") -> dict[str, Any]:
+    return {"id": question.id, "source": question.source, "old": question.old_key, "new": question.new_key,
+            "score": question.score, "look": question.look_id, "at": question.detected_at.isoformat()}
+
+
+def _print_questions(questions: "list[Renaming]") -> None:
+    rows = [(q.id, q.source, q.old_key, q.new_key, "" if q.score is None else f"{q.score:.2f}") for q in questions]
+    print_table("", ("id", "source", "was", "may now be", "alike"), rows, empty="No question is open.")
+    if questions:
+        typer.echo("Answer with `milepost changes resolve ID --same --why …` or `--new --why …`.")
+
+
+def holds_release(
+    context: typer.Context,
+    look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds`.")],
+    why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")],
+) -> None:
+    """Let the changes of a held look through to the next issue."""
+    from milepost.dates import utc_now
+    from store.milestones.looks import Looks
+
+    door: CliContext = context.obj
+    Looks(door.database).release(look, why=why, now=utc_now())
+    typer.echo(f"Released look {look}: its changes count as news from now on.")
+
+
+# --- below `changes` (commands_milestones) ----------------------------------------------------------------------------
+
+
+def show_questions(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List new milestones that may be old ones renamed; none is announced before you have said which it is."""
+    from pipeline.look.renaming import pending_renames
+
+    door: CliContext = context.obj
+    questions = pending_renames(door.database)
+    if as_json:
+        print_json([_question_json(question) for question in questions])
+        return
+    _print_questions(questions)
+
+
+def resolve_question(
+    context: typer.Context,
+    question: Annotated[int, typer.Argument(metavar="ID", help="From `milepost changes renames`.")],
+    why: Why,
+    same: Annotated[
+        bool | None, typer.Option("--same/--new", help="The same milestone renamed, or a new one: news.")
+    ] = None,
+) -> None:
+    """Say whether a milestone is an old one renamed (no news) or a new one (announced in the next issue)."""
+    from milepost.dates import utc_now
+    from pipeline.look.renaming import resolve_rename
+
+    if same is None:
+        raise typer.BadParameter("Say which it is: --same (the same milestone renamed) or --new (a new one: news).")
+    door: CliContext = context.obj
+    answered = resolve_rename(door.database, question, as_rename=same, why=why, now=utc_now())
+    said = f"is {answered.old_key}, renamed: no news" if same else "is new, and goes into the next issue"
+    typer.echo(f"{answered.new_key} {said}.")

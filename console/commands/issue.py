@@ -1,0 +1,361 @@
+"""Commands about issues: draft, look at, approve and send them."""
+
+import datetime as dt
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.choices import cadence_of, counted
+from console.context import CliContext
+from console.groups import Group
+from console.output import JsonFlag, print_json, print_table, progress
+from milepost.dates import utc_now
+from milepost.errors import ConflictError, HeldError, InputError, MilepostError
+
+if TYPE_CHECKING:
+    from milepost.records import Issue
+
+Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
+PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
+
+
+def mount(app: typer.Typer) -> None:
+    issue = typer.Typer(cls=Group, help="Draft, look at, approve and send issues.", no_args_is_help=True)
+    issue.command("draft")(issue_draft)
+    issue.command("list")(issue_list)
+    issue.command("show")(issue_show)
+    issue.command("preview")(issue_preview)
+    issue.command("edit")(issue_edit)
+    issue.command("test")(issue_test)
+    issue.command("approve")(issue_approve)
+    issue.command("send")(issue_send)
+    issue.command("stop")(issue_stop)
+    issue.command("replay")(issue_replay)
+    issue.command("discard")(issue_discard)
+    issue.command("pause")(issue_pause)
+    issue.command("resume")(issue_resume)
+    issue.command("throttle")(issue_throttle)
+    app.add_typer(issue, name="issue")
+
+
+def _issue_json(issue: "Issue") -> dict[str, object]:
+    return {
+        "issue": issue.number, "cadence": issue.cadence, "period": issue.period, "state": issue.state,
+        "subject": issue.subject, "content_hash": issue.content_hash, "created_at": issue.created_at.isoformat(),
+        "items": [{"key": item.milestone.key, "title": item.milestone.title, "role": item.role}
+                  for item in issue.items],
+        "candidates": issue.candidates, "deliveries": issue.deliveries, "exclusions": issue.exclusions,
+        "pause_reason": issue.pause_reason,
+    }
+
+
+def issue_draft(
+    context: typer.Context,
+    cadence: Annotated[str | None, typer.Option("--cadence", help="Only this one; else all configured.")] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Don't wait for the cadence's quiet window, weekday or hour.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draft an issue from what is new. It is not frozen and not sent."""
+    from pipeline.publish import draft_due, waiting_news
+
+    door: CliContext = context.obj
+    chosen = cadence_of(cadence) if cadence else None
+    drafted = draft_due(door.settings, door.database, only=chosen, early=now)
+    if as_json:
+        print_json([_issue_json(issue) for issue in drafted])
+        return
+    if not drafted:
+        waits = waiting_news(door.settings, door.database, only=chosen)
+        for waiting in waits:
+            until = f"{waiting.until:%Y-%m-%d %H:%M} UTC, when no more has landed" if waiting.until else "its hour"
+            typer.echo(f"{waiting.changes} new for the {waiting.cadence} issue, which waits for {until}; "
+                       "`--now` drafts it at once.")
+        if not waits:
+            typer.echo("Nothing new to tell: no issue was drafted.")
+    for issue in drafted:
+        told = counted(len(issue.items), "milestone")
+        typer.echo(f"Drafted issue {issue.number} ({issue.cadence}, {told}): {issue.subject}")
+
+
+def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List the issues, newest first."""
+    from store.issues.issues import Issues
+
+    door: CliContext = context.obj
+    issues = Issues(door.database).list()
+    if as_json:
+        print_json([_issue_json(issue) for issue in issues])
+        return
+    rows = [(i.number, i.cadence, i.period, i.state, i.deliveries, i.subject) for i in issues]
+    print_table("", ("issue", "cadence", "period", "state", "deliveries", "subject"), rows,
+                empty="No issues yet. Run `milepost issue draft`.")
+
+
+def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False) -> None:
+    """Show one issue: what is in it, its hash, and how far it is."""
+    from store.issues.issues import Issues
+
+    door: CliContext = context.obj
+    issue = Issues(door.database).get(number)
+    if as_json:
+        print_json(_issue_json(issue))
+        return
+    typer.echo(f"Issue {issue.number} · {issue.cadence} · {issue.period} · {issue.state}")
+    typer.echo(f"Subject  {issue.subject}\nHash     {issue.content_hash}")
+    if issue.pause_reason:
+        typer.echo(f"{'Held  ' if issue.state == 'draft' else 'Paused'}   {issue.pause_reason}")
+    rows = [(position, item.milestone.date.human() if item.milestone.date else "", item.milestone.title, item.role)
+            for position, item in enumerate(issue.items, 1)]
+    print_table("", ("", "date", "milestone", ""), rows, empty="It holds no milestones.")
+
+
+def issue_preview(
+    context: typer.Context,
+    number: Number,
+    out: Annotated[Path | None, typer.Option("--out", help="Write both parts and the web page here.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Print the HTML part instead of the text.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the HTML part and the web page in the browser.")] = False,
+) -> None:
+    """Show an issue as it will be sent: byte for byte, but for the reader's own links."""
+    from store.issues.issues import Issues
+    from web.previewing import write_preview
+
+    door: CliContext = context.obj
+    if out is None and not show:
+        for variant in Issues(door.database).variants(number):
+            typer.echo(variant.html if html else variant.text)
+        return
+    written = write_preview(door.settings, door.database, number, out or Path(mkdtemp(prefix="milepost-preview-")))
+    for path in written:
+        typer.echo(f"Wrote {path}")
+    if show:
+        for path in (written[0], written[-1]):
+            if typer.launch(str(path.resolve())) != 0:
+                raise MilepostError("no browser could be started", where=str(path), hint="Open the files yourself.")
+
+
+def issue_edit(
+    context: typer.Context,
+    number: Number,
+    subject: Annotated[str | None, typer.Option("--subject", help="Another subject; empty takes yours back.")] = None,
+    intro: Annotated[Path | None, typer.Option("--intro", help="A Markdown file to stand above the first one.")] = None,
+    first: Annotated[list[str] | None, typer.Option("--first", help="Keys that come first, in this order.")] = None,
+    leave_out: Annotated[list[str] | None, typer.Option("--leave-out", help="A key to do without.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Change a draft. It is rendered again and has a new hash; an approval of the old one is void."""
+    from pipeline.edit import edit
+
+    door: CliContext = context.obj
+    words: str | None = None
+    if intro is not None:
+        try:
+            words = intro.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise InputError(f"can't be read: {reason}", where=str(intro), hint="Give a UTF-8 text file.") from None
+    issue = edit(door.settings, door.database, number, subject=subject, intro=words, order=tuple(first or ()),
+                 leave_out=tuple(leave_out or ()))
+    if as_json:
+        print_json(_issue_json(issue))
+        return
+    typer.echo(f"Issue {number} now says “{issue.subject}” and has the hash {issue.content_hash}.")
+
+
+def issue_test(
+    context: typer.Context, number: Number, to: Annotated[str, typer.Option("--to", help="Any address.")]
+) -> None:
+    """Send one test mail, marked [Test]; it is in no ledger and its unsubscribe link is nobody's."""
+    from pipeline.edit import send_trial, trial_mail
+
+    door: CliContext = context.obj
+    mail = trial_mail(door.settings, door.database, number, to, now=utc_now())
+    reply = send_trial(door.settings, mail)
+    typer.echo(f"Sent a test of issue {number} to {mail.address}: {reply.code or ''} {reply.text}".rstrip())
+
+
+def issue_approve(
+    context: typer.Context,
+    number: Number,
+    content_hash: Annotated[
+        str | None, typer.Option("--hash", help="Approve only if the issue still has this hash.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Approve a draft: its milestones, its bytes and its audience are frozen. `issue stop` undoes it in time."""
+    from pipeline.edit import approve
+    from store.issues.issues import Issues
+
+    door: CliContext = context.obj
+    approved = content_hash or Issues(door.database).get(number).content_hash
+    counts = approve(door.settings, door.database, number, content_hash=approved, now=utc_now())
+    minutes = door.settings.newsletter.undo_minutes
+    if as_json:
+        print_json(_issue_json(Issues(door.database).get(number)))
+        return
+    typer.echo(f"Froze issue {number}: {counted(counts.candidates, 'subscriber')}, "
+               f"{counted(counts.deliveries, 'delivery', 'deliveries')}, "
+               f"{counted(sum(counts.exclusions.values()), 'exclusion')}.")
+    typer.echo(f"A scheduled run sends it in {minutes} minutes, `milepost issue send {number}` at once; "
+               f"`milepost issue stop {number}` takes it back.")
+
+
+def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = False, as_json: JsonFlag = False) -> None:
+    """Send an issue now; exit code 3 when it is paused or has hand-overs nobody knows the end of.
+
+    One that was sent before, or in part, goes on where the ledger says.
+    """
+    from pipeline.dispatch import dispatch, reach_relay, sent_to_json
+    from pipeline.edit import send_at_once
+    from pipeline.publish import freeze_unless_held
+    from store.issues.issues import Issues
+
+    door: CliContext = context.obj
+    door.kept = f"The ledger knows who was mailed; `milepost issue send {number}` goes on with the rest."
+    if Issues(door.database).get(number).state == "draft":
+        reach_relay(door.settings)  # before anything is frozen: what can't be sent now can still be edited
+    freeze_unless_held(door.settings, door.database, number, now=utc_now())
+    if Issues(door.database).get(number).send_after is not None:
+        send_at_once(door.database, number)  # whoever types this has decided a second time
+    if prefect:
+        from console.commands.run import flow_result
+
+        result = flow_result(door, "dispatch", issue=number)[0]
+    else:
+        with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
+            result = sent_to_json(dispatch(door.settings, number, progress=bar))
+    if as_json:
+        print_json(result)
+    else:
+        print_sent(result, f"milepost issue send {number}")
+    hold_back(door, number, result["state"], result["paused"], f"milepost issue send {number}")
+
+
+def issue_stop(
+    context: typer.Context,
+    number: Number,
+    why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")] = "stopped by an operator",
+) -> None:
+    """Stop an issue at any time: before its first mail it is a draft again, later it is paused."""
+    from pipeline.edit import stop
+
+    door: CliContext = context.obj
+    stopped = stop(door.database, number, reason=why)
+    said = "is a draft again: nothing was sent" if stopped.undone else "is paused"
+    typer.echo(f"Issue {number} {said}.")
+
+
+def issue_replay(context: typer.Context, number: Number, as_json: JsonFlag = False) -> None:
+    """Render an issue again from what is stored, and prove that the bytes are the ones that were sent."""
+    from pipeline.edit import replay
+
+    door: CliContext = context.obj
+    again = replay(door.settings, door.database, number)
+    if as_json:
+        print_json({"issue": number, "proven": again.proven, "differing": list(again.differing),
+                    "same_templates": again.same_templates})
+    elif again.proven:
+        typer.echo(f"Issue {number} renders to the same bytes, part for part.")
+    if not again.proven:
+        why = "" if again.same_templates else "; the templates are not those of its time"
+        raise MilepostError(f"issue {number} renders differently in: {', '.join(again.differing)}{why}",
+                            hint="What was sent is stored: `milepost issue preview`.")
+
+
+def issue_discard(context: typer.Context, number: Number) -> None:
+    """Throw a draft away; its milestones are free for the next one."""
+    from store.issues.issues import Issues
+
+    door: CliContext = context.obj
+    Issues(door.database).discard(number)
+    typer.echo(f"Discarded draft {number}.")
+
+
+def issue_pause(
+    context: typer.Context, number: Number, why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
+) -> None:
+    """Stop an issue that is being sent; a dispatcher that runs obeys before its next message."""
+    from store.ledger.ledger import Ledger
+
+    door: CliContext = context.obj
+    Ledger(door.database).pause(number, why)
+    typer.echo(f"Paused issue {number}.")
+
+
+def issue_resume(context: typer.Context, number: Number) -> None:
+    """Let a paused issue be sent again."""
+    from store.ledger.ledger import Ledger
+
+    door: CliContext = context.obj
+    Ledger(door.database).resume(number)
+    typer.echo(f"Issue {number} may be sent again: `milepost issue send {number}`.")
+
+
+def issue_throttle(
+    context: typer.Context,
+    number: Number,
+    rate: Annotated[str, typer.Argument(metavar="RATE|off", help="Messages a second; off: as mail.per_second has it.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Set how fast an issue is sent; a dispatcher that runs obeys within seconds."""
+    from pipeline.throttle import throttle
+
+    door: CliContext = context.obj
+    try:
+        per_second = None if rate == "off" else float(rate)
+    except ValueError:
+        raise InputError(f"{rate!r} is no rate", where="issue throttle",
+                         hint="Give messages a second, as in 20 or 0.5, or off.") from None
+    throttle(door.database, number, per_second)
+    usual = door.settings.mail.per_second
+    if as_json:
+        print_json({"issue": number, "throttle": per_second, "usual": usual})
+    elif per_second is not None:
+        typer.echo(f"Issue {number} is sent at {per_second:g} a second; "
+                   f"`milepost issue throttle {number} off` ends that.")
+    else:
+        typer.echo(f"Issue {number} is sent {'as fast as it goes' if usual is None else f'at {usual:g} a second'}, "
+                   "as the settings have it.")
+
+
+def hold_back(door: CliContext, number: int, state: str, reason: str | None, again: str) -> None:
+    """Raises HeldError for an issue that waits for an operator, ConflictError for one that was cancelled under us.
+
+    `reason`: why nothing more of it is sent, when a dispatch told it; `again`: the command that goes on after that.
+    """
+    from store.issues.issues import Issues
+
+    if state == "paused":
+        why = reason or Issues(door.database).get(number).pause_reason
+        raise HeldError(f"it is paused: {why}", where=f"issue {number}",
+                        hint=f"Mend that, then `milepost issue resume {number}` and `{again}`.")
+    if reason is not None:
+        raise ConflictError(reason, where=f"issue {number}")
+    if state == "needs_review":
+        raise HeldError("nobody knows whether some got it", where=f"issue {number}",
+                        hint=f"`milepost ledger {number} --state unknown` names them, "
+                             f"`milepost ledger resolve {number}` settles them.")
+
+
+def print_sent(result: dict[str, Any], again: str) -> None:
+    """What a dispatch in the form of `ledger --json` came to; `again` is the command that goes on with the rest."""
+    typer.echo(_ledger_line(result))
+    if result["next_due"]:
+        due = dt.datetime.fromisoformat(result["next_due"]).astimezone(dt.UTC)
+        typer.echo(f"{result['states'].get('deferred', 0)} deferred: the next is due at {due:%Y-%m-%d %H:%M} UTC; "
+                   f"a scheduled run or `{again}` tries it then.")
+    for address in result.get("worn_out", ()):
+        typer.echo(f"Suppressed {address}: too many soft bounces.")
+
+
+def _ledger_line(data: dict[str, Any]) -> str:
+    def listed(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
+
+    return (f"Issue {data['issue']}: {counted(data['candidates'], 'candidate')} = "
+            f"{counted(data['deliveries'], 'delivery', 'deliveries')} "
+            f"({listed(data['states'])}) + exclusions ({listed(data['exclusions'])})")

@@ -1,0 +1,241 @@
+"""Commands about what became of the mails: the `ledger` of who got them, `ledger resolve`, and `bounces`."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from console.choices import delivery_state_of, outcome_of
+from console.context import CliContext
+from console.groups import WithDefault
+from console.output import JsonFlag, print_json, print_table
+from milepost.dates import utc_now
+from milepost.errors import HeldError, InputError, MilepostError
+
+if TYPE_CHECKING:
+    from milepost.records import LedgerCounts
+    from store.ledger.bounces import BounceRow
+    from store.ledger.ledger import AttemptRow, DeliveryRow
+
+Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
+_SETTLED = ("sent", "failed", "suppressed", "unknown", "cancelled")
+
+
+def mount(app: typer.Typer) -> None:
+    ledger = typer.Typer(
+        cls=WithDefault, help="Who got an issue, who did not, and why; hand-overs that nobody knows the end of.",
+    )
+    ledger.command("show")(show)
+    ledger.command("resolve")(resolve)
+    app.add_typer(ledger, name="ledger")
+    app.command()(bounces)
+
+
+# --- ledger -----------------------------------------------------------------------------------------------------------
+
+
+def equation(counts: "LedgerCounts") -> dict[str, int]:
+    """The terms whose sum is the number of candidates; whoever may still get it is waiting."""
+    terms = {state: counts.states.get(state, 0) for state in _SETTLED}
+    terms["waiting"] = sum(count for state, count in counts.states.items() if state not in _SETTLED)
+    return terms | {"excluded": sum(counts.exclusions.values())}
+
+
+def show(
+    context: typer.Context,
+    number: Number,
+    state: Annotated[str | None, typer.Option("--state", help="List the deliveries in this state.")] = None,
+    address: Annotated[str | None, typer.Option("--to", help="Only this address, with its whole story.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show who got an issue, who did not, and why; the sum always comes out."""
+    from store.ledger.bounces import Bounces
+    from store.ledger.ledger import Ledger
+
+    door: CliContext = context.obj
+    book = Ledger(door.database)
+    counts = book.counts(number)
+    asked = state is not None or address is not None
+    rows = book.rows(number, delivery_state_of(state) if state else None, address) if asked else []
+    stories = [(book.attempts(row.id), Bounces(door.database).of(row.id)) if address else ([], []) for row in rows]
+    if as_json:
+        print_json(_counts_json(counts) | ({"rows": [
+            _row_json(row) | (_story_json(*story) if address else {}) for row, story in zip(rows, stories, strict=True)
+        ]} if asked else {}))
+        return
+    _print_equation(counts)
+    if asked:
+        print_table("", ("address", "state", "tries", "code", "said", "when"),
+                    [(r.address, r.state, r.attempts, r.code, r.text, _clock(r.updated_at)) for r in rows],
+                    empty="No such deliveries.")
+    for row, story in zip(rows, stories, strict=True):
+        if address:
+            _print_story(row, *story)
+
+
+def _print_equation(counts: "LedgerCounts") -> None:
+    terms = equation(counts)
+    listed = " + ".join(f"{count} {term}" for term, count in terms.items())
+    typer.echo(f"Issue {counts.issue}: {counts.candidates} candidates = {listed}")
+    excluded = ", ".join(f"{count} {reason}" for reason, count in counts.exclusions.items() if count)
+    if excluded:
+        typer.echo(f"Excluded: {excluded}")
+    waiting = ", ".join(
+        f"{count} {state}" for state, count in counts.states.items() if state not in _SETTLED and count
+    )
+    if waiting:
+        typer.echo(f"Waiting: {waiting}")
+    if terms["unknown"]:
+        typer.echo(f"Nobody knows whether {terms['unknown']} got it: `milepost ledger {counts.issue} --state unknown` "
+                   f"names them, `milepost ledger resolve {counts.issue} --postfix-log FILE` asks the relay's log.")
+
+
+def _print_story(row: "DeliveryRow", attempts: "list[AttemptRow]", bounced: "list[BounceRow]") -> None:
+    told = [(a.at, a.number, a.outcome, a.phase, a.code, a.enhanced, a.text) for a in attempts]
+    told += [(b.read_at, row.attempts, f"bounce: {b.grade}", "report", b.code, b.enhanced, b.text) for b in bounced]
+    if told:
+        print_table(f"The story of {row.address or 'somebody who was erased'}",
+                    ("when", "try", "what", "at", "code", "status", "said"),
+                    [(_clock(at), *rest) for at, *rest in sorted(told, key=lambda each: each[0])], empty="")
+    if row.queue_id:
+        typer.echo(f"Queue id    {row.queue_id}")
+    if row.message_id:
+        typer.echo(f"Message-ID  {row.message_id}")
+    if row.next_attempt_at and row.state == "deferred":
+        typer.echo(f"Next try    {_clock(row.next_attempt_at)}")
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _counts_json(counts: "LedgerCounts") -> dict[str, Any]:
+    from pipeline.dispatch import counts_to_json
+
+    return counts_to_json(counts) | {"equation": equation(counts)}
+
+
+def _row_json(row: "DeliveryRow") -> dict[str, Any]:
+    return {
+        "address": row.address, "state": row.state, "attempts": row.attempts, "code": row.code,
+        "enhanced": row.enhanced, "text": row.text, "message_id": row.message_id, "queue_id": row.queue_id,
+        "next_attempt_at": row.next_attempt_at.isoformat() if row.next_attempt_at else None,
+        "updated_at": row.updated_at.isoformat(),
+    }
+
+
+def _story_json(attempts: "list[AttemptRow]", bounced: "list[BounceRow]") -> dict[str, Any]:
+    return {
+        "attempts": [
+            {"number": a.number, "phase": a.phase, "outcome": a.outcome, "code": a.code, "enhanced": a.enhanced,
+             "text": a.text, "at": a.at.isoformat()} for a in attempts
+        ],
+        "bounces": [
+            {"grade": b.grade, "code": b.code, "enhanced": b.enhanced, "text": b.text,
+             "read_at": b.read_at.isoformat()} for b in bounced
+        ],
+    }
+
+
+# --- resolve ----------------------------------------------------------------------------------------------------------
+
+
+def resolve(
+    context: typer.Context,
+    number: Number,
+    log: Annotated[list[Path] | None, typer.Option(
+        "--postfix-log", help="The relay's mail log, plain or gzip; more than once for rotated ones.",
+    )] = None,
+    complete: Annotated[bool, typer.Option(
+        "--log-is-complete",
+        help="These files hold all that the relay wrote since the issue began: what they never mention is sent again.",
+    )] = False,
+    address: Annotated[str | None, typer.Option("--to", help="Settle this one address by your own word …")] = None,
+    outcome: Annotated[str | None, typer.Option(
+        "--as", help="… as sent, failed, or pending (which sends it again) …",
+    )] = None,
+    why: Annotated[str, typer.Option("--why", help="… and how you know; it is kept.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Settle uncertain hand-overs by the relay's log or by your word; exit code 3 while any is left.
+
+    The log settles what it proves: taken, bounced, or broken off before the end. The rest stays unknown.
+    """
+    from pipeline import resolve
+
+    door: CliContext = context.obj
+    if bool(log) == bool(address):
+        raise InputError("nothing to go by", where="ledger resolve", hint="Give --postfix-log FILE, or --to ADDRESS.")
+    if address is not None:
+        if outcome is None:
+            raise InputError("an outcome is missing", where="--as", hint="Choose from sent, failed, pending.")
+        one = resolve.resolve_by_word(
+            door.database, number, address, outcome_of(outcome), why, now=utc_now()
+        )
+        if as_json:
+            print_json({"issue": number, "address": one.address, "outcome": outcome})
+        else:
+            typer.echo(f"Issue {number}: {one.address} is {outcome} now.")
+        return
+    resolved = resolve.resolve_by_log(
+        door.settings, door.database, number, log or [], now=utc_now(), complete=complete
+    )
+    left = resolved.results.get("unknown", 0)
+    if as_json:
+        print_json({
+            "issue": number, "unknown": resolved.unknown, "results": dict(resolved.results),
+            "evidence": [{"address": who, "outcome": what, "line": line} for who, what, line in resolved.evidence],
+        })
+    else:
+        print_table("", ("address", "is now", "the line that proves it"), resolved.evidence,
+                    empty="Nothing was unknown." if not resolved.unknown else "The log proves nothing of them.")
+    if left:
+        raise HeldError(
+            f"{left} of {resolved.unknown} are still unknown", where=f"issue {number}",
+            hint="Give older or newer logs too, or settle them one by one with --to, --as and --why.",
+        )
+
+
+# --- bounces ----------------------------------------------------------------------------------------------------------
+
+
+def bounces(
+    context: typer.Context,
+    source: Annotated[list[str] | None, typer.Argument(
+        show_default=False,
+        help="maildir:///FOLDER, mbox:///FILE, imaps://USER@HOST/INBOX; else bounces.sources of the settings.",
+    )] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read what came back: suppress dead addresses, count soft bounces, let complainers go; never answers anybody."""
+    from pipeline import bounces as steps
+
+    door: CliContext = context.obj
+    sources = source or door.settings.bounces.sources
+    if not sources:
+        raise InputError("no inbox to read", where="bounces", hint="Name one, or set bounces.sources.")
+    gathered: list[steps.Gathered] = []
+    failures: list[MilepostError] = []
+    for each in sources:
+        try:
+            gathered.append(steps.read_bounces(door.settings, door.database, each, now=utc_now()))
+        except MilepostError as error:  # the other inboxes are read all the same
+            failures.append(error)
+    worn_out = steps.suppress_worn_out(door.database, now=utc_now())
+    if as_json:
+        print_json({
+            "sources": [{"source": g.source, "read": g.read}
+                        | {result: g.results.get(result, 0) for result in steps.RESULTS} for g in gathered],
+            "worn_out": worn_out,
+        })
+    else:
+        print_table("", ("inbox", "read", *steps.RESULTS),
+                    [(g.source, g.read, *(g.results.get(result, 0) for result in steps.RESULTS)) for g in gathered],
+                    empty="No inbox could be read.")
+        for address in worn_out:
+            typer.echo(f"Suppressed {address}: too many soft bounces.")
+    for failure in failures[:-1]:
+        typer.echo(f"milepost: {failure}", err=True)
+    if failures:
+        raise failures[-1]

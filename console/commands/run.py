@@ -1,0 +1,107 @@
+"""Commands that run the whole: `run` through Prefect, `demo` on the sample site, `web` for readers' clicks."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.choices import counted
+from console.context import CliContext
+from console.output import JsonFlag, print_json
+from milepost.errors import InputError
+
+
+def mount(app: typer.Typer) -> None:
+    for command in (run, demo, web):
+        app.command()(command)
+
+
+def config_path(door: CliContext) -> Path:
+    """The settings file as flows are told of it; checked here, so that a wrong one is a sentence and not a crash."""
+    from milepost.settings import config_file
+
+    _ = door.settings
+    return config_file(door.config).resolve()
+
+
+def flow_result(door: CliContext, name: str, **parameters: Any) -> Any:
+    """Run the flow `flows.<name>:<name>` to its end and return its result; raises what it raised."""
+    config = config_path(door)
+    from flows import engine
+
+    home = config.parent / ".milepost" / "prefect"
+    if not home.exists() and sys.stderr.isatty():
+        typer.echo("Starting Prefect (the first time takes half a minute) …", err=True)
+    engine.prepare(home)
+    return engine.run(name, config=str(config), **parameters)
+
+
+def run(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Scrape, publish what is due, dispatch what waits: once, through Prefect."""
+    from console.commands.scrape import waiting
+    from console.exit_report import conclude
+    from pipeline.several import UnfinishedError
+
+    door: CliContext = context.obj
+    if not door.settings.sources:
+        raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
+    door.kept = "What was finished is kept, the ledger knows who was mailed, and the next run goes on from there."
+    _ = door.database  # one that is missing is told at once, not after Prefect has started
+    failures: list[str] = []
+    try:
+        result = flow_result(door, "run")
+    except UnfinishedError as error:
+        result = error.result
+        failures += map(str, error.errors)
+    if as_json:
+        print_json(result)
+    else:
+        _print_run(door, result)
+    failures += [sentence for look in result["looks"] for sentence in look["failures"]]
+    failures += [f"issue {ledger['issue']} is paused: {ledger['paused']}" for ledger in result["ledgers"]
+                 if ledger["paused"]]
+    conclude(failures, waiting(door, result["looks"]))
+
+
+def _print_run(door: CliContext, result: dict[str, Any]) -> None:
+    from console.commands.scrape import print_looks
+    from pipeline.publish import waiting_news
+
+    print_looks(result["looks"])
+    for issue in result["issues"]:
+        told = counted(issue["items"], "milestone")
+        typer.echo(f"Issue {issue['issue']} ({issue['cadence']}, {told}): {issue['state']}"
+                   + (f", {issue['waits']}" if issue["waits"] else ""))
+    for ledger in result["ledgers"]:
+        states = ", ".join(f"{count} {state}" for state, count in ledger["states"].items() if count)
+        said = "not sent now" if "error" in ledger else states or "nobody to send it to"
+        typer.echo(f"Issue {ledger['issue']}: {said}")
+    for news in waiting_news(door.settings, door.database):
+        until = f"{news.until:%Y-%m-%d %H:%M} UTC" if news.until else "its hour"
+        typer.echo(f"{news.changes} new for the {news.cadence} issue, which waits for {until}.")
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps its files.")] = Path("milepost-demo"),
+    direct: Annotated[bool, typer.Option("--direct", help="Call the same functions without Prefect.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Go on serving the site, the inbox and the issue.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Play the main job on a sample site, all on this machine: from a new page to a read mail."""
+    from console.demo.play import play
+
+    play(folder, direct=direct, keep=keep, as_json=as_json)
+
+
+def web(
+    context: typer.Context,
+    host: Annotated[str, typer.Option("--host", help="Listen here; keep it behind your TLS proxy.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Listen on this port.")] = 8025,
+) -> None:
+    """Serve the issues' pages and the one-click unsubscribe."""
+    from web.serve import serve
+
+    door: CliContext = context.obj
+    typer.echo(f"Serving on http://{host}:{port} (public address: {door.settings.web.base_url}). Stop with Ctrl-C.")
+    serve(door.settings, host=host, port=port)

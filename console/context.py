@@ -1,0 +1,45 @@
+"""What every command starts from: the settings it was given and the database they name, opened when first needed."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from milepost.settings import Settings
+    from store.database import Database
+
+
+@dataclass
+class CliContext:
+    """The global options of one call of the command line."""
+
+    config: Path | None = None
+    verbose: bool = False
+    kept: str = "What was finished is kept."  # told after Ctrl-C
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """Raises SettingsError."""
+        from milepost.settings import load
+
+        return load(self.config)
+
+    @cached_property
+    def database(self) -> "Database":
+        """Raises StoreError and SchemaError."""
+        from store.database import connect
+
+        return connect(self.settings.store.url)
+
+    def start_logging(self) -> None:
+        """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setLevel(logging.INFO if self.verbose else logging.WARNING)
+        logger = logging.getLogger("milepost")
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.INFO)  # a flow run keeps them all, see flows.logs
+        logger.propagate = False

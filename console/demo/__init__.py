@@ -1,0 +1,1 @@
+"""The demo: the sample site, the inbox, and the play between them, all on loopback."""

@@ -1,0 +1,216 @@
+"""The demo: the sample site, a real SMTP inbox, and the main job between them, all in one folder on loopback.
+
+    baseline (nobody is mailed) ─▶ the site publishes two and corrects one ─▶ second look ─▶ issue ─▶ three mails
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from console.demo.inbox import serve_inbox
+from console.demo.site.server import SampleSite
+from console.output import print_json, print_table
+from milepost.dates import utc_now
+from milepost.errors import InputError, MilepostError
+from milepost.settings import Settings, load
+
+SUBSCRIBERS = ("ada@readers.example", "grace@readers.example", "zoe@bücher.example")
+OURS = ("milepost.toml", "milepost.db", "milepost.db-wal", "milepost.db-shm", "inbox", "issue")
+SETTINGS = """\
+# The demo's settings; `milepost --config {folder}/milepost.toml …` works on what it left behind.
+[store]
+url = "sqlite:///milepost.db"
+[[sources]]
+key = "clockwork"
+extractor = "sample"
+base_url = "https://clockwork.example"
+fetch_from = "{site}"
+allow_hosts = ["127.0.0.1"]
+[mail]
+url = "smtp://127.0.0.1:{smtp}"
+from = "Clockwork <news@clockwork.example>"
+postal_address = "1 Escapement Row, Exampletown"
+[newsletter]
+name = "Clockwork"
+tagline = "The history of keeping time, as it is written."
+accent = "#b5451f"
+quiet_minutes = 0
+[web]
+base_url = "{web}"
+"""
+
+
+@dataclass
+class Stage:
+    """Runs one step after another, through Prefect or directly, and remembers how each went."""
+
+    settings: Settings
+    config: Path
+    direct: bool
+    runs: list[tuple[str, str, str, float]] = field(default_factory=list)  # name, state, engine, seconds
+
+    def play(self, name: str, flow: str, call: Callable[[], Any], **parameters: Any) -> Any:
+        """Run the step `name`; `call` is what the flow `flow` calls too."""
+        start = time.perf_counter()
+        if self.direct:
+            result, state, run = call(), "Completed", "direct"
+        else:
+            from flows.engine import run_named
+
+            result, state, run = run_named(flow, name, config=str(self.config), **parameters)
+        self.runs.append((name, state, run, round(time.perf_counter() - start, 1)))
+        return result
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier demo left, and nothing else; Prefect's home stays, it starts faster a second time."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / "milepost.toml").exists():
+        raise InputError("holds something that is not a demo's", where=str(folder), hint="Choose another --folder.")
+    for name in OURS:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def play(folder: Path, *, direct: bool, keep: bool, as_json: bool) -> None:
+    """Play the demo in `folder`; raises MilepostError when anything comes out otherwise than it must."""
+    say: Callable[[str], None] = (lambda _line: None) if as_json else typer.echo
+    folder = folder.resolve()
+    _clear(folder)
+    with ExitStack() as stack:
+        site = stack.enter_context(SampleSite())
+        port = stack.enter_context(serve_inbox(folder / "inbox"))
+        web = "https://news.clockwork.example"
+        if keep:
+            from web.serve import free_port
+
+            web = f"http://127.0.0.1:{free_port()}"
+        config = folder / "milepost.toml"
+        config.write_text(SETTINGS.format(folder=folder, site=site.url, smtp=port, web=web), encoding="utf-8")
+        settings = load(config)
+        stage = Stage(settings=settings, config=config, direct=direct)
+        if not direct:
+            from flows.engine import prepare
+
+            prepare(folder / "prefect")
+            say("Starting Prefect (an empty home takes it half a minute; `milepost demo --direct` does without) …")
+        summary = _act(stage, site, say)
+        _check(summary)
+        summary |= _write_issue(settings, folder)
+        if as_json:
+            print_json(summary)
+        else:
+            _tell(summary, stage, folder)
+        if keep:
+            _keep(settings, web, site.url, port, say)
+
+
+def _act(stage: Stage, site: SampleSite, say: Callable[[str], None]) -> dict[str, Any]:
+    from pipeline import dispatch, publish
+    from pipeline.look import scrape
+    from store.database import upgrade
+
+    settings = stage.settings
+    upgrade(settings.store.url)
+    _subscribe(settings)
+
+    def look() -> list[dict[str, Any]]:
+        return [scrape.report_to_json(scrape.scrape(settings, "clockwork"))]
+
+    [first] = stage.play("baseline", "scrape", look)
+    say(f"1  baseline      {first['milestones']} milestones on record, nobody mailed")
+    site.publish()
+    site.edit()
+    say("2  the site      publishes two milestones, corrects one, and deploys: every page's bytes differ")
+    [second] = stage.play("second look", "scrape", look)
+    told = ", ".join(f"{count} {kind}" for kind, count in second["changes"].items() if count)
+    say(f"3  second look   {told}")
+    issues = stage.play(
+        "publish", "publish", lambda: [publish.made_to_json(made) for made in publish.publish(settings)]
+    )
+    for issue in issues:
+        say(f"4  publish       issue {issue['issue']}: {issue['subject']}")
+    ledgers = stage.play(
+        "dispatch", "dispatch",
+        lambda: [dispatch.sent_to_json(dispatch.dispatch(settings, number)) for number in dispatch.waiting(settings)],
+    )
+    for ledger in ledgers:
+        say(f"5  dispatch      {', '.join(f'{count} {state}' for state, count in ledger['states'].items() if count)}")
+    return {"looks": [first, second], "issues": issues, "ledgers": ledgers,
+            "requests": first["requests"] + second["requests"],
+            "runs": [{"step": name, "state": state, "run": run, "seconds": seconds}
+                     for name, state, run, seconds in stage.runs]}
+
+
+def _subscribe(settings: Settings) -> None:
+    from store.database import connect
+    from store.subscribers.people import Subscribers
+
+    with connect(settings.store.url) as database:
+        for address in SUBSCRIBERS:
+            Subscribers(database).add(address, state="active", cadence="instant", topics=(), now=utc_now())
+
+
+def _check(summary: dict[str, Any]) -> None:
+    """The demo is a promise: two added, one corrected, one issue, three mails."""
+    first, second = summary["looks"]
+    found = {kind: count for kind, count in second["changes"].items() if count}
+    sent = [ledger["states"].get("sent", 0) for ledger in summary["ledgers"]]
+    failures = [*first["failures"], *second["failures"]]
+    expected = first["baseline"] and found == {"added": 2, "corrected": 1} and sent == [len(SUBSCRIBERS)]
+    if failures or not expected:
+        raise MilepostError(
+            f"the demo came out otherwise than it must: changes {found}, sent {sent}, failures {failures or 'none'}",
+            hint="Please report this.",
+        )
+
+
+def _write_issue(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Both parts of the issue, as its readers got them, into files that are easy to open."""
+    from store.database import connect
+    from store.issues.issues import Issues
+
+    (folder / "issue").mkdir(exist_ok=True)
+    with connect(settings.store.url) as database:
+        [variant] = Issues(database).variants(1)
+    paths = {"html": folder / "issue" / "issue-1.html", "text": folder / "issue" / "issue-1.txt"}
+    paths["html"].write_text(variant.html, encoding="utf-8")
+    paths["text"].write_text(variant.text, encoding="utf-8")
+    return {"files": {name: str(path) for name, path in paths.items()}
+            | {"mails": [str(path) for path in sorted((folder / "inbox").glob("*.eml"))],
+               "database": str(folder / "milepost.db"), "settings": str(folder / "milepost.toml")}}
+
+
+def _tell(summary: dict[str, Any], stage: Stage, folder: Path) -> None:
+    typer.echo()
+    columns = ("step", "state", "flow run" if not stage.direct else "engine", "seconds")
+    print_table("", columns, [(run["step"], run["state"], run["run"], str(run["seconds"])) for run in summary["runs"]],
+                empty="")
+    [ledger] = summary["ledgers"]
+    typer.echo(f"\nRequests    {summary['requests']}"
+               f"\nMilestones  {summary['looks'][1]['milestones']}"
+               f"\nChanges     2 added, 1 corrected (it was in no mail yet, so no mail corrects it)"
+               f"\nLedger      {ledger['candidates']} candidates = {ledger['deliveries']} deliveries "
+               f"({', '.join(f'{count} {state}' for state, count in ledger['states'].items() if count)})\n")
+    typer.echo("Look at")
+    for name in ("html", "text", "database"):
+        typer.echo(f"  {name:<9} {summary['files'][name]}")
+    for path in summary["files"]["mails"]:
+        typer.echo(f"  {'mail':<9} {path}")
+    typer.echo(f"  {'or':<9} milepost --config {folder / 'milepost.toml'} ledger 1 --state sent")
+
+
+def _keep(settings: Settings, web: str, site: str, smtp: int, say: Callable[[str], None]) -> None:
+    from web.serve import serve
+
+    say(f"\nServing until Ctrl-C:\n  the site   {site}\n  the issue  {web}/issues/1\n  the inbox  smtp://127.0.0.1:{smtp}")
+    serve(settings, host="127.0.0.1", port=int(web.rsplit(":", 1)[1]))

@@ -1,0 +1,1 @@
+"""What comes back: reports, complaints, old forms, and where they arrive."""

@@ -1,0 +1,393 @@
+"""The quick dispatch: many connections, each step of all of them on the disk before the next, commits shared.
+
+    claims ─▶ pick ─▶ lanes (MAIL, RCPT) ─▶ committer (T3) ─▶ lanes (DATA … dot) ─▶ committer (T4–T7) ─▶ progress
+"""
+
+import asyncio
+import datetime as dt
+import gc
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from delivery.mailing import (
+    DispatchReport,
+    Letter,
+    Limits,
+    Mailing,
+    Progress,
+    Result,
+    letter,
+    refusal_of_us,
+    settlement,
+)
+from delivery.pace import Paces
+from delivery.ports import AtOnce, ConnectError, Ledger
+from delivery.smtp import replies
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.conversation import Lane
+from delivery.smtp.group_commit import Committer
+from delivery.smtp.leaving import Leaving
+from milepost.errors import ConflictError, RenderError, StoreError
+from milepost.records import Claim, Reply, Settlement
+
+
+def run(
+    ledger: Ledger, transport: PipelineTransport, mailing: Mailing, *, now: Callable[[], dt.datetime], limits: Limits,
+    progress: Progress, stop: Callable[[], bool], sleep: Callable[[float], None],
+    throttle: Callable[[], float | None] | None = None,
+) -> DispatchReport:
+    """See `delivery.dispatch.dispatch`."""
+    number = mailing.issue
+    freed, orphaned = ledger.recover(number)
+    gc.freeze()  # what the program is made of needs no looking through while the mails come and go
+    try:
+        with ledger.at_once() as at_once:
+            pump = asyncio.run(_pump(ledger, at_once, transport, mailing, now, limits, progress, stop, sleep, throttle))
+    finally:
+        gc.unfreeze()
+    state = ledger.finish(number)
+    return DispatchReport(
+        issue=number, results=dict(pump.results), freed=freed, orphaned=orphaned, state=state, paused=pump.paused,
+        stopped=pump.stopped, next_due=ledger.next_due(number),
+    )
+
+
+async def _pump(*given: Any) -> "_Pump":
+    pump = _Pump(*given)
+    await pump.run()
+    return pump
+
+
+class _Pump:
+    """One run: the lanes, what is claimed and not begun, and what came of the rest."""
+
+    def __init__(
+        self, ledger: Ledger, at_once: AtOnce, transport: PipelineTransport, mailing: Mailing,
+        now: Callable[[], dt.datetime], limits: Limits, progress: Progress, stop: Callable[[], bool],
+        sleep: Callable[[float], None], throttle: Callable[[], float | None] | None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ledger, self._transport, self._mailing, self._now = ledger, transport, mailing, now
+        self._limits, self._progress, self._stop, self._sleep = limits, progress, stop, sleep
+        self._throttle, self._look_at = throttle, self._loop.time()
+        self._committer = Committer(
+            ledger, at_once, limits, sleep, connections=lambda: len(self._lanes), failed=self._fail
+        )
+        self._paces = Paces(limits.per_second, limits.per_domain_per_second, self._loop.time())
+        self._lanes = [Lane(self) for _ in range(max(1, limits.connections))]
+        self._ready: deque[Claim] = deque()  # claimed, not begun
+        self._skipped: list[Claim] = []  # held till the end, so that they aren't claimed again at once
+        self._asking = False  # a claim is on its way
+        self._dry = False  # the last one brought nothing
+        self._open_steps = 0  # asked of the ledger and not answered yet
+        self._error: BaseException | None = None
+        self._broken = False  # results can't be recorded: nothing is worth waiting for
+        self._stopped_at: float | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: set[Leaving] = set()
+        self._over = self._loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self.results: Counter[str] = Counter()
+        self.paused: str | None = None
+        self.stopped = False
+
+    # --- the whole run ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until nothing is left to do; raises what `dispatch` raises."""
+        self._loop.set_exception_handler(self._bug)
+        patience = self._transport.timeouts
+        every = min(0.2, *(getattr(patience, name) / 3 for name in ("command", "data", "block", "dot", "quit")))
+        self._watch(every)
+        if self._throttle is None:
+            self._ask()
+        try:
+            while not self._over.done():
+                try:
+                    await asyncio.shield(self._over)
+                except asyncio.CancelledError as error:  # Ctrl-C: what is out is waited for, a second one ends that
+                    self._fail(error)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._leave()
+        if self._error is not None:
+            raise self._error
+
+    def _watch(self, every: float) -> None:
+        """Every now and then: overdue replies, a stop, and the end of patience after it."""
+        self._timer = self._loop.call_later(every, self._watch, every)
+        at = self._loop.time()
+        for wire in [lane.wire for lane in self._lanes if lane.wire is not None]:
+            wire.check(at)
+        for leaving in list(self._leaving):
+            leaving.wire.check(at)
+        if self._throttle is not None and at >= self._look_at:
+            self._look_at = float("inf")  # until there is an answer
+            self._committer.call(self._throttle, self._throttled)
+        if self._closing and self._stopped_at is None:
+            self._stopped_at = at
+        if self._stopped_at is not None and at - self._stopped_at > self._limits.drain_s:
+            for wire in [lane.wire for lane in self._lanes if lane.wire is not None]:
+                wire.abort("asked to stop, and it did not answer in time")
+        self._settle_down()
+
+    def _throttled(self, per_second: float | None, error: BaseException | None) -> None:
+        """How many a second an operator wants from now on."""
+        self._look_at = self._loop.time() + 1.0
+        if error is not None:
+            self._fail(error)
+            return
+        self._paces.change(per_second, self._loop.time())
+        self._ask()
+        self._spread()
+
+    @property
+    def _closing(self) -> bool:
+        """Whether nothing more may begin."""
+        if not self.stopped and self._stop():
+            self.stopped = True
+        return self.stopped or self.paused is not None or self._error is not None
+
+    def _settle_down(self) -> None:
+        """The end, when nothing is left to do or to wait for."""
+        if self._over.done():
+            return
+        if self._broken:
+            self._over.set_result(None)
+        elif self._open_steps or self._asking or any(lane.busy for lane in self._lanes):
+            return
+        elif self._closing or (self._dry and not self._ready):
+            self._over.set_result(None)
+
+    async def _leave(self) -> None:
+        """Say QUIT everywhere, then give back (T2) what was not begun; on an error, without hiding that error."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self._lanes:
+            self._quit(lane)
+        if self._leaving:
+            await asyncio.wait([leaving.gone for leaving in self._leaving], timeout=self._transport.timeouts.quit)
+        for leaving in list(self._leaving):
+            leaving.wire.abort("it did not answer to QUIT")
+        await asyncio.sleep(0)  # transports close at the loop's next turn
+        self._committer.close()
+        held = [*self._ready, *self._skipped]
+        try:
+            if held:
+                self._ledger.release(held)
+        except StoreError:
+            if self._error is None:  # else their lease runs out: the same, later
+                raise
+
+    def _fail(self, error: BaseException) -> None:
+        """Nothing more begins; what is out is waited for, unless its results can't be recorded any more."""
+        self._error = self._error or error
+        if self._committer.broken:
+            self._broken = True
+        self._settle_down()
+
+    def _bug(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._broken = True
+        self._fail(context.get("exception") or RuntimeError(context["message"]))
+
+    # --- T1 ---------------------------------------------------------------------------------------------------------
+
+    def _ask(self, limit: int | None = None) -> None:
+        """Claim some more; `limit` 0 only asks whether the issue is still being sent."""
+        if self._asking or (self._dry and limit is None) or self._closing:
+            return
+        self._asking = True
+        number, seconds = self._mailing.issue, self._limits.lease_seconds
+        wanted = self._limits.claims if limit is None else limit
+        self._committer.call(
+            lambda: self._ledger.claim(number, limit=wanted, lease_seconds=seconds),
+            lambda claims, error: self._claimed(claims, error, wanted),
+        )
+
+    def _claimed(self, claims: list[Claim] | None, error: BaseException | None, wanted: int) -> None:
+        self._asking = False
+        if isinstance(error, ConflictError) and self.results:
+            self.paused = self.paused or error.what  # it was fine a moment ago: an operator paused it meanwhile
+        elif error is not None:
+            self._fail(error)
+        elif wanted:
+            self._dry = not claims
+            self._ready.extend(claims or ())
+        if not self._ready:
+            self._ask()  # what was held up while it was only asked whether the issue is still being sent
+        self._spread()
+        self._settle_down()
+
+    def _spread(self) -> None:
+        """Letters for lanes that have nothing to do."""
+        for lane in self._lanes:
+            if not self._ready or self._closing:
+                break
+            if not lane.busy and not lane.connecting:
+                self.idle(lane)
+
+    # --- the lanes' office ------------------------------------------------------------------------------------------
+
+    @property
+    def share(self) -> int:
+        return self._limits.per_connection
+
+    def pick(self) -> Letter | None:
+        while not self._closing:
+            if 2 * len(self._ready) <= self._limits.claims:
+                self._ask()
+            claim = self._next_claim()
+            if claim is None:
+                return None
+            try:
+                return letter(self._mailing, claim)
+            except RenderError as error:  # no envelope or header may carry it: this reader's trouble alone
+                refused = Reply(code=None, text=error.what, phase="message")
+                self._record(Settlement(claim=claim, state="failed", reply=refused))
+            except Exception as error:  # noqa: BLE001 (told by `run`)
+                self._ready.appendleft(claim)
+                self._fail(error)
+        return None
+
+    def _next_claim(self) -> Claim | None:
+        if not self._ready:
+            return None
+        if self._paces.unlimited:
+            return self._ready.popleft()
+        at = self._loop.time()
+        waits = []
+        for index, claim in enumerate(self._ready):
+            wait = self._paces.wait(claim, at)
+            if wait <= 0.0:
+                self._paces.take(claim, at)
+                del self._ready[index]
+                return claim
+            waits.append(wait)
+        self._loop.call_later(min(waits), self._spread)
+        return None
+
+    def put_back(self, letter: Letter) -> None:
+        self._ready.appendleft(letter.claim)
+
+    def begin(self, lane: Lane, letter: Letter) -> None:
+        self._open_steps += 1
+
+        def answered(claim: Claim, begun: bool) -> None:
+            self._open_steps -= 1
+            if not begun:
+                self._skipped.append(claim)
+                self._count(claim, "skipped", None)
+                self._ask(0)
+            lane.proceed(letter, begun)
+            self._settle_down()
+
+        def refused() -> None:
+            self._open_steps -= 1
+            self.put_back(letter)
+            lane.proceed(letter, False)
+
+        if self._closing:
+            self._open_steps -= 1
+            self.put_back(letter)
+            lane.proceed(letter, False)
+        else:
+            self._committer.begin(letter.claim, answered, refused)
+
+    def judge(self, letter: Letter, reply: Reply) -> replies.Verdict:
+        """T4–T7: have recorded what the server said, and tell what it means for the connection."""
+        verdict = replies.classify(reply)
+        self._record(settlement(letter.claim, reply, verdict, message_id=letter.message_id, at=self._now()))
+        if verdict.pause:
+            self._pause(reply)
+        return verdict
+
+    def idle(self, lane: Lane) -> None:
+        if lane.wire is not None and lane.spent:
+            self._quit(lane)
+        if lane.wire is not None:
+            lane.start()
+        elif self._ready and not lane.connecting and not self._closing:
+            lane.connecting = True
+            self._do(self._connect(lane))
+        if not lane.busy:
+            self._settle_down()
+
+    # --- results ----------------------------------------------------------------------------------------------------
+
+    def _record(self, done: Settlement) -> None:
+        self._open_steps += 1
+        self._committer.settle(done, self._settled)
+
+    def _settled(self, done: Settlement, lost: bool) -> None:
+        self._open_steps -= 1
+        self._count(done.claim, "lease_lost" if lost else done.state, done.reply)
+        self._settle_down()
+
+    def _count(self, claim: Claim, result: Result, reply: Reply | None) -> None:
+        self.results[result] += 1
+        try:
+            self._progress(claim, result, reply)
+        except BaseException as error:  # noqa: BLE001 (told by `run`, after what is out has its record)
+            self._fail(error)
+
+    def _pause(self, reply: Reply) -> None:
+        if self.paused is not None:
+            return
+        self.paused = reason = refusal_of_us(reply)
+        self._open_steps += 1
+
+        def answered(_done: Any, error: BaseException | None) -> None:
+            self._open_steps -= 1
+            if error is not None:
+                self._fail(error)
+            self._settle_down()
+
+        self._committer.call(lambda: self._ledger.pause(self._mailing.issue, reason), answered)
+
+    # --- connections ------------------------------------------------------------------------------------------------
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    async def _connect(self, lane: Lane) -> None:
+        wait = self._limits.connect_wait_s
+        for left in reversed(range(max(1, self._limits.connect_tries))):
+            try:
+                lane.take(await self._transport.connect())
+                break
+            except ConnectError as error:
+                if replies.classify(error.reply).pause:
+                    lane.connecting = False
+                    self._pause(error.reply)
+                    return
+                if not left or not error.retryable or self._closing:
+                    lane.connecting = False
+                    self._without(lane, error)
+                    return
+                await asyncio.to_thread(self._sleep, wait)
+                wait *= 2
+        self.idle(lane)
+
+    def _without(self, lane: Lane, error: ConnectError) -> None:
+        """One connection could not be had: with others we go on, a server may allow fewer than we asked for."""
+        if any(other.wire is not None or other.connecting for other in self._lanes if other is not lane):
+            if len(self._lanes) > 1:
+                self._lanes.remove(lane)
+            self._settle_down()
+        else:
+            self._fail(error)
+
+    def _quit(self, lane: Lane) -> None:
+        wire = lane.give_up()
+        if wire is not None:
+            self._leaving.add(Leaving(wire, self._leaving))

@@ -1,0 +1,1 @@
+"""From what is news to a mail: composed, rendered, checked. Pure."""

@@ -1,0 +1,177 @@
+"""Renders an issue for one set of milestones: records → view → Jinja → MJML → ASCII HTML, and beside it plain text."""
+
+import datetime as dt
+import hashlib
+import textwrap
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import mjml
+from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from milepost.errors import LintError, RenderError, SettingsError
+from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant, check_aware
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.compose import Draft, compose, inputs_hash, shown_settings
+from newsletter.issue.corrections import tally
+from newsletter.issue.mjml_vocabulary import lint_mjml
+from newsletter.issue.safe import ascii_markup
+from newsletter.issue.theme import theme_for
+from newsletter.issue.view import IssueView, Plan, issue_view
+from newsletter.words.languages import phrases_for
+from newsletter.words.phrases import Phrases
+
+HTML_LIMIT = 95_000  # bytes; Gmail clips at 102 KB what it counts after its own additions
+TEXT_WIDTH = 72  # columns of the text part
+_HTML_TEMPLATE = "issue.mjml.j2"
+_TEXT_TEMPLATE = "issue.txt.j2"
+
+
+class Renderer:
+    """Turns items into mails; build it once for many issues. The same arguments always give the same bytes."""
+
+    def __init__(
+        self, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, *, phrases: Phrases | None = None
+    ) -> None:
+        """`phrases`: those of the newsletter's language unless told otherwise."""
+        self.newsletter = newsletter
+        self.mail = mail
+        self.web = web
+        self.phrases = phrases or phrases_for(newsletter.language)
+        self.theme = theme_for(newsletter.accent)
+        loader = loader_for(newsletter.templates)
+        self._html = _environment(loader, html=True)
+        self._text = _environment(loader, html=False)
+        self._text.filters["wrap"] = wrap
+
+    def render(
+        self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime, *, name: str = "all",
+        edit: Edit = UNEDITED, as_ordered: bool = False,
+    ) -> Variant:
+        """Render issue `number` as it is published at `now` (aware); `name` is the variant's, for the rest see compose.
+
+        An issue whose HTML would be longer than `HTML_LIMIT` shows its later items in brief, and at last leaves out the
+        last ones, with links to the rest. Raises RenderError when a template or MJML fails, or when nothing fits, and
+        LintError when the template asks for what MJML does not know: it would be dropped without a word.
+        """
+        check_aware(now)
+        draft = compose(items, phrases=self.phrases, edit=edit, as_ordered=as_ordered)
+        placeholder = self.placeholder(draft.items, edit)
+
+        def view(plan: Plan) -> IssueView:
+            return issue_view(
+                draft, number=number, cadence=cadence, now=now, plan=plan, placeholder=placeholder,
+                newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases,
+            )
+
+        plan, source, html = self._fitted(draft, view)
+        findings = lint_mjml(source)
+        if findings:
+            raise LintError(findings, where=f"the MJML of variant {name}")
+        text = self._fill(self._text, _TEXT_TEMPLATE, view(plan))
+        return Variant(
+            name=name, subject=draft.subject, html=html, text=text, placeholder=placeholder,
+            change_ids=tuple(item.change_id for item in draft.items),
+        )
+
+    def placeholder(self, items: Sequence[IssueItem], edit: Edit = UNEDITED) -> str:
+        """What stands for the recipient's link: nobody can write it into a record, for it is a hash of the records."""
+        digest = inputs_hash(items, shown=shown_settings(self.newsletter, self.mail, self.web), edit=edit)
+        return f"milepost-link-{digest[:20]}"
+
+    def mjml(self, view: IssueView) -> str:
+        """The MJML of a view; raises RenderError."""
+        return self._fill(self._html, _HTML_TEMPLATE, view)
+
+    def _fitted(self, draft: Draft, view: Callable[[Plan], IssueView]) -> tuple[Plan, str, str]:
+        """The most generous plan whose HTML fits, its MJML and that HTML."""
+        news, corrections = tally(draft.items)
+        least = min(news, 1)
+        candidates = [Plan(full=full, brief=news - full, corrections=corrections) for full in range(news, -1, -1)]
+        candidates += [Plan(full=0, brief=brief, corrections=corrections) for brief in range(news - 1, 0, -1)]
+        candidates += [Plan(full=0, brief=least, corrections=few) for few in range(corrections - 1, -least, -1)]
+        best: tuple[Plan, str, str] | None = None
+        first, last = 0, len(candidates)
+        probe = 0  # most issues fit as they are
+        while first < last:
+            source = self.mjml(view(candidates[probe]))
+            html = self._mail(source)
+            if len(html) <= HTML_LIMIT:
+                best, last = (candidates[probe], source, html), probe
+            else:
+                first = probe + 1
+            probe = (first + last) // 2
+        if best is None:
+            raise RenderError(
+                f"the mail is longer than {HTML_LIMIT} bytes even with one milestone in brief",
+                where="newsletter",
+                hint="Shorten the introduction, newsletter.name, newsletter.tagline or mail.postal_address.",
+            )
+        return best
+
+    def _mail(self, source: str) -> str:
+        try:
+            # No fonts: else MJML links to a third party's. No include loader: an mj-include can read nothing.
+            html = mjml.mjml2html(source, fonts={})
+        except ValueError as error:
+            raise RenderError(f"MJML: {error}", where=_HTML_TEMPLATE, hint="Mend the template.") from error
+        if not html.isascii():
+            raise RenderError("the HTML is not pure ASCII", where=_HTML_TEMPLATE, hint="Print values through {{ }}.")
+        return html
+
+    def _fill(self, environment: Environment, template: str, view: IssueView) -> str:
+        try:
+            return environment.get_template(template).render(
+                issue=view, phrases=self.phrases, light=self.theme.light, dark=self.theme.dark,
+                serif=self.newsletter.font, sans=self.newsletter.label_font,
+            )
+        except TemplateError as error:
+            raise RenderError(f"{type(error).__name__}: {error}", where=template, hint="Mend the template.") from error
+
+
+def templates_folder() -> Path:
+    """Where the templates are, in a checkout or an installed package."""
+    return Path(str(files("templates")))
+
+
+def loader_for(own: Path | None, room: str = "") -> BaseLoader:
+    """Loads a template from the newsletter's `own` folder where it has one of that name, else ours; `room`: "web".
+
+    Raises SettingsError when there is no such folder.
+    """
+    if own is None:
+        return FileSystemLoader(templates_folder() / room)
+    if not own.is_dir():
+        hint = "Run `milepost templates eject` to start one."
+        raise SettingsError("newsletter.templates is no folder", where=str(own), hint=hint)
+    return FileSystemLoader([own / room, templates_folder() / room])
+
+
+def templates_digest(own: Path | None = None) -> str:
+    """SHA-256, in hex, of the names and bytes of the files that an issue is rendered from, the `own` ones first."""
+    found: dict[str, Path] = {}
+    for folder in filter(None, (templates_folder(), own)):
+        for path in [*folder.glob("issue.*.j2"), *(folder / "partials").glob("*.j2")]:
+            found[path.relative_to(folder).as_posix()] = path
+    digest = hashlib.sha256()
+    for name, path in sorted(found.items()):
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def wrap(text: str, indent: int = 0) -> str:
+    """`text` in lines of at most 72 columns, after `indent` spaces; a longer word, such as a link, is never cut."""
+    pad = " " * indent
+    return textwrap.fill(
+        text, TEXT_WIDTH, initial_indent=pad, subsequent_indent=pad, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _environment(loader: BaseLoader, *, html: bool) -> Environment:
+    return Environment(
+        loader=loader, undefined=StrictUndefined,
+        autoescape=html,  # noqa: S701 - off for plain text alone
+        finalize=ascii_markup if html else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )

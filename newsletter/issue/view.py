@@ -1,0 +1,259 @@
+"""What the templates see of an issue: plain strings in reading order, every decision about them already made.
+
+    Draft, settings ─▶ IssueView ─▶ ItemView … (full, or brief where a mail would grow too long)
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+from zoneinfo import ZoneInfo
+
+from milepost.records import Cadence, Card, IssueItem, Milestone
+from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.compose import Draft
+from newsletter.issue.corrections import CorrectionView, by_milestone, correction_view, tally
+from newsletter.issue.intro import Block, blocks
+from newsletter.issue.safe import clip, link, one_line, paragraphs
+from newsletter.words.languages import direction
+from newsletter.words.phrases import Phrases
+
+_SUMMARY_WIDTH = 240  # a brief item's text
+_TITLE_WIDTH = 200  # a brief item's title
+_CONTENTS_WIDTH = 88  # a title in the list of contents: two lines on a telephone
+_CONTENTS_UP_TO = 12  # titles in it: more than these would keep a reader from the first milestone
+_NEIGHBOURS_UP_TO = 5  # new milestones in it: among more, those known already would hide them
+_CONTENTS_FROM = 3  # fewer items than this need no list of contents
+_DOT = " · "
+PREFERENCES = "/preferences"  # after a recipient's own link: the page of their choice
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How much is shown: of the news the first `full` in full, the next `brief` in brief, and so many corrections."""
+
+    full: int
+    brief: int
+    corrections: int
+
+    @classmethod
+    def whole(cls, items: Sequence[IssueItem]) -> Self:
+        """All of it."""
+        news, corrections = tally(items)
+        return cls(full=news, brief=0, corrections=corrections)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageView:
+    """A picture with its description."""
+
+    src: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """A milestone on a strip or in a list: when, and its title."""
+
+    when: str
+    title: str
+    here: bool = False  # a new one, among its neighbours
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemView:
+    """A milestone as it is read."""
+
+    full: bool
+    title: str
+    year: str  # "1957", or "" when undated
+    facts: str  # date to the precision known, category, era, impact: "September 2012 · Research · Impact 5 of 5"
+    facts_beside_year: str  # the same where the year is shown already
+    what: tuple[str, ...]  # paragraphs
+    why: tuple[str, ...]
+    people: str
+    organizations: str
+    image: ImageView | None
+    strip: tuple[Mark, ...]  # the neighbours with itself between them; () when none is known
+    url: str | None
+    link_text: str
+    link_label: str  # the same for those who hear the links alone
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IssueView:
+    """An issue as it is read. `lead` is its first piece of news, None where there are only corrections."""
+
+    name: str
+    tagline: str
+    language: str
+    direction: str  # "ltr" | "rtl"
+    subject: str
+    preheader: str
+    logo: ImageView | None
+    logo_width: int  # CSS pixels
+    intro: tuple[Block, ...]
+    line: str  # "Issue 12 · Monday, 23 November 2026 · 2 new milestones"
+    lead: ItemView | None
+    news: tuple[ItemView, ...]  # after the lead
+    corrections: tuple[CorrectionView, ...]
+    contents: tuple[Mark, ...]  # by date; () when the issue is short
+    contents_title: str
+    left_out: str  # a sentence, or ""
+    why_you: str
+    postal_address: tuple[str, ...]  # its lines
+    issue_url: str
+    placeholder: str  # where the recipient's own link goes: the way out
+    preferences: str  # and the one to the page of their choice
+
+
+def issue_view(
+    draft: Draft, *, number: int, cadence: Cadence, now: dt.datetime, plan: Plan, placeholder: str,
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, phrases: Phrases,
+) -> IssueView:
+    """Make the view of an issue that is published at `now`."""
+    issue_url = issue_link(web, number)
+    news = [item for item in draft.items if item.role == "news"]
+    wrong = by_milestone(draft.items)
+    shown = news[: plan.full + plan.brief]
+    views = [
+        _item(item, full=index < plan.full, pictures=newsletter.images, issue_url=issue_url, phrases=phrases)
+        for index, item in enumerate(shown)
+    ]
+    corrections = tuple(
+        correction_view(group, phrases=phrases, timezone=newsletter.timezone) for group in wrong[: plan.corrections]
+    )
+    contents = _contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else ()
+    among = any(mark.when and not mark.here for mark in contents)
+    name = one_line(newsletter.name)
+    day = now.astimezone(ZoneInfo(newsletter.timezone)).date()
+    line = (phrases.issue.format(number=number), phrases.day(day), phrases.tally(len(news), len(wrong)))
+    return IssueView(
+        name=name,
+        tagline=one_line(newsletter.tagline),
+        language=newsletter.language,
+        direction=direction(newsletter.language),
+        subject=draft.subject,
+        preheader=draft.preheader,
+        logo=ImageView(src=newsletter.logo, alt=one_line(newsletter.logo_alt) or name) if newsletter.logo else None,
+        logo_width=newsletter.logo_width,
+        intro=blocks(draft.intro),
+        line=_DOT.join(line),
+        lead=views[0] if views else None,
+        news=tuple(views[1:]),
+        corrections=corrections,
+        contents=contents,
+        contents_title=phrases.in_this_issue_among if among else phrases.in_this_issue,
+        left_out=phrases.left_out(len(news) + len(wrong) - len(shown) - len(corrections)),
+        why_you=phrases.why_you.format(name=name, rhythm=phrases.rhythms[cadence]),
+        postal_address=paragraphs(mail.postal_address),
+        issue_url=issue_url,
+        placeholder=placeholder,
+        preferences=f"{placeholder}{PREFERENCES}",
+    )
+
+
+def issue_link(web: WebSettings, number: int) -> str:
+    """The address of an issue's own page."""
+    return f"{web.base_url}/issues/{number}"
+
+
+def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrases: Phrases) -> ItemView:
+    milestone = item.milestone
+    title = one_line(milestone.title)
+    what, url = paragraphs(milestone.what_happened), link(milestone.url)
+    year, when = str(milestone.date.year) if milestone.date else "", phrases.date(milestone.date)
+    labels = _labels(milestone, phrases) if full else ()
+    if not full:
+        summary = clip(" ".join(what), _SUMMARY_WIDTH)
+        title, what, url = clip(title, _TITLE_WIDTH), (summary,) if summary else (), url or issue_url
+    link_text = phrases.read_on if full else phrases.read_rest
+    return ItemView(
+        full=full,
+        title=title,
+        year=year,
+        facts=_DOT.join(filter(None, (when, *labels))),
+        facts_beside_year=_DOT.join(filter(None, ("" if when == year else when, *labels))),
+        what=what,
+        why=paragraphs(milestone.why_it_mattered) if full else (),
+        people=", ".join(map(one_line, milestone.people)) if full else "",
+        organizations=", ".join(map(one_line, milestone.organizations)) if full else "",
+        image=_image(milestone, title) if pictures and full else None,
+        strip=_strip(milestone) if full else (),
+        url=url,
+        link_text=link_text,
+        link_label=phrases.read_on_about.format(text=link_text, title=clip(title, _CONTENTS_WIDTH)),
+    )
+
+
+def _labels(milestone: Milestone, phrases: Phrases) -> tuple[str, ...]:
+    era = phrases.label(one_line(milestone.era or ""))
+    return tuple(filter(None, (
+        phrases.label(one_line(milestone.category or "")),
+        phrases.era.format(era=era) if era else "",
+        phrases.impact.format(impact=milestone.impact) if milestone.impact else "",
+    )))
+
+
+def _image(milestone: Milestone, title: str) -> ImageView | None:
+    """The picture, if it can be loaded without giving the reader away on the wire: over https only."""
+    if milestone.image is None:
+        return None
+    src = link(milestone.image.url)
+    if src is None or not src.startswith("https:"):
+        return None
+    return ImageView(src=src, alt=one_line(milestone.image.alt) or title)
+
+
+def _strip(milestone: Milestone) -> tuple[Mark, ...]:
+    """The nearest related milestone before, this one, the nearest after; () without a date or a neighbour."""
+    date = milestone.date
+    if date is None:
+        return ()
+    dated = [(card.date.sort_key, card) for card in milestone.related if card.date is not None]
+    earlier = max((pair for pair in dated if pair[0] < date.sort_key), key=lambda pair: pair[0], default=None)
+    later = min((pair for pair in dated if pair[0] > date.sort_key), key=lambda pair: pair[0], default=None)
+    if earlier is None and later is None:
+        return ()
+    here = Mark(when=str(date.year), title=clip(one_line(milestone.title), _CONTENTS_WIDTH), here=True)
+    marks = (earlier and _neighbour(earlier[1]), here, later and _neighbour(later[1]))
+    return tuple(mark for mark in marks if mark)
+
+
+def _neighbour(card: Card) -> Mark:
+    return Mark(when=str(card.date.year) if card.date else "", title=clip(one_line(card.title), _CONTENTS_WIDTH))
+
+
+def _contents(items: Sequence[IssueItem], phrases: Phrases) -> tuple[Mark, ...]:
+    """The new ones by date, each between its neighbours as far as these are known; the undated and the rest last."""
+    told = items[:_CONTENTS_UP_TO]
+    new = [(item.milestone.date.sort_key, _mark(item.milestone)) for item in told if item.milestone.date]
+    undated = [_mark(item.milestone, phrases.undated) for item in told if item.milestone.date is None]
+    known = _neighbours(items, [when for when, _ in new]) if len(told) <= _NEIGHBOURS_UP_TO else []
+    marks = [mark for _, mark in sorted([*new, *known], key=lambda pair: (pair[0], not pair[1].here))]
+    more = len(items) - len(told)
+    rest = [Mark(when="", title=phrases.contents_more.format(count=more))] if more else []
+    return (*marks, *undated, *rest)
+
+
+def _mark(milestone: Milestone, when: str = "") -> Mark:
+    title = clip(one_line(milestone.title), _CONTENTS_WIDTH)
+    return Mark(when=str(milestone.date.year) if milestone.date else when, title=title, here=True)
+
+
+def _neighbours(
+    items: Sequence[IssueItem], new: Sequence[tuple[int, int, int]]
+) -> list[tuple[tuple[int, int, int], Mark]]:
+    """Of the milestones that the new ones (their dates) name as related, the last before and the first after each."""
+    keys = {item.milestone.key for item in items}
+    titles = {one_line(item.milestone.title) for item in items}
+    cards: dict[tuple[tuple[int, int, int], str], Card] = {}
+    for card in (card for item in items for card in item.milestone.related):
+        if card.date is not None and card.key not in keys and one_line(card.title) not in titles:
+            cards.setdefault((card.date.sort_key, one_line(card.title)), card)
+    chosen = set()
+    for when in new:
+        chosen.add(max((place for place in cards if place[0] < when), default=None))
+        chosen.add(min((place for place in cards if place[0] > when), default=None))
+    # A neighbour stands next to a new one: of several between two new ones, the nearest to either.
+    return [(place[0], _neighbour(cards[place])) for place in sorted(place for place in chosen if place)]

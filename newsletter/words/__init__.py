@@ -1,0 +1,1 @@
+"""Every word of ours that readers see, in each language."""

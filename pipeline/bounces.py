@@ -1,0 +1,133 @@
+"""Reads what came back and does what it asks for: suppresses, unsubscribes, counts, and settles what was uncertain.
+
+    inbox ─▶ parse ─▶ whose is it? ─▶ (an unknown hand-over is settled) ─▶ recorded ─▶ put away
+
+Each report is put away only after its effect is on the disk, and counts once however often it is read.
+"""
+
+import datetime as dt
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from delivery.bounces import inboxes
+from delivery.bounces.reports import Bounce, delivery_of, parse
+from delivery.bounces.soft_bounce_limit import RULE, Rule, Strike, worn_out
+from delivery.ports import Arrival, Inbox
+from milepost.errors import ConflictError
+from milepost.settings import Settings
+from pipeline.mail_identity import signing_key
+from pipeline.resolve import Outcome, message_ids
+from store.database import Database
+from store.ledger.bounces import Bounces, Notice, Traced
+from store.ledger.ledger import Ledger
+
+log = logging.getLogger("milepost.bounces")
+
+RESULTS = (
+    "suppressed", "unsubscribed", "counted", "noted", "resolved", "seen", "forged", "unrelated",
+)
+_CHUNK = 200  # messages in hand at once
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """What one inbox held; `results` counts by RESULTS ("resolved" beside the effect of the same report)."""
+
+    source: str
+    read: int
+    results: Mapping[str, int]
+
+
+def read_bounces(
+    settings: Settings, database: Database, source: str, *, now: dt.datetime, folder: Path = Path()
+) -> Gathered:
+    """Read one inbox (see `delivery.bounces.inboxes`) to its end.
+
+    Raises SettingsError, DeliveryError and StoreError; what was recorded by then stays recorded.
+    """
+    password = settings.bounces.password
+    opened = inboxes.from_url(
+        source, password=password.get_secret_value() if password else None, folder=folder,
+        timeout=settings.bounces.timeout,
+    )
+    results: Counter[str] = Counter()
+    reader = _Reader(settings, database, now)
+    with opened as inbox:
+        for chunk in _chunks(inbox):
+            done = reader.read(chunk, results)
+            inbox.put_away(done)
+    return Gathered(source=_shown(source), read=results.pop("read", 0), results=dict(results))
+
+
+def suppress_worn_out(database: Database, *, now: dt.datetime, rule: Rule = RULE) -> list[str]:
+    """Suppress whoever has too many soft bounces (`delivery.bounces.soft_bounce_limit`); returns the new ones."""
+    bounces, new = Bounces(database), []
+    for struck in bounces.struck(issues=rule.issues, since=now - rule.within):
+        strikes = [Strike(issue=issue, at=at) for issue, at in struck.strikes]
+        if worn_out(strikes, now, rule) and bounces.wear_out(struck, f"{len(strikes)} soft bounces", now):
+            new.append(struck.address)
+    return new
+
+
+def _chunks(inbox: Inbox) -> Iterator[list[Arrival]]:
+    arrivals = inbox.arrivals()
+    while chunk := list(islice(arrivals, _CHUNK)):
+        yield chunk
+
+
+def _shown(source: str) -> str:
+    """The address of an inbox without its password."""
+    before, at, after = source.rpartition("@")
+    scheme, slashes, user = before.partition("://")
+    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{after}" if at else source
+
+
+class _Reader:
+    """Takes messages in chunks: the ledger is asked once for the Message-IDs of many."""
+
+    def __init__(self, settings: Settings, database: Database, now: dt.datetime) -> None:
+        self._key = signing_key(settings, database)
+        self._bounces, self._ledger, self._now = Bounces(database), Ledger(database), now
+        self._unknown = message_ids(settings, database)
+
+    def read(self, arrivals: Sequence[Arrival], results: Counter[str]) -> list[Arrival]:
+        """Record a chunk and count what came of it; returns what may be put away."""
+        reports: list[tuple[Arrival, Notice, Bounce]] = []
+        for arrival in arrivals:
+            results["read"] += 1
+            bounce = parse(arrival.raw)
+            if bounce is None:
+                results["unrelated"] += 1
+                continue
+            reports.append((arrival, self._notice(arrival, bounce), bounce))
+        traced = self._bounces.trace([notice for _, notice, _ in reports], self._unknown)
+        for arrival, notice, bounce in reports:
+            found = traced.get(notice.digest)
+            if found is not None and found.state == "unknown" and self._settle(found, bounce):
+                results["resolved"] += 1
+            effect = self._bounces.record(notice, found, self._now)
+            results[effect] += 1
+            log.info("%s: %s (%s %s)", arrival.name, effect, bounce.kind, bounce.status or "")
+        return [arrival for arrival, _, _ in reports]
+
+    def _notice(self, arrival: Arrival, bounce: Bounce) -> Notice:
+        return Notice(
+            digest=hashlib.sha256(arrival.raw).hexdigest(), grade=bounce.grade,
+            delivery_id=delivery_of(self._key, bounce), message_id=bounce.message_id, code=bounce.code,
+            enhanced=bounce.status, text=bounce.diagnostic or bounce.kind, suppress=bounce.suppress,
+        )
+
+    def _settle(self, found: Traced, bounce: Bounce) -> bool:
+        """T8: whatever a report says, it proves that the relay had the message."""
+        outcome: Outcome = "failed" if bounce.kind == "failed" else "sent"
+        said = f"by a report that came back: {bounce.kind} {bounce.status or ''} {bounce.diagnostic}"
+        try:
+            self._ledger.resolve(found.id, outcome, " ".join(said.split()))
+        except ConflictError:  # settled by somebody else meanwhile, or by a report before this one
+            return False
+        return True

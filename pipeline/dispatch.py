@@ -1,0 +1,216 @@
+"""Hands a frozen issue to the relay: letterhead, links and ledger into `delivery.dispatch`."""
+
+import datetime as dt
+import logging
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from delivery.dispatch import DispatchReport, Limits, Mailing, Result
+from delivery.dispatch import dispatch as hand_over
+from delivery.message import verp
+from delivery.message.build import MessageTemplate
+from delivery.message.tokens import message_id
+from milepost.dates import utc_now
+from milepost.errors import DeliveryError
+from milepost.records import Claim, DeliveryState, Issue, LedgerCounts
+from milepost.settings import Settings
+from pipeline.bounces import suppress_worn_out
+from pipeline.edit import require_window_over
+from pipeline.look.reading import Progress
+from pipeline.mail_identity import (
+    letterhead,
+    relay,
+    seal,
+    sender,
+    sender_domain,
+    signing,
+    signing_key,
+    unsubscribe_url,
+)
+from pipeline.throttle import forget, watched
+from store.database import Database, connect
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+
+log = logging.getLogger("milepost.dispatch")
+
+_WAITING: tuple[DeliveryState, ...] = ("pending", "claimed", "sending", "deferred")
+_SETTLED: tuple[Result, ...] = ("sent", "failed", "unknown")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What one dispatch did, and how the issue's ledger stands after it."""
+
+    report: DispatchReport
+    counts: LedgerCounts
+    worn_out: tuple[str, ...] = ()  # addresses suppressed after it: too many soft bounces
+
+    def after(self, earlier: "Sent | None") -> "Sent":
+        """This one as the last of several: what all of them did, and how the ledger stands now."""
+        if earlier is None:
+            return self
+        results = dict(Counter(earlier.report.results) + Counter(self.report.results))
+        report = replace(
+            self.report, results=results, freed=earlier.report.freed + self.report.freed,
+            orphaned=earlier.report.orphaned + self.report.orphaned,
+        )
+        return replace(self, report=report, worn_out=(*earlier.worn_out, *self.worn_out))
+
+    def stop(self) -> "Sent":
+        """The same, ended by somebody's wish before the rest was sent."""
+        return replace(self, report=replace(self.report, stopped=True))
+
+
+def waiting(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> list[int]:
+    """The numbers of the issues that have something left to send and may be sent by now, oldest first."""
+    moment = now()
+    with connect(settings.store.url) as database:
+        return sorted(
+            issue.number for issue in Issues(database).list(states=["frozen", "sending"])
+            if issue.send_after is None or issue.send_after <= moment
+        )
+
+
+def find(settings: Settings, number: int) -> Issue:
+    """The issue as it is now; raises NotFoundError."""
+    with connect(settings.store.url) as database:
+        return Issues(database).get(number)
+
+
+def dispatch(
+    settings: Settings, number: int, *, now: Callable[[], dt.datetime] = utc_now, progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Sent:
+    """Send what is due of issue `number`; calling it again is always safe, the ledger knows who got it.
+
+    Raises DeliveryError when the relay can't be had, StoreError when the ledger can't be written; what was not handed
+    over by then stays pending. HeldError: the approval can still be undone.
+    """
+    with terminated() as asked:
+        return one_pass(settings, number, now=now, progress=progress, stop=lambda: stop() or asked())
+
+
+def one_pass(
+    settings: Settings, number: int, *, now: Callable[[], dt.datetime], progress: Progress | None,
+    stop: Callable[[], bool],
+) -> Sent:
+    """As `dispatch`, which see; listens to no signal."""
+    with connect(settings.store.url) as database:
+        ledger = Ledger(database)
+        issue = Issues(database).get(number)
+        require_window_over(issue, now())
+        before = ledger.counts(number)
+        if issue.state == "complete":
+            return Sent(report=_nothing(number), counts=before)
+        done = before.deliveries - waiting_in(before)
+        show = progress or (lambda _done, _total: None)
+        show(done, before.deliveries)
+
+        def tell(_claim: Claim, result: Result, _reply: object) -> None:
+            nonlocal done
+            if result in _SETTLED:
+                done += 1
+                show(done, before.deliveries)
+
+        report = hand_over(
+            ledger, relay(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
+            progress=tell, stop=stop, throttle=watched(database, number, usual=settings.mail.per_second),
+        )
+        counts = ledger.counts(number)
+        # A full mailbox is a strike at hand-over too: it counts where no bounces are read.
+        worn_out = suppress_worn_out(database, now=now()) if report.count("failed") else ()
+        if report.state == "complete":
+            forget(database, number)
+    log.info("issue %d: %s", number, ", ".join(f"{count} {state}" for state, count in counts.states.items() if count))
+    for address in worn_out:
+        log.info("suppressed %s: too many soft bounces", address)
+    return Sent(report=report, counts=counts, worn_out=tuple(worn_out))
+
+
+def waiting_in(counts: LedgerCounts) -> int:
+    """How many may still get it."""
+    return sum(counts.states.get(state, 0) for state in _WAITING)
+
+
+@contextmanager
+def terminated() -> Iterator[Callable[[], bool]]:
+    """Whether this process was asked to end (SIGTERM) since; inside, that is a wish to finish what is in hand."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may listen to signals
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: asked.append(number))
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _limits(settings: Settings) -> Limits:
+    mail = settings.mail
+    return Limits(
+        connections=mail.connections, per_connection=mail.messages_per_connection, per_second=mail.per_second,
+        per_domain_per_second=mail.per_domain_per_second,
+    )
+
+
+def reach_relay(settings: Settings) -> None:
+    """Open a session with the relay and close it again; raises DeliveryError when it can't be had."""
+    relay(settings).open().quit()
+
+
+def _nothing(number: int) -> DispatchReport:
+    return DispatchReport(issue=number, results={}, freed=0, orphaned=0, state="complete")
+
+
+def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
+    """All that is the same for every recipient, built and verified once, with what the issue was approved with."""
+    key = signing_key(settings, database)
+    issues = Issues(database)
+    frozen_at = issues.get(number).frozen_at
+    if frozen_at is None:
+        raise DeliveryError("it is not frozen", where=f"issue {number}", hint=f"Run `milepost issue approve {number}`.")
+    sealed = seal(settings, database, number)
+    settings, named = sealed.settings, sealed.list_id
+    domain, head = sender_domain(settings), letterhead(settings, named)
+    templates: Mapping[str, MessageTemplate] = {
+        variant.name: MessageTemplate.build(variant, letterhead=head, date=frozen_at)
+        for variant in issues.variants(number)
+    }
+    usual = settings.mail.return_path or sender(settings)[1]
+    bounces = f"bounces@{settings.mail.bounce_domain}" if settings.mail.bounce_domain else None
+
+    def envelope(claim: Claim) -> str:
+        """One for each delivery where bounces have a domain, so that a bounce names its delivery."""
+        return usual if bounces is None else verp.make(key, base=bounces, delivery_id=claim.delivery_id)
+
+    return Mailing(
+        issue=number, templates=templates,
+        link=lambda subscriber: unsubscribe_url(settings, key, named, subscriber),
+        message_id=lambda subscriber: message_id(key, issue=number, subscriber_id=subscriber, domain=domain),
+        envelope=envelope, sign=signing(settings),
+    )
+
+
+def counts_to_json(counts: LedgerCounts) -> dict[str, Any]:
+    """The form of `ledger --json`."""
+    return {
+        "issue": counts.issue, "candidates": counts.candidates, "deliveries": counts.deliveries,
+        "exclusions": dict(counts.exclusions), "states": dict(counts.states),
+    }
+
+
+def sent_to_json(sent: Sent) -> dict[str, Any]:
+    """`ledger --json`, and what this dispatch did."""
+    report = sent.report
+    return counts_to_json(sent.counts) | {
+        "state": report.state, "results": dict(report.results), "orphaned": report.orphaned, "paused": report.paused,
+        "stopped": report.stopped, "next_due": report.next_due.isoformat() if report.next_due else None,
+        "worn_out": list(sent.worn_out),
+    }

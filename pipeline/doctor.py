@@ -1,0 +1,185 @@
+"""Looks at what the settings point at: each check is one finding, a sentence with what to do.
+
+    database, sources ─ sender ─ relay (connect, EHLO, TLS, login) ─ DNS (SPF, DKIM, DMARC, MX, PTR) ─ a test mail
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from crawler.client import Client
+from crawler.outcomes import user_agent
+from delivery.checks import dns_records
+from delivery.checks.dns_records import Sender
+from delivery.checks.nameserver import DnsResolver
+from delivery.maildir import MaildirTransport
+from delivery.message.build import MessageTemplate
+from delivery.ports import Resolver, Transport
+from delivery.smtp.connect import PipelineTransport
+from delivery.smtp.session import SmtpSession, SmtpTransport
+from extractors import registry
+from milepost.dates import utc_now
+from milepost.errors import MilepostError
+from milepost.records import Variant
+from milepost.settings import Settings, SourceSettings
+from pipeline.edit import TrialMail, send_trial
+from pipeline.mail_identity import letterhead, list_id, relay, sender, sender_domain, signer, signing
+from store.database import connect
+from store.subscribers import addresses
+from store.subscribers.people import Subscribers
+from store.upkeep.check import check
+
+_LINK = "MILEPOST-DOCTOR-LINK"
+_PATIENCE_S = 30.0  # for any answer of a relay
+_WORDS = "This is a test mail: if you read it, the way from Milepost to your mailbox is open. Nobody else was sent it."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What one check came to. `ok` None: it could not be told from here, or is for you to judge."""
+
+    check: str
+    ok: bool | None
+    says: str
+    publish: str | None = None  # a record for the DNS, as a line of a zone file
+
+
+def examine(settings: Settings, *, to: str | None = None, resolver: Resolver | None = None) -> list[Finding]:
+    """Run every check; one that fails doesn't stop the rest. Nothing is sent, but for a test mail `to` an address.
+
+    `resolver` asks the DNS, else the name servers of this machine are asked.
+    """
+    return list(_findings(settings, to, resolver or DnsResolver()))
+
+
+def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterator[Finding]:
+    yield _try("database", lambda: _database(settings))
+    yield _try("readers", lambda: _readers(settings))
+    if not settings.sources:
+        yield Finding(check="sources", ok=False, says="none is configured; add a [[sources]] block")
+    for source in settings.sources:
+        yield _try(f"source {source.key}", lambda source=source: _source(settings, source))  # type: ignore[misc]
+    yield _try("sender", lambda: _sender(settings))
+    yield _try("mail relay", lambda: _relay(_first(settings)))
+    if settings.mail.fallback is not None:
+        yield _try("second relay", lambda: _relay(_second(settings)))
+    yield from _published(settings, resolver)
+    if to is not None:
+        yield _try("test mail", lambda: _test_mail(settings, to))
+    key = "set in the settings" if settings.web.signing_key else "a random one, kept in the database"
+    yield Finding(check="signing key", ok=True, says=key)
+
+
+def _try(name: str, run: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check=name, ok=True, says=run())
+    except MilepostError as error:
+        return Finding(check=name, ok=False, says=str(error))
+
+
+def _database(settings: Settings) -> str:
+    with connect(settings.store.url) as database:
+        findings = check(database)
+    if findings:
+        raise MilepostError("; ".join(findings))
+    return "whole, and of this version"
+
+
+def _readers(settings: Settings) -> str:
+    with connect(settings.store.url) as database:
+        asked = Subscribers(database).cadences()
+    made = settings.newsletter.cadences
+    left = [f"{count} asked for {name}" for name, count in sorted(asked.items()) if name not in made]
+    if left:
+        raise MilepostError(
+            f"some subscribers will hear nothing: {', '.join(left)}, which is not made",
+            where="newsletter.cadences", hint="Add the cadence there, or change what they asked for.",
+        )
+    return f"{sum(asked.values())} active, each of a cadence that is made"
+
+
+def _source(settings: Settings, source: SourceSettings) -> str:
+    site = registry.get(source.extractor, source.options)
+    url = f"{source.fetch_from or source.base_url}/robots.txt"
+    answer = asyncio.run(_ask(settings, source, url))
+    return f"{url} answers {answer}; read by {site.signature}"
+
+
+async def _ask(settings: Settings, source: SourceSettings, url: str) -> int:
+    async with Client(
+        limits=settings.fetch, user_agent=user_agent(settings.fetch.contact),
+        allow_hosts=frozenset(source.allow_hosts),
+    ) as client:
+        return (await client.get(url)).status
+
+
+def _sender(settings: Settings) -> str:
+    if not settings.mail.postal_address.strip():
+        raise MilepostError("mail.postal_address is empty", hint="Readers have a right to it; set it.")
+    name, address = sender(settings)
+    if settings.mail.postal_address == "1 Example Street, Exampletown" or address == "news@example.org":
+        raise MilepostError("mail.from or mail.postal_address is still the example's", hint="Write your own there.")
+    return f"{name} <{address}>" if name else address
+
+
+def _first(settings: Settings) -> Transport:
+    """The relay without another to turn to: each is looked at by itself."""
+    transport = relay(settings, timeout=_PATIENCE_S)
+    return replace(transport, fallback=None) if isinstance(transport, PipelineTransport) else transport
+
+
+def _second(settings: Settings) -> Transport:
+    transport = relay(settings, timeout=_PATIENCE_S)
+    return (transport.fallback or transport) if isinstance(transport, PipelineTransport) else transport
+
+
+def _relay(transport: Transport) -> str:
+    session = transport.open()
+    facts = session.facts if isinstance(session, SmtpSession) else ()
+    session.quit()
+    login = (f"logged in as {transport.user}",) if isinstance(transport, SmtpTransport) and transport.user else ()
+    told = ", ".join([*facts, *login])
+    return f"{transport.where} takes mail{f' ({told})' if told else ''}"
+
+
+def _published(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
+    """What the DNS says; nothing to ask where mails stay in a folder."""
+    try:
+        transport = relay(settings)
+        if isinstance(transport, MaildirTransport):
+            return
+        address = sender(settings)[1]
+        key = signer(settings)
+    except MilepostError as error:
+        yield Finding(check="dns", ok=False, says=str(error))
+        return
+    mail = settings.mail
+    bounces = mail.bounce_domain or (mail.return_path or address).rpartition("@")[2].rstrip(">").lower()
+    who = Sender(
+        address=address, envelope_domain=bounces, bounce_domain=mail.bounce_domain,
+        dkim_name=key.record_name if key else None, dkim_record=key.record if key else "",
+        relay=transport.host if isinstance(transport, SmtpTransport) else None,
+    )
+    for one in dns_records.examine(resolver, who):
+        yield Finding(check=one.check, ok=one.ok, says=one.says, publish=str(one.publish) if one.publish else None)
+
+
+def _test_mail(settings: Settings, to: str) -> str:
+    """One mail that is like those of an issue, and is in no ledger."""
+    with connect(settings.store.url) as database:
+        head = letterhead(settings, list_id(settings, database))
+    variant = Variant(
+        name="doctor", subject=f"[Test] {settings.newsletter.name}: a mail from milepost doctor",
+        html=f'<!doctype html><html lang="en"><body><p>{_WORDS}</p><a href="{_LINK}">Unsubscribe</a></body></html>',
+        text=f"{_WORDS}\n\nUnsubscribe: {_LINK}\n", placeholder=_LINK,
+    )
+    address = addresses.parse(to).address
+    message = MessageTemplate.build(variant, letterhead=head, date=utc_now()).bytes_for(
+        address=address, unsubscribe_url=f"{settings.web.base_url}/u",
+        message_id=f"<doctor.{secrets.token_hex(8)}@{sender_domain(settings)}>",
+    )
+    reply = send_trial(settings, TrialMail(
+        address=address, envelope=settings.mail.return_path or sender(settings)[1], message=signing(settings)(message),
+    ))
+    return f"{address}: the relay says {reply.code} {reply.text}; look whether it arrived, and in which folder"

@@ -1,0 +1,224 @@
+"""An editor's hands on an issue: change it, try it on oneself, stop it in time, and prove later what was sent.
+
+    draft ─ edit ─▶ draft, rendered again       draft ─ trial_mail ─▶ one message, in no ledger
+    approved ─ stop ─▶ draft again, or paused   sent  ─ replay ─▶ the same bytes, or what differs
+"""
+
+import datetime as dt
+import logging
+import secrets
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from delivery.message.build import MessageTemplate
+from milepost.errors import ConflictError, DeliveryError, HeldError, InputError
+from milepost.records import Edit, Issue, IssueItem, LedgerCounts, Reply, Variant
+from milepost.settings import Settings
+from newsletter.issue.compose import settings_from
+from newsletter.issue.render import Renderer, templates_digest
+from newsletter.issue.safe import clean_lines
+from newsletter.news.select import EVERYTHING
+from newsletter.words.languages import phrases_for
+from pipeline.mail_identity import letterhead, relay, seal, sender, sender_domain, signing
+from pipeline.publish import freeze, render, undo_window
+from store.database import Database
+from store.issues.editions import Editions
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.subscribers import addresses
+
+log = logging.getLogger("milepost.editing")
+
+
+def edit(
+    settings: Settings, database: Database, number: int, *, subject: str | None = None, intro: str | None = None,
+    order: Sequence[str] = (), leave_out: Collection[str] = (),
+) -> Issue:
+    """Change a draft and render it again: it has a new hash, and an approval of the old one is void.
+
+    `subject`, `intro` (Markdown): None leaves what is there, "" takes an earlier edit back. `order`: keys of milestones
+    that come first, in this order; the others follow as they were. `leave_out`: keys that this issue does without;
+    they are free for the next one of its cadence. Raises InputError for a key that is not in the issue, ConflictError
+    when it is no draft or was changed meanwhile, LintError when the result is not fit to be sent.
+    """
+    issue = Issues(database).get(number)
+    if issue.state != "draft":
+        raise ConflictError(f"it is {issue.state}, no draft any more", where=f"issue {number}",
+                            hint=f"Stop it first: `milepost issue stop {number}`.")
+    items = _arranged(issue, order, leave_out)
+    written = Edit(
+        subject=issue.edit.subject if subject is None else clean_lines(subject),
+        intro=issue.edit.intro if intro is None else clean_lines(intro),
+    )
+    made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written)
+    revised = Editions(database).revise(
+        number, replaces=issue.content_hash, items=made.items, variants=made.variants, subject=made.subject,
+        edit=written, content_hash=made.content_hash, rendered_with=made.rendered_with,
+    )
+    log.info("edited issue %d: %s", number, revised.content_hash[:12])
+    return revised
+
+
+def _arranged(issue: Issue, order: Sequence[str], leave_out: Collection[str]) -> list[IssueItem]:
+    keys = [item.milestone.key for item in issue.items]
+    for key in [*order, *leave_out]:
+        if key not in keys:
+            hint = f"It has: {', '.join(keys)}."
+            raise InputError(f"there is no {key} in it", where=f"issue {issue.number}", hint=hint)
+    places = {key: place for place, key in enumerate(order)}
+    kept = [item for item in issue.items if item.milestone.key not in leave_out]
+    if not kept:
+        hint = f"To send none at all: `milepost issue discard {issue.number}`."
+        raise InputError("nothing would be left of it", where=f"issue {issue.number}", hint=hint)
+    return sorted(kept, key=lambda item: places.get(item.milestone.key, len(places)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialMail:
+    """A test mail, ready to be handed over."""
+
+    address: str  # the one recipient, in ASCII
+    envelope: str  # who hears of a bounce
+    message: bytes  # as DATA wants it, not dot-stuffed
+
+
+def trial_mail(
+    settings: Settings, database: Database, number: int, address: str, *, now: dt.datetime, variant: str = EVERYTHING
+) -> TrialMail:
+    """Issue `number` as a message to any address, its subject marked as a test.
+
+    Its unsubscribe link leads to the page that explains it, since nobody would be unsubscribed; the ledger never hears
+    of it. Raises InputError for what is no address, or no variant of the issue.
+    """
+    to = addresses.parse(address).address
+    found = {each.name: each for each in Issues(database).variants(number)}
+    if variant not in found:
+        known = ", ".join(found) or "none"
+        raise InputError(f"it has no variant {variant!r}", where=f"issue {number}", hint=f"It has: {known}.")
+    sealed = seal(settings, database, number)
+    then = sealed.settings
+    mark = phrases_for(then.newsletter.language).test
+    marked = replace(found[variant], subject=f"{mark} {found[variant].subject}")
+    template = MessageTemplate.build(marked, letterhead=letterhead(then, sealed.list_id), date=now)
+    message = template.bytes_for(
+        address=to, unsubscribe_url=f"{then.web.base_url}/u",
+        message_id=f"<test.{number}.{secrets.token_hex(8)}@{sender_domain(then)}>",
+    )
+    envelope = then.mail.return_path or sender(then)[1]
+    return TrialMail(address=to, envelope=envelope, message=signing(then)(message))
+
+
+def send_trial(settings: Settings, mail: TrialMail) -> Reply:
+    """Hand a test mail to the relay and return its last words; raises DeliveryError when it is not taken."""
+    transport = relay(settings)
+    session = transport.open()
+    try:
+        steps: tuple[Callable[[], Reply], ...] = (
+            lambda: session.mail(mail.envelope), lambda: session.rcpt(mail.address),
+            lambda: session.data(mail.message),
+        )
+        for step in steps:
+            reply = step()
+            if reply.code is None or reply.code >= 400:
+                raise DeliveryError(
+                    f"the test mail was not taken: {reply.code or 'no reply'} {reply.text}".rstrip(),
+                    where=transport.where,
+                )
+    finally:
+        session.quit()
+    return reply
+
+
+def approve(
+    settings: Settings, database: Database, number: int, *, content_hash: str, now: dt.datetime
+) -> LedgerCounts:
+    """A person approves exactly that content; the first mail waits for newsletter.undo_minutes.
+
+    Raises ConflictError when the content is another by now, or the issue is no draft.
+    """
+    return freeze(database, number, content_hash=content_hash, now=now, undo=undo_window(settings))
+
+
+def require_window_over(issue: Issue, now: dt.datetime) -> None:
+    """Raises HeldError while the approval can still be undone."""
+    if issue.state == "frozen" and issue.send_after is not None and now < issue.send_after:
+        raise HeldError(
+            f"issue {issue.number} is sent from {issue.send_after:%Y-%m-%d %H:%M:%S} UTC on; undo it till then",
+            hint=f"`milepost issue stop {issue.number}` undoes, `milepost issue send {issue.number}` sends now.",
+        )
+
+
+def send_at_once(database: Database, number: int) -> None:
+    """Give up the rest of the undo window."""
+    Editions(database).send_after(number, None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stopped:
+    """What stopping came to."""
+
+    issue: Issue
+    undone: bool  # True: a draft again, nobody got it. False: paused, some may have
+    counts: LedgerCounts
+
+
+def stop(database: Database, number: int, *, reason: str = "stopped by an operator") -> Stopped:
+    """Stop an approved issue at any time: before its first mail it becomes a draft again, later it is paused.
+
+    The draft waits for an approval, whatever the settings say. Raises ConflictError when there is nothing to stop.
+    """
+    ledger = Ledger(database)
+    undone = Editions(database).take_back(number, reason)
+    if not undone:
+        ledger.pause(number, reason)
+    log.info("stopped issue %d: %s", number, "a draft again" if undone else "paused")
+    return Stopped(issue=Issues(database).get(number), undone=undone, counts=ledger.counts(number))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """An issue rendered once more from what was stored."""
+
+    number: int
+    variants: tuple[Variant, ...]  # as rendered now
+    differing: tuple[str, ...]  # "all: html": variant and part that came out otherwise
+    templates: str  # the digest that the issue was rendered with
+    same_templates: bool  # whether today's are those
+
+    @property
+    def proven(self) -> bool:
+        """Whether every byte is the same."""
+        return not self.differing
+
+
+def replay(settings: Settings, database: Database, number: int) -> Replay:
+    """Render an issue from its stored records and the settings of its time, and compare it with what was stored.
+
+    Of today's settings only newsletter.templates counts, as the place where templates are looked for. Raises
+    ConflictError for an issue from before the settings were kept.
+    """
+    issue, stored = Issues(database).get(number), Issues(database).variants(number)
+    kept = Editions(database).rendered_with(number)
+    own = settings.newsletter.templates
+    letter, mail, web = settings_from(kept.settings, templates=own)
+    renderer = Renderer(letter, mail, web)
+    items = {item.change_id: item for item in issue.items}
+    again = [
+        renderer.render(
+            number, issue.cadence, [items[change_id] for change_id in variant.change_ids], issue.created_at,
+            name=variant.name, edit=issue.edit, as_ordered=True,
+        )
+        for variant in stored
+    ]
+    parts: tuple[tuple[str, Callable[[Variant], str]], ...] = (
+        ("subject", lambda variant: variant.subject), ("html", lambda variant: variant.html),
+        ("text", lambda variant: variant.text), ("placeholder", lambda variant: variant.placeholder),
+    )
+    differing = [
+        f"{was.name}: {part}"
+        for was, now in zip(stored, again, strict=True) for part, of in parts if of(was) != of(now)
+    ]
+    return Replay(
+        number=number, variants=tuple(again), differing=tuple(differing), templates=kept.templates,
+        same_templates=templates_digest(own) == kept.templates,
+    )

@@ -1,0 +1,323 @@
+"""The end of a look: read what is new, judge it, and record what may be recorded.
+
+    pages not read yet ─▶ records ─┐
+    what is gone or moved ─────────┴▶ renames, detect ─▶ guards ─▶ versions, changes, questions ─▶ report
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from crawler.outcomes import CrawlReport
+from extractors.drift import drift, profile, unfit
+from milepost.records import CHANGE_KINDS, Change, LookReport, Milestone
+from milepost.settings import GuardSettings, SourceSettings
+from newsletter.news.contested import Contest
+from newsletter.news.detect import detect
+from newsletter.news.guards import Counted, Hold, hold, shrunken, surge
+from newsletter.news.renames import Match
+from newsletter.news.rules import KINDS
+from pipeline.look.page_archiver import Intake
+from pipeline.look.reading import Reading, read_stored
+from pipeline.look.renaming import Absence, likenesses, pair, pending_renames, settle
+from store.archive.pages import Pages
+from store.archive.snapshots import Snapshots
+from store.database import Database
+from store.milestones.looks import Look, Looks
+from store.milestones.milestones import Entry, Milestones
+
+Now = Callable[[], dt.datetime]
+
+_LASTING = ("drift", "shrunken", "removal", "incomplete")  # what these guards see is there at the next look too
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """What a look came to."""
+
+    report: LookReport
+    whole: bool  # it saw all there is, and nothing speaks against what it saw
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judged:
+    """What is to be recorded."""
+
+    entries: tuple[Entry, ...]
+    matches: tuple[Match, ...]
+    changes: tuple[Change, ...]
+    contests: tuple[Contest, ...]
+
+
+class Conclusion:
+    """One look at one source, after its crawl."""
+
+    def __init__(
+        self, database: Database, guards: GuardSettings, settings: SourceSettings, look: Look, intake: Intake,
+        crawled: CrawlReport, *, now: Now,
+    ) -> None:
+        self._database, self._guards, self._look, self._now = database, guards, look, now
+        self._intake, self._crawled, self._settings = intake, crawled, settings
+        self._source = look.source
+        self._looks, self._milestones, self._pages = Looks(database), Milestones(database), Pages(database)
+        self._snapshots = Snapshots(database)
+        self._known = self._milestones.count(look.source)
+        self._listed = len(crawled.listed) if crawled.complete else None
+        self._listed_before = self._looks.listed_before(look.source)
+
+    def end(self) -> Ended:
+        """Judge, record, and end the look; what a crash leaves undone the next look does."""
+        self._snapshots.note_listed(self._source, self._crawled.listed, self._look.id)
+        reading = read_stored(self._intake.site, self._source, self._snapshots, self._pages, self._worklist())
+        left = self._left_pages(reading)
+        absence = self._absence(left)
+        judged = self._judge(reading, absence)
+        firsts = self._missing(absence, judged, left)
+        failures, failed = self._failures(reading, judged)
+        stopped = hold(self._count(judged, reading, firsts, failed))
+        held = None if self._look.baseline else stopped
+        if self._look.baseline and stopped is not None:
+            failures.append(f"{self._source}: no baseline yet: {stopped.reason}")
+        entries = judged.entries if held is None else tuple(_while_held(judged.entries, held))
+        leaving = [] if stopped is not None else self._leaving(firsts)
+        entries += tuple(leaving)
+        changed = any(change is not None for change, _, _ in entries)
+        row_held = held if held is None or changed or not self._waits_already(held) else None
+        self._record(entries, judged.matches, held=row_held)
+        settled = 0
+        if stopped is None and not self._look.baseline:
+            settled = settle(self._database, self._source, absence, now=self._now())
+            self._confirm(absence, clean=failed == 0 and not judged.contests)
+        report = self._report(entries, failures, failed, held, settled)
+        whole = self._crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
+        self._looks.finish(
+            self._look.id, state="complete" if whole else "incomplete", now=self._now(), requests=report.requests,
+            fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
+            milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
+            listed=self._listed, guard=held.guard if held else None,
+        )
+        return Ended(report=report, whole=whole)
+
+    # --- what there is ----------------------------------------------------------------------------------------------
+
+    def _worklist(self) -> dict[str, int]:
+        """Pages to read: those fetched and not read since (also by a look that died), and those whose cards changed."""
+        work = dict(self._snapshots.unread(self._source))
+        keys = self._snapshots.to_reread(self._source)
+        known = self._milestones.some(self._source, keys)
+        last = self._pages.last_read(self._source, [stored.milestone.url for stored in known.values()])
+        again = {
+            stored.milestone.url: (key, stored.snapshot_id) for key, stored in known.items()
+            if stored.snapshot_id is not None and stored.milestone.url in last and not last[stored.milestone.url].gone
+        }
+        self._pages.forget_rereads(self._source, keys - {key for key, _ in again.values()})
+        return {url: snapshot_id for url, (_, snapshot_id) in again.items()} | work
+
+    def _left_pages(self, reading: Reading) -> dict[str, str]:
+        """Milestones that are no more on the page which they shared with others: address → key.
+
+        A page that was not read now is as it was: what was missing from it still is.
+        """
+        intake = self._intake
+        read = {_page(record.url) for record in reading.records.values() if "#" in record.url}
+        away = read | intake.gone.keys() | intake.moved.keys() | intake.failed
+        left = {url: key for url in self._pages.missing(self._source)
+                if "#" in url and _page(url) not in away and (key := intake.key(url)) is not None}
+        if read:
+            left |= {stored.milestone.url: key for key, stored in self._milestones.known(self._source).items()
+                     if _page(stored.milestone.url) in read and key not in reading.records}
+        return left
+
+    def _absence(self, left: Mapping[str, str]) -> Absence:
+        """Who is missing for sure, and of whom that can't be told; addresses are those of this look."""
+        intake, listed = self._intake, self._crawled.listed
+        minimum, share = self._guards.removal_min, self._guards.surge_share
+        believed = self._listed is not None and shrunken(
+            self._listed, self._listed_before, minimum=minimum, share=share
+        ) is None
+        whole = self._crawled.complete
+        away = {url for url in (*intake.gone, *intake.moved) if whole and url not in listed}
+        unsure = {*intake.gone, *intake.moved, *intake.failed} - away
+        return Absence(
+            missing=frozenset(key for url in away if (key := intake.key(url)) is not None)
+            | frozenset(left.values() if whole else ()),
+            unsure=frozenset(key for url in unsure if (key := intake.key(url)) is not None),
+            believed=believed, moved=intake.moved_keys(),
+        )
+
+    def _unlisted(self) -> set[str]:
+        """Known keys that the listings don't name, nor a listed page that holds several."""
+        listed = self._crawled.listed
+        keys = {self._intake.key(url) for url in listed}
+        left = self._milestones.keys(self._source) - keys
+        if None not in keys:
+            return left
+        return {key for key, stored in self._milestones.some(self._source, left).items()
+                if _page(stored.milestone.url) not in listed}
+
+    # --- what it means ----------------------------------------------------------------------------------------------
+
+    def _judge(self, reading: Reading, absence: Absence) -> _Judged:
+        """What changed and what to keep."""
+        # What a held look wrote was told to nobody: what is read is judged by what was.
+        told = self._milestones.some(self._source, reading.records, visible=True)
+        known = {key: stored.milestone for key, stored in told.items()}
+        appeared = {key: record for key, record in reading.records.items() if key not in known}
+        if self._look.baseline:
+            matches: tuple[Match, ...] = ()
+        else:
+            unlisted = self._unlisted() if appeared and absence.believed else set()
+            matches = pair(
+                self._database, self._source, appeared, absence, read=reading.records, unlisted=unlisted,
+                siblings={key for key, record in reading.records.items() if "#" in record.url},
+            )
+        renamed = {found.new: found.old for found in matches if found.sure}
+        olds = self._milestones.some(self._source, renamed.values())
+        detection = detect(
+            known | {key: stored.milestone for key, stored in olds.items()}, reading.records,
+            withdrawn=self._milestones.withdrawn(self._source), renamed=renamed,
+            classes=self._settings.classes, believed=self._settings.believe_first,
+        )
+        changes = {change.key: change for change in detection.changes}
+        entries = tuple(
+            (changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()
+        )
+        return _Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests)
+
+    def _missing(self, absence: Absence, judged: _Judged, left: Mapping[str, str]) -> dict[str, int]:
+        """Key → the first look in a row to find it missing, of known milestones that are not something else.
+
+        Something else: what is renamed, what may be, and what moved to a page that could not be read yet.
+        """
+        if not self._crawled.complete:
+            return {}
+        away = dict(left) | {
+            url: key for url in (*self._intake.gone, *self._intake.moved)
+            if (key := self._intake.key(url)) in absence.missing and key is not None
+        }
+        asked = {found.old for found in judged.matches}
+        asked |= {question.old_key for question in pending_renames(self._database, self._source)}
+        present = self._milestones.some(self._source, set(away.values()) | set(absence.moved.values()))
+        waiting = {old for old, new in absence.moved.items() if new not in present and new not in self._gone_keys()}
+        withdrawn = self._milestones.withdrawn(self._source)
+        counted = {url for url, key in away.items()
+                   if key in present and key not in asked and key not in waiting and key not in withdrawn}
+        firsts = self._pages.note_missing(self._source, counted, self._look.id)
+        return {away[url]: first for url, first in firsts.items()}
+
+    def _gone_keys(self) -> set[str | None]:
+        return {self._intake.key(url) for url in self._intake.gone}
+
+    def _leaving(self, firsts: Mapping[str, int]) -> list[Entry]:
+        """What was missing at an earlier look already, and is so now: withdrawn."""
+        leaving = {key for key, first in firsts.items() if first < self._look.id}
+        return [
+            (Change(source=self._source, key=key, kind="withdrawn"), stored.milestone, None)
+            for key, stored in self._milestones.some(self._source, leaving).items()
+        ]
+
+    def _count(self, judged: _Judged, reading: Reading, firsts: Mapping[str, int], failed: int) -> Counted:
+        baseline, crawled, guards = self._look.baseline, self._crawled, self._guards
+        accepted = self._looks.accepted_removals(self._source)
+        kinds = Counter(change.kind for change in judged.changes)
+        return Counted(
+            known=self._known, added=0 if baseline else kinds["added"],
+            telling=0 if baseline else sum(count for kind, count in kinds.items() if KINDS[kind].told),
+            missing=0 if baseline else sum(first > accepted for first in firsts.values()),
+            listed=self._listed, listed_before=self._listed_before,
+            asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
+            failed=failed,
+            broken=None if crawled.complete else next(iter(crawled.reasons), "not every listing could be read"),
+            drifted=self._drifted(reading), minimum=guards.surge_min, fewest=guards.removal_min,
+            share=guards.surge_share, max_failed_share=guards.max_failed_share,
+        )
+
+    def _drifted(self, reading: Reading) -> str | None:
+        """Why what was read should not be trusted: the pages are not (or no more) what the extractor was made for.
+
+        A look that read a twentieth of the pages or less can't move any share far enough to matter.
+        """
+        baseline = self._look.baseline
+        if not baseline and len(reading.records) + len(reading.failures) <= 0.05 * self._known:
+            return None
+        before: dict[str, Milestone] = {
+            key: stored.milestone for key, stored in self._milestones.known(self._source).items()
+        }
+        failed = {self._intake.key(url) for url in reading.failed}
+        after = {key: record for key, record in (before | dict(reading.records)).items() if key not in failed}
+        now = profile(list(after.values()), failed=len(reading.failures))
+        return unfit(now) if baseline else drift(profile(list(before.values())), now)
+
+    # --- what is recorded -------------------------------------------------------------------------------------------
+
+    def _waits_already(self, stopped: Hold) -> bool:
+        """Whether an earlier look waits for the same answer: then one question is enough."""
+        waiting = self._looks.list(self._source, waiting=True)
+        return stopped.guard in _LASTING and any(look.guard == stopped.guard for look in waiting)
+
+    def _record(self, entries: tuple[Entry, ...], matches: tuple[Match, ...], *, held: Hold | None) -> None:
+        if not entries and not matches:
+            return
+        self._milestones.apply(
+            self._look.id, self._source, entries, announce=not self._look.baseline,
+            held=held.reason if held else False, guard=held.guard if held else None, now=self._now(),
+            silent={found.new for found in matches if not found.sure}, likenesses=likenesses(matches),
+        )
+
+    def _confirm(self, absence: Absence, *, clean: bool) -> None:
+        """A look that saw all lets earlier ones go on that only waited because they had not.
+
+        `clean`: nothing that it read is in doubt either, so that an earlier doubt which keeps no change back is over.
+        """
+        if not self._crawled.complete:
+            return
+        for look in self._looks.list(self._source, waiting=True):
+            if look.guard not in ("drift", "incomplete") or look.id == self._look.id:
+                continue
+            if clean and not self._milestones.changes(look_id=look.id, limit=1):
+                why = f"it kept no change back, and look {self._look.id} saw every page and could read it"
+                self._looks.release(look.id, why, self._now())
+                continue
+            if look.guard != "incomplete":
+                continue
+            added = [change.change.key for change in self._milestones.changes(look_id=look.id, kinds=["added"])]
+            limits = {"minimum": self._guards.surge_min, "share": self._guards.surge_share}
+            if not absence.missing & set(added) and surge(len(added), self._known, **limits) is None:  # type: ignore[arg-type]
+                self._looks.release(look.id, f"look {self._look.id} saw all of it again", self._now())
+
+    def _failures(self, reading: Reading, judged: _Judged) -> tuple[list[str], int]:
+        """A sentence for each thing that went wrong, and the number of pages that did."""
+        crawled, intake = self._crawled, self._intake
+        listed = [f"{url}: listed, but it answers {status}" for url, status in intake.gone.items()
+                  if url in crawled.listed]
+        sentences = [*crawled.reasons, *(str(failed.error) for failed in crawled.failures), *listed, *reading.failures,
+                     *map(str, judged.contests)]
+        return sentences, crawled.failed + len(listed) + len(reading.failures)
+
+    def _report(
+        self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int
+    ) -> LookReport:
+        counted = Counter(change.kind for change, _, _ in entries if change is not None)
+        counted["renamed"] += settled
+        crawled = self._crawled
+        return LookReport(
+            source=self._source, requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified,
+            failed=failed, milestones=self._milestones.count(self._source), baseline=self._look.baseline,
+            changes={kind: counted[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
+            look_id=self._look.id, failures=tuple(failures),
+        )
+
+
+def _page(url: str) -> str:
+    """The page that a milestone's address leads to."""
+    return url.partition("#")[0]
+
+
+def _while_held(entries: tuple[Entry, ...], held: Hold) -> list[Entry]:
+    """What a held look may record; all other pages stay unread, and each look reads them until one may go on.
+
+    It brings nothing back. One that drifted takes no page for read of which it kept only what was known.
+    """
+    drifted = held.guard == "drift"
+    return [entry for entry in entries if (not drifted if entry[0] is None else entry[0].kind != "restored")]

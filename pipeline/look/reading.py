@@ -1,0 +1,121 @@
+"""Stored pages into records: what a look does with new pages, a backfill with old ones, `extract` with a file."""
+
+import html
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from extractors import registry
+from extractors.base import SiteExtractor
+from extractors.charset import decode
+from milepost.errors import ExtractError, InputError
+from milepost.records import Card, KnownNames, Milestone, Page, Snapshot
+from store.archive.pages import Pages
+from store.archive.snapshots import Snapshots
+
+Progress = Callable[[int, int], None]
+
+_HEAD = 50_000  # characters within which a page has its <head>
+_LINK = re.compile(r"<link\b[^>]{1,2000}>", re.IGNORECASE)
+_REL_CANONICAL = re.compile(r"""\brel\s*=\s*["']?canonical\b""", re.IGNORECASE)
+_HREF = re.compile(r"""\bhref\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What was read from stored pages."""
+
+    records: Mapping[str, Milestone]  # by key
+    snapshots: Mapping[str, int]  # key → the snapshot it was read from
+    failures: tuple[str, ...]  # a sentence for each page that could not be read; what was known of it stands
+    failed: frozenset[str] = frozenset()  # the addresses of those pages
+
+
+def page_of(snapshot: Snapshot) -> Page:
+    """The text of a snapshot, as extractors get it."""
+    return Page(url=snapshot.url, text=decode(snapshot.body, snapshot.headers.get("content-type", "")))
+
+
+def whole(record: Milestone) -> Milestone:
+    """The record; raises ExtractError when its page was damaged: half a page is no witness against what stands."""
+    problems = record.evidence.get("page", ())
+    if problems:
+        told = "; ".join(f"{problem.where}: {problem.says}" for problem in problems)
+        raise ExtractError(
+            f"the page is damaged ({told}), so its record stays as it was", where=record.url,
+            hint="It is read again when it changes.",
+        )
+    return record
+
+
+def read_stored(
+    site: SiteExtractor, source: str, snapshots: Snapshots, pages: Pages, work: Mapping[str, int],
+    progress: Progress | None = None,
+) -> Reading:
+    """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other."""
+    cards = pages.cards(source, {key for url in work if (key := key_of(site, url)) is not None})
+    records: dict[str, Milestone] = {}
+    read_from: dict[str, int] = {}
+    failures: list[str] = []
+    failed: set[str] = set()
+    for done, (url, snapshot_id) in enumerate(work.items(), 1):
+        try:
+            page = page_of(snapshots.get(snapshot_id))
+            for record in site.read_many(page, source=source, cards=cards.get(key_of(site, url) or "", ())):
+                records[record.key], read_from[record.key] = whole(record), snapshot_id
+        except ExtractError as error:
+            failures.append(str(error))
+            failed.add(url)
+        if progress is not None:
+            progress(done, len(work))
+    return Reading(records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed))
+
+
+def key_of(site: SiteExtractor, url: str) -> str | None:
+    """The key of a page's milestone; None for a page that holds several, and for one that holds none."""
+    try:
+        return site.key(url)
+    except ExtractError:
+        return None
+
+
+def read_file(
+    file: Path, *, extractor: str, url: str | None = None, as_text: bool = False, listings: tuple[Path, ...] = (),
+    known: KnownNames | None = None,
+) -> Milestone:
+    """Read one saved page; raises InputError when a file can't be used, ExtractError when it holds no milestone.
+
+    `url` is the page's address; without it the page's own canonical link is, and for plain text the file's name stands
+    for the last part of the path. The cards of `listings` (saved listing pages) that show this milestone join the
+    witnesses.
+    """
+    site = registry.get(extractor)
+    text = decode(_bytes(file))
+    if as_text:
+        return site.read_text(text, source=site.name, url=url or file.stem, known=known or KnownNames())
+    address = url or _canonical(text)
+    if address is None:
+        raise InputError("the page doesn't tell its own address", where=str(file), hint="Give it with --url.")
+    key = site.key(address)
+    cards: list[tuple[str, Card]] = []
+    for listing in listings:
+        page = Page(url=listing.name, text=decode(_bytes(listing)))
+        cards += [(page.url, card) for card in site.cards(page) if card.key == key]
+    return site.read(Page(url=address, text=text), source=site.name, cards=cards)
+
+
+def _canonical(text: str) -> str | None:
+    """The address in <link rel="canonical">, whichever way round its attributes stand."""
+    for tag in _LINK.findall(text[:_HEAD]):
+        if _REL_CANONICAL.search(tag) and (found := _HREF.search(tag)):
+            return html.unescape(found.group(1))
+    return None
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(file), hint="Check the path.") from None

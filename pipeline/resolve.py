@@ -1,0 +1,131 @@
+"""Settles uncertain hand-overs (T8) by what the relay's log proves, or by an operator's word; never by a guess.
+
+    unknown deliveries + the relay's log ─▶ evidence for each ─▶ sent | failed | pending | still unknown
+"""
+
+import datetime as dt
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from delivery.bounces import relay_log
+from delivery.message.tokens import message_id
+from milepost.errors import ConflictError, InputError, NotFoundError
+from milepost.settings import Settings
+from pipeline.mail_identity import seal, sender_domain, signing_key
+from store.database import Database
+from store.ledger.ledger import Ledger
+from store.ledger.resolve import Unknown, Unknowns
+from store.subscribers.suppressions import Suppressions
+
+log = logging.getLogger("milepost.ledger")
+
+Outcome = Literal["sent", "failed", "pending"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """What became of the uncertain hand-overs of one issue."""
+
+    issue: int
+    unknown: int  # before
+    results: Mapping[str, int]  # sent | failed | pending | unknown → how many
+    evidence: Sequence[tuple[str, str, str]]  # (address, outcome, the line that proves it)
+
+
+def message_ids(settings: Settings, database: Database, number: int | None = None) -> dict[str, int]:
+    """Message-ID → delivery of each unknown hand-over; made anew where the dispatcher died before it could tell."""
+    names = _Names(settings, database)
+    return {names.of(one): one.id for one in Unknowns(database).list(number)}
+
+
+class _Names:
+    """Message-IDs of deliveries: as the ledger was told, else made as the dispatcher makes them."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._key = signing_key(settings, database)
+        self._domains: dict[int, str] = {}  # by issue: of its sender when it was rendered
+
+    def of(self, one: Unknown) -> str:
+        if one.message_id is not None:
+            return one.message_id
+        if one.issue not in self._domains:
+            self._domains[one.issue] = sender_domain(seal(self._settings, self._database, one.issue).settings)
+        return message_id(
+            self._key, issue=one.issue, subscriber_id=one.subscriber, domain=self._domains[one.issue]
+        )
+
+
+def resolve_by_log(
+    settings: Settings, database: Database, number: int, files: Sequence[Path], *, now: dt.datetime,
+    complete: bool = False,
+) -> Resolved:
+    """Settle the unknown hand-overs of issue `number` by a Postfix relay's log files (plain or gzip, in any order).
+
+    `complete`: the operator's word that these files hold all that the relay wrote since the issue began; only then is
+    a message that they never mention proven not to have arrived. Raises InputError for a file that can't be read, or
+    that begins too late for that word.
+    """
+    Ledger(database).counts(number)  # raises NotFoundError
+    unknown = Unknowns(database).list(number)
+    if not unknown:
+        return Resolved(issue=number, unknown=0, results={}, evidence=())
+    names = _Names(settings, database)
+    sought = {
+        names.of(one): relay_log.Sought(
+            address=one.address, since=one.since, attempts=one.attempts
+        )
+        for one in unknown
+    }
+    found = relay_log.read(relay_log.lines(files, now=now), sought, now=now)
+    if complete:
+        found = relay_log.with_absent(found, sought, where=", ".join(map(str, files)))
+    results: Counter[str] = Counter()
+    evidence = []
+    for one in unknown:
+        proof = found.evidence.get(names.of(one))
+        outcome = "unknown" if proof is None else _apply(database, one, proof, now)
+        results[outcome] += 1
+        if proof is not None and outcome != "unknown":
+            evidence.append((one.address, outcome, proof.line))
+    return Resolved(issue=number, unknown=len(unknown), results=dict(results), evidence=evidence)
+
+
+def _apply(database: Database, one: Unknown, proof: relay_log.Evidence, now: dt.datetime) -> str:
+    if proof.suppress is not None:
+        Suppressions(database).add(one.address, proof.suppress, now)
+    try:
+        Ledger(database).resolve(one.id, proof.outcome, f"by the relay's log: {proof.line}")
+    except ConflictError:  # settled by somebody else meanwhile
+        return "unknown"
+    return proof.outcome
+
+
+def resolve_by_word(
+    database: Database, number: int, address: str, outcome: Outcome, why: str, *, now: dt.datetime
+) -> Unknown:
+    """Settle one hand-over on an operator's word, which is kept; `pending` sends it again.
+
+    Raises NotFoundError when the issue has no delivery to that address, ConflictError when it is not unknown.
+    """
+    if not why.strip():
+        raise InputError("a reason is missing", where="--why", hint="Say how you know; it is kept in the ledger.")
+    ledger = Ledger(database)
+    rows = ledger.rows(number, address=address)
+    if not rows:
+        ledger.counts(number)  # raises NotFoundError for the issue itself
+        raise NotFoundError("the issue has no delivery to that address", where=address)
+    found: Iterable[Unknown] = Unknowns(database).list(number, address=address)
+    one = next(iter(found), None)
+    if one is None:
+        raise ConflictError(
+            f"it is {rows[0].state}, there is nothing to resolve", where=f"issue {number}, {rows[0].address}",
+            hint=f"`milepost ledger {number} --state unknown` lists what is uncertain.",
+        )
+    ledger.resolve(one.id, outcome, f"by an operator at {now:%Y-%m-%d %H:%M} UTC: {' '.join(why.split())[:500]}")
+    log.info("issue %d: %s resolved as %s (%s)", number, one.address, outcome, why)
+    return one

@@ -1,0 +1,161 @@
+"""For those who add or repair a site: a skeleton with its first saved page, and how a source's pages read now."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from crawler.client import Client
+from crawler.outcomes import user_agent
+from extractors import registry
+from extractors.charset import decode
+from extractors.generic import Generic, GenericOptions
+from milepost.codec import milestone_to_json
+from milepost.errors import ExtractError, FetchError, InputError, RefusedError
+from milepost.records import FIELDS, Page
+from milepost.settings import FetchSettings, Settings
+from pipeline.look.reading import read_stored
+from store.archive.pages import Pages
+from store.archive.snapshots import Snapshots
+from store.database import connect
+
+_SKELETON = '''"""{key}: say in a sentence what this site tells, and how its pages are built."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from extractors.generic import Generic, GenericOptions
+
+OPTIONS = GenericOptions(
+    milestones="{prefix}",  # path prefix of a milestone's page
+    listings=("/",),  # pages that show cards; "/archive/*" for all below
+    sections={{}},  # heading → field, where the usual words don't fit: "How it began": "what_happened"
+    facts={{}},  # <dt> → field
+    links={{}},  # field → path prefix of its links: "category": "/theme/"
+)
+
+
+class {name}(Generic):
+    """{base}"""
+
+    name = "{key}"
+    version = 1  # raise it when pages read differently than before
+
+    def __init__(self, options: GenericOptions | None = None) -> None:
+        super().__init__(options or OPTIONS)
+
+    @classmethod
+    def configured(cls, options: Mapping[str, object]) -> Self:
+        return cls(GenericOptions.taken(options, cls.name)) if options else cls()
+'''
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started:
+    """What `start_site` wrote."""
+
+    files: tuple[Path, ...]
+    base_url: str
+    problem: str | None  # why the first page can't be read as a milestone yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldCheck:
+    """How one field reads over a source's pages."""
+
+    field: str
+    filled: int
+    empty: int
+    unknown: int
+    witnesses: Mapping[str, int]  # witness → pages on which it spoke
+    disputed: int  # pages on which witnesses differ
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceCheck:
+    """How a source's stored pages read with today's extractor."""
+
+    source: str
+    pages: int
+    fields: tuple[FieldCheck, ...]
+    failures: tuple[str, ...]
+
+
+def start_site(key: str, url: str, root: Path, *, fetch: FetchSettings, allow_hosts: tuple[str, ...] = ()) -> Started:
+    """Save the page at `url` and write an extractor's skeleton into the checkout at `root`; overwrites nothing.
+
+    Raises InputError when `root` is no checkout or the site is there already, FetchError when the page can't be had.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path in ("", "/"):
+        raise InputError("is not a milestone page's address", where=url, hint="Give one page, not the site.")
+    if not (root / "extractors" / "__init__.py").exists():
+        raise InputError("is no checkout of Milepost", where=str(root), hint="Run it where extractors/ and tests/ are.")
+    module = root / "extractors" / f"{key.replace('-', '_')}.py"
+    folder = root / "tests" / "sites" / key
+    for path in (module, folder):
+        if path.exists():
+            raise InputError("is there already", where=str(path), hint="Choose another key.")
+    try:
+        text = asyncio.run(_fetch(url, fetch, allow_hosts))
+    except RefusedError as error:
+        hint = f"If it is meant to be read, give --allow-host {parts.hostname}."
+        raise RefusedError(error.what, where=url, hint=hint) from error
+    base = f"{parts.scheme}://{parts.netloc}"
+    prefix = f"{parts.path.rstrip('/').rpartition('/')[0]}/"
+    page = folder / f"{parts.path.strip('/').replace('/', '.', 1).replace('/', '-')}.html"
+    folder.mkdir(parents=True)
+    page.write_text(text, encoding="utf-8")
+    name = "".join(word.capitalize() for word in key.split("-"))
+    module.write_text(_SKELETON.format(key=key, prefix=prefix, base=base, name=name), encoding="utf-8")
+    files = [module, page]
+    problem: str | None = None
+    try:
+        site = Generic(GenericOptions(milestones=prefix))
+        record = site.read(Page(url=f"https://{key}.example{parts.path}", text=text), source=key)
+        expected = page.with_suffix(".json")
+        data = milestone_to_json(record) | {"extractor": f"{key}/1"}
+        expected.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        files.append(expected)
+    except ExtractError as error:
+        problem = str(error)
+    return Started(files=tuple(files), base_url=base, problem=problem)
+
+
+async def _fetch(url: str, fetch: FetchSettings, allow_hosts: tuple[str, ...]) -> str:
+    async with Client(
+        limits=fetch, user_agent=user_agent(fetch.contact), allow_hosts=frozenset(allow_hosts)
+    ) as client:
+        answer = await client.get(url)
+    if answer.status != 200:
+        raise FetchError(f"it answers {answer.status}", where=url, status=answer.status,
+                         hint="Give the address of a page that a browser shows.")
+    return decode(answer.body, answer.headers.get("content-type", ""))
+
+
+def check_source(settings: Settings, key: str) -> SourceCheck:
+    """Read a source's latest stored pages with today's extractor and count; fetches and writes nothing."""
+    source = settings.source(key)
+    site = registry.get(source.extractor, source.options)
+    with connect(settings.store.url) as database:
+        snapshots, pages = Snapshots(database), Pages(database)
+        work = {page.url: page.last_snapshot_id for page in snapshots.pages(key, kind="milestone")
+                if page.last_snapshot_id is not None}
+        reading = read_stored(site, key, snapshots, pages, work)
+    records = list(reading.records.values())
+    fields: list[FieldCheck] = []
+    for name in FIELDS:
+        witnesses: Counter[str] = Counter()
+        for record in records:
+            witnesses.update({witness.witness for witness in record.evidence.get(name, ())})
+        unknown = sum(name in record.unknown for record in records)
+        filled = sum(bool(getattr(record, name)) for record in records)
+        fields.append(FieldCheck(
+            field=name, filled=filled, unknown=unknown, empty=len(records) - filled - unknown,
+            witnesses=dict(witnesses),
+            disputed=sum(any(w.says is not None for w in record.evidence.get(name, ())) for record in records),
+        ))
+    return SourceCheck(source=key, pages=len(work), fields=tuple(fields), failures=reading.failures)

@@ -1,0 +1,1 @@
+"""The archive: every page as it was fetched, once, compressed."""

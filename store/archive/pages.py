@@ -1,0 +1,139 @@
+"""What is known of many pages at once: what a look of a hundred thousand unchanged pages asks, in few statements.
+
+    urls, validators ─▶ the crawl ─▶ note_not_modified, note_moved, note_missing
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from milepost.codec import card_from_json
+from milepost.records import Card, PageKind, Validators
+from store.dialects import insert
+from store.engine import Database
+from store.milestones.looks import ensure_source
+from store.schema.tables import listing_card, page, reread
+
+CHUNK = 500  # values named in one statement
+
+
+class LastRead(NamedTuple):
+    """From which snapshot a page was last read, and whether it is gone by now."""
+
+    snapshot_id: int
+    gone: bool
+
+
+class Pages:
+    """The pages of every source, by the set."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def urls(self, source: str, kind: PageKind) -> list[str]:
+        """Every URL of that kind, in order."""
+        query = sa.select(page.c.url).where(page.c.source == source, page.c.kind == kind).order_by(page.c.url)
+        with self._database.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def validators(self, source: str) -> dict[str, Validators]:
+        """What to send to ask "has it changed?", of every page whose last stored answer was a 200 with some."""
+        query = sa.select(page.c.url, page.c.etag, page.c.last_modified).where(
+            page.c.source == source, page.c.last_status == 200,
+            sa.or_(page.c.etag.is_not(None), page.c.last_modified.is_not(None)),
+        )
+        with self._database.connect() as connection:
+            return {url: Validators(etag=etag, last_modified=modified)
+                    for url, etag, modified in connection.execute(query)}
+
+    def last_read(self, source: str, urls: Collection[str]) -> dict[str, LastRead]:
+        """Of these pages those that were ever read."""
+        query = sa.select(page.c.url, page.c.read_snapshot_id, page.c.gone_since)
+        found: dict[str, LastRead] = {}
+        with self._database.connect() as connection:
+            for some in chunks(urls):
+                here = (page.c.source == source, page.c.url.in_(some), page.c.read_snapshot_id.is_not(None))
+                found |= {row.url: LastRead(row.read_snapshot_id, row.gone_since is not None)
+                          for row in connection.execute(query.where(*here))}
+        return found
+
+    def note_not_modified(self, source: str, urls: Iterable[str], at: dt.datetime) -> None:
+        """The server answered 304 for all of these: their latest snapshots still stand."""
+        with self._database.begin() as connection:
+            for some in chunks(urls):
+                connection.execute(
+                    sa.update(page)
+                    .where(page.c.source == source, page.c.url.in_(some))
+                    .values(asked_at=at, seen_at=at, gone_since=None, moved_to=None, missing_look=None)
+                )
+
+    def note_moved(self, source: str, url: str, target: str, status: int, at: dt.datetime) -> None:
+        """The page redirects to another page of the site; what was read from it stands."""
+        values = {"asked_at": at, "last_status": status, "etag": None, "last_modified": None, "moved_to": target}
+        with self._database.begin() as connection:
+            ensure_source(connection, source)
+            put = insert(connection, page).values(source=source, url=url, kind="milestone", gone_since=at, **values)
+            kept = sa.func.coalesce(page.c.gone_since, put.excluded.gone_since)
+            connection.execute(put.on_conflict_do_update(
+                index_elements=["source", "url"], set_=values | {"gone_since": kept}
+            ))
+
+    def note_missing(self, source: str, missing: Collection[str], look_id: int) -> dict[str, int]:
+        """A look saw all listings, and these are gone and in none of them; every other one is not missing.
+
+        One of several milestones on a page goes by the page's URL and a fragment of its own. Returns, for each of
+        `missing`, the first look in a row to find it so.
+        """
+        with self._database.begin() as connection:
+            before = _missing(connection, source)
+            for some in chunks(before.keys() - set(missing)):
+                connection.execute(
+                    sa.update(page).where(page.c.source == source, page.c.url.in_(some)).values(missing_look=None)
+                )
+            rows = [{"source": source, "url": url, "kind": "other", "missing_look": look_id}
+                    for url in sorted(set(missing) - before.keys())]
+            if rows:
+                new = insert(connection, page)
+                connection.execute(new.on_conflict_do_update(
+                    index_elements=["source", "url"], set_={"missing_look": new.excluded.missing_look}
+                ), rows)
+        return {url: before.get(url, look_id) for url in missing}
+
+    def missing(self, source: str) -> dict[str, int]:
+        """What the last look that saw all listings found missing: URL → the first look in a row to find it so."""
+        with self._database.connect() as connection:
+            return _missing(connection, source)
+
+    def cards(self, source: str, keys: Iterable[str]) -> dict[str, list[tuple[str, Card]]]:
+        """What listings show of some milestones: key → (listing URL, card)."""
+        query = sa.select(listing_card.c.key, listing_card.c.listing_url, listing_card.c.card)
+        found: dict[str, list[tuple[str, Card]]] = {}
+        with self._database.connect() as connection:
+            for some in chunks(keys):
+                here = query.where(listing_card.c.source == source, listing_card.c.key.in_(some))
+                for row in connection.execute(here.order_by(listing_card.c.key, listing_card.c.listing_url)):
+                    found.setdefault(row.key, []).append((row.listing_url, card_from_json(row.card)))
+        return found
+
+    def forget_rereads(self, source: str, keys: Collection[str]) -> None:
+        """There is no page to read again for these keys: should one come, it is read as new."""
+        if keys:
+            with self._database.begin() as connection:
+                for some in chunks(keys):
+                    connection.execute(sa.delete(reread).where(reread.c.source == source, reread.c.key.in_(some)))
+
+
+def chunks(values: Iterable[str]) -> Iterator[Sequence[str]]:
+    """The values in order, CHUNK at a time."""
+    listed = sorted(values)
+    for start in range(0, len(listed), CHUNK):
+        yield listed[start : start + CHUNK]
+
+
+def _missing(connection: sa.Connection, source: str) -> dict[str, int]:
+    query = sa.select(page.c.url, page.c.missing_look).where(
+        page.c.source == source, page.c.missing_look.is_not(None)
+    )
+    return {row.url: row.missing_look for row in connection.execute(query)}

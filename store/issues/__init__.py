@@ -1,0 +1,1 @@
+"""Issues from their draft to their seal."""

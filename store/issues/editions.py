@@ -1,0 +1,149 @@
+"""An issue between its draft and its first mail: edited, rendered again, taken back; and who is owed which correction.
+
+    draft ─ revise ─▶ draft (approved no more)       frozen, nothing tried ─ take_back ─▶ draft (held)
+"""
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from milepost.errors import ConflictError
+from milepost.records import Edit, Issue, IssueItem, Variant
+from store.engine import Database
+from store.issues.issues import load, require_content, require_draft, write_content
+from store.schema.tables import (
+    attempt,
+    change,
+    delivery,
+    exclusion,
+    issue,
+    issue_item,
+    issue_variant,
+    issue_variant_item,
+)
+
+_TOLD = ("sent", "unknown")  # the mail may have been read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderedWith:
+    """What an issue was rendered with, beside its items."""
+
+    settings: Mapping[str, object]  # newsletter.compose.shown_settings
+    templates: str  # SHA-256 of the templates, in hex
+    list_id: str | None = None  # RFC 2919; None for an issue from before it was kept with it
+
+
+class Editions:
+    """The steps of an editor; each is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def revise(
+        self, number: int, *, replaces: str, items: Sequence[IssueItem], variants: Sequence[Variant], subject: str,
+        edit: Edit, content_hash: str, rendered_with: Mapping[str, object],
+    ) -> Issue:
+        """Put other content in place of a draft's; an approval of the old content is void.
+
+        `replaces` is the content hash it was edited from; `items` are some of its own, in a new order: those left out
+        are free for the next issue. Raises ConflictError when it is no draft, or was changed by somebody else.
+        """
+        with self._database.begin() as connection:
+            found = load(connection, number, lock=True)
+            require_draft(found)
+            require_content(found, replaces)
+            if not {item.change_id for item in items} <= {item.change_id for item in found.items}:
+                raise ConflictError("an edit adds nothing to an issue", where=f"issue {number}")
+            connection.execute(sa.delete(issue_variant).where(issue_variant.c.issue == number))
+            connection.execute(sa.delete(issue_item).where(issue_item.c.issue == number))
+            write_content(connection, number, found.cadence, items, variants)
+            connection.execute(sa.update(issue).where(issue.c.number == number).values(
+                subject=subject, content_hash=content_hash, approved_at=None, rendered_with=rendered_with,
+                edit={"subject": edit.subject, "intro": edit.intro},
+            ))
+            return load(connection, number)
+
+    def rendered_with(self, number: int) -> RenderedWith:
+        """What an issue was rendered with; raises ConflictError for one from before this was kept."""
+        found = self.find_rendered_with(number)
+        if found is None:
+            raise ConflictError("it was not kept what this issue was rendered with", where=f"issue {number}")
+        return found
+
+    def find_rendered_with(self, number: int) -> RenderedWith | None:
+        """The same, None for an issue from before this was kept; raises NotFoundError."""
+        with self._database.connect() as connection:
+            load(connection, number)
+            found = connection.execute(sa.select(issue.c.rendered_with).where(issue.c.number == number)).scalar()
+        if found is None:
+            return None
+        return RenderedWith(
+            settings=found["settings"], templates=found["templates"], list_id=found.get("list_id")
+        )
+
+    def send_after(self, number: int, moment: dt.datetime | None) -> None:
+        """Nothing of a frozen issue is sent before `moment`; None: it may be sent at once."""
+        with self._database.begin() as connection:
+            load(connection, number, lock=True)
+            connection.execute(sa.update(issue).where(issue.c.number == number).values(send_after=moment))
+
+    def take_back(self, number: int, reason: str) -> bool:
+        """Make a frozen issue a draft again that waits for an approval; False when a mail of it was tried already.
+
+        Raises ConflictError when it is neither frozen nor sending nor paused.
+        """
+        with self._database.begin() as connection:
+            found = load(connection, number, lock=True)
+            if found.state not in ("frozen", "sending", "paused"):
+                raise ConflictError(f"it is {found.state}, there is nothing to stop", where=f"issue {number}")
+            ours = delivery.c.issue == number
+            touched = sa.select(delivery.c.id).where(ours, sa.or_(
+                delivery.c.state.not_in(("pending", "suppressed", "cancelled")), delivery.c.attempts > 0,
+                sa.exists().where(attempt.c.delivery_id == delivery.c.id),
+            ))
+            if connection.execute(touched.limit(1)).first() is not None:
+                return False
+            connection.execute(sa.delete(delivery).where(ours))
+            connection.execute(sa.delete(exclusion).where(exclusion.c.issue == number))
+            connection.execute(sa.update(issue).where(issue.c.number == number).values(
+                state="draft", approved_at=None, frozen_at=None, send_after=None, candidates=None, deliveries=None,
+                exclusions=None, pause_reason=reason,
+            ))
+            return True
+
+    def owed(self, corrections: Collection[int]) -> dict[int, frozenset[int]]:
+        """Subscriber → those of these changes that correct what they were sent, and that no mail told them yet."""
+        if not corrections:
+            return {}
+        told = (
+            sa.select(delivery.c.subscriber, issue_item.c.milestone_id, issue_item.c.version_id,
+                      issue_item.c.change_id, issue_item.c.role)
+            .join_from(delivery, issue_variant_item, sa.and_(
+                delivery.c.issue == issue_variant_item.c.issue, delivery.c.variant == issue_variant_item.c.variant,
+            ))
+            .join(issue_item, sa.and_(
+                issue_item.c.issue == issue_variant_item.c.issue,
+                issue_item.c.change_id == issue_variant_item.c.change_id,
+            ))
+            .where(delivery.c.state.in_(_TOLD))
+        ).cte("told")
+        right = told.alias("put_right")
+        again = sa.exists().where(
+            right.c.subscriber == told.c.subscriber, right.c.change_id == change.c.id, right.c.role == "correction",
+        )
+        wrong = (
+            sa.select(told.c.subscriber, change.c.id)
+            .join_from(told, change, change.c.milestone_id == told.c.milestone_id)
+            .where(
+                change.c.id.in_(corrections), told.c.role == "news", told.c.version_id < change.c.new_version_id,
+                ~again,
+            )
+        )
+        found: dict[int, set[int]] = {}
+        with self._database.connect() as connection:
+            for subscriber, change_id in connection.execute(wrong):
+                found.setdefault(subscriber, set()).add(change_id)
+        return {subscriber: frozenset(changes) for subscriber, changes in found.items()}

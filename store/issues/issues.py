@@ -1,0 +1,369 @@
+"""Issues: what is not published yet, drafting it, approving it, throwing a draft away.
+
+    changes ─▶ unannounced, corrections ─▶ draft ─▶ approve ─▶ (Ledger.freeze)
+                                             └─▶ discard: its items are free again
+"""
+
+import datetime as dt
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from milepost.codec import milestone_from_json
+from milepost.errors import ConflictError, NotFoundError
+from milepost.records import (
+    Cadence,
+    Edit,
+    FieldChange,
+    Issue,
+    IssueItem,
+    IssueState,
+    StoredChange,
+    StoredMilestone,
+    Variant,
+)
+from store.dialects import serialize
+from store.engine import Database
+from store.milestones.milestone_queries import HELD, changes_query, stored_change, visible_by_id
+from store.schema.tables import (
+    change,
+    issue,
+    issue_item,
+    issue_variant,
+    issue_variant_item,
+    look,
+    milestone,
+    milestone_version,
+)
+
+_OVER: tuple[IssueState, ...] = ("complete", "needs_review", "cancelled")  # nothing of it is on its way any more
+
+
+class Issues:
+    """Every issue of every cadence."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- what could be published ------------------------------------------------------------------------------------
+
+    def unannounced(
+        self, cadence: Cadence, *, since: dt.datetime | None = None, before: dt.datetime | None = None
+    ) -> list[tuple[StoredChange, StoredMilestone]]:
+        """Milestones that were added and are in no issue of `cadence`, oldest first, as they are today.
+
+        Not among them: what a baseline or a backfill found, what waits for an operator, what was withdrawn.
+        `since` and `before` bound when they were found (`before` doesn't count in).
+        """
+        published = sa.exists().where(
+            issue_item.c.cadence == cadence, issue_item.c.milestone_id == change.c.milestone_id,
+            issue_item.c.role == "news",
+        )
+        return self._publishable(
+            sa.and_(change.c.kind == "added", ~published, milestone.c.state == "present"), since, before
+        )
+
+    def corrections(
+        self, cadence: Cadence, *, since: dt.datetime | None = None, before: dt.datetime | None = None
+    ) -> list[tuple[StoredChange, StoredMilestone]]:
+        """Corrections, in no issue of `cadence` yet, to milestones that were news in an earlier one; oldest first.
+
+        They wait until that one is sent as far as it will be: only then it is settled who was told what. A milestone
+        that is by now what was told of it has none, whatever happened to it in between.
+        """
+        news = sa.exists().where(
+            issue_item.c.cadence == cadence, issue_item.c.milestone_id == change.c.milestone_id,
+            issue_item.c.role == "news", issue_item.c.issue == issue.c.number, issue.c.state.in_(_OVER),
+            issue_item.c.version_id < change.c.new_version_id,
+        )
+        used = sa.exists().where(issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id)
+        found = self._publishable(sa.and_(change.c.kind == "corrected", news, ~used), since, before)
+        told = self._told(cadence, {stored.id for _, stored in found})
+        return [(made, stored) for made, stored in found if told.get(stored.id) != stored.fingerprint]
+
+    def _told(self, cadence: Cadence, milestone_ids: Collection[int]) -> dict[int, str]:
+        """The fingerprint of what was last told of these milestones, by id."""
+        query = (
+            sa.select(issue_item.c.milestone_id, milestone_version.c.fingerprint)
+            .join_from(issue_item, milestone_version, issue_item.c.version_id == milestone_version.c.id)
+            .join(issue, issue_item.c.issue == issue.c.number)
+            .where(issue_item.c.cadence == cadence, issue.c.state.in_(_OVER))
+            .order_by(issue.c.number)
+        )
+        ids = sorted(milestone_ids)
+        told: dict[int, str] = {}
+        with self._database.connect() as connection:
+            for start in range(0, len(ids), 500):
+                some = query.where(issue_item.c.milestone_id.in_(ids[start : start + 500]))
+                told |= {row.milestone_id: row.fingerprint for row in connection.execute(some)}
+        return told
+
+    def _publishable(
+        self, clause: sa.ColumnElement[bool], since: dt.datetime | None, before: dt.datetime | None
+    ) -> list[tuple[StoredChange, StoredMilestone]]:
+        query = changes_query().where(change.c.announce, ~HELD, clause).order_by(change.c.id)
+        if since is not None:
+            query = query.where(change.c.detected_at >= since)
+        if before is not None:
+            query = query.where(change.c.detected_at < before)
+        with self._database.connect() as connection:
+            changes = [stored_change(row) for row in connection.execute(query)]
+            # not a version that waits for an operator, though a held look made one since
+            shown = visible_by_id(connection, [found.milestone_id for found in changes])
+        return [(found, shown[found.milestone_id]) for found in changes]
+
+    def last_period(self, cadence: Cadence) -> str | None:
+        """The period of the latest issue of a cadence, drafts included; None before the first."""
+        query = sa.select(issue.c.period).where(issue.c.cadence == cadence).order_by(issue.c.number.desc()).limit(1)
+        with self._database.connect() as connection:
+            found: str | None = connection.execute(query).scalar()
+            return found
+
+    def next_number(self) -> int:
+        """The number that the next draft will get."""
+        with self._database.connect() as connection:
+            return _next_number(connection)
+
+    # --- drafts -----------------------------------------------------------------------------------------------------
+
+    def draft(
+        self,
+        cadence: Cadence,
+        period: str,
+        items: Sequence[IssueItem],
+        variants: Sequence[Variant],
+        *,
+        subject: str,
+        content_hash: str,
+        now: dt.datetime,
+        number: int | None = None,
+        rendered_with: Mapping[str, object] | None = None,
+    ) -> Issue:
+        """Write an issue with its items and renderings, all or nothing.
+
+        `number` is the one it was rendered with (see `next_number`), `rendered_with` what else it takes to render it
+        again: the settings that show, and the digest of the templates. Raises ConflictError when the period has an
+        issue, when an item is in another issue of that cadence, may not be announced, or the number was taken.
+        """
+        with self._database.begin() as connection:
+            serialize(connection, "issues")
+            free = _next_number(connection)
+            if number is not None and number != free:
+                raise ConflictError(
+                    f"issue {number} was drafted by somebody else meanwhile", where="issues", hint="Draft it again."
+                )
+            _refuse_period(connection, cadence, period)
+            _refuse_items(connection, cadence, items)
+            connection.execute(
+                sa.insert(issue).values(
+                    number=free, cadence=cadence, period=period, state="draft", subject=subject,
+                    content_hash=content_hash, created_at=now, rendered_with=rendered_with,
+                )
+            )
+            write_content(connection, free, cadence, items, variants)
+            return load(connection, free)
+
+    def approve(self, number: int, content_hash: str, now: dt.datetime) -> Issue:
+        """An operator says yes to exactly this content; raises ConflictError when it is another, or no draft."""
+        with self._database.begin() as connection:
+            found = load(connection, number, lock=True)
+            require_draft(found)
+            require_content(found, content_hash)
+            connection.execute(
+                sa.update(issue)
+                .where(issue.c.number == number, issue.c.approved_at.is_(None))
+                .values(approved_at=now)
+            )
+            return found
+
+    def discard(self, number: int) -> None:
+        """Throw a draft away: its period, its number and its milestones are free again.
+
+        Raises ConflictError when it is no draft, NotFoundError when there is none.
+        """
+        with self._database.begin() as connection:
+            require_draft(load(connection, number, lock=True))
+            connection.execute(sa.delete(issue).where(issue.c.number == number))
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def get(self, number: int) -> Issue:
+        """The issue with its items, each as it was when the issue was drafted; raises NotFoundError."""
+        with self._database.connect() as connection:
+            return load(connection, number)
+
+    def find(self, cadence: Cadence, period: str) -> Issue | None:
+        """The issue of a period, None when there is none."""
+        query = sa.select(issue.c.number).where(issue.c.cadence == cadence, issue.c.period == period)
+        with self._database.connect() as connection:
+            number = connection.execute(query).scalar()
+            return None if number is None else load(connection, number)
+
+    def list(
+        self, *, cadence: Cadence | None = None, states: Sequence[IssueState] | None = None, limit: int | None = None
+    ) -> list[Issue]:
+        """Issues without their items, the latest first."""
+        query = sa.select(issue).order_by(issue.c.number.desc()).limit(limit)
+        if cadence is not None:
+            query = query.where(issue.c.cadence == cadence)
+        if states is not None:
+            query = query.where(issue.c.state.in_(states))
+        with self._database.connect() as connection:
+            return [_issue(row, ()) for row in connection.execute(query)]
+
+    def variants(self, number: int) -> Sequence[Variant]:
+        """Every rendering of an issue, by name; raises StoreError when one is not what it was."""
+        with self._database.connect() as connection:
+            return load_variants(connection, number)
+
+
+def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue:
+    """The issue with its items; `lock` keeps it from others until the transaction ends. Raises NotFoundError."""
+    query = sa.select(issue).where(issue.c.number == number)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise _no_such(number)
+    items = (
+        sa.select(
+            issue_item, milestone_version.c.record, milestone.c.first_seen_at, change.c.fields, change.c.detected_at
+        )
+        .join_from(issue_item, milestone_version, issue_item.c.version_id == milestone_version.c.id)
+        .join(milestone, issue_item.c.milestone_id == milestone.c.id)
+        .join(change, issue_item.c.change_id == change.c.id)
+        .where(issue_item.c.issue == number)
+        .order_by(issue_item.c.position)
+    )
+    return _issue(row, tuple(
+        IssueItem(
+            change_id=item.change_id, milestone_id=item.milestone_id, version_id=item.version_id, role=item.role,
+            milestone=milestone_from_json(item.record), first_seen_at=item.first_seen_at,
+            fields=tuple(FieldChange(*field) for field in item.fields) if item.role == "correction" else (),
+            corrected_at=item.detected_at if item.role == "correction" else None,
+        )
+        for item in connection.execute(items)
+    ))
+
+
+def load_variants(connection: sa.Connection, number: int) -> list[Variant]:
+    """See `Issues.variants`."""
+    query = sa.select(issue_variant).where(issue_variant.c.issue == number).order_by(issue_variant.c.name)
+    shown = sa.select(issue_variant_item).where(issue_variant_item.c.issue == number)
+    change_ids: dict[str, list[int]] = {}
+    for row in connection.execute(shown.order_by(issue_variant_item.c.variant, issue_variant_item.c.position)):
+        change_ids.setdefault(row.variant, []).append(row.change_id)
+    found = []
+    for row in connection.execute(query):
+        variant = Variant(
+            name=row.name, subject=row.subject, html=row.html, text=row.text, placeholder=row.placeholder,
+            change_ids=tuple(change_ids.get(row.name, ())),
+        )
+        if variant_hash(variant) != row.sha:
+            raise ConflictError(
+                f"variant {row.name} is not what was rendered: its hash differs", where=f"issue {number}",
+                hint="Discard the draft and draft it again.",
+            )
+        found.append(variant)
+    return found
+
+
+def variant_hash(variant: Variant) -> str:
+    """SHA-256 of a rendering's parts, in hex."""
+    parts = (variant.name, variant.subject, variant.html, variant.text, variant.placeholder)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def require_content(found: Issue, content_hash: str) -> None:
+    """Raises ConflictError when the issue's content is not what the caller means."""
+    if found.content_hash != content_hash:
+        raise ConflictError(
+            f"its content is {found.content_hash[:12]}, not {content_hash[:12]}", where=f"issue {found.number}",
+            hint="Look at it again before you approve it.",
+        )
+
+
+def write_content(
+    connection: sa.Connection, number: int, cadence: Cadence, items: Sequence[IssueItem], variants: Sequence[Variant]
+) -> None:
+    """Write what an issue holds and its renderings; it has none yet."""
+    if items:
+        connection.execute(sa.insert(issue_item), [
+            {
+                "issue": number, "position": position, "role": item.role, "change_id": item.change_id,
+                "milestone_id": item.milestone_id, "version_id": item.version_id, "cadence": cadence,
+            }
+            for position, item in enumerate(items, 1)
+        ])
+    if variants:
+        connection.execute(sa.insert(issue_variant), [_variant_row(number, variant) for variant in variants])
+    shown = [
+        {"issue": number, "variant": variant.name, "position": position, "change_id": change_id}
+        for variant in variants for position, change_id in enumerate(variant.change_ids, 1)
+    ]
+    if shown:
+        connection.execute(sa.insert(issue_variant_item), shown)
+
+
+def require_draft(found: Issue) -> None:
+    """Raises ConflictError when the issue is no draft any more."""
+    if found.state != "draft":
+        raise ConflictError(f"it is {found.state}, no draft any more", where=f"issue {found.number}")
+
+
+def _next_number(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(issue.c.number), 0) + 1)).scalar_one())
+
+
+def _refuse_period(connection: sa.Connection, cadence: Cadence, period: str) -> None:
+    query = sa.select(issue.c.number).where(issue.c.cadence == cadence, issue.c.period == period)
+    number = connection.execute(query).scalar()
+    if number is not None:
+        raise ConflictError(f"issue {number} is the {cadence} issue of {period} already", where="issues")
+
+
+def _refuse_items(connection: sa.Connection, cadence: Cadence, items: Sequence[IssueItem]) -> None:
+    """What may not be in an issue never gets there, whatever the caller selected."""
+    for item in items:
+        row = connection.execute(
+            sa.select(change.c.announce, change.c.milestone_id, HELD.label("held"), milestone.c.key)
+            .join_from(change, milestone)
+            .outerjoin(look, change.c.look_id == look.c.id)
+            .where(change.c.id == item.change_id)
+        ).first()
+        if row is None or row.milestone_id != item.milestone_id:
+            raise NotFoundError("there is no such change of that milestone", where=f"change {item.change_id}")
+        if not row.announce:
+            raise ConflictError("it was found by a baseline or a backfill: never announced", where=row.key)
+        if row.held:
+            raise ConflictError("it waits for an operator", where=row.key, hint="Release its look first.")
+        same = issue_item.c.milestone_id == item.milestone_id if item.role == "news" else sa.false()
+        taken = connection.execute(
+            sa.select(issue_item.c.issue).where(
+                issue_item.c.cadence == cadence,
+                sa.or_(issue_item.c.change_id == item.change_id, sa.and_(same, issue_item.c.role == "news")),
+            )
+        ).scalar()
+        if taken is not None:
+            raise ConflictError(f"it is in the {cadence} issue {taken} already", where=row.key)
+
+
+def _variant_row(number: int, variant: Variant) -> dict[str, Any]:
+    return {
+        "issue": number, "name": variant.name, "subject": variant.subject, "html": variant.html, "text": variant.text,
+        "placeholder": variant.placeholder, "sha": variant_hash(variant),
+    }
+
+
+def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...]) -> Issue:
+    return Issue(
+        number=row.number, cadence=row.cadence, period=row.period, state=row.state, subject=row.subject,
+        content_hash=row.content_hash, created_at=row.created_at, items=items, approved_at=row.approved_at,
+        frozen_at=row.frozen_at, candidates=row.candidates,
+        deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
+        edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after,
+    )
+
+
+def _no_such(number: int) -> NotFoundError:
+    return NotFoundError("there is no such issue", where=f"issue {number}", hint="See `milepost issue list`.")

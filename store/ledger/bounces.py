@@ -1,0 +1,198 @@
+"""What came back, beside the ledger: each report counts once, and its effect is on the disk before it is put away.
+
+    Notice ─ trace ─▶ whose delivery it is ─ record ─▶ a row, and suppressed | unsubscribed | counted | noted
+
+The delivery's own state never changes here: it was handed over, and that stays true.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+import sqlalchemy as sa
+
+from milepost.records import DeliveryState
+from store.dialects import insert
+from store.engine import Database
+from store.meta import Meta
+from store.schema.schema_bounces import bounce
+from store.schema.tables import delivery, issue, subscriber
+from store.subscribers.suppressions import suppress
+
+Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear"]
+Effect = Literal["suppressed", "unsubscribed", "counted", "noted", "seen", "forged"]
+_CHUNK = 500  # names asked for in one statement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """One report, read and graded. `delivery_id` is proven; `message_id` is proof if the ledger knows it."""
+
+    digest: str  # SHA-256 of its bytes, in hex
+    grade: Grade
+    delivery_id: int | None = None
+    message_id: str | None = None
+    code: int | None = None
+    enhanced: str | None = None
+    text: str = ""  # printable
+    suppress: str | None = None  # why the address is never to be mailed again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traced:
+    """The delivery that a report is about."""
+
+    id: int
+    issue: int
+    subscriber: int
+    address: str
+    normalized: str
+    state: DeliveryState
+    proof: Literal["envelope", "message-id"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BounceRow:
+    """One report about one delivery, as it is kept."""
+
+    grade: Grade
+    code: int | None
+    enhanced: str | None
+    text: str
+    read_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Struck:
+    """A subscriber and the sendings to them that came back for a reason that may pass."""
+
+    subscriber: int
+    address: str
+    normalized: str
+    strikes: Sequence[tuple[int, dt.datetime]] = field(default=())  # (issue, when it was sent)
+
+
+class Bounces:
+    """The reports that were read. Every method raises StoreError when the database can't."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._address_key: bytes | None = None
+
+    def _key(self) -> bytes:
+        """The key of the hashes of suppressed addresses, asked for once."""
+        if self._address_key is None:
+            self._address_key = Meta(self._database).address_key()
+        return self._address_key
+
+    def trace(self, notices: Sequence[Notice], unknown: Mapping[str, int]) -> dict[str, Traced]:
+        """Whose each report is, by its digest; one that is missing proved nothing.
+
+        `unknown`: Message-ID → delivery, for hand-overs whose Message-ID the ledger was never told.
+        """
+        asked = [one.message_id for one in notices if one.message_id and one.delivery_id is None]
+        with self._database.connect() as connection:
+            named: dict[str, int] = dict(unknown)
+            for at in range(0, len(asked), _CHUNK):
+                query = sa.select(delivery.c.message_id, delivery.c.id).where(
+                    delivery.c.message_id.in_(asked[at : at + _CHUNK])
+                )
+                named |= {row.message_id: row.id for row in connection.execute(query)}
+            ids = {
+                one.digest: one.delivery_id if one.delivery_id is not None else named.get(one.message_id or "")
+                for one in notices
+            }
+            rows: dict[int, sa.RowMapping] = {}
+            wanted = sorted({id_ for id_ in ids.values() if id_ is not None and id_ < 2**63})
+            for at in range(0, len(wanted), _CHUNK):
+                query = sa.select(
+                    delivery.c.id, delivery.c.issue, delivery.c.subscriber, delivery.c.address,
+                    delivery.c.normalized, delivery.c.state,
+                ).where(delivery.c.id.in_(wanted[at : at + _CHUNK]))
+                rows |= {row["id"]: row for row in connection.execute(query).mappings()}
+        return {
+            one.digest: Traced(**row, proof="message-id" if one.delivery_id is None else "envelope")
+            for one in notices if (row := rows.get(cast("int", ids[one.digest]))) is not None
+        }
+
+    def record(self, notice: Notice, traced: Traced | None, now: dt.datetime) -> Effect:
+        """Keep one report and do what it asks for, in one durable transaction; a second time does nothing ("seen")."""
+        key = self._key()
+        with self._database.begin() as connection:
+            new = insert(connection, bounce).values(
+                digest=notice.digest, read_at=now, delivery_id=traced.id if traced else None,
+                proof=traced.proof if traced else None, grade=notice.grade, code=notice.code,
+                enhanced=notice.enhanced, text=notice.text if traced else "",
+            )
+            if connection.execute(new.on_conflict_do_nothing().returning(bounce.c.id)).first() is None:
+                return "seen"
+            if traced is None:
+                return "forged"
+            if notice.suppress is not None and traced.address:  # an erased one is on the list for good
+                suppress(connection, key, traced.normalized, notice.suppress, now)
+            if notice.grade == "complaint":
+                connection.execute(
+                    sa.update(subscriber)
+                    .where(subscriber.c.id == traced.subscriber, subscriber.c.state != "unsubscribed")
+                    .values(state="unsubscribed", unsubscribed_at=now)
+                )
+                return "unsubscribed"
+            if notice.suppress is not None:
+                return "suppressed"
+            return "counted" if notice.grade == "soft" else "noted"
+
+    def of(self, delivery_id: int) -> list[BounceRow]:
+        """What came back for one delivery, in the order it was read."""
+        query = (
+            sa.select(*(bounce.c[name] for name in BounceRow.__dataclass_fields__))
+            .where(bounce.c.delivery_id == delivery_id)
+            .order_by(bounce.c.id)
+        )
+        with self._database.connect() as connection:
+            return [BounceRow(**row) for row in connection.execute(query).mappings()]
+
+    def struck(self, *, issues: int, since: dt.datetime) -> list[Struck]:
+        """Active subscribers with soft bounces of at least `issues` different issues that were sent since `since`.
+
+        A mailbox that was full at hand-over, or a hand-over given up after days (T6), is one as much as a report is.
+        """
+        at = sa.func.coalesce(delivery.c.first_attempt_at, delivery.c.updated_at).label("at")
+        recent = sa.select(issue.c.number).where(issue.c.frozen_at >= since)
+        at_hand_over = sa.or_(
+            delivery.c.enhanced == "5.2.2", delivery.c.code.between(400, 499),
+            sa.and_(delivery.c.code == 552, delivery.c.enhanced.is_(None)),
+        )
+        told = sa.union(
+            sa.select(delivery.c.subscriber, delivery.c.issue, at)
+            .join(bounce, bounce.c.delivery_id == delivery.c.id)
+            .where(bounce.c.grade == "soft", delivery.c.issue.in_(recent)),
+            sa.select(delivery.c.subscriber, delivery.c.issue, at)
+            .where(delivery.c.state == "failed", at_hand_over, delivery.c.issue.in_(recent)),
+        ).cte("told")
+        often = (
+            sa.select(told.c.subscriber)
+            .group_by(told.c.subscriber)
+            .having(sa.func.count(sa.distinct(told.c.issue)) >= issues)
+        )
+        query = (
+            sa.select(subscriber.c.id, subscriber.c.address, subscriber.c.normalized, told.c.issue, told.c.at)
+            .join(told, told.c.subscriber == subscriber.c.id)
+            .where(subscriber.c.id.in_(often), subscriber.c.state == "active")
+            .order_by(subscriber.c.id, told.c.issue)
+        )
+        found: dict[int, Struck] = {}
+        with self._database.connect() as connection:
+            for row in connection.execute(query):
+                known = found.get(row.id)
+                strikes = (*(known.strikes if known else ()), (row.issue, row.at))
+                found[row.id] = Struck(
+                    subscriber=row.id, address=row.address, normalized=row.normalized, strikes=strikes
+                )
+        return list(found.values())
+
+    def wear_out(self, struck: Struck, reason: str, now: dt.datetime) -> bool:
+        """Never mail that subscriber again; returns whether that is new."""
+        key = self._key()
+        with self._database.begin() as connection:
+            return suppress(connection, key, struck.normalized, reason, now)

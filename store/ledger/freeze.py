@@ -1,0 +1,105 @@
+"""Freezing an issue: every subscriber becomes a delivery or a listed exclusion, in one transaction.
+
+    subscribers, a chunk at a time ─▶ place (pure) ─▶ delivery | exclusion;  candidates = deliveries + exclusions
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from milepost.errors import ConflictError, StoreError
+from milepost.records import Placement, Subscriber
+from store.dialects import stop_writers
+from store.issues.issues import load, load_variants, require_content
+from store.schema.tables import delivery, exclusion, issue, subscriber, suppression
+from store.subscribers.addresses import address_hash
+from store.subscribers.people import to_subscriber
+
+Place = Callable[[Subscriber, bool], Placement]
+CHUNK = 500  # subscribers in memory at once
+
+
+def freeze(
+    connection: sa.Connection,
+    number: int,
+    key: bytes,
+    *,
+    content_hash: str,
+    place: Place,
+    now: dt.datetime,
+    require_approval: bool,
+) -> None:
+    """See `Ledger.freeze`, which opens the transaction; `key` is the one that suppressed addresses are hashed with."""
+    found = load(connection, number, lock=True)
+    require_content(found, content_hash)
+    if found.state not in ("draft", "cancelled"):
+        return  # frozen before, by us or by somebody quicker: nobody is placed twice
+    if found.state == "cancelled":
+        raise ConflictError("it was cancelled", where=f"issue {number}")
+    approved = connection.execute(sa.select(issue.c.approved_at).where(issue.c.number == number)).scalar()
+    if require_approval and approved is None:
+        raise ConflictError(
+            "nobody approved it", where=f"issue {number}",
+            hint=f"Look at it, then run `milepost issue approve {number}`.",
+        )
+    stop_writers(connection, subscriber)  # else a sign-up in between would be in one count and not in the other
+    variants = {variant.name for variant in load_variants(connection, number)}
+    for chunk in _subscribers(connection, key):
+        _write(connection, number, [(who, place(who, suppressed)) for who, suppressed in chunk], variants, now)
+    _balance(connection, number, now)
+
+
+def _subscribers(connection: sa.Connection, key: bytes) -> Iterator[list[tuple[Subscriber, bool]]]:
+    """All subscribers, each with whether they are suppressed."""
+    last = 0
+    query = sa.select(subscriber).order_by(subscriber.c.id).limit(CHUNK)
+    while rows := connection.execute(query.where(subscriber.c.id > last)).all():
+        hashes = {row.id: address_hash(key, row.normalized) for row in rows}
+        listed = sa.select(suppression.c.address_hash).where(suppression.c.address_hash.in_(hashes.values()))
+        suppressed = set(connection.execute(listed).scalars())
+        yield [(to_subscriber(row), hashes[row.id] in suppressed) for row in rows]
+        last = rows[-1].id
+
+
+def _write(
+    connection: sa.Connection, number: int, placed: list[tuple[Subscriber, Placement]], variants: set[str],
+    now: dt.datetime,
+) -> None:
+    deliveries: list[dict[str, Any]] = []
+    exclusions: list[dict[str, Any]] = []
+    for who, placement in placed:
+        if placement.variant is not None and placement.exclusion is None:
+            if placement.variant not in variants:
+                raise ConflictError(f"it has no variant {placement.variant!r}", where=f"issue {number}")
+            deliveries.append({
+                "issue": number, "subscriber": who.id, "normalized": who.normalized, "address": who.address,
+                "variant": placement.variant, "state": "pending", "updated_at": now,
+            })
+        elif placement.exclusion is not None and placement.variant is None:
+            exclusions.append({"issue": number, "subscriber": who.id, "reason": placement.exclusion})
+        else:
+            raise ValueError(f"a placement names a variant or an exclusion, not both or neither: {placement}")
+    if deliveries:
+        connection.execute(sa.insert(delivery), deliveries)
+    if exclusions:
+        connection.execute(sa.insert(exclusion), exclusions)
+
+
+def _balance(connection: sa.Connection, number: int, now: dt.datetime) -> None:
+    """Assert the equation by what the tables hold, not by what we counted on the way, and seal it."""
+    candidates, deliveries, exclusions = connection.execute(sa.select(
+        sa.select(sa.func.count()).select_from(subscriber).scalar_subquery(),
+        sa.select(sa.func.count()).where(delivery.c.issue == number).scalar_subquery(),
+        sa.select(sa.func.count()).where(exclusion.c.issue == number).scalar_subquery(),
+    )).one()
+    if candidates != deliveries + exclusions:
+        raise StoreError(
+            f"{candidates} candidates are not {deliveries} deliveries and {exclusions} exclusions; nothing was frozen",
+            where=f"issue {number}", hint="Freeze it again; if that fails too, run `milepost db check`.",
+        )
+    connection.execute(sa.update(issue).where(issue.c.number == number).values(
+        state="frozen", frozen_at=now, pause_reason=None,
+        candidates=candidates, deliveries=deliveries, exclusions=exclusions,
+    ))

@@ -1,0 +1,100 @@
+"""Reading the ledger: its equation, its rows, and what was tried for each."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from milepost.errors import NotFoundError
+from milepost.records import DeliveryState, LedgerCounts
+from store.ledger.claims import in_state
+from store.schema.tables import attempt, delivery, exclusion, issue
+from store.subscribers.addresses import parse
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryRow:
+    """One delivery as the ledger holds it."""
+
+    id: int
+    issue: int
+    subscriber: int
+    address: str
+    variant: str
+    state: DeliveryState
+    attempts: int
+    first_attempt_at: dt.datetime | None
+    next_attempt_at: dt.datetime | None  # set by a deferral
+    message_id: str | None
+    queue_id: str | None
+    code: int | None  # of the last reply
+    enhanced: str | None
+    text: str | None
+    updated_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptRow:
+    """One thing that was tried; never changed."""
+
+    number: int  # 1, 2, 3 … of its delivery
+    lease: str | None
+    phase: str
+    outcome: str
+    code: int | None
+    enhanced: str | None
+    text: str
+    at: dt.datetime
+
+
+def counts(connection: sa.Connection, number: int) -> LedgerCounts:
+    """See `Ledger.counts`."""
+    row = connection.execute(
+        sa.select(issue.c.candidates, issue.c.deliveries).where(issue.c.number == number)
+    ).first()
+    if row is None:
+        raise NotFoundError("there is no such issue", where=f"issue {number}", hint="See `milepost issue list`.")
+    excluded = (
+        sa.select(exclusion.c.reason, sa.func.count())
+        .where(exclusion.c.issue == number)
+        .group_by(exclusion.c.reason)
+        .order_by(exclusion.c.reason)
+    )
+    states = (
+        sa.select(delivery.c.state, sa.func.count())
+        .where(delivery.c.issue == number)
+        .group_by(delivery.c.state)
+        .order_by(delivery.c.state)
+    )
+    return LedgerCounts(
+        issue=number, candidates=row.candidates or 0, deliveries=row.deliveries or 0,
+        exclusions={found[0]: found[1] for found in connection.execute(excluded)},
+        states={found[0]: found[1] for found in connection.execute(states)},
+    )
+
+
+def rows(
+    connection: sa.Connection, number: int, state: DeliveryState | None, address: str | None, limit: int | None
+) -> list[DeliveryRow]:
+    """See `Ledger.rows`."""
+    query = (
+        sa.select(*(delivery.c[name] for name in DeliveryRow.__dataclass_fields__))
+        .where(delivery.c.issue == number)
+        .order_by(delivery.c.id)
+        .limit(limit)
+    )
+    if state is not None:
+        query = query.where(in_state(state))
+    if address is not None:
+        query = query.where(delivery.c.normalized == parse(address).normalized)
+    return [DeliveryRow(**row) for row in connection.execute(query).mappings()]
+
+
+def attempts(connection: sa.Connection, delivery_id: int) -> list[AttemptRow]:
+    """See `Ledger.attempts`."""
+    query = (
+        sa.select(*(attempt.c[name] for name in AttemptRow.__dataclass_fields__))
+        .where(attempt.c.delivery_id == delivery_id)
+        .order_by(attempt.c.id)
+    )
+    return [AttemptRow(**row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,1 @@
+"""Milestones, every version of them, the changes between, and the looks that found them."""

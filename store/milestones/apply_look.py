@@ -1,0 +1,314 @@
+"""What one look read, written into an open transaction: versions, changes, and pages that count as read."""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from milepost.codec import field_to_json, milestone_to_json
+from milepost.fingerprint import fingerprint
+from milepost.records import Change, FieldChange, Milestone
+from store.dialects import insert, serialize
+from store.milestones import search
+from store.milestones.looks import ensure_source, hold, listed_at_baseline, require_running
+from store.schema.schema_repairs import renaming
+from store.schema.tables import change, milestone, milestone_version, page, reread
+
+_CHUNK = 500  # keys named in one statement
+
+Entry = tuple[Change | None, Milestone, int | None]  # what happened, the record to keep, the snapshot it was read from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Likeness:
+    """A known milestone and one that appeared, which are one and the same for sure, or may be."""
+
+    old_key: str
+    new_key: str
+    proof: str  # "redirect", "score", "operator"
+    score: float | None  # 0..1
+    sure: bool  # its entry is a change of kind "renamed"; else an operator is asked, and both stay until then
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What `apply` really wrote."""
+
+    versions: int  # new ones
+    changes: tuple[int, ...]  # ids of new ones, in the order of their entries
+    skipped: int  # entries whose content the store held already
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Current:
+    id: int
+    number: int
+    version_id: int
+    fingerprint: str
+    state: str
+    related: object = None  # in its JSON form
+
+
+def apply(
+    connection: sa.Connection,
+    look_id: int | None,
+    source: str,
+    entries: Iterable[Entry],
+    *,
+    announce: bool,
+    held: bool | str,
+    now: dt.datetime,
+    guard: str | None = None,
+    silent: Collection[str] = (),
+    likenesses: Sequence[Likeness] = (),
+    backfill_id: int | None = None,
+) -> Applied:
+    """See `Milestones.apply`, which opens the transaction; `backfill_id` is the backfill that wrote the versions."""
+    ensure_source(connection, source)
+    serialize(connection, f"milestones.{source}")
+    if look_id is not None:
+        require_running(connection, look_id)
+        if held:
+            hold(connection, look_id, held if isinstance(held, str) else "a guard stopped it", guard)
+    listed = list(entries)
+    current = _current(connection, source, {
+        *(record.key for _, record, _ in listed), *(likeness.old_key for likeness in likenesses),
+        *(key for happened, _, _ in listed if (key := _old_key(happened)) is not None),
+    })
+    writer = _Writer(connection, look_id, source, announce=announce, now=now, silent=silent, backfill_id=backfill_id)
+    for happened, record, snapshot_id in listed:
+        writer.write(happened, record, snapshot_id, current)
+    writer.note_likenesses(likenesses, current)
+    if look_id is not None:
+        writer.mark_read()
+    return Applied(versions=writer.versions, changes=tuple(writer.changes), skipped=writer.skipped)
+
+
+def _page_url(record: Milestone) -> str:
+    """The page that a record was read from: a site may keep many on one, each under a fragment of its own."""
+    return record.url.partition("#")[0]
+
+
+def _late(connection: sa.Connection, source: str, record: Milestone) -> bool:
+    """Whether the baseline listed the page; of one that holds several milestones, whether it was never read since."""
+    url = _page_url(record)
+    if url != record.url:
+        query = sa.select(page.c.read_snapshot_id).where(page.c.source == source, page.c.url == url)
+        if connection.execute(query).scalar() is not None:
+            return False
+    return listed_at_baseline(connection, source, url)
+
+
+class _Writer:
+    """Writes entry by entry, counting."""
+
+    def __init__(
+        self, connection: sa.Connection, look_id: int | None, source: str, *, announce: bool, now: dt.datetime,
+        silent: Collection[str], backfill_id: int | None,
+    ) -> None:
+        self._connection = connection
+        self._look_id = look_id
+        self._source = source
+        self._announce = announce
+        self._now = now
+        self._silent = frozenset(silent)
+        self._backfill_id = backfill_id
+        self._renamed: set[str] = set()  # new keys
+        self._read: list[tuple[str, str, int | None]] = []  # key, URL, snapshot
+        self.versions = 0
+        self.changes: list[int] = []
+        self.skipped = 0
+
+    def write(
+        self, happened: Change | None, record: Milestone, snapshot_id: int | None, current: dict[str, _Current]
+    ) -> None:
+        """One entry; `current` is kept up to date, so that a key may come twice."""
+        if record.source != self._source:
+            raise ValueError(f"a record of {record.source!r} among those of {self._source!r}")
+        if happened is not None and happened.kind == "renamed":
+            self._rename(happened, record.key, current)
+        known = current.get(record.key)
+        hash_ = fingerprint(record)
+        related = field_to_json(record, "related")
+        if known is None:
+            current[record.key] = self._first(happened, record, hash_, snapshot_id)
+        elif happened is not None and happened.kind in ("withdrawn", "restored"):
+            current[record.key] = self._move(happened, known, record, hash_, snapshot_id)
+        elif known.fingerprint == hash_:
+            self.skipped += 1
+        else:
+            current[record.key] = self._next(happened, known, record, hash_, snapshot_id)
+        if current[record.key].related != related:
+            self._relate(current, record.key, related)
+        self._read.append((record.key, _page_url(record), snapshot_id))
+
+    def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
+        made = self._connection.execute(
+            sa.insert(milestone)
+            .values(
+                source=self._source, key=record.key, first_seen_at=self._now, first_look_id=self._look_id, version=1,
+                state="present", related=field_to_json(record, "related"),
+            )
+            .returning(milestone.c.id)
+        )
+        milestone_id = int(made.scalar_one())
+        version_id = self._version(milestone_id, 1, record, hash_, snapshot_id)
+        added = Change(
+            source=self._source, key=record.key, kind="added", fields=() if happened is None else happened.fields
+        )
+        # A page that the baseline listed and could not read is no news when it is read at last.
+        announce = (
+            self._announce and record.key not in self._silent
+            and not _late(self._connection, self._source, record)
+        )
+        self._change(added, milestone_id, None, version_id, announce=announce)
+        return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present",
+                        related=field_to_json(record, "related"))
+
+    def _next(
+        self, happened: Change | None, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
+    ) -> _Current:
+        number = known.number + 1
+        version_id = self._version(known.id, number, record, hash_, snapshot_id)
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(version=number))
+        if happened is not None:
+            self._change(happened, known.id, known.version_id, version_id)
+        return replace(known, number=number, version_id=version_id, fingerprint=hash_)
+
+    def _move(
+        self, happened: Change, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
+    ) -> _Current:
+        state = "withdrawn" if happened.kind == "withdrawn" else "present"
+        if known.state == state and known.fingerprint == hash_:
+            self.skipped += 1
+            return known
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(state=state))
+        if known.fingerprint == hash_:  # the record is as it was, only its standing changed
+            self._change(happened, known.id, known.version_id, known.version_id)
+            moved = known
+        else:
+            moved = self._next(happened, known, record, hash_, snapshot_id)
+        return replace(moved, state=state)
+
+    def _relate(self, current: dict[str, _Current], key: str, related: object) -> None:
+        """Keep the Related cards as they are now; they are no part of what a version is compared by."""
+        known = current[key] = replace(current[key], related=related)
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(related=related))
+
+    def _rename(self, happened: Change, key: str, current: dict[str, _Current]) -> None:
+        """Give a known milestone its new key, so that its history goes on; nothing when that was done before."""
+        old = _old_key(happened)
+        if old is None or old not in current or key in current:
+            return
+        known = current[key] = current.pop(old)
+        self._renamed.add(key)
+        self._connection.execute(
+            sa.update(milestone).where(milestone.c.id == known.id).values(key=key, state="present")
+        )
+
+    def note_likenesses(self, likenesses: Sequence[Likeness], current: dict[str, _Current]) -> None:
+        """Keep what was renamed, and what is to be asked; nothing that was kept before."""
+        for likeness in likenesses:
+            values: dict[str, Any] = {
+                "source": self._source, "old_key": likeness.old_key, "new_key": likeness.new_key,
+                "score": likeness.score, "proof": likeness.proof, "look_id": self._look_id, "detected_at": self._now,
+            }
+            if likeness.sure:
+                if likeness.new_key not in self._renamed:
+                    continue
+                values |= {"milestone_id": current[likeness.new_key].id, "decision": "rename", "decided_at": self._now}
+            else:
+                old, new = current.get(likeness.old_key), current.get(likeness.new_key)
+                if old is None or new is None:
+                    continue
+                values |= {"milestone_id": old.id, "other_id": new.id, "decision": "pending"}
+            self._connection.execute(insert(self._connection, renaming).values(**values).on_conflict_do_nothing())
+
+    def _version(self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None) -> int:
+        made = self._connection.execute(
+            sa.insert(milestone_version)
+            .values(
+                milestone_id=milestone_id, number=number, record=milestone_to_json(record), fingerprint=hash_,
+                snapshot_id=snapshot_id, extractor=record.extractor, look_id=self._look_id, created_at=self._now,
+                backfill_id=self._backfill_id,
+            )
+            .returning(milestone_version.c.id)
+        )
+        self.versions += 1
+        search.index(self._connection, milestone_id, record)
+        return int(made.scalar_one())
+
+    def _change(
+        self, happened: Change, milestone_id: int, old_version: int | None, new_version: int,
+        *, announce: bool | None = None,
+    ) -> None:
+        made = self._connection.execute(
+            sa.insert(change)
+            .values(
+                look_id=self._look_id, milestone_id=milestone_id, kind=happened.kind,
+                fields=[_field(field) for field in happened.fields], old_version_id=old_version,
+                new_version_id=new_version, detected_at=self._now,
+                announce=self._announce if announce is None else announce,
+            )
+            .returning(change.c.id)
+        )
+        self.changes.append(int(made.scalar_one()))
+
+    def mark_read(self) -> None:
+        """The pages and cards behind all entries are done with, whether they brought anything new or not."""
+        if not self._read:
+            return
+        self._connection.execute(
+            sa.delete(reread).where(reread.c.source == self._source, reread.c.key == sa.bindparam("of_key")),
+            [{"of_key": key} for key, _, _ in self._read],
+        )
+        pages = [{"of_url": url, "of_snapshot": at} for _, url, at in self._read if at is not None]
+        if pages:
+            self._connection.execute(
+                sa.update(page)
+                .where(page.c.source == self._source, page.c.url == sa.bindparam("of_url"))
+                .values(read_snapshot_id=sa.bindparam("of_snapshot")),
+                pages,
+            )
+
+
+def _field(field: FieldChange) -> list[Any]:
+    return list(field)
+
+
+def _old_key(happened: Change | None) -> str | None:
+    """The key that a renamed milestone had; None for every other change."""
+    if happened is None or happened.kind != "renamed":
+        return None
+    return next((str(field.old) for field in happened.fields if field.field == "key"), None)
+
+
+def _current(connection: sa.Connection, source: str, keys: Collection[str]) -> dict[str, _Current]:
+    """The milestones of these keys, as far as there are any: a look at a large source touches few."""
+    wanted = sorted(keys)
+    found: dict[str, _Current] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        found |= _some_current(connection, source, wanted[start : start + _CHUNK])
+    return found
+
+
+def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -> dict[str, _Current]:
+    query = (
+        sa.select(
+            milestone.c.key, milestone.c.id, milestone.c.state, milestone.c.related, milestone_version.c.number,
+            milestone_version.c.id.label("version_id"), milestone_version.c.fingerprint,
+        )
+        .join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
+        .where(
+            milestone.c.source == source, milestone.c.key.in_(keys), milestone_version.c.number == milestone.c.version
+        )
+    )
+    return {
+        row.key: _Current(
+            id=row.id, number=row.number, version_id=row.version_id, fingerprint=row.fingerprint, state=row.state,
+            related=row.related,
+        )
+        for row in connection.execute(query)
+    }

@@ -1,0 +1,218 @@
+"""Looks at a source: when, how it went, whether it is the baseline, and whether its changes wait for an operator."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from milepost.errors import ConflictError, NotFoundError
+from store.dialects import insert
+from store.engine import Database
+from store.schema.tables import look, page, source
+
+LookState = Literal["running", "complete", "incomplete", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """One look at one source."""
+
+    id: int
+    source: str
+    started_at: dt.datetime
+    finished_at: dt.datetime | None
+    state: LookState
+    baseline: bool  # True: what it found first is announced to nobody
+    held: str | None  # the reason its changes wait, or waited, for an operator
+    released_at: dt.datetime | None
+    released_why: str | None
+    requests: int
+    fetched: int
+    not_modified: int
+    failed: int
+    milestones: int  # known after it
+    failures: tuple[str, ...]  # one sentence a page
+    listed: int | None  # milestones that its listings named; None where they could not all be read
+    guard: str | None  # which guard stopped it; without `held`, an earlier look waits for the same
+
+    @property
+    def waiting(self) -> bool:
+        """Held, and not released yet."""
+        return self.held is not None and self.released_at is None
+
+
+class Looks:
+    """The looks of every source."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start(self, source_key: str, now: dt.datetime) -> int:
+        """Begin a look and return its id. It is a baseline look until the source has a baseline.
+
+        A look of that source that is still `running` is taken over: it becomes `failed` and can't write any more.
+        """
+        with self._database.begin() as connection:
+            ensure_source(connection, source_key)
+            connection.execute(
+                sa.update(look)
+                .where(look.c.source == source_key, look.c.state == "running")
+                .values(state="failed", finished_at=now, failures=["it died, or a later look took over"])
+            )
+            row = connection.execute(
+                sa.insert(look)
+                .values(
+                    source=source_key, started_at=now, state="running",
+                    baseline=not _has_baseline(connection, source_key), failures=[],
+                )
+                .returning(look.c.id)
+            )
+            return int(row.scalar_one())
+
+    def finish(
+        self,
+        look_id: int,
+        *,
+        state: Literal["complete", "incomplete", "failed"],
+        now: dt.datetime,
+        requests: int = 0,
+        fetched: int = 0,
+        not_modified: int = 0,
+        failed: int = 0,
+        milestones: int = 0,
+        failures: Sequence[str] = (),
+        held: str | None = None,
+        listed: int | None = None,
+        guard: str | None = None,
+    ) -> Look:
+        """End a running look with its numbers.
+
+        `held` is the reason its changes wait, `guard` the name of the guard that stopped it; None leaves either as it
+        is. `listed` is how many milestones its listings named, None when they could not all be read.
+        Raises ConflictError when it is not running any more, NotFoundError when there is none.
+        """
+        values: dict[str, Any] = {
+            "state": state, "finished_at": now, "requests": requests, "fetched": fetched, "not_modified": not_modified,
+            "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed,
+        }
+        values |= {name: value for name, value in (("held", held), ("guard", guard)) if value is not None}
+        with self._database.begin() as connection:
+            require_running(connection, look_id)
+            connection.execute(sa.update(look).where(look.c.id == look_id).values(**values))
+            return _get(connection, look_id)
+
+    def hold(self, look_id: int, reason: str) -> None:
+        """Make the changes of a look wait for an operator; raises NotFoundError when there is no such look."""
+        with self._database.begin() as connection:
+            hold(connection, look_id, reason)
+
+    def release(self, look_id: int, why: str, now: dt.datetime) -> Look:
+        """An operator lets the changes of a held look go on; raises ConflictError when it is not held."""
+        with self._database.begin() as connection:
+            done = connection.execute(
+                sa.update(look)
+                .where(look.c.id == look_id, look.c.held.is_not(None), look.c.released_at.is_(None))
+                .values(released_at=now, released_why=why)
+            )
+            found = _get(connection, look_id)
+            if done.rowcount == 0:
+                raise ConflictError("that look is not held", where=f"look {look_id}")
+            return found
+
+    def has_baseline(self, source_key: str) -> bool:
+        """Whether a look at the source was `complete` and found at least one milestone."""
+        with self._database.connect() as connection:
+            return _has_baseline(connection, source_key)
+
+    def listed_at_baseline(self, source_key: str, url: str) -> bool:
+        """Whether a page that was never read yet was first listed during a baseline look: read now, it is no news."""
+        with self._database.connect() as connection:
+            return listed_at_baseline(connection, source_key, url)
+
+    def get(self, look_id: int) -> Look:
+        """The look; raises NotFoundError."""
+        with self._database.connect() as connection:
+            return _get(connection, look_id)
+
+    def listed_before(self, source_key: str) -> int | None:
+        """How many milestones the listings named when they were last seen whole and believed; None before that."""
+        believed = sa.or_(look.c.guard.is_(None), look.c.guard != "shrunken", look.c.released_at.is_not(None))
+        query = (
+            sa.select(look.c.listed)
+            .where(look.c.source == source_key, look.c.state == "complete", look.c.listed.is_not(None), believed)
+            .order_by(look.c.id.desc())
+            .limit(1)
+        )
+        with self._database.connect() as connection:
+            found: int | None = connection.execute(query).scalar()
+            return found
+
+    def accepted_removals(self, source_key: str) -> int:
+        """The last look of much missing that an operator let through: what was missing by then may go. 0 for none."""
+        query = sa.select(sa.func.coalesce(sa.func.max(look.c.id), 0)).where(
+            look.c.source == source_key, look.c.guard.in_(("removal", "shrunken")), look.c.released_at.is_not(None)
+        )
+        with self._database.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def list(self, source_key: str | None = None, *, waiting: bool = False, limit: int | None = 50) -> list[Look]:
+        """The latest looks first; `waiting` keeps those that are held and not released."""
+        query = sa.select(look).order_by(look.c.id.desc()).limit(limit)
+        if source_key is not None:
+            query = query.where(look.c.source == source_key)
+        if waiting:
+            query = query.where(look.c.held.is_not(None), look.c.released_at.is_(None))
+        with self._database.connect() as connection:
+            return [_look(row) for row in connection.execute(query).mappings()]
+
+
+def ensure_source(connection: sa.Connection, key: str) -> None:
+    """Make the source's row when it has none."""
+    connection.execute(insert(connection, source).values(key=key).on_conflict_do_nothing())
+
+
+def require_running(connection: sa.Connection, look_id: int) -> None:
+    """Lock a look that is running; raises ConflictError when it ended or was taken over, NotFoundError without one."""
+    query = sa.select(look.c.state).where(look.c.id == look_id).with_for_update()
+    state = connection.execute(query).scalar()
+    if state is None:
+        raise NotFoundError("there is no such look", where=f"look {look_id}", hint="See `milepost holds`.")
+    if state != "running":
+        raise ConflictError(
+            f"the look is {state}, it can't write any more", where=f"look {look_id}", hint="Start another look."
+        )
+
+
+def hold(connection: sa.Connection, look_id: int, reason: str, guard: str | None = None) -> None:
+    """See `Looks.hold`; `guard` names the guard that stopped it."""
+    values = {"held": reason, "guard": guard, "released_at": None, "released_why": None}
+    connection.execute(sa.update(look).where(look.c.id == look_id).values(**values))
+    _get(connection, look_id)
+
+
+def listed_at_baseline(connection: sa.Connection, source_key: str, url: str) -> bool:
+    """See `Looks.listed_at_baseline`."""
+    query = (
+        sa.select(look.c.baseline)
+        .join_from(page, look, page.c.first_listed_look == look.c.id)
+        .where(page.c.source == source_key, page.c.url == url, page.c.read_snapshot_id.is_(None))
+    )
+    return bool(connection.execute(query).scalar())
+
+
+def _has_baseline(connection: sa.Connection, source_key: str) -> bool:
+    query = sa.select(look.c.id).where(look.c.source == source_key, look.c.state == "complete", look.c.milestones > 0)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _get(connection: sa.Connection, look_id: int) -> Look:
+    row = connection.execute(sa.select(look).where(look.c.id == look_id)).mappings().first()
+    if row is None:
+        raise NotFoundError("there is no such look", where=f"look {look_id}", hint="See `milepost holds`.")
+    return _look(row)
+
+
+def _look(row: sa.RowMapping) -> Look:
+    return Look(**{**row, "failures": tuple(row["failures"])})

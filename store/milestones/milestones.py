@@ -1,0 +1,193 @@
+"""Milestones, every version of them, and the changes between: written in one transaction a look, idempotently.
+
+    entries (change, record, snapshot) ─▶ apply ─▶ milestone ─ milestone_version ─ change
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import sqlalchemy as sa
+
+from milepost.codec import milestone_from_json
+from milepost.errors import NotFoundError
+from milepost.records import ChangeKind, KnownNames, StoredChange, StoredMilestone
+from store.engine import Database
+from store.milestones import apply_look, milestone_queries
+from store.milestones.apply_look import Applied, Entry, Likeness
+from store.milestones.milestone_queries import HELD, FieldDiff, Version
+from store.schema.tables import change, milestone, milestone_version
+
+__all__ = ["Applied", "Entry", "FieldDiff", "Likeness", "Milestones", "Version"]
+
+
+class Milestones:
+    """The records of every source."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def apply(
+        self,
+        look_id: int | None,
+        source: str,
+        entries: Iterable[Entry],
+        *,
+        announce: bool,
+        held: bool | str = False,
+        now: dt.datetime,
+        guard: str | None = None,
+        silent: Collection[str] = (),
+        likenesses: Sequence[Likeness] = (),
+    ) -> Applied:
+        """Store what a look (None: a backfill) read, all or nothing; returns what was really new.
+
+        `entries` are all records read this time: (change or None, record to keep, snapshot id). One whose content the
+        store holds already creates nothing, so that applying twice is applying once; its page counts as read.
+        `announce` False: the changes can never reach an issue. `held`: they wait for an operator; a text is the reason,
+        `guard` the name of the guard that stopped the look. `silent`: keys that are not announced when they are added.
+        `likenesses`: what was renamed, and which of the silent ones an operator is asked about.
+        Raises ConflictError when the look ended or was taken over, ValueError when a backfill would announce.
+        """
+        if look_id is None and announce:
+            raise ValueError("a backfill never announces")
+        with self._database.begin() as connection:
+            return apply_look.apply(
+                connection, look_id, source, entries, announce=announce, held=held, now=now, guard=guard,
+                silent=silent, likenesses=likenesses,
+            )
+
+    def known(self, source: str) -> dict[str, StoredMilestone]:
+        """The current version of every milestone of a source by key, withdrawn ones included."""
+        with self._database.connect() as connection:
+            query = milestone_queries.current().where(milestone.c.source == source).order_by(milestone.c.key)
+            return {row.key: milestone_queries.stored(row) for row in connection.execute(query)}
+
+    def some(self, source: str, keys: Collection[str], *, visible: bool = False) -> dict[str, StoredMilestone]:
+        """`known`, of these keys only; `visible`: not the versions that wait for an operator, if there are others."""
+        wanted = sorted(keys)
+        found: dict[str, StoredMilestone] = {}
+        with self._database.connect() as connection:
+            for start in range(0, len(wanted), 500):
+                query = milestone_queries.visible() if visible else milestone_queries.current()
+                query = query.where(milestone.c.source == source, milestone.c.key.in_(wanted[start : start + 500]))
+                found |= {row.key: milestone_queries.stored(row) for row in connection.execute(query)}
+        return found
+
+    def keys(self, source: str) -> set[str]:
+        """The keys of all that are present."""
+        query = sa.select(milestone.c.key).where(milestone.c.source == source, milestone.c.state == "present")
+        with self._database.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def withdrawn(self, source: str) -> set[str]:
+        """The keys that the source withdrew."""
+        query = sa.select(milestone.c.key).where(milestone.c.source == source, milestone.c.state == "withdrawn")
+        with self._database.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def known_names(self, source: str | None = None) -> KnownNames:
+        """Every person and organization that the current records name."""
+        people: set[str] = set()
+        organizations: set[str] = set()
+        for stored in self.iterate(source):
+            people.update(stored.milestone.people)
+            organizations.update(stored.milestone.organizations)
+        return KnownNames(people=frozenset(people), organizations=frozenset(organizations))
+
+    def get(self, source: str | None, key: str) -> StoredMilestone:
+        """The current version; raises NotFoundError, or InputError when `source` is None and several have the key."""
+        with self._database.connect() as connection:
+            query = milestone_queries.current().where(milestone.c.id == milestone_queries.find(connection, source, key))
+            return milestone_queries.stored(connection.execute(query).one())
+
+    def iterate(self, source: str | None = None) -> Iterator[StoredMilestone]:
+        """The current version of every milestone that is present, by source and key, a few at a time."""
+        query = milestone_queries.current().where(milestone.c.state == "present")
+        query = query.order_by(milestone.c.source, milestone.c.key)
+        if source is not None:
+            query = query.where(milestone.c.source == source)
+        streamed = {"yield_per": 500}
+        with self._database.connect() as connection, connection.execute(query, execution_options=streamed) as rows:
+            for row in rows:
+                yield milestone_queries.stored(row)
+
+    def count(self, source: str) -> int:
+        """How many milestones of a source are present."""
+        query = sa.select(sa.func.count()).where(milestone.c.source == source, milestone.c.state == "present")
+        with self._database.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def version(self, version_id: int) -> StoredMilestone:
+        """A milestone as it was at one version; raises NotFoundError."""
+        query = milestone_queries.versions().where(milestone_version.c.id == version_id)
+        with self._database.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFoundError("there is no such version", where=f"version {version_id}")
+        return milestone_queries.stored(row)
+
+    def history(self, key: str, source: str | None = None) -> list[Version]:
+        """Every version of a milestone, oldest first; raises as `get` does."""
+        with self._database.connect() as connection:
+            milestone_id = milestone_queries.find(connection, source, key)
+            query = milestone_queries.changes_query().where(change.c.milestone_id == milestone_id)
+            made_by: dict[int, StoredChange] = {}
+            later: dict[int, list[StoredChange]] = {}
+            for happened in map(milestone_queries.stored_change, connection.execute(query.order_by(change.c.id))):
+                if happened.new_version_id == happened.old_version_id:
+                    later.setdefault(happened.new_version_id, []).append(happened)
+                else:
+                    made_by[happened.new_version_id] = happened
+            query = sa.select(milestone_version).where(milestone_version.c.milestone_id == milestone_id)
+            return [
+                Version(
+                    id=row.id, number=row.number, milestone=milestone_from_json(row.record),
+                    fingerprint=row.fingerprint, snapshot_id=row.snapshot_id, extractor=row.extractor,
+                    look_id=row.look_id, backfill_id=row.backfill_id, created_at=row.created_at,
+                    change=made_by.get(row.id), later=tuple(later.get(row.id, ())),
+                )
+                for row in connection.execute(query.order_by(milestone_version.c.number))
+            ]
+
+    def diff(self, key: str, older: int, newer: int, source: str | None = None) -> list[FieldDiff]:
+        """What differs between two versions (1, 2, 3 …) of a milestone, in the order of the fields.
+
+        Raises as `get` does, and NotFoundError for a version that never was.
+        """
+        with self._database.connect() as connection:
+            milestone_id = milestone_queries.find(connection, source, key)
+            return milestone_queries.diff(
+                milestone_queries.numbered(connection, milestone_id, older),
+                milestone_queries.numbered(connection, milestone_id, newer),
+            )
+
+    def changes(
+        self,
+        *,
+        source: str | None = None,
+        key: str | None = None,
+        kinds: Sequence[ChangeKind] | None = None,
+        look_id: int | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        announce: bool | None = None,
+        held: bool | None = None,
+        limit: int | None = None,
+    ) -> list[StoredChange]:
+        """The changes that fit every filter given, newest first; `since` counts in, `until` doesn't."""
+        query = milestone_queries.changes_query().order_by(change.c.id.desc()).limit(limit)
+        filters: list[tuple[object, sa.ColumnElement[bool]]] = [
+            (source, milestone.c.source == source),
+            (key, milestone.c.key == key),
+            (kinds, change.c.kind.in_(kinds or ())),
+            (look_id, change.c.look_id == look_id),
+            (announce, change.c.announce == announce),
+            (held, HELD if held else ~HELD),
+        ]
+        if since is not None:
+            query = query.where(change.c.detected_at >= since)
+        if until is not None:
+            query = query.where(change.c.detected_at < until)
+        query = query.where(*(clause for value, clause in filters if value is not None))
+        with self._database.connect() as connection:
+            return [milestone_queries.stored_change(row) for row in connection.execute(query)]

@@ -1,0 +1,1 @@
+"""The tables and their columns; migrations/ holds the road here."""

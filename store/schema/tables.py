@@ -1,0 +1,345 @@
+"""The tables, drawn in the order the data reaches them; migrations/ holds the road here, a test holds them equal.
+
+    source ─ look ─ page ─ snapshot ─ blob        what was asked, and what came back (blob ─ dictionary)
+                     └ listing_card, reread       what listings said
+    milestone ─ milestone_version ─ change        what was read, and how it changed (and an index: store.search)
+    renaming, backfill ─ backfill_record          what took another key, what was read again: store.schema_repairs
+    issue ─ issue_item, issue_variant ─ …_item    what is published, and which variant shows what
+    subscriber, suppression                       who hears, who never again
+    exclusion, delivery ─ attempt                 the ledger
+    bounce                                        what came back of it: store.schema_bounces
+"""
+
+import sqlalchemy as sa
+
+import store.schema.schema_bounces
+import store.schema.schema_repairs  # noqa: F401 (their tables belong to the catalogue too)
+from milepost import records
+from store.schema.columns import BigKey, Json, Moment
+from store.schema.metadata import metadata as metadata
+from store.schema.metadata import one_of as _one_of
+
+HEAD = 8  # the revision this program was made for
+
+LOOK_STATES = ("running", "complete", "incomplete", "failed")
+MILESTONE_STATES = ("present", "withdrawn")
+SUBSCRIBER_STATES = ("pending", "active", "unsubscribed")
+ISSUE_STATES = ("draft", "frozen", "sending", "paused", "complete", "needs_review", "cancelled")
+DELIVERY_STATES = (
+    "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled",
+)
+PAGE_KINDS = ("milestone", "listing", "other")
+
+SEARCH = "milestone_search"  # store.search: made by its migration alone, since each engine has its own kind
+
+
+def in_metadata(name: str | None, kind: str, parents: object) -> bool:  # noqa: ARG001 (the form of Alembic's hook)
+    """Whether Alembic is to compare a table of the database with the metadata."""
+    return kind != "table" or not (name or "").startswith(SEARCH)
+
+
+meta = sa.Table(
+    "meta", metadata,
+    sa.Column("key", sa.String(40), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+source = sa.Table(
+    "source", metadata,
+    sa.Column("key", sa.String(40), primary_key=True),
+)
+
+look = sa.Table(
+    "look", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("baseline", sa.Boolean, nullable=False),  # what it finds first is announced to nobody
+    sa.Column("held", sa.Text),  # the reason its changes wait for an operator
+    sa.Column("released_at", Moment),
+    sa.Column("released_why", sa.Text),
+    sa.Column("requests", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("fetched", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_modified", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("milestones", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", Json, nullable=False, server_default="[]"),
+    sa.Column("listed", sa.Integer),  # milestones that its listings named; NULL where they could not all be read
+    sa.Column("guard", sa.String(12)),  # which guard stopped it; without `held`, an earlier look waits for the same
+    _one_of("state", LOOK_STATES),
+    sa.Index(None, "source", "id"),
+)
+
+dictionary = sa.Table(
+    "dictionary", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("trained_at", Moment, nullable=False),
+    sa.Column("samples", sa.Integer, nullable=False),  # bodies it was trained on
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+blob = sa.Table(
+    "blob", metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),  # of the raw body
+    sa.Column("encoding", sa.String(8), nullable=False),  # zstd
+    sa.Column("raw_size", sa.Integer, nullable=False),  # bytes
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("dictionary", sa.ForeignKey("dictionary.id")),  # NULL: packed without one
+)
+
+snapshot = sa.Table(
+    "snapshot", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("final_url", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("headers", Json, nullable=False),
+    sa.Column("body_sha", sa.ForeignKey("blob.sha256"), nullable=False),
+    sa.Column("fetched_at", Moment, nullable=False),
+    sa.Index(None, "source", "url", "id"),
+    sa.Index(None, "body_sha"),
+)
+
+page = sa.Table(
+    "page", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("url", sa.Text, primary_key=True),
+    sa.Column("kind", sa.String(9), nullable=False),
+    sa.Column("etag", sa.Text),  # validators only ever from a stored 200
+    sa.Column("last_modified", sa.Text),
+    sa.Column("last_status", sa.Integer),
+    sa.Column("last_snapshot_id", sa.ForeignKey("snapshot.id")),
+    sa.Column("read_snapshot_id", sa.ForeignKey("snapshot.id")),  # the one its record was last read from
+    sa.Column("first_listed_look", sa.ForeignKey("look.id")),
+    sa.Column("last_listed_look", sa.ForeignKey("look.id")),
+    sa.Column("asked_at", Moment),
+    sa.Column("seen_at", Moment),  # last 200 or 304
+    sa.Column("gone_since", Moment),  # first 404, 410 or redirect elsewhere since it was last seen
+    sa.Column("moved_to", sa.Text),  # the page of the site that it redirects to
+    sa.Column("missing_look", sa.ForeignKey("look.id")),  # first to find it gone and listed nowhere
+    _one_of("kind", PAGE_KINDS),
+    sa.Index(None, "last_snapshot_id"),  # whoever removes snapshots is asked about both
+    sa.Index(None, "read_snapshot_id"),
+)
+
+listing_card = sa.Table(
+    "listing_card", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("listing_url", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("card", Json, nullable=False),
+    sa.Index(None, "source", "key"),
+)
+
+# Keys whose cards changed and whose page has not been read again since: survives a crash between the two.
+reread = sa.Table(
+    "reread", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+)
+
+milestone = sa.Table(
+    "milestone", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Moment, nullable=False),
+    sa.Column("first_look_id", sa.ForeignKey("look.id")),
+    sa.Column("version", sa.Integer, nullable=False),  # the number of the current one
+    sa.Column("state", sa.String(9), nullable=False, server_default="present"),
+    sa.Column("related", Json),  # cards as last read: they make no version; NULL: those of the version
+    _one_of("state", MILESTONE_STATES),
+    sa.UniqueConstraint("source", "key"),
+)
+
+milestone_version = sa.Table(
+    "milestone_version", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("record", Json, nullable=False),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("snapshot_id", sa.ForeignKey("snapshot.id")),
+    sa.Column("extractor", sa.Text, nullable=False),
+    sa.Column("look_id", sa.ForeignKey("look.id")),  # NULL: a backfill
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("backfill_id", sa.ForeignKey("backfill.id")),
+    sa.UniqueConstraint("milestone_id", "number"),
+    sa.Index(None, "snapshot_id"),
+    sa.Index(
+        "ix_milestone_version_backfill_id", "backfill_id",
+        postgresql_where=sa.text("backfill_id IS NOT NULL"), sqlite_where=sa.text("backfill_id IS NOT NULL"),
+    ),
+)
+
+change = sa.Table(
+    "change", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("look_id", sa.ForeignKey("look.id")),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),
+    sa.Column("kind", sa.String(12), nullable=False),
+    sa.Column("fields", Json, nullable=False),  # [[field, kind, old, new], …]
+    sa.Column("old_version_id", sa.ForeignKey("milestone_version.id")),
+    sa.Column("new_version_id", sa.ForeignKey("milestone_version.id"), nullable=False),
+    sa.Column("detected_at", Moment, nullable=False),
+    sa.Column("announce", sa.Boolean, nullable=False),
+    _one_of("kind", records.CHANGE_KINDS),
+    sa.CheckConstraint("look_id IS NOT NULL OR NOT announce", name="backfill_is_silent"),
+    sa.Index(None, "milestone_id"),
+    sa.Index(None, "look_id"),
+    sa.Index("ix_change_news", "id", postgresql_where=sa.text("announce"), sqlite_where=sa.text("announce")),
+)
+
+issue = sa.Table(
+    "issue", metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("cadence", sa.String(8), nullable=False),
+    sa.Column("period", sa.String(40), nullable=False),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("approved_at", Moment),
+    sa.Column("frozen_at", Moment),
+    sa.Column("candidates", sa.Integer),
+    sa.Column("deliveries", sa.Integer),
+    sa.Column("exclusions", sa.Integer),
+    sa.Column("pause_reason", sa.Text),
+    sa.Column("finished_at", Moment),
+    sa.Column("edit", Json),  # {"subject", "intro"}: what an editor wrote
+    sa.Column("rendered_with", Json),  # {"settings", "templates"}: what it takes to render it again
+    sa.Column("send_after", Moment),  # until then an approval can be undone
+    _one_of("cadence", records.CADENCES),
+    _one_of("state", ISSUE_STATES),
+    sa.CheckConstraint("candidates = deliveries + exclusions", name="equation"),
+    sa.UniqueConstraint("cadence", "period"),
+)
+
+issue_item = sa.Table(
+    "issue_item", metadata,
+    sa.Column("issue", sa.ForeignKey("issue.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("role", sa.String(10), nullable=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),
+    sa.Column("version_id", sa.ForeignKey("milestone_version.id"), nullable=False),
+    sa.Column("cadence", sa.String(8), nullable=False),  # the issue's, for the two rules below
+    _one_of("role", ("news", "correction")),
+    sa.UniqueConstraint("cadence", "change_id"),
+    # A milestone is news once per cadence, whatever becomes of its versions.
+    sa.Index(
+        "uq_issue_item_news", "cadence", "milestone_id", unique=True,
+        postgresql_where=sa.text("role = 'news'"), sqlite_where=sa.text("role = 'news'"),
+    ),
+)
+
+issue_variant = sa.Table(
+    "issue_variant", metadata,
+    sa.Column("issue", sa.ForeignKey("issue.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("html", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("placeholder", sa.Text, nullable=False),
+    sa.Column("sha", sa.String(64), nullable=False),
+)
+
+# Which of the issue's items a variant shows: who was sent the variant was told these.
+issue_variant_item = sa.Table(
+    "issue_variant_item", metadata,
+    sa.Column("issue", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("variant", sa.String(64), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.ForeignKeyConstraint(
+        ["issue", "variant"], ["issue_variant.issue", "issue_variant.name"], ondelete="CASCADE",
+        name="fk_issue_variant_item_issue_variant_issue_variant",
+    ),
+)
+
+subscriber = sa.Table(
+    "subscriber", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("normalized", sa.Text, nullable=False, unique=True),
+    sa.Column("state", sa.String(12), nullable=False),
+    sa.Column("cadence", sa.String(8), nullable=False),
+    sa.Column("topics", Json, nullable=False, server_default="[]"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("confirmed_at", Moment),
+    sa.Column("unsubscribed_at", Moment),
+    _one_of("state", SUBSCRIBER_STATES),
+    _one_of("cadence", records.CADENCES),
+)
+
+suppression = sa.Table(
+    "suppression", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("address_hash", sa.String(64), nullable=False, unique=True),  # keyed: see store.addresses
+    sa.Column("normalized", sa.Text),  # NULL after an erase
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+exclusion = sa.Table(
+    "exclusion", metadata,
+    sa.Column("issue", sa.ForeignKey("issue.number"), primary_key=True),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id"), primary_key=True),
+    sa.Column("reason", sa.String(40), nullable=False),
+)
+
+delivery = sa.Table(
+    "delivery", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("issue", sa.ForeignKey("issue.number"), nullable=False),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id"), nullable=False),
+    sa.Column("normalized", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("variant", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("lease", sa.String(32)),
+    sa.Column("lease_seconds", sa.Integer),
+    sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("first_attempt_at", Moment),
+    sa.Column("next_attempt_at", Moment),
+    sa.Column("message_id", sa.Text),
+    sa.Column("queue_id", sa.Text),
+    sa.Column("code", sa.Integer),
+    sa.Column("enhanced", sa.String(16)),
+    sa.Column("text", sa.Text),
+    sa.Column("updated_at", Moment, nullable=False),
+    _one_of("state", DELIVERY_STATES),
+    sa.ForeignKeyConstraint(["issue", "variant"], ["issue_variant.issue", "issue_variant.name"]),
+    sa.UniqueConstraint("issue", "subscriber"),
+    sa.UniqueConstraint("issue", "normalized"),
+    # Claims walk these in order, without sorting. T3 and T4 of a delivery touch none of them: an index of all states
+    # would be written to at every step. `store.ledger.claims.in_state` writes the conditions that they answer.
+    *(
+        sa.Index(f"ix_delivery_{name}", "issue", order, postgresql_where=which, sqlite_where=which)
+        for name, order, which in (
+            ("pending", "id", sa.text("state = 'pending'")),
+            ("due", "next_attempt_at", sa.text("state = 'deferred'")),
+            ("unknown", "id", sa.text("state = 'unknown'")),
+        )
+    ),
+)
+
+attempt = sa.Table(
+    "attempt", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("delivery_id", sa.ForeignKey("delivery.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("lease", sa.String(32)),
+    sa.Column("phase", sa.String(12), nullable=False),
+    sa.Column("outcome", sa.String(10), nullable=False),
+    sa.Column("code", sa.Integer),
+    sa.Column("enhanced", sa.String(16)),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Index(None, "delivery_id", "id"),
+)

@@ -1,0 +1,1 @@
+"""Who asked for what, and who is never to be mailed again."""

@@ -1,0 +1,46 @@
+"""Forgetting a person: their address leaves every table, and a keyed hash keeps it from ever being mailed again."""
+
+import datetime as dt
+
+import sqlalchemy as sa
+
+from store.schema.schema_bounces import bounce
+from store.schema.tables import attempt, delivery, subscriber, suppression
+from store.subscribers.addresses import address_hash
+from store.subscribers.suppressions import suppress
+
+REASON = "erased"
+
+
+def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.datetime) -> bool:
+    """See `Subscribers.erase`, which opens the transaction."""
+    hash_ = address_hash(key, normalized)
+    suppress(connection, key, normalized, REASON, now)
+    connection.execute(sa.update(suppression).where(suppression.c.address_hash == hash_).values(normalized=None))
+    found = connection.execute(
+        sa.update(subscriber)
+        .where(subscriber.c.normalized == normalized)
+        .values(
+            address="", normalized=f"erased:{hash_}", state="unsubscribed", topics=[],
+            unsubscribed_at=now,
+        )
+        .returning(subscriber.c.id)
+    ).scalar()
+    if found is None:
+        return False
+    # Servers repeat the address in what they say.
+    theirs = sa.select(delivery.c.id).where(delivery.c.subscriber == found)
+    connection.execute(sa.update(attempt).where(attempt.c.delivery_id.in_(theirs)).values(text=""))
+    connection.execute(sa.update(bounce).where(bounce.c.delivery_id.in_(theirs)).values(text=""))
+    connection.execute(
+        sa.update(delivery)
+        .where(delivery.c.subscriber == found)
+        .values(address="", normalized=f"erased:{hash_}", text=None)
+    )
+    # What waits is never begun: it has nowhere to go.
+    connection.execute(
+        sa.update(delivery)
+        .where(delivery.c.subscriber == found, delivery.c.state.in_(("pending", "claimed", "deferred")))
+        .values(state="cancelled", lease=None, lease_until=None, updated_at=now)
+    )
+    return True

@@ -1,0 +1,1 @@
+"""Backups, restores, copies and checks of the whole database."""

@@ -1,0 +1,141 @@
+"""Backups of a SQLite database while it is in use, and putting one back; PostgreSQL has pg_dump for that.
+
+    backup   database ─▶ a new file, whole as of one moment (SQLite's online backup, https://www.sqlite.org/backup.html)
+    restore  backup ─▶ checked, marked ─▶ database, in one transaction of SQLite's own
+"""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from milepost.errors import ConflictError, InputError, SchemaError, StoreError
+from store.engine import Database
+from store.faults import translated
+from store.schema import tables
+from store.upkeep.restore import mark
+
+WAIT_SECONDS = 60.0  # for whoever writes to the database that is replaced
+
+
+def backup(database: Database, target: Path) -> int:
+    """Write the database as it is now into the new file `target`; returns its size in bytes.
+
+    Raises ConflictError when the file exists, StoreError when it can't be written or the database is no SQLite file.
+    """
+    file = _file(database)
+    if target.exists():
+        raise ConflictError("there is a file of that name", where=str(target), hint="Choose another name.")
+    with _beside(target) as unfinished:
+        _copy(file, unfinished)
+        _require_whole(unfinished)
+        _to_disk(unfinished)
+        unfinished.rename(target)
+    return target.stat().st_size
+
+
+def restore(source: Path, url: str, *, replace: bool = False) -> None:
+    """Put the backup `source` in the place of the database at `url`; it then waits for `confirm_restore` to send.
+
+    Raises InputError when `source` is no backup of Milepost, ConflictError when there is a database and not `replace`,
+    StoreError when it is in use or can't be written. Until the end, what was there stays.
+    """
+    target = Database(url)
+    file = _file(target)
+    if file.exists() and not replace:
+        raise ConflictError(
+            "there is a database already", where=target.where, hint="Make a backup of it, then restore with --replace."
+        )
+    if not source.is_file():
+        raise InputError("there is no such file", where=str(source), hint="Check the path of the backup.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(file) as unfinished:
+        _copy(source, unfinished)
+        _require_milepost(unfinished, source)
+        _require_whole(unfinished)
+        _mark(unfinished, source)
+        # Marked before it gets there: no dispatcher can see it without the mark.
+        if file.exists():
+            _require_free(file)
+            _copy(unfinished, file)
+        else:
+            _to_disk(unfinished)
+            unfinished.rename(file)
+
+
+def _file(database: Database) -> Path:
+    if database.file is None:
+        raise StoreError(
+            "backups are for SQLite files", where=database.where, hint="For PostgreSQL use pg_dump and pg_restore."
+        )
+    return database.file
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary file in the folder of `target`, readable by us alone, gone afterwards whatever happens."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise StoreError(
+            f"can't be written: {error.strerror}", where=str(target), hint="Check the folder, its owner and mode."
+        ) from None
+    os.close(handle)
+    file = Path(name)
+    try:
+        yield file
+    finally:
+        for leftover in (file, Path(f"{name}-wal"), Path(f"{name}-shm"), Path(f"{name}-journal")):
+            leftover.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """All pages in one step: one moment of the source, whose writers go on meanwhile; all or nothing in the target."""
+    with (
+        translated(str(target)),
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
+        closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new, pages=-1)
+
+
+def _require_free(file: Path) -> None:
+    """Raises StoreError when somebody keeps writing to the file: the backup's own waiting would never end."""
+    with (
+        translated(str(file)),
+        closing(sqlite3.connect(file, timeout=WAIT_SECONDS, isolation_level=None)) as connection,
+    ):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+
+
+def _require_milepost(file: Path, source: Path) -> None:
+    with translated(str(source)), closing(sqlite3.connect(file)) as connection:
+        found = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        if not {"alembic_version", "meta", "delivery"} <= found:
+            raise InputError("is not a backup of Milepost", where=str(source), hint="Check the path of the backup.")
+        revision = int(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+    if revision > tables.HEAD:
+        raise SchemaError("was made by a newer Milepost", where=str(source), hint="Upgrade Milepost.")
+
+
+def _require_whole(file: Path) -> None:
+    with translated(str(file)), closing(sqlite3.connect(file)) as connection:
+        said = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if said != "ok":
+        raise StoreError(f"the copy is damaged: {said}", where=str(file), hint="Run `milepost db check`.")
+
+
+def _mark(file: Path, source: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
+    with translated(str(file)), engine.begin() as connection:
+        mark(connection, str(source))
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())

@@ -1,0 +1,96 @@
+"""A restored database doesn't know what was sent since its backup: it sends nothing until an operator says so.
+
+    backup ─▶ restore, or copy ─▶ marked ─▶ claims refused ─▶ confirm_restore ─▶ claims go on
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Literal
+
+import sqlalchemy as sa
+
+from milepost.errors import ConflictError, HeldError, InputError
+from store.dialects import insert
+from store.engine import Database
+from store.schema.tables import attempt, delivery, issue, meta
+
+MARK = "restored_from"  # meta: where the data came from; while it is there, nothing is claimed
+
+
+_SQLITE = b"SQLite format 3\0"  # how every such file begins: https://www.sqlite.org/fileformat.html#the_database_header
+
+
+def require_sqlite(backup: Path) -> None:
+    """Raises InputError when `backup` is no SQLite file that can be read."""
+    try:
+        with backup.open("rb") as file:
+            begins = file.read(len(_SQLITE))
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(backup),
+                         hint="Check the path of the backup.") from None
+    if begins != _SQLITE:
+        raise InputError("is no database", where=str(backup), hint="Choose a file that `db backup` wrote.")
+
+
+def mark(connection: sa.Connection, origin: str) -> None:
+    """From now on this database refuses to send."""
+    new = insert(connection, meta).values(key=MARK, value=origin)
+    connection.execute(new.on_conflict_do_update(index_elements=["key"], set_={"value": origin}))
+
+
+def refuse(connection: sa.Connection) -> None:
+    """Raises HeldError in a database that is marked."""
+    origin = connection.execute(sa.select(meta.c.value).where(meta.c.key == MARK)).scalar()
+    if origin is not None:
+        raise HeldError(
+            f"the database was restored from {origin}: what was sent since then it doesn't know",
+            hint="Compare with the relay's log, then run `milepost db confirm-restore`.",
+        )
+
+
+def restored_from(database: Database) -> str | None:
+    """Where a marked database came from, None when it is not marked."""
+    with database.connect() as connection:
+        origin: str | None = connection.execute(sa.select(meta.c.value).where(meta.c.key == MARK)).scalar()
+        return origin
+
+
+def confirm_restore(
+    database: Database, why: str, now: dt.datetime, *, waiting: Literal["pending", "unknown"] = "pending"
+) -> int:
+    """An operator has looked: let the database send again; returns how many deliveries became unknown.
+
+    `waiting`: what becomes of the deliveries that the backup shows as not sent yet. "pending" sends them: right when
+    nothing went out since the backup. "unknown" sends none of them, and lists each by name (T8 settles them).
+    Raises ConflictError when the database is not marked.
+    """
+    with database.begin() as connection:
+        origin = connection.execute(sa.select(meta.c.value).where(meta.c.key == MARK)).scalar()
+        if origin is None:
+            raise ConflictError("it was not restored, there is nothing to confirm", where=database.where)
+        doubted = _doubt(connection, origin, now) if waiting == "unknown" else 0
+        connection.execute(sa.delete(meta).where(meta.c.key == MARK))
+        said = insert(connection, meta).values(key=f"confirmed_{now:%Y%m%dT%H%M%S}", value=f"{origin}: {why}")
+        connection.execute(said.on_conflict_do_nothing())
+    return doubted
+
+
+def _doubt(connection: sa.Connection, origin: str, now: dt.datetime) -> int:
+    """Every delivery that may have gone out since the backup becomes unknown."""
+    open_issues = sa.select(issue.c.number).where(issue.c.state.in_(("frozen", "sending", "paused")))
+    rows = connection.execute(
+        sa.update(delivery)
+        .where(delivery.c.issue.in_(open_issues))
+        .where(delivery.c.state.in_(("pending", "claimed", "sending", "deferred")))
+        .values(state="unknown", lease=None, lease_until=None, attempts=delivery.c.attempts + 1,
+                updated_at=now)
+        .returning(delivery.c.id, delivery.c.attempts)
+    ).all()
+    said = f"restored from {origin}; it may have been sent since"
+    if rows:
+        connection.execute(sa.insert(attempt), [
+            {"delivery_id": row.id, "number": row.attempts, "phase": "restore", "outcome": "unknown", "text": said,
+             "at": now}
+            for row in rows
+        ])
+    return len(rows)

@@ -1,0 +1,76 @@
+"""The archive as files for any web server: the same pages, feeds and sitemap that the web application serves.
+
+    store ─▶ web.archive ─▶ DIR/index.html, issues/…/index.html, feed.atom, feed.json, sitemap.xml
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from milepost.errors import InputError
+from milepost.settings import Settings
+from store.database import Database
+from store.issues.issues import Issues
+from web.pages import Pages
+from web.public.archive import Archive
+from web.public.feeds import FEEDS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """What building the archive wrote."""
+
+    folder: Path
+    issues: int
+    written: tuple[Path, ...]  # new or changed
+    unchanged: int
+
+
+def build_archive(settings: Settings, database: Database, out: Path) -> Built:
+    """Write the archive of all sealed issues into `out`; a page that is the same already is left alone.
+
+    Each file is complete or is not there. Raises InputError when `out` can't be written.
+    """
+    archive = Archive(Pages(settings.newsletter, settings.web), Issues(database), settings)
+    numbers = archive.numbers()
+    written: list[Path] = []
+    unchanged = 0
+    try:
+        for name, content in _files(archive, numbers):
+            if _put(out / name, content):
+                written.append(out / name)
+            else:
+                unchanged += 1
+    except OSError as error:
+        raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out),
+                         hint="Choose another folder.") from None
+    return Built(folder=out, issues=len(numbers), written=tuple(written), unchanged=unchanged)
+
+
+def _files(archive: Archive, numbers: list[int]) -> Iterator[tuple[str, bytes]]:
+    for number in numbers:  # before what points at them
+        yield f"issues/{number}/index.html", archive.issue(number).encode("utf-8")
+    index = archive.index().encode("utf-8")
+    yield "issues/index.html", index
+    yield "index.html", index
+    for name in FEEDS:
+        yield name, archive.feed(name)
+
+
+def _put(path: Path, content: bytes) -> bool:
+    """Write a file in one step; False when it holds just that."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(scratch).chmod(0o644)
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    return True

@@ -1,0 +1,42 @@
+"""Serves the readers' pages: the web application over the store, until it is told to stop."""
+
+import socket
+
+import uvicorn
+
+from milepost.dates import utc_now
+from milepost.errors import MilepostError
+from milepost.settings import Settings
+from pipeline.mail_identity import list_id, signing_key
+from store.database import connect
+from store.issues.issues import Issues
+from store.milestones.topics import Topics
+from store.subscribers.people import Subscribers
+from web.app import create_app
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on."""
+    with connect(settings.store.url) as database, _listen(host, port) as listener:
+        app = create_app(
+            issues=Issues(database), subscribers=Subscribers(database), topics=Topics(database), settings=settings,
+            key=signing_key(settings, database), list_id=list_id(settings, database), now=utc_now,
+        )
+        # access logs would keep who opened which link and when
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
+        server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        raise MilepostError(
+            f"can't be listened on: {error.strerror}", where=f"{host}:{port}", hint="Choose another --host or --port."
+        ) from None
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on right now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
