@@ -1,4 +1,4 @@
-"""The steps that flows and single commands share; none of them knows Prefect.
+"""What Milepost does, one function an act: the doors (console, flows, web) call these and nothing below.
 
-    scrape ─▶ (store) ─▶ publish ─▶ (store) ─▶ dispatch          backfill: store ─▶ store, and no way to delivery
+    look ─▶ (store) ─▶ publish ─▶ (store) ─▶ dispatch          backfill: store ─▶ store, and no way to delivery
 """
