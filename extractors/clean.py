@@ -21,7 +21,6 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_ALIKE = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "−": "-", "…": "..."})
 _VOID = frozenset({"undefined", "null", "nan", "none", "[object object]", "invalid date", "loading...", "loading…"})
 _MONTHS = {
     name.casefold(): number
@@ -56,11 +55,6 @@ def unescape(text: str) -> str:
 def is_void(text: str) -> bool:
     """Whether a program wrote this in place of a value it did not have ("undefined")."""
     return len(text) < 20 and text.casefold() in _VOID
-
-
-def fold(text: str) -> str:
-    """A form in which two spellings of the same sentence are equal: case, quotes and dashes don't matter."""
-    return unicodedata.normalize("NFKC", text.translate(_ALIKE)).casefold()
 
 
 @lru_cache(maxsize=4096)  # the same few labels and dates stand on every page

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from extractors.clean import fold, partial_date
+from extractors.clean import partial_date
 from milepost.dates import PartialDate
 from milepost.records import FIELDS, Card, Image, Witness
+from milepost.same import fold, pieces, same_date, same_picture, same_text
 
 Value = str | int | PartialDate | Image | tuple[str, ...] | tuple[Card, ...] | None
 
@@ -160,7 +161,7 @@ def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witnes
 def _said(kept: Value, other: Value) -> str:
     """A differing claim as it is put on record: of the same picture, the words that differ."""
     if isinstance(kept, Image) and isinstance(other, Image) and kept.url and other.url:
-        return shown(other) if _picture(kept.url) != _picture(other.url) else shown(other.alt)
+        return shown(other.alt) if same_picture(kept.url, other.url) else shown(other)
     return shown(other)
 
 
@@ -180,24 +181,24 @@ def _vaguely(claim: Claim, kept: Value) -> bool:
 
 def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
     if isinstance(kept, PartialDate):
-        return isinstance(other, PartialDate) and other.contains(kept)
+        return isinstance(other, PartialDate) and same_date(other, kept)
     if isinstance(kept, Image):
         return (
             isinstance(other, Image)
-            and (other.url is None or kept.url is None or _picture(other.url) == _picture(kept.url))
-            and (not other.alt or not kept.alt or other.alt == kept.alt or fold(other.alt) == fold(kept.alt))
+            and (other.url is None or kept.url is None or same_picture(other.url, kept.url))
+            and (not other.alt or not kept.alt or same_text(other.alt, kept.alt))
         )
     if isinstance(kept, tuple):
         if field == "related" or not isinstance(other, tuple):
             return kept == other
-        # Some witnesses part a list by commas that others keep inside a name: compared piece by piece.
-        mine, theirs = (_pieces(map(str, entries)) for entries in (kept, other))
-        return set(theirs) <= set(mine) if part else theirs == mine
+        mine, theirs = (pieces(map(str, entries)) for entries in (kept, other))
+        return theirs <= mine if part else theirs == mine
     if isinstance(kept, str):
         if not isinstance(other, str):
             return False
-        mine_text, their_text = fold(kept), fold(other)
-        return mine_text == their_text or (part and bool(their_text) and mine_text.startswith(their_text.rstrip(". ")))
+        if same_text(kept, other):
+            return True
+        return part and bool(other) and fold(kept).startswith(fold(other).rstrip(". "))
     return kept == other
 
 
@@ -206,7 +207,7 @@ def tells(field: str, says: str, value: Value, *, rather_than: Value) -> bool:
 
     A coarser date, the beginning of a text and some of the names tell a value that holds them.
     """
-    if fold(says) == fold(shown(value)):
+    if same_text(says, shown(value)):
         return True
     return _holds(field, value, says) and not _holds(field, rather_than, says)
 
@@ -217,28 +218,15 @@ def _holds(field: str, value: Value, says: str) -> bool:
     match value:
         case PartialDate():
             date = partial_date(says)
-            return date is not None and date.contains(value)
+            return date is not None and same_date(date, value)
         case Image():
             if value.url and "://" in says:
-                return _picture(says) == _picture(value.url)
-            return fold(says) == fold(value.alt)
+                return same_picture(says, value.url)
+            return same_text(says, value.alt)
         case tuple():
-            names, told = (set(_pieces(text.split("; "))) for text in (shown(value), says))
-            return told <= names
+            return pieces(says.split("; ")) <= pieces(shown(value).split("; "))
     mine, theirs = fold(shown(value)), fold(says).rstrip(". …") if field in _TEXTS else fold(says)
     return mine.startswith(theirs) if field in _TEXTS else mine == theirs
-
-
-def _pieces(entries: Iterable[str]) -> list[str]:
-    return [piece for entry in entries for piece in fold(entry).split(", ")]
-
-
-def _picture(url: str) -> str:
-    """An image's address without its scheme and thumbnail size: Wikimedia serves one file under many ("/250px-…")."""
-    rest = url.partition("://")[2]
-    head, slash, name = rest.rpartition("/")
-    size, px, file = name.partition("px-")
-    return f"{head}{slash}{file}" if px and size.isdecimal() else rest
 
 
 def shown(value: Value) -> str:

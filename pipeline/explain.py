@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import field_to_json
 from milepost.errors import InputError, NotFoundError
 from milepost.records import FIELDS, Snapshot, StoredChange, StoredMilestone, Witness
@@ -111,7 +112,7 @@ def _news(database: Database, version: Version, field: str) -> str:
         return _silence(database, change)
     if change.held:
         return f"not yet: look {change.look_id} is held, an operator decides"
-    if change.change.kind == "added":
+    if change.change.kind in NEWS:
         return f"yes: the milestone was first seen by look {change.look_id}, after the baseline"
     return _as_change(change, field)
 
@@ -131,7 +132,7 @@ def _silence(database: Database, change: StoredChange) -> str:
 def _as_change(change: StoredChange, field: str) -> str:
     kinds = {part.field: part.kind for part in change.change.fields}
     kind = kinds.get(field, change.change.kind)
-    if kind == "corrected":
+    if kind in CORRECTIONS:
         return f"as a correction, found by look {change.look_id}: for those who were sent the milestone before"
     return f"no: it was {kind} by look {change.look_id}, which is not worth a mail"
 

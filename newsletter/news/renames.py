@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 from rapidfuzz import fuzz
 
 from milepost.records import Milestone
-from newsletter.news.rules import folded
+from milepost.same import fold, pieces
 
 # Measured on a real site: its own edits score 0.765 and more, its different milestones 0.645 and less.
 SURE = 0.765
@@ -148,10 +148,10 @@ class _Traits(NamedTuple):
     @classmethod
     def of(cls, record: Milestone) -> "_Traits":
         def sorted_words(name: str) -> str | None:
-            return None if name in record.unknown else " ".join(sorted(folded(getattr(record, name)).split()))
+            return None if name in record.unknown else " ".join(sorted(fold(getattr(record, name)).split()))
 
         def members(name: str) -> frozenset[str] | None:
-            return None if name in record.unknown else frozenset(map(folded, getattr(record, name)))
+            return None if name in record.unknown else pieces(getattr(record, name))
 
         year = record.date.year if record.date and "date" not in record.unknown else None
         return cls(tuple(map(sorted_words, _TEXTS)), tuple(map(members, _LISTS)), year)

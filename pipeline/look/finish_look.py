@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from crawler.outcomes import CrawlReport
 from extractors.drift import drift, profile, unfit
+from milepost.changes import KINDS, NEWS
 from milepost.records import CHANGE_KINDS, Change, LookReport, Milestone
 from milepost.settings import GuardSettings, SourceSettings
 from newsletter.news.contested import Contest
 from newsletter.news.detect import detect
 from newsletter.news.guards import Counted, Hold, hold, shrunken, surge
 from newsletter.news.renames import Match
-from newsletter.news.rules import KINDS
 from pipeline.look.page_archiver import Intake
 from pipeline.look.reading import Reading, read_stored
 from pipeline.look.renaming import Absence, likenesses, pair, pending_renames, settle
@@ -222,7 +222,7 @@ class Conclusion:
         accepted = self._looks.accepted_removals(self._source)
         kinds = Counter(change.kind for change in judged.changes)
         return Counted(
-            known=self._known, added=0 if baseline else kinds["added"],
+            known=self._known, added=0 if baseline else sum(kinds[kind] for kind in NEWS),
             telling=0 if baseline else sum(count for kind, count in kinds.items() if KINDS[kind].told),
             missing=0 if baseline else sum(first > accepted for first in firsts.values()),
             listed=self._listed, listed_before=self._listed_before,
@@ -281,7 +281,7 @@ class Conclusion:
                 continue
             if look.guard != "incomplete":
                 continue
-            added = [change.change.key for change in self._milestones.changes(look_id=look.id, kinds=["added"])]
+            added = [change.change.key for change in self._milestones.changes(look_id=look.id, kinds=NEWS)]
             limits = {"minimum": self._guards.surge_min, "share": self._guards.surge_share}
             if not absence.missing & set(added) and surge(len(added), self._known, **limits) is None:  # type: ignore[arg-type]
                 self._looks.release(look.id, f"look {self._look.id} saw all of it again", self._now())

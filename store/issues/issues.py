@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import milestone_from_json
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import (
@@ -62,7 +63,7 @@ class Issues:
             issue_item.c.role == "news",
         )
         return self._publishable(
-            sa.and_(change.c.kind == "added", ~published, milestone.c.state == "present"), since, before
+            sa.and_(change.c.kind.in_(NEWS), ~published, milestone.c.state == "present"), since, before
         )
 
     def corrections(
@@ -79,7 +80,7 @@ class Issues:
             issue_item.c.version_id < change.c.new_version_id,
         )
         used = sa.exists().where(issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id)
-        found = self._publishable(sa.and_(change.c.kind == "corrected", news, ~used), since, before)
+        found = self._publishable(sa.and_(change.c.kind.in_(CORRECTIONS), news, ~used), since, before)
         told = self._told(cadence, {stored.id for _, stored in found})
         return [(made, stored) for made, stored in found if told.get(stored.id) != stored.fingerprint]
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from milepost.changes import NEWS
 from milepost.codec import field_to_json, milestone_to_json
 from milepost.errors import ConflictError, NotFoundError
 from milepost.fingerprint import fingerprint
@@ -88,7 +89,7 @@ class Renamings:
             connection.execute(
                 sa.update(change)
                 .where(
-                    change.c.milestone_id == row.other_id, change.c.kind == "added",
+                    change.c.milestone_id == row.other_id, change.c.kind.in_(NEWS),
                     change.c.look_id.in_(sa.select(look.c.id).where(~look.c.baseline)),
                 )
                 .values(announce=True)

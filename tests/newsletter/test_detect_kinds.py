@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milepost.changes import KINDS
 from milepost.dates import PartialDate
 from milepost.fingerprint import fingerprint
 from milepost.records import CHANGE_KINDS, CONTENT_FIELDS, FieldClass, Milestone, Witness
 from newsletter.news.detect import compare, detect, merge, take_back
-from newsletter.news.rules import KINDS, RULES
+from newsletter.news.rules import RULES
 
 BASE = Milestone(
     source="timekeeping", key="sundial", url="https://time.example/m/sundial", title="The Sundial",
