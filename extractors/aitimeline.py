@@ -7,7 +7,7 @@ from lxml.etree import _Element as Element
 
 from extractors import dom, headings, jsonld, names, outline, plaintext
 from extractors.base import Layout, SiteExtractor
-from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, label_slug, one_each
+from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, label_slug, one_each, settled
 from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify, url_path
 from extractors.dom import text_of
 from extractors.names import NOBODY
@@ -83,7 +83,6 @@ class AiTimeline(SiteExtractor):
     name = "aitimeline"
     version = 1
     seeds = ("/",)
-    cards_show_names = True
 
     def classify(self, path: str) -> PageKind:
         if slug_after(path, PLAN.milestones):
@@ -100,7 +99,7 @@ class AiTimeline(SiteExtractor):
 
     def cards(self, page: Page) -> tuple[Card, ...]:
         root = self.tree(page)
-        return () if root is None else one_each(_all_cards(root, page.url))
+        return () if root is None else settled(one_each(_all_cards(root, page.url)))
 
     def layouts(self) -> Sequence[Layout]:
         return (Pages(),)

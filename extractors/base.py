@@ -46,7 +46,6 @@ class SiteExtractor(ABC):
     version: ClassVar[int]
     seeds: tuple[str, ...] = ("/",)  # listing paths that are always asked for
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = PRECEDENCE
-    cards_show_names: ClassVar[bool] = False
     whole_documents: bool = True  # its pages end in </html>: one that doesn't was cut off on the way
 
     @classmethod
@@ -100,7 +99,7 @@ class SiteExtractor(ABC):
             reading = self._read_parts(page, known)
         except ExtractError as error:
             raise ExtractError(error.what, where=error.where or page.url, hint=error.hint) from None
-        told = [*reading.claims, *card_witness.claims(cards, show_names=self.cards_show_names)]
+        told = [*reading.claims, *card_witness.claims(cards)]
         return self.milestone(told, source=source, key=key, url=page.url, problems=reading.problems)
 
     def tree(self, page: Page) -> Element | None:

@@ -1,6 +1,7 @@
 """The card witness: short forms of milestones in listings and under Related, and what they say of a milestone."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from lxml.etree import _Element as Element
@@ -18,7 +19,7 @@ from extractors.clean import (
     web_url,
 )
 from extractors.dom import text_of
-from extractors.headings import impact_of
+from extractors.headings import impact_of, is_mark
 from extractors.outline import Plan
 from extractors.reconcile import Claim
 from milepost.dates import PartialDate
@@ -43,18 +44,19 @@ class CardDraft:
         self.date: PartialDate | None = None
         self.summary = ""
         self.picture: Element | None = None
-        self.spans: list[Element] = []  # small labels, in order: what they mean is for the site to say
+        self.spans: list[Element] = []  # small labels, in order, save stars and dates: the site says what they mean
         self.labels = 0  # how many of them stand above the title
         self.impact: int | None = None
-        labelled = False
         categories = plan.links.get("category")
         for node in element.iter(*_PARTS):  # the first of each kind counts
             tag = node.tag
-            if tag == "div":
-                if not labelled and (label := node.get("aria-label")):
-                    labelled, self.impact = True, impact_of(label)
-            elif tag == "span":
-                self.spans.append(node)
+            if tag in ("div", "span"):
+                weight = impact_of(node.get("aria-label") or "")
+                if tag == "span" and weight is None and not is_mark(words := text_of(node, NAME_CAP)):
+                    self.spans.append(node)
+                elif tag == "span" and weight is None:
+                    weight = impact_of(words)
+                self.impact = weight if self.impact is None else self.impact
             elif tag == "time":
                 if self.date is None:
                     self.date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
@@ -120,10 +122,20 @@ def one_each(cards: Iterable[Card]) -> tuple[Card, ...]:
     return tuple(found.values())
 
 
-def claims(cards: Sequence[tuple[str, Card]], *, show_names: bool) -> Iterator[Claim]:
+def settled(cards: Sequence[Card]) -> tuple[Card, ...]:
+    """The cards of one page, their dates settled as far as that page can: one that prints years alone settles none."""
+    if any(card.date is not None and card.date.month is not None for card in cards):
+        return tuple(cards)
+    return tuple(
+        card if card.date is None else replace(card, date=PartialDate(value=card.date.value, confirmed=False))
+        for card in cards
+    )
+
+
+def claims(cards: Sequence[tuple[str, Card]]) -> Iterator[Claim]:
     """What cards on other pages say of the milestone; `cards` are (address of that page, card).
 
-    `show_names`: this site's cards have names on them, so one without any says that there are none.
+    A card has room for some of the names: those that it shows are its opinion, and one that shows none has none.
     """
     for url, card in cards[:LIST_CAP]:
         yield Claim("title", card.title, WITNESS, "title", url)
@@ -136,8 +148,8 @@ def claims(cards: Sequence[tuple[str, Card]], *, show_names: bool) -> Iterator[C
         if card.summary:
             yield Claim("what_happened", card.summary, WITNESS, "p", url, part=True)
         for name, shown in (("people", card.people), ("organizations", card.organizations)):
-            if shown or show_names:  # some of the names, or none of none
-                yield Claim(name, shown, WITNESS, "names", url, part=bool(shown))
+            if shown:
+                yield Claim(name, shown, WITNESS, "names", url, part=True)
         if card.tags:
             yield Claim("tags", card.tags, WITNESS, "tags", url)
         if card.image is not None:

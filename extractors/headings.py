@@ -43,6 +43,12 @@ def impact_of(text: str) -> int | None:
     return None
 
 
+@lru_cache(maxsize=4096)
+def is_mark(text: str) -> bool:
+    """Whether a short text is a mark and nobody's name: stars, "Impact: 5 out of 5", figures, a date."""
+    return not any(map(str.isalpha, text)) or impact_of(text) is not None or partial_date(text) is not None
+
+
 def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
     """Everything the HTML says, save its related cards."""
     told = [Claim("title", text_of(head, TITLE_CAP), WITNESS, "h1") for head in page.titles[:3]]
@@ -98,7 +104,12 @@ def _list_under(section: Section, name: str, plan: Plan) -> tuple[tuple[str, ...
         slugs = [slug_after(link.get("href"), prefix) if prefix and link is not None else None for link in links]
         found = [slug or slugify(words.removeprefix("#"))
                  for slug, words in zip_longest(slugs, found, fillvalue="") if slug or words]
-    return tuple(dict.fromkeys(one for one in found[:LIST_CAP] if one and not is_void(one))), whole
+    return tuple(dict.fromkeys(_entries(found[:LIST_CAP], name))), whole
+
+
+def _entries(found: list[str], name: str) -> Iterator[str]:
+    """The entries of a list that can be entries: a mark is no name."""
+    return (one for one in found if one and not is_void(one) and (name == "tags" or not is_mark(one)))
 
 
 def _absent(page: Outline, plan: Plan, seen: set[str], told: set[str]) -> Iterator[Claim]:
@@ -225,10 +236,10 @@ def _fact_names(term: Element, name: str) -> tuple[tuple[str, ...], bool]:
     if name == "tags":
         found = [slugify(one.removeprefix("#")) for one in found]
     else:  # a neighbour's facts are no names
-        doubtful = doubtful or any(one.startswith("#") or impact_of(one) or partial_date(one) for one in found)
+        doubtful = doubtful or any(one.startswith("#") or (one and is_mark(one)) for one in found)
     # <dd>s of several builds: one of them may belong to a <dt> that is gone.
     doubtful = doubtful or len(builds) > 1
-    return tuple(dict.fromkeys(one for one in found[:LIST_CAP] if one and not is_void(one))), doubtful
+    return tuple(dict.fromkeys(_entries(found[:LIST_CAP], name))), doubtful
 
 
 def _image_claims(page: Outline, plan: Plan, url: str) -> Iterator[Claim]:

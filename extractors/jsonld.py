@@ -20,6 +20,7 @@ from extractors.clean import (
     url_path,
     web_url,
 )
+from extractors.headings import is_mark
 from extractors.reconcile import Claim
 from milepost.dates import PartialDate
 from milepost.records import Image
@@ -192,7 +193,7 @@ def _name_claims(
         for value in _at(article, place):
             if isinstance(value, dict) and is_a(value, (kind,)):
                 text = _text(value.get("name"), NAME_CAP)
-                if text and text not in found:
+                if text and not is_mark(text) and text not in found:
                     found.append(text)
         if found:
             yield Claim(name, tuple(found), WITNESS, f"{top}.{place}", part=not _well_made(article, place))

@@ -16,6 +16,7 @@ from extractors.clean import (
     web_url,
 )
 from extractors.dom import text_of
+from extractors.headings import is_mark
 from extractors.reconcile import Claim
 from milepost.records import Image
 
@@ -46,7 +47,8 @@ def claims(root: Element, *, url: str) -> list[Claim]:
             if prop in NAMES and "itemscope" in element.attrib:
                 field = NAMES[prop].get(_type(element))
                 if field:
-                    names[field].append(_name(element))
+                    name = _name(element)
+                    names[field].append("" if is_mark(name) else name)
             elif prop == "keywords":
                 names["tags"] += [slug for word in _value(element).split(",") if (slug := slugify(word))]
             else:

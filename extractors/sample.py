@@ -68,7 +68,7 @@ class Sample(SiteExtractor):
 
     def cards(self, page: Page) -> tuple[Card, ...]:
         root = self.tree(page)
-        return () if root is None else cards.one_each(cards.linked_cards(root, PLAN, page.url))
+        return () if root is None else cards.settled(cards.one_each(cards.linked_cards(root, PLAN, page.url)))
 
     def layouts(self) -> Sequence[Layout]:
         return (Facts(),)

@@ -41,6 +41,7 @@ def card_to_json(card: Card) -> Json:
         "organizations": list(card.organizations),
     }
     extras: Json = {
+        "date_confirmed": None if card.date is None or card.date.confirmed else False,
         "impact": card.impact,
         "tags": list(card.tags) or None,
         "image": _image_to_json(card.image),
@@ -55,7 +56,7 @@ def card_from_json(data: Mapping[str, Any]) -> Card:
         key=data["key"],
         title=data["title"],
         category=data["category"],
-        date=PartialDate(value=data["date"]) if data["date"] else None,
+        date=PartialDate(value=data["date"], confirmed=data.get("date_confirmed", True)) if data["date"] else None,
         summary=data["summary"],
         people=tuple(data["people"]),
         organizations=tuple(data["organizations"]),

@@ -64,7 +64,7 @@ def names(field: str) -> Comparer:
 
 
 def compare_dates(old: Milestone, new: Milestone) -> ChangeKind | None:
-    """A date that gains precision or certainty is a gain; a vaguer, unsettled reading of the same date says nothing."""
+    """A date that gains precision or certainty is a gain; a vaguer reading of the same date says nothing."""
     before, after = old.date, new.date
     if before == after or (before and after and says_less(before, after)):
         return None
@@ -74,8 +74,8 @@ def compare_dates(old: Milestone, new: Milestone) -> ChangeKind | None:
 
 
 def says_less(known: PartialDate, told: PartialDate) -> bool:
-    """Whether `told` is only a vaguer reading of `known`, and nobody vouches for its vagueness."""
-    return same_date(told, known) and not told.confirmed
+    """Whether `told` is only a vaguer reading of `known`: a coarser date that holds the known one takes nothing back."""
+    return same_date(told, known) and (told.value != known.value or not told.confirmed)
 
 
 def compare_images(old: Milestone, new: Milestone) -> ChangeKind | None:
