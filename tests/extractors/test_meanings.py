@@ -73,7 +73,7 @@ class TestDates:
         assert card_from_json(card_to_json(settled)) == settled
 
     @pytest.mark.parametrize(("other", "confirmed"), [("2024", False), ("2024-03", True)])
-    def test_a_padded_date_stays_open_until_a_listing_that_tells_months_tells_a_year(self, aitimeline, other, confirmed):
+    def test_a_padded_date_is_settled_by_a_listing_that_tells_months(self, aitimeline, other, confirmed):
         page = aitimeline.pages["timeline.open-almanac-2033"]
         assert '"datePublished":"2033-01-01"' in page.text
         cards = the_cards(("open-almanac-2033", "2033", "T", ""), ("bell", other, "The bell", ""))
