@@ -147,7 +147,9 @@ class Generic(SiteExtractor):
 
     def cards(self, page: Page) -> tuple[Card, ...]:
         root = self.tree(page)
-        return () if root is None else cards.settled(cards.one_each(cards.linked_cards(root, self._layout.plan, page.url)))
+        if root is None:
+            return ()
+        return cards.settled(cards.one_each(cards.linked_cards(root, self._layout.plan, page.url)))
 
     def layouts(self) -> Sequence[Layout]:
         return (self._layout,)

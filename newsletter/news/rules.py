@@ -74,7 +74,7 @@ def compare_dates(old: Milestone, new: Milestone) -> ChangeKind | None:
 
 
 def says_less(known: PartialDate, told: PartialDate) -> bool:
-    """Whether `told` is only a vaguer reading of `known`: a coarser date that holds the known one takes nothing back."""
+    """Whether `told` is only a vaguer reading of `known`: a coarser date that holds it takes nothing back."""
     return same_date(told, known) and (told.value != known.value or not told.confirmed)
 
 
