@@ -1,0 +1,75 @@
+"""A database of every release, upgraded: what is on record hashes as it did, and what was sent renders as it was."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from console.demo.site.server import SampleSite
+from milepost.codec import milestone_from_json, milestone_to_json
+from milepost.fingerprint import fingerprint
+from milepost.settings import Settings, parse
+from pipeline.edit import replay
+from pipeline.look.scrape import scrape
+from store.database import Database, check, connect
+from store.issues.issues import Issues
+from store.schema.tables import milestone_version
+from tests import released
+
+ISSUES = (1, 2)
+
+
+@pytest.fixture(params=released.RELEASES)
+def url(request: pytest.FixtureRequest, empty_url: str) -> str:
+    """The database of one release, upgraded to today's."""
+    released.restore(empty_url, request.param)
+    return empty_url
+
+
+@pytest.fixture
+def settings(url: str) -> Iterator[Settings]:
+    """Settings that lead to it, and to its site: every page deployed anew, its content as it was."""
+    with SampleSite() as site:
+        site.deploy(released.site())
+        yield parse({
+            "store": {"url": url},
+            "sources": [{"key": "lights", "extractor": "sample", "base_url": site.base_url, "fetch_from": site.url,
+                         "allow_hosts": ["127.0.0.1"]}],
+            "fetch": {"retries": 0}, "newsletter": {"name": "Another name since"},
+        })
+
+
+def versions(database: Database) -> list[tuple[int, str]]:
+    columns = milestone_version.c
+    query = sa.select(columns.milestone_id, columns.fingerprint).order_by(columns.id)
+    with database.connect() as connection:
+        return [(row.milestone_id, row.fingerprint) for row in connection.execute(query)]
+
+
+def test_every_record_reads_writes_and_hashes_as_it_did(url: str) -> None:
+    with connect(url) as database, database.connect() as connection:
+        rows = connection.execute(sa.select(milestone_version.c.record, milestone_version.c.fingerprint)).all()
+        assert len(rows) == 5
+        for row in rows:
+            record = milestone_from_json(row.record)
+            assert milestone_to_json(record) == row.record
+            assert fingerprint(record) == row.fingerprint
+        assert check(database) == []
+
+
+def test_a_redeploy_of_the_same_site_makes_no_version(settings: Settings) -> None:
+    with connect(settings.store.url) as database:
+        before = versions(database)
+        report = scrape(settings, "lights")
+        assert (report.fetched, report.milestones, report.held, report.failures) == (9, 4, None, ())
+        assert {kind for kind, count in report.changes.items() if count} == set()
+        assert versions(database) == before
+        assert Issues(database).unannounced("instant") == Issues(database).corrections("instant") == []
+
+
+def test_what_was_sent_is_rendered_again_byte_for_byte(settings: Settings) -> None:
+    with connect(settings.store.url) as database:
+        for number in ISSUES:
+            [variant] = Issues(database).variants(number)
+            again = replay(settings, database, number)
+            assert (again.differing, again.variants) == ((), (variant,))
