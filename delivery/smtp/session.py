@@ -281,7 +281,7 @@ class SmtpSession:
         dot = b".\r\n" if body.endswith(b"\r\n") else b"\r\n.\r\n"
         try:
             sock.sendall(body)
-            if _has_spoken(sock):  # out of turn: an early refusal, or it hung up. Without the dot nobody takes the mail
+            if self._has_spoken(sock):  # an early refusal, or it hung up. Without the dot nobody takes the mail
                 early = self._read("data", self._timeouts.data)
                 self._close()
                 return early if (early.code or 599) >= 400 else self._lost("data", "the server spoke out of turn")
@@ -293,6 +293,24 @@ class SmtpSession:
             # A plain socket refuses these few bytes as one; under TLS they may be out already.
             return self._lost("dot" if isinstance(sock, ssl.SSLSocket) else "data", _words(error))
         return None
+
+    def _has_spoken(self, sock: socket.socket) -> bool:
+        """Whether the server has said something, or closed, while it is our turn to write."""
+        if not isinstance(sock, ssl.SSLSocket):  # TLS has records of its own to send: a readable one proves nothing
+            readable = select.poll()
+            readable.register(sock, select.POLLIN)
+            if readable.poll(0):
+                return True
+        if self._client.file is None:
+            return False
+        wait = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            return bool(self._client.file.peek(1))  # what came in one packet with the reply before it
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            sock.settimeout(wait)
 
     def _command(self, phase: str, verb: str, timeout: float | None = None) -> Reply:
         if not self._alive:
@@ -346,16 +364,6 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False
-
-
-def _has_spoken(sock: socket.socket) -> bool:
-    """Whether the other side has sent something, or closed, while it is our turn to write."""
-    if isinstance(sock, ssl.SSLSocket):
-        return False  # TLS has records of its own to send: a readable socket proves nothing
-    try:
-        return bool(select.select([sock], [], [], 0)[0])
-    except ValueError:  # a descriptor beyond what select can watch
         return False
 
 

@@ -39,8 +39,9 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
         self._plain = False
-        self._buffer = b""
-        self._lines: list[bytes] = []
+        self._buffer = b""  # a line that has only begun
+        self._lines: list[bytes] = []  # of a reply that has more to come
+        self._unread = 0  # lines that came with the one that is being read
         self._expected: deque[str] = deque()
         self._owner: Owner | None = None
         self._asked: asyncio.Future[tuple[int, bytes]] | None = None
@@ -76,18 +77,16 @@ class Wire(asyncio.Protocol):
         """
         if self._transport is None:
             return False
-        taken = 0
-        if self._plain:
-            if self._spoke():
-                return self._interrupted()
-            taken = self._at_once(body, rest)
+        if self._spoke():
+            return self._interrupted()
+        taken = self._at_once(body, rest) if self._plain else 0
         if taken < len(body):
             self._transport.write(body[taken:])
             if self._full:
                 self._rest = rest
                 self._expected.extend(phases)
                 return True
-            if self._plain and self._spoke():
+            if self._spoke():
                 return self._interrupted()
         self.put(rest[max(0, taken - len(body)):], *phases)
         return True
@@ -102,7 +101,11 @@ class Wire(asyncio.Protocol):
             return 0
 
     def _spoke(self) -> bool:
-        """Whether the kernel holds something of the server's that we have not read."""
+        """Whether the server has said more than the reply that is being read: in its packet, or after it."""
+        return bool(self._unread or self._lines or self._buffer) or (self._plain and self._more_to_read())
+
+    def _more_to_read(self) -> bool:
+        """Whether the kernel holds something of the server's that we have not read, be it the end of its words."""
         return bool(self._poll.poll(0))
 
     def _interrupted(self) -> bool:
@@ -124,7 +127,7 @@ class Wire(asyncio.Protocol):
             self._seen, self._since = waits_for, now
             return
         patience = self._block if self._rest else self._waits.get(self._expected[0], self._command)
-        if now - self._since >= patience and not self._spoke():  # it may have, while the loop was held up
+        if now - self._since >= patience and not self._more_to_read():  # it may, when the loop was held up
             self.abort("no answer in time")
 
     def abort(self, why: str) -> None:
@@ -183,11 +186,12 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         *lines, rest = (self._buffer + data if self._buffer else data).split(b"\n")
+        self._buffer, self._unread = rest, len(lines)
         for line in lines:
+            self._unread -= 1
             self._line(line.rstrip(b"\r"))
             if self._transport is None:
                 return
-        self._buffer = rest
         if (rest or self._lines) and len(rest) + sum(map(len, self._lines)) > _LONGEST:
             self.abort("its reply has no end")
 
