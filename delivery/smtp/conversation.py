@@ -18,7 +18,7 @@ from milepost.records import Reply
 
 
 class Office(Protocol):
-    """Where lanes get letters and bring replies; all of it is called in the event loop and returns at once."""
+    """Where conversations get letters and bring replies; all of it is called in the event loop and returns at once."""
 
     def pick(self) -> Letter | None:
         """The next letter that may go now, None for now."""
@@ -26,21 +26,21 @@ class Office(Protocol):
     def put_back(self, letter: Letter) -> None:
         """It was not begun and nothing was said about it."""
 
-    def begin(self, lane: "Lane", letter: Letter) -> None:
-        """RCPT was accepted: T3; answered by `lane.begun`."""
+    def begin(self, conversation: "Conversation", letter: Letter) -> None:
+        """RCPT was accepted: T3; answered by `conversation.proceed`."""
 
     def judge(self, letter: Letter, reply: Reply) -> replies.Verdict:
         """The last word on a letter."""
 
-    def idle(self, lane: "Lane") -> None:
-        """The lane has nothing in hand: it may get a letter, a new connection, or nothing more."""
+    def idle(self, conversation: "Conversation") -> None:
+        """The conversation has nothing in hand: it may get a letter, a new connection, or nothing more."""
 
     @property
     def share(self) -> int:
         """How many letters one connection carries."""
 
 
-class Lane:
+class Conversation:
     """A place for one connection at a time."""
 
     def __init__(self, office: Office) -> None:
@@ -61,11 +61,6 @@ class Lane:
     def busy(self) -> bool:
         """Whether a letter is in hand."""
         return self._letter is not None
-
-    @property
-    def begun(self) -> bool:
-        """Whether the letter in hand is past its T3."""
-        return self._phase in ("data", "dot")
 
     @property
     def spent(self) -> bool:

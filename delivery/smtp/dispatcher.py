@@ -1,6 +1,6 @@
 """The quick dispatch: many connections, each step of all of them on the disk before the next, commits shared.
 
-    claims ─▶ pick ─▶ lanes (MAIL, RCPT) ─▶ committer (T3) ─▶ lanes (DATA … dot) ─▶ committer (T4–T7) ─▶ progress
+    claims ─▶ pick ─▶ MAIL, RCPT ─▶ group commit (T3) ─▶ DATA … dot ─▶ group commit (T4–T7) ─▶ progress
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from delivery.pace import Paces
 from delivery.ports import AtOnce, ConnectError, Ledger
 from delivery.smtp import replies
 from delivery.smtp.connect import PipelineTransport
-from delivery.smtp.conversation import Lane
-from delivery.smtp.group_commit import Committer
+from delivery.smtp.conversation import Conversation
+from delivery.smtp.group_commit import GroupCommit
 from delivery.smtp.leaving import Leaving
 from milepost.errors import ConflictError, RenderError, StoreError
 from milepost.records import Claim, Reply, Settlement
@@ -40,27 +40,27 @@ def run(
     """See `delivery.dispatch.dispatch`."""
     number = mailing.issue
     freed, orphaned = ledger.recover(number)
+
+    async def dispatched(at_once: AtOnce) -> _Dispatcher:
+        one = _Dispatcher(ledger, at_once, transport, mailing, now, limits, progress, stop, sleep, throttle)
+        await one.run()
+        return one
+
     gc.freeze()  # what the program is made of needs no looking through while the mails come and go
     try:
         with ledger.at_once() as at_once:
-            pump = asyncio.run(_pump(ledger, at_once, transport, mailing, now, limits, progress, stop, sleep, throttle))
+            done = asyncio.run(dispatched(at_once))
     finally:
         gc.unfreeze()
     state = ledger.finish(number)
     return DispatchReport(
-        issue=number, results=dict(pump.results), freed=freed, orphaned=orphaned, state=state, paused=pump.paused,
-        stopped=pump.stopped, next_due=ledger.next_due(number),
+        issue=number, results=dict(done.results), freed=freed, orphaned=orphaned, state=state, paused=done.paused,
+        stopped=done.stopped, next_due=ledger.next_due(number),
     )
 
 
-async def _pump(*given: Any) -> "_Pump":
-    pump = _Pump(*given)
-    await pump.run()
-    return pump
-
-
-class _Pump:
-    """One run: the lanes, what is claimed and not begun, and what came of the rest."""
+class _Dispatcher:
+    """One run: the conversations, what is claimed and not begun, and what came of the rest."""
 
     def __init__(
         self, ledger: Ledger, at_once: AtOnce, transport: PipelineTransport, mailing: Mailing,
@@ -71,11 +71,11 @@ class _Pump:
         self._ledger, self._transport, self._mailing, self._now = ledger, transport, mailing, now
         self._limits, self._progress, self._stop, self._sleep = limits, progress, stop, sleep
         self._throttle, self._look_at = throttle, self._loop.time()
-        self._committer = Committer(
-            ledger, at_once, limits, sleep, connections=lambda: len(self._lanes), failed=self._fail
+        self._commits = GroupCommit(
+            ledger, at_once, limits, sleep, connections=lambda: len(self._conversations), failed=self._fail
         )
         self._paces = Paces(limits.per_second, limits.per_domain_per_second, self._loop.time())
-        self._lanes = [Lane(self) for _ in range(max(1, limits.connections))]
+        self._conversations = [Conversation(self) for _ in range(max(1, limits.connections))]
         self._ready: deque[Claim] = deque()  # claimed, not begun
         self._skipped: list[Claim] = []  # held till the end, so that they aren't claimed again at once
         self._asking = False  # a claim is on its way
@@ -119,17 +119,17 @@ class _Pump:
         """Every now and then: overdue replies, a stop, and the end of patience after it."""
         self._timer = self._loop.call_later(every, self._watch, every)
         at = self._loop.time()
-        for wire in [lane.wire for lane in self._lanes if lane.wire is not None]:
+        for wire in [one.wire for one in self._conversations if one.wire is not None]:
             wire.check(at)
         for leaving in list(self._leaving):
             leaving.wire.check(at)
         if self._throttle is not None and at >= self._look_at:
             self._look_at = float("inf")  # until there is an answer
-            self._committer.call(self._throttle, self._throttled)
+            self._commits.call(self._throttle, self._throttled)
         if self._closing and self._stopped_at is None:
             self._stopped_at = at
         if self._stopped_at is not None and at - self._stopped_at > self._limits.drain_s:
-            for wire in [lane.wire for lane in self._lanes if lane.wire is not None]:
+            for wire in [one.wire for one in self._conversations if one.wire is not None]:
                 wire.abort("asked to stop, and it did not answer in time")
         self._settle_down()
 
@@ -156,7 +156,7 @@ class _Pump:
             return
         if self._broken:
             self._over.set_result(None)
-        elif self._open_steps or self._asking or any(lane.busy for lane in self._lanes):
+        elif self._open_steps or self._asking or any(one.busy for one in self._conversations):
             return
         elif self._closing or (self._dry and not self._ready):
             self._over.set_result(None)
@@ -166,14 +166,14 @@ class _Pump:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in self._lanes:
-            self._quit(lane)
+        for conversation in self._conversations:
+            self._quit(conversation)
         if self._leaving:
             await asyncio.wait([leaving.gone for leaving in self._leaving], timeout=self._transport.timeouts.quit)
         for leaving in list(self._leaving):
             leaving.wire.abort("it did not answer to QUIT")
         await asyncio.sleep(0)  # transports close at the loop's next turn
-        self._committer.close()
+        self._commits.close()
         held = [*self._ready, *self._skipped]
         try:
             if held:
@@ -185,7 +185,7 @@ class _Pump:
     def _fail(self, error: BaseException) -> None:
         """Nothing more begins; what is out is waited for, unless its results can't be recorded any more."""
         self._error = self._error or error
-        if self._committer.broken:
+        if self._commits.broken:
             self._broken = True
         self._settle_down()
 
@@ -202,7 +202,7 @@ class _Pump:
         self._asking = True
         number, seconds = self._mailing.issue, self._limits.lease_seconds
         wanted = self._limits.claims if limit is None else limit
-        self._committer.call(
+        self._commits.call(
             lambda: self._ledger.claim(number, limit=wanted, lease_seconds=seconds),
             lambda claims, error: self._claimed(claims, error, wanted),
         )
@@ -222,14 +222,14 @@ class _Pump:
         self._settle_down()
 
     def _spread(self) -> None:
-        """Letters for lanes that have nothing to do."""
-        for lane in self._lanes:
+        """Letters for conversations that have nothing to do."""
+        for conversation in self._conversations:
             if not self._ready or self._closing:
                 break
-            if not lane.busy and not lane.connecting:
-                self.idle(lane)
+            if not conversation.busy and not conversation.connecting:
+                self.idle(conversation)
 
-    # --- the lanes' office ------------------------------------------------------------------------------------------
+    # --- the conversations' office ----------------------------------------------------------------------------------
 
     @property
     def share(self) -> int:
@@ -272,7 +272,7 @@ class _Pump:
     def put_back(self, letter: Letter) -> None:
         self._ready.appendleft(letter.claim)
 
-    def begin(self, lane: Lane, letter: Letter) -> None:
+    def begin(self, conversation: Conversation, letter: Letter) -> None:
         self._open_steps += 1
 
         def answered(claim: Claim, begun: bool) -> None:
@@ -281,20 +281,20 @@ class _Pump:
                 self._skipped.append(claim)
                 self._count(claim, "skipped", None)
                 self._ask(0)
-            lane.proceed(letter, begun)
+            conversation.proceed(letter, begun)
             self._settle_down()
 
         def refused() -> None:
             self._open_steps -= 1
             self.put_back(letter)
-            lane.proceed(letter, False)
+            conversation.proceed(letter, False)
 
         if self._closing:
             self._open_steps -= 1
             self.put_back(letter)
-            lane.proceed(letter, False)
+            conversation.proceed(letter, False)
         else:
-            self._committer.begin(letter.claim, answered, refused)
+            self._commits.begin(letter.claim, answered, refused)
 
     def judge(self, letter: Letter, reply: Reply) -> replies.Verdict:
         """T4–T7: have recorded what the server said, and tell what it means for the connection."""
@@ -304,22 +304,22 @@ class _Pump:
             self._pause(reply)
         return verdict
 
-    def idle(self, lane: Lane) -> None:
-        if lane.wire is not None and lane.spent:
-            self._quit(lane)
-        if lane.wire is not None:
-            lane.start()
-        elif self._ready and not lane.connecting and not self._closing:
-            lane.connecting = True
-            self._do(self._connect(lane))
-        if not lane.busy:
+    def idle(self, conversation: Conversation) -> None:
+        if conversation.wire is not None and conversation.spent:
+            self._quit(conversation)
+        if conversation.wire is not None:
+            conversation.start()
+        elif self._ready and not conversation.connecting and not self._closing:
+            conversation.connecting = True
+            self._do(self._connect(conversation))
+        if not conversation.busy:
             self._settle_down()
 
     # --- results ----------------------------------------------------------------------------------------------------
 
     def _record(self, done: Settlement) -> None:
         self._open_steps += 1
-        self._committer.settle(done, self._settled)
+        self._commits.settle(done, self._settled)
 
     def _settled(self, done: Settlement, lost: bool) -> None:
         self._open_steps -= 1
@@ -345,7 +345,7 @@ class _Pump:
                 self._fail(error)
             self._settle_down()
 
-        self._committer.call(lambda: self._ledger.pause(self._mailing.issue, reason), answered)
+        self._commits.call(lambda: self._ledger.pause(self._mailing.issue, reason), answered)
 
     # --- connections ------------------------------------------------------------------------------------------------
 
@@ -359,35 +359,36 @@ class _Pump:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
-    async def _connect(self, lane: Lane) -> None:
+    async def _connect(self, conversation: Conversation) -> None:
         wait = self._limits.connect_wait_s
         for left in reversed(range(max(1, self._limits.connect_tries))):
             try:
-                lane.take(await self._transport.connect())
+                conversation.take(await self._transport.connect())
                 break
             except ConnectError as error:
                 if replies.classify(error.reply).pause:
-                    lane.connecting = False
+                    conversation.connecting = False
                     self._pause(error.reply)
                     return
                 if not left or not error.retryable or self._closing:
-                    lane.connecting = False
-                    self._without(lane, error)
+                    conversation.connecting = False
+                    self._without(conversation, error)
                     return
                 await asyncio.to_thread(self._sleep, wait)
                 wait *= 2
-        self.idle(lane)
+        self.idle(conversation)
 
-    def _without(self, lane: Lane, error: ConnectError) -> None:
+    def _without(self, conversation: Conversation, error: ConnectError) -> None:
         """One connection could not be had: with others we go on, a server may allow fewer than we asked for."""
-        if any(other.wire is not None or other.connecting for other in self._lanes if other is not lane):
-            if len(self._lanes) > 1:
-                self._lanes.remove(lane)
+        others = [other for other in self._conversations if other is not conversation]
+        if any(other.wire is not None or other.connecting for other in others):
+            if len(self._conversations) > 1:
+                self._conversations.remove(conversation)
             self._settle_down()
         else:
             self._fail(error)
 
-    def _quit(self, lane: Lane) -> None:
-        wire = lane.give_up()
+    def _quit(self, conversation: Conversation) -> None:
+        wire = conversation.give_up()
         if wire is not None:
             self._leaving.add(Leaving(wire, self._leaving))

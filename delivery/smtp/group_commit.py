@@ -62,7 +62,7 @@ class _Batch:
         return [(answer, (claim, claim.delivery_id in advanced.begun)) for claim, answer, _ in self.begins]
 
 
-class Committer:
+class GroupCommit:
     """The steps of one dispatch. All but its thread's work happens in the loop that made it."""
 
     def __init__(

@@ -205,12 +205,17 @@ class Wire(asyncio.Protocol):
             self._transport.write(rest)
 
     def eof_received(self) -> None:
-        self._gone("the server hung up")
+        self._gone(f"the server hung up{self._half_said()}")
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._gone(_words(error))
+        self._gone(f"{_words(error)}{self._half_said()}")
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _half_said(self) -> str:
+        """The words of a reply that never ended, for people; it is no reply (RFC 5321 §2.3.8)."""
+        said = b" ".join([*self._lines, self._buffer]).strip()[:200].decode("utf-8", "replace")
+        return f"; it had begun to say: {said}" if said else ""
 
     def _line(self, line: bytes) -> None:
         code = _CODES.get(line[:3])

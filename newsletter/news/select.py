@@ -24,9 +24,9 @@ def due(
     `pending`: change id → when it was detected, of the changes no issue of this cadence has announced. `last`: the
     period of the cadence's newest issue. `weekday` ("monday" …; weekly) and `hour` (0..23) are local to `timezone`.
 
-    instant: once nothing new has landed for `quiet` (see quiet_from). The others: once the slot has passed for
-    something detected before it; however many slots were missed, only the newest one is due, so that there is one
-    issue. What turns up after its slot waits for the next.
+    instant: once nothing new has landed for `quiet` (see quiet_from). The others: once the slot has come for
+    something detected at it or before; however many slots were missed, only the newest one is due, so that there is one
+    issue. What turns up after its slot, by however little, waits for the next.
     """
     check_aware(now)
     if not pending:

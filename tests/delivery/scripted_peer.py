@@ -1,16 +1,17 @@
 """A mail server that says and hears exactly what a test tells it, event by event: nothing is left to time."""
 
 import asyncio
+import select
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from delivery import replies
-from delivery.lane import Lane
 from delivery.mailing import Letter
-from delivery.smtp import Timeouts
-from delivery.wire import Wire
+from delivery.smtp import replies
+from delivery.smtp.conversation import Conversation
+from delivery.smtp.session import Timeouts
+from delivery.smtp.wire import Wire
 from milepost.records import Claim, Reply
 
 NARROW = 4096  # octets that either side's kernel holds, about: a longer message waits for its reader
@@ -19,13 +20,21 @@ NARROW = 4096  # octets that either side's kernel holds, about: a longer message
 class Peer:
     """The server's end of one connection."""
 
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
+    def __init__(self, end: socket.socket, other_end: socket.socket) -> None:
+        self._end, self._other_end = end, other_end
         self._loop = asyncio.get_running_loop()
 
     async def says(self, *lines: str) -> None:
         """All lines in one packet."""
         await self._loop.sock_sendall(self._end, "".join(f"{line}\r\n" for line in lines).encode("ascii"))
+
+    def says_at_once(self, line: str) -> None:
+        """Before the event loop turns."""
+        sent = f"{line}\r\n".encode("ascii")
+        assert self._end.send(sent) == len(sent)
+        readable = select.poll()
+        readable.register(self._other_end, select.POLLIN)
+        assert readable.poll(20_000)  # it is there
 
     async def mutters(self, text: str) -> None:
         """Part of a line."""
@@ -64,6 +73,7 @@ class Office:
     def __init__(self, letters: list[Letter], share: int = 100) -> None:
         self.letters = deque(letters)
         self.share = share
+        self.last: Reply | None = None  # judged
         self._events: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
 
     def pick(self) -> Letter | None:
@@ -73,14 +83,15 @@ class Office:
         self.letters.appendleft(letter)
         self._events.put_nowait(("put back", letter.claim.delivery_id))
 
-    def begin(self, lane: Lane, letter: Letter) -> None:
+    def begin(self, conversation: Conversation, letter: Letter) -> None:
         self._events.put_nowait(("begin", letter.claim.delivery_id))
 
     def judge(self, letter: Letter, reply: Reply) -> replies.Verdict:
+        self.last = reply
         self._events.put_nowait(("judge", letter.claim.delivery_id, reply.phase, reply.code))
         return replies.classify(reply)
 
-    def idle(self, lane: Lane) -> None:
+    def idle(self, conversation: Conversation) -> None:
         self._events.put_nowait(("idle",))
 
     async def brings(self, *events: tuple[object, ...]) -> None:
@@ -124,7 +135,7 @@ async def connected(*, narrow: bool = False) -> AsyncIterator[tuple[Wire, Peer]]
             end.setblocking(False)
             transport, wire = await loop.create_connection(lambda: Wire(Timeouts()), sock=client)
             try:
-                yield wire, Peer(end)
+                yield wire, Peer(end, client)
             finally:
                 transport.abort()
                 await asyncio.sleep(0)  # transports close at the loop's next turn

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from delivery.lane import Lane
 from delivery.mailing import Letter
-from delivery.pipeline import Line
+from delivery.smtp.connect import Line
+from delivery.smtp.conversation import Conversation
 from tests.delivery.scripted_peer import Office, Peer, a_letter, connected, envelope
 
 LONG = b"Subject: 7\r\n\r\n" + b"A line of news.\r\n" * 100_000  # longer than both kernels hold
@@ -23,7 +23,7 @@ END = b"\r\n.\r\n"
 class Scene:
     """A conversation, who it works for, and whom it speaks to."""
 
-    lane: Lane
+    conversation: Conversation
     office: Office
     peer: Peer
     letter: Letter  # the first, in hand
@@ -31,7 +31,7 @@ class Scene:
 
     async def to_rcpt(self) -> None:
         """Up to where the server has heard MAIL and may answer it."""
-        self.lane.start()
+        self.conversation.start()
         mail, rcpt = envelope(self.letter.claim.delivery_id)
         await self.peer.hears(mail, *[rcpt] * self.pipelining)
 
@@ -51,7 +51,7 @@ class Scene:
     async def to_data(self) -> None:
         """Up to where the server has heard DATA."""
         await self.to_begin()
-        self.lane.proceed(self.letter, True)
+        self.conversation.proceed(self.letter, True)
         await self.peer.hears("DATA")
 
     async def to_dot(self) -> None:
@@ -69,7 +69,7 @@ class Scene:
 
     async def over(self) -> bytes:
         """The connection is given up → what the server still heard."""
-        assert self.lane.wire is None
+        assert self.conversation.wire is None
         return await self.peer.hears_the_end()
 
 
@@ -86,9 +86,9 @@ def play(
         async with connected(narrow=message is LONG) as (wire, peer):
             waiting = [a_letter(number + 1, message) for number in range(letters)]
             office = Office(waiting, share)
-            lane = Lane(office)
-            lane.take(Line(wire=wire, pipelining=pipelining))
-            await scene(Scene(lane, office, peer, waiting[0], pipelining))
+            conversation = Conversation(office)
+            conversation.take(Line(wire=wire, pipelining=pipelining))
+            await scene(Scene(conversation, office, peer, waiting[0], pipelining))
             assert office.quiet
 
     asyncio.run(opened())
@@ -147,13 +147,13 @@ def test_what_the_server_does_in_a_phase_is_judged_as_of_that_phase(
             if phase == "mail" and pipelining and not reply.startswith("421"):
                 await scene.peer.says("503 5.5.1 no sender")  # to the RCPT that was on its way
         await scene.office.brings(("judge", 1, *judged), ("idle",))
-        assert not scene.lane.busy
+        assert not scene.conversation.busy
         if not goes_on:
             if reply is not None:
                 assert await scene.over() == b""
             return
         scene.office.letters.append(a_letter(2))
-        scene.lane.start()
+        scene.conversation.start()
         mail, rcpt = envelope(2)
         if phase == "dot":  # taken or refused, the transaction is over (RFC 5321 §4.1.1.4)
             await scene.peer.hears(mail)
@@ -197,7 +197,7 @@ def test_a_refusal_is_not_remembered_on_the_next_letter(pipelining: bool) -> Non
         await scene.to_rcpt()
         await scene.peer.says("451 4.3.0 later", *["503 5.5.1 no sender"] * pipelining)
         await scene.office.brings(("judge", 1, "mail", 451), ("idle",))
-        scene.lane.start()
+        scene.conversation.start()
         mail, rcpt = envelope(2)
         if pipelining:
             await scene.peer.hears("RSET", mail, rcpt)
@@ -221,7 +221,7 @@ def test_a_server_that_will_not_forget_a_transaction_gets_no_other(reply: str, p
             await scene.peer.hears(envelope(1)[1])
         await scene.peer.says("550 5.1.1 nobody")
         await scene.office.brings(("judge", 1, "rcpt", 550), ("idle",))
-        scene.lane.start()
+        scene.conversation.start()
         await scene.peer.hears("RSET", *[*envelope(2)] * pipelining)
         await scene.peer.says(reply)
         await scene.office.brings(("put back", 2), ("idle",))
@@ -247,10 +247,10 @@ def test_a_server_that_speaks_unasked_is_left(pipelining: bool) -> None:
 def test_what_may_not_begin_is_forgotten_by_the_server_too(pipelining: bool) -> None:
     async def scene(scene: Scene) -> None:
         await scene.to_begin()
-        scene.lane.proceed(scene.letter, False)
+        scene.conversation.proceed(scene.letter, False)
         await scene.office.brings(("idle",))
-        assert not scene.lane.busy
-        scene.lane.start()
+        assert not scene.conversation.busy
+        scene.conversation.start()
         await scene.peer.hears("RSET", *[*envelope(2)] * pipelining)
 
     play(scene, pipelining=pipelining, letters=2)
@@ -264,9 +264,9 @@ def test_a_connection_lost_while_the_commit_is_on_its_way_defers_what_was_begun(
         await scene.to_begin()
         scene.peer.hangs_up()
         await scene.office.brings(("idle",))
-        assert not scene.lane.busy
+        assert not scene.conversation.busy
         assert scene.office.quiet  # the ledger's answer is to come: until then there is nothing to judge or give back
-        scene.lane.proceed(scene.letter, True)
+        scene.conversation.proceed(scene.letter, True)
         await scene.office.brings(("judge", 1, "data", None))
         assert scene.letter.lost == "the server hung up"
 
@@ -279,7 +279,7 @@ def test_a_connection_lost_while_a_commit_is_refused_is_no_word_on_the_letter(pi
         await scene.to_begin()
         scene.peer.hangs_up()
         await scene.office.brings(("idle",))
-        scene.lane.proceed(scene.letter, False)  # it was skipped, or given back, by whoever refused it
+        scene.conversation.proceed(scene.letter, False)  # it was skipped, or given back, by whoever refused it
         assert scene.office.quiet
 
     play(scene, pipelining=pipelining)
@@ -293,7 +293,7 @@ def test_a_server_that_speaks_while_the_commit_is_on_its_way_is_left_before_data
         await scene.peer.says(reply)
         await scene.office.brings(("idle",))
         assert await scene.over() == b""
-        scene.lane.proceed(scene.letter, True)
+        scene.conversation.proceed(scene.letter, True)
         await scene.office.brings(("judge", 1, "data", None))
 
     play(scene, pipelining=pipelining)
@@ -305,14 +305,14 @@ def test_an_answer_for_a_connection_that_is_gone_leaves_its_successor_alone() ->
         scene.peer.hangs_up()
         await scene.office.brings(("idle",))
         async with connected() as (wire, peer):
-            scene.lane.take(Line(wire=wire, pipelining=True))
-            scene.lane.start()
+            scene.conversation.take(Line(wire=wire, pipelining=True))
+            scene.conversation.start()
             await peer.hears(*envelope(2))
-            scene.lane.proceed(scene.letter, True)
+            scene.conversation.proceed(scene.letter, True)
             await scene.office.brings(("judge", 1, "data", None))
             await peer.says("250 2.1.0 Ok", "250 2.1.5 Ok")
             await scene.office.brings(("begin", 2))
-            scene.lane.give_up().disown()  # type: ignore[union-attr]
+            scene.conversation.give_up().disown()  # type: ignore[union-attr]
 
     play(scene, letters=2)
 
@@ -333,8 +333,8 @@ def test_a_reply_in_the_middle_of_a_body_is_not_one_to_its_dot(reply: str, code:
 
     async def scene(scene: Scene) -> None:
         await scene.to_body()
-        assert scene.lane.wire is not None
-        assert not scene.lane.wire.dot_is_out
+        assert scene.conversation.wire is not None
+        assert not scene.conversation.wire.dot_is_out
         await scene.peer.says(reply)
         await scene.office.brings(*[("put back", 2)] * pipelining, ("judge", 1, "data", code), ("idle",))
         assert END not in await scene.over()
@@ -407,6 +407,59 @@ def test_the_dot_stands_on_a_line_of_its_own(end: str) -> None:
     play(scene, message=f"Subject: 7\r\n\r\nNews.{end}".encode())
 
 
+@modes
+def test_a_reply_to_the_dot_that_is_overdue_leaves_the_letter_in_doubt_and_is_no_other_letters(
+    pipelining: bool
+) -> None:
+    """When it comes after all, nobody is there who could take it for the answer to something else."""
+
+    async def scene(scene: Scene) -> None:
+        await scene.to_dot()
+        wire = scene.conversation.wire
+        assert wire is not None
+        for now in (0.0, 599.0):
+            wire.check(now)
+            assert scene.office.quiet
+        wire.check(600.0)
+        await scene.office.brings(*[("put back", 2)] * pipelining, ("judge", 1, "dot", None), ("idle",))
+        assert wire is not scene.conversation.wire
+
+    play(scene, pipelining=pipelining, letters=2)
+
+
+@modes
+def test_a_reply_that_is_there_is_not_overdue(pipelining: bool) -> None:
+    """The program was held up, not the server."""
+
+    async def scene(scene: Scene) -> None:
+        await scene.to_dot()
+        wire = scene.conversation.wire
+        assert wire is not None
+        wire.check(0.0)
+        scene.peer.says_at_once("250 2.0.0 queued")  # the loop has not turned since
+        wire.check(3600.0)
+        await scene.office.brings(("judge", 1, "dot", 250), *[("idle",)] * (not pipelining))
+        assert scene.conversation.wire is wire
+
+    play(scene, pipelining=pipelining, letters=2)
+
+
+@modes
+@pytest.mark.parametrize(
+    ("said", "told"), [("454 4.3.0 Try again", "454 4.3.0 Try again"), ("554-5.7.1 no\r\n554 5.7", "5.7.1 no 554 5.7")]
+)
+def test_what_a_server_had_begun_to_say_is_no_reply_and_is_told(said: str, told: str, pipelining: bool) -> None:
+    async def scene(scene: Scene) -> None:
+        await scene.to_dot()
+        await scene.peer.mutters(said)
+        scene.peer.hangs_up()
+        await scene.office.brings(("judge", 1, "dot", None), ("idle",))
+        assert scene.office.last is not None
+        assert scene.office.last.text == f"the server hung up; it had begun to say: {told}"
+
+    play(scene, pipelining=pipelining)
+
+
 # --- from letter to letter --------------------------------------------------------------------------------------------
 
 
@@ -416,7 +469,7 @@ def test_the_next_envelope_goes_behind_the_dot_and_its_replies_are_its_own() -> 
         await scene.peer.hears(*envelope(2))
         await scene.peer.says("250 2.0.0 queued", "250 2.1.0 Ok", "550 5.1.1 nobody")
         await scene.office.brings(("judge", 1, "dot", 250), ("judge", 2, "rcpt", 550), ("idle",))
-        scene.lane.start()
+        scene.conversation.start()
         await scene.peer.hears("RSET", *envelope(3))
 
     play(scene, letters=3)
@@ -428,7 +481,7 @@ def test_the_next_letter_is_in_hand_as_soon_as_the_dot_has_its_reply() -> None:
         await scene.peer.hears(*envelope(2))
         await scene.peer.says("250 2.0.0 queued")
         await scene.office.brings(("judge", 1, "dot", 250))
-        assert scene.lane.busy
+        assert scene.conversation.busy
         scene.peer.hangs_up()
         await scene.office.brings(("judge", 2, "mail", None), ("idle",))
 
@@ -456,13 +509,13 @@ def test_a_connection_carries_its_share_and_names_nobody_beyond_it(pipelining: b
         await scene.office.brings(("judge", 1, "dot", 250))
         if not pipelining:
             await scene.office.brings(("idle",))
-            scene.lane.start()
+            scene.conversation.start()
             await scene.peer.hears(envelope(2)[0])
             await scene.accept(2)
         else:
             await scene.office.brings(("begin", 2))
-        assert scene.lane.spent
-        scene.lane.proceed(a_second := scene.lane._letter, True)  # type: ignore[arg-type]
+        assert scene.conversation.spent
+        scene.conversation.proceed(a_second := scene.conversation._letter, True)  # type: ignore[arg-type]
         await scene.peer.hears("DATA")
         await scene.peer.says("354 go on")
         await scene.peer.hears("Subject: 7", "", "News.", ".")

@@ -7,7 +7,7 @@ import pytest
 from delivery.dispatch import Limits, dispatch
 from delivery.mailing import letter
 from delivery.smtp.connect import Line, PipelineTransport
-from delivery.smtp.conversation import Lane
+from delivery.smtp.conversation import Conversation
 from delivery.smtp.session import Timeouts
 from milepost.errors import DeliveryError
 
@@ -114,9 +114,9 @@ def test_a_report_is_to_name_the_delivery(ledgers: Any, mailing: Any, dsn: bool)
             return letter(mailing, claim)
 
     wire: Any = Heard()
-    lane = Lane(Desk())  # type: ignore[arg-type]
-    lane.take(Line(wire=wire, pipelining=True, dsn=dsn))
-    lane.start()
+    conversation = Conversation(Desk())  # type: ignore[arg-type]
+    conversation.take(Line(wire=wire, pipelining=True, dsn=dsn))
+    conversation.start()
     asked = f" RET=HDRS ENVID={claim.issue}.{claim.delivery_id}" if dsn else ""
     assert wire.said.startswith(f"MAIL FROM:<b{claim.subscriber_id}@bounces.example>{asked}\r\n".encode())
 

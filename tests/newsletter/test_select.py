@@ -129,6 +129,26 @@ def test_an_early_issue_leaves_the_next_slot_its_turn(cadence: Cadence, day: int
         assert due(cadence, now=slot, last=early, pending=found, **clock) is not None
 
 
+@pytest.mark.parametrize(
+    ("cadence", "period"), [("daily", "2026-11-23"), ("weekly", "2026-W48"), ("monthly", "2026-11")]
+)
+def test_what_is_found_at_the_very_slot_is_of_its_issue_and_what_comes_after_it_is_not(
+    cadence: Cadence, period: str
+) -> None:
+    slot = at("2026-11-01T09:00" if cadence == "monthly" else "2026-11-23T09:00")
+    moment = dt.timedelta(microseconds=1)
+
+    def at_its_slot(found: dt.datetime) -> str | None:
+        return due(
+            cadence, now=slot + dt.timedelta(hours=1), last=None, pending={17: found}, timezone=ZONE, weekday="monday",
+            hour=9,
+        )
+
+    assert at_its_slot(slot - moment) == period
+    assert at_its_slot(slot) == period
+    assert at_its_slot(slot + moment) is None
+
+
 def test_nothing_pending_is_never_due() -> None:
     for cadence in ("instant", "daily", "weekly", "monthly"):
         assert due(cadence, now=DRAFTED, last=None, pending={}, timezone=ZONE, weekday="monday", hour=9) is None  # type: ignore[arg-type]

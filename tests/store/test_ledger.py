@@ -86,6 +86,34 @@ def test_a_bad_placement_freezes_nothing(world: World, place: freeze.Place, mess
     assert world.ledger.counts(1).candidates == 0
 
 
+def test_a_reader_with_two_places_freezes_nothing(world: World) -> None:
+    """Another program left an exclusion of the issue behind, and its reader is placed as one who gets it."""
+    world.baseline()
+    reader, _ = world.subscribers.add("two-places@example.org", now=NOW)
+    world.subscribers.add("one-place@example.org", now=NOW)
+    world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
+    with world.database.begin() as connection:
+        connection.execute(sa.insert(tables.exclusion).values(issue=1, subscriber=reader.id, reason="left behind"))
+    with pytest.raises(StoreError, match="2 candidates are not 2 deliveries and 1 exclusions; nothing was frozen"):
+        world.ledger.freeze(1, content_hash="c0ffee", place=everybody, now=NOW)
+    assert world.issues.get(1).state == "draft"
+    assert world.ledger.counts(1).states == {}
+
+
+def test_a_reader_without_a_place_freezes_nothing(world: World) -> None:
+    """A row that was made by hand, where no walk through the readers comes by."""
+    world.baseline()
+    reader, _ = world.subscribers.add("nowhere@example.org", now=NOW)
+    world.subscribers.add("somewhere@example.org", now=NOW)
+    world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
+    with world.database.begin() as connection:
+        connection.execute(sa.update(tables.subscriber).where(tables.subscriber.c.id == reader.id).values(id=0))
+    with pytest.raises(StoreError, match="2 candidates are not 1 deliveries and 0 exclusions; nothing was frozen"):
+        world.ledger.freeze(1, content_hash="c0ffee", place=everybody, now=NOW)
+    assert world.issues.get(1).state == "draft"
+    assert world.ledger.counts(1).states == {}
+
+
 def test_what_is_frozen_is_what_was_approved(world: World) -> None:
     world.baseline()
     world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)

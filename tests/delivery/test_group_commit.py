@@ -1,0 +1,337 @@
+"""Many connections, one commit: who shares it, who writes it, and what is left when it can't be written."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from delivery.mailing import Limits
+from delivery.smtp.group_commit import GroupCommit
+from milepost.errors import StoreError
+from milepost.records import Advanced, Claim, Reply, Settlement
+from tests.delivery.scripted_peer import a_letter
+
+pytestmark = pytest.mark.timeout(30)
+Commit = tuple[list[int], list[int]]  # whose results, whose beginnings
+
+
+class Ledger:
+    """Notes each commit by who wrote it; it waits, fails or refuses to be quick when a test says so."""
+
+    def __init__(self) -> None:
+        self.by_loop: list[Commit] = []
+        self.by_thread: list[Commit] = []
+        self.near = True  # the loop may write
+        self.held: threading.Event | None = None  # what a commit in the thread waits for
+        self.reached = threading.Event()  # the thread is in a commit
+        self.fails = 0  # how many commits of the thread fail yet
+        self.bug: BaseException | None = None
+        self.taken_over: set[int] = set()  # whose lease is somebody else's
+
+    def _done(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
+        return Advanced(
+            begun=frozenset(claim.delivery_id for claim in claims if claim.delivery_id not in self.taken_over),
+            lost=frozenset(one.claim.delivery_id for one in settlements if one.claim.delivery_id in self.taken_over),
+        )
+
+    def advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
+        self.reached.set()
+        if self.held is not None:
+            assert self.held.wait(20)
+        self.by_thread.append(_numbers(settlements, claims))
+        if self.bug is not None:
+            raise self.bug
+        if self.fails:
+            self.fails -= 1
+            raise StoreError("the disk is full")
+        return self._done(settlements, claims)
+
+    def at_once(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
+        if not self.near:
+            return None
+        self.by_loop.append(_numbers(settlements, claims))
+        return self._done(settlements, claims)
+
+
+def _numbers(settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Commit:
+    return [one.claim.delivery_id for one in settlements], [claim.delivery_id for claim in claims]
+
+
+class Desk:
+    """Asks a group commit for steps, and waits for its answers."""
+
+    def __init__(self, ledger: Ledger, connections: int, limits: Limits) -> None:
+        self.answers: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
+        self.waits: list[float] = []
+        self.commits = GroupCommit(
+            ledger, ledger.at_once, limits, self.waits.append,  # type: ignore[arg-type]
+            connections=lambda: connections, failed=lambda error: self.answers.put_nowait(("failed", str(error))),
+        )
+
+    def begin(self, *numbers: int) -> None:
+        for number in numbers:
+            self.commits.begin(
+                a_letter(number).claim, lambda claim, begun: self.answers.put_nowait((claim.delivery_id, begun)),
+                lambda number=number: self.answers.put_nowait((number, "refused")),
+            )
+
+    def settle(self, *numbers: int) -> None:
+        for number in numbers:
+            done = Settlement(
+                claim=a_letter(number).claim, state="sent", reply=Reply(code=250, text="queued", phase="dot")
+            )
+            self.commits.settle(
+                done, lambda one, lost: self.answers.put_nowait((one.claim.delivery_id, "lost" if lost else one.state))
+            )
+
+    def call(self, work: Callable[[], Any]) -> None:
+        self.commits.call(work, lambda value, error: self.answers.put_nowait((value, error)))
+
+    async def hears(self, *answers: tuple[object, ...]) -> None:
+        for answer in answers:
+            assert await self.answers.get() == answer
+
+    @property
+    def heard(self) -> list[tuple[object, ...]]:
+        """What came besides."""
+        return [self.answers.get_nowait() for _ in range(self.answers.qsize())]
+
+
+def play(
+    scene: Callable[[Desk], Awaitable[None]], ledger: Ledger, *, connections: int = 1, limits: Limits | None = None
+) -> None:
+    async def opened() -> None:
+        desk = Desk(ledger, connections, limits or Limits(record_tries=3))
+        try:
+            await scene(desk)
+        finally:
+            if desk.commits._thread.is_alive():
+                desk.commits.close()
+
+    asyncio.run(opened())
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_what_is_asked_for_together_is_one_commit_and_each_hears_of_its_own(near: bool) -> None:
+    ledger = Ledger()
+    ledger.near = near
+    ledger.taken_over = {2, 5}
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1, 2)
+        desk.begin(4, 5, 6)
+        await desk.hears((1, "sent"), (2, "lost"), (4, True), (5, False), (6, True))
+        desk.commits.close()
+        assert desk.heard == []
+
+    play(scene, ledger, connections=5)
+    assert (ledger.by_loop if near else ledger.by_thread) == [([1, 2], [4, 5, 6])]
+    assert (ledger.by_thread if near else ledger.by_loop) == []
+
+
+def test_fewer_than_are_worth_a_commit_go_when_nobody_else_comes() -> None:
+    ledger = Ledger()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1, 2)  # three of five make a commit
+        await desk.hears((1, True), (2, True))
+        desk.settle(1)
+        await desk.hears((1, "sent"))
+
+    play(scene, ledger, connections=5)
+    assert ledger.by_loop == [([], [1, 2]), ([1], [])]
+
+
+def test_as_many_as_are_worth_a_commit_wait_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("delivery.smtp.group_commit._LINGER_S", 3600.0)
+    ledger = Ledger()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1, 2, 3)
+        await desk.hears((1, True), (2, True), (3, True))
+        desk.begin(4)
+        desk.settle(1)
+        desk.begin(5)
+        desk.begin(6)
+        await desk.hears((1, "sent"), (4, True), (5, True), (6, True))
+
+    play(scene, ledger, connections=5)
+    assert ledger.by_loop == [([], [1, 2, 3]), ([1], [4, 5, 6])]
+
+
+def test_the_next_batch_fills_while_the_thread_writes_and_goes_after_it() -> None:
+    ledger = Ledger()
+    ledger.near = False
+    ledger.held = threading.Event()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await asyncio.to_thread(ledger.reached.wait, 20)
+        ledger.near = True  # the loop keeps its hands off all the same: two never write at once
+        desk.begin(2)
+        desk.settle(3)
+        desk.begin(4)
+        await asyncio.sleep(0)
+        assert ledger.by_loop == []
+        assert ledger.held is not None
+        ledger.held.set()
+        await desk.hears((1, True), (3, "sent"), (2, True), (4, True))
+
+    play(scene, ledger)
+    assert ledger.by_thread == [([], [1])]
+    assert ledger.by_loop == [([3], [2, 4])]
+
+
+def test_calls_are_the_threads_and_come_after_the_steps_asked_for_before_them() -> None:
+    ledger = Ledger()
+    ledger.near = False
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1)
+        desk.call(lambda: (list(ledger.by_thread), threading.current_thread().name))
+        await desk.hears((1, "sent"), (([([1], [])], "milepost-ledger"), None))
+        error = StoreError("no")
+
+        def fail() -> None:
+            raise error
+
+        desk.call(fail)
+        await desk.hears((None, error))
+        assert not desk.commits.broken
+
+    play(scene, ledger)
+
+
+def test_a_slow_disk_is_the_threads() -> None:
+    ledger = Ledger()
+
+    async def scene(desk: Desk) -> None:
+        desk.commits._cost = 1.0  # seconds of a commit, of late
+        desk.begin(1)
+        await desk.hears((1, True))
+
+    play(scene, ledger)
+    assert (ledger.by_loop, ledger.by_thread) == ([], [([], [1])])
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_the_end_writes_results_and_refuses_beginnings(near: bool) -> None:
+    """No body can leave any more: what would stand as begun would have to be asked about."""
+    ledger = Ledger()
+    ledger.near = near
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1)
+        desk.begin(2, 3)
+        desk.commits.close()
+        assert (2, "refused") in (heard := desk.heard)
+        assert (3, "refused") in heard
+        assert not desk.commits._thread.is_alive()
+
+    play(scene, ledger, connections=9)
+    assert ledger.by_loop + ledger.by_thread == [([1], [])]
+
+
+def test_the_end_refuses_what_waits_behind_the_thread() -> None:
+    ledger = Ledger()
+    ledger.near = False
+    ledger.held = threading.Event()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await asyncio.to_thread(ledger.reached.wait, 20)
+        desk.commits.begin(a_letter(2).claim, pytest.fail, ledger.held.set)  # type: ignore[union-attr]
+        desk.settle(3)
+        desk.commits.close()  # it returns: the refusal came before it waited for the thread
+
+    play(scene, ledger)
+    assert ledger.by_thread == [([], [1]), ([3], [])]
+
+
+# --- a ledger that can't be written -----------------------------------------------------------------------------------
+
+
+def test_a_beginning_that_cant_be_written_is_refused_and_told() -> None:
+    ledger = Ledger()
+    ledger.near, ledger.fails = False, 1
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1, 2)
+        await desk.hears((1, "refused"), (2, "refused"), ("failed", "the disk is full"))
+        assert not desk.commits.broken
+        desk.begin(1)
+        await desk.hears((1, True))
+        assert desk.waits == []
+
+    play(scene, ledger, connections=2)
+
+
+def test_results_are_tried_again_and_the_beginnings_beside_them_only_after_they_stand() -> None:
+    ledger = Ledger()
+    ledger.near, ledger.fails = False, 2
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1)
+        desk.begin(2)
+        await desk.hears((1, "sent"), (2, True))
+        assert desk.waits == [0.5, 1.0]
+
+    play(scene, ledger, limits=Limits(record_tries=3, record_wait_s=0.5))
+    assert ledger.by_thread == [([1], [2]), ([1], []), ([1], []), ([], [2])]
+
+
+def test_results_that_stay_unwritten_break_it_and_nothing_is_written_after_them() -> None:
+    ledger = Ledger()
+    ledger.near, ledger.fails = False, 3
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1)
+        desk.begin(2)
+        answer = await desk.answers.get()
+        assert answer[0] == "failed"
+        assert "delivery 1 is sent and that can't be recorded" in str(answer[1])
+        assert desk.commits.broken
+        desk.settle(3)
+        desk.begin(4)
+        desk.call(lambda: "called all the same")
+        await desk.hears(("called all the same", None))
+        desk.commits.close()
+        assert desk.heard == []
+
+    play(scene, ledger)
+    assert ledger.by_thread == [([1], [2]), ([1], []), ([1], [])]
+    assert ledger.by_loop == []
+
+
+def test_a_bug_in_the_ledger_breaks_it_at_once() -> None:
+    ledger = Ledger()
+    ledger.near, ledger.bug = False, ZeroDivisionError("a bug")
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await desk.hears(("failed", "a bug"))
+        assert desk.commits.broken
+
+    play(scene, ledger)
+
+
+def test_a_bug_in_the_loops_own_commit_is_told_and_the_thread_writes_what_was_asked_for() -> None:
+    ledger = Ledger()
+
+    def broken(*_: object) -> Advanced:
+        raise ZeroDivisionError("a bug")
+
+    ledger.at_once = broken  # type: ignore[method-assign]
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1)
+        await desk.hears(("failed", "a bug"), (1, "sent"))
+        assert not desk.commits.broken
+
+    play(scene, ledger)
+    assert ledger.by_thread == [([1], [])]
