@@ -16,7 +16,7 @@ from extractors import cards as card_witness
 from extractors import dom, jsonld
 from extractors.clean import is_void, slugify, url_path
 from extractors.names import NOBODY
-from extractors.reconcile import PRECEDENCE, Claim, reconcile
+from extractors.reconcile import PRECEDENCE, UNREAD, Claim, reconcile, unread_of
 from milepost.errors import ExtractError, SettingsError
 from milepost.records import FIELDS, Card, KnownNames, Milestone, Page, PageKind, Witness
 
@@ -133,6 +133,8 @@ class SiteExtractor(ABC):
             evidence["page"] = tuple(
                 Witness(witness=jsonld.WITNESS, where=where, says=problem) for where, problem in problems
             )
+        if "date" in verdict.unknown and (unread := unread_of(claims)):
+            evidence[UNREAD] = unread
         values: dict[str, Any] = dict(verdict.values)
         return Milestone(
             source=source, key=key, url=url, unknown=verdict.unknown, evidence=evidence, extractor=self.signature,
@@ -155,7 +157,7 @@ class SiteExtractor(ABC):
         return reading
 
     def _best(self, page: Page, parts: dom.Parts, known: KnownNames) -> _Reading:
-        blocks = jsonld.read_blocks(parts.ld)
+        blocks = jsonld.read_blocks(parts.ld, parts.language)
         best = _Reading([], blocks.problems, (0, 0))
         for layout in self.layouts():
             claims = layout.claims(parts, blocks, url=page.url, known=known)

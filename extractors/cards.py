@@ -13,12 +13,11 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
-    partial_date,
     slug_after,
     slugify,
     web_url,
 )
-from extractors.dom import text_of
+from extractors.dom import date_of, text_of
 from extractors.headings import impact_of, is_mark
 from extractors.outline import Plan
 from extractors.reconcile import Claim
@@ -59,7 +58,7 @@ class CardDraft:
                 self.impact = weight if self.impact is None else self.impact
             elif tag == "time":
                 if self.date is None:
-                    self.date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
+                    self.date = date_of(node).date
             elif tag == "p":
                 self.summary = self.summary or text_of(node, TEXT_CAP)
             elif tag == "img":

@@ -1,13 +1,10 @@
-"""What every text, address and date goes through on its way from a page into a field."""
+"""What every text and address goes through on its way from a page into a field."""
 
-import datetime as dt
 import html
 import re
 import unicodedata
 from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
-
-from milepost.dates import PartialDate
 
 TITLE_CAP = 500  # characters
 TEXT_CAP = 20_000  # characters
@@ -22,16 +19,8 @@ _UNSEEN = re.compile(
     "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _VOID = frozenset({"undefined", "null", "nan", "none", "[object object]", "invalid date", "loading...", "loading…"})
-_MONTHS = {
-    name.casefold(): number
-    for number in range(1, 13)
-    for name in (dt.date(2000, number, 1).strftime("%B"), dt.date(2000, number, 1).strftime("%b"))
-} | {"sept": 9}
 
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+/[!#-;=?-\[\]^_a-z{|}~]*")  # needs no second look
-_ISO = re.compile(r"(\d{4})(?:[-.](\d{2})(?:[-.](\d{2}))?)?(?:T.*|\s\d\d:.*)?", re.ASCII)
-_DAY_FIRST = re.compile(r"(?:(\d{1,2})(?:st|nd|rd|th)?\s+)?([A-Za-z]{3,9})\.?,?\s+(\d{4})", re.ASCII)
-_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})", re.ASCII)
 
 
 def clean(text: str | None, cap: int = TEXT_CAP) -> str:
@@ -112,24 +101,3 @@ def slug_after(address: str | None, prefix: str) -> str | None:
     path = url_path(address)
     slug = path[len(prefix):] if path.startswith(prefix) else ""
     return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= NAME_CAP else None
-
-
-@lru_cache(maxsize=4096)
-def partial_date(text: str | None) -> PartialDate | None:
-    """Read "2012", "2012-09", "2012.09", "2022-11-30T…", "September 2012", "30 November 2022", "Nov 30, 2022"."""
-    line = clean(text, 60)
-    parts: tuple[str | None, ...]
-    if match := _ISO.fullmatch(line):
-        parts = match.groups()
-    elif match := _DAY_FIRST.fullmatch(line):
-        day, name, year = match.groups()
-        parts = year, str(_MONTHS.get(name.casefold(), 99)), day
-    elif match := _MONTH_FIRST.fullmatch(line):
-        name, day, year = match.groups()
-        parts = year, str(_MONTHS.get(name.casefold(), 99)), day
-    else:
-        return None
-    try:
-        return PartialDate.of(*(int(part) for part in parts if part))
-    except ValueError:
-        return None

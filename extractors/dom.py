@@ -13,7 +13,8 @@ from lxml import etree
 from lxml.etree import HTMLParser
 from lxml.etree import _Element as Element
 
-from extractors.clean import TEXT_CAP, clean
+from extractors.clean import NAME_CAP, TEXT_CAP, clean
+from extractors.written_dates import Reading, read_date
 from milepost.errors import ExtractError
 
 PAGE_CAP = 10 * 1024 * 1024  # characters; the same limit as the crawler's
@@ -31,6 +32,8 @@ _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r") + b"\x7f"
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LD_TYPE = re.compile(r"""type\s*=\s*["']?application/ld\+json\b""", re.IGNORECASE)
 _LD = "application/ld+json"
+_LANGUAGE = re.compile(r"""<html\b[^>]{0,2000}?\s(?:xml:)?lang\s*=\s*["']?([A-Za-z0-9_-]{2,40})""", re.IGNORECASE)
+_HEAD = 4_000  # characters in which a document says its language
 _CUT_CAP = 1_000_000  # tags that lxml is asked to read: a second
 _WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
 
@@ -42,6 +45,7 @@ class Parts:
     root: Element
     ld: tuple[str, ...]
     from_cut: bool
+    language: str = ""  # the BCP 47 tag that the document gives itself, "" for none
 
 
 def check_size(text: str, where: str) -> None:
@@ -93,7 +97,15 @@ def cut(text: str) -> Parts | None:
     data = "".join(pieces).encode("utf-8", "ignore")
     if b"<script" in data or data.find(b"<main", 1) >= 0 or (len(data) > _CUT_CAP and data.count(b"<") > _CUT_CAP):
         return None
-    return Parts(root=_tree(data), ld=tuple(blocks), from_cut=True)
+    return _parts(text, _tree(data), tuple(blocks), from_cut=True)
+
+
+def _parts(text: str, root: Element, ld: tuple[str, ...], *, from_cut: bool) -> Parts:
+    """The parts of a page; the root of the tree carries the page's language, wherever it was cut out."""
+    language = match[1] if (match := _LANGUAGE.search(text, 0, _HEAD)) else ""
+    if language:
+        root.set("lang", language)
+    return Parts(root=root, ld=ld, from_cut=from_cut, language=language)
 
 
 def _take(pieces: list[str], text: str, start: int, end: int) -> bool:
@@ -131,7 +143,7 @@ def whole(text: str) -> Parts:
         tag.get_text() for tag in soup.find_all("script") if _LD_TYPE.match(f'type="{tag.get("type", "")}"')
     )
     top = soup.find("main") or soup.find("body") or soup
-    return Parts(root=_graft(top), ld=blocks, from_cut=False)
+    return _parts(text, _graft(top), blocks, from_cut=False)
 
 
 def _graft(soup: Tag) -> Element:
@@ -182,3 +194,22 @@ def text_of(element: Element, cap: int = TEXT_CAP) -> str:
         if piece:
             pieces.append(piece)
     return clean("".join(pieces), cap)
+
+
+def language(element: Element) -> str:
+    """The language of an element's words: the nearest `lang`, its own or around it (HTML standard §3.2.6.2)."""
+    at: Element | None = element
+    while at is not None:
+        if tag := at.get("lang"):
+            return str(tag)
+        at = at.getparent()
+    return ""
+
+
+def date_of(element: Element) -> Reading:
+    """The date that an element tells: its `datetime`, else its words as its language writes dates."""
+    told = read_date(element.get("datetime"))
+    if told.date is not None:
+        return told
+    words = text_of(element, NAME_CAP)
+    return read_date(words, language(element)) if words else told

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice, zip_longest
 
@@ -14,15 +15,14 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
-    partial_date,
     slug_after,
     slugify,
     web_url,
 )
-from extractors.dom import text_of
+from extractors.dom import date_of, language, text_of
 from extractors.outline import FAQ, PARTS_CAP, Outline, Plan, Section, blocks_of, entries_of, is_list, label_of
-from extractors.reconcile import Claim
-from milepost.dates import PartialDate
+from extractors.reconcile import Claim, date_claim
+from extractors.written_dates import NOTHING, Reading, read_date
 from milepost.records import Image
 
 WITNESS = "headings"
@@ -46,7 +46,7 @@ def impact_of(text: str) -> int | None:
 @lru_cache(maxsize=4096)
 def is_mark(text: str) -> bool:
     """Whether a short text is a mark and nobody's name: stars, "Impact: 5 out of 5", figures, a date."""
-    return not any(map(str.isalpha, text)) or impact_of(text) is not None or partial_date(text) is not None
+    return not any(map(str.isalpha, text)) or impact_of(text) is not None or read_date(text).date is not None
 
 
 def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
@@ -135,9 +135,8 @@ def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
     dated = weighed = False
     for node in islice(header.iter("time", "a", "div", "span", "p", "abbr", "meter"), PARTS_CAP):
         if node.tag == "time":
-            date = partial_date(node.get("datetime")) or partial_date(text_of(node, NAME_CAP))
-            if date is not None and not dated:
-                yield Claim("date", _floor(date, plan), WITNESS, "header time")
+            if not dated:
+                yield from date_claim(_floor(date_of(node), plan), WITNESS, "header time")
             dated = True
         elif node.tag == "a":
             yield from _linked(node, plan, "header link")
@@ -155,8 +154,10 @@ def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
     yield from _link_claims(page, plan)
 
 
-def _floor(date: PartialDate, plan: Plan) -> PartialDate:
-    return PartialDate.of(date.year, confirmed=False) if plan.year_only and date.month is None else date
+def _floor(told: Reading, plan: Plan) -> Reading:
+    if plan.year_only and told.date is not None and told.date.month is None:
+        return Reading(replace(told.date, confirmed=False))
+    return told
 
 
 def _link_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
@@ -196,9 +197,10 @@ def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             continue
         if name == "date":
             time = next(fact.iter("time"), None)
-            date = partial_date(time.get("datetime") if time is not None else None) or partial_date(text)
-            if date is not None:
-                yield Claim("date", _floor(date, plan), WITNESS, where)
+            told = read_date(time.get("datetime")) if time is not None else NOTHING
+            if told.date is None:
+                told = read_date(text, language(fact))
+            yield from date_claim(_floor(told, plan), WITNESS, where)
         elif name == "impact":
             spoken = (text, *(node.get("aria-label") or "" for node in fact.iter()))
             levels = [level for words in spoken if (level := impact_of(words)) is not None]

@@ -13,7 +13,6 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
-    partial_date,
     slug_after,
     slugify,
     unescape,
@@ -21,7 +20,8 @@ from extractors.clean import (
     web_url,
 )
 from extractors.headings import is_mark
-from extractors.reconcile import Claim
+from extractors.reconcile import Claim, date_claim
+from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
 from milepost.records import Image
 
@@ -36,6 +36,7 @@ class Blocks(NamedTuple):
 
     nodes: tuple[dict[str, Any], ...]
     problems: tuple[tuple[str, str], ...]  # (where, what is wrong)
+    language: str = ""  # of the page's words, as its document says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +55,7 @@ class Table:
     crumbs: Mapping[str, str] = field(default_factory=dict)  # field → path prefix of the breadcrumb that tells it
 
 
-def read_blocks(texts: Sequence[str]) -> Blocks:
+def read_blocks(texts: Sequence[str], language: str = "") -> Blocks:
     """Parse blocks; one that is broken is left out and reported, the others count."""
     nodes: list[dict[str, Any]] = []
     problems: list[tuple[str, str]] = []
@@ -68,7 +69,7 @@ def read_blocks(texts: Sequence[str]) -> Blocks:
             problems.append((f"block {number}", "not readable: nested too deeply"))
             continue
         nodes += _top(data)
-    return Blocks(tuple(nodes[:_NODE_CAP]), tuple(problems))
+    return Blocks(tuple(nodes[:_NODE_CAP]), tuple(problems), language)
 
 
 def _top(data: object) -> list[dict[str, Any]]:
@@ -150,6 +151,12 @@ def unpadded(date: PartialDate) -> PartialDate:
     return PartialDate.of(date.year, confirmed=False)
 
 
+def _unpadded(told: Reading, table: Table) -> Reading:
+    if not table.padded or told.date is None or told.date.circa or told.date.until:
+        return told
+    return Reading(unpadded(told.date))
+
+
 def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
     """Everything the page's own node says of its milestone. [] when there is no such node."""
     article = find_article(blocks, table.types, url_path(url))
@@ -158,11 +165,13 @@ def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
     kind = article.get("@type")
     top = kind if isinstance(kind, str) else table.types[0]
     told = list(_text_claims(article, table, top))
+    spoken = article.get("inLanguage")
+    language = spoken if isinstance(spoken, str) else blocks.language
     for place in table.dates:
         for value in _at(article, place):
-            date = partial_date(str(value)[:60]) if isinstance(value, str | int) else None
-            if date is not None:
-                told.append(Claim("date", unpadded(date) if table.padded else date, WITNESS, f"{top}.{place}"))
+            if isinstance(value, str | int):
+                date = read_date(str(value)[:TITLE_CAP], language)
+                told += date_claim(_unpadded(date, table), WITNESS, f"{top}.{place}")
     for name, places in table.names.items():
         told += _name_claims(article, name, places, table.empty_when.get(name), top)
     if table.keywords is not None:

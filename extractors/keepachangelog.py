@@ -10,18 +10,21 @@ from itertools import pairwise
 from typing import NamedTuple, Self
 
 from extractors import dom
-from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, partial_date, slugify
+from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
 from extractors.dom import text_of
 from extractors.headings import WITNESS
 from extractors.listpage import Entry, ListOptions, ListPage
-from extractors.reconcile import Claim
+from extractors.reconcile import Claim, date_claim
+from extractors.written_dates import NOTHING, Reading, read_date
 from milepost.errors import ExtractError
 from milepost.records import Page
 
 _RELEASE = re.compile(
     r"\[?v?(?P<version>\d+(?:\.\d+){1,4}(?:[a-z]{1,5}\.?\d{0,5})?(?:[-+][0-9A-Za-z.]{1,40}){0,2})\]?"
-    r"(?:\s*[-–—:]?\s*\(?(?P<date>\d{4}-\d{2}-\d{2})\)?)?(?P<yanked>\s*\[?yanked\]?)?", re.IGNORECASE,
+    r"(?:(?:\s*[-–—:]\s*|\s+|(?=\())\(?(?P<date>[^()\[\]]{4,60}?)\)?)?(?P<yanked>\s*\[?yanked\]?)?",
+    re.IGNORECASE,
 )
+_FIGURES = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
 _MARKDOWN_HEAD = re.compile(r"(#{1,6})\s+(.*?)\s*#*")
 _MARKDOWN_ITEM = re.compile(r"\s{0,3}[-*+]\s+(.*)")
 _MARKDOWN_LINK = re.compile(r"\[([^\[\]]{1,300})\](?:\([^()\s]{0,500}\)|\[[^\[\]]{0,100}\])?")
@@ -40,6 +43,25 @@ class _Line(NamedTuple):
 
     level: int  # 1..4 for headings, 0 for an entry or a paragraph
     text: str
+    language: str = ""
+
+
+class _Heading(NamedTuple):
+    """A heading that names a release."""
+
+    match: re.Match[str]
+    date: Reading
+
+
+def _release_heading(line: _Line) -> _Heading | None:
+    """A version, with its date or without one: what else stands behind it makes it another kind of heading."""
+    match = _RELEASE.fullmatch(line.text) if line.level else None
+    if match is None:
+        return None
+    date = read_date(match["date"], line.language) if match["date"] else NOTHING
+    if date.why and not _FIGURES.fullmatch(match["date"]):
+        return None
+    return _Heading(match, date)
 
 
 class KeepAChangelog(ListPage):
@@ -65,22 +87,21 @@ class KeepAChangelog(ListPage):
         return list(self._releases(lines))
 
     def _releases(self, lines: Sequence[_Line]) -> Iterator[Entry]:
-        starts = [(at, match) for at, line in enumerate(lines)
-                  if line.level and (match := _RELEASE.fullmatch(line.text)) is not None]
-        for number, (at, match) in enumerate(starts):
+        starts = [(at, found) for at, line in enumerate(lines) if (found := _release_heading(line)) is not None]
+        for number, (at, found) in enumerate(starts):
             level = lines[at].level
             end = starts[number + 1][0] if number + 1 < len(starts) else len(lines)
             # A heading as high as the release's own that is no release ends it: links, an older format.
             body = lines[at + 1:end]
             close = next((index for index, line in enumerate(body) if 0 < line.level <= level), len(body))
-            yield self._release(lines[at].text, match, body[:close])
+            yield self._release(lines[at].text, found, body[:close])
 
-    def _release(self, heading: str, match: re.Match[str], body: Sequence[_Line]) -> Entry:
+    def _release(self, heading: str, found: _Heading, body: Sequence[_Line]) -> Entry:
+        match = found.match
         where = f"heading {heading}"
         title = f"{self.project} {match['version']}".strip()
         told = [Claim("title", clean(title, TITLE_CAP), WITNESS, where)]
-        if (date := partial_date(match["date"])) is not None:
-            told.append(Claim("date", date, WITNESS, where))
+        told += date_claim(found.date, WITNESS, where)
         tags = [slugify(line.text) for line, following in pairwise(body) if line.level and not following.level]
         if match["yanked"]:
             tags.append("yanked")
@@ -105,11 +126,12 @@ def _told(body: Sequence[_Line]) -> str:
 
 
 def _html_lines(text: str) -> Iterator[_Line]:
-    root = dom.whole(text).root
+    parts = dom.whole(text)
+    root = parts.root
     for element in root.iter(*_HEADS, "li", "p"):
         if element.tag in _HEADS:
             line = clean(text_of(element, TITLE_CAP).rstrip("¶#"), TITLE_CAP)  # the sign of a heading's own link
-            yield _Line(int(element.tag[1]), line)
+            yield _Line(int(element.tag[1]), line, parts.language)
         elif next(element.iterancestors("li"), None) is None and (line := text_of(element)):
             yield _Line(0, line)
 

@@ -11,13 +11,13 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
-    partial_date,
     slugify,
     web_url,
 )
-from extractors.dom import text_of
+from extractors.dom import language, text_of
 from extractors.headings import is_mark
-from extractors.reconcile import Claim
+from extractors.reconcile import Claim, date_claim
+from extractors.written_dates import read_date
 from milepost.records import Image
 
 WITNESS = "microdata"
@@ -69,8 +69,7 @@ def _claim(prop: str, element: Element, url: str) -> Iterator[Claim]:
         if text and not is_void(text):
             yield Claim(field, text, WITNESS, where)
     elif prop in DATES:
-        if date := partial_date(element.get("datetime") or _value(element)):
-            yield Claim("date", date, WITNESS, where)
+        yield from date_claim(read_date(element.get("datetime") or _value(element), language(element)), WITNESS, where)
     elif prop == "articleSection":
         if slug := slugify(_value(element, NAME_CAP)):
             yield Claim("category", slug, WITNESS, where)

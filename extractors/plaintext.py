@@ -16,7 +16,6 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
-    partial_date,
     slug_after,
     slugify,
     url_path,
@@ -26,6 +25,7 @@ from extractors.headings import LISTS, impact_of
 from extractors.names import NOBODY
 from extractors.outline import FAQ, label_of
 from extractors.reconcile import Claim
+from extractors.written_dates import read_date
 from milepost.errors import ExtractError
 from milepost.records import Card, Image, KnownNames
 
@@ -132,7 +132,7 @@ def _preamble_claims(blocks: Sequence[list[str]], plan: TextPlan) -> list[Claim]
     lines: list[str] = []
     title_at: int | None = None
     for line in (line for block in blocks for line in block):
-        date = partial_date(line)
+        date = read_date(line).date
         impact = impact_of(line)
         if date is not None:
             told.append(Claim("date", date, WITNESS, "line above the title"))

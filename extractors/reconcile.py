@@ -5,11 +5,12 @@
                          no value: empty when two witnesses say so, unknown otherwise
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from extractors.clean import partial_date
+from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
 from milepost.records import FIELDS, Card, Image, Witness
 from milepost.same import fold, pieces, same_date, same_picture, same_text
@@ -26,6 +27,26 @@ class Claim(NamedTuple):
     where: str
     url: str | None = None  # the page, when it is not the milestone's own
     part: bool = False  # a list that may leave out entries (a card shows two people at most)
+
+
+UNREAD = "unread"  # the field of a claim that says what stands there and could not be read
+
+
+def date_claim(told: Reading, witness: str, where: str) -> Iterator[Claim]:
+    """What a witness says of the date: the date, or, where something stands that is none, why it isn't one."""
+    if told.date is not None:
+        yield Claim("date", told.date, witness, where)
+    elif told.why:
+        yield Claim(UNREAD, told.why, witness, where)
+
+
+def unread_of(claims: Iterable[Claim]) -> tuple[Witness, ...]:
+    """What the witnesses saw and could not read, each once."""
+    told = {str(claim.value): claim for claim in claims if claim.field == UNREAD}
+    return tuple(
+        Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says)
+        for says, claim in list(told.items())[:_UNREAD_CAP]
+    )
 
 
 class Verdict(NamedTuple):
@@ -52,6 +73,7 @@ PRECEDENCE: Mapping[str, tuple[str, ...]] = {
     "related": ("headings", "text"),
 }
 _TEXTS = frozenset({"what_happened", "why_it_mattered"})
+_UNREAD_CAP = 10
 _SAID_CAP = 2_000  # characters of a differing opinion that are kept: it is compared with what is told later
 
 
@@ -125,20 +147,20 @@ def _described(kept: Claim, claims: Sequence[Claim]) -> Claim:
 def _merge_dates(kept: Claim, claims: Sequence[Claim]) -> Claim:
     """The finest date inside the first witness's; settled when somebody settled it at that precision."""
     best = kept.value
-    if not isinstance(best, PartialDate):
+    if not isinstance(best, PartialDate) or best.circa:  # "about 1440" is no frame that a day could be put into
         return kept
     first = kept
     for claim in claims:
         date = claim.value
-        if isinstance(date, PartialDate) and best.value != date.value and best.contains(date):
-            best, first = date, claim
+        if isinstance(date, PartialDate) and best.value != date.value and best.contains(date) and not date.circa:
+            best, first = replace(date, until=date.until or best.until), claim
     confirmed = any(
         isinstance(claim.value, PartialDate) and claim.value.value == best.value and claim.value.confirmed
         for claim in claims
     )
     if first.value == best and best.confirmed == confirmed:
         return first
-    return first._replace(value=PartialDate(value=best.value, confirmed=confirmed))
+    return first._replace(value=replace(best, confirmed=confirmed))
 
 
 def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witness, ...]:
@@ -217,7 +239,7 @@ def _holds(field: str, value: Value, says: str) -> bool:
         return not value and not says
     match value:
         case PartialDate():
-            date = partial_date(says)
+            date = read_date(says).date
             return date is not None and same_date(date, value)
         case Image():
             if value.url and "://" in says:

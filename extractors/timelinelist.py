@@ -10,11 +10,11 @@ from lxml.etree import _Element as Element
 
 from extractors import dom
 from extractors.cards import CARD_CAP
-from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, partial_date, slug_after, slugify, web_url
+from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, slug_after, slugify, web_url
 from extractors.dom import text_of
 from extractors.headings import WITNESS
 from extractors.listpage import Entry, ListPage
-from extractors.reconcile import Claim
+from extractors.reconcile import Claim, date_claim
 from milepost.errors import ExtractError
 from milepost.records import Image, Page
 
@@ -51,9 +51,7 @@ def _entry(holder: Element, heading: Element, url: str) -> Entry:
     where = f"{heading.tag} {clean(title, 80)}"
     told = [Claim("title", title, WITNESS, where)] if title else []
     time = next(holder.iter("time"))
-    date = partial_date(time.get("datetime")) or partial_date(text_of(time, NAME_CAP))
-    if date is not None:
-        told.append(Claim("date", date, WITNESS, f"time of {where}"))
+    told += date_claim(dom.date_of(time), WITNESS, f"time of {where}")
     paragraphs = [text for one in holder.iter("p") if (text := text_of(one)) and _is_prose(one)]
     if paragraphs:
         told.append(Claim("what_happened", clean(" ".join(paragraphs)), WITNESS, f"p of {where}"))

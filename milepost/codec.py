@@ -14,11 +14,17 @@ Json = dict[str, Any]
 def date_to_json(date: PartialDate | None) -> Json | None:
     if date is None:
         return None
-    return {"value": date.value, "precision": date.precision, "confirmed": date.confirmed}
+    # Marks appear only where they are: what was hashed before there were any keeps its hash.
+    marks = {"circa": date.circa or None, "until": date.until}
+    return {"value": date.value, "precision": date.precision, "confirmed": date.confirmed} | {
+        name: mark for name, mark in marks.items() if mark is not None
+    }
 
 
 def date_from_json(data: Mapping[str, Any] | None) -> PartialDate | None:
-    return None if data is None else PartialDate(value=data["value"], confirmed=data["confirmed"])
+    return None if data is None else PartialDate(
+        value=data["value"], confirmed=data["confirmed"], circa=data.get("circa", False), until=data.get("until"),
+    )
 
 
 def _image_to_json(image: Image | None) -> Json | None:

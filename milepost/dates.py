@@ -17,10 +17,15 @@ _PRECISIONS: tuple[Precision, ...] = ("year", "month", "day")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartialDate:
-    """A date known to a year, a month or a day; `confirmed` is False while a witness may have padded it."""
+    """A date known to a year, a month or a day; `confirmed` is False while a witness may have padded it.
 
-    value: str  # "1957" | "2012-09" | "2022-11-30"
+    `circa` and `until` are ISO 8601-2:2019's "approximate" (§8.3) and the end of an interval (§9).
+    """
+
+    value: str  # "1957" | "2012-09" | "2022-11-30"; of a stretch of time its beginning
     confirmed: bool = True  # False: this precision is a floor, a better witness may add a month or day
+    circa: bool = False  # the page itself says "about"
+    until: str | None = None  # the end of a stretch of time, as finely as its beginning or not; ".." while it goes on
 
     def __post_init__(self) -> None:
         match = _FORM.fullmatch(self.value)
@@ -31,6 +36,8 @@ class PartialDate:
             dt.date(year, month, day)
         except ValueError as error:
             raise ValueError(f"no such date: {self.value!r} ({error})") from None
+        if self.until not in (None, "..") and PartialDate(value=self.until).sort_key <= self.sort_key:
+            raise ValueError(f"a stretch of time that ends before it begins: {self.value!r} to {self.until!r}")
 
     @classmethod
     def of(cls, year: int, month: int | None = None, day: int | None = None, *, confirmed: bool = True) -> Self:
@@ -64,11 +71,17 @@ class PartialDate:
         return other.value == self.value or other.value.startswith(f"{self.value}-")
 
     def human(self) -> str:
-        """English, to the precision that is known: "1957", "September 2012", "30 November 2022"."""
+        """English, to the precision that is known: "1957", "September 2012", "c. 1440", "1957 – 1960", "since 1957"."""
         if self.month is None:
-            return str(self.year)
-        name = f"{calendar.month_name[self.month]} {self.year}"
-        return name if self.day is None else f"{self.day} {name}"
+            text = str(self.year)
+        else:
+            text = f"{calendar.month_name[self.month]} {self.year}"
+            text = text if self.day is None else f"{self.day} {text}"
+        if self.circa:
+            text = f"c. {text}"
+        if self.until is None:
+            return text
+        return f"since {text}" if self.until == ".." else f"{text} – {PartialDate(value=self.until).human()}"
 
 
 def utc_now() -> dt.datetime:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from extractors.clean import clean, is_void, partial_date, slug_after, slugify, web_url
+from extractors.clean import clean, is_void, slug_after, slugify, web_url
 
 BASE = "https://site.example/timeline/x"
 
@@ -25,18 +25,6 @@ def test_clean(text, line):
 def test_clean_cuts():
     assert clean("abc def", 5) == "abc…"
     assert len(clean("x" * 10_000_000, 500)) == 500
-
-
-@pytest.mark.parametrize(("text", "value"), [
-    ("1957", "1957"), ("2012-09", "2012-09"), ("2012.09", "2012-09"), ("2022-11-30", "2022-11-30"),
-    ("2022-11-30T10:00:00Z", "2022-11-30"), ("September 2012", "2012-09"), ("Sept. 2012", "2012-09"),
-    ("30 November 2022", "2022-11-30"), ("Nov 30, 2022", "2022-11-30"), ("November 30th, 2022", "2022-11-30"),
-    ("2012-13", None), ("2022-02-30", None), ("0000", None), ("soon", None), ("", None), (None, None),
-    ("Smarch 2012", None), ("12", None), ("20120", None),
-])
-def test_partial_date(text, value):
-    date = partial_date(text)
-    assert (date.value if date else None) == value
 
 
 @pytest.mark.parametrize(("address", "whole"), [
