@@ -80,6 +80,7 @@ def to_jsonld(record: Milestone) -> dict[str, Any]:
     data: dict[str, Any] = {
         "@type": "Event", "@id": record.url, "identifier": record.key, "url": record.url, "name": record.title,
         "startDate": None if date is None else date.value if date.confirmed else str(date.year),
+        "endDate": None if date is None or date.until == ".." else date.until,
         "description": record.what_happened, "superEvent": record.era and {"@type": "Event", "identifier": record.era},
         "contributor": [{"@type": "Person", "name": name} for name in record.people],
         "organizer": [{"@type": "Organization", "name": name} for name in record.organizations],

@@ -19,7 +19,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 _NAMED = {one.name for one in fields(Milestone)}
 # What stands inside an object: its names that must be there, and those that may.
 _Shape = tuple[Mapping[str, tuple[type, ...]], Mapping[str, tuple[type, ...]]]
-_DATE: _Shape = {"value": _TEXT, "confirmed": (bool,)}, {}
+_DATE: _Shape = {"value": _TEXT, "confirmed": (bool,)}, {"circa": (bool,), "until": _OPTIONAL}
 _IMAGE: _Shape = {"url": _OPTIONAL, "alt": _OPTIONAL}, {}
 _CARD: _Shape = (
     {"key": _OPTIONAL, "title": _TEXT, "category": _OPTIONAL, "date": _OPTIONAL, "summary": _TEXT, "people": _TEXTS,
@@ -65,7 +65,7 @@ def _check_parts(data: Mapping[str, Any]) -> None:
     """What is inside the fields that are more than a text, a number or a list of texts."""
     if data["date"] is not None:
         _check_shape("date", data["date"], _DATE)
-        _check_day("date", data["date"]["value"])
+        _check_day("date", data["date"]["value"], data["date"].get("until"))
     if data["image"] is not None:
         _check_shape("image", data["image"], _IMAGE)
     for card in data["related"]:
@@ -98,9 +98,9 @@ def _check_shape(field: str, part: object, shape: _Shape) -> None:
             raise InputError(f"has {value!r:.60} as {name!r} in its {field!r}, which `milepost export` never writes")
 
 
-def _check_day(field: str, value: str) -> None:
+def _check_day(field: str, value: str, until: str | None = None) -> None:
     try:
-        PartialDate(value=value)
+        PartialDate(value=value, until=until)
     except ValueError as error:
         raise InputError(f"has a {field!r} that can't be: {error}") from None
 

@@ -70,12 +70,16 @@ def compare_dates(old: Milestone, new: Milestone) -> ChangeKind | None:
         return None
     if after is None:
         return "corrected"
-    return "enriched" if before is None or same_date(before, after) else "corrected"
+    if before is None:
+        return "enriched"
+    another_end = before.until not in (None, "..", after.until)
+    return "enriched" if same_date(before, after) and not another_end else "corrected"
 
 
 def says_less(known: PartialDate, told: PartialDate) -> bool:
     """Whether `told` is only a vaguer reading of `known`: a coarser date that holds it takes nothing back."""
-    return same_date(told, known) and (told.value != known.value or not told.confirmed)
+    ends = told.until or known.until is None
+    return same_date(told, known) and (told.value != known.value or not told.confirmed or not ends)
 
 
 def compare_images(old: Milestone, new: Milestone) -> ChangeKind | None:

@@ -100,5 +100,8 @@ GERMAN = Phrases(
     left_hint="{name} wird Ihnen nicht mehr schreiben. Danke, dass Sie mitgelesen haben.",
     day_form="{day}. {month} {year}",
     month_form="{month} {year}",
+    circa="um {date}",
+    since="seit {date}",
+    from_to="{start} – {end}",
     acronyms=frozenset({"ki", "ai", "agi", "api", "cpu", "gpu", "llm", "nlp", "rl", "tpu", "uk", "us", "eu"}),
 )

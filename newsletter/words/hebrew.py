@@ -96,4 +96,7 @@ HEBREW = Phrases(
     left_hint="{name} לא יכתוב לך עוד. תודה על הקריאה.",
     day_form="{day} ב{month} {year}",
     month_form="{month} {year}",
+    circa="בסביבות {date}",
+    since="מאז {date}",
+    from_to="{start} – {end}",
 )

@@ -113,6 +113,9 @@ class Phrases:
     # dates and slugs
     day_form: str
     month_form: str
+    circa: str
+    since: str
+    from_to: str
     no_year: str = "—"
     acronyms: frozenset[str] = frozenset({"ai", "agi", "api", "cpu", "gpu", "llm", "nlp", "rl", "tpu", "uk", "us"})
 
@@ -121,10 +124,16 @@ class Phrases:
         if date is None:
             return ""
         if date.month is None:
-            return str(date.year)
-        if date.day is None:
-            return self.month_form.format(month=self._month(date.month), year=date.year)
-        return self._day(date.year, date.month, date.day)
+            text = str(date.year)
+        elif date.day is None:
+            text = self.month_form.format(month=self._month(date.month), year=date.year)
+        else:
+            text = self._day(date.year, date.month, date.day)
+        if date.circa:
+            text = self.circa.format(date=text)
+        if date.until == "..":
+            return self.since.format(date=text)
+        return self.from_to.format(start=text, end=self.date(PartialDate(value=date.until))) if date.until else text
 
     def plain_day(self, moment: dt.date) -> str:
         """A day of our own calendar."""
@@ -257,4 +266,7 @@ ENGLISH = Phrases(
     left_hint="{name} will not write to you again. Thank you for having read it.",
     day_form="{day} {month} {year}",
     month_form="{month} {year}",
+    circa="c. {date}",
+    since="since {date}",
+    from_to="{start} – {end}",
 )

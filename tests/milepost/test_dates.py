@@ -41,3 +41,19 @@ def test_orders_a_bare_year_before_its_months_and_days() -> None:
 
 def test_builds_from_numbers() -> None:
     assert PartialDate.of(2012, 9, confirmed=False) == PartialDate(value="2012-09", confirmed=False)
+
+
+@pytest.mark.parametrize(("date", "human"), [
+    (PartialDate(value="1440", circa=True, confirmed=False), "c. 1440"),
+    (PartialDate(value="1957", until="1960"), "1957 – 1960"),
+    (PartialDate(value="1932-03-03", until="1932-03-05"), "3 March 1932 – 5 March 1932"),
+    (PartialDate(value="1957", until=".."), "since 1957"),
+], ids=str)
+def test_marks_are_read_out(date: PartialDate, human: str) -> None:
+    assert date.human() == human
+
+
+@pytest.mark.parametrize("until", ["1956", "1957", "1957-01-01x", "soon", ""])
+def test_a_stretch_ends_after_it_begins(until: str) -> None:
+    with pytest.raises(ValueError, match=r"no|before"):
+        PartialDate(value="1957", until=until)

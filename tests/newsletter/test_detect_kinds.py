@@ -110,3 +110,24 @@ def test_what_was_told_anew_since_is_not_taken_back() -> None:
     now = replace(written, impact=2)
     assert take_back(BASE, written, now) == replace(BASE, impact=2)
     assert set(CONTENT_FIELDS) >= {"title", "impact"}
+
+
+@pytest.mark.parametrize(("before", "after", "kind"), [
+    (PartialDate(value="1957"), PartialDate(value="1957", until="1960"), "enriched"),
+    (PartialDate(value="1957", until=".."), PartialDate(value="1957", until="1960"), "enriched"),
+    (PartialDate(value="1957", until="1960"), PartialDate(value="1957", until="1961"), "corrected"),
+    (PartialDate(value="1957", until="1960"), PartialDate(value="1957"), None),  # an end that isn't told stands
+    (PartialDate(value="1440", circa=True, confirmed=False), PartialDate(value="1440"), "enriched"),
+    (PartialDate(value="1440"), PartialDate(value="1440", circa=True, confirmed=False), None),
+    (PartialDate(value="1440", circa=True, confirmed=False), PartialDate(value="1439"), "corrected"),
+], ids=str)
+def test_the_marks_of_a_date(before: PartialDate, after: PartialDate, kind: str | None) -> None:
+    old, new = replace(BASE, date=before), replace(BASE, date=after)
+    assert RULES["date"](old, new) == kind
+    if kind is None:
+        assert merge(old, new).date == before
+
+
+def test_a_date_without_a_mark_keeps_the_hash_that_it_had_before_there_were_marks() -> None:
+    assert fingerprint(BASE) == "7a0f07c0b590302e47ee4bce136a4173c6103c1a59a380ac0f7d2913a10937e7"
+    assert fingerprint(replace(BASE, date=PartialDate(value="1500", circa=True))) != fingerprint(BASE)

@@ -25,7 +25,7 @@ from web.public.preferences import choice
 
 ItemMaker = Callable[..., IssueItem]
 NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
-NOT_WORDS = {"locale", "acronyms", "no_year", "day_form", "month_form", "weekday_and_day"}
+NOT_WORDS = {"locale", "acronyms", "no_year", "day_form", "month_form", "weekday_and_day", "from_to"}
 
 
 def words(phrases: Phrases) -> dict[str, str]:
@@ -154,3 +154,15 @@ def test_languages_in_one_process_keep_their_own_months() -> None:
 
     assert told[1:] == [("Januar 1675", "Montag, 5. Januar 2026"), ("January 1675", "Monday, 5 January 2026")]
     assert "ינואר" in told[0][0]
+
+
+@pytest.mark.parametrize(("phrases", "told"), [
+    (ENGLISH, ("c. 1440", "1957 – 1960", "since April 1957")), (GERMAN, ("um 1440", "1957 – 1960", "seit April 1957")),
+    (HEBREW, ("בסביבות 1440", "1957 – 1960", "מאז אפריל 1957")),
+], ids=["english", "german", "hebrew"])
+def test_a_date_that_the_site_marks_is_told_with_its_mark(phrases: Phrases, told: tuple[str, ...]) -> None:
+    dates = (
+        PartialDate(value="1440", circa=True, confirmed=False), PartialDate(value="1957", until="1960"),
+        PartialDate(value="1957-04", until=".."),
+    )
+    assert tuple(map(phrases.date, dates)) == told
