@@ -1,6 +1,7 @@
 """A small web that does as it is told, on loopback: pages, headers and raw bytes by path, every request logged."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import random
 import re
@@ -46,16 +47,17 @@ class Reply:
 class Wire:
     """The connection, for pages that answer byte by byte."""
 
-    def __init__(self, write: Callable[[bytes], int], closing: threading.Event) -> None:
+    def __init__(self, write: Callable[[bytes], int], closing: threading.Event, leap: Callable[[float], None]) -> None:
         self.write = write
         self.closing = closing  # set when the test is over
+        self.leap = leap  # so many seconds pass for the client, at once
 
     def drip(self, data: bytes) -> None:
-        """A byte every so often, until the test is over or the client has gone."""
+        """A byte every five seconds of the client's time, then silence until the test is over."""
         for byte in data:
             self.write(bytes([byte]))
-            if self.closing.wait(0.05):
-                return
+            self.leap(5)
+        self.closing.wait()
 
 
 Answer = Reply | Callable[[Asked], Reply] | list[Reply]  # a list: one after the other, the last one again and again
@@ -70,6 +72,7 @@ class Web:
         self.raw: dict[str, Raw] = {}
         self.log: list[Asked] = []
         self.closing = threading.Event()
+        self.leap: Callable[[float], None] = lambda _seconds: None
         self.port = 0
         self._lock = threading.Lock()
 
@@ -130,7 +133,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 asked = Asked(line.split()[1].decode("latin-1"), headers)
                 if asked.path in web.raw:
                     web.log.append(asked)
-                    web.raw[asked.path](asked, Wire(self.wfile.write, web.closing))
+                    web.raw[asked.path](asked, Wire(self.wfile.write, web.closing, web.leap))
                     return
                 self.wfile.write(web.answer(asked).wire())
         except (ConnectionError, TimeoutError):
@@ -246,6 +249,27 @@ class Seen:
         return str(outcome.error)
 
 
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time a test moves on, so that a deadline comes as soon as what should outlast it is there."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+    def _move(self, seconds: float, moved: threading.Event) -> None:
+        self.ahead += seconds
+        moved.set()
+
+    def leap(self, seconds: float) -> None:
+        """Move on, and wait until it is done; from another thread, and in vain after the loop is over."""
+        moved = threading.Event()
+        with contextlib.suppress(RuntimeError):
+            self.call_soon_threadsafe(self._move, seconds, moved)
+            while not moved.wait(0.1) and not self.is_closed():
+                pass
+
+
 class Looking:
     """Looks at the test's site, with what a test wants different."""
 
@@ -274,13 +298,16 @@ class Looking:
     def __call__(self, *, on_page: Callable[[Outcome], None] | None = None, **changed: Any) -> Seen:
         extra = {name: changed.pop(name) for name in ("resolver", "progress", "robots") if name in changed}
         self.outcomes = []
-        report = asyncio.run(
-            crawl(
-                self.plan(**changed), memory=self.memory, on_page=on_page or self.on_page, now=lambda: START,
-                clock=self.clock, dice=random.Random(1),  # noqa: S311 - chance that repeats
-                **({"resolver": system_resolver} | extra),
+        loop = LeapingLoop()
+        self.web.leap = loop.leap
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            report = runner.run(
+                crawl(
+                    self.plan(**changed), memory=self.memory, on_page=on_page or self.on_page, now=lambda: START,
+                    clock=self.clock, dice=random.Random(1),  # noqa: S311 - chance that repeats
+                    **({"resolver": system_resolver} | extra),
+                )
             )
-        )
         return Seen(report, self.outcomes)
 
 
