@@ -13,6 +13,7 @@ from lxml import etree
 from lxml.etree import HTMLParser
 from lxml.etree import _Element as Element
 
+from extractors import markup
 from extractors.clean import NAME_CAP, TEXT_CAP, clean
 from extractors.written_dates import Reading, read_date
 from milepost.errors import ExtractError
@@ -34,7 +35,6 @@ _LD_TYPE = re.compile(r"""type\s*=\s*["']?application/ld\+json\b""", re.IGNORECA
 _LD = "application/ld+json"
 _LANGUAGE = re.compile(r"""<html\b[^>]{0,2000}?\s(?:xml:)?lang\s*=\s*["']?([A-Za-z0-9_-]{2,40})""", re.IGNORECASE)
 _HEAD = 4_000  # characters in which a document says its language
-_CUT_CAP = 1_000_000  # tags that lxml is asked to read: a second
 _WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
 
 
@@ -66,7 +66,10 @@ _PARSER = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, hu
 
 
 def cut(text: str) -> Parts | None:
-    """Read only <main> and the JSON-LD blocks; None when the page is not plainly of that build."""
+    """Read only <main> and the JSON-LD blocks; None when the page is not plainly of that build.
+
+    Raises ExtractError for markup that a parser would choke on.
+    """
     main = text.find("<main")
     if main < 0:
         return None
@@ -95,7 +98,7 @@ def cut(text: str) -> Parts | None:
     if (not blocks and _LD in text.casefold()) or text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
         return None
     data = "".join(pieces).encode("utf-8", "ignore")
-    if b"<script" in data or data.find(b"<main", 1) >= 0 or (len(data) > _CUT_CAP and data.count(b"<") > _CUT_CAP):
+    if b"<script" in data or data.find(b"<main", 1) >= 0:
         return None
     return _parts(text, _tree(data), tuple(blocks), from_cut=True)
 
@@ -123,6 +126,7 @@ def fragment(markup: str) -> Element:
 def _tree(data: bytes) -> Element:
     if b"\0" in data:
         data = data.replace(b"\0", b"")
+    markup.check(data)
     root = etree.fromstring(data or b"<html></html>", _PARSER)
     if root is None:  # nothing but white space or comments
         root = etree.fromstring(b"<html></html>", _PARSER)
@@ -135,9 +139,8 @@ def whole(text: str) -> Parts:
 
     Raises ExtractError when there are too many elements, or too deeply nested, for a page.
     """
-    if text.count("<") > _WHOLE_CAP:
-        raise ExtractError(f"the page has more than {_WHOLE_CAP:,} tags")
     data = text.encode("utf-8", "ignore").translate(None, _CONTROLS)
+    markup.check(data, max_tags=_WHOLE_CAP)
     soup = BeautifulSoup(data, "lxml", from_encoding="utf-8", multi_valued_attributes=None)
     blocks = tuple(
         tag.get_text() for tag in soup.find_all("script") if _LD_TYPE.match(f'type="{tag.get("type", "")}"')
@@ -156,22 +159,33 @@ def _graft(soup: Tag) -> Element:
         if depth > _DEPTH_CAP:
             raise ExtractError(f"elements are nested more than {_DEPTH_CAP} deep")
         last: Element | None = None
+        words: list[str] = []  # since the last element: joined once, where they may be a hundred thousand pieces
         for child in tag.children:
             if isinstance(child, Tag):
                 if child.name in UNREAD:
                     continue
+                _write(element, last, words)
                 last = etree.SubElement(element, _name(child.name))
                 for name, value in child.attrs.items():
                     if _is_name(name):
                         last.set(name, _UNFIT.sub("", str(value)))
                 pending.append((child, last, depth + 1))
             elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
-                words = _UNFIT.sub("", child)
-                if last is None:
-                    element.text = (element.text or "") + words
-                else:
-                    last.tail = (last.tail or "") + words
+                words.append(child)
+        _write(element, last, words)
     return root
+
+
+def _write(element: Element, last: Element | None, words: list[str]) -> None:
+    """Put the words that were met into the tree: behind the `last` child, or before there is one."""
+    if not words:
+        return
+    text = _UNFIT.sub("", "".join(words))
+    words.clear()
+    if last is None:
+        element.text = text
+    else:
+        last.tail = text
 
 
 def _is_name(name: str) -> bool:
