@@ -94,3 +94,7 @@ def test_both_ways_of_parsing_look_first(aitimeline, build):
 def test_pieces_of_text_between_comments_are_one_text():
     parts = dom.whole("<html><body>" + "<!-- -->x" * 5 + "<i>y</i>" + "z<!-- -->" * 3 + "</body></html>")
     assert (parts.root.text, parts.root[0].tail) == ("xxxxx", "zzz")
+
+
+def test_a_page_that_speaks_of_json_ld_all_the_time_is_not_cut():
+    assert dom.cut("<main>" + "application/ld+json " * 300 + "</main>") is None
