@@ -36,3 +36,195 @@ _LD = "application/ld+json"
 _LANGUAGE = re.compile(r"""<html\b[^>]{0,2000}?\s(?:xml:)?lang\s*=\s*["']?([A-Za-z0-9_-]{2,40})""", re.IGNORECASE)
 _HEAD = 4_000  # characters in which a document says its language
 _BLOCK_CAP = 200  # times that JSON-LD is spoken of; each is looked for from the one before it
+_WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What of a page is read: its JSON-LD blocks as text, and a tree that holds <main> (or all of the body)."""
+
+    root: Element
+    ld: tuple[str, ...]
+    from_cut: bool
+    language: str = ""  # the BCP 47 tag that the document gives itself, "" for none
+
+
+def check_size(text: str, where: str) -> None:
+    """Raises ExtractError for a text that no page of this kind has."""
+    if len(text) > PAGE_CAP:
+        raise ExtractError(
+            f"the page has {len(text):,} characters, the limit is {PAGE_CAP:,}", where=where,
+            hint="Look at what the site serves there.",
+        )
+
+
+def is_complete(text: str) -> bool:
+    """Whether the document ends as a served document ends, in </html>."""
+    return text.endswith("</html>") or "</html>" in text[-2_000:].casefold()
+
+
+_PARSER = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=False)
+
+
+def cut(text: str) -> Parts | None:
+    """Read only <main> and the JSON-LD blocks; None when the page is not plainly of that build.
+
+    Raises ExtractError for markup that a parser would choke on.
+    """
+    main = text.find("<main")
+    if main < 0 or text.count(_LD) > _BLOCK_CAP:
+        return None
+    blocks: list[str] = []
+    pieces: list[str] = []  # of <main>, between the blocks
+    done = 0
+    open_ended = True
+    at = text.find(_LD)
+    while at >= 0:
+        if text[at - 2:at] == '\\"':  # in a string of some other script, however long that is
+            at = text.find(_LD, at + 1)
+            continue
+        start = text.rfind("<script", done, at)
+        opened = text.find(">", at)
+        end = text.find("</script>", opened)
+        if start >= 0 and text.find(">", start, at) < 0:  # else it is spoken of inside another script
+            if opened < 0 or end < 0 or text.rfind("<!--", done, start) > text.rfind("-->", done, start):
+                return None  # not closed, or inside a comment
+            if start > main and open_ended:
+                open_ended = _take(pieces, text, max(done, main), start)
+            blocks.append(text[opened + 1:end])
+            done = end + len("</script>")
+        at = text.find(_LD, max(at + 1, done))
+    if open_ended and _take(pieces, text, max(done, main), len(text)):
+        return None  # <main> is never closed
+    if (not blocks and _LD in text.casefold()) or text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
+        return None
+    data = "".join(pieces).encode("utf-8", "ignore")
+    if b"<script" in data or data.find(b"<main", 1) >= 0:
+        return None
+    return _parts(text, _tree(data), tuple(blocks), from_cut=True)
+
+
+def _parts(text: str, root: Element, ld: tuple[str, ...], *, from_cut: bool) -> Parts:
+    """The parts of a page; the root of the tree carries the page's language, wherever it was cut out."""
+    language = match[1] if (match := _LANGUAGE.search(text, 0, _HEAD)) else ""
+    if language:
+        root.set("lang", language)
+    return Parts(root=root, ld=ld, from_cut=from_cut, language=language)
+
+
+def _take(pieces: list[str], text: str, start: int, end: int) -> bool:
+    """Add text[start:end] up to the end of <main>; whether <main> is still open."""
+    close = text.find("</main>", start, end)
+    pieces.append(text[start:end if close < 0 else close])
+    return close < 0
+
+
+def fragment(piece: str) -> Element:
+    """The tree of a piece of markup, through lxml, without comments and what is never read."""
+    return _tree(piece.encode("utf-8", "ignore"))
+
+
+def _tree(data: bytes) -> Element:
+    if b"\0" in data:
+        data = data.replace(b"\0", b"")
+    markup.check(data)
+    root = etree.fromstring(data or b"<html></html>", _PARSER)
+    if root is None:  # nothing but white space or comments
+        root = etree.fromstring(b"<html></html>", _PARSER)
+    etree.strip_elements(root, *UNREAD, with_tail=False)
+    return root
+
+
+def whole(text: str) -> Parts:
+    """Read all of the page with BeautifulSoup; slower, and tolerant of any build.
+
+    Raises ExtractError when there are too many elements, or too deeply nested, for a page.
+    """
+    data = text.encode("utf-8", "ignore").translate(None, _CONTROLS)
+    markup.check(data, max_tags=_WHOLE_CAP)
+    soup = BeautifulSoup(data, "lxml", from_encoding="utf-8", multi_valued_attributes=None)
+    blocks = tuple(
+        tag.get_text() for tag in soup.find_all("script") if _LD_TYPE.match(f'type="{tag.get("type", "")}"')
+    )
+    top = soup.find("main") or soup.find("body") or soup
+    return _parts(text, _graft(top), blocks, from_cut=False)
+
+
+def _graft(soup: Tag) -> Element:
+    """The lxml tree of a soup, so that both ways of parsing are read by the same code."""
+    parser = HTMLParser()
+    root: Element = parser.makeelement("html")
+    pending: list[tuple[Tag, Element, int]] = [(soup, root, 0)]
+    while pending:
+        tag, element, depth = pending.pop()
+        if depth > _DEPTH_CAP:
+            raise ExtractError(f"elements are nested more than {_DEPTH_CAP} deep")
+        last: Element | None = None
+        words: list[str] = []  # since the last element: joined once, where they may be a hundred thousand pieces
+        for child in tag.children:
+            if isinstance(child, Tag):
+                if child.name in UNREAD:
+                    continue
+                _write(element, last, words)
+                last = etree.SubElement(element, _name(child.name))
+                for name, value in child.attrs.items():
+                    if _is_name(name):
+                        last.set(name, _UNFIT.sub("", str(value)))
+                pending.append((child, last, depth + 1))
+            elif isinstance(child, NavigableString) and not isinstance(child, PreformattedString):
+                words.append(child)
+        _write(element, last, words)
+    return root
+
+
+def _write(element: Element, last: Element | None, words: list[str]) -> None:
+    """Put the words that were met into the tree: behind the `last` child, or before there is one."""
+    if not words:
+        return
+    text = _UNFIT.sub("", "".join(words))
+    words.clear()
+    if last is None:
+        element.text = text
+    else:
+        last.tail = text
+
+
+def _is_name(name: str) -> bool:
+    return name.isascii() and name.replace("-", "").replace("_", "").isalnum() and not name[0].isdigit()
+
+
+def _name(name: str) -> str:
+    return name if _is_name(name) else "span"
+
+
+def text_of(element: Element, cap: int = TEXT_CAP) -> str:
+    """The text of an element as one clean line, with a space where a block or a line ends."""
+    if not len(element):
+        return clean(element.text, cap)
+    pieces: list[str] = []
+    for event, node in etree.iterwalk(element, events=("start", "end")):
+        if node.tag in _BLOCKS:
+            pieces.append(" ")
+        piece = node.text if event == "start" else (node.tail if node is not element else None)
+        if piece:
+            pieces.append(piece)
+    return clean("".join(pieces), cap)
+
+
+def language(element: Element) -> str:
+    """The language of an element's words: the nearest `lang`, its own or around it (HTML standard §3.2.6.2)."""
+    at: Element | None = element
+    while at is not None:
+        if tag := at.get("lang"):
+            return str(tag)
+        at = at.getparent()
+    return ""
+
+
+def date_of(element: Element) -> Reading:
+    """The date that an element tells: its `datetime`, else its words as its language writes dates."""
+    told = read_date(element.get("datetime"))
+    if told.date is not None:
+        return told
+    words = text_of(element, NAME_CAP)
+    return read_date(words, language(element)) if words else told

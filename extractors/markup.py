@@ -2,7 +2,7 @@
 
     bytes ─▶ tags, attributes of each tag ─▶ (ExtractError) ─▶ the parser
 
-The pass follows the tokenizer of the HTML Standard (§13.2.5), so that quotes, comments and scripts hide nothing from it.
+It follows the tokenizer of the HTML Standard (§13.2.5), so that quotes, comments and scripts hide nothing from it.
 """
 
 import re
@@ -22,7 +22,8 @@ _ODD = re.compile(
 )
 _NEXT = re.compile(
     rb"<(?:"
-    rb"""(?P<plain>(?!(?:%b|plaintext)[ \t\n\r\f/>])/?[a-z][^<>"'=]{0,999}(?:=(?:"[^"<>]{0,9999}"|(?!["']))[^<>"'=]{0,99}){0,40}>)"""
+    rb"(?P<plain>(?!(?:%b|plaintext)[ \t\n\r\f/>])/?[a-z]"
+    rb"""[^<>"'=]{0,999}(?:=(?:"[^"<>]{0,9999}"|(?!["']))[^<>"'=]{0,99}){0,40}>)"""
     rb"|(?P<comment>!--)"
     rb"|(?P<bogus>[!?]|/(?![a-z]))"
     rb"|(?P<raw>(?:%b)(?=[ \t\n\r\f/>]))"
