@@ -1,4 +1,4 @@
-"""Markup that libxml2 takes minutes over is refused before it is parsed, whatever quotes and comments stand around it."""
+"""Markup that libxml2 takes minutes over is refused before it is parsed, whatever quotes and comments are around it."""
 
 import random
 
