@@ -28,7 +28,8 @@ from extractors import drift, registry
 from extractors.base import SiteExtractor
 from extractors.reconcile import disagreements
 from milepost.errors import ExtractError
-from milepost.records import CONTENT_FIELDS, Milestone, Page
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import Milestone, Page
 from newsletter.news.contested import contests, voices
 
 SAVED = Path(__file__).resolve().parents[1] / "tests/sites"

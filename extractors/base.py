@@ -18,9 +18,10 @@ from extractors.clean import is_void, slugify, url_path
 from extractors.names import NOBODY
 from extractors.reconcile import PRECEDENCE, UNREAD, Claim, reconcile, unread_of
 from milepost.errors import ExtractError, SettingsError
-from milepost.records import FIELDS, Card, KnownNames, Milestone, Page, PageKind, Witness
+from milepost.fields import FIELDS, of_type
+from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Witness
 
-_TELLING = frozenset({"what_happened", "why_it_mattered"})
+_TELLING = frozenset(of_type("prose"))
 
 
 class Layout(Protocol):

@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from extractors.clean import is_void
-from milepost.records import FIELDS, Milestone
+from milepost.fields import FIELD, FIELDS, of_type
+from milepost.records import Milestone
 
-REQUIRED = ("title", "what_happened")
+REQUIRED = tuple(name for name in FIELDS if FIELD[name].required)
+_TEXTS = of_type("prose")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,7 @@ def profile(records: Sequence[Milestone], *, failed: int = 0) -> Profile:
     count = len(records)
     titles = Counter(record.title for record in records)
     dates = Counter(record.date.value for record in records if record.date)
-    void = sum(is_void(record.what_happened) or is_void(record.why_it_mattered) for record in records)
+    void = sum(any(is_void(getattr(record, name)) for name in _TEXTS) for record in records)
     return Profile(
         pages=count + failed,
         failed=failed / max(count + failed, 1),

@@ -15,27 +15,12 @@ from extractors.names import NOBODY
 from extractors.options import Options, labels
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
+from milepost.fields import FIELD, FieldType, of_type
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind
 
-SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "what_happened": ("what happened", "summary", "overview", "the story"),
-    "why_it_mattered": (
-        "why it mattered", "why it matters", "significance", "impact", "legacy", "importance", "aftermath",
-    ),
-    "people": ("people", "key people", "who", "persons"),
-    "organizations": ("organizations", "organisations", "companies", "institutions"),
-    "tags": ("tags", "topics", "keywords"),
-    "related": ("related", "related milestones", "see also", "read next"),
-}
-FACTS: Mapping[str, tuple[str, ...]] = {
-    "date": ("date", "when", "year"),
-    "category": ("category", "theme", "kind", "type"),
-    "era": ("era", "age", "period", "epoch"),
-    "impact": ("impact", "weight", "importance"),
-    "people": ("people", "key people", "who"),
-    "organizations": ("organizations", "organisations", "organization", "by"),
-    "tags": ("tags", "topics", "keywords"),
-}
+# label → field, of the headings and fact lists that sites commonly have
+SECTIONS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.headings}
+FACTS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.facts}
 
 
 class GenericOptions(Options):
@@ -58,8 +43,9 @@ class GenericOptions(Options):
         return prefix
 
 
-def _flat(table: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    return {label: field for field, found in table.items() for label in found}
+def _places(*types: FieldType) -> dict[str, tuple[str, ...]]:
+    """Field of one of these types → where schema.org tells it."""
+    return {name: tuple(place.path for place in FIELD[name].schema) for name in of_type(*types)}
 
 
 class _AnyLayout:
@@ -69,28 +55,19 @@ class _AnyLayout:
 
     def __init__(self, options: GenericOptions) -> None:
         self.plan = outline.Plan(
-            sections=_flat(SECTIONS) | options.sections,
-            facts=_flat(FACTS) | options.facts,
+            sections={**SECTIONS} | options.sections,
+            facts={**FACTS} | options.facts,
             links={"category": "/category/", "era": "/era/", "tags": "/tag/"} | options.links,
             milestones=options.milestones,
         )
         self.table = jsonld.Table(
             types=("Article", "NewsArticle", "BlogPosting", "TechArticle", "Event"),
-            texts={
-                "title": ("headline", "name"), "what_happened": ("description",),
-                "why_it_mattered": ("abstract", "about.description"), "category": ("articleSection",),
-            },
-            dates=("temporalCoverage", "startDate", "about.startDate", *options.dates),
+            texts=_places("line", "prose", "slug"),
+            dates=(*_places("date")["date"], *options.dates),
             padded=options.padded_dates,
-            # The author of a page is who wrote it, not who made history: not asked.
-            names={
-                "people": (("mentions", "Person"), ("performer", "Person")),
-                "organizations": (
-                    ("mentions", "Organization"), ("organizer", "Organization"), ("about.organizer", "Organization"),
-                ),
-            },
-            keywords="keywords",
-            image="image",
+            names={name: FIELD[name].schema for name in of_type("names")},
+            keywords=_places("slugs")["tags"][0],
+            image=_places("image")["image"][0],
             crumbs={name: prefix for name, prefix in self.plan.links.items() if name != "tags"},
         )
 

@@ -23,11 +23,12 @@ from extractors.dom import date_of, language, text_of
 from extractors.outline import FAQ, PARTS_CAP, Outline, Plan, Section, blocks_of, entries_of, is_list, label_of
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import NOTHING, Reading, read_date
+from milepost.fields import of_type
 from milepost.records import Image
 
 WITNESS = "headings"
-LISTS = frozenset({"people", "organizations", "tags"})
-_TEXTS = frozenset({"what_happened", "why_it_mattered"})
+LISTS = frozenset(of_type("names", "slugs"))
+_TEXTS = frozenset(of_type("prose"))
 _IMPACT = re.compile(r"(?:impact(?: level)?:?\s*)?([1-5])\s*(?:of|/|out of)\s*5", re.IGNORECASE)
 _STARS = re.compile(r"(?:impact:?\s*)?(★{1,5})(☆{0,4})", re.IGNORECASE)
 

@@ -23,12 +23,14 @@ from extractors.headings import is_mark
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
+from milepost.fields import of_type
 from milepost.records import Image
 
 WITNESS = "json-ld"
 _DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are read as meant
+_SLUGS = frozenset(of_type("slug"))
 _NODE_CAP = 2_000  # nodes looked at in one page
-_CAPS = {"title": TITLE_CAP, "category": NAME_CAP, "era": NAME_CAP}
+_CAPS = dict.fromkeys(of_type("line"), TITLE_CAP) | dict.fromkeys(of_type("slug"), NAME_CAP)
 
 
 class Blocks(NamedTuple):
@@ -188,7 +190,7 @@ def _text_claims(article: Mapping[str, Any], table: Table, top: str) -> Iterator
         for place in places:
             for value in _at(article, place):
                 if text := _text(value, cap):
-                    said = slugify(text) if name in ("category", "era") else text
+                    said = slugify(text) if name in _SLUGS else text
                     yield Claim(name, said, WITNESS, f"{top}.{place}")
                     break
 

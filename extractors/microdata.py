@@ -18,21 +18,25 @@ from extractors.dom import language, text_of
 from extractors.headings import is_mark
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import read_date
+from milepost.fields import FIELD, FieldType, of_type
 from milepost.records import Image
 
 WITNESS = "microdata"
 TYPES = frozenset({"Article", "NewsArticle", "BlogPosting", "TechArticle", "Event"})
 
-# itemprop → field; a property under another itemscope belongs to that, not to the page.
-TEXTS: Mapping[str, str] = {
-    "headline": "title", "name": "title", "description": "what_happened", "abstract": "why_it_mattered",
-}
-DATES = frozenset({"temporalCoverage", "startDate"})
-NAMES: Mapping[str, Mapping[str, str]] = {  # itemprop → type → field
-    "mentions": {"Person": "people", "Organization": "organizations"},
-    "performer": {"Person": "people", "Organization": "organizations"},
-    "organizer": {"Organization": "organizations"},
-}
+
+
+def _fields_of() -> dict[str, dict[str, str]]:
+    """itemprop → type of what it must hold ("": whatever it holds) → field."""
+    found: dict[str, dict[str, str]] = {}
+    for name, field in FIELD.items():
+        for place in field.schema:
+            if "." not in place.path:  # a property under another itemscope belongs to that, not to the page
+                found.setdefault(place.path, {})[place.type] = name
+    return found
+
+
+_FIELDS_OF: Mapping[str, Mapping[str, str]] = _fields_of()
 
 
 def claims(root: Element, *, url: str) -> list[Claim]:
@@ -41,42 +45,47 @@ def claims(root: Element, *, url: str) -> list[Claim]:
     if item is None:
         return []
     told: list[Claim] = []
-    names: dict[str, list[str]] = {"people": [], "organizations": [], "tags": []}
+    names: dict[str, list[str]] = {}
     for element in _properties(item):
         for prop in (element.get("itemprop") or "").split():
-            if prop in NAMES and "itemscope" in element.attrib:
-                field = NAMES[prop].get(_type(element))
-                if field:
-                    name = _name(element)
-                    names[field].append("" if is_mark(name) else name)
-            elif prop == "keywords":
-                names["tags"] += [slug for word in _value(element).split(",") if (slug := slugify(word))]
-            else:
-                told += _claim(prop, element, url)
+            fields = _FIELDS_OF.get(prop, {})
+            name = fields.get("") or fields.get(_type(element))
+            if name is None:
+                continue
+            kind = FIELD[name].type
+            match kind:
+                case "names":
+                    text = _name(element)
+                    names.setdefault(name, []).append("" if is_mark(text) else text)
+                case "slugs":
+                    words = _value(element).split(",")
+                    names.setdefault(name, []).extend(slug for word in words if (slug := slugify(word)))
+                case _:
+                    told += _claim(name, kind, element, f"itemprop {prop}", url)
     return told + [
         # An item without a name: the list is not whole, and is asked for its opinion only.
-        Claim(field, tuple(dict.fromkeys(filter(None, found)))[:LIST_CAP], WITNESS, f"itemprop of {field}",
-              part="" in found)
-        for field, found in names.items() if any(found)
+        Claim(field, tuple(dict.fromkeys(filter(None, names[field])))[:LIST_CAP], WITNESS, f"itemprop of {field}",
+              part="" in names[field])
+        for field in of_type("names", "slugs") if any(names.get(field, ()))
     ]
 
 
-def _claim(prop: str, element: Element, url: str) -> Iterator[Claim]:
-    where = f"itemprop {prop}"
-    if prop in TEXTS:
-        field = TEXTS[prop]
-        text = _value(element, TITLE_CAP if field == "title" else TEXT_CAP)
-        if text and not is_void(text):
-            yield Claim(field, text, WITNESS, where)
-    elif prop in DATES:
-        yield from date_claim(read_date(element.get("datetime") or _value(element), language(element)), WITNESS, where)
-    elif prop == "articleSection":
-        if slug := slugify(_value(element, NAME_CAP)):
-            yield Claim("category", slug, WITNESS, where)
-    elif prop == "image":
-        address = web_url(element.get("src") or element.get("href") or element.get("content"), url)
-        if address:
-            yield Claim("image", Image(url=address, alt=_value(element, TITLE_CAP)), WITNESS, where)
+def _claim(name: str, kind: FieldType, element: Element, where: str, url: str) -> Iterator[Claim]:
+    match kind:
+        case "line" | "prose":
+            text = _value(element, TITLE_CAP if kind == "line" else TEXT_CAP)
+            if text and not is_void(text):
+                yield Claim(name, text, WITNESS, where)
+        case "date":
+            written = element.get("datetime") or _value(element)
+            yield from date_claim(read_date(written, language(element)), WITNESS, where)
+        case "slug":
+            if slug := slugify(_value(element, NAME_CAP)):
+                yield Claim(name, slug, WITNESS, where)
+        case "image":
+            address = web_url(element.get("src") or element.get("href") or element.get("content"), url)
+            if address:
+                yield Claim(name, Image(url=address, alt=_value(element, TITLE_CAP)), WITNESS, where)
 
 
 def _type(element: Element) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from extractors.outline import label_of
 from milepost.errors import SettingsError
-from milepost.records import FIELDS
+from milepost.fields import FIELDS
 
 
 class Options(BaseModel):

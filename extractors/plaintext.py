@@ -27,6 +27,7 @@ from extractors.outline import FAQ, label_of
 from extractors.reconcile import Claim
 from extractors.written_dates import read_date
 from milepost.errors import ExtractError
+from milepost.fields import of_type
 from milepost.records import Card, Image, KnownNames
 
 WITNESS = "text"
@@ -120,7 +121,7 @@ def _divide(blocks: Sequence[list[str]], plan: TextPlan) -> _Divided:
 
 def _prose(parts: _Divided) -> str:
     """The page's sentences: names that stand in them by themselves are names; lines of names are not sentences."""
-    lines = [line for name in ("what_happened", "why_it_mattered") for block in parts.sections.get(name, ())
+    lines = [line for name in of_type("prose") for block in parts.sections.get(name, ())
              for line in block]
     lines += [line for block in parts.sections.get("related", ()) for line in block if line.endswith((".", "!", "?"))]
     return clean(" ".join(lines), TEXT_CAP)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
-from milepost.records import FIELDS, Card, Image, Witness
+from milepost.fields import FIELD, FIELDS, of_type
+from milepost.records import Card, Image, Witness
 from milepost.same import fold, pieces, same_date, same_picture, same_text
 
 Value = str | int | PartialDate | Image | tuple[str, ...] | tuple[Card, ...] | None
@@ -57,22 +58,8 @@ class Verdict(NamedTuple):
     evidence: dict[str, tuple[Witness, ...]]
 
 
-# Who is believed first. A witness that is not in a field's row is asked for its opinion and never followed.
-PRECEDENCE: Mapping[str, tuple[str, ...]] = {
-    "title": ("headings", "microdata", "json-ld", "text"),
-    "date": ("headings", "microdata", "json-ld", "card", "text"),  # then made finer, see `_merge_dates`
-    "category": ("headings", "microdata", "json-ld", "card", "text"),
-    "era": ("headings", "microdata", "json-ld", "text"),
-    "impact": ("headings", "microdata", "json-ld", "card", "text"),
-    "what_happened": ("headings", "microdata", "json-ld", "text"),
-    "why_it_mattered": ("headings", "microdata", "json-ld", "text"),
-    "people": ("headings", "microdata", "json-ld", "text"),
-    "organizations": ("headings", "microdata", "json-ld", "text"),
-    "tags": ("headings", "microdata", "json-ld", "card", "text"),
-    "image": ("json-ld", "headings", "microdata", "card", "text"),
-    "related": ("headings", "text"),
-}
-_TEXTS = frozenset({"what_happened", "why_it_mattered"})
+PRECEDENCE: Mapping[str, tuple[str, ...]] = {name: field.witnesses for name, field in FIELD.items()}
+_TEXTS = frozenset(of_type("prose"))
 _UNREAD_CAP = 10
 _SAID_CAP = 2_000  # characters of a differing opinion that are kept: it is compared with what is told later
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 from milepost.dates import PartialDate
-from milepost.records import CONTENT_FIELDS, Card, Image, Milestone, Witness
+from milepost.fields import FIELD, FIELDS, FieldType
+from milepost.records import Card, Image, Milestone, Witness
 
 Json = dict[str, Any]
 
@@ -79,22 +81,34 @@ def _witness_to_json(witness: Witness) -> Json:
     return {name: value for name, value in data.items() if value is not None}
 
 
+def _plain(value: Any) -> Any:
+    return value
+
+
+# type of a field → its JSON form, and back; the values of an empty field are those of milepost.fields.EMPTY
+_FORMS: Mapping[FieldType, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = MappingProxyType({
+    "line": (_plain, _plain), "prose": (_plain, _plain), "slug": (_plain, _plain), "level": (_plain, _plain),
+    "date": (date_to_json, date_from_json), "names": (list, tuple), "slugs": (list, tuple),
+    "image": (_image_to_json, _image_from_json),
+    "cards": (lambda cards: list(map(card_to_json, cards)), lambda data: tuple(map(card_from_json, data))),
+})
+
+
 def field_to_json(milestone: Milestone, name: str) -> object:
     """The JSON form of one field of a milestone."""
-    value = getattr(milestone, name)
-    if name == "date":
-        return date_to_json(value)
-    if name == "image":
-        return _image_to_json(value)
-    if name == "related":
-        return [card_to_json(card) for card in value]
-    return list(value) if isinstance(value, tuple) else value
+    return _FORMS[FIELD[name].type][0](getattr(milestone, name))
+
+
+def empty_to_json(name: str) -> object:
+    """The JSON form of a field that is empty."""
+    field = FIELD[name]
+    return _FORMS[field.type][0](field.empty)
 
 
 def milestone_to_json(milestone: Milestone) -> Json:
     """The whole record: the form of `extract --json` and of each line of `milestones --format jsonl`."""
     data: Json = {"source": milestone.source, "key": milestone.key, "url": milestone.url}
-    data |= {name: field_to_json(milestone, name) for name in (*CONTENT_FIELDS, "related")}
+    data |= {name: field_to_json(milestone, name) for name in FIELDS}
     data["unknown"] = sorted(milestone.unknown)
     data["evidence"] = {
         name: [_witness_to_json(witness) for witness in witnesses] for name, witnesses in milestone.evidence.items()
@@ -104,24 +118,18 @@ def milestone_to_json(milestone: Milestone) -> Json:
 
 
 def milestone_from_json(data: Mapping[str, Any]) -> Milestone:
-    """The inverse of `milestone_to_json`; raises KeyError or ValueError on data that is none."""
+    """The inverse of `milestone_to_json`; raises KeyError or ValueError on data that is none.
+
+    A field that came after the data was written is unknown.
+    """
+    later = [name for name in FIELDS if name not in data and not FIELD[name].hashes_empty]
+    values = {name: _FORMS[FIELD[name].type][1](data[name]) for name in FIELDS if name not in later}
     return Milestone(
         source=data["source"],
         key=data["key"],
         url=data["url"],
-        title=data["title"],
-        date=date_from_json(data["date"]),
-        category=data["category"],
-        era=data["era"],
-        impact=data["impact"],
-        what_happened=data["what_happened"],
-        why_it_mattered=data["why_it_mattered"],
-        people=tuple(data["people"]),
-        organizations=tuple(data["organizations"]),
-        tags=tuple(data["tags"]),
-        image=_image_from_json(data["image"]),
-        related=tuple(card_from_json(card) for card in data["related"]),
-        unknown=frozenset(data["unknown"]),
+        **values,
+        unknown=frozenset((*data["unknown"], *later)),
         evidence={
             name: tuple(Witness(**witness) for witness in witnesses) for name, witnesses in data["evidence"].items()
         },

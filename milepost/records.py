@@ -31,14 +31,6 @@ DELIVERY_STATES: tuple[DeliveryState, ...] = (
     "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled",
 )
 
-# The fields of a milestone that a page can tell; `related` is read but never compared (it changes with its neighbours).
-FIELDS: tuple[str, ...] = (
-    "title", "date", "category", "era", "impact", "what_happened", "why_it_mattered",
-    "people", "organizations", "tags", "image", "related",
-)
-CONTENT_FIELDS: tuple[str, ...] = FIELDS[:-1]
-
-
 def check_aware(moment: dt.datetime) -> dt.datetime:
     """Return `moment`; raises ValueError when it has no time zone."""
     if moment.utcoffset() is None:
@@ -134,8 +126,8 @@ class Card:
 class Milestone:
     """The normalized record read from a snapshot.
 
-    A field named in `unknown` could not be told from the page and never overwrites what is known; a field that is
-    empty (None, "", ()) and not in `unknown` is known to be empty.
+    Its fields are those of milepost.fields. One named in `unknown` could not be told from the page and never overwrites
+    what is known; one that is empty (None, "", ()) and not in `unknown` is known to be empty.
     """
 
     source: str

@@ -27,7 +27,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from milepost import environment
 from milepost.errors import SettingsError
-from milepost.records import CONTENT_FIELDS, Cadence, FieldClass
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import Cadence, FieldClass
 from milepost.settings_errors import sentence
 
 DEFAULT_FILE = Path("milepost.toml")

@@ -7,7 +7,8 @@ from typing import Any
 from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import field_to_json
 from milepost.errors import InputError, NotFoundError
-from milepost.records import FIELDS, Snapshot, StoredChange, StoredMilestone, Witness
+from milepost.fields import FIELDS
+from milepost.records import Snapshot, StoredChange, StoredMilestone, Witness
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database

@@ -12,8 +12,9 @@ from typing import Any
 from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, web_url
 from milepost.codec import field_to_json, milestone_from_json
 from milepost.errors import InputError
+from milepost.fields import FIELDS
 from milepost.fingerprint import fingerprint
-from milepost.records import FIELDS, Image, Milestone, Witness
+from milepost.records import Image, Milestone, Witness
 from newsletter.news.detect import compare, merge
 from pipeline.importable import check
 from store.database import Database

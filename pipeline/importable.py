@@ -7,7 +7,8 @@ from typing import Any
 from extractors.clean import URL_CAP, clean
 from milepost.dates import PartialDate
 from milepost.errors import InputError
-from milepost.records import FIELDS, Milestone
+from milepost.fields import FIELDS
+from milepost.records import Milestone
 
 _TEXT, _TEXTS, _OPTIONAL = (str,), (list,), (str, type(None))
 _TYPES: Mapping[str, tuple[type, ...]] = {

@@ -15,7 +15,8 @@ from extractors.charset import decode
 from extractors.generic import Generic, GenericOptions
 from milepost.codec import milestone_to_json
 from milepost.errors import ExtractError, FetchError, InputError, RefusedError
-from milepost.records import FIELDS, Page
+from milepost.fields import FIELDS
+from milepost.records import Page
 from milepost.settings import FetchSettings, Settings
 from pipeline.look.reading import read_stored
 from store.archive.pages import Pages

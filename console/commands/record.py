@@ -47,7 +47,7 @@ def show(
 ) -> None:
     """Show one milestone with the witnesses of each field, or its history."""
     from milepost.codec import field_to_json, milestone_to_json
-    from milepost.records import FIELDS
+    from milepost.fields import FIELDS
     from store.milestones.milestones import Milestones
 
     if past:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from milepost.codec import json_hash, milestone_to_json
+from milepost.codec import json_hash
+from milepost.fingerprint import hashed_record
 from milepost.records import UNEDITED, Edit, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.corrections import by_milestone, tally
@@ -66,7 +67,7 @@ def inputs_hash(items: Sequence[IssueItem], *, shown: Mapping[str, object], edit
     """SHA-256, in hex, of the items, of what an editor wrote, and of the settings that show in a mail."""
     return json_hash({
         "items": [
-            [item.change_id, item.version_id, item.role, item.first_seen_at.isoformat(), _content(item),
+            [item.change_id, item.version_id, item.role, item.first_seen_at.isoformat(), hashed_record(item.milestone),
              [list(change) for change in item.fields]]
             for item in items
         ],
@@ -103,11 +104,6 @@ def settings_from(
         NewsletterSettings.model_validate(shown["newsletter"]).model_copy(update={"templates": templates}),
         MailSettings.model_validate(shown["mail"]), WebSettings.model_validate(shown["web"]),
     )
-
-
-def _content(item: IssueItem) -> dict[str, object]:
-    """The record without its evidence, which readers don't see."""
-    return {name: value for name, value in milestone_to_json(item.milestone).items() if name != "evidence"}
 
 
 def _digest(text: str) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from milepost.codec import date_from_json
-from milepost.records import CONTENT_FIELDS, ChangeKind, FieldChange, IssueItem
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import ChangeKind, FieldChange, IssueItem
 from newsletter.issue.safe import clip, link, one_line
 from newsletter.words.phrases import Phrases
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from extractors.reconcile import Value, shown, tells
-from milepost.records import CONTENT_FIELDS, Milestone, Witness
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import Milestone, Witness
 
 _SHOWN = 80  # characters of a value in a sentence
 

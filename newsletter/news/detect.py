@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from milepost.codec import field_to_json
-from milepost.records import CONTENT_FIELDS, FIELDS, Change, ChangeKind, FieldChange, FieldClass, Image, Milestone
+from milepost.fields import CONTENT_FIELDS, FIELDS
+from milepost.records import Change, ChangeKind, FieldChange, FieldClass, Image, Milestone
 from newsletter.news.contested import Contest, contests, evidence_of
 from newsletter.news.rules import judge, says_less, strongest
 

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, get_args
 
 from rapidfuzz import fuzz
 
+from milepost.fields import FIELD, of_type
 from milepost.records import Milestone
 from milepost.same import fold, pieces
 
@@ -17,13 +18,9 @@ from milepost.same import fold, pieces
 SURE = 0.765
 UNLIKE = 0.645
 
-WEIGHTS: Mapping[str, float] = {
-    "what_happened": 0.35, "title": 0.25, "why_it_mattered": 0.15,  # token-sort ratio
-    "people": 0.08, "organizations": 0.05, "tags": 0.05,  # Jaccard index
-    "year": 0.07,  # the same or not
-}
-_LISTS = ("people", "organizations", "tags")
-_TEXTS = ("title", "what_happened", "why_it_mattered")
+_LISTS = tuple(name for name in of_type("names", "slugs") if FIELD[name].likeness)  # by their Jaccard index
+_TEXTS = tuple(name for name in of_type("line", "prose") if FIELD[name].likeness)  # by their words in any order
+_YEAR = FIELD["date"].likeness  # the same or not
 ENOUGH = 0.5  # the weight of what both records tell: less than this much proves nothing
 MAX_PAIRS = 2_000_000  # beyond that a look is held for its size anyway
 
@@ -164,12 +161,12 @@ def _alike(old: _Traits, new: _Traits, *, floor: float = 0.0) -> tuple[float, fl
     """
     parts: list[tuple[float, float]] = []
     if old.year is not None and new.year is not None:
-        parts.append((WEIGHTS["year"], float(old.year == new.year)))
+        parts.append((_YEAR, float(old.year == new.year)))
     for name, mine, theirs in zip(_LISTS, old.lists, new.lists, strict=True):
         if mine is not None and theirs is not None and (mine or theirs):
-            parts.append((WEIGHTS[name], len(mine & theirs) / len(mine | theirs)))
+            parts.append((FIELD[name].likeness, len(mine & theirs) / len(mine | theirs)))
     texts = [
-        (WEIGHTS[name], mine, theirs) for name, mine, theirs in zip(_TEXTS, old.texts, new.texts, strict=True)
+        (FIELD[name].likeness, mine, theirs) for name, mine, theirs in zip(_TEXTS, old.texts, new.texts, strict=True)
         if mine is not None and theirs is not None and (mine or theirs)
     ]
     whole = sum(weight for weight, _ in parts) + sum(weight for weight, _, _ in texts)

@@ -9,11 +9,11 @@ from typing import TypeAlias
 
 from milepost.changes import KINDS
 from milepost.dates import PartialDate
+from milepost.fields import CONTENT_FIELDS, FIELD, FieldType
 from milepost.records import ChangeKind, FieldClass, Image, Milestone
 from milepost.same import fold, picture_of, pieces, same_date, same_text
 
 Comparer: TypeAlias = Callable[[Milestone, Milestone], ChangeKind | None]
-
 
 
 def prose(field: str) -> Comparer:
@@ -63,17 +63,22 @@ def names(field: str) -> Comparer:
     return compare
 
 
-def compare_dates(old: Milestone, new: Milestone) -> ChangeKind | None:
+def date(field: str) -> Comparer:
     """A date that gains precision or certainty is a gain; a vaguer reading of the same date says nothing."""
-    before, after = old.date, new.date
-    if before == after or (before and after and says_less(before, after)):
-        return None
-    if after is None:
-        return "corrected"
-    if before is None:
-        return "enriched"
-    another_end = before.until not in (None, "..", after.until)
-    return "enriched" if same_date(before, after) and not another_end else "corrected"
+
+    def compare(old: Milestone, new: Milestone) -> ChangeKind | None:
+        before: PartialDate | None = getattr(old, field)
+        after: PartialDate | None = getattr(new, field)
+        if before == after or (before and after and says_less(before, after)):
+            return None
+        if after is None:
+            return "corrected"
+        if before is None:
+            return "enriched"
+        another_end = before.until not in (None, "..", after.until)
+        return "enriched" if same_date(before, after) and not another_end else "corrected"
+
+    return compare
 
 
 def says_less(known: PartialDate, told: PartialDate) -> bool:
@@ -82,17 +87,22 @@ def says_less(known: PartialDate, told: PartialDate) -> bool:
     return same_date(told, known) and (told.value != known.value or not told.confirmed or not ends)
 
 
-def compare_images(old: Milestone, new: Milestone) -> ChangeKind | None:
+def image(field: str) -> Comparer:
     """The same picture in another size, or over https, is cosmetic; a description without an address says no less."""
-    before, after = old.image, new.image
-    if before == after:
-        return None
-    if after is None:
-        return "corrected"
-    if before is None:
-        return "enriched"
-    kinds = {_addresses(old, new), _words(before.alt, after.alt)} - {None}
-    return strongest(*(kind for kind in kinds if kind))
+
+    def compare(old: Milestone, new: Milestone) -> ChangeKind | None:
+        before: Image | None = getattr(old, field)
+        after: Image | None = getattr(new, field)
+        if before == after:
+            return None
+        if after is None:
+            return "corrected"
+        if before is None:
+            return "enriched"
+        kinds = (_addresses(before.url, old.url, after.url, new.url), _words(before.alt, after.alt))
+        return strongest(*(kind for kind in kinds if kind))
+
+    return compare
 
 
 def strongest(*kinds: ChangeKind) -> ChangeKind | None:
@@ -103,9 +113,9 @@ def strongest(*kinds: ChangeKind) -> ChangeKind | None:
 def judge(name: str, old: Milestone, new: Milestone, classes: Mapping[str, FieldClass]) -> ChangeKind | None:
     """What the difference in one field means, None when there is none; `classes`: what the source says instead.
 
-    A field that was unknown in `old` is learnt, which is a gain even when it is learnt to be empty.
+    A field that was unknown in `old` is learnt, which is a gain even when it is learnt to be empty, where that counts.
     """
-    learnt = name in old.unknown
+    learnt = name in old.unknown and (FIELD[name].hashes_empty or getattr(new, name) != FIELD[name].empty)
     kind = RULES[name](old, new) or ("enriched" if learnt else None)
     if kind is None:
         return None
@@ -123,30 +133,16 @@ def _words(before: str, after: str) -> ChangeKind | None:
     return "corrected" if fold(before) else "enriched"
 
 
-def _addresses(old: Milestone, new: Milestone) -> ChangeKind | None:
-    before, after = _address(old), _address(new)
+def _addresses(before: str | None, old_page: str, after: str | None, new_page: str) -> ChangeKind | None:
     if before == after or after is None:
         return None
     if before is None:
         return "enriched"
-    return "cosmetic" if picture_of(before, old.url) == picture_of(after, new.url) else "corrected"
+    return "cosmetic" if picture_of(before, old_page) == picture_of(after, new_page) else "corrected"
 
 
-def _address(milestone: Milestone) -> str | None:
-    return milestone.image.url if isinstance(milestone.image, Image) else None
-
-
-# Every content field of a milestone. `related` is not among them: it changes whenever a neighbour does.
-RULES: Mapping[str, Comparer] = MappingProxyType({
-    "title": prose("title"),
-    "date": compare_dates,
-    "category": slug("category"),
-    "era": slug("era"),
-    "impact": number("impact"),
-    "what_happened": prose("what_happened"),
-    "why_it_mattered": prose("why_it_mattered"),
-    "people": names("people"),
-    "organizations": names("organizations"),
-    "tags": names("tags"),
-    "image": compare_images,
+_BY_TYPE: Mapping[FieldType, Callable[[str], Comparer]] = MappingProxyType({
+    "line": prose, "prose": prose, "slug": slug, "level": number, "date": date, "names": names, "slugs": names,
+    "image": image,
 })
+RULES: Mapping[str, Comparer] = MappingProxyType({name: _BY_TYPE[FIELD[name].type](name) for name in CONTENT_FIELDS})

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from milepost.codec import field_to_json, milestone_from_json
 from milepost.errors import InputError, NotFoundError
-from milepost.records import CONTENT_FIELDS, Change, FieldChange, Milestone, StoredChange, StoredMilestone
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import Change, FieldChange, Milestone, StoredChange, StoredMilestone
 from store.schema.schema_repairs import renaming
 from store.schema.tables import change, look, milestone, milestone_version
 

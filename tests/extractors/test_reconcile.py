@@ -4,7 +4,8 @@ import pytest
 
 from extractors.reconcile import PRECEDENCE, Claim, disagreements, reconcile
 from milepost.dates import PartialDate
-from milepost.records import FIELDS, Image
+from milepost.fields import FIELDS
+from milepost.records import Image
 
 
 def judge(*claims):

@@ -11,7 +11,8 @@ from extractors import dom, registry
 from extractors.listpage import ListPage
 from extractors.reconcile import disagreements
 from milepost.codec import card_to_json, milestone_to_json
-from milepost.records import FIELDS, Page
+from milepost.fields import FIELDS
+from milepost.records import Page
 
 CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
 SITES = Path(__file__).parents[1] / "sites"

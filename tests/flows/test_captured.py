@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from milepost.codec import milestone_to_json
-from milepost.records import CONTENT_FIELDS, LookReport
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import LookReport
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
 from store.database import connect, upgrade

@@ -8,7 +8,8 @@ import pytest
 from milepost.codec import field_to_json, milestone_to_json
 from milepost.dates import utc_now
 from milepost.errors import InputError, NotFoundError
-from milepost.records import FIELDS, Witness
+from milepost.fields import FIELDS
+from milepost.records import Witness
 from milepost.settings import Settings
 from pipeline.explain import explain, explain_item, explanation_to_json
 from pipeline.import_milestones import Importer

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.dates import PartialDate
+from milepost.fields import CONTENT_FIELDS
 from milepost.fingerprint import fingerprint
-from milepost.records import CONTENT_FIELDS, Card, Image, Milestone, Witness
+from milepost.records import Card, Image, Milestone, Witness
 from newsletter.news.detect import Detection, detect
 from newsletter.news.rules import RULES
 

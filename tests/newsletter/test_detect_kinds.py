@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from milepost.changes import KINDS
 from milepost.dates import PartialDate
+from milepost.fields import CONTENT_FIELDS
 from milepost.fingerprint import fingerprint
-from milepost.records import CHANGE_KINDS, CONTENT_FIELDS, FieldClass, Milestone, Witness
+from milepost.records import CHANGE_KINDS, FieldClass, Milestone, Witness
 from newsletter.news.detect import compare, detect, merge, take_back
 from newsletter.news.rules import RULES
 

@@ -12,7 +12,8 @@ import pytest
 from lxml import html as lxml_html
 
 from milepost.dates import PartialDate
-from milepost.records import CADENCES, CONTENT_FIELDS, Card, Edit, FieldChange, IssueItem, KnownTopics
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import CADENCES, Card, Edit, FieldChange, IssueItem, KnownTopics
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.dates import PartialDate
+from milepost.fields import FIELD
 from milepost.records import Image, Milestone
-from newsletter.news.renames import SURE, UNLIKE, WEIGHTS, Candidate, Match, Standing, match, score
+from newsletter.news.renames import SURE, UNLIKE, Candidate, Match, Standing, match, score
 
 CLOCK = Milestone(
     source="timekeeping", key="pendulum-clock", url="https://time.example/m/pendulum-clock",
@@ -44,7 +45,7 @@ def found(
 
 
 def test_the_weights_are_a_whole() -> None:
-    assert sum(WEIGHTS.values()) == pytest.approx(1.0)
+    assert sum(field.likeness for field in FIELD.values()) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
