@@ -37,7 +37,7 @@ bench: install ## Measure what the documentation claims
 
 chaos: install ## Play every fault on a dispatch and on the looks; nobody may miss an issue or get it twice (CHAOS=full)
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[chaos]'
-	@$(BIN)/python -m pytest -m chaos -rs -s tests/chaos tests/flows/test_schedules.py $(ARGS)
+	@$(BIN)/python -m pytest -m chaos -rs -s tests/chaos tests/pipeline/test_schedules.py $(ARGS)
 
 screenshots: install ## Draw the documentation's pictures again (needs Debian's chromium)
 	@$(BIN)/python -m bench.screenshots

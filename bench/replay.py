@@ -8,8 +8,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.flows.history import STORIES, history, serving
-from tests.flows.replaying import Player, settings_for
+from tests.pipeline.history import STORIES, history, serving
+from tests.pipeline.replaying import Player, settings_for
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from milepost.settings import Settings
-    from store.database import Database
+    from pipeline.upkeep import Database
 
 
 @dataclass
@@ -30,9 +30,9 @@ class CliContext:
     @cached_property
     def database(self) -> "Database":
         """Raises StoreError and SchemaError."""
-        from store.database import connect
+        from pipeline.upkeep import open_database
 
-        return connect(self.settings.store.url)
+        return open_database(self.settings)
 
     def start_logging(self) -> None:
         """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.errors import MilepostError
+from milepost.rooms import require_rooms
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -28,8 +29,10 @@ QUIET = {
 def prepare(home: Path) -> None:
     """Set the environment that Prefect reads on import; what the operator has set already stands.
 
-    Raises MilepostError when Prefect's home can't be made: Prefect itself would go on without one and fail much later.
+    Raises MilepostError when Prefect's home can't be made: Prefect itself would go on without one and fail much later;
+    SettingsError when a room is not ours.
     """
+    require_rooms()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(home.resolve()))

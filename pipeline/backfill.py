@@ -12,7 +12,7 @@ from typing import Any
 from extractors import registry
 from extractors.base import SiteExtractor
 from milepost.dates import utc_now
-from milepost.errors import ConflictError
+from milepost.errors import ConflictError, NotFoundError
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, Milestone, StoredMilestone
 from milepost.settings import Settings, SourceSettings
@@ -26,6 +26,11 @@ from store.database import Database, connect
 from store.milestones.apply_look import Entry
 from store.milestones.backfills import MAX_FAILURES, Backfill, Backfills, ReadAgain, Told
 from store.milestones.milestones import Milestones
+
+__all__ = [
+    "Backfill", "Reread", "Selection", "backfill", "decide", "listed", "nothing_fits", "require_some", "reread_to_json",
+    "resume", "undo",
+]
 
 KEPT = 10_000  # changes that a result holds; all are counted
 _CHUNK = 500
@@ -233,6 +238,36 @@ def undo(database: Database, backfill_id: int, *, why: str, now: dt.datetime) ->
         return compare(current.milestone, kept), kept, current.snapshot_id
 
     return Backfills(database).undo(backfill_id, revert, why=why, now=now)
+
+
+def listed(database: Database, source: str | None = None) -> list[Backfill]:
+    """The backfills of all sources or one, the latest first."""
+    return Backfills(database).list(source)
+
+
+def require_some(database: Database, sources: Sequence[str], selection: Selection) -> None:
+    """Raises NotFoundError when a key is of no milestone of these sources, or when no record fits keys and extractor.
+
+    One source alone may lack them: what is asked for may be another's.
+    """
+    milestones, wanted = Milestones(database), selection.extractor
+    for key in selection.keys:
+        if not any(milestones.some(source, [key]) for source in sources):
+            raise NotFoundError(f"there is no milestone {key!r}", where=", ".join(sources),
+                                hint="See `milepost milestones`.")
+    if wanted is not None and not any(_read_by(milestones, source, selection.keys, wanted) for source in sources):
+        raise nothing_fits(f"{wanted} read no such record")
+
+
+def nothing_fits(why: str | None = None) -> NotFoundError:
+    """What is said of a selection by which nothing is read."""
+    hint = "See `milepost show KEY --history` for what read a record, and when."
+    return NotFoundError("no stored page fits the selection" + (f": {why}" if why else ""), hint=hint)
+
+
+def _read_by(milestones: Milestones, source: str, chosen: Sequence[str], extractor: str) -> bool:
+    records = milestones.some(source, chosen).values() if chosen else milestones.iterate(source)
+    return any(stored.milestone.extractor == extractor for stored in records)
 
 
 def reread_to_json(reread: Reread) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import datetime as dt
 import logging
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +18,10 @@ from delivery.message.build import MessageTemplate
 from delivery.message.tokens import message_id
 from milepost.dates import utc_now
 from milepost.errors import DeliveryError
-from milepost.records import Claim, DeliveryState, Issue, LedgerCounts
+from milepost.records import Claim, DeliveryState, LedgerCounts
 from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
-from pipeline.edit import require_window_over
+from pipeline.edit import find, require_window_over, send_at_once
 from pipeline.look.reading import Progress
 from pipeline.mail_identity import (
     letterhead,
@@ -32,6 +33,7 @@ from pipeline.mail_identity import (
     signing_key,
     unsubscribe_url,
 )
+from pipeline.publish import freeze_unless_held
 from pipeline.throttle import forget, watched
 from store.database import Database, connect
 from store.issues.issues import Issues
@@ -40,6 +42,8 @@ from store.ledger.ledger import Ledger
 log = logging.getLogger("milepost.dispatch")
 
 _WAITING: tuple[DeliveryState, ...] = ("pending", "claimed", "sending", "deferred")
+LONGEST_S = 60.0  # between two passes: another dispatcher may have died, or an operator decided something
+_SLICE_S = 0.5  # how soon a stop is obeyed while it waits
 _SETTLED: tuple[Result, ...] = ("sent", "failed", "unknown")
 
 
@@ -75,12 +79,6 @@ def waiting(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> 
             issue.number for issue in Issues(database).list(states=["frozen", "sending"])
             if issue.send_after is None or issue.send_after <= moment
         )
-
-
-def find(settings: Settings, number: int) -> Issue:
-    """The issue as it is now; raises NotFoundError."""
-    with connect(settings.store.url) as database:
-        return Issues(database).get(number)
 
 
 def dispatch(
@@ -133,6 +131,47 @@ def one_pass(
     return Sent(report=report, counts=counts, worn_out=tuple(worn_out))
 
 
+def drain(
+    settings: Settings, number: int, *, now: Callable[[], dt.datetime] = utc_now, progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False, sleep: Callable[[float], None] = time.sleep,
+) -> Sent:
+    """Send issue `number` until nothing waits, it is paused, or SIGTERM or `stop` ends it (`report.stopped`).
+
+    Returns what all passes did. Raises what `dispatch` raises; what was done by then is in the ledger.
+    """
+    total: Sent | None = None
+    with terminated() as asked:
+
+        def over() -> bool:
+            return stop() or asked()
+
+        while True:
+            total = one_pass(settings, number, now=now, progress=progress, stop=over).after(total)
+            report = total.report
+            if report.stopped or report.paused or report.state != "sending" or not waiting_in(total.counts):
+                return total
+            if _wait(until_next(report.next_due, now()), over, sleep):
+                return total.stop()
+            with connect(settings.store.url) as database:
+                issue = find(database, number)
+            if issue.state not in ("frozen", "sending"):  # an operator paused or stopped it meanwhile
+                return replace(total, report=replace(report, state=issue.state, paused=issue.pause_reason))
+
+
+def until_next(due: dt.datetime | None, now: dt.datetime) -> float:
+    """Seconds to wait before another pass, from a slice to LONGEST_S; `due` None: others hold what is left. Pure."""
+    wait = LONGEST_S if due is None else (due - now).total_seconds()
+    return min(max(wait, _SLICE_S), LONGEST_S)
+
+
+def _wait(seconds: float, over: Callable[[], bool], sleep: Callable[[float], None]) -> bool:
+    """Sleep in slices; returns whether somebody wants it to end."""
+    while seconds > 0 and not over():
+        sleep(min(_SLICE_S, seconds))
+        seconds -= _SLICE_S
+    return over()
+
+
 def waiting_in(counts: LedgerCounts) -> int:
     """How many may still get it."""
     return sum(counts.states.get(state, 0) for state in _WAITING)
@@ -163,6 +202,18 @@ def _limits(settings: Settings) -> Limits:
 def reach_relay(settings: Settings) -> None:
     """Open a session with the relay and close it again; raises DeliveryError when it can't be had."""
     relay(settings).open().quit()
+
+
+def make_ready(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> None:
+    """Freeze a draft that is to be sent now, and end its undo window: whoever asks for that has decided a second time.
+
+    The relay is asked for first: what can't be sent now can still be edited. Raises DeliveryError, HeldError.
+    """
+    if find(database, number).state == "draft":
+        reach_relay(settings)
+    freeze_unless_held(settings, database, number, now=now)
+    if find(database, number).send_after is not None:
+        send_at_once(database, number)
 
 
 def _nothing(number: int) -> DispatchReport:

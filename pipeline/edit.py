@@ -30,6 +30,21 @@ from store.subscribers import addresses
 log = logging.getLogger("milepost.editing")
 
 
+def issues_by_number(database: Database) -> list[Issue]:
+    """Every issue without its items, newest first."""
+    return list(Issues(database).list())
+
+
+def find(database: Database, number: int) -> Issue:
+    """The issue as it is now, with its items; raises NotFoundError."""
+    return Issues(database).get(number)
+
+
+def variants(database: Database, number: int) -> Sequence[Variant]:
+    """The renderings of an issue as they will be, or were, sent; raises NotFoundError."""
+    return Issues(database).variants(number)
+
+
 def edit(
     settings: Settings, database: Database, number: int, *, subject: str | None = None, intro: str | None = None,
     order: Sequence[str] = (), leave_out: Collection[str] = (),
@@ -173,6 +188,21 @@ def stop(database: Database, number: int, *, reason: str = "stopped by an operat
         ledger.pause(number, reason)
     log.info("stopped issue %d: %s", number, "a draft again" if undone else "paused")
     return Stopped(issue=Issues(database).get(number), undone=undone, counts=ledger.counts(number))
+
+
+def discard(database: Database, number: int) -> None:
+    """Throw a draft away: its milestones are free for the next one. Raises ConflictError when it is no draft."""
+    Issues(database).discard(number)
+
+
+def pause(database: Database, number: int, why: str) -> None:
+    """A dispatcher that runs obeys before its next message; raises ConflictError when it can't be paused."""
+    Ledger(database).pause(number, why)
+
+
+def resume(database: Database, number: int) -> None:
+    """Let a paused issue be sent again; raises ConflictError when it is not paused."""
+    Ledger(database).resume(number)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

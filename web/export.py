@@ -1,6 +1,7 @@
-"""The archive as files for any web server: the same pages, feeds and sitemap that the web application serves.
+"""Pages as files: the archive for any web server, the same that the web application serves; and an issue to look at.
 
-    store ─▶ web.archive ─▶ DIR/index.html, issues/…/index.html, feed.atom, feed.json, sitemap.xml
+    sealed issues ─▶ web.public.archive ─▶ DIR/index.html, issues/…/index.html, feed.atom, feed.json, sitemap.xml
+    one issue     ─▶ issue-N-VARIANT.html, .txt (the bytes that are sent), issue-N-page.html
 """
 
 import os
@@ -11,8 +12,8 @@ from pathlib import Path
 
 from milepost.errors import InputError
 from milepost.settings import Settings
-from store.database import Database
-from store.issues.issues import Issues
+from pipeline.readers_pages import behind
+from pipeline.upkeep import Database
 from web.pages import Pages
 from web.public.archive import Archive
 from web.public.feeds import FEEDS
@@ -33,7 +34,7 @@ def build_archive(settings: Settings, database: Database, out: Path) -> Built:
 
     Each file is complete or is not there. Raises InputError when `out` can't be written.
     """
-    archive = Archive(Pages(settings.newsletter, settings.web), Issues(database), settings)
+    archive = Archive(Pages(settings.newsletter, settings.web), behind(settings, database).issues, settings)
     numbers = archive.numbers()
     written: list[Path] = []
     unchanged = 0
@@ -47,6 +48,28 @@ def build_archive(settings: Settings, database: Database, out: Path) -> Built:
         raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out),
                          hint="Choose another folder.") from None
     return Built(folder=out, issues=len(numbers), written=tuple(written), unchanged=unchanged)
+
+
+def write_preview(settings: Settings, database: Database, number: int, out: Path) -> list[Path]:
+    """Write the files of issue `number`, a draft or not, into `out`; the first two are the mail with everything in it.
+
+    The parts are what is sent byte for byte, but for the reader's own links. Raises NotFoundError when there is no such
+    issue, InputError when `out` can't be written.
+    """
+    issues = behind(settings, database).issues
+    archive = Archive(Pages(settings.newsletter, settings.web), issues, settings)
+    files = {
+        f"issue-{number}-{variant.name}.{ending}": content
+        for variant in sorted(issues.variants(number), key=lambda variant: variant.name != "all")
+        for ending, content in (("html", variant.html), ("txt", variant.text))
+    } | {f"issue-{number}-page.html": archive.proof(number)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (out / name).write_text(content, encoding="utf-8", newline="")
+    except OSError as error:
+        raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out)) from None
+    return [out / name for name in files]
 
 
 def _files(archive: Archive, numbers: list[int]) -> Iterator[tuple[str, bytes]]:

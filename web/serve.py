@@ -7,20 +7,18 @@ import uvicorn
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.settings import Settings
-from pipeline.mail_identity import list_id, signing_key
-from store.database import connect
-from store.issues.issues import Issues
-from store.milestones.topics import Topics
-from store.subscribers.people import Subscribers
+from pipeline.readers_pages import behind
+from pipeline.upkeep import open_database
 from web.app import create_app
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on."""
-    with connect(settings.store.url) as database, _listen(host, port) as listener:
+    with open_database(settings) as database, _listen(host, port) as listener:
+        kept = behind(settings, database)
         app = create_app(
-            issues=Issues(database), subscribers=Subscribers(database), topics=Topics(database), settings=settings,
-            key=signing_key(settings, database), list_id=list_id(settings, database), now=utc_now,
+            issues=kept.issues, subscribers=kept.subscribers, topics=kept.topics, settings=settings, key=kept.key,
+            list_id=kept.list_id, now=utc_now,
         )
         # access logs would keep who opened which link and when
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.commands.scrape import PrefectFlag, Sources
+from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table, progress, shortened
 from milepost.errors import InputError, MilepostError
 
 if TYPE_CHECKING:
-    from pipeline.backfill import Reread
-    from store.milestones.backfills import Backfill
+    from pipeline.backfill import Backfill, Reread
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="From `milepost backfill list`.")]
 _SHOWN = 200  # rows of a table; --json prints all
@@ -46,9 +45,8 @@ def run(
     as_json: JsonFlag = False,
 ) -> None:
     """Read stored pages again, all or a part; what differs is written at once, and can be undone."""
-    from pipeline.backfill import Selection, reread_to_json
+    from pipeline.backfill import Selection, nothing_fits, require_some, reread_to_json
     from pipeline.backfill import backfill as reread
-    from pipeline.selecting import nothing_fits, require_some
 
     door: CliContext = context.obj
     selection = Selection(keys=tuple(keys or ()), since=_moment(since, "--since"), until=_moment(until, "--until"),
@@ -58,7 +56,7 @@ def run(
         door.settings.source(key)
     require_some(door.database, chosen, selection)
     if prefect:
-        from console.commands.run import flow_result
+        from console.flow_runs import flow_result
 
         results = flow_result(door, "backfill", sources=chosen, dry_run=dry_run, selection=selection.to_json())
     else:
@@ -134,10 +132,10 @@ def show_list(
     as_json: JsonFlag = False,
 ) -> None:
     """List the backfills, the latest first."""
-    from store.milestones.backfills import Backfills
+    from pipeline.backfill import listed as backfills
 
     door: CliContext = context.obj
-    listed = Backfills(door.database).list(source)
+    listed = backfills(door.database, source)
     if as_json:
         print_json([_backfill_json(one) for one in listed])
         return

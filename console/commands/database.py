@@ -6,14 +6,12 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from console.choices import counted
+from console.arguments import Why
 from console.context import CliContext
 from console.groups import Group
-from console.output import JsonFlag, print_json, print_table
+from console.output import JsonFlag, counted, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import InputError, StoreError
-
-Why = Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -42,10 +40,10 @@ def mount(app: typer.Typer) -> None:
 
 def db_upgrade(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Create the database, or bring an older one up to this version."""
-    from store.database import upgrade
+    from pipeline.upkeep import upgrade
 
     door: CliContext = context.obj
-    revision = upgrade(door.settings.store.url)
+    revision = upgrade(door.settings)
     if as_json:
         print_json({"revision": revision})
     else:
@@ -58,10 +56,10 @@ def db_check(
     every: Annotated[bool, typer.Option("--all", help="Read every archived page, not a sample.")] = False,
 ) -> None:
     """Check that the database is whole: its structure, its archive, and the sum of every ledger."""
-    from store.upkeep.check import SAMPLE, check
+    from pipeline.upkeep import check
 
     door: CliContext = context.obj
-    findings = check(door.database, sample=None if every else SAMPLE)
+    findings = check(door.database, every=every)
     if as_json:
         print_json(list(findings))
     for finding in findings if not as_json else ():
@@ -74,7 +72,7 @@ def db_check(
 
 def db_backup(context: typer.Context, to: Annotated[Path, typer.Argument(help="The backup's file.")]) -> None:
     """Write a backup of the SQLite database while it is in use."""
-    from store.upkeep.backup import backup
+    from pipeline.upkeep import backup
 
     door: CliContext = context.obj
     size = backup(door.database, to)
@@ -87,12 +85,10 @@ def db_restore(
     replace: Annotated[bool, typer.Option("--replace", help="In place of a database that is there.")] = False,
 ) -> None:
     """Restore a backup. It refuses to send anything until `db confirm-restore`: it can't know what went out since."""
-    from store.upkeep.backup import restore
-    from store.upkeep.restore import require_sqlite
+    from pipeline.upkeep import restore
 
     door: CliContext = context.obj
-    require_sqlite(source)
-    restore(source, door.settings.store.url, replace=replace)
+    restore(door.settings, source, replace=replace)
     typer.echo("Restored. Nothing is sent before `milepost db confirm-restore --why …`.")
 
 
@@ -104,13 +100,13 @@ def db_confirm_restore(
     ] = "unknown",
 ) -> None:
     """Let a restored (or copied) database send again. By default what waited then is listed as unknown, not sent."""
-    from store.upkeep.restore import confirm_restore
+    from pipeline.upkeep import confirm
 
     door: CliContext = context.obj
     if waiting not in ("pending", "unknown"):
         raise InputError(f"there is no such choice as {waiting!r}", where="--waiting", hint="Want pending or unknown.")
     choice = cast("Literal['pending', 'unknown']", waiting)
-    unknown = confirm_restore(door.database, why, utc_now(), waiting=choice)
+    unknown = confirm(door.database, why, waiting=choice, now=utc_now())
     typer.echo(f"Confirmed; {counted(unknown, 'delivery is', 'deliveries are')} listed as unknown.")
 
 
@@ -120,10 +116,10 @@ def db_copy(
     as_json: JsonFlag = False,
 ) -> None:
     """Copy everything into another, empty database (SQLite or PostgreSQL), verified by counts and hashes."""
-    from store.upkeep.copy import copy
+    from pipeline.upkeep import copy
 
     door: CliContext = context.obj
-    copied = copy(door.settings.store.url, to)
+    copied = copy(door.settings, to)
     if as_json:
         print_json([{"table": part.table, "rows": part.rows, "sha256": part.sha256} for part in copied])
         return
@@ -137,10 +133,10 @@ def db_copy(
 
 def archive_size(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Show how many pages are stored, and how small."""
-    from store.archive.retention import Archive
+    from pipeline.upkeep import archive_size as measure
 
     door: CliContext = context.obj
-    size = Archive(door.database).size()
+    size = measure(door.database)
     stored = size.stored_bytes + size.dictionary_bytes
     share = stored / size.raw_bytes if size.raw_bytes else 0.0
     if as_json:
@@ -158,16 +154,10 @@ def archive_export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write the stored pages as a WARC file (ISO 28500), which other archives read."""
-    from store.archive.warc import archive_warc
+    from pipeline.upkeep import export_warc
 
     door: CliContext = context.obj
-    partial = warc.with_name(f"{warc.name}.part")
-    try:
-        with partial.open("wb") as out:
-            records = archive_warc(door.database, out, now=utc_now(), source=source)
-        partial.replace(warc)
-    except OSError as error:
-        raise InputError(f"can't be written: {error.strerror}", where=str(warc), hint="Choose another place.") from None
+    records = export_warc(door.database, warc, source=source, now=utc_now())
     if as_json:
         print_json({"file": str(warc), "records": records})
         return
@@ -176,13 +166,10 @@ def archive_export(
 
 def archive_train(context: typer.Context) -> None:
     """Train a new compression dictionary on the stored pages, and pack them again with it."""
-    from store.archive.retention import Archive
+    from pipeline.upkeep import train
 
     door: CliContext = context.obj
-    archive = Archive(door.database)
-    if archive.train(utc_now()) is None:
-        raise InputError("there are too few pages to learn from", hint="Try again after some more looks.")
-    typer.echo(f"Packed {archive.repack()} bodies again; see `milepost archive size`.")
+    typer.echo(f"Packed {train(door.database, utc_now())} bodies again; see `milepost archive size`.")
 
 
 def archive_prune(
@@ -191,10 +178,10 @@ def archive_prune(
     as_json: JsonFlag = False,
 ) -> None:
     """Forget old snapshots. What is evidence for a record, or a page's latest, always stays."""
-    from store.archive.retention import Archive
+    from pipeline.upkeep import prune
 
     door: CliContext = context.obj
-    gone = Archive(door.database).prune(utc_now() - dt.timedelta(days=days))
+    gone = prune(door.database, utc_now() - dt.timedelta(days=days))
     if as_json:
         print_json({"snapshots": gone.snapshots, "blobs": gone.blobs, "bytes": gone.bytes})
         return
@@ -219,6 +206,7 @@ def archive_build(
 
 def templates_eject(folder: Annotated[Path, typer.Argument(help="Where to write them.")]) -> None:
     """Copy the templates to a folder of your own; name it in newsletter.templates and edit what you like."""
-    from pipeline.theming import eject
+    from pipeline.setup import eject_templates
 
-    typer.echo(f"Wrote {len(eject(folder))} templates to {folder}. Those you don't edit may be deleted again.")
+    written = eject_templates(folder)
+    typer.echo(f"Wrote {len(written)} templates to {folder}. Those you don't edit may be deleted again.")

@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from console.arguments import Why
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table
 
 if TYPE_CHECKING:
-    from store.milestones.renamings import Renaming
-
-Why = Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
+    from pipeline.holds import Renaming
 
 
 def mount(app: typer.Typer) -> None:
@@ -23,11 +22,10 @@ def mount(app: typer.Typer) -> None:
 
 def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List the looks that are held, and the questions that are open."""
-    from pipeline.look.renaming import pending_renames
-    from store.milestones.looks import Looks
+    from pipeline.holds import held_looks, pending_renames
 
     door: CliContext = context.obj
-    held, questions = Looks(door.database).list(waiting=True, limit=None), pending_renames(door.database)
+    held, questions = held_looks(door.database), pending_renames(door.database)
     if as_json:
         looks = [{"kind": "look", "look": h.id, "source": h.source, "guard": h.guard, "reason": h.held,
                   "at": h.started_at.isoformat()} for h in held]
@@ -57,23 +55,23 @@ def _print_questions(questions: "list[Renaming]") -> None:
 def holds_release(
     context: typer.Context,
     look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds`.")],
-    why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")],
+    why: Why,
 ) -> None:
     """Let the changes of a held look through to the next issue."""
     from milepost.dates import utc_now
-    from store.milestones.looks import Looks
+    from pipeline.holds import release
 
     door: CliContext = context.obj
-    Looks(door.database).release(look, why=why, now=utc_now())
+    release(door.database, look, why=why, now=utc_now())
     typer.echo(f"Released look {look}: its changes count as news from now on.")
 
 
-# --- below `changes` (commands_milestones) ----------------------------------------------------------------------------
+# --- mounted below `changes` ------------------------------------------------------------------------------------------
 
 
 def show_questions(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List new milestones that may be old ones renamed; none is announced before you have said which it is."""
-    from pipeline.look.renaming import pending_renames
+    from pipeline.holds import pending_renames
 
     door: CliContext = context.obj
     questions = pending_renames(door.database)
@@ -93,7 +91,7 @@ def resolve_question(
 ) -> None:
     """Say whether a milestone is an old one renamed (no news) or a new one (announced in the next issue)."""
     from milepost.dates import utc_now
-    from pipeline.look.renaming import resolve_rename
+    from pipeline.holds import resolve_rename
 
     if same is None:
         raise typer.BadParameter("Say which it is: --same (the same milestone renamed) or --new (a new one: news).")

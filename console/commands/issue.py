@@ -1,24 +1,21 @@
 """Commands about issues: draft, look at, approve and send them."""
 
-import datetime as dt
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.choices import cadence_of, counted
+from console.arguments import Number, PrefectFlag, Why, cadence_of
+from console.commands.dispatch import hold_back, print_sent
 from console.context import CliContext
 from console.groups import Group
-from console.output import JsonFlag, print_json, print_table, progress
+from console.output import JsonFlag, counted, print_json, print_table, progress
 from milepost.dates import utc_now
-from milepost.errors import ConflictError, HeldError, InputError, MilepostError
+from milepost.errors import InputError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import Issue
-
-Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
-PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -83,10 +80,10 @@ def issue_draft(
 
 def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List the issues, newest first."""
-    from store.issues.issues import Issues
+    from pipeline.edit import issues_by_number
 
     door: CliContext = context.obj
-    issues = Issues(door.database).list()
+    issues = issues_by_number(door.database)
     if as_json:
         print_json([_issue_json(issue) for issue in issues])
         return
@@ -97,10 +94,10 @@ def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False) -> None:
     """Show one issue: what is in it, its hash, and how far it is."""
-    from store.issues.issues import Issues
+    from pipeline.edit import find
 
     door: CliContext = context.obj
-    issue = Issues(door.database).get(number)
+    issue = find(door.database, number)
     if as_json:
         print_json(_issue_json(issue))
         return
@@ -121,12 +118,12 @@ def issue_preview(
     show: Annotated[bool, typer.Option("--open", help="Open the HTML part and the web page in the browser.")] = False,
 ) -> None:
     """Show an issue as it will be sent: byte for byte, but for the reader's own links."""
-    from store.issues.issues import Issues
-    from web.previewing import write_preview
+    from pipeline.edit import variants
+    from web.export import write_preview
 
     door: CliContext = context.obj
     if out is None and not show:
-        for variant in Issues(door.database).variants(number):
+        for variant in variants(door.database, number):
             typer.echo(variant.html if html else variant.text)
         return
     written = write_preview(door.settings, door.database, number, out or Path(mkdtemp(prefix="milepost-preview-")))
@@ -187,15 +184,14 @@ def issue_approve(
     as_json: JsonFlag = False,
 ) -> None:
     """Approve a draft: its milestones, its bytes and its audience are frozen. `issue stop` undoes it in time."""
-    from pipeline.edit import approve
-    from store.issues.issues import Issues
+    from pipeline.edit import approve, find
 
     door: CliContext = context.obj
-    approved = content_hash or Issues(door.database).get(number).content_hash
+    approved = content_hash or find(door.database, number).content_hash
     counts = approve(door.settings, door.database, number, content_hash=approved, now=utc_now())
     minutes = door.settings.newsletter.undo_minutes
     if as_json:
-        print_json(_issue_json(Issues(door.database).get(number)))
+        print_json(_issue_json(find(door.database, number)))
         return
     typer.echo(f"Froze issue {number}: {counted(counts.candidates, 'subscriber')}, "
                f"{counted(counts.deliveries, 'delivery', 'deliveries')}, "
@@ -209,20 +205,13 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
 
     One that was sent before, or in part, goes on where the ledger says.
     """
-    from pipeline.dispatch import dispatch, reach_relay, sent_to_json
-    from pipeline.edit import send_at_once
-    from pipeline.publish import freeze_unless_held
-    from store.issues.issues import Issues
+    from pipeline.dispatch import dispatch, make_ready, sent_to_json
 
     door: CliContext = context.obj
     door.kept = f"The ledger knows who was mailed; `milepost issue send {number}` goes on with the rest."
-    if Issues(door.database).get(number).state == "draft":
-        reach_relay(door.settings)  # before anything is frozen: what can't be sent now can still be edited
-    freeze_unless_held(door.settings, door.database, number, now=utc_now())
-    if Issues(door.database).get(number).send_after is not None:
-        send_at_once(door.database, number)  # whoever types this has decided a second time
+    make_ready(door.settings, door.database, number, now=utc_now())
     if prefect:
-        from console.commands.run import flow_result
+        from console.flow_runs import flow_result
 
         result = flow_result(door, "dispatch", issue=number)[0]
     else:
@@ -268,30 +257,28 @@ def issue_replay(context: typer.Context, number: Number, as_json: JsonFlag = Fal
 
 def issue_discard(context: typer.Context, number: Number) -> None:
     """Throw a draft away; its milestones are free for the next one."""
-    from store.issues.issues import Issues
+    from pipeline.edit import discard
 
     door: CliContext = context.obj
-    Issues(door.database).discard(number)
+    discard(door.database, number)
     typer.echo(f"Discarded draft {number}.")
 
 
-def issue_pause(
-    context: typer.Context, number: Number, why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
-) -> None:
+def issue_pause(context: typer.Context, number: Number, why: Why) -> None:
     """Stop an issue that is being sent; a dispatcher that runs obeys before its next message."""
-    from store.ledger.ledger import Ledger
+    from pipeline.edit import pause
 
     door: CliContext = context.obj
-    Ledger(door.database).pause(number, why)
+    pause(door.database, number, why)
     typer.echo(f"Paused issue {number}.")
 
 
 def issue_resume(context: typer.Context, number: Number) -> None:
     """Let a paused issue be sent again."""
-    from store.ledger.ledger import Ledger
+    from pipeline.edit import resume
 
     door: CliContext = context.obj
-    Ledger(door.database).resume(number)
+    resume(door.database, number)
     typer.echo(f"Issue {number} may be sent again: `milepost issue send {number}`.")
 
 
@@ -320,42 +307,3 @@ def issue_throttle(
     else:
         typer.echo(f"Issue {number} is sent {'as fast as it goes' if usual is None else f'at {usual:g} a second'}, "
                    "as the settings have it.")
-
-
-def hold_back(door: CliContext, number: int, state: str, reason: str | None, again: str) -> None:
-    """Raises HeldError for an issue that waits for an operator, ConflictError for one that was cancelled under us.
-
-    `reason`: why nothing more of it is sent, when a dispatch told it; `again`: the command that goes on after that.
-    """
-    from store.issues.issues import Issues
-
-    if state == "paused":
-        why = reason or Issues(door.database).get(number).pause_reason
-        raise HeldError(f"it is paused: {why}", where=f"issue {number}",
-                        hint=f"Mend that, then `milepost issue resume {number}` and `{again}`.")
-    if reason is not None:
-        raise ConflictError(reason, where=f"issue {number}")
-    if state == "needs_review":
-        raise HeldError("nobody knows whether some got it", where=f"issue {number}",
-                        hint=f"`milepost ledger {number} --state unknown` names them, "
-                             f"`milepost ledger resolve {number}` settles them.")
-
-
-def print_sent(result: dict[str, Any], again: str) -> None:
-    """What a dispatch in the form of `ledger --json` came to; `again` is the command that goes on with the rest."""
-    typer.echo(_ledger_line(result))
-    if result["next_due"]:
-        due = dt.datetime.fromisoformat(result["next_due"]).astimezone(dt.UTC)
-        typer.echo(f"{result['states'].get('deferred', 0)} deferred: the next is due at {due:%Y-%m-%d %H:%M} UTC; "
-                   f"a scheduled run or `{again}` tries it then.")
-    for address in result.get("worn_out", ()):
-        typer.echo(f"Suppressed {address}: too many soft bounces.")
-
-
-def _ledger_line(data: dict[str, Any]) -> str:
-    def listed(counts: dict[str, int]) -> str:
-        return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
-
-    return (f"Issue {data['issue']}: {counted(data['candidates'], 'candidate')} = "
-            f"{counted(data['deliveries'], 'delivery', 'deliveries')} "
-            f"({listed(data['states'])}) + exclusions ({listed(data['exclusions'])})")

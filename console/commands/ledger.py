@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.choices import delivery_state_of, outcome_of
+from console.arguments import Number, delivery_state_of, outcome_of
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table
@@ -15,11 +15,7 @@ from milepost.errors import HeldError, InputError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import LedgerCounts
-    from store.ledger.bounces import BounceRow
-    from store.ledger.ledger import AttemptRow, DeliveryRow
-
-Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
-_SETTLED = ("sent", "failed", "suppressed", "unknown", "cancelled")
+    from pipeline.ledger import Told
 
 
 def mount(app: typer.Typer) -> None:
@@ -35,13 +31,6 @@ def mount(app: typer.Typer) -> None:
 # --- ledger -----------------------------------------------------------------------------------------------------------
 
 
-def equation(counts: "LedgerCounts") -> dict[str, int]:
-    """The terms whose sum is the number of candidates; whoever may still get it is waiting."""
-    terms = {state: counts.states.get(state, 0) for state in _SETTLED}
-    terms["waiting"] = sum(count for state, count in counts.states.items() if state not in _SETTLED)
-    return terms | {"excluded": sum(counts.exclusions.values())}
-
-
 def show(
     context: typer.Context,
     number: Number,
@@ -50,31 +39,29 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show who got an issue, who did not, and why; the sum always comes out."""
-    from store.ledger.bounces import Bounces
-    from store.ledger.ledger import Ledger
+    from pipeline.ledger import ask
 
     door: CliContext = context.obj
-    book = Ledger(door.database)
-    counts = book.counts(number)
     asked = state is not None or address is not None
-    rows = book.rows(number, delivery_state_of(state) if state else None, address) if asked else []
-    stories = [(book.attempts(row.id), Bounces(door.database).of(row.id)) if address else ([], []) for row in rows]
+    counts, told = ask(door.database, number, state=delivery_state_of(state) if state else None, address=address)
     if as_json:
         print_json(_counts_json(counts) | ({"rows": [
-            _row_json(row) | (_story_json(*story) if address else {}) for row, story in zip(rows, stories, strict=True)
+            _row_json(one) | (_story_json(one) if address else {}) for one in told
         ]} if asked else {}))
         return
     _print_equation(counts)
     if asked:
         print_table("", ("address", "state", "tries", "code", "said", "when"),
-                    [(r.address, r.state, r.attempts, r.code, r.text, _clock(r.updated_at)) for r in rows],
+                    [(r.address, r.state, r.attempts, r.code, r.text, _clock(r.updated_at))
+                     for r in (one.row for one in told)],
                     empty="No such deliveries.")
-    for row, story in zip(rows, stories, strict=True):
-        if address:
-            _print_story(row, *story)
+    for one in told if address else ():
+        _print_story(one)
 
 
 def _print_equation(counts: "LedgerCounts") -> None:
+    from pipeline.ledger import SETTLED, equation
+
     terms = equation(counts)
     listed = " + ".join(f"{count} {term}" for term, count in terms.items())
     typer.echo(f"Issue {counts.issue}: {counts.candidates} candidates = {listed}")
@@ -82,7 +69,7 @@ def _print_equation(counts: "LedgerCounts") -> None:
     if excluded:
         typer.echo(f"Excluded: {excluded}")
     waiting = ", ".join(
-        f"{count} {state}" for state, count in counts.states.items() if state not in _SETTLED and count
+        f"{count} {state}" for state, count in counts.states.items() if state not in SETTLED and count
     )
     if waiting:
         typer.echo(f"Waiting: {waiting}")
@@ -91,9 +78,10 @@ def _print_equation(counts: "LedgerCounts") -> None:
                    f"names them, `milepost ledger resolve {counts.issue} --postfix-log FILE` asks the relay's log.")
 
 
-def _print_story(row: "DeliveryRow", attempts: "list[AttemptRow]", bounced: "list[BounceRow]") -> None:
-    told = [(a.at, a.number, a.outcome, a.phase, a.code, a.enhanced, a.text) for a in attempts]
-    told += [(b.read_at, row.attempts, f"bounce: {b.grade}", "report", b.code, b.enhanced, b.text) for b in bounced]
+def _print_story(one: "Told") -> None:
+    row = one.row
+    told = [(a.at, a.number, a.outcome, a.phase, a.code, a.enhanced, a.text) for a in one.attempts]
+    told += [(b.read_at, row.attempts, f"bounce: {b.grade}", "report", b.code, b.enhanced, b.text) for b in one.bounces]
     if told:
         print_table(f"The story of {row.address or 'somebody who was erased'}",
                     ("when", "try", "what", "at", "code", "status", "said"),
@@ -112,11 +100,13 @@ def _clock(moment: datetime) -> str:
 
 def _counts_json(counts: "LedgerCounts") -> dict[str, Any]:
     from pipeline.dispatch import counts_to_json
+    from pipeline.ledger import equation
 
-    return counts_to_json(counts) | {"equation": equation(counts)}
+    return counts_to_json(counts) | {"equation": dict(equation(counts))}
 
 
-def _row_json(row: "DeliveryRow") -> dict[str, Any]:
+def _row_json(one: "Told") -> dict[str, Any]:
+    row = one.row
     return {
         "address": row.address, "state": row.state, "attempts": row.attempts, "code": row.code,
         "enhanced": row.enhanced, "text": row.text, "message_id": row.message_id, "queue_id": row.queue_id,
@@ -125,15 +115,15 @@ def _row_json(row: "DeliveryRow") -> dict[str, Any]:
     }
 
 
-def _story_json(attempts: "list[AttemptRow]", bounced: "list[BounceRow]") -> dict[str, Any]:
+def _story_json(one: "Told") -> dict[str, Any]:
     return {
         "attempts": [
             {"number": a.number, "phase": a.phase, "outcome": a.outcome, "code": a.code, "enhanced": a.enhanced,
-             "text": a.text, "at": a.at.isoformat()} for a in attempts
+             "text": a.text, "at": a.at.isoformat()} for a in one.attempts
         ],
         "bounces": [
             {"grade": b.grade, "code": b.code, "enhanced": b.enhanced, "text": b.text,
-             "read_at": b.read_at.isoformat()} for b in bounced
+             "read_at": b.read_at.isoformat()} for b in one.bounces
         ],
     }
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from console.arguments import OneSource
 from console.commands.holds import resolve_question, show_questions
-from console.commands.scrape import OneSource
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table
@@ -51,7 +51,7 @@ def milestones(
     as_json: JsonFlag = False,
 ) -> None:
     """List the milestones on record; `--json` is the same as `--format jsonl`."""
-    from store.milestones.milestones import Milestones
+    from pipeline.milestones import on_record
 
     if as_json and form not in (Format.TABLE, Format.JSONL):
         raise typer.BadParameter(f"--json and --format {form.value} can't both be had; give one of them.")
@@ -59,7 +59,7 @@ def milestones(
         export(context, source=source, form=Exported.JSONL if as_json else Exported(form.value))
         return
     door: CliContext = context.obj
-    listed = (stored.milestone for stored in Milestones(door.database).iterate(source))
+    listed = on_record(door.database, source)
     rows = [(m.date.human() if m.date else "", m.key, m.title, m.category, m.impact) for m in listed]
     print_table("", ("date", "key", "title", "category", "impact"), rows,
                 empty="No milestones yet. Run `milepost scrape`.")
@@ -75,11 +75,10 @@ def export(
 ) -> None:
     """Write the milestones on record for others: JSON Lines, CSV or schema.org JSON-LD."""
     from pipeline.export import lines
-    from store.milestones.milestones import Milestones
+    from pipeline.milestones import on_record
 
     door: CliContext = context.obj
-    records = (stored.milestone for stored in Milestones(door.database).iterate(source))
-    written = lines(form.value, records)
+    written = lines(form.value, on_record(door.database, source))
     if out is None:
         for line in written:
             sys.stdout.write(f"{line}\n")
@@ -139,15 +138,13 @@ def list_changes(
 ) -> None:
     """List what changed, newest first."""
     from milepost.records import CHANGE_KINDS
-    from store.milestones.milestones import Milestones
+    from pipeline.milestones import changes
 
     kinds = [known for known in CHANGE_KINDS if kind is None or known == kind]
     if not kinds:
         raise InputError(f"there is no kind {kind!r}", where="--kind", hint=f"Choose from {', '.join(CHANGE_KINDS)}.")
     door: CliContext = context.obj
-    listed = Milestones(door.database).changes(
-        source=source, kinds=kinds, limit=limit, announce=None if every else True
-    )
+    listed = changes(door.database, source=source, kinds=kinds, limit=limit, announced_only=not every)
     if as_json:
         for stored in listed:
             change = stored.change
@@ -173,13 +170,13 @@ def search(
 ) -> None:
     """Search the milestones' texts; the best fit first."""
     from milepost.codec import milestone_to_json
-    from store.milestones.search import Search
+    from pipeline.milestones import search as look_for
 
     door: CliContext = context.obj
-    found = Search(door.database).search(text, limit)
+    found = look_for(door.database, text, limit)
     if as_json:
         for hit in found:
-            print_json(milestone_to_json(hit.stored.milestone))
+            print_json(milestone_to_json(hit))
         return
-    rows = [(m.date.human() if m.date else "", m.key, m.title) for m in (hit.stored.milestone for hit in found)]
+    rows = [(m.date.human() if m.date else "", m.key, m.title) for m in found]
     print_table("", ("date", "key", "title"), rows, empty="Nothing fits.")

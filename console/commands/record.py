@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from console.commands.scrape import OneSource
+from console.arguments import OneSource
 from console.context import CliContext
 from console.output import JsonFlag, print_json, print_table, shortened
 
 if TYPE_CHECKING:
     from milepost.records import Card, Change, Milestone
     from pipeline.explain import Explanation
-    from store.milestones.milestones import Version
+    from pipeline.milestones import Version
 
 Key = Annotated[str, typer.Argument(help="The milestone's key, as `milepost milestones` lists it.")]
 
@@ -48,13 +48,13 @@ def show(
     """Show one milestone with the witnesses of each field, or its history."""
     from milepost.codec import field_to_json, milestone_to_json
     from milepost.fields import FIELDS
-    from store.milestones.milestones import Milestones
+    from pipeline.milestones import show as find
 
     if past:
         history(context, key, source, as_json)
         return
     door: CliContext = context.obj
-    stored = Milestones(door.database).get(source, key)
+    stored = find(door.database, source, key)
     milestone = stored.milestone
     if as_json:
         print_json(milestone_to_json(milestone) | {"version": stored.version, "fingerprint": stored.fingerprint})
@@ -89,10 +89,10 @@ def _card_line(card: "Card") -> str:
 
 def history(context: typer.Context, key: Key, source: OneSource = None, as_json: JsonFlag = False) -> None:
     """The same as `milepost show KEY --history`."""
-    from store.milestones.milestones import Milestones
+    from pipeline.milestones import history as past
 
     door: CliContext = context.obj
-    versions = Milestones(door.database).history(key, source)
+    versions = past(door.database, key, source)
     if as_json:
         print_json([_version_json(version) for version in versions])
         return
@@ -118,10 +118,10 @@ def diff(
     as_json: JsonFlag = False,
 ) -> None:
     """Show what differs between two versions of a milestone."""
-    from store.milestones.milestones import Milestones
+    from pipeline.milestones import diff as compare
 
     door: CliContext = context.obj
-    found = Milestones(door.database).diff(key, older, newer, source)
+    found = compare(door.database, key, older, newer, source)
     if as_json:
         print_json([field._asdict() for field in found])
         return

@@ -1,14 +1,13 @@
 """Commands that run the whole: `run` through Prefect, `demo` on the sample site, `web` for readers' clicks."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from console.choices import counted
 from console.context import CliContext
-from console.output import JsonFlag, print_json
+from console.looks import print_looks, waiting
+from console.output import JsonFlag, counted, print_json
 from milepost.errors import InputError
 
 
@@ -17,30 +16,10 @@ def mount(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def config_path(door: CliContext) -> Path:
-    """The settings file as flows are told of it; checked here, so that a wrong one is a sentence and not a crash."""
-    from milepost.settings import config_file
-
-    _ = door.settings
-    return config_file(door.config).resolve()
-
-
-def flow_result(door: CliContext, name: str, **parameters: Any) -> Any:
-    """Run the flow `flows.<name>:<name>` to its end and return its result; raises what it raised."""
-    config = config_path(door)
-    from flows import engine
-
-    home = config.parent / ".milepost" / "prefect"
-    if not home.exists() and sys.stderr.isatty():
-        typer.echo("Starting Prefect (the first time takes half a minute) …", err=True)
-    engine.prepare(home)
-    return engine.run(name, config=str(config), **parameters)
-
-
 def run(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Scrape, publish what is due, dispatch what waits: once, through Prefect."""
-    from console.commands.scrape import waiting
     from console.exit_report import conclude
+    from console.flow_runs import flow_result
     from pipeline.several import UnfinishedError
 
     door: CliContext = context.obj
@@ -65,7 +44,6 @@ def run(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 
 def _print_run(door: CliContext, result: dict[str, Any]) -> None:
-    from console.commands.scrape import print_looks
     from pipeline.publish import waiting_news
 
     print_looks(result["looks"])

@@ -1,19 +1,16 @@
 """Commands that watch: `scrape`, and `extract` for one saved page."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
-from console.output import JsonFlag, phases, print_json, print_table
+from console.looks import print_looks, waiting
+from console.output import JsonFlag, phases, print_json
 from milepost.errors import InputError, MilepostError, StoreError
-
-Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Keys of sources; all when none.")]
-OneSource = Annotated[str | None, typer.Option("--source", "-s", help="Only this source.")]
-PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -68,7 +65,7 @@ def _looks(door: CliContext, keys: list[str], *, full: bool, quiet: bool) -> lis
 
 
 def _looks_by_prefect(door: CliContext, keys: list[str], *, full: bool) -> list[dict[str, Any]]:
-    from console.commands.run import flow_result
+    from console.flow_runs import flow_result
     from pipeline.several import UnfinishedError
 
     try:
@@ -76,40 +73,6 @@ def _looks_by_prefect(door: CliContext, keys: list[str], *, full: bool) -> list[
     except UnfinishedError as error:
         looks = error.result
     return looks
-
-
-def print_looks(looks: list[dict[str, Any]]) -> None:
-    """A table of looks in the form of `scrape --json`."""
-    rows = [
-        (look["source"], *(_known(look[name]) for name in ("requests", "fetched", "not_modified", "failed")),
-         _known(look["milestones"]), _told(look))
-        for look in looks
-    ]
-    columns = ("source", "requests", "fetched", "not modified", "failed", "milestones", "changes")
-    print_table("", columns, rows, empty="Nothing was looked at.")
-
-
-def _known(count: int | None) -> int | str:
-    return "–" if count is None else count
-
-
-def _told(look: Mapping[str, Any]) -> str:
-    if "error" in look:
-        return "no look"
-    if look["baseline"]:
-        return "baseline"
-    return ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "no change"
-
-
-def waiting(door: CliContext, looks: list[dict[str, Any]]) -> list[str]:
-    """What these looks leave for an operator to decide: holds, and open questions about renames."""
-    from pipeline.look.renaming import pending_renames
-
-    seen = [look["source"] for look in looks if "error" not in look]
-    held = [f"{look['source']} is held: {look['held']}" for look in looks if look["held"]]
-    held += [f"{question.source}: is {question.new_key} what {question.old_key} was?"
-             for question in (pending_renames(door.database) if seen else ()) if question.source in seen]
-    return held
 
 
 def extract(

@@ -1,8 +1,5 @@
 """Commands of the first hour: `init` writes the settings, `doctor` checks what they point at."""
 
-import os
-import secrets
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -10,18 +7,12 @@ import typer
 
 from console.context import CliContext
 from console.output import JsonFlag, print_json, print_table
-from milepost.errors import InputError, MilepostError
+from milepost.errors import MilepostError
 
 
 def mount(app: typer.Typer) -> None:
     app.command()(init)
     app.command()(doctor)
-
-
-def starter() -> str:
-    """The commented milepost.toml, with a signing key of its own."""
-    text = (files("milepost") / "starter.toml").read_text(encoding="utf-8")
-    return text.replace("@SIGNING_KEY@", secrets.token_urlsafe(32))
 
 
 def init(
@@ -30,18 +21,12 @@ def init(
     to_stdout: Annotated[bool, typer.Option("--print", help="Print it instead.")] = False,
 ) -> None:
     """Write a commented milepost.toml."""
+    from pipeline.setup import starter, write_starter
+
     if to_stdout:
         typer.echo(starter(), nl=False)
         return
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if force else os.O_EXCL)
-    try:
-        handle = os.open(path, flags, 0o600)  # it holds the signing key
-    except FileExistsError:
-        raise InputError("is there already", where=str(path), hint="Use --force to overwrite it.") from None
-    except OSError as error:
-        raise InputError(f"can't be written: {error.strerror}", where=str(path), hint="Choose another place.") from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(starter())
+    write_starter(path, force=force)
     typer.echo(f"Wrote {path}. Next: edit it, then `milepost db upgrade`, `milepost doctor`, `milepost scrape`.")
 
 

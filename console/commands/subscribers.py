@@ -7,24 +7,24 @@ from typing import Annotated
 
 import typer
 
-from console.choices import cadence_of, subscriber_state_of
+from console.arguments import cadence_of, subscriber_state_of
 from console.context import CliContext
 from console.groups import Group
 from console.output import JsonFlag, print_json, print_table
 from milepost.dates import utc_now
-from milepost.errors import InputError, MilepostError
+from milepost.errors import MilepostError
 
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="A category or tag; more than once for more.")]
 
 
 def mount(app: typer.Typer) -> None:
-    subscribers = typer.Typer(cls=Group, help="Those who asked to be mailed.", no_args_is_help=True)
-    subscribers.command("add")(add)
-    subscribers.command("list")(list_)
-    subscribers.command("import")(import_)
-    subscribers.command("export")(export)
-    subscribers.command("unsubscribe")(unsubscribe)
-    app.add_typer(subscribers, name="subscribers")
+    group = typer.Typer(cls=Group, help="Those who asked to be mailed.", no_args_is_help=True)
+    group.command("add")(add)
+    group.command("list")(list_)
+    group.command("import")(import_)
+    group.command("export")(export)
+    group.command("unsubscribe")(unsubscribe)
+    app.add_typer(group, name="subscribers")
 
 
 def add(
@@ -35,12 +35,12 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Add a subscriber who has already confirmed to you that they want it."""
-    from store.subscribers.people import Subscribers
+    from pipeline import subscribers
 
     door: CliContext = context.obj
     chosen = cadence_of(cadence) if cadence else door.settings.newsletter.cadences[0]
-    subscriber, created = Subscribers(door.database).add(
-        address, state="active", cadence=chosen, topics=tuple(topic or ()), now=utc_now()
+    subscriber, created = subscribers.add(
+        door.database, address, cadence=chosen, topics=tuple(topic or ()), now=utc_now()
     )
     if as_json:
         print_json({"address": subscriber.address, "state": subscriber.state, "cadence": subscriber.cadence,
@@ -56,10 +56,10 @@ def list_(
     as_json: JsonFlag = False,
 ) -> None:
     """List subscribers."""
-    from store.subscribers.people import Subscribers
+    from pipeline import subscribers
 
     door: CliContext = context.obj
-    listed = Subscribers(door.database).list(state=subscriber_state_of(state) if state else None)
+    listed = subscribers.listed(door.database, subscriber_state_of(state) if state else None)
     if as_json:
         for subscriber in listed:
             print_json({
@@ -79,19 +79,10 @@ def import_(
     as_json: JsonFlag = False,
 ) -> None:
     """Import subscribers from CSV; a row that can't be used is named and doesn't stop the rest."""
-    from store.subscribers.people import Subscribers, read_csv
+    from pipeline.subscribers import import_file
 
     door: CliContext = context.obj
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            imported = Subscribers(door.database).import_(
-                read_csv(lines), now=utc_now(), cadence=door.settings.newsletter.cadences[0]
-            )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"can't be read: {reason}", where=str(file), hint="Give a UTF-8 CSV file.") from None
-    if not imported.added + imported.known + len(imported.errors):
-        raise InputError("holds no address", where=str(file), hint="Want one on each line, or CSV with a heading.")
+    imported = import_file(door.database, file, cadence=door.settings.newsletter.cadences[0], now=utc_now())
     if as_json:
         print_json({"added": imported.added, "known": imported.known,
                     "errors": [{"line": number, "error": sentence} for number, sentence in imported.errors]})
@@ -108,27 +99,22 @@ def import_(
 
 def export(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Print every subscriber as CSV (or JSON lines); `subscribers import` reads it."""
-    from store.subscribers.people import COLUMNS, Subscribers
+    from pipeline import subscribers
 
     door: CliContext = context.obj
-    rows = Subscribers(door.database).export()
+    rows = subscribers.export(door.database)
     if as_json:
         for row in rows:
             print_json(row | {"topics": row["topics"].split()})
         return
-    writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, subscribers.COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
 
 
 def unsubscribe(context: typer.Context, address: Annotated[str, typer.Argument(help="Who leaves.")]) -> None:
     """Unsubscribe an address; no message begins for it after this."""
-    from store.subscribers.people import Subscribers
+    from pipeline import subscribers
 
     door: CliContext = context.obj
-    everybody = Subscribers(door.database)
-    subscriber = everybody.find(address)
-    if subscriber is None:
-        raise InputError("is no subscriber", where=address, hint="See `milepost subscribers list`.")
-    everybody.set_state(subscriber.id, "unsubscribed", utc_now())
-    typer.echo(f"Unsubscribed {subscriber.address}.")
+    typer.echo(f"Unsubscribed {subscribers.unsubscribe(door.database, address, now=utc_now()).address}.")

@@ -117,10 +117,10 @@ def play(folder: Path, *, direct: bool, keep: bool, as_json: bool) -> None:
 def _act(stage: Stage, site: SampleSite, say: Callable[[str], None]) -> dict[str, Any]:
     from pipeline import dispatch, publish
     from pipeline.look import scrape
-    from store.database import upgrade
+    from pipeline.upkeep import upgrade
 
     settings = stage.settings
-    upgrade(settings.store.url)
+    upgrade(settings)
     _subscribe(settings)
 
     def look() -> list[dict[str, Any]]:
@@ -152,12 +152,12 @@ def _act(stage: Stage, site: SampleSite, say: Callable[[str], None]) -> dict[str
 
 
 def _subscribe(settings: Settings) -> None:
-    from store.database import connect
-    from store.subscribers.people import Subscribers
+    from pipeline.subscribers import add
+    from pipeline.upkeep import open_database
 
-    with connect(settings.store.url) as database:
+    with open_database(settings) as database:
         for address in SUBSCRIBERS:
-            Subscribers(database).add(address, state="active", cadence="instant", topics=(), now=utc_now())
+            add(database, address, cadence="instant", now=utc_now())
 
 
 def _check(summary: dict[str, Any]) -> None:
@@ -176,12 +176,12 @@ def _check(summary: dict[str, Any]) -> None:
 
 def _write_issue(settings: Settings, folder: Path) -> dict[str, Any]:
     """Both parts of the issue, as its readers got them, into files that are easy to open."""
-    from store.database import connect
-    from store.issues.issues import Issues
+    from pipeline.edit import variants
+    from pipeline.upkeep import open_database
 
     (folder / "issue").mkdir(exist_ok=True)
-    with connect(settings.store.url) as database:
-        [variant] = Issues(database).variants(1)
+    with open_database(settings) as database:
+        [variant] = variants(database, 1)
     paths = {"html": folder / "issue" / "issue-1.html", "text": folder / "issue" / "issue-1.txt"}
     paths["html"].write_text(variant.html, encoding="utf-8")
     paths["text"].write_text(variant.text, encoding="utf-8")

@@ -18,7 +18,7 @@ from store.subscribers.people import Subscribers
 from tests.chaos.backends import Backend
 from tests.chaos.publisher import Errand, later, run
 from tests.chaos.runner import Child
-from tests.flows.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 pytestmark = pytest.mark.chaos
 SETTINGS = """

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from milepost.rooms import ROOMS
+
 ROOT = Path(__file__).parents[2]
-ROOMS = (
-    "console", "crawler", "delivery", "extractors", "flows", "milepost", "newsletter", "pipeline", "store", "templates",
-    "web",
-)
 SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from flows.engine import prepare
 from pipeline.several import UnfinishedError
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 pytestmark = pytest.mark.prefect
 

@@ -1,6 +1,8 @@
-"""Words that people type, checked against the words we know; a wrong one is told what is allowed."""
+"""What people type: arguments that several commands take, and words checked against the words we know."""
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+
+import typer
 
 from milepost.errors import InputError
 from milepost.records import (
@@ -13,11 +15,11 @@ from milepost.records import (
 )
 
 Word = TypeVar("Word", bound=str)
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: "1 delivery", "2 deliveries"; `many` is the noun with an s where nothing is given."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Keys of sources; all when none.")]
+OneSource = Annotated[str | None, typer.Option("--source", "-s", help="Only this source.")]
+Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
+PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
+Why = Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
 
 
 def _one_of(what: str, word: str, known: tuple[Word, ...]) -> Word:

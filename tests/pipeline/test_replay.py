@@ -9,8 +9,8 @@ from pipeline.look.renaming import pending_renames
 from store.database import connect
 from store.milestones.milestones import Milestones
 from store.milestones.renamings import Renamings
-from tests.flows.history import STORIES, History, history, serving
-from tests.flows.replaying import SOURCE, Player, ids, settings_for
+from tests.pipeline.history import STORIES, History, history, serving
+from tests.pipeline.replaying import SOURCE, Player, ids, settings_for
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from store.database import Database
 from store.issues.issues import Issues
 from store.milestones.backfills import Backfills
 from store.milestones.milestones import Milestones
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 SOURCE = "clockwork"
 LATER = utc_now() + dt.timedelta(days=1)

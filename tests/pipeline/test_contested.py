@@ -8,7 +8,7 @@ from pipeline.backfill import backfill
 from pipeline.look.scrape import scrape
 from store.database import Database
 from store.milestones.milestones import Milestones
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 SOURCE = "clockwork"
 KEY = "su-song-clock-tower"

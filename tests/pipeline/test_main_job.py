@@ -27,7 +27,7 @@ from store.ledger.ledger import Ledger
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from store.subscribers.people import Subscribers
-from tests.flows.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 
 def look(settings: Settings) -> LookReport:

@@ -25,7 +25,7 @@ from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
-from tests.flows.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 REPORT = """\
 Return-Path: <>

@@ -15,7 +15,7 @@ from pipeline.mail_identity import signing_key
 from pipeline.publish import publish
 from store.database import Database
 from store.ledger.ledger import Ledger
-from tests.flows.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 
 def with_mail(settings: Settings, **values: object) -> Settings:

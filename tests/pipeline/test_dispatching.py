@@ -18,8 +18,8 @@ from milepost.errors import ConflictError, DeliveryError, HeldError, InputError,
 from milepost.settings import Settings, load
 from pipeline import dispatch as steps
 from pipeline import throttle
+from pipeline.dispatch import LONGEST_S, drain, until_next
 from pipeline.doctor import examine
-from pipeline.draining import LONGEST_S, drain, until_next
 from pipeline.look.scrape import scrape
 from pipeline.mail_identity import relay as transport_of
 from pipeline.publish import publish
@@ -29,7 +29,7 @@ from store.ledger.ledger import Ledger
 from store.meta import Meta
 from store.schema.tables import delivery
 from tests.delivery.conftest import Relay
-from tests.flows.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 DOWN = "smtp://127.0.0.1:9"
 Say = Callable[..., Any]
@@ -271,7 +271,7 @@ def test_a_drain_that_was_ended_says_what_was_kept(
     issue: int, relay: Relay, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay.fault("rcpt", None, "450 4.2.1 try later")
-    monkeypatch.setattr("pipeline.draining._wait", lambda *_: True)
+    monkeypatch.setattr("pipeline.dispatch._wait", lambda *_: True)
     said = say("dispatch", issue, "--drain")
     assert said.exit_code == 0
     assert f"stopped. The ledger knows who was mailed; `milepost dispatch {issue} --drain` goes on" in said.stderr
@@ -282,7 +282,7 @@ def test_ctrl_c_while_it_waits(issue: int, relay: Relay, say: Say, monkeypatch: 
         raise KeyboardInterrupt
 
     relay.fault("rcpt", None, "450 4.2.1 try later")
-    monkeypatch.setattr("pipeline.draining._wait", interrupted)
+    monkeypatch.setattr("pipeline.dispatch._wait", interrupted)
     said = say("dispatch", issue, "--drain")
     assert said.exit_code == 130
     assert "stopped. The ledger knows who was mailed" in said.stderr

@@ -14,7 +14,7 @@ from pipeline.look.scrape import scrape
 from pipeline.sources import check_source, start_site
 from store.database import connect
 from store.issues.issues import Issues
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 ROOT = Path(__file__).parents[2]
 

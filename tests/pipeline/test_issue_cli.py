@@ -16,7 +16,7 @@ from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import Database
 from store.issues.issues import Issues
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 Type = Callable[..., Result]
 

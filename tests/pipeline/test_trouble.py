@@ -19,7 +19,7 @@ from pipeline.publish import publish
 from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 Break = Callable[[str], bytes]
 

@@ -31,7 +31,7 @@ from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.schema.tables import issue as issue_table
 from store.subscribers.people import Subscribers
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 INTRO = "Good **morning**,\n\nboth of today's stories are about [agreeing](https://clockwork.example/why)."
 

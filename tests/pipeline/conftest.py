@@ -10,7 +10,7 @@ from milepost.dates import utc_now
 from milepost.settings import Settings, load
 from store.database import Database, connect, upgrade
 from store.subscribers.people import Subscribers
-from tests.flows.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 SETTINGS = """
 [store]

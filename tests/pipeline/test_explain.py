@@ -18,7 +18,7 @@ from pipeline.publish import publish
 from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.milestones.milestones import Milestones
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 
 def _look_publish_look(settings: Settings, site: BreakableSite) -> None:

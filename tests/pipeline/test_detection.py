@@ -19,9 +19,9 @@ from store.database import connect
 from store.issues.issues import Issues
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
-from tests.flows import history
-from tests.flows.history import BASE, Answer, Server, Site, serving
-from tests.flows.replaying import SOURCE, announce, settings_for
+from tests.pipeline import history
+from tests.pipeline.history import BASE, Answer, Server, Site, serving
+from tests.pipeline.replaying import SOURCE, announce, settings_for
 
 COUNT = 12
 NOTHING: dict[str, int] = {}

@@ -21,7 +21,7 @@ from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Likeness, Milestones
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 
 SOURCE = "clockwork"
 

@@ -18,7 +18,7 @@ from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
-from tests.flows.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from milepost.settings import Settings
 from newsletter.issue.render import templates_digest, templates_folder
 from pipeline.look.scrape import scrape
 from pipeline.publish import publish, render
-from pipeline.theming import eject
+from pipeline.setup import eject_templates
 from store.database import Database
 from store.issues.issues import Issues
-from tests.flows.stage import BreakableSite
+from tests.pipeline.stage import BreakableSite
 from web.export import build_archive
 
 
@@ -64,13 +64,13 @@ def test_a_place_that_can_not_be_written(published: Settings, database: Database
 
 def test_a_theme_of_ones_own(published: Settings, database: Database, tmp_path: Path) -> None:
     own = tmp_path / "own"
-    copied = eject(own)
+    copied = eject_templates(own)
     assert {path.relative_to(own) for path in copied} == {
         path.relative_to(templates_folder()) for path in templates_folder().rglob("*.j2")
     }
     assert templates_digest(own) == templates_digest()
     with pytest.raises(InputError, match="is there already"):
-        eject(own)
+        eject_templates(own)
 
     for path in copied:
         if path.name not in ("masthead.j2", "base.html.j2"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.choices import counted
+from console.output import counted
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Random schedules of what editors, machines and operators do: no milestone is missed, and none is announced twice.
 
-The full number of schedules: `pytest -m chaos tests/flows/test_schedules.py` (SCHEDULES=500).
+The full number of schedules: `pytest -m chaos tests/pipeline/test_schedules.py` (SCHEDULES=500).
 """
 
 import os
@@ -32,9 +32,9 @@ from store.issues.issues import Issues
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from store.milestones.renamings import Renaming
-from tests.flows import history
-from tests.flows.history import serving
-from tests.flows.replaying import SOURCE, announce, settings_for
+from tests.pipeline import history
+from tests.pipeline.history import serving
+from tests.pipeline.replaying import SOURCE, announce, settings_for
 
 FEW, STEPS = 12, 14
 MANY = int(os.environ.get("SCHEDULES", "500"))

@@ -13,7 +13,7 @@ from pipeline.look.scrape import scrape
 from store.database import connect, upgrade
 from store.issues.issues import Issues
 from store.milestones.milestones import Milestones
-from tests.flows.history import BASE, Day, Server, Site
+from tests.pipeline.history import BASE, Day, Server, Site
 
 SOURCE = "canals"
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)

@@ -1,0 +1,29 @@
+"""Running a flow from the terminal: Prefect is started here; the result is what the function would have returned."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from console.context import CliContext
+
+
+def config_path(door: CliContext) -> Path:
+    """The settings file as flows are told of it; checked here, so that a wrong one is a sentence and not a crash."""
+    from milepost.settings import config_file
+
+    _ = door.settings
+    return config_file(door.config).resolve()
+
+
+def flow_result(door: CliContext, name: str, **parameters: Any) -> Any:
+    """Run the flow `flows.<name>:<name>` to its end and return its result; raises what it raised."""
+    config = config_path(door)
+    from flows import engine
+
+    home = config.parent / ".milepost" / "prefect"
+    if not home.exists() and sys.stderr.isatty():
+        typer.echo("Starting Prefect (the first time takes half a minute) …", err=True)
+    engine.prepare(home)
+    return engine.run(name, config=str(config), **parameters)

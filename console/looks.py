@@ -1,0 +1,41 @@
+"""How looks are told: a table of them, and what they leave for an operator to decide."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from console.context import CliContext
+from console.output import print_table
+
+
+def print_looks(looks: list[dict[str, Any]]) -> None:
+    """A table of looks in the form of `scrape --json`."""
+    rows = [
+        (look["source"], *(_known(look[name]) for name in ("requests", "fetched", "not_modified", "failed")),
+         _known(look["milestones"]), _told(look))
+        for look in looks
+    ]
+    columns = ("source", "requests", "fetched", "not modified", "failed", "milestones", "changes")
+    print_table("", columns, rows, empty="Nothing was looked at.")
+
+
+def _known(count: int | None) -> int | str:
+    return "–" if count is None else count
+
+
+def _told(look: Mapping[str, Any]) -> str:
+    if "error" in look:
+        return "no look"
+    if look["baseline"]:
+        return "baseline"
+    return ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "no change"
+
+
+def waiting(door: CliContext, looks: list[dict[str, Any]]) -> list[str]:
+    """What these looks leave for an operator to decide: holds, and open questions about renames."""
+    from pipeline.holds import pending_renames
+
+    seen = [look["source"] for look in looks if "error" not in look]
+    held = [f"{look['source']} is held: {look['held']}" for look in looks if look["held"]]
+    held += [f"{question.source}: is {question.new_key} what {question.old_key} was?"
+             for question in (pending_renames(door.database) if seen else ()) if question.source in seen]
+    return held

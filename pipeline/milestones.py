@@ -1,0 +1,45 @@
+"""The milestones on record, as operators ask for them: all, one, its versions, what changed, and by their words."""
+
+from collections.abc import Iterator, Sequence
+
+from milepost.records import ChangeKind, Milestone, StoredChange, StoredMilestone
+from store.database import Database
+from store.milestones.milestone_queries import FieldDiff, Version
+from store.milestones.milestones import Milestones
+from store.milestones.search import Search
+
+__all__ = ["FieldDiff", "Version", "changes", "diff", "history", "on_record", "search", "show"]
+
+
+def on_record(database: Database, source: str | None = None) -> Iterator[Milestone]:
+    """Every milestone, or one source's, a few in memory at a time."""
+    return (stored.milestone for stored in Milestones(database).iterate(source))
+
+
+def show(database: Database, source: str | None, key: str) -> StoredMilestone:
+    """One milestone as it is known now; raises NotFoundError, and InputError when several sources have that key."""
+    return Milestones(database).get(source, key)
+
+
+def history(database: Database, key: str, source: str | None = None) -> list[Version]:
+    """Every version of a milestone, in order; raises NotFoundError."""
+    return Milestones(database).history(key, source)
+
+
+def diff(database: Database, key: str, older: int, newer: int, source: str | None = None) -> list[FieldDiff]:
+    """What differs between two versions, by their numbers; raises NotFoundError."""
+    return Milestones(database).diff(key, older, newer, source)
+
+
+def changes(
+    database: Database, *, source: str | None, kinds: Sequence[ChangeKind], limit: int, announced_only: bool
+) -> list[StoredChange]:
+    """What changed, newest first; `announced_only` leaves out baselines and backfills."""
+    return Milestones(database).changes(
+        source=source, kinds=kinds, limit=limit, announce=True if announced_only else None
+    )
+
+
+def search(database: Database, text: str, limit: int) -> list[Milestone]:
+    """The milestones that fit the words, the best first."""
+    return [hit.stored.milestone for hit in Search(database).search(text, limit)]

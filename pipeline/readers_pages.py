@@ -1,0 +1,29 @@
+"""What the readers' pages ask for: issues, subscribers, topics, and the key of a reader's own link."""
+
+from dataclasses import dataclass
+
+from milepost.settings import Settings
+from pipeline.mail_identity import list_id, signing_key
+from store.database import Database
+from store.issues.issues import Issues
+from store.milestones.topics import Topics
+from store.subscribers.people import Subscribers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Behind:
+    """What stands behind the pages; `web.ports` says what each of the first three promises."""
+
+    issues: Issues
+    subscribers: Subscribers
+    topics: Topics
+    key: bytes  # signs the readers' own links
+    list_id: str
+
+
+def behind(settings: Settings, database: Database) -> Behind:
+    """Over the open `database`."""
+    return Behind(
+        issues=Issues(database), subscribers=Subscribers(database), topics=Topics(database),
+        key=signing_key(settings, database), list_id=list_id(settings, database),
+    )
