@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from milepost.errors import DeliveryError
 from milepost.records import Advanced, Claim, IssueState, Reply, Settlement
 
-AtOnce = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
+TryAdvance = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 RecordKind = Literal["TXT", "MX", "A", "AAAA", "PTR"]
 
 
@@ -52,7 +52,7 @@ class Ledger(Protocol):
         has decided. Many deliveries come at once; a dispatch never calls it from two threads at a time.
         """
 
-    def at_once(self) -> AbstractContextManager[AtOnce]:
+    def try_advance(self) -> AbstractContextManager[TryAdvance]:
         """Opened around a dispatch: `advance` for the event loop, which answers None rather than wait.
 
         None: nothing was written, and `advance` is to be asked, from where it can be waited for. Called between calls

@@ -10,6 +10,7 @@ from store.schema.tables import meta
 
 SIGNING_KEY = "signing_key"
 ADDRESS_KEY = "address_key"
+RESTORED_FROM = "restored_from"  # where the data came from; while it is there, nothing is claimed (upkeep.restore)
 
 
 class Meta:

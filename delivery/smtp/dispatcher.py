@@ -22,7 +22,7 @@ from delivery.mailing import (
     settlement,
 )
 from delivery.pace import Paces
-from delivery.ports import AtOnce, ConnectError, Ledger
+from delivery.ports import ConnectError, Ledger, TryAdvance
 from delivery.smtp import replies
 from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.conversation import Conversation
@@ -41,15 +41,15 @@ def run(
     number = mailing.issue
     freed, orphaned = ledger.recover(number)
 
-    async def dispatched(at_once: AtOnce) -> _Dispatcher:
-        one = _Dispatcher(ledger, at_once, transport, mailing, now, limits, progress, stop, sleep, throttle)
+    async def dispatched(try_advance: TryAdvance) -> _Dispatcher:
+        one = _Dispatcher(ledger, try_advance, transport, mailing, now, limits, progress, stop, sleep, throttle)
         await one.run()
         return one
 
     gc.freeze()  # what the program is made of needs no looking through while the mails come and go
     try:
-        with ledger.at_once() as at_once:
-            done = asyncio.run(dispatched(at_once))
+        with ledger.try_advance() as try_advance:
+            done = asyncio.run(dispatched(try_advance))
     finally:
         gc.unfreeze()
     state = ledger.finish(number)
@@ -63,7 +63,7 @@ class _Dispatcher:
     """One run: the conversations, what is claimed and not begun, and what came of the rest."""
 
     def __init__(
-        self, ledger: Ledger, at_once: AtOnce, transport: PipelineTransport, mailing: Mailing,
+        self, ledger: Ledger, try_advance: TryAdvance, transport: PipelineTransport, mailing: Mailing,
         now: Callable[[], dt.datetime], limits: Limits, progress: Progress, stop: Callable[[], bool],
         sleep: Callable[[float], None], throttle: Callable[[], float | None] | None,
     ) -> None:
@@ -72,7 +72,7 @@ class _Dispatcher:
         self._limits, self._progress, self._stop, self._sleep = limits, progress, stop, sleep
         self._throttle, self._look_at = throttle, self._loop.time()
         self._commits = GroupCommit(
-            ledger, at_once, limits, sleep, connections=lambda: len(self._conversations), failed=self._fail
+            ledger, try_advance, limits, sleep, connections=lambda: len(self._conversations), failed=self._fail
         )
         self._paces = Paces(limits.per_second, limits.per_domain_per_second, self._loop.time())
         self._conversations = [Conversation(self) for _ in range(max(1, limits.connections))]

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from delivery.mailing import RECORD_HINT, Limits, cannot_record
-from delivery.ports import AtOnce, Ledger
+from delivery.ports import Ledger, TryAdvance
 from milepost.errors import MilepostError, StoreError
 from milepost.records import Advanced, Claim, Settlement
 
@@ -66,15 +66,15 @@ class GroupCommit:
     """The steps of one dispatch. All but its thread's work happens in the loop that made it."""
 
     def __init__(
-        self, ledger: Ledger, at_once: AtOnce, limits: Limits, sleep: Callable[[float], None], *,
+        self, ledger: Ledger, try_advance: TryAdvance, limits: Limits, sleep: Callable[[float], None], *,
         connections: Callable[[], int], failed: Callable[[BaseException], None],
     ) -> None:
-        """`at_once` is the ledger's; `connections`: how many there are now.
+        """`try_advance` is the ledger's; `connections`: how many there are now.
 
         `failed` is called in the loop when the ledger can't be written; what was asked for then has no answer.
         """
         self._ledger = ledger
-        self._at_once = at_once
+        self._try_advance = try_advance
         self._limits = limits
         self._sleep = sleep
         self._connections = connections
@@ -152,7 +152,7 @@ class GroupCommit:
             return
         start = time.perf_counter()
         try:
-            advanced = self._at_once(batch.results, batch.claims)
+            advanced = self._try_advance(batch.results, batch.claims)
         except Exception as error:  # noqa: BLE001 (a bug; what was sent is to have its record all the same)
             self._failed(error)
             return

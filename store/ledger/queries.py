@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from milepost.errors import NotFoundError
 from milepost.records import DeliveryState, LedgerCounts
-from store.ledger.claims import in_state
+from store.ledger.transitions import in_state
 from store.schema.tables import attempt, delivery, exclusion, issue
 from store.subscribers.addresses import parse
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from store.engine import Database
-from store.ledger.claims import in_state
+from store.ledger.transitions import in_state
 from store.schema.tables import attempt, delivery
 from store.subscribers.addresses import parse
 

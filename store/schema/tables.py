@@ -318,7 +318,7 @@ delivery = sa.Table(
     sa.UniqueConstraint("issue", "subscriber"),
     sa.UniqueConstraint("issue", "normalized"),
     # Claims walk these in order, without sorting. T3 and T4 of a delivery touch none of them: an index of all states
-    # would be written to at every step. `store.ledger.claims.in_state` writes the conditions that they answer.
+    # would be written to at every step. `store.ledger.transitions.in_state` writes the conditions that they answer.
     *(
         sa.Index(f"ix_delivery_{name}", "issue", order, postgresql_where=which, sqlite_where=which)
         for name, order, which in (

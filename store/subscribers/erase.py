@@ -4,6 +4,7 @@ import datetime as dt
 
 import sqlalchemy as sa
 
+from store.ledger import transitions
 from store.schema.schema_bounces import bounce
 from store.schema.tables import attempt, delivery, subscriber, suppression
 from store.subscribers.addresses import address_hash
@@ -38,9 +39,6 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
         .values(address="", normalized=f"erased:{hash_}", text=None)
     )
     # What waits is never begun: it has nowhere to go.
-    connection.execute(
-        sa.update(delivery)
-        .where(delivery.c.subscriber == found, delivery.c.state.in_(("pending", "claimed", "deferred")))
-        .values(state="cancelled", lease=None, lease_until=None, updated_at=now)
-    )
+    ours = delivery.c.subscriber == found
+    connection.execute(transitions.update(transitions.ERASE, transitions.Terms(connection.dialect.name), ours))
     return True

@@ -10,12 +10,12 @@ from typing import Literal
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, HeldError, InputError
+from milepost.records import Reply
 from store.dialects import insert
 from store.engine import Database
-from store.schema.tables import attempt, delivery, issue, meta
-
-MARK = "restored_from"  # meta: where the data came from; while it is there, nothing is claimed
-
+from store.ledger import batches, transitions
+from store.meta import RESTORED_FROM
+from store.schema.tables import delivery, issue, meta
 
 _SQLITE = b"SQLite format 3\0"  # how every such file begins: https://www.sqlite.org/fileformat.html#the_database_header
 
@@ -34,13 +34,13 @@ def require_sqlite(backup: Path) -> None:
 
 def mark(connection: sa.Connection, origin: str) -> None:
     """From now on this database refuses to send."""
-    new = insert(connection, meta).values(key=MARK, value=origin)
+    new = insert(connection, meta).values(key=RESTORED_FROM, value=origin)
     connection.execute(new.on_conflict_do_update(index_elements=["key"], set_={"value": origin}))
 
 
 def refuse(connection: sa.Connection) -> None:
     """Raises HeldError in a database that is marked."""
-    origin = connection.execute(sa.select(meta.c.value).where(meta.c.key == MARK)).scalar()
+    origin = connection.execute(sa.select(meta.c.value).where(meta.c.key == RESTORED_FROM)).scalar()
     if origin is not None:
         raise HeldError(
             f"the database was restored from {origin}: what was sent since then it doesn't know",
@@ -51,7 +51,7 @@ def refuse(connection: sa.Connection) -> None:
 def restored_from(database: Database) -> str | None:
     """Where a marked database came from, None when it is not marked."""
     with database.connect() as connection:
-        origin: str | None = connection.execute(sa.select(meta.c.value).where(meta.c.key == MARK)).scalar()
+        origin: str | None = connection.execute(sa.select(meta.c.value).where(meta.c.key == RESTORED_FROM)).scalar()
         return origin
 
 
@@ -65,32 +65,22 @@ def confirm_restore(
     Raises ConflictError when the database is not marked.
     """
     with database.begin() as connection:
-        origin = connection.execute(sa.select(meta.c.value).where(meta.c.key == MARK)).scalar()
+        origin = connection.execute(sa.select(meta.c.value).where(meta.c.key == RESTORED_FROM)).scalar()
         if origin is None:
             raise ConflictError("it was not restored, there is nothing to confirm", where=database.where)
-        doubted = _doubt(connection, origin, now) if waiting == "unknown" else 0
-        connection.execute(sa.delete(meta).where(meta.c.key == MARK))
+        doubted = _doubt(connection, origin) if waiting == "unknown" else 0
+        connection.execute(sa.delete(meta).where(meta.c.key == RESTORED_FROM))
         said = insert(connection, meta).values(key=f"confirmed_{now:%Y%m%dT%H%M%S}", value=f"{origin}: {why}")
         connection.execute(said.on_conflict_do_nothing())
     return doubted
 
 
-def _doubt(connection: sa.Connection, origin: str, now: dt.datetime) -> int:
+def _doubt(connection: sa.Connection, origin: str) -> int:
     """Every delivery that may have gone out since the backup becomes unknown."""
     open_issues = sa.select(issue.c.number).where(issue.c.state.in_(("frozen", "sending", "paused")))
-    rows = connection.execute(
-        sa.update(delivery)
-        .where(delivery.c.issue.in_(open_issues))
-        .where(delivery.c.state.in_(("pending", "claimed", "sending", "deferred")))
-        .values(state="unknown", lease=None, lease_until=None, attempts=delivery.c.attempts + 1,
-                updated_at=now)
-        .returning(delivery.c.id, delivery.c.attempts)
-    ).all()
-    said = f"restored from {origin}; it may have been sent since"
-    if rows:
-        connection.execute(sa.insert(attempt), [
-            {"delivery_id": row.id, "number": row.attempts, "phase": "restore", "outcome": "unknown", "text": said,
-             "at": now}
-            for row in rows
-        ])
-    return len(rows)
+    step, terms = transitions.RESTORE, transitions.Terms(connection.dialect.name)
+    doubt = transitions.update(step, terms, delivery.c.issue.in_(open_issues)).returning(delivery.c.id)
+    doubted = list(connection.execute(doubt).scalars())
+    reply = Reply(code=None, text=f"restored from {origin}; it may have been sent since", phase="restore")
+    batches.log(connection, step, [(id_, None) for id_ in doubted], reply)
+    return len(doubted)

@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from typing import Any
 from delivery.dispatch import Limits, Mailing, dispatch
 from delivery.message import tokens, verp
 from delivery.message.build import Letterhead, MessageTemplate
-from delivery.ports import AtOnce
+from delivery.ports import TryAdvance
 from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.session import Timeouts
 from delivery.smtp.wire import Wire
 from milepost.errors import MilepostError
 from milepost.records import Advanced, Claim
-from store.database import connect
+from store.database import Database, connect
+from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from tests.chaos.clocks import Clock
 
@@ -96,11 +97,11 @@ class Watched(Ledger):
     """The ledger, with a trap at each commit; what was deferred is due at once."""
 
     trap: Callable[[str], None]
-    soon: Callable[[], dt.datetime | None]
+    whole: bool
 
-    def claim(self, number: int, *, limit: int, lease_seconds: int, now: dt.datetime | None = None) -> list[Claim]:
+    def claim(self, number: int, *, limit: int, lease_seconds: int) -> list[Claim]:
         self.trap("before-T1")
-        claims = super().claim(number, limit=limit, lease_seconds=lease_seconds, now=now or self.soon())
+        claims = super().claim(number, limit=limit, lease_seconds=lease_seconds)
         self.trap("after-T1")
         return claims
 
@@ -110,15 +111,17 @@ class Watched(Ledger):
         return advanced
 
     @contextmanager
-    def at_once(self) -> Iterator[AtOnce]:
-        with super().at_once() as advance:
+    def try_advance(self) -> Iterator[TryAdvance]:
+        with super().try_advance() as advance:
             yield lambda settlements, claims: self._passing(advance, settlements, claims)
 
-    def _passing(self, advance: AtOnce, settlements: Any, claims: Any) -> Advanced | None:
+    def _passing(self, advance: TryAdvance, settlements: Any, claims: Any) -> Advanced | None:
         if claims:
             self.trap("before-T3")
         if settlements:
             self.trap("before-T4")
+        if not self.whole:
+            settlements = [replace(one, retry_at=one.retry_at and FROZEN) for one in settlements]
         advanced = advance(settlements, claims)
         if advanced is not None and claims:
             self.trap("after-T3")
@@ -148,10 +151,11 @@ def watch(trap: Callable[[str], None], *, in_two: bool = False) -> None:
         Wire._at_once = lambda wire, body, _rest: both(wire, body, b"")  # type: ignore[method-assign]
 
 
-def mailing(ledger: Ledger, number: int = 1, sign: Callable[[bytes], bytes] = bytes) -> Mailing:
+def mailing(database: Database, number: int = 1, sign: Callable[[bytes], bytes] = bytes) -> Mailing:
     """What is the same for all readers of the issue."""
     head = Letterhead(sender=f"news@{DOMAIN}", list_id=f"milestones.{DOMAIN}")
-    templates = {v.name: MessageTemplate.build(v, letterhead=head, date=FROZEN) for v in ledger.variants(number)}
+    variants = Issues(database).variants(number)
+    templates = {v.name: MessageTemplate.build(v, letterhead=head, date=FROZEN) for v in variants}
     return Mailing(
         issue=number, templates=templates, link=lambda who: f"https://{DOMAIN}/u/{who}",
         message_id=lambda who: tokens.message_id(KEY, issue=number, subscriber_id=who, domain=DOMAIN),
@@ -176,9 +180,9 @@ def run(order: Order, said: Connection) -> None:
         with clock.set(), connect(order.url, wait_seconds=order.wait) as database:
             ledger = Watched(database)
             ledger.trap = trap
-            ledger.soon = lambda: None if order.whole else clock.now() + dt.timedelta(days=1)
+            ledger.whole = order.whole
             report = dispatch(
-                ledger, relay, mailing(ledger, sign=_signer(order.dkim)), now=clock.now, limits=limits,
+                ledger, relay, mailing(database, sign=_signer(order.dkim)), now=clock.now, limits=limits,
                 stop=lambda: bool(asked),
             )
     except MilepostError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from delivery.ports import AtOnce
+from delivery.ports import TryAdvance
 from milepost.errors import ConflictError, StoreError
 from milepost.records import Advanced, Claim, IssueState, Reply, Settlement
 
@@ -158,7 +158,7 @@ class MemoryLedger:
         return Advanced(begun=begun, lost=lost)
 
     @contextmanager
-    def at_once(self) -> Iterator[AtOnce]:
+    def try_advance(self) -> Iterator[TryAdvance]:
         def advance(settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
             if self.interrupt is not None:
                 interrupt, self.interrupt = self.interrupt, None

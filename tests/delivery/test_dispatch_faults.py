@@ -10,6 +10,7 @@ from delivery.smtp.session import SmtpTransport, Timeouts
 from delivery.smtp.wire import Wire
 from milepost.errors import DeliveryError, StoreError
 from tests.delivery.conftest import READERS, Run, others
+from tests.hand_over import begin
 
 DROP, HANG = "drop", "hang"
 
@@ -47,7 +48,7 @@ def test_421_to_quit_leaves_it_sent(ledger: Any, relay: Any, run: Run) -> None:
 
 def test_a_dead_dispatchers_rows_are_freed_or_listed(ledger: Any, relay: Any, run: Run, clock: Any) -> None:
     first, second = ledger.claim(1, limit=2, lease_seconds=60)
-    ledger.begin(second)
+    begin(ledger, second)
     clock.advance(minutes=2)
     report = run(ledger)
     assert (report.freed, report.orphaned) == (1, 1)
@@ -62,7 +63,7 @@ def test_a_live_dispatchers_rows_are_left_alone(ledger: Any, relay: Any, run: Ru
     report = run(ledger)
     assert report.state == "sending"
     assert sorted(relay.readers) == others(1)[1:]
-    assert all(ledger.begin(claim) for claim in theirs)
+    assert all(begin(ledger, claim) for claim in theirs)
 
 
 def test_a_lease_lost_meanwhile_sends_nothing(ledger: Any, relay: Any, run: Run) -> None:

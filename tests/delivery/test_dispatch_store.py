@@ -35,7 +35,8 @@ from delivery.dispatch import Limits, Mailing, dispatch
 from delivery.message import Letterhead, MessageTemplate
 from delivery.transports import from_url
 from store.database import connect
-from store.ledger import Ledger
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
 
 url, mail_url = sys.argv[1:]
 key, now = "an-invented-key-of-thirty-two-characters", dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
@@ -46,7 +47,10 @@ with connect(url) as database:
         ledger, from_url(mail_url),
         Mailing(
             issue=1,
-            templates={v.name: MessageTemplate.build(v, letterhead=letterhead, date=now) for v in ledger.variants(1)},
+            templates={
+                v.name: MessageTemplate.build(v, letterhead=letterhead, date=now)
+                for v in Issues(database).variants(1)
+            },
             link=lambda reader: f"https://timeline.example/u/{reader}",
             message_id=lambda reader: tokens.message_id(key, issue=1, subscriber_id=reader, domain="timeline.example"),
             envelope=lambda claim: f"b{claim.subscriber_id}@bounces.example",

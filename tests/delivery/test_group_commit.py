@@ -48,7 +48,7 @@ class Ledger:
             raise StoreError("the disk is full")
         return self._done(settlements, claims)
 
-    def at_once(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
+    def try_advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
         if not self.near:
             return None
         self.by_loop.append(_numbers(settlements, claims))
@@ -66,7 +66,7 @@ class Desk:
         self.answers: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
         self.waits: list[float] = []
         self.commits = GroupCommit(
-            ledger, ledger.at_once, limits, self.waits.append,  # type: ignore[arg-type]
+            ledger, ledger.try_advance, limits, self.waits.append,  # type: ignore[arg-type]
             connections=lambda: connections, failed=lambda error: self.answers.put_nowait(("failed", str(error))),
         )
 
@@ -326,7 +326,7 @@ def test_a_bug_in_the_loops_own_commit_is_told_and_the_thread_writes_what_was_as
     def broken(*_: object) -> Advanced:
         raise ZeroDivisionError("a bug")
 
-    ledger.at_once = broken  # type: ignore[method-assign]
+    ledger.try_advance = broken  # type: ignore[method-assign]
 
     async def scene(desk: Desk) -> None:
         desk.settle(1)

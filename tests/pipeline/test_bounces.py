@@ -25,6 +25,7 @@ from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
+from tests.hand_over import begin, settle
 from tests.pipeline.stage import READERS, BreakableSite
 
 REPORT = """\
@@ -72,8 +73,8 @@ class Stage:
         [self.number] = sending.waiting(settings)
         if unknown:
             for claim in self.ledger.claim(self.number, limit=10, lease_seconds=60):
-                assert self.ledger.begin(claim)
-                self.ledger.unknown(claim, Reply(code=None, text="no answer in time", phase="dot"))
+                assert begin(self.ledger, claim)
+                settle(self.ledger, claim, "unknown", Reply(code=None, text="no answer in time", phase="dot"))
             self.ledger.finish(self.number)
         else:
             sending.dispatch(settings, self.number)

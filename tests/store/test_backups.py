@@ -17,6 +17,7 @@ from store.schema import tables
 from store.upkeep.backup import backup, restore
 from store.upkeep.copy import copy
 from store.upkeep.restore import confirm_restore, restored_from
+from tests.hand_over import begin, settle
 from tests.store.conftest import NOW, World, make_milestone, make_snapshot
 
 OK = Reply(code=250, phase="dot")
@@ -30,8 +31,8 @@ def sent(sqlite_database: Database, tmp_path: Path) -> tuple[World, Path, int]:
     file = tmp_path / "backup.db"
     backup(sqlite_database, file)
     (claim,) = world.ledger.claim(number, limit=1, lease_seconds=60)
-    world.ledger.begin(claim)
-    world.ledger.sent(claim, OK, "<1@example.org>")
+    begin(world.ledger, claim)
+    settle(world.ledger, claim, "sent", OK, message_id="<1@example.org>")
     return world, file, number
 
 
@@ -134,7 +135,7 @@ def test_a_begun_claim_does_not_outlive_a_restore(sent: tuple[World, Path, int],
     backup(world.database, tmp_path / "later.db")
     restore(tmp_path / "later.db", f"sqlite:///{world.database.file}", replace=True)
     with pytest.raises(HeldError):
-        world.ledger.begin(claim)
+        begin(world.ledger, claim)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 999], ids=["empty", "text"])
@@ -166,8 +167,9 @@ def fill(database: Database) -> int:
     world.look(*(make_milestone(f"M-{index}_ä{chr(65 + index % 50)}") for index in range(30)), announce=False)
     number = world.frozen(4)
     claims = world.ledger.claim(number, limit=2, lease_seconds=60)
-    world.ledger.begin(claims[0])
-    world.ledger.failed(claims[0], Reply(code=550, enhanced="5.1.1", text="no", phase="dot"), "5.1.1")
+    begin(world.ledger, claims[0])
+    no = Reply(code=550, enhanced="5.1.1", text="no", phase="dot")
+    settle(world.ledger, claims[0], "failed", no, suppress="5.1.1")
     Meta(database).signing_key()
     return number
 

@@ -9,6 +9,7 @@ from milepost.records import Reply
 from store.ledger.bounces import Bounces, Notice
 from store.ledger.resolve import Unknowns
 from store.subscribers.suppressions import Suppressions
+from tests.hand_over import begin, settle
 from tests.store.conftest import NOW, World
 
 
@@ -30,8 +31,8 @@ def sent(world: World) -> World:
     number = world.frozen()
     claims = world.ledger.claim(number, limit=10, lease_seconds=60)
     for claim in claims:
-        assert world.ledger.begin(claim)
-        world.ledger.sent(claim, said(250), f"<m{claim.delivery_id}@x>")
+        assert begin(world.ledger, claim)
+        settle(world.ledger, claim, "sent", said(250), message_id=f"<m{claim.delivery_id}@x>")
     return world
 
 
@@ -104,10 +105,10 @@ def test_a_report_for_somebody_erased_suppresses_nobody_else(sent: World) -> Non
 def test_soft_ones_and_full_mailboxes_are_counted_by_issue(world: World) -> None:
     number = world.frozen(readers=4)
     full, given_up, back, _ = world.ledger.claim(number, limit=10, lease_seconds=60)
-    world.ledger.failed(full, said(552, "full", "rcpt", "5.2.2"), None)
-    world.ledger.failed(given_up, said(451, "expired after 72 h", "rcpt"), None)
-    world.ledger.begin(back)
-    world.ledger.sent(back, said(250), "<m@x>")
+    settle(world.ledger, full, "failed", said(552, "full", "rcpt", "5.2.2"))
+    settle(world.ledger, given_up, "failed", said(451, "expired after 72 h", "rcpt"))
+    begin(world.ledger, back)
+    settle(world.ledger, back, "sent", said(250), message_id="<m@x>")
     soft = {"grade": "soft", "delivery_id": back.delivery_id, "suppress": None}
     handle(world, notice("a", **soft), notice("b", **soft))
     bounces = Bounces(world.database)
@@ -126,8 +127,8 @@ def test_soft_ones_and_full_mailboxes_are_counted_by_issue(world: World) -> None
 def test_a_refusal_that_is_our_fault_is_no_strike(world: World) -> None:
     number = world.frozen(readers=2)
     one, other = world.ledger.claim(number, limit=10, lease_seconds=60)
-    world.ledger.failed(one, said(550, "blocked", "rcpt", "5.7.1"), None)
-    world.ledger.failed(other, said(550, "gone", "rcpt", "5.1.1"), "550 5.1.1")
+    settle(world.ledger, one, "failed", said(550, "blocked", "rcpt", "5.7.1"))
+    settle(world.ledger, other, "failed", said(550, "gone", "rcpt", "5.1.1"), suppress="550 5.1.1")
     assert Bounces(world.database).struck(issues=1, since=NOW - dt.timedelta(days=180)) == []
 
 
@@ -137,13 +138,13 @@ def test_a_refusal_that_is_our_fault_is_no_strike(world: World) -> None:
 def test_uncertain_hand_overs_are_found_with_when_they_began(world: World) -> None:
     number = world.frozen()
     told, silent, _ = world.ledger.claim(number, limit=10, lease_seconds=60)
-    assert world.ledger.begin(told)
-    assert world.ledger.begin(silent)
-    world.ledger.unknown(told, said(None, "no answer in time"))
-    world.ledger.deferred(silent, said(451, "later"), NOW)
+    assert begin(world.ledger, told)
+    assert begin(world.ledger, silent)
+    settle(world.ledger, told, "unknown", said(None, "no answer in time"))
+    settle(world.ledger, silent, "deferred", said(451, "later"), retry_at=NOW)
     [again] = [one for one in world.ledger.claim(number, limit=10, lease_seconds=60) if one.attempts]
-    assert world.ledger.begin(again)
-    world.ledger.unknown(again, said(None, "no answer in time"))
+    assert begin(world.ledger, again)
+    settle(world.ledger, again, "unknown", said(None, "no answer in time"))
     unknowns = Unknowns(world.database)
     first, second = unknowns.list(number)
     assert (first.address, first.attempts, first.message_id) == ("reader0@example.org", 1, None)

@@ -8,6 +8,7 @@ import pytest
 from milepost.errors import ConflictError
 from milepost.records import Change, Edit, FieldChange, Placement, Reply
 from store.issues.editions import Editions
+from tests.hand_over import begin, settle
 from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)
@@ -112,5 +113,5 @@ def test_who_was_told_the_mistake_is_owed_its_correction_once(drafted: World) ->
 def send_one(world: World, number: int) -> None:
     """One delivery of an issue is sent."""
     [claim] = world.ledger.claim(number, limit=1, lease_seconds=60)
-    assert world.ledger.begin(claim)
-    world.ledger.sent(claim, Reply(code=250, text="ok", phase="dot"), "<1@example.org>")
+    assert begin(world.ledger, claim)
+    settle(world.ledger, claim, "sent", Reply(code=250, text="ok", phase="dot"), message_id="<1@example.org>")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from store.ledger import freeze
 from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.suppressions import Suppressions
+from tests.hand_over import begin, lost, settle
 from tests.store.conftest import NOW, VARIANT, World, added, everybody, make_milestone
 
 OK = Reply(code=250, enhanced="2.0.0", text="queued as 4711", phase="dot")
@@ -173,7 +175,7 @@ def test_claims_are_small_and_leased(world: World) -> None:
 def test_giving_back(world: World) -> None:
     number = world.frozen(3)
     claims = take(world, number)
-    assert world.ledger.begin(claims[0])
+    assert begin(world.ledger, claims[0])
     assert world.ledger.release(claims) == 2
     assert world.ledger.release(claims) == 0
     assert states(world, number) == {"pending": 2, "sending": 1}
@@ -198,7 +200,7 @@ def test_two_dispatchers_never_share_a_row(world: World, url: str) -> None:
         def work(ledger: Ledger) -> list[int]:
             mine = []
             while claims := ledger.claim(number, limit=4, lease_seconds=60):
-                mine += [claim.delivery_id for claim in claims if ledger.begin(claim)]
+                mine += [claim.delivery_id for claim in claims if begin(ledger, claim)]
             return mine
 
         with ThreadPoolExecutor(4) as pool:
@@ -211,9 +213,9 @@ def test_two_dispatchers_never_share_a_row(world: World, url: str) -> None:
 def test_a_dead_dispatcher_is_recovered_from(world: World) -> None:
     number = world.frozen(4)
     claims = take(world, number)
-    assert world.ledger.begin(claims[0])
-    assert world.ledger.begin(claims[1])
-    world.ledger.sent(claims[1], OK, "<1@example.org>")
+    assert begin(world.ledger, claims[0])
+    assert begin(world.ledger, claims[1])
+    settle(world.ledger, claims[1], "sent", OK, message_id="<1@example.org>")
     assert world.ledger.recover(number) == (0, 0)  # the leases run still
     end_leases(world)
     assert world.ledger.recover(number) == (2, 1)
@@ -237,8 +239,8 @@ def test_no_lease_is_endless_when_the_clock_is_set_back(world: World) -> None:
 
 def test_begin_is_once(world: World) -> None:
     (claim,) = take(world, world.frozen(1))
-    assert world.ledger.begin(claim)
-    assert not world.ledger.begin(claim)
+    assert begin(world.ledger, claim)
+    assert not begin(world.ledger, claim)
 
 
 def test_a_lease_taken_over_can_not_begin(world: World) -> None:
@@ -248,11 +250,10 @@ def test_a_lease_taken_over_can_not_begin(world: World) -> None:
     end_leases(world)
     world.ledger.recover(number)
     (new,) = take(world, number)
-    assert not world.ledger.begin(old)
-    assert world.ledger.begin(new)
+    assert not begin(world.ledger, old)
+    assert begin(world.ledger, new)
     assert world.ledger.release([old]) == 0
-    with pytest.raises(ConflictError, match="lease is over"):
-        world.ledger.sent(old, OK, "<1@example.org>")
+    assert lost(world.ledger, old, "sent", OK, message_id="<1@example.org>")
 
 
 def test_nobody_who_left_is_mailed(world: World) -> None:
@@ -261,9 +262,9 @@ def test_nobody_who_left_is_mailed(world: World) -> None:
     unsubscribed, suppressed, fine, paused = take(world, number)
     world.subscribers.set_state(unsubscribed.subscriber_id, "unsubscribed", NOW)
     Suppressions(world.database).add(suppressed.address, "bounced", NOW)
-    assert [world.ledger.begin(claim) for claim in (unsubscribed, suppressed, fine)] == [False, False, True]
+    assert [begin(world.ledger, claim) for claim in (unsubscribed, suppressed, fine)] == [False, False, True]
     world.ledger.pause(number, "the relay refuses us")
-    assert not world.ledger.begin(paused)
+    assert not begin(world.ledger, paused)
     assert states(world, number) == {"cancelled": 1, "pending": 1, "sending": 1, "suppressed": 1}
 
 
@@ -273,35 +274,35 @@ def test_nobody_who_left_is_mailed(world: World) -> None:
 def test_sent(world: World) -> None:
     number = world.frozen(1)
     (claim,) = take(world, number)
-    world.ledger.begin(claim)
-    world.ledger.sent(claim, OK, "<1@example.org>", queue_id="4711")
+    begin(world.ledger, claim)
+    settle(world.ledger, claim, "sent", OK, message_id="<1@example.org>", queue_id="4711")
     (row,) = world.ledger.rows(number)
     assert (row.state, row.code, row.enhanced, row.text, row.message_id, row.queue_id, row.attempts) == (
         "sent", 250, "2.0.0", "queued as 4711", "<1@example.org>", "4711", 1,
     )
     assert world.ledger.finish(number) == "complete"
-    with pytest.raises(ConflictError):
-        world.ledger.sent(claim, OK, "<1@example.org>")
+    assert lost(world.ledger, claim, "sent", OK, message_id="<1@example.org>")
     assert len(world.ledger.attempts(row.id)) == 1
 
 
 def test_sent_needs_a_begin(world: World) -> None:
     (claim,) = take(world, world.frozen(1))
-    with pytest.raises(ConflictError):
-        world.ledger.sent(claim, OK, "<1@example.org>")
+    assert lost(world.ledger, claim, "sent", OK, message_id="<1@example.org>")
 
 
 def test_deferred_until_it_is_due(world: World) -> None:
     number = world.frozen(1)
     (claim,) = take(world, number)
-    world.ledger.deferred(claim, BUSY, FUTURE)
+    settle(world.ledger, claim, "deferred", BUSY, retry_at=FUTURE)
     assert world.ledger.next_due(number) == FUTURE
     assert take(world, number) == []
     assert world.ledger.finish(number) == "sending"
-    (again,) = world.ledger.claim(number, limit=5, lease_seconds=60, now=FUTURE)
+    with world.database.begin() as connection:
+        connection.execute(sa.update(tables.delivery).values(next_attempt_at=PAST))
+    (again,) = take(world, number)
     assert (again.attempts, again.first_attempt_at is not None) == (1, True)
-    world.ledger.begin(again)
-    world.ledger.deferred(again, BUSY, PAST)
+    begin(world.ledger, again)
+    settle(world.ledger, again, "deferred", BUSY, retry_at=PAST)
     (third,) = take(world, number)  # due by the database's clock
     assert third.attempts == 2
     assert third.first_attempt_at == again.first_attempt_at
@@ -311,8 +312,8 @@ def test_deferred_until_it_is_due(world: World) -> None:
 def test_failed_and_suppressed(world: World) -> None:
     number = world.frozen(2)
     gone, full = take(world, number)
-    world.ledger.failed(gone, NOBODY, "5.1.1")
-    world.ledger.failed(full, NOBODY, None)
+    settle(world.ledger, gone, "failed", NOBODY, suppress="5.1.1")
+    settle(world.ledger, full, "failed", NOBODY)
     listed = Suppressions(world.database).list()
     assert [(entry.normalized, entry.reason) for entry in listed] == [("reader0@example.org", "5.1.1")]
     assert world.ledger.finish(number) == "complete"
@@ -321,8 +322,8 @@ def test_failed_and_suppressed(world: World) -> None:
 def test_unknown_waits_for_somebody(world: World) -> None:
     number = world.frozen(1)
     (claim,) = take(world, number)
-    world.ledger.begin(claim)
-    world.ledger.unknown(claim, SILENCE)
+    begin(world.ledger, claim)
+    settle(world.ledger, claim, "unknown", SILENCE)
     assert take(world, number) == []
     assert world.ledger.finish(number) == "needs_review"
 
@@ -331,18 +332,18 @@ def test_a_late_250_settles_an_unknown(world: World) -> None:
     """The dispatcher lived, its lease didn't; nobody else decided meanwhile: the reply it holds is evidence."""
     number = world.frozen(1)
     (claim,) = take(world, number)
-    world.ledger.begin(claim)
+    begin(world.ledger, claim)
     end_leases(world)
     assert world.ledger.recover(number) == (0, 1)
     assert world.ledger.finish(number) == "needs_review"
-    world.ledger.sent(claim, OK, "<1@example.org>")
+    settle(world.ledger, claim, "sent", OK, message_id="<1@example.org>")
     assert world.ledger.finish(number) == "complete"
 
 
 def test_what_a_server_says_can_always_be_kept(world: World) -> None:
     number = world.frozen(1)
     (claim,) = take(world, number)
-    world.ledger.deferred(claim, Reply(code=451, text="nul \0 and \udce9", phase="rcpt"), PAST)
+    settle(world.ledger, claim, "deferred", Reply(code=451, text="nul \x00 and \udce9", phase="rcpt"), retry_at=PAST)
     assert world.ledger.rows(number)[0].text == "nul \N{REPLACEMENT CHARACTER} and ?"
 
 
@@ -355,8 +356,8 @@ def test_what_a_server_says_can_always_be_kept(world: World) -> None:
 def test_resolving_an_unknown(world: World, outcome: str, issue_state: str) -> None:
     number = world.frozen(1)
     (claim,) = take(world, number)
-    world.ledger.begin(claim)
-    world.ledger.unknown(claim, SILENCE)
+    begin(world.ledger, claim)
+    settle(world.ledger, claim, "unknown", SILENCE)
     world.ledger.finish(number)
     world.ledger.resolve(claim.delivery_id, outcome, "relay log line 12")  # type: ignore[arg-type]
     assert states(world, number) == {outcome: 1}
@@ -364,8 +365,8 @@ def test_resolving_an_unknown(world: World, outcome: str, issue_state: str) -> N
     assert world.ledger.attempts(claim.delivery_id)[-1].text == "relay log line 12"
     with pytest.raises(ConflictError, match="not unknown"):
         world.ledger.resolve(claim.delivery_id, "sent", "again")
-    with pytest.raises(ConflictError):  # somebody has decided: the old token is worth nothing now
-        world.ledger.sent(claim, OK, "<1@example.org>")
+    # Somebody has decided: the old token is worth nothing now.
+    assert lost(world.ledger, claim, "sent", OK, message_id="<1@example.org>")
     with pytest.raises(NotFoundError):
         world.ledger.resolve(999, "sent", "what")
 
@@ -386,8 +387,7 @@ def test_pausing_and_resuming(world: World) -> None:
 def test_steps_that_the_state_forbids(world: World) -> None:
     number = world.frozen(0)
     assert world.ledger.finish(number) == "complete"
-    for step in (lambda: world.ledger.pause(number, "x"), lambda: world.ledger.resume(number),
-                 lambda: world.ledger.cancel(number)):
+    for step in (lambda: world.ledger.pause(number, "x"), lambda: world.ledger.resume(number)):
         with pytest.raises(ConflictError, match="it is complete"):
             step()
     with pytest.raises(NotFoundError):
@@ -396,26 +396,13 @@ def test_steps_that_the_state_forbids(world: World) -> None:
         world.ledger.counts(99)
 
 
-def test_cancelling(world: World) -> None:
-    number = world.frozen(3)
-    begun, claimed, _ = take(world, number)
-    world.ledger.begin(begun)
-    assert world.ledger.cancel(number) == 2
-    assert not world.ledger.begin(claimed)
-    world.ledger.sent(begun, OK, "<1@example.org>")
-    assert states(world, number) == {"cancelled": 2, "sent": 1}
-    assert world.issues.get(number).state == "cancelled"
-    with pytest.raises(ConflictError, match="cancelled"):
-        world.ledger.freeze(number, content_hash="c0ffee", place=everybody, now=NOW)
-
-
 def test_rows_by_state_and_address(world: World) -> None:
     number = world.frozen(3)
     (claim, *_) = take(world, number, 1)
     assert [row.id for row in world.ledger.rows(number, state="claimed")] == [claim.delivery_id]
     assert [row.address for row in world.ledger.rows(number, address="READER2@example.org")] == ["reader2@example.org"]
     assert len(world.ledger.rows(number, limit=2)) == 2
-    assert world.ledger.variants(number) == [VARIANT]
+    assert world.issues.variants(number) == [VARIANT]
     assert world.ledger.next_due(number) is None
 
 
@@ -439,34 +426,38 @@ def test_check_finds_an_equation_that_does_not_hold(world: World) -> None:
 
 
 def test_a_full_disk_at_t3_and_on_again(sqlite_database: Database) -> None:
-    """F9: no True, so no DATA; after space is made the same claim goes on."""
+    """F9: not begun, so no DATA; after space is made the same claim goes on."""
     world = World(sqlite_database)
     (claim,) = take(world, world.frozen(1))
     engine = sqlite_database.engine
-
-    def no_space(connection: sa.Connection) -> None:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with sqlite_database.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE filler (data BLOB)")
-        connection.exec_driver_sql("INSERT INTO filler VALUES (zeroblob(400000))")
+        connection.exec_driver_sql(
+            "CREATE TRIGGER fill AFTER UPDATE ON delivery BEGIN INSERT INTO filler VALUES (zeroblob(400000)); END"
+        )
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
 
-    sa.event.listen(engine, "begin", no_space)
+    def no_space(connection: Any, _record: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    sa.event.listen(engine, "connect", no_space)
+    engine.dispose()
     with pytest.raises(StoreError, match="the disk is full"):
-        world.ledger.begin(claim)
-    sa.event.remove(engine, "begin", no_space)
+        begin(world.ledger, claim)
+    sa.event.remove(engine, "connect", no_space)
     engine.dispose()
     assert [row.state for row in world.ledger.rows(claim.issue)] == ["claimed"]
-    assert world.ledger.begin(claim)
+    assert begin(world.ledger, claim)
 
 
 DIES = """
 import os, signal, sys
 from store.database import connect
-from store.ledger import Ledger
+from store.ledger.ledger import Ledger
 
 ledger = Ledger(connect(sys.argv[1]))
 first, second, _ = ledger.claim(int(sys.argv[2]), limit=3, lease_seconds=0)
-assert ledger.begin(first)
+assert ledger.advance((), [first]).begun
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -487,8 +478,8 @@ def test_another_writer_holds_the_database_at_t3(sqlite_database: Database) -> N
     world = World(sqlite_database)
     (claim,) = take(world, world.frozen(1))
     with sqlite_database.begin(), pytest.raises(StoreError, match="locked"):
-        world.ledger.begin(claim)
-    assert world.ledger.begin(claim)
+        begin(world.ledger, claim)
+    assert begin(world.ledger, claim)
 
 
 def test_a_milestone_is_announced_once_whatever_happens(world: World) -> None:

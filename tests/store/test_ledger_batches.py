@@ -15,6 +15,7 @@ from store.schema.tables import delivery
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from store.upkeep.restore import mark
+from tests.hand_over import begin
 
 World = Any
 
@@ -38,20 +39,6 @@ def all_kinds(claims: list[Claim], *, suppress: bool = False) -> list[Settlement
         Settlement(claim=claims[2], state="failed", reply=NO, suppress="550 5.1.1" if suppress else None),
         Settlement(claim=claims[3], state="unknown", reply=LOST),
     ]
-
-
-def alone(ledger: Ledger, done: Settlement) -> None:
-    """The same, by the step of its own."""
-    match done.state:
-        case "sent":
-            ledger.sent(done.claim, done.reply, done.message_id or "", queue_id=done.queue_id)
-        case "deferred":
-            assert done.retry_at is not None
-            ledger.deferred(done.claim, done.reply, done.retry_at)
-        case "failed":
-            ledger.failed(done.claim, done.reply, done.suppress)
-        case "unknown":
-            ledger.unknown(done.claim, done.reply)
 
 
 def story(world: World, number: int) -> list[tuple[object, ...]]:
@@ -85,9 +72,9 @@ def test_together_is_as_alone(world: World, suppress: bool) -> None:
             code=None, enhanced=None, text=None, lease=None, lease_until=None,
         ))
     claims = take(world, number)
-    assert all(world.ledger.begin(claim) for claim in claims)
+    assert all(begin(world.ledger, claim) for claim in claims)
     for settlement in all_kinds(claims, suppress=suppress):
-        alone(world.ledger, settlement)
+        assert not world.ledger.advance([settlement], ()).lost
     assert story(world, number) == together
 
 

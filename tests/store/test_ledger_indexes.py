@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from milepost.records import DeliveryState
 from store.database import Database
-from store.ledger.claims import in_state
+from store.ledger.transitions import in_state
 from store.schema.tables import delivery
 
 

@@ -12,6 +12,7 @@ from store.database import check
 from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.suppressions import Suppressions
+from tests.hand_over import begin, settle
 from tests.store.conftest import NOW, World
 
 READERS = 12
@@ -48,7 +49,7 @@ class Walk:
 
     def begin(self) -> None:
         claim = self.pick(self.held)
-        if claim is not None and self.ledger.begin(claim):
+        if claim is not None and begin(self.ledger, claim):
             self.begun.append(claim)
 
     def data(self) -> None:
@@ -60,13 +61,13 @@ class Walk:
     def record(self) -> None:
         claim = self.pick(self.replies)
         if claim is not None:
-            self.ledger.sent(claim, Reply(code=250, phase="dot"), "<x@example.org>")
+            settle(self.ledger, claim, "sent", Reply(code=250, phase="dot"), message_id="<x@example.org>")
 
     def no_dot(self) -> None:
         claim = self.pick(self.begun)
         if claim is not None:
             reply = Reply(code=self.random.choice([None, 451]), phase="data")
-            self.ledger.deferred(claim, reply, NOW.replace(year=2020))
+            settle(self.ledger, claim, "deferred", reply, retry_at=NOW.replace(year=2020))
 
     def give_back(self) -> None:
         self.ledger.release(self.held)
@@ -101,9 +102,9 @@ class Walk:
         self.leases_end()
         while claims := self.ledger.claim(self.number, limit=5, lease_seconds=60):
             for claim in claims:
-                if self.ledger.begin(claim):
+                if begin(self.ledger, claim):
                     self.taken[claim.delivery_id] += 1
-                    self.ledger.sent(claim, Reply(code=250, phase="dot"), "<x@example.org>")
+                    settle(self.ledger, claim, "sent", Reply(code=250, phase="dot"), message_id="<x@example.org>")
 
 
 @pytest.mark.parametrize("seed", range(6))

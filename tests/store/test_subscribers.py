@@ -15,6 +15,7 @@ from store.schema import tables
 from store.subscribers.addresses import parse
 from store.subscribers.people import COLUMNS, Subscribers, read_csv
 from store.subscribers.suppressions import Suppressions
+from tests.hand_over import settle
 from tests.store.conftest import NOW, World
 
 LATER = NOW + dt.timedelta(days=1)
@@ -137,7 +138,8 @@ def test_suppressions(world: World) -> None:
 def test_erasing_leaves_only_a_hash(world: World) -> None:
     number = world.frozen(2)
     (claim,) = world.ledger.claim(number, limit=1, lease_seconds=60)
-    world.ledger.deferred(claim, Reply(code=450, text="reader0@example.org is busy", phase="rcpt"), LATER)
+    busy = Reply(code=450, text="reader0@example.org is busy", phase="rcpt")
+    settle(world.ledger, claim, "deferred", busy, retry_at=LATER)
     assert world.subscribers.erase("Reader0@example.org", LATER)
     assert not world.subscribers.erase("nobody@example.org", LATER)
     with world.database.connect() as connection:

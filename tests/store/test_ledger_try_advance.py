@@ -26,7 +26,7 @@ def states(world: World, number: int) -> list[str]:
 def test_it_says_and_writes_what_advance_does(local: World) -> None:
     number = local.frozen(6)
     claims = take(local, number)
-    with local.ledger.at_once() as advance:
+    with local.ledger.try_advance() as advance:
         assert advance((), claims[:5]) == Advanced(
             begun=frozenset(c.delivery_id for c in claims[:5]), lost=frozenset()
         )
@@ -41,7 +41,7 @@ def test_it_says_and_writes_what_advance_does(local: World) -> None:
 def test_it_waits_for_no_other_writer(local: World) -> None:
     number = local.frozen(2)
     claims = take(local, number)
-    with local.ledger.at_once() as advance, closing(sqlite3.connect(local.database.file)) as other:
+    with local.ledger.try_advance() as advance, closing(sqlite3.connect(local.database.file)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert advance((), claims) is None
         other.execute("ROLLBACK")
@@ -53,7 +53,7 @@ def test_a_row_that_wants_a_look_of_its_own_is_left_to_advance(local: World) -> 
     number = local.frozen(6)
     claims = take(local, number)
     local.subscribers.set_state(claims[5].subscriber_id, "unsubscribed", all_kinds(claims)[1].retry_at)
-    with local.ledger.at_once() as advance:
+    with local.ledger.try_advance() as advance:
         assert advance((), claims) is None
         assert set(states(local, number)) == {"claimed"}
         assert len(local.ledger.advance((), claims).begun) == 5
@@ -65,13 +65,13 @@ def test_a_full_disk_is_advances_to_tell(local: World, monkeypatch: pytest.Monke
     number = local.frozen(1)
     claims = take(local, number)
 
-    def full(_connection: Any, *_: Any) -> None:
+    def full(*_: Any) -> None:
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    with local.ledger.at_once() as advance:
-        monkeypatch.setattr(local.ledger._batches, "begin", full)
+    with local.ledger.try_advance() as advance:
+        monkeypatch.setattr(local.ledger._batches, "take", full)
         assert advance((), claims) is None
     assert states(local, number) == ["claimed"]
 
@@ -95,6 +95,6 @@ def test_where_a_commit_is_a_journey_it_never_answers(world: World) -> None:
         pytest.skip("on this machine's disk")
     number = world.frozen(1)
     claims = take(world, number)
-    with world.ledger.at_once() as advance:
+    with world.ledger.try_advance() as advance:
         assert advance((), claims) is None
     assert states(world, number) == ["claimed"]

@@ -1,0 +1,287 @@
+"""What may become of a delivery (T1 to T9): one row for each step, and every statement about it is made from its row.
+
+    TRANSITIONS ─┬─ update ──▶ T1, T2, T8, T9 of the deliveries that a query names
+                 ├─ update ──▶ T2 to T7 of one delivery, of which `store.ledger.batches` runs many at once
+                 └─ why_not ─▶ which condition of T3 a delivery fails; the condition names its way out
+
+A new step is a new row: the columns that it writes are named by the effects below, in the dialect of `Terms`.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from milepost.records import Claim, DeliveryState, Reply, Settlement, check_aware
+from store.dialects import moment, seconds
+from store.meta import RESTORED_FROM
+from store.schema.tables import attempt, delivery, issue, meta, subscriber, suppression
+
+# What a statement is told of one delivery, by name.
+GIVEN: Mapping[str, sa.types.TypeEngine[Any]] = {
+    "the_delivery": sa.BigInteger(), "the_lease": sa.Text(), "the_seconds": sa.Integer(), "the_hash": sa.Text(),
+    "the_code": sa.Integer(), "the_enhanced": sa.Text(), "the_text": sa.Text(), "the_phase": sa.Text(),
+    "the_outcome": sa.Text(), "the_message": sa.Text(), "the_queue": sa.Text(),
+    "the_retry": sa.DateTime(timezone=True),
+}
+
+Place = Callable[[str], sa.ColumnElement[Any]]
+
+
+def parameter(name: str) -> sa.ColumnElement[Any]:
+    """The value that GIVEN calls `name`, as a parameter of its own."""
+    return sa.bindparam(name, type_=GIVEN[name])
+
+
+class Terms:
+    """What statements are written in: one database's clocks, and where the values of GIVEN stand."""
+
+    __slots__ = ("given", "now", "seconds")
+
+    def __init__(self, dialect: str, given: Place = parameter) -> None:
+        self.now = moment(dialect)  # leases and records run by the database's clock, never by a client's
+        self.seconds = seconds(dialect)
+        self.given = given
+
+
+# --- the words of a row ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Condition:
+    """What must hold for a step, beside the state that it starts from."""
+
+    name: str
+    holds: Callable[[Terms], sa.ColumnElement[bool]]
+    otherwise: "Transition | None" = None  # where a delivery goes that fails it; None: it stays as it is
+
+
+Effect = Mapping[str, Callable[[Terms], Any]]  # column → its new value
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Transition:
+    """One step of the ledger."""
+
+    step: str  # its name in docs/design.md
+    from_: tuple[DeliveryState, ...]
+    to: DeliveryState
+    only_if: tuple[Condition, ...]
+    writes: tuple[Effect, ...]
+    logs: str | None = None  # the outcome of the attempt that is appended; None: nothing was tried
+
+
+def in_state(*states: DeliveryState) -> sa.ColumnElement[bool]:
+    """The deliveries in these states, written out: no planner finds a partial index behind a parameter."""
+    first, *others = map(_written, states)
+    return delivery.c.state.in_([first, *others]) if others else delivery.c.state == first
+
+
+def _written(word: str) -> sa.ColumnElement[str]:
+    assert word.isidentifier()  # noqa: S101 (one of ours, never from outside)
+    return sa.literal_column(f"'{word}'", sa.String())
+
+
+def _number(value: int) -> sa.ColumnElement[int]:
+    return sa.literal_column(str(value), sa.Integer())
+
+
+def _kept_unless_told(column: sa.Column[Any], name: str) -> Callable[[Terms], Any]:
+    return lambda terms: sa.func.coalesce(terms.given(name), column)
+
+
+# The way out of a claim that may not begin; each is a row below.
+HELD = Condition("lease_holds", lambda terms: delivery.c.lease == terms.given("the_lease"))
+FREE: Effect = {"lease": lambda _: sa.null(), "lease_until": lambda _: sa.null()}
+
+RELEASE = Transition("T2", ("claimed",), "pending", (HELD,), (FREE,))
+LEAVE = Transition("T9", ("claimed",), "cancelled", (HELD,), (FREE,))
+SUPPRESS = Transition("T9", ("claimed",), "suppressed", (HELD,), (FREE,))
+
+# In the order in which they are asked where one fails: what is final comes before what passes.
+READER_ACTIVE = Condition(
+    "reader_active",
+    lambda _: sa.exists().where(subscriber.c.id == delivery.c.subscriber, subscriber.c.state == _written("active")),
+    otherwise=LEAVE,
+)
+NOT_SUPPRESSED = Condition(
+    "not_suppressed",
+    lambda terms: ~sa.exists().where(suppression.c.address_hash == terms.given("the_hash")),
+    otherwise=SUPPRESS,
+)
+ISSUE_SENDING = Condition(
+    "issue_sending",
+    lambda _: sa.exists().where(issue.c.number == delivery.c.issue, issue.c.state == _written("sending")),
+    otherwise=RELEASE,
+)
+NOT_RESTORED = Condition(
+    "not_restored", lambda _: ~sa.exists().where(meta.c.key == _written(RESTORED_FROM))
+)  # store.upkeep.restore.refuse says so aloud
+DUE = Condition("due", lambda terms: delivery.c.next_attempt_at <= terms.now)
+LEASE_OVER = Condition(  # one that ends later than it can is over too: the clock was set back since
+    "lease_over",
+    lambda terms: sa.or_(
+        delivery.c.lease_until < terms.seconds,
+        delivery.c.lease_until > terms.seconds + delivery.c.lease_seconds + _number(60),
+    ),
+)
+
+LEASE: Effect = {
+    "lease": lambda terms: terms.given("the_lease"),
+    "lease_seconds": lambda terms: terms.given("the_seconds"),
+    "lease_until": lambda terms: terms.seconds + terms.given("the_seconds"),
+}
+RENEW: Effect = {"lease_until": lambda terms: terms.seconds + delivery.c.lease_seconds}
+FIRST: Effect = {"first_attempt_at": lambda terms: sa.func.coalesce(delivery.c.first_attempt_at, terms.now)}
+TRIED: Effect = {  # what is unknown was counted when it became so
+    "attempts": lambda _: delivery.c.attempts + sa.case((in_state("unknown"), _number(0)), else_=_number(1)),
+}
+NOT_DUE: Effect = {"next_attempt_at": lambda _: sa.null()}
+REPLY: Effect = {
+    "code": lambda terms: terms.given("the_code"), "enhanced": lambda terms: terms.given("the_enhanced"),
+    "text": lambda terms: terms.given("the_text"), "next_attempt_at": lambda terms: terms.given("the_retry"),
+    "message_id": _kept_unless_told(delivery.c.message_id, "the_message"),
+    "queue_id": _kept_unless_told(delivery.c.queue_id, "the_queue"),
+}
+OUTCOME = (REPLY, TRIED, FIRST)
+
+# --- the rows -------------------------------------------------------------------------------------------------------
+
+CLAIM = Transition("T1", ("pending",), "claimed", (), (LEASE,))
+CLAIM_DUE = Transition("T1", ("deferred",), "claimed", (DUE,), (LEASE,))
+EXPIRE = Transition("T2", ("claimed",), "pending", (LEASE_OVER,), (FREE,))  # always safe: no DATA has begun
+BEGIN = Transition(
+    "T3", ("claimed",), "sending", (HELD, READER_ACTIVE, NOT_SUPPRESSED, ISSUE_SENDING, NOT_RESTORED), (RENEW, FIRST)
+)
+# `unknown` is among the states where the holder was thought dead and nobody has decided since: the reply that it
+# holds is evidence. So the token stays on what is unknown.
+SENT = Transition("T4", ("sending", "unknown"), "sent", (HELD,), (*OUTCOME, FREE), "sent")
+DEFER = Transition("T5", ("claimed", "sending", "unknown"), "deferred", (HELD,), (*OUTCOME, FREE), "deferred")
+FAIL = Transition("T6", ("claimed", "sending", "unknown"), "failed", (HELD,), (*OUTCOME, FREE), "failed")
+DOUBT = Transition("T7", ("sending",), "unknown", (HELD,), OUTCOME, "unknown")
+ORPHAN = Transition("T7", ("sending",), "unknown", (LEASE_OVER,), (TRIED,), "unknown")
+RESTORE = Transition("T7", ("pending", "claimed", "sending", "deferred"), "unknown", (), (TRIED, FREE), "unknown")
+RESOLVE_SENT = Transition("T8", ("unknown",), "sent", (), (FREE, NOT_DUE), "sent")
+RESOLVE_FAILED = Transition("T8", ("unknown",), "failed", (), (FREE, NOT_DUE), "failed")
+RESOLVE_PENDING = Transition("T8", ("unknown",), "pending", (), (FREE, NOT_DUE), "pending")
+ERASE = Transition("T9", ("pending", "claimed", "deferred"), "cancelled", (), (FREE,))
+
+TRANSITIONS: Mapping[str, Transition] = {
+    "claim": CLAIM, "claim_due": CLAIM_DUE, "release": RELEASE, "expire": EXPIRE, "begin": BEGIN, "sent": SENT,
+    "deferred": DEFER, "failed": FAIL, "unknown": DOUBT, "orphan": ORPHAN, "restore": RESTORE,
+    "resolve_sent": RESOLVE_SENT, "resolve_failed": RESOLVE_FAILED, "resolve_pending": RESOLVE_PENDING,
+    "leave": LEAVE, "suppress": SUPPRESS, "erase": ERASE,
+}
+
+
+# --- statements -----------------------------------------------------------------------------------------------------
+
+
+def ready(row: Transition, terms: Terms) -> sa.ColumnElement[bool]:
+    """The deliveries that may take a step."""
+    return sa.and_(in_state(*row.from_), *(condition.holds(terms) for condition in row.only_if))
+
+
+def update(row: Transition, terms: Terms, which: sa.ColumnElement[bool]) -> sa.Update:
+    """The step, taken by those of the deliveries `which` that may take it."""
+    values = {column: new(terms) for effect in row.writes for column, new in effect.items()}
+    return (
+        sa.update(delivery)
+        .where(which, ready(row, terms))
+        .values(state=_written(row.to), updated_at=terms.now, **values)
+    )
+
+
+def of_one(row: Transition, terms: Terms) -> sa.Update:
+    """The step, taken by `the_delivery`."""
+    return update(row, terms, delivery.c.id == terms.given("the_delivery"))
+
+
+def why_not(row: Transition, terms: Terms) -> sa.Select[Any]:
+    """Whether each condition holds that has another way out; no row when the step is not the delivery's to take."""
+    asked: list[Any] = [one.holds(terms).label(one.name) for one in row.only_if if one.otherwise]
+    firm = [one.holds(terms) for one in row.only_if if not one.otherwise]
+    return sa.select(*asked).where(delivery.c.id == terms.given("the_delivery"), in_state(*row.from_), *firm)
+
+
+def way_out(row: Transition, holds: Mapping[Any, Any]) -> Transition | None:
+    """What becomes of a delivery that may not take a step, by the answers to `why_not`. Pure."""
+    return next((one.otherwise for one in row.only_if if one.otherwise and not holds[one.name]), None)
+
+
+def locks(dialect: str) -> list[Callable[[Terms], sa.Select[Any]]]:
+    """What T3 looks at stays as it is until the transaction ends; to be run first. A SQLite writer is alone already.
+
+    The issue comes first, everywhere: an unsubscribe, a suppression or a pause commits before these locks and is seen
+    by the UPDATE after them, or it commits after T3. In the order of keys, so that two never wait for each other.
+    """
+    seen = () if dialect == "sqlite" else (
+        (issue.c.number, delivery.c.issue), (subscriber.c.id, delivery.c.subscriber),
+    )
+    return [partial(_locked, key, column) for key, column in seen]
+
+
+def _locked(key: sa.Column[Any], column: sa.Column[Any], terms: Terms) -> sa.Select[Any]:
+    theirs = sa.select(column).where(delivery.c.id == terms.given("the_delivery"))
+    return sa.select(key).where(key.in_(theirs)).order_by(key).with_for_update(read=True)
+
+
+def log(terms: Terms) -> sa.Insert:
+    """Append what was tried for `the_delivery`; to be run after the step, which has counted it."""
+    given = {
+        "lease": "the_lease", "phase": "the_phase", "outcome": "the_outcome", "code": "the_code",
+        "enhanced": "the_enhanced", "text": "the_text",
+    }
+    tried = (
+        sa.select(delivery.c.id, delivery.c.attempts, terms.now, *map(terms.given, given.values()))
+        .where(delivery.c.id == terms.given("the_delivery"))
+        .order_by(delivery.c.id)
+    )
+    return sa.insert(attempt).from_select(["delivery_id", "number", "at", *given], tried)
+
+
+# --- what they are told ---------------------------------------------------------------------------------------------
+
+Row = Mapping[str, object]  # by the names of GIVEN
+
+
+def of_claim(claim: Claim, address_hash: str | None = None) -> Row:
+    """What names a claim, and for T3 the keyed hash of its address."""
+    return {"the_delivery": claim.delivery_id, "the_lease": claim.lease, "the_hash": address_hash}
+
+
+def of_lease(token: str, lease_seconds: int) -> Row:
+    """The lease that T1 gives."""
+    return {"the_lease": token, "the_seconds": lease_seconds}
+
+
+def of_settlement(done: Settlement) -> Row:
+    """What came of a claim."""
+    return of_attempt(done.claim.delivery_id, done.claim.lease, TRANSITIONS[done.state], done.reply) | {
+        "the_message": done.message_id, "the_queue": done.queue_id,
+        "the_retry": None if done.retry_at is None else stamp(done.retry_at),
+    }
+
+
+def of_attempt(delivery_id: int, lease: str | None, row: Transition, reply: Reply) -> dict[str, object]:
+    """What `log` is told of a step."""
+    return {
+        "the_delivery": delivery_id, "the_lease": lease, "the_outcome": row.logs, "the_phase": reply.phase,
+        "the_code": reply.code, "the_enhanced": reply.enhanced, "the_text": text(reply),
+    }
+
+
+def text(reply: Reply) -> str:
+    """What the server said, without what a database can't keep (NUL on PostgreSQL, lone surrogates)."""
+    said = reply.text
+    if said.isascii() and "\0" not in said:
+        return said
+    return said.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
+def stamp(moment: dt.datetime) -> str:
+    """A moment as `store.schema.columns.Moment` writes it."""
+    return check_aware(moment).astimezone(dt.UTC).isoformat(timespec="microseconds")
