@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench chaos screenshots clean
+.PHONY: help install demo test check bench chaos docs screenshots clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench: install ## Measure what the documentation claims
 chaos: install ## Play every fault on a dispatch and on the looks; nobody may miss an issue or get it twice (CHAOS=full)
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[chaos]'
 	@$(BIN)/python -m pytest -m chaos -rs -s tests/chaos tests/pipeline/test_schedules.py $(ARGS)
+
+docs: install ## Write the pages that are made from the code (docs/settings.md)
+	@$(BIN)/python -m milepost.settings_reference > docs/settings.md
 
 screenshots: install ## Draw the documentation's pictures again (needs Debian's chromium)
 	@$(BIN)/python -m bench.screenshots

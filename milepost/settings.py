@@ -67,20 +67,23 @@ def _of_fields(names: Named) -> Named:
 HttpBase = Annotated[str, AfterValidator(_http_base)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$",
-                                 description="names of fonts with commas between them, as in Georgia, serif")]
+                         title="names of fonts with commas between them, as in Georgia, serif")]
 
 
 class _Section(BaseModel):
     """A section refuses keys it does not know: a misspelt guard must not be a missing guard."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class StoreSettings(_Section):
     """[store]"""
 
     url: str = "sqlite:///milepost.db"
+    """Where the record, the issues and the ledger live: `sqlite:///FILE` (a relative file belongs beside the settings)
+    or `postgresql://USER@HOST/NAME`."""
     keep_days: Annotated[int, Field(ge=1)] | None = None
+    """Forget snapshots of pages that are older, in days; what is evidence for a record always stays."""
 
     @field_validator("url")
     @classmethod
@@ -94,58 +97,96 @@ class SourceSettings(_Section):
     """[[sources]]"""
 
     key: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$",
-                              description="lower-case letters, digits and dashes, 40 at most")]
+                              title="lower-case letters, digits and dashes, 40 at most")]
+    """The site's name here."""
     extractor: str
+    """Who reads its pages; `milepost extract --list` names them."""
     base_url: HttpBase
+    """Its pages' identity."""
     fetch_from: HttpBase | None = None
+    """A mirror to read from; pages keep their identity."""
     allow_hosts: tuple[str, ...] = ()
+    """Private hosts that may be fetched; all others are refused."""
     max_pages: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
-    poll: Annotated[str | None, Field(pattern=r"^/[^?#]*$", description="a path, as in /")] = None
+    """More pages than this end a look."""
+    poll: Annotated[str | None, Field(pattern=r"^/[^?#]*$", title="a path, as in /")] = None
+    """A page that shows every milestone: unchanged, it ends the look early."""
     full_every_hours: Annotated[float, Field(ge=0, le=24 * 31)] = 24.0
+    """With `poll`: every page is asked for at least this often, in hours."""
     options: Mapping[str, Any] = Field(default_factory=dict)
+    """What the extractor wants to know of the site: docs/howto/add-a-site.md."""
     classes: Annotated[Mapping[str, FieldClass], AfterValidator(_of_fields)] = Field(default_factory=dict)
+    """What a difference in a field is on this site, whatever it looks like: `ignore`, `cosmetic`, `enriched` or
+    `corrected`."""
     believe_first: Annotated[tuple[str, ...], AfterValidator(_of_fields)] = ()
-
+    """Fields that follow their first witness, though another still tells the old value."""
 
 
 class FetchSettings(_Section):
     """[fetch]"""
 
     contact: str | None = None
+    """An address that is told to the sites in our User-Agent."""
     concurrency: Annotated[int, Field(ge=1, le=16)] = 4
+    """Pages asked for at once."""
     min_interval: Annotated[float, Field(ge=0, le=60)] = 0.0
+    """The least time between two requests to a site, in seconds; its own Crawl-delay counts as well."""
     timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """For a page, redirects and all, in seconds."""
     max_wire_bytes: Annotated[int, Field(ge=1024)] = 5 * 1024 * 1024
+    """The longest answer as it travels."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 10 * 1024 * 1024
+    """The longest page, decoded."""
     max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    """How many redirects are followed for a page."""
     retries: Annotated[int, Field(ge=0, le=10)] = 3
+    """How often a page is asked for again after a failure that may pass."""
     max_retry_after: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    """The longest Retry-After that is waited for, in seconds."""
 
 
 class MailSettings(_Section):
     """[mail]"""
 
     url: SecretStr = SecretStr("maildir:///outbox")
+    """The relay: `smtp://HOST:PORT` (plain; loopback only), `smtps://`, `smtp+starttls://USER:PASSWORD@HOST:PORT`,
+    `ses://REGION`, or `maildir:///FOLDER`."""
     fallback: SecretStr | None = None
+    """A second relay, for when the first is not there or too busy; an SMTP address."""
     sender: Annotated[str, Field(alias="from")] = ""
+    """The sender."""
     reply_to: str | None = None
+    """Where answers go."""
     return_path: str | None = None
+    """Where bounces go, when `bounce_domain` gives no delivery one of its own."""
     feedback_id: Annotated[str | None, Field(pattern=r"^[!-9;-~]*(:[!-9;-~]*){0,2}:[!-9;-~]{5,15}$",
-                                             description="up to three labels and a sender of 5 to 15 characters, "
+                                             title="up to three labels and a sender of 5 to 15 characters, "
                                                          "as in milestones:example")] = None
+    """The Feedback-ID of every mail, for the mailbox providers that report by it."""
     postal_address: str = ""
+    """Stands at the foot of every mail."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 600.0
+    """The longest wait for one reply of the relay, in seconds."""
     connections: Annotated[int, Field(ge=1, le=100)] = 4
+    """Connections to the relay at once."""
     messages_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Messages after which a connection is made anew."""
     per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """The most messages a second, in all."""
     per_domain_per_second: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """The most messages a second to one domain."""
     bounce_domain: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$",
-                                               description="a domain, as in bounces.example.org")] = None
+                                               title="a domain, as in bounces.example.org")] = None
+    """Gives each delivery a return address of its own, by which a bounce names it."""
     dkim_key_file: Path | None = None
+    """A private key (RSA-2048 or Ed25519) that signs every mail."""
     oauth2_token: SecretStr | None = None
+    """An access token: login by XOAUTH2 for the user in `url`."""
     oauth2_command: tuple[str, ...] = ()
+    """A program that prints such a token."""
     dkim_selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
-                                        description="letters, digits, dots and dashes")] = "milepost"
+                                        title="letters, digits, dots and dashes")] = "milepost"
+    """The key's selector in the DNS."""
 
     @field_validator("url")
     @classmethod
@@ -185,32 +226,53 @@ class BounceSettings(_Section):
     """[bounces]"""
 
     sources: tuple[str, ...] = ()
+    """What `milepost bounces` reads: `maildir:///FOLDER`, `mbox:///FILE`, `imaps://USER@HOST/INBOX`."""
     password: SecretStr | None = None
+    """IMAP's password; it belongs into the environment."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """The longest wait for the mailbox, in seconds."""
 
 
 class NewsletterSettings(_Section):
     """[newsletter]"""
 
     name: str = "Milestones"
+    """The newsletter's name."""
     tagline: str = ""
+    """A line below it."""
     cadences: Annotated[tuple[Cadence, ...], Field(min_length=1)] = ("instant",)
+    """How often readers may hear; the first is what is chosen for those who don't choose."""
     timezone: str = "UTC"
+    """The zone of `weekday` and `hour`."""
     weekday: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    """The day of a weekly issue."""
     hour: Annotated[int, Field(ge=0, le=23)] = 9
+    """The hour of a daily, weekly or monthly issue."""
     approval: bool = False
+    """Nothing is sent before `milepost issue approve N`."""
     language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
-                                   description="a language tag, as in en or de-AT")] = "en"
-    accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$", description="a colour, as in #4f46e5")] = "#4f46e5"
+                                   title="a language tag, as in en or de-AT")] = "en"
+    """The language of our own words: `en`, `de`, `he`."""
+    accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$", title="a colour, as in #4f46e5")] = "#4f46e5"
+    """The colour that the others are fitted round."""
     images: bool = False
+    """Show the sites' pictures, which readers' clients then fetch from there."""
     undo_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 10
+    """After an approval a scheduled run waits this long: `milepost issue stop N` takes it back."""
     quiet_minutes: Annotated[int, Field(ge=0, le=24 * 60)] = 30
+    """An instant issue is made once nothing new has landed for so long, after four times that at last."""
     templates: Path | None = None
+    """A folder whose files stand in for ours; `milepost templates eject FOLDER` writes them."""
     logo: HttpsUrl | None = None
+    """A picture for the masthead."""
     logo_alt: str = ""
+    """What the picture says."""
     logo_width: Annotated[int, Field(ge=16, le=520)] = 160
+    """Its width, in px."""
     font: FontStack = "Charter, Iowan Old Style, Georgia, Times New Roman, serif"
+    """The fonts of texts."""
     label_font: FontStack = "-apple-system, Segoe UI, Helvetica, Arial, sans-serif"
+    """The fonts of labels."""
 
     @field_validator("timezone")
     @classmethod
@@ -226,7 +288,10 @@ class WebSettings(_Section):
     """[web]"""
 
     base_url: HttpBase = "http://127.0.0.1:8025"
+    """Where unsubscribe links and issue pages live."""
     signing_key: SecretStr | None = None
+    """Keeps readers' links unforgeable, 32 characters at least; left out, the store keeps a random one. Changing it
+    breaks the links already sent."""
 
     @field_validator("signing_key")
     @classmethod
@@ -240,9 +305,13 @@ class GuardSettings(_Section):
     """[guards]"""
 
     surge_min: Annotated[int, Field(ge=1)] = 10
+    """A look is held when it finds more new milestones than this, and than `surge_share` of those known."""
     removal_min: Annotated[int, Field(ge=1)] = 3
+    """A look is held when more milestones are gone than this, and than `surge_share` of those known."""
     surge_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """See `surge_min` and `removal_min`."""
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """A look is held when more of its pages failed."""
 
 
 class Settings(BaseSettings):

@@ -96,9 +96,9 @@ def _near(model: type[BaseModel], where: Sequence[int | str]) -> str | None:
 
 
 def _described(model: type[BaseModel], where: Sequence[int | str]) -> str | None:
-    """What a field's own description says it takes."""
+    """What a field's own title says it takes."""
     fields = _section(model, where[:-1]).model_fields
-    return next((field.description for name, field in fields.items() if where[-1] in (name, field.alias)), None)
+    return next((field.title for name, field in fields.items() if where[-1] in (name, field.alias)), None)
 
 
 def _message(problem: ErrorDetails) -> str:

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from console.app import app
+from milepost.settings_reference import reference
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`milepost ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)")  # `milepost issue draft …` in running text
@@ -52,16 +53,58 @@ def test_a_command_says_what_it_does_and_what_it_takes(name: str) -> None:
     assert silent == []
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/quickstart.md", "docs/howto/add-a-site.md"])
-def test_a_command_that_a_document_names_is_there(path: str) -> None:
-    text = (ROOT / path).read_text(encoding="utf-8")
-    named = NAMED.findall(text) + TYPED.findall(text)
-    assert named
-    for words in named:
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CALL = re.compile(r"(?:`|^)(milepost [a-z][^`\n#]*)", flags=re.MULTILINE)  # a whole call, in running text or in a block
+FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
+
+
+def _calls(path: Path) -> list[str]:
+    return CALL.findall(path.read_text(encoding="utf-8"))
+
+
+def _named(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    return NAMED.findall(text) + TYPED.findall(text)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_command_that_a_document_names_is_there(path: Path) -> None:
+    for words in _named(path):
         first = words.split()[0]
-        assert words in COMMANDS or first in COMMANDS or first in GROUPS, f"{path} names `milepost {words}`"
+        assert words in COMMANDS or first in COMMANDS or first in GROUPS, f"{path.name} names `milepost {words}`"
         if first in GROUPS and " " in words:
             assert words in COMMANDS or COMMANDS.keys() & {f"{first} list", f"{first} show", f"{first} run"}, words
+
+
+def _command(words: list[str]) -> Any:
+    """The command that a call names, the first of its group where it names none; None for the program itself."""
+    for name in (" ".join(words[:2]), words[0] if words else ""):
+        if name in COMMANDS:
+            return COMMANDS[name]
+    return next((command for name, command in COMMANDS.items() if words and name.split()[0] == words[0]), None)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_flag_that_a_document_names_is_its_command_s(path: Path) -> None:
+    for call in _calls(path):
+        words = re.findall(r"[a-z][a-z-]*(?= |$)", call.partition(" -")[0].removeprefix("milepost "))
+        command, flags = _command(words), FLAG.findall(call)
+        if command is not None:
+            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            assert set(flags) <= known | GLOBAL, f"{path.name}: {call}"
+
+
+GLOBAL = {option for parameter in typer.main.get_command(app).params for option in parameter.opts} | {"--help"}
+
+
+def test_enough_is_named_for_these_tests_to_mean_something() -> None:
+    """A pattern that finds nothing would let every page pass."""
+    assert sum(len(_named(path)) for path in PAGES) > 40
+    assert sum(len(FLAG.findall(call)) for path in PAGES for call in _calls(path)) > 20
+
+
+def test_the_page_of_settings_is_the_model_s_own() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == reference(), "run `make docs`"
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash to complete for")
