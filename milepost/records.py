@@ -366,6 +366,16 @@ class LedgerCounts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RenameQuestion:
+    """A new milestone that may be a known one under another key: it is told to nobody until that is settled."""
+
+    id: int  # for `changes resolve`
+    old: str
+    new: str
+    score: float | None  # how alike they are, 0..1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LookReport:
     """What one look at one source did; the form of `scrape --json`."""
 
@@ -380,4 +390,5 @@ class LookReport:
     held: str | None = None
     look_id: int | None = None
     failures: Sequence[str] = ()  # one sentence a page
+    questions: tuple[RenameQuestion, ...] = ()  # open ones of the source, also of earlier looks
     found_by: Mapping[str, int] = field(default_factory=dict)  # "listing+sitemap" → how many milestones it named

@@ -6,7 +6,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from crawler.outcomes import CrawlReport
@@ -18,6 +18,7 @@ from newsletter.news.contested import Contest
 from newsletter.news.detect import detect
 from newsletter.news.guards import Counted, Hold, hold, shrunken, surge
 from newsletter.news.renames import Match
+from newsletter.news.windows import fallen
 from pipeline.look.page_archiver import Intake
 from pipeline.look.reading import Reading, read_stored
 from pipeline.look.renaming import Absence, likenesses, pair, pending_renames, settle
@@ -65,6 +66,7 @@ class Conclusion:
         self._known = self._milestones.count(look.source)
         self._listed = len(crawled.listed) if crawled.complete else None
         self._listed_before = self._looks.listed_before(look.source)
+        self._fallen: frozenset[str] = frozenset()  # keys that only fell off the old end of a page
 
     def end(self) -> Ended:
         """Judge, record, and end the look; what a crash leaves undone the next look does."""
@@ -124,10 +126,32 @@ class Conclusion:
         away = read | intake.gone.keys() | intake.moved.keys() | intake.failed
         left = {url: key for url in self._pages.missing(self._source)
                 if "#" in url and _page(url) not in away and (key := intake.key(url)) is not None}
-        if read:
-            left |= {stored.milestone.url: key for key, stored in self._milestones.known(self._source).items()
-                     if _page(stored.milestone.url) in read and key not in reading.records}
-        return left
+        if not read:
+            return left
+        known = self._milestones.known(self._source)
+        off = {stored.milestone.url: key for key, stored in known.items()
+               if _page(stored.milestone.url) in read and key not in reading.records}
+        self._fallen = self._fallen_off(read, off, reading, {key: stored.milestone for key, stored in known.items()})
+        return left | {url: key for url, key in off.items() if key not in self._fallen}
+
+    def _fallen_off(
+        self, read: Collection[str], off: Mapping[str, str], reading: Reading, known: Mapping[str, Milestone]
+    ) -> frozenset[str]:
+        """Keys of entries in `off` (address → key) that the pages read now, windows on their last few, show no more."""
+        before, missing = self._pages.fallen(self._source), self._pages.missing(self._source)
+        withdrawn = self._milestones.withdrawn(self._source)
+        found: set[str] = set()
+        for page in read:
+            shown = [record for record in reading.records.values() if _page(record.url) == page]
+            found |= fallen(
+                {key: known[key] for url, key in off.items()
+                 if _page(url) == page and url not in missing and key not in withdrawn},
+                shown, entered=sum(record.key not in known for record in shown),
+                before={off[url] for url in before if url in off},
+            )
+        urls = {url for url, key in off.items() if key in found}
+        self._pages.note_fallen(self._source, urls | {url for url in before if _page(url) not in read}, self._now())
+        return frozenset(found)
 
     def _absence(self, left: Mapping[str, str]) -> Absence:
         """Who is missing for sure, and of whom that can't be told; addresses are those of this look."""
@@ -142,7 +166,7 @@ class Conclusion:
         return Absence(
             missing=frozenset(key for url in away if (key := intake.key(url)) is not None)
             | frozenset(left.values() if whole else ()),
-            unsure=frozenset(key for url in unsure if (key := intake.key(url)) is not None),
+            unsure=frozenset(key for url in unsure if (key := intake.key(url)) is not None) | self._fallen,
             believed=believed, moved=intake.moved_keys(),
         )
 

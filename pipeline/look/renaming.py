@@ -6,13 +6,14 @@
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from milepost.errors import ConflictError
-from milepost.records import FieldChange, Milestone
+from milepost.records import FieldChange, Milestone, RenameQuestion
 from newsletter.news.detect import differences, merge
-from newsletter.news.renames import SURE, Candidate, Match, Standing, match, score
+from newsletter.news.rarity import Rarity
+from newsletter.news.renames import Candidate, Match, Standing, match, rarity_of, same, score
 from store.engine import Database
 from store.milestones.milestones import Likeness, Milestones
 from store.milestones.renamings import Renaming, Renamings
@@ -56,7 +57,12 @@ def pair(
     standing |= dict.fromkeys(absence.missing, "gone" if absence.believed else "doubtful")
     known = milestones.some(source, standing.keys())
     candidates = {key: Candidate(stored.milestone, standing[key]) for key, stored in known.items()}
-    return match(candidates, appeared, moved=absence.moved)
+    return match(candidates, appeared, moved=absence.moved, others=_records(milestones, source))
+
+
+def _records(milestones: Milestones, source: str) -> Iterator[Milestone]:
+    """Every record of a source that is present, read when it is asked for."""
+    return (stored.milestone for stored in milestones.iterate(source))
 
 
 def _twins(database: Database, source: str, appeared: Mapping[str, Milestone]) -> set[str]:
@@ -81,16 +87,21 @@ def settle(database: Database, source: str, absence: Absence, *, now: dt.datetim
     """Answer the open questions that this look answers by itself; returns how many.
 
     One is a rename when the old address leads to the new one by now, or when the old one is missing while the new one
-    is not, and the two are alike enough.
+    is not, and the two are the same beyond doubt.
     """
     settled = 0
+    rarity: Rarity | None = None
     for question in pending_renames(database, source):
         if question.new is None or question.new_key in absence.missing:
             continue
-        likeness = score(question.old.milestone, question.new.milestone)
+        old, new = question.old.milestone, question.new.milestone
         if absence.moved.get(question.old_key) == question.new_key:
             proof, why = "redirect", "the old address leads to the new one"
-        elif likeness >= SURE and question.old_key in absence.missing:
+        elif question.old_key in absence.missing:
+            rarity = rarity or rarity_of([old, new], _records(Milestones(database), source))
+            likeness = score(old, new)
+            if same(old, new, likeness, rarity.shared(old, new)) is not True:
+                continue
             proof, why = "score", f"the old one is gone, and they are alike ({likeness:.2f})"
         else:
             continue
@@ -106,6 +117,14 @@ def settle(database: Database, source: str, absence: Absence, *, now: dt.datetim
 def pending_renames(database: Database, source: str | None = None) -> list[Renaming]:
     """What awaits an operator's "the same" or "new", the oldest first."""
     return Renamings(database).list(source, pending=True)
+
+
+def open_questions(database: Database, source: str) -> tuple[RenameQuestion, ...]:
+    """The same, of one source and as a look reports them."""
+    return tuple(
+        RenameQuestion(id=one.id, old=one.old_key, new=one.new_key, score=one.score)
+        for one in pending_renames(database, source)
+    )
 
 
 def resolve_rename(database: Database, renaming_id: int, *, as_rename: bool, why: str, now: dt.datetime) -> Renaming:

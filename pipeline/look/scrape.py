@@ -23,6 +23,7 @@ from milepost.settings import Settings, SourceSettings
 from pipeline.look.finish_look import Conclusion
 from pipeline.look.page_archiver import Intake, Recall
 from pipeline.look.reading import Progress
+from pipeline.look.renaming import open_questions
 from store.archive.pages import Pages
 from store.archive.retention import Archive
 from store.archive.snapshots import Snapshots
@@ -64,6 +65,7 @@ def scrape(
             _give_up(looks, look_id, error, now())
             raise
         _keep_small(database, settings, now())
+        report = replace(report, questions=open_questions(database, key))
     log.info("%s: %d requests, %d milestones, changes: %s", key, report.requests, report.milestones,
              ", ".join(f"{count} {kind}" for kind, count in report.changes.items() if count) or "none")
     return report

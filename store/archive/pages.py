@@ -1,6 +1,6 @@
 """What is known of many pages at once: what a look of a hundred thousand unchanged pages asks, in few statements.
 
-    urls, validators ─▶ the crawl ─▶ note_not_modified, note_moved, note_missing
+    urls, validators ─▶ the crawl ─▶ note_not_modified, note_moved, note_missing, note_fallen
 """
 
 import datetime as dt
@@ -106,6 +106,27 @@ class Pages:
         with self._database.connect() as connection:
             return _missing(connection, source)
 
+    def note_fallen(self, source: str, fallen: Collection[str], at: dt.datetime) -> None:
+        """These entries of pages (their URLs with a fragment) fell off the end of a page that shows its last few."""
+        with self._database.begin() as connection:
+            before = set(_fallen(connection, source))
+            for some in chunks(before - set(fallen)):
+                connection.execute(
+                    sa.update(page).where(page.c.source == source, page.c.url.in_(some)).values(gone_since=None)
+                )
+            rows = [{"source": source, "url": url, "kind": "other", "gone_since": at}
+                    for url in sorted(set(fallen) - before)]
+            if rows:
+                new = insert(connection, page)
+                connection.execute(new.on_conflict_do_update(
+                    index_elements=["source", "url"], set_={"gone_since": new.excluded.gone_since, "missing_look": None}
+                ), rows)
+
+    def fallen(self, source: str) -> set[str]:
+        """What `note_fallen` was last told."""
+        with self._database.connect() as connection:
+            return set(_fallen(connection, source))
+
     def cards(self, source: str, keys: Iterable[str]) -> dict[str, list[tuple[str, Card]]]:
         """What listings show of some milestones: key → (listing URL, card)."""
         query = sa.select(listing_card.c.key, listing_card.c.listing_url, listing_card.c.card)
@@ -137,3 +158,11 @@ def _missing(connection: sa.Connection, source: str) -> dict[str, int]:
         page.c.source == source, page.c.missing_look.is_not(None)
     )
     return {row.url: row.missing_look for row in connection.execute(query)}
+
+
+def _fallen(connection: sa.Connection, source: str) -> list[str]:
+    """An entry has no page of its own that could be gone: so much is left to say of its row."""
+    query = sa.select(page.c.url).where(
+        page.c.source == source, page.c.url.contains("#"), page.c.gone_since.is_not(None), page.c.missing_look.is_(None)
+    )
+    return list(connection.execute(query).scalars())

@@ -121,6 +121,7 @@ def test_between_the_two_an_operator_is_asked() -> None:
         pytest.param("doubtful", GREY, True, id="not surely gone and alike"),
         pytest.param("present", moved(CLOCK), True, id="there and the same"),
         pytest.param("present", GREY, False, id="there and alike"),
+        pytest.param("present", moved(CLOCK, date=PartialDate(value="1657")), False, id="there and of another day"),
     ],
 )
 def test_what_is_not_gone_is_never_renamed_unasked(standing: Standing, record: Milestone, asked: bool) -> None:
@@ -167,3 +168,78 @@ def test_a_match_says_how_sure() -> None:
     assert match(known(), {"moved": moved(CLOCK)}) == (
         Match(old="pendulum-clock", new="moved", proof="score", score=1.0, sure=True),
     )
+
+
+# --- what is rare in a source -----------------------------------------------------------------------------------------
+
+TOLL = "The toll is a penny."
+
+
+def gate(number: int, name: str, text: str = TOLL, **fields: object) -> Milestone:
+    return replace(
+        Milestone(source="tolls", key=f"gate-{name}", url=f"https://tolls.example/{name}", title=f"{name} Gate is let",
+                  date=PartialDate(value=f"18{number:02d}"), what_happened=text), **fields,  # type: ignore[arg-type]
+    )
+
+
+GATES = [gate(number, name) for number, name in enumerate(["North", "South", "East", "West", "Hill", "Ford"])]
+
+
+def judged(old: Milestone, new: Milestone, *others: Milestone) -> list[bool]:
+    matches = match({old.key: Candidate(old, "gone")}, {new.key: new}, others=others)
+    return [one.sure for one in matches]
+
+
+def test_what_the_others_say_too_is_no_likeness() -> None:
+    old, new = GATES[0], gate(0, "Mill")
+    assert score(old, new) > SURE
+    assert judged(old, new, *GATES) == []
+    assert judged(old, replace(new, title=old.title), *GATES) == [True]  # a title of its own, and the same year
+    assert judged(old, replace(new, title=old.title), *GATES, replace(GATES[1], key="third", title=old.title)) == []
+
+
+def test_a_template_with_other_words_in_it_is_no_likeness() -> None:
+    def line(key: str, colour: str, end: str) -> Milestone:
+        text = f"The {colour} line of the tramway now runs as far as {end}, every ten minutes, until midnight."
+        return gate(0, key, text, title=f"{colour} line to {end}")
+
+    lines = [line(f"l{n}", colour, end) for n, (colour, end) in enumerate(
+        [("Red", "Mill"), ("Blue", "Quay"), ("Green", "Abbey"), ("White", "Depot"), ("Red", "Fair")]
+    )]
+    assert score(lines[0], lines[4]) > UNLIKE
+    assert judged(lines[0], lines[4], *lines) == []
+
+
+def test_a_record_counts_once_though_it_is_among_the_others() -> None:
+    text = "A keeper who could not read let the bishop through, and was let keep the gate."
+    old, new = gate(0, "Dyke", text), gate(0, "Dike", text)
+    assert judged(old, new, *GATES) == judged(old, new, *GATES, old, new) == [True]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "never"),
+    [
+        pytest.param("2.0.0-rc.1", "2.0.0", True, id="a candidate and its release"),
+        pytest.param("2.0.0-rc.1", "2.0.0-rc.2", True, id="two candidates"),
+        pytest.param("2.0.0", "2.0.1", True, id="two releases"),
+        pytest.param("Lantern 2.0 beta 3", "Lantern 2.0", True, id="in words"),
+        pytest.param("v2.0.0+build.7", "v2.0.0+build.8", True, id="two builds"),
+        pytest.param("2.0", "2.0.0", False, id="one version"),
+        pytest.param("2.0.0rc1", "v2.0.0-rc.1", False, id="one candidate"),
+        pytest.param("The 1.5 million lamps", "The 1.6 million lamps", False, id="a number in a title"),
+    ],
+)
+def test_another_version_is_never_the_same_milestone(old: str, new: str, never: bool) -> None:
+    text = "A diary of every train that passed is kept in the signal box, and printed at midnight."
+    one, other = (
+        gate(0, "x", text, title=title, key=title.lower().replace(" ", "-").replace(".", "-").replace("+", "-"))
+        for title in (old, new)
+    )
+    assert one.key != other.key
+    assert bool(judged(one, other)) is not never
+    assert bool(match({one.key: Candidate(one, "gone")}, {other.key: other}, moved={one.key: other.key})) is not never
+
+
+def test_a_title_can_not_make_us_slow() -> None:
+    one = gate(0, "x", title="1.1" + "-a" * 5_000 + "!")
+    assert judged(one, replace(one, key="y"), *GATES) == [True]

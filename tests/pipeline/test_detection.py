@@ -401,9 +401,3 @@ def test_an_entry_of_a_page_is_news_withdrawn_and_restored_like_any_other(change
     assert changelog.look(ONE, LIKE_TWO) == {"withdrawn": 1}
     assert changelog.look(ONE, TWO, LIKE_TWO) == {"restored": 1}
     assert announce(changelog.settings, utc_now()) == ()
-
-
-def test_an_entry_that_takes_another_name_is_no_news(changelog: Changelog) -> None:
-    changelog.look(ONE, TWO)
-    assert changelog.look(ONE, ("1.2.1", TWO[1])) == {"renamed": 1}
-    assert announce(changelog.settings, utc_now()) == ()

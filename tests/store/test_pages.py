@@ -78,6 +78,19 @@ def test_one_of_several_on_a_page_can_be_missing(pages: Pages, world: World) -> 
     assert pages.note_missing("site", [], look_id) == {}
 
 
+def test_what_fell_off_a_page_is_kept_until_it_is_told_otherwise(pages: Pages, world: World) -> None:
+    old, older = f"{ONE}#old", f"{ONE}#older"
+    look_id = world.looks.start("site", NOW)
+    pages.note_missing("site", [old], look_id)
+    pages.note_fallen("site", [old, older], NOW)
+    assert (pages.fallen("site"), pages.missing("site"), pages.fallen("other")) == ({old, older}, {}, set())
+    world.snapshots.mark_gone("site", TWO, 404, NOW)  # a page of its own that is gone is something else
+    pages.note_fallen("site", [old], LATER)
+    assert pages.fallen("site") == {old}
+    pages.note_missing("site", [old], look_id)
+    assert (pages.fallen("site"), pages.missing("site")) == (set(), {old: look_id})
+
+
 def test_cards_of_some_keys(pages: Pages, world: World) -> None:
     card = Card(key="one", title="One", date=PartialDate(value="2012"))
     world.snapshots.replace_cards("site", "/", [card, Card(key="two", title="Two")])
