@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from milepost.printable import PrintableFilter
+
 if TYPE_CHECKING:
     from milepost.settings import Settings
     from pipeline.upkeep import Database
@@ -38,6 +40,7 @@ class CliContext:
         """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.addFilter(PrintableFilter())
         handler.setLevel(logging.INFO if self.verbose else logging.WARNING)
         logger = logging.getLogger("milepost")
         logger.handlers[:] = [handler]

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-import typer
-
+from console.output import complain
 from milepost.errors import HeldError, MilepostError
 
 MOST = 20  # lines; --json has all of them
@@ -34,7 +33,7 @@ def conclude(sentences: Iterable[str], held: Sequence[str] = ()) -> None:
     """Say every failure on standard error; raises HeldError when anything is held, else MilepostError for the last."""
     lines = gathered(sentences)
     for line in _calm(lines if held else lines[:-1]):
-        typer.echo(f"milepost: {line}", err=True)
+        complain(line)
     if held:
         raise HeldError("; ".join(held), hint="See `milepost holds`.")
     if lines:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from milepost.printable import printable, printable_json
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -43,8 +45,13 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON value on one line, UTF-8 as it is."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    """One JSON value on one line, UTF-8 as it is but for signs that nobody sees."""
+    typer.echo(printable_json(json.dumps(value, ensure_ascii=False)))
+
+
+def complain(sentence: str) -> None:
+    """What went wrong or waits, in a line of its own on standard error."""
+    typer.echo(f"milepost: {printable(sentence)}", err=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -62,7 +69,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         numeric = all(isinstance(row[position], int) for row in listed)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in listed:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
     console().print(table)
 
 

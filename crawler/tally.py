@@ -4,6 +4,7 @@ from collections.abc import Iterator, KeysView, Mapping
 
 from crawler.outcomes import CrawlReport, Failed, Fetched, Gone, NotModified, Outcome, Redirected
 from crawler.paths import Site
+from milepost.printable import printable
 
 MAX_FAILURES = 1000  # kept whole in the report; all are counted
 _FINDERS = {"sitemap": 1, "listing": 2, "known": 4, "redirect": 8}
@@ -98,7 +99,7 @@ class Tally:
         return CrawlReport(
             requests=requests, fetched=self.fetched, not_modified=self.not_modified, failed=self.failed,
             listed=listed, complete=complete, failures=tuple(self.failures), gone=self.gone,
-            redirected=self.redirected, reasons=tuple(dict.fromkeys(self.reasons)), unchanged=unchanged,
+            redirected=self.redirected, reasons=tuple(dict.fromkeys(map(printable, self.reasons))), unchanged=unchanged,
             found_by=_FoundBy(self._site, self._masks),
             aliases={
                 self._site.identity(spelling): self._site.identity(path)

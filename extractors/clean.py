@@ -6,18 +6,14 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
+from milepost.printable import UNSEEN
+
 TITLE_CAP = 500  # characters
 TEXT_CAP = 20_000  # characters
 NAME_CAP = 200  # characters of one name, tag or label
 LIST_CAP = 200  # entries of one list
 URL_CAP = 2_000  # characters
 
-# Never seen by a reader, or able to turn the text around it: controls, surrogates, zero-width signs (joiners excepted:
-# scripts and emoji need them), the bidi signs of UAX #9, interlinear notes, noncharacters.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
-    "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _VOID = frozenset({"undefined", "null", "nan", "none", "[object object]", "invalid date", "loading...", "loading…"})
 
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+/[!#-;=?-\[\]^_a-z{|}~]*")  # needs no second look
@@ -30,7 +26,7 @@ def clean(text: str | None, cap: int = TEXT_CAP) -> str:
     if "  " not in text and text.isprintable():  # nearly always: every other sign of white space is unprintable
         line = text.strip()
     else:
-        line = " ".join(_UNSEEN.sub("", " ".join(text[: 4 * cap].split())).split())
+        line = " ".join(UNSEEN.sub("", " ".join(text[: 4 * cap].split())).split())
     if not line.isascii():
         line = unicodedata.normalize("NFC", line)
     return line if len(line) <= cap else f"{line[: cap - 1].rstrip()}…"

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 
 from prefect.logging.handlers import APILogHandler
 
+from milepost.printable import PrintableFilter
+
 
 @contextmanager
 def to_prefect() -> Iterator[None]:
     """While open, what the `milepost` logger says is kept with the current task run."""
     handler = APILogHandler()
+    handler.addFilter(PrintableFilter())
     logger = logging.getLogger("milepost")
     before = logger.level
     logger.addHandler(handler)

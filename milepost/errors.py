@@ -19,17 +19,23 @@
 
 from collections.abc import Sequence
 
+from milepost.printable import printable
+
 
 class MilepostError(Exception):
-    """One clear sentence: what went wrong, `where`, and in `hint` what to do next."""
+    """One clear sentence: what went wrong, `where`, and in `hint` what to do next.
+
+    The place where what an error quotes (a header, an address, a server's words) is made printable: the terminal, the
+    log, the ledger and JSON all tell what stands here.
+    """
 
     exit_code = 1
 
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.hint = hint
+        self.what = printable(what)
+        self.where = None if where is None else printable(where)
+        self.hint = None if hint is None else printable(hint)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"

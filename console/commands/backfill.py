@@ -8,7 +8,7 @@ import typer
 from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
 from console.groups import WithDefault
-from console.output import JsonFlag, print_json, print_table, progress, shortened
+from console.output import JsonFlag, complain, print_json, print_table, progress, shortened
 from milepost.errors import InputError, MilepostError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _tell(results: list[dict[str, Any]], *, as_json: bool) -> None:
         else:
             _print_result(result)
     for sentence in failures[:-1]:
-        typer.echo(f"milepost: {sentence}", err=True)
+        complain(sentence)
     if failures:
         raise MilepostError(failures[-1])
 

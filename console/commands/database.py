@@ -9,7 +9,7 @@ import typer
 from console.arguments import Why
 from console.context import CliContext
 from console.groups import Group
-from console.output import JsonFlag, counted, print_json, print_table
+from console.output import JsonFlag, complain, counted, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import InputError, StoreError
 
@@ -63,7 +63,7 @@ def db_check(
     if as_json:
         print_json(list(findings))
     for finding in findings if not as_json else ():
-        typer.echo(f"milepost: {finding}", err=True)
+        complain(finding)
     if findings:
         raise StoreError(f"{len(findings)} things are wrong", hint="Restore a backup, or ask with the list above.")
     if not as_json:

@@ -9,7 +9,7 @@ import typer
 from console.arguments import Number, delivery_state_of, outcome_of
 from console.context import CliContext
 from console.groups import WithDefault
-from console.output import JsonFlag, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import HeldError, InputError, MilepostError
 
@@ -226,6 +226,6 @@ def bounces(
         for address in worn_out:
             typer.echo(f"Suppressed {address}: too many soft bounces.")
     for failure in failures[:-1]:
-        typer.echo(f"milepost: {failure}", err=True)
+        complain(failure)
     if failures:
         raise failures[-1]

@@ -11,7 +11,7 @@ from console.arguments import OneSource
 from console.commands.holds import resolve_question, show_questions
 from console.context import CliContext
 from console.groups import WithDefault
-from console.output import JsonFlag, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table
 from milepost.errors import InputError, MilepostError
 
 
@@ -123,7 +123,7 @@ def import_(
         typer.echo(f"{imported.added} added, {imported.changed} changed, {imported.unchanged} were known already, "
                    f"{imported.failed} lines could not be used.")
     for sentence in imported.failures[:-1]:
-        typer.echo(f"milepost: {file}: {sentence}.", err=True)
+        complain(f"{file}: {sentence}.")
     if imported.failures:
         raise MilepostError(imported.failures[-1], where=str(file))
 

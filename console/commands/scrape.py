@@ -11,6 +11,7 @@ from console.context import CliContext
 from console.looks import print_looks, waiting
 from console.output import JsonFlag, phases, print_json
 from milepost.errors import InputError, MilepostError, StoreError
+from milepost.printable import printable_json
 
 
 def mount(app: typer.Typer) -> None:
@@ -104,5 +105,5 @@ def extract(
     if as_json:
         print_json(data)
     else:
-        typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
+        typer.echo(printable_json(json.dumps(data, ensure_ascii=False, indent=2)))
     whole(milestone)

@@ -10,7 +10,7 @@ import typer
 from console.arguments import cadence_of, subscriber_state_of
 from console.context import CliContext
 from console.groups import Group
-from console.output import JsonFlag, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
 
@@ -90,7 +90,7 @@ def import_(
         typer.echo(f"{imported.added} added, {imported.known} were there already, "
                    f"{len(imported.errors)} could not be used.")
     for number, sentence in imported.errors:
-        typer.echo(f"milepost: {file}, line {number}: {sentence}", err=True)
+        complain(f"{file}, line {number}: {sentence}")
     if imported.errors:
         raise MilepostError(
             f"{len(imported.errors)} rows could not be used", where=str(file), hint="Mend them and import it again."

@@ -289,6 +289,25 @@ def test_a_server_that_misbehaves_on_the_wire(site, look, raw, why):
     assert isinstance(seen.of("/timeline/good"), Fetched)
 
 
+STEERING = {
+    "content-type": {"Content_Type": "text/\x1b]0;X\x07"},
+    "nested-coding": {"Content_Type": "text/html", "Content_Encoding": "gzip, \x9b31m\xe2\x80\xae"},
+    "unasked-coding": {"Content_Type": "text/html", "Content_Encoding": "\x1b[2Jbr"},
+    "location-elsewhere": {"status": 302, "Location": "https://other.example/\x9b31m\xe2\x80\xae"},
+    "location-nonsense": {"status": 302, "Location": "http://\x1b[2J\xe2\x80\xae/"},
+}
+
+
+@pytest.mark.parametrize("headers", STEERING.values(), ids=STEERING.keys())
+def test_what_a_header_says_is_told_without_its_steering_signs(site, look, headers):
+    given = dict(headers)
+    site.pages["/timeline/bad"] = site.reply(given.pop("status", 200), PAGE, **given)
+    seen = look(retries=0)
+    told = [seen.why("/timeline/bad"), *seen.report.reasons]
+    assert "\\x" in told[0] or "\\u" in told[0] or "%" in told[0]
+    assert [text for text in told if not text.isprintable()] == []
+
+
 LOOPS = {
     "6-to-itself": ["/timeline/bad"],
     "6-in-a-circle": ["/timeline/bad?1", "/timeline/bad?2", "/timeline/bad"],
