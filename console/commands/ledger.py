@@ -226,6 +226,6 @@ def bounces(
         for address in worn_out:
             typer.echo(f"Suppressed {address}: too many soft bounces.")
     for failure in failures[:-1]:
-        complain(failure)
+        complain(str(failure))
     if failures:
         raise failures[-1]
