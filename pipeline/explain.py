@@ -7,7 +7,7 @@ from typing import Any
 from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import field_to_json
 from milepost.errors import InputError, NotFoundError
-from milepost.fields import FIELDS
+from milepost.fields import FIELDS, shown_at
 from milepost.records import Snapshot, StoredChange, StoredMilestone, Witness
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
@@ -35,8 +35,8 @@ class Explanation:
     news: str  # a sentence
 
 
-MAILED: tuple[str, ...] = ("title", "date", "category", "era", "impact", "what_happened", "why_it_mattered", "people",
-                           "organizations", "related")  # the fields whose values stand in a mail
+# the fields whose values stand in every mail; a picture's only where pictures are shown
+MAILED = shown_at("title", "facts", "text", "aside", "row", "strip")
 
 
 def explain_item(database: Database, number: int, key: str) -> list[Explanation]:

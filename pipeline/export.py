@@ -11,12 +11,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from milepost.codec import milestone_to_json
+from milepost.fields import FIELD, Field
 from milepost.records import Milestone
 
 Form = Literal["jsonl", "csv", "jsonld"]
 
-CSV_COLUMNS = ("source", "key", "url", "title", "date", "category", "era", "impact", "what_happened",
-               "why_it_mattered", "people", "organizations", "tags", "image_url", "image_alt", "unknown")
+CSV_COLUMNS = ("source", "key", "url", *(column for field in FIELD.values() for column in field.columns), "unknown")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would calculate instead of showing it
 
 
@@ -44,10 +44,18 @@ def _rows(records: Iterable[Milestone]) -> Iterator[Iterable[object]]:
     yield CSV_COLUMNS
     for record in records:
         data = milestone_to_json(record)
-        image = data["image"] or {"url": None, "alt": None}
-        data |= {"date": record.date.value if record.date else None, "image_url": image["url"],
-                 "image_alt": image["alt"]}
-        yield (_cell(data[name]) for name in CSV_COLUMNS)
+        told = [value for name, field in FIELD.items() if field.columns for value in _in_columns(field, data[name])]
+        yield map(_cell, (record.source, record.key, record.url, *told, data["unknown"]))
+
+
+def _in_columns(field: Field, value: Any) -> tuple[object, ...]:
+    """The JSON form of a field as its columns hold it."""
+    match field.type:
+        case "date":
+            return (value and value["value"],)
+        case "image":
+            return (value["url"], value["alt"]) if value else (None, None)
+    return (value,)
 
 
 def _cell(value: object) -> object:
@@ -73,30 +81,36 @@ def to_jsonld(record: Milestone) -> dict[str, Any]:
 
     `startDate` has the precision that is confirmed (ISO 8601); why it mattered is the abstract of the page about it.
     """
-    page = {"@type": "Article", "url": record.url, "headline": record.title, "abstract": record.why_it_mattered,
-            "articleSection": record.category}
+    page: dict[str, Any] = {"@type": "Article", "url": record.url, "headline": record.title}
+    data: dict[str, Any] = {"@type": "Event", "@id": record.url, "identifier": record.key, "url": record.url}
+    for name, field in FIELD.items():
+        if field.jsonld is not None and name not in record.unknown:
+            holder, _, below = field.jsonld.path.partition(".")
+            value = _as_jsonld(field, getattr(record, name))
+            if below:
+                page[below] = value
+            else:
+                data[holder] = value
     date = record.date
-    image = {"@type": "ImageObject", "url": record.image.url, "caption": record.image.alt} if record.image else {}
-    data: dict[str, Any] = {
-        "@type": "Event", "@id": record.url, "identifier": record.key, "url": record.url, "name": record.title,
-        "startDate": None if date is None else date.value if date.confirmed else str(date.year),
-        "endDate": None if date is None or date.until == ".." else date.until,
-        "description": record.what_happened, "superEvent": record.era and {"@type": "Event", "identifier": record.era},
-        "contributor": [{"@type": "Person", "name": name} for name in record.people],
-        "organizer": [{"@type": "Organization", "name": name} for name in record.organizations],
-        "keywords": list(record.tags), "image": _told(image) if image.get("url") else None, "subjectOf": _told(page),
-    }
-    return _told({name: value for name, value in data.items() if name not in _unknown(record)})
+    data["endDate"] = None if date is None or date.until == ".." else date.until
+    return _told(data | {"subjectOf": _told(page)})
 
 
-_NAMES: Mapping[str, str] = MappingProxyType({  # field → what it is called there
-    "title": "name", "date": "startDate", "what_happened": "description", "era": "superEvent", "people": "contributor",
-    "organizations": "organizer", "tags": "keywords", "image": "image",
-})
-
-
-def _unknown(record: Milestone) -> set[str]:
-    return {_NAMES[name] for name in record.unknown if name in _NAMES}
+def _as_jsonld(field: Field, value: Any) -> object:
+    """A field's value in schema.org's words; what is the name of a thing becomes a thing of that name."""
+    thing = field.jsonld.type if field.jsonld else ""
+    match field.type:
+        case "date":
+            return value and (value.value if value.confirmed else str(value.year))
+        case "image":
+            if not value or not value.url:
+                return None
+            return _told({"@type": "ImageObject", "url": value.url, "caption": value.alt})
+        case "names" | "slugs":
+            return [{"@type": thing, "name": name} for name in value] if thing else list(value)
+        case "slug":
+            return value and ({"@type": thing, "identifier": value} if thing else value)
+    return value and ({"@type": thing, "name": value} if thing else value)
 
 
 def _told(data: Mapping[str, Any]) -> dict[str, Any]:

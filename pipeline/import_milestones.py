@@ -5,16 +5,16 @@
 
 import datetime as dt
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, web_url
-from milepost.codec import field_to_json, milestone_from_json
+from milepost.codec import empty_to_json, field_to_json, milestone_from_json
 from milepost.errors import InputError
-from milepost.fields import FIELDS
+from milepost.fields import FIELD, FIELDS, FieldType
 from milepost.fingerprint import fingerprint
-from milepost.records import Image, Milestone, Witness
+from milepost.records import Card, Image, Milestone, Witness
 from newsletter.news.detect import compare, merge
 from pipeline.importable import check
 from store.database import Database
@@ -23,10 +23,8 @@ from store.milestones.milestones import Entry, Milestones
 TOGETHER = 500  # records in one transaction
 MAX_FAILURES = 1000  # sentences that are kept
 
-_EMPTY: Mapping[str, Any] = {  # what a line may leave out: then it is unknown
-    "date": None, "category": None, "era": None, "impact": None, "what_happened": "", "why_it_mattered": "",
-    "people": [], "organizations": [], "tags": [], "image": None, "related": [],
-}
+# what a line may leave out: then it is unknown
+_EMPTY: Mapping[str, Any] = {name: empty_to_json(name) for name in FIELDS if name != "title"}
 _IMPORT = (Witness(witness="import", where="JSON Lines"),)
 
 
@@ -81,26 +79,35 @@ def as_imported(known: Milestone, record: Milestone) -> Milestone:
 def _cleaned(record: Milestone) -> Milestone:
     """The record with its texts as an extractor would have left them: no unseen signs, no odd addresses, capped."""
 
-    def names(values: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(filter(None, (clean(value, NAME_CAP) for value in values[:LIST_CAP])))
+    return replace(record, **{name: _CLEANED[FIELD[name].type](getattr(record, name), record.url) for name in FIELDS})
 
-    image = record.image
-    return replace(
-        record, title=clean(record.title, TITLE_CAP), what_happened=clean(record.what_happened),
-        why_it_mattered=clean(record.why_it_mattered), people=names(record.people),
-        organizations=names(record.organizations), tags=names(record.tags),
-        category=clean(record.category, NAME_CAP) or None, era=clean(record.era, NAME_CAP) or None,
-        image=None if image is None else _cleaned_image(image, record.url),
-        related=tuple(replace(card, title=clean(card.title, TITLE_CAP), summary=clean(card.summary),
-                              image=card.image and _cleaned_image(card.image, record.url))
-                      for card in record.related[:LIST_CAP]),
+
+def _cleaned_names(values: tuple[str, ...], _: str) -> tuple[str, ...]:
+    return tuple(filter(None, (clean(value, NAME_CAP) for value in values[:LIST_CAP])))
+
+
+def _cleaned_cards(cards: tuple[Card, ...], page: str) -> tuple[Card, ...]:
+    return tuple(
+        replace(card, title=clean(card.title, TITLE_CAP), summary=clean(card.summary),
+                image=_cleaned_image(card.image, page))
+        for card in cards[:LIST_CAP]
     )
 
 
-def _cleaned_image(image: Image, page: str) -> Image | None:
+def _cleaned_image(image: Image | None, page: str) -> Image | None:
     """None when neither an address nor a description is left: an empty picture is none."""
+    if image is None:
+        return None
     url, alt = web_url(image.url, page), clean(image.alt)
     return Image(url=url, alt=alt) if url or alt else None
+
+
+_CLEANED: Mapping[FieldType, Callable[[Any, str], Any]] = {  # value, address of the page ─▶ value
+    "line": lambda text, _: clean(text, TITLE_CAP), "prose": lambda text, _: clean(text),
+    "slug": lambda slug, _: clean(slug, NAME_CAP) or None, "level": lambda level, _: level,
+    "date": lambda date, _: date, "names": _cleaned_names, "slugs": _cleaned_names, "image": _cleaned_image,
+    "cards": _cleaned_cards,
+}
 
 
 class Importer:

@@ -7,15 +7,17 @@ from typing import Any
 from extractors.clean import URL_CAP, clean
 from milepost.dates import PartialDate
 from milepost.errors import InputError
-from milepost.fields import FIELDS
+from milepost.fields import FIELD, FIELDS, FieldType
 from milepost.records import Milestone
 
 _TEXT, _TEXTS, _OPTIONAL = (str,), (list,), (str, type(None))
+_BY_TYPE: Mapping[FieldType, tuple[type, ...]] = {
+    "line": _TEXT, "prose": _TEXT, "slug": _OPTIONAL, "level": (int, type(None)), "date": (dict, type(None)),
+    "names": _TEXTS, "slugs": _TEXTS, "image": (dict, type(None)), "cards": (list,),
+}
 _TYPES: Mapping[str, tuple[type, ...]] = {
-    "source": _TEXT, "key": _TEXT, "url": _TEXT, "title": _TEXT, "date": (dict, type(None)), "category": _OPTIONAL,
-    "era": _OPTIONAL, "impact": (int, type(None)), "what_happened": _TEXT, "why_it_mattered": _TEXT, "people": _TEXTS,
-    "organizations": _TEXTS, "tags": _TEXTS, "image": (dict, type(None)), "related": (list,), "unknown": _TEXTS,
-    "evidence": (dict,), "extractor": _TEXT,
+    "source": _TEXT, "key": _TEXT, "url": _TEXT, **{name: _BY_TYPE[field.type] for name, field in FIELD.items()},
+    "unknown": _TEXTS, "evidence": (dict,), "extractor": _TEXT,
 }
 _NAMED = {one.name for one in fields(Milestone)}
 # What stands inside an object: its names that must be there, and those that may.

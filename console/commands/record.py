@@ -74,11 +74,14 @@ def show(
 def _plain(milestone: "Milestone", name: str, value: object) -> object:
     if value in (None, "", []):
         return "(empty)"
-    if name == "date" and milestone.date:
+    from milepost.fields import FIELD
+
+    kind = FIELD[name].type
+    if kind == "date" and milestone.date:
         return milestone.date.human() + ("" if milestone.date.confirmed else " (not confirmed)")
-    if name == "image" and milestone.image:
+    if kind == "image" and milestone.image:
         return "\n".join(part for part in (milestone.image.url, milestone.image.alt) if part)
-    if name == "related":
+    if kind == "cards":
         return "\n".join(_card_line(card) for card in milestone.related)
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 

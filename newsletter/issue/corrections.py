@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from milepost.codec import date_from_json
-from milepost.fields import CONTENT_FIELDS
+from milepost.fields import CONTENT_FIELDS, FIELD
 from milepost.records import ChangeKind, FieldChange, IssueItem
 from newsletter.issue.safe import clip, link, one_line
 from newsletter.words.phrases import Phrases
@@ -92,32 +92,36 @@ def correction_view(items: Sequence[IssueItem], *, phrases: Phrases, timezone: s
 
 
 def _field(change: FieldChange, phrases: Phrases) -> FieldView:
-    old, new = (_value(change.field, value, phrases) for value in (change.old, change.new))
-    if change.field == "image" and old == new:
+    old, new = (in_words(change.field, value, phrases) for value in (change.old, change.new))
+    kind = FIELD[change.field].type
+    if kind == "image" and old == new:
         new = phrases.another_picture
-    if change.field == "date" and old == new:
+    if kind == "date" and old == new:
         new = phrases.date_settled.format(date=new)
     if len(old) + len(new) > _LONG and old and new:
         old, new = _differing(old, new)
     old, new = (clip(text, _WIDTH) or phrases.nothing for text in (old, new))
-    return FieldView(label=phrases.fields[change.field], old=old, new=new, long=len(old) + len(new) > _LONG)
+    return FieldView(label=phrases.field(change.field), old=old, new=new, long=len(old) + len(new) > _LONG)
 
 
-def _value(field: str, value: Any, phrases: Phrases) -> str:
-    """A field's JSON form (milepost.codec) in words."""
+def in_words(name: str, value: Any, phrases: Phrases) -> str:
+    """The JSON form of a field (milepost.codec) as a reader sees it, on one line; "" for none."""
     if value is None:
         return ""
-    if field == "date":
-        return phrases.date(date_from_json(value))
-    if field == "image":
-        return one_line(value["alt"] or value["url"] or "")
-    if field == "impact":
-        return phrases.impact_value.format(impact=value)
-    if field in ("category", "era"):
-        return phrases.label(one_line(value))
-    if field == "tags":
-        return ", ".join(phrases.label(one_line(tag)) for tag in value)
-    return ", ".join(map(one_line, value)) if isinstance(value, list) else one_line(str(value))
+    match FIELD[name].type:
+        case "date":
+            return phrases.date(date_from_json(value))
+        case "image":
+            return one_line(value["alt"] or value["url"] or "")
+        case "level":
+            return phrases.impact_value.format(impact=value)
+        case "slug":
+            return phrases.label(one_line(value))
+        case "slugs":
+            return ", ".join(phrases.label(one_line(slug)) for slug in value)
+        case "names":
+            return ", ".join(map(one_line, value))
+    return one_line(str(value))
 
 
 def _differing(old: str, new: str) -> tuple[str, str]:
@@ -147,15 +151,16 @@ def texts(changes: Sequence[FieldChange]) -> Iterator[str]:
     """Every string that these changes hold."""
     for change in changes:
         for value in (change.old, change.new):
-            yield from _strings(value)
+            yield from strings(value)
 
 
-def _strings(value: object) -> Iterator[str]:
+def strings(value: object) -> Iterator[str]:
+    """Every string in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from _strings(part)
+            yield from strings(part)
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _strings(part)
+            yield from strings(part)

@@ -6,9 +6,11 @@ from typing import Any
 
 from lxml import html as lxml_html
 
+from milepost.codec import field_to_json
+from milepost.fields import FIELDS
 from milepost.records import IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.issue.corrections import texts
+from newsletter.issue.corrections import strings, texts
 from newsletter.issue.mail_support import unsupported
 from newsletter.issue.readable import unreadable
 from newsletter.issue.render import HTML_LIMIT
@@ -84,11 +86,10 @@ def _leftovers(
 
 
 def _texts(item: IssueItem) -> Iterator[str]:
-    milestone = item.milestone
-    yield from (milestone.title, milestone.what_happened, milestone.why_it_mattered, milestone.url)
-    yield from (milestone.category or "", milestone.era or "")
+    yield item.milestone.url
+    for name in FIELDS:
+        yield from strings(field_to_json(item.milestone, name))
     yield from texts(item.fields)
-    yield from (*milestone.people, *milestone.organizations, *(card.title for card in milestone.related))
 
 
 def _links(variant: Variant, document: Any, bases: Collection[str]) -> Iterator[str]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from milepost.codec import field_to_json
+from milepost.fields import FIELD, shown_at
 from milepost.records import Cadence, Card, IssueItem, Milestone
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import Draft
-from newsletter.issue.corrections import CorrectionView, by_milestone, correction_view, tally
+from newsletter.issue.corrections import CorrectionView, by_milestone, correction_view, in_words, tally
 from newsletter.issue.intro import Block, blocks
 from newsletter.issue.safe import clip, link, one_line, paragraphs
 from newsletter.words.languages import direction
@@ -61,6 +63,14 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A field that a mail shows beside its label."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ItemView:
     """A milestone as it is read."""
 
@@ -71,8 +81,7 @@ class ItemView:
     facts_beside_year: str  # the same where the year is shown already
     what: tuple[str, ...]  # paragraphs
     why: tuple[str, ...]
-    people: str
-    organizations: str
+    rows: tuple[Row, ...]  # what else is told, each beside its label
     image: ImageView | None
     strip: tuple[Mark, ...]  # the neighbours with itself between them; () when none is known
     url: str | None
@@ -176,8 +185,7 @@ def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrase
         facts_beside_year=_DOT.join(filter(None, ("" if when == year else when, *labels))),
         what=what,
         why=paragraphs(milestone.why_it_mattered) if full else (),
-        people=", ".join(map(one_line, milestone.people)) if full else "",
-        organizations=", ".join(map(one_line, milestone.organizations)) if full else "",
+        rows=_rows(milestone, phrases) if full else (),
         image=_image(milestone, title) if pictures and full else None,
         strip=_strip(milestone) if full else (),
         url=url,
@@ -187,12 +195,19 @@ def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrase
 
 
 def _labels(milestone: Milestone, phrases: Phrases) -> tuple[str, ...]:
-    era = phrases.label(one_line(milestone.era or ""))
-    return tuple(filter(None, (
-        phrases.label(one_line(milestone.category or "")),
-        phrases.era.format(era=era) if era else "",
-        phrases.impact.format(impact=milestone.impact) if milestone.impact else "",
-    )))
+    """What stands after the date, as far as it is known."""
+    forms = {"era": phrases.era, "impact": phrases.impact}
+    told = []
+    for name in shown_at("facts"):
+        words = "" if FIELD[name].type == "date" else in_words(name, field_to_json(milestone, name), phrases)
+        if words:
+            told.append(forms.get(name, "{words}").format(words=words, era=words, impact=milestone.impact))
+    return tuple(told)
+
+
+def _rows(milestone: Milestone, phrases: Phrases) -> tuple[Row, ...]:
+    told = ((name, in_words(name, field_to_json(milestone, name), phrases)) for name in shown_at("row"))
+    return tuple(Row(label=phrases.field(name), text=words) for name, words in told if words)
 
 
 def _image(milestone: Milestone, title: str) -> ImageView | None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from babel.dates import get_day_names, get_month_names
 
 from milepost.dates import PartialDate
+from milepost.fields import FIELD
 from milepost.records import Cadence
 
 
@@ -44,9 +45,6 @@ class Phrases:
     undated: str
     impact: str
     era: str
-    why: str
-    people: str
-    organizations: str
     neighbours: str
     read_on: str
     read_on_about: str
@@ -56,7 +54,6 @@ class Phrases:
 
     # corrections
     corrected: str
-    fields: Mapping[str, str]
     impact_value: str
     nothing: str
     another_picture: str
@@ -118,6 +115,16 @@ class Phrases:
     from_to: str
     no_year: str = "—"
     acronyms: frozenset[str] = frozenset({"ai", "agi", "api", "cpu", "gpu", "llm", "nlp", "rl", "tpu", "uk", "us"})
+
+    def field(self, name: str) -> str:
+        """What readers see a field of a milestone called; in English where the registry has no other word."""
+        labels = FIELD[name].labels
+        return labels.get(self.locale, labels["en"])
+
+    @property
+    def why(self) -> str:
+        """The heading over why a milestone mattered."""
+        return self.field("why_it_mattered")
 
     def date(self, date: PartialDate | None) -> str:
         """A date to the precision that is known; "" when there is none."""
@@ -197,9 +204,6 @@ ENGLISH = Phrases(
     undated="Undated",
     impact="Impact {impact} of 5",
     era="{era} era",
-    why="Why it mattered",
-    people="People",
-    organizations="Organizations",
     neighbours="Where it stands",
     read_on="Read on the timeline",
     read_on_about="{text}: {title}",
@@ -207,11 +211,6 @@ ENGLISH = Phrases(
     one_left_out="One more milestone is on the page of this issue.",
     many_left_out="{count} more milestones are on the page of this issue.",
     corrected="Corrected since we wrote",
-    fields=MappingProxyType({
-        "title": "Title", "date": "Date", "category": "Category", "era": "Era", "impact": "Impact",
-        "what_happened": "What happened", "why_it_mattered": "Why it mattered", "people": "People",
-        "organizations": "Organizations", "tags": "Topics", "image": "Picture",
-    }),
     impact_value="{impact} of 5",
     nothing="nothing",
     another_picture="another picture",

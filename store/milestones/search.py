@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from milepost.errors import InputError
+from milepost.fields import FIELD
 from milepost.records import Milestone, StoredMilestone
 from store.engine import Database
 from store.milestones.milestone_queries import current_by_id
@@ -109,12 +110,12 @@ def is_whole(connection: sa.Connection) -> bool:
 
 def document(record: Milestone) -> dict[str, str]:
     """What a milestone is found by."""
-    names = (*record.people, *record.organizations, *record.tags, record.category or "", record.era or "")
-    return {
-        "title": _plain(record.title),
-        "text": _plain(f"{record.what_happened}\n{record.why_it_mattered}"),
-        "names": _plain("\n".join(names)),
-    }
+    parts: dict[str, list[str]] = {"title": [], "text": [], "names": []}
+    for name, field in FIELD.items():
+        if field.search:
+            value = getattr(record, name)
+            parts[field.search] += [value or ""] if field.type not in ("names", "slugs") else value
+    return {name: _plain("\n".join(told)) for name, told in parts.items()}
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from lxml import html as lxml_html
 
 from milepost.dates import PartialDate
-from milepost.fields import CONTENT_FIELDS
+from milepost.fields import FIELD, FIELDS
 from milepost.records import CADENCES, Card, Edit, FieldChange, IssueItem, KnownTopics
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.lint import lint
@@ -54,7 +54,8 @@ def test_every_phrase_is_translated_and_has_the_same_holes(phrases: Phrases) -> 
     assert same == set()
     for name, text in other.items():
         assert holes(text) == holes(english[name]), name
-    assert set(phrases.fields) == set(CONTENT_FIELDS)
+    assert {name: field.labels.keys() for name, field in FIELD.items()} == dict.fromkeys(FIELDS, CATALOGUES.keys())
+    assert {phrases.field(name) for name in FIELDS}.isdisjoint(ENGLISH.field(name) for name in FIELDS)
     assert set(phrases.rhythms) == set(CADENCES)
 
 
