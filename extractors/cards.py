@@ -6,23 +6,22 @@ from itertools import islice
 
 from lxml.etree import _Element as Element
 
+from extractors import pictures
 from extractors.clean import (
     LIST_CAP,
     NAME_CAP,
     TEXT_CAP,
     TITLE_CAP,
-    clean,
     is_void,
     slug_after,
     slugify,
-    web_url,
 )
 from extractors.dom import date_of, text_of
 from extractors.headings import impact_of, is_mark
 from extractors.outline import Plan
 from extractors.reconcile import Claim
 from milepost.dates import PartialDate
-from milepost.records import Card, Image
+from milepost.records import Card
 
 WITNESS = "card"
 CARD_CAP = 10_000  # cards read from one page
@@ -34,7 +33,7 @@ Names = tuple[tuple[str, ...], tuple[str, ...], float | None]  # people, organiz
 class CardDraft:
     """One card's parts, found in document order; `card()` closes it once the site has said what its labels mean."""
 
-    __slots__ = ("category", "date", "impact", "key", "labels", "picture", "spans", "summary", "title")
+    __slots__ = ("category", "date", "impact", "key", "labels", "pictures", "spans", "summary", "title")
 
     def __init__(self, key: str, element: Element, plan: Plan) -> None:
         self.key = key
@@ -42,7 +41,7 @@ class CardDraft:
         self.category: str | None = None
         self.date: PartialDate | None = None
         self.summary = ""
-        self.picture: Element | None = None
+        self.pictures: list[Element] = []
         self.spans: list[Element] = []  # small labels, in order, save stars and dates: the site says what they mean
         self.labels = 0  # how many of them stand above the title
         self.impact: int | None = None
@@ -62,8 +61,7 @@ class CardDraft:
             elif tag == "p":
                 self.summary = self.summary or text_of(node, TEXT_CAP)
             elif tag == "img":
-                if self.picture is None:
-                    self.picture = node
+                self.pictures.append(node)
             elif tag == "a":
                 if categories and self.category is None:
                     self.category = slug_after(node.get("href"), categories)
@@ -75,14 +73,11 @@ class CardDraft:
         """The finished card; None without a title: then it was no card."""
         if not self.title or is_void(self.title):
             return None
-        image = None
-        if self.picture is not None and (address := web_url(self.picture.get("src"), base)):
-            image = Image(url=address, alt=clean(self.picture.get("alt"), TITLE_CAP))
         people, organizations, confidence = names
         return Card(
             key=self.key, title=self.title, category=self.category, date=self.date,
             summary="" if is_void(self.summary) else self.summary, people=people, organizations=organizations,
-            impact=self.impact, tags=tuple(tags), image=image, confidence=confidence,
+            impact=self.impact, tags=tuple(tags), image=pictures.pick(self.pictures, base).image, confidence=confidence,
         )
 
 

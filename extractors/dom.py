@@ -4,8 +4,11 @@
          └▶ whole: BeautifulSoup over everything ─▶ the same kind of tree      building the tree, so it is fed less)
 """
 
+import html
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PreformattedString, Tag
@@ -14,7 +17,7 @@ from lxml.etree import HTMLParser
 from lxml.etree import _Element as Element
 
 from extractors import markup
-from extractors.clean import NAME_CAP, TEXT_CAP, clean
+from extractors.clean import NAME_CAP, TEXT_CAP, clean, web_url
 from extractors.written_dates import Reading, read_date
 from milepost.errors import ExtractError
 
@@ -34,6 +37,16 @@ _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LD_TYPE = re.compile(r"""type\s*=\s*["']?application/ld\+json\b""", re.IGNORECASE)
 _LD = "application/ld+json"
 _LANGUAGE = re.compile(r"""<html\b[^>]{0,2000}?\s(?:xml:)?lang\s*=\s*["']?([A-Za-z0-9_-]{2,40})""", re.IGNORECASE)
+_BASE = re.compile(r"<base(?=\s)", re.IGNORECASE)
+_PROPERTY = re.compile(
+    r"""(?:property|name)\s*=\s*["']?(?:og:image(?::secure_url|:url)?|twitter:image(?::src)?)["'\s/>]""", re.IGNORECASE,
+)
+_SHARED = re.compile(r"og:image|twitter:image")
+_VALUES = r"""\b%s\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))"""
+_HREF, _CONTENT = (re.compile(_VALUES % name, re.IGNORECASE) for name in ("href", "content"))
+_HEAD_CAP = 200_000  # characters in which a document says what its addresses start from, and which picture it shares
+_TAG_CAP = 4_000  # characters of one such tag
+_SHARED_CAP = 8
 _HEAD = 4_000  # characters in which a document says its language
 _BLOCK_CAP = 200  # times that JSON-LD is spoken of; each is looked for from the one before it
 _WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
@@ -47,6 +60,7 @@ class Parts:
     ld: tuple[str, ...]
     from_cut: bool
     language: str = ""  # the BCP 47 tag that the document gives itself, "" for none
+    text: str = field(default="", repr=False)  # the whole document
 
 
 def check_size(text: str, where: str) -> None:
@@ -105,11 +119,13 @@ def cut(text: str) -> Parts | None:
 
 
 def _parts(text: str, root: Element, ld: tuple[str, ...], *, from_cut: bool) -> Parts:
-    """The parts of a page; the root of the tree carries the page's language, wherever it was cut out."""
+    """The parts of a page; the root of the tree carries the page's language and <base>, wherever it was cut out."""
     language = match[1] if (match := _LANGUAGE.search(text, 0, _HEAD)) else ""
     if language:
         root.set("lang", language)
-    return Parts(root=root, ld=ld, from_cut=from_cut, language=language)
+    if (base := _base(text)) is not None:
+        root.append(root.makeelement("base", href=base))
+    return Parts(root=root, ld=ld, from_cut=from_cut, language=language, text=text)
 
 
 def _take(pieces: list[str], text: str, start: int, end: int) -> bool:
@@ -117,6 +133,42 @@ def _take(pieces: list[str], text: str, start: int, end: int) -> bool:
     close = text.find("</main>", start, end)
     pieces.append(text[start:end if close < 0 else close])
     return close < 0
+
+
+def _head(text: str) -> str:
+    end = text.find("<body", 0, _HEAD_CAP)
+    return text[: end if end >= 0 else _HEAD_CAP]
+
+
+def _base(text: str) -> str | None:
+    """What the document says that relative addresses start from: the first <base> that has an address (§4.2.3)."""
+    end = text.find("<body", 0, _HEAD_CAP)
+    if text.find("<base", 0, end) < 0 and text.find("<BASE", 0, end) < 0:  # up to the end, when there is no <body>
+        return None
+    head = _head(text)
+    tags = (_tag_around(head, match.start() + 1) for match in islice(_BASE.finditer(head), _SHARED_CAP))
+    return next((_attribute(href) for tag in tags if (href := _HREF.search(tag))), None)
+
+
+def shared_pictures(parts: Parts) -> Iterator[str]:
+    """The addresses, as written, of the pictures that a document gives to those who link to it (https://ogp.me)."""
+    head = _head(parts.text)
+    for match in islice(_SHARED.finditer(head), _SHARED_CAP):
+        tag = _tag_around(head, match.start())
+        if tag[:5].casefold() == "<meta" and _PROPERTY.search(tag) and (content := _CONTENT.search(tag)):
+            yield _attribute(content)
+
+
+def _tag_around(head: str, at: int) -> str:
+    """The tag at a place; "" inside a comment or a script."""
+    start = head.rfind("<", max(at - _TAG_CAP, 0), at)
+    commented = head.rfind("<!--", 0, at) > head.rfind("-->", 0, at)
+    scripted = head.rfind("<script", 0, at) > head.rfind("</script", 0, at)
+    return "" if start < 0 or commented or scripted else f"{head[start:start + _TAG_CAP].partition('>')[0]}>"
+
+
+def _attribute(match: re.Match[str]) -> str:
+    return _UNFIT.sub("", html.unescape(match[1] or match[2] or match[3] or "")).strip()
 
 
 def fragment(piece: str) -> Element:
@@ -228,3 +280,9 @@ def date_of(element: Element) -> Reading:
         return told
     words = text_of(element, NAME_CAP)
     return read_date(words, language(element)) if words else told
+
+
+def base_of(element: Element, url: str) -> str:
+    """The address that an element's relative addresses start from (HTML standard §4.2.3): <base>, or the page's own."""
+    base = next(element.getroottree().getroot().iterchildren("base"), None)
+    return url if base is None else web_url(base.get("href"), url) or url

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
-from extractors import cards, dom, headings, jsonld, microdata, outline, plaintext
+from extractors import cards, dom, headings, jsonld, microdata, outline, pictures, plaintext
 from extractors.base import Layout, SiteExtractor
 from extractors.clean import LIST_CAP, slug_after, url_path
 from extractors.names import NOBODY
@@ -83,6 +83,8 @@ class _AnyLayout:
             claim._replace(part=True) if claim.witness == microdata.WITNESS and claim.field in doubted else claim
             for claim in told if claim.value
         ]
+        if not any(claim.field == "image" for claim in told) and (image := pictures.shared(parts, url)):
+            told.append(Claim("image", image, headings.WITNESS, "meta og:image"))
         for section in page.sections:
             if self.plan.sections.get(section.label) == "related":
                 found = (card for one in section.content for card in cards.linked_cards(one, self.plan, url))

@@ -8,6 +8,7 @@ from itertools import islice, zip_longest
 
 from lxml.etree import _Element as Element
 
+from extractors import pictures
 from extractors.clean import (
     LIST_CAP,
     NAME_CAP,
@@ -17,14 +18,12 @@ from extractors.clean import (
     is_void,
     slug_after,
     slugify,
-    web_url,
 )
 from extractors.dom import date_of, language, text_of
 from extractors.outline import FAQ, PARTS_CAP, Outline, Plan, Section, blocks_of, entries_of, is_list, label_of
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import NOTHING, Reading, read_date
 from milepost.fields import of_type
-from milepost.records import Image
 
 WITNESS = "headings"
 LISTS = frozenset(of_type("names", "slugs"))
@@ -246,18 +245,12 @@ def _fact_names(term: Element, name: str) -> tuple[tuple[str, ...], bool]:
 
 
 def _image_claims(page: Outline, plan: Plan, url: str) -> Iterator[Claim]:
-    """The first picture of the page that is not part of a card or of the site's own frame."""
-    for picture in islice(page.root.iter("img"), PARTS_CAP):
-        if any(
+    """The picture of the page that is not part of a card or of the site's own frame."""
+    found = pictures.pick(
+        (image for image in islice(page.root.iter("img"), PARTS_CAP) if not any(
             parent.tag == "nav" or (parent.tag == "a" and slug_after(parent.get("href"), plan.milestones))
-            for parent in picture.iterancestors("nav", "a")
-        ):
-            continue
-        source = picture.get("src") or picture.get("data-src")
-        address = web_url(source, url)
-        if address:
-            yield Claim("image", Image(url=address, alt=clean(picture.get("alt"), TITLE_CAP)), WITNESS, "img")
-        elif source:
-            continue
-        return
-    yield Claim("image", None, WITNESS, "no img")
+            for parent in image.iterancestors("nav", "a")
+        )), url,
+    )
+    if found.image is not None or not found.hidden:  # of a picture that only a script can find nothing is said
+        yield Claim("image", found.image, WITNESS, "img" if found.image else "no img")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from extractors import pictures
 from extractors.clean import (
     LIST_CAP,
     NAME_CAP,
@@ -17,7 +18,6 @@ from extractors.clean import (
     slugify,
     unescape,
     url_path,
-    web_url,
 )
 from extractors.headings import is_mark
 from extractors.reconcile import Claim, date_claim
@@ -238,7 +238,7 @@ def _image_claims(article: Mapping[str, Any], place: str, top: str, base: str) -
         holder = value if isinstance(value, dict) else {"url": value}
         for key in ("url", "contentUrl"):
             text = _text(holder.get(key))
-            address = web_url(text, base) if text else None
+            address = pictures.address(text, base)
             if address is not None:
                 alt = _text(holder.get("caption"), TITLE_CAP) or _text(holder.get("name"), TITLE_CAP)
                 yield Claim("image", Image(url=address, alt=alt), WITNESS, f"{top}.{place}")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from lxml.etree import _Element as Element
 
+from extractors import pictures
 from extractors.clean import (
     LIST_CAP,
     NAME_CAP,
@@ -12,9 +13,8 @@ from extractors.clean import (
     clean,
     is_void,
     slugify,
-    web_url,
 )
-from extractors.dom import language, text_of
+from extractors.dom import base_of, language, text_of
 from extractors.headings import is_mark
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import read_date
@@ -83,9 +83,18 @@ def _claim(name: str, kind: FieldType, element: Element, where: str, url: str) -
             if slug := slugify(_value(element, NAME_CAP)):
                 yield Claim(name, slug, WITNESS, where)
         case "image":
-            address = web_url(element.get("src") or element.get("href") or element.get("content"), url)
-            if address:
-                yield Claim(name, Image(url=address, alt=_value(element, TITLE_CAP)), WITNESS, where)
+            yield from (Claim(name, image, WITNESS, where) for image in _images(element, url))
+
+
+def _images(element: Element, url: str) -> Iterator[Image]:
+    if element.tag == "img":
+        image = pictures.pick((element,), url).image
+        if image is not None:
+            yield image
+        return
+    written = element.get("href") or element.get("content")
+    if (found := pictures.address(written, base_of(element, url))) is not None:
+        yield Image(url=found, alt=_value(element, TITLE_CAP) if element.get("alt") else "")
 
 
 def _type(element: Element) -> str:

@@ -8,15 +8,15 @@ from itertools import islice
 
 from lxml.etree import _Element as Element
 
-from extractors import dom
+from extractors import dom, pictures
 from extractors.cards import CARD_CAP
-from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, slug_after, slugify, web_url
+from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, slug_after, slugify
 from extractors.dom import text_of
 from extractors.headings import WITNESS
 from extractors.listpage import Entry, ListPage
 from extractors.reconcile import Claim, date_claim
 from milepost.errors import ExtractError
-from milepost.records import Image, Page
+from milepost.records import Page
 
 _HEADS = ("h2", "h3", "h4", "h5")
 _HOLDERS = ("li", "article", "section", "div", "tr")
@@ -59,9 +59,7 @@ def _entry(holder: Element, heading: Element, url: str) -> Entry:
             for link in holder.iter("a") if "tag" in (link.get("rel") or "").split()]
     if found := tuple(dict.fromkeys(tag for tag in tags if tag)):
         told.append(Claim("tags", found[:LIST_CAP], WITNESS, f"a rel=tag of {where}"))
-    picture = next(holder.iter("img"), None)
-    if picture is not None and (address := web_url(picture.get("src"), url)):
-        image = Image(url=address, alt=clean(picture.get("alt"), TITLE_CAP))
+    if image := pictures.pick(holder.iter("img"), url).image:
         told.append(Claim("image", image, WITNESS, f"img of {where}"))
     return Entry(_key(holder, heading, title), told)
 

@@ -184,7 +184,7 @@ class TestNothingButText:
         assert len(milestone.what_happened) <= 20_000
 
     @pytest.mark.parametrize("address", [
-        "javascript:alert(1)", "data:image/png;base64,AAAA", "//evil.example/x.png", "java\tscript:alert(1)",
+        "javascript:alert(1)", "data:image/png;base64,AAAA", "///evil.example/x.png", "java\tscript:alert(1)",
         "https://user@evil.example/x", "https:\\\\evil.example/x", "file:///etc/passwd", "https://[bad/x",
     ])
     def test_other_addresses_than_http_are_dropped(self, read, page, address):

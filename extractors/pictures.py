@@ -1,0 +1,233 @@
+"""Which of a page's images is the picture of a milestone, and where it lies: no pixel, spacer, emoji or hidden image.
+
+    <img> ─▶ hidden, tiny, a spacer, an emoji, a counter ─▶ none
+          └▶ data-src … ─▶ src ─▶ srcset ─▶ <picture><source> ─▶ the first address that a picture can have
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from lxml.etree import _Element as Element
+
+from extractors.clean import TITLE_CAP, clean, web_url
+from extractors.dom import Parts, base_of, shared_pictures
+from milepost.records import Image
+
+_LAZY = ("data-src", "data-lazy-src", "data-original", "data-lazy", "data-orig-file", "data-original-src")
+_SETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-original-set")
+_TINY = 4  # pixels: nothing to be seen
+_ICON = 32  # pixels both ways: a sign beside words
+_LARGE = 100  # pixels: what has them declared is there to be looked at
+_WIDEST = 1_600  # pixels that a reader's screen can use; of several sizes the largest within
+_SET_CAP = 20_000  # characters of a set
+_SOURCES = 20  # <source> elements and candidates of a set that are looked at
+
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_SIZE = re.compile(r"(?:^|;)\s*(width|height)\s*:\s*(\d+(?:\.\d+)?)px", re.IGNORECASE)
+_ROOTED = re.compile(r"https?://|\.{0,2}/", re.IGNORECASE)
+_DESCRIPTOR = re.compile(r"(?:^|\s)(\d{1,6}(?:\.\d{1,3})?)([wx])(?=\s|$)", re.ASCII)
+_LENGTH = re.compile(r"\s*(\d+)(?:\.\d+)?\s*(?:px)?\s*", re.ASCII)
+_SIGNS = re.compile(r"(?<![a-z])(?:emoji|twemoji|emojione|emoticon|smiley|avatar|gravatar)(?![a-z])", re.IGNORECASE)
+_SIGN_PLACES = re.compile(r"//(?:[^/]*\.)?gravatar\.com/|/(?:tw)?emoji(?:one)?/|/smil(?:ey|ie)s?/", re.IGNORECASE)
+_SPACER = re.compile(
+    r"(?:^|[/_.-])(?:(?:spacer|blank|clear|transparent|transp|trans|shim|empty|px|1x1|1px|placeholder|loading|loader"
+    r"|lazy(?:-?load(?:er|ing)?)?)(?:[-_.]?\d{1,4}(?:x\d{1,4})?)?\.(?:gif|png|svg|jpe?g|webp)"
+    r"|pixel(?:[-_.]?\d{1,4})?\.(?:gif|png)|(?:dot|gr[ae]y|white)\.gif)(?:[?#]|$)",
+    re.IGNORECASE,
+)
+_FORMS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".svg", ".jfif", ".tif", ".tiff")
+# Where the services that count readers keep their images, and what the software for it calls them.
+_COUNTERS = re.compile(
+    r"^https?://(?:[^/]*\.)?(?:facebook\.com/tr\b|google-analytics\.com/|googletagmanager\.com/|doubleclick\.net/"
+    r"|googleadservices\.com/|googlesyndication\.com/|pixel\.wp\.com/|stats\.wp\.com/|stats\.wordpress\.com/"
+    r"|scorecardresearch\.com/|quantserve\.com/|bat\.bing\.com/|px\.ads\.linkedin\.com/|analytics\.twitter\.com/"
+    r"|t\.co/i/adsct|ct\.pinterest\.com/|mc\.yandex\.ru/|counter\.yadro\.ru/|hit\.gemius\.pl/|met\.vgwort\.de/"
+    r"|ioam\.de/|statcounter\.com/|sitemeter\.com/|histats\.com/|clicky\.com/|feedburner\.com/~r/|cnzz\.com/|hm\.baidu\.com/"
+    r"|imrworldwide\.com/|chartbeat\.net/|parsely\.com/|adsrvr\.org/|demdex\.net/|omtrdc\.net/|2o7\.net/)"
+    r"|/(?:matomo|piwik)\.php\b|/__utm\.gif\b|/b/ss/[^/]+/|/(?:pixel|beacon|tracker|tracking[-_]?pixel|web-?bug|count(?:er)?|hit)"
+    r"(?:\.(?:gif|png|php|aspx?))?(?:\?|$)|/(?:collect|impression)s?\?",
+    re.IGNORECASE,
+)
+_SITES_OWN = re.compile(r"(?<![a-z])(?:logo|favicon|default|placeholder|fallback)(?![a-z])", re.IGNORECASE)
+
+
+class Found(NamedTuple):
+    """What is to be said of the picture of an element."""
+
+    image: Image | None
+    hidden: bool = False  # something is shown whose address nobody could read: no reason to say that there is none
+
+
+def pick(images: Iterable[Element], url: str) -> Found:
+    """The picture among some <img>s, in the page's order; one without words waits for one with them."""
+    waiting: Image | None = None
+    hidden = False
+    for element in images:
+        if not is_picture(element):
+            continue
+        image = _image_of(element, url)
+        if image is None:
+            hidden = hidden or _may_show(element, url)
+        elif not _is_decoration(element):
+            return Found(image)
+        else:
+            waiting = waiting or image
+    return Found(waiting, hidden and waiting is None)
+
+
+def address(written: str | None, url: str) -> str | None:
+    """The address of a picture as written in a page, made whole; None for what is none, a spacer, or counts readers."""
+    whole = _whole(written, url)
+    return whole if whole is not None and _is_shown(whole) else None
+
+
+@lru_cache(maxsize=4096)  # the same pictures stand on many pages
+def _is_shown(whole: str) -> bool:
+    return not (_SPACER.search(whole) or _COUNTERS.search(whole) or _SIGN_PLACES.search(whole))
+
+
+def _whole(written: str | None, url: str) -> str | None:
+    if not written:
+        return None
+    written = written.strip(" \t\r\n")
+    if written.startswith("//") and not written.startswith("///"):  # a picture may lie elsewhere, be it said or not
+        written = f"{url.partition(':')[0]}:{written}"
+    if " " in written and (":" not in written or _ROOTED.match(written)):  # browsers write it so when they ask
+        written = written.replace(" ", "%20")
+    return web_url(written, url)
+
+
+def shared(parts: Parts, url: str) -> Image | None:
+    """The picture that a page gives to those who link to it: none that stands for the whole site."""
+    for written in shared_pictures(parts):
+        found = address(written, base_of(parts.root, url))
+        if found is not None and not _SITES_OWN.search(found.partition("://")[2].partition("/")[2]):
+            return Image(url=found)
+    return None
+
+
+def is_picture(element: Element) -> bool:
+    """Whether an <img> is there to be looked at."""
+    told = element.get
+    if not _looks_like_one(told("width"), told("height"), told("style"), told("class"), told("alt")):
+        return False
+    at: Element | None = element
+    while at is not None:
+        if at.get("hidden") is not None or ((style := at.get("style")) and _HIDDEN.search(style)):
+            return False
+        at = at.getparent()
+    return True
+
+
+@lru_cache(maxsize=4096)  # a site writes the same few of them, and the same picture stands on many pages
+def _looks_like_one(
+    width: str | None, height: str | None, style: str | None, names: str | None, alt: str | None,
+) -> bool:
+    """Whether what an <img> says of itself is said of a picture."""
+    sizes = [size for length in (width, height) if (size := _pixels(length)) is not None]
+    sizes += [float(size) for _, size in _SIZE.findall(style or "")]
+    if (sizes and min(sizes) < _TINY) or (len(sizes) > 1 and max(sizes) <= _ICON):
+        return False
+    return not _SIGNS.search(names or "") and not _is_emoji(alt or "")
+
+
+def _pixels(length: str | None) -> float | None:
+    match = _LENGTH.fullmatch(length) if length and len(length) < 12 else None
+    return float(match[1]) if match else None
+
+
+def _is_emoji(alt: str) -> bool:
+    signs = alt.strip()
+    return 0 < len(signs) <= 12 and any(map(_is_symbol, signs)) and all(
+        _is_symbol(sign) or unicodedata.category(sign) in ("Mn", "Me", "Cf", "Sk") for sign in signs
+    )
+
+
+def _is_symbol(sign: str) -> bool:
+    return ord(sign) > 0x2000 and unicodedata.category(sign) == "So"
+
+
+def _is_decoration(element: Element) -> bool:
+    """Whether the page calls an image decoration, by an empty `alt` or its role, and nothing says otherwise."""
+    said = element.get("role") in ("presentation", "none") or element.get("aria-hidden") == "true"
+    if not said and (element.get("alt") is None or (element.get("alt") or "").strip()):
+        return False
+    if element.get("itemprop") or any(parent.tag in ("figure", "picture") for parent in _around(element)):
+        return False
+    return not any((_pixels(element.get(name)) or 0) >= _LARGE for name in ("width", "height"))
+
+
+def _image_of(element: Element, url: str) -> Image | None:
+    words = clean(element.get("alt"), TITLE_CAP)
+    for written in _written(element):
+        found = address(written, url if written.startswith("http") else base_of(element, url))
+        if found is not None and (words or not _may_count(found, url)):
+            return Image(url=found, alt=words)
+    return None
+
+
+def _may_count(found: str, url: str) -> bool:
+    """Whether a wordless image of another host is more likely there to count readers than to be looked at."""
+    parts = urlsplit(found)
+    return parts.hostname != urlsplit(url).hostname and not parts.path.casefold().endswith(_FORMS) and (
+        bool(parts.query) or parts.path.casefold().endswith(".gif")
+    )
+
+
+def _written(element: Element) -> Iterator[str]:
+    """The addresses that an image may have, the likeliest first: what a script would put into `src` is the picture."""
+    yield from (written for name in _LAZY if (written := element.get(name)) and _is_address(written))
+    yield element.get("src") or ""
+    for name in _SETS:
+        yield from _candidates(element.get(name))
+    picture = next((parent for parent in _around(element) if parent.tag == "picture"), None)
+    if picture is not None:
+        sources = sorted(islice(picture.iter("source"), _SOURCES), key=_is_new_form)
+        for source in sources:
+            for name in (*_SETS, "src", "data-src"):
+                yield from _candidates(source.get(name))
+
+
+def _around(element: Element) -> Iterator[Element]:
+    """What an image stands in; libxml2 takes the <source>s before it for elements around it."""
+    return islice(element.iterancestors(), _SOURCES)
+
+
+def _is_address(written: str) -> bool:
+    """Whether a script's attribute holds an address, and no number or settings."""
+    return ("/" in written or "." in written) and written.lstrip()[:1] not in ("{", "[") and not written.isdecimal()
+
+
+def _is_new_form(source: Element) -> bool:
+    return (source.get("type") or "").casefold() in ("image/avif", "image/webp", "image/jxl", "image/svg+xml")
+
+
+def _candidates(written: str | None) -> list[str]:
+    """The addresses of a set (HTML standard §4.8.4.2.1), the largest that a screen can use first."""
+    found: list[tuple[bool, float, str]] = []
+    rest = (written or "")[:_SET_CAP]
+    while (rest := rest.lstrip(" \t\r\n\f,")) and len(found) < _SOURCES:
+        candidate = rest.split(maxsplit=1)[0]
+        rest = rest[len(candidate):]
+        size, unit = 1.0, "x"
+        if candidate.endswith(","):
+            candidate = candidate.rstrip(",")
+        else:
+            told, _, rest = rest.partition(",")
+            if match := _DESCRIPTOR.search(told):
+                size, unit = float(match[1]), match[2]
+        width = size if unit == "w" else size * _WIDEST / 2
+        found.append((width > _WIDEST, width if width > _WIDEST else -width, candidate))
+    return [candidate for _, _, candidate in sorted(found, key=lambda one: one[:2])]
+
+
+def _may_show(element: Element, url: str) -> bool:
+    """Whether an image without an address that could be read may still show something: a script may know it."""
+    return _whole(element.get("src"), base_of(element, url)) is None or any(
+        str(name).startswith("data-") for name in element.attrib
+    )
