@@ -54,12 +54,17 @@ def test_a_command_says_what_it_does_and_what_it_takes(name: str) -> None:
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CALL = re.compile(r"(?:`|^)(milepost [a-z][^`\n#]*)", flags=re.MULTILINE)  # a whole call, in running text or in a block
+SPAN = re.compile(r"`(?:milepost )?([a-z][^`\n]* [^`\n]*)`")  # a whole call in running text
+BLOCK = re.compile(r"^milepost ([a-z][^#\n]*)", flags=re.MULTILINE)  # … or in a block
 FLAG = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
 
 
-def _calls(path: Path) -> list[str]:
-    return CALL.findall(path.read_text(encoding="utf-8"))
+def _calls(path: Path) -> list[tuple[Any, str]]:
+    """The calls of commands that a document shows: (the command, the whole call)."""
+    text = path.read_text(encoding="utf-8")
+    calls = SPAN.findall(text) + BLOCK.findall(text)
+    commands = [(_command(re.findall(r"[a-z][a-z-]*(?= |$)", call.partition(" -")[0])), call) for call in calls]
+    return [(command, call) for command, call in commands if command is not None]
 
 
 def _named(path: Path) -> list[str]:
@@ -86,12 +91,9 @@ def _command(words: list[str]) -> Any:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_a_flag_that_a_document_names_is_its_command_s(path: Path) -> None:
-    for call in _calls(path):
-        words = re.findall(r"[a-z][a-z-]*(?= |$)", call.partition(" -")[0].removeprefix("milepost "))
-        command, flags = _command(words), FLAG.findall(call)
-        if command is not None:
-            known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-            assert set(flags) <= known | GLOBAL, f"{path.name}: {call}"
+    for command, call in _calls(path):
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert set(FLAG.findall(call)) <= known | GLOBAL, f"{path.name}: {call}"
 
 
 GLOBAL = {option for parameter in typer.main.get_command(app).params for option in parameter.opts} | {"--help"}
@@ -100,7 +102,7 @@ GLOBAL = {option for parameter in typer.main.get_command(app).params for option 
 def test_enough_is_named_for_these_tests_to_mean_something() -> None:
     """A pattern that finds nothing would let every page pass."""
     assert sum(len(_named(path)) for path in PAGES) > 40
-    assert sum(len(FLAG.findall(call)) for path in PAGES for call in _calls(path)) > 20
+    assert sum(len(FLAG.findall(call)) for path in PAGES for _, call in _calls(path)) > 20
 
 
 def test_the_page_of_settings_is_the_model_s_own() -> None:
