@@ -11,8 +11,7 @@ from store.archive.blobs import Codec, train
 from store.archive.pages import chunks
 from store.engine import Database
 from store.meta import Meta
-from store.schema.schema_repairs import backfill_record
-from store.schema.tables import blob, dictionary, milestone_version, page, snapshot
+from store.schema.tables import backfill_record, blob, dictionary, milestone_version, page, snapshot
 
 ENOUGH = 64  # bodies without a dictionary, before training one pays
 SAMPLES = 400  # bodies to train on: more make it no better

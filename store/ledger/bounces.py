@@ -16,8 +16,7 @@ from milepost.records import DeliveryState
 from store.dialects import insert
 from store.engine import Database
 from store.meta import Meta
-from store.schema.schema_bounces import bounce
-from store.schema.tables import delivery, issue, subscriber
+from store.schema.tables import bounce, delivery, issue, subscriber
 from store.subscribers.suppressions import suppress
 
 Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear"]

@@ -13,8 +13,7 @@ from milepost.records import Change, FieldChange, Milestone
 from store.dialects import insert, serialize
 from store.milestones import search
 from store.milestones.looks import ensure_source, hold, listed_at_baseline, require_running
-from store.schema.schema_repairs import renaming
-from store.schema.tables import change, milestone, milestone_version, page, reread
+from store.schema.tables import change, milestone, milestone_version, page, renaming, reread
 
 _CHUNK = 500  # keys named in one statement
 

@@ -19,8 +19,16 @@ from store.milestones import apply_look
 from store.milestones.apply_look import Entry
 from store.milestones.looks import ensure_source
 from store.milestones.milestone_queries import current, current_by_id, numbered, stored
-from store.schema.schema_repairs import backfill, backfill_record
-from store.schema.tables import issue, issue_item, milestone, milestone_version, page, snapshot
+from store.schema.tables import (
+    backfill,
+    backfill_record,
+    issue,
+    issue_item,
+    milestone,
+    milestone_version,
+    page,
+    snapshot,
+)
 
 CHUNK = 500  # records that are in memory at once
 MAX_FAILURES = 1000  # sentences that are kept

@@ -11,8 +11,7 @@ from milepost.codec import field_to_json, milestone_from_json
 from milepost.errors import InputError, NotFoundError
 from milepost.fields import CONTENT_FIELDS
 from milepost.records import Change, FieldChange, Milestone, StoredChange, StoredMilestone
-from store.schema.schema_repairs import renaming
-from store.schema.tables import change, look, milestone, milestone_version
+from store.schema.tables import change, look, milestone, milestone_version, renaming
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,8 +20,7 @@ from store.dialects import serialize
 from store.engine import Database
 from store.milestones import search
 from store.milestones.milestone_queries import current, stored
-from store.schema.schema_repairs import renaming
-from store.schema.tables import change, issue_item, look, milestone, milestone_version
+from store.schema.tables import change, issue_item, look, milestone, milestone_version, renaming
 
 Decision = Literal["pending", "rename", "new"]
 

@@ -3,21 +3,17 @@
     source ─ look ─ page ─ snapshot ─ blob        what was asked, and what came back (blob ─ dictionary)
                      └ listing_card, reread       what listings said
     milestone ─ milestone_version ─ change        what was read, and how it changed (and an index: store.search)
-    renaming, backfill ─ backfill_record          what took another key, what was read again: store.schema_repairs
+    renaming, backfill ─ backfill_record          what took another key, what was read again
     issue ─ issue_item, issue_variant ─ …_item    what is published, and which variant shows what
     subscriber, suppression                       who hears, who never again
     exclusion, delivery ─ attempt                 the ledger
-    bounce                                        what came back of it: store.schema_bounces
+    bounce                                        what came back of it
 """
 
 import sqlalchemy as sa
 
-import store.schema.schema_bounces
-import store.schema.schema_repairs  # noqa: F401 (their tables belong to the catalogue too)
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
-from store.schema.metadata import metadata as metadata
-from store.schema.metadata import one_of as _one_of
 
 HEAD = 8  # the revision this program was made for
 
@@ -28,14 +24,32 @@ ISSUE_STATES = ("draft", "frozen", "sending", "paused", "complete", "needs_revie
 DELIVERY_STATES = (
     "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled",
 )
+DECISIONS = ("pending", "rename", "new")
+GRADES = ("hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear")
 PAGE_KINDS = ("milestone", "listing", "other")
 
 SEARCH = "milestone_search"  # store.search: made by its migration alone, since each engine has its own kind
 
 
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
 def in_metadata(name: str | None, kind: str, parents: object) -> bool:  # noqa: ARG001 (the form of Alembic's hook)
     """Whether Alembic is to compare a table of the database with the metadata."""
     return kind != "table" or not (name or "").startswith(SEARCH)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
+    """The rule that a column holds one of a few words."""
+    return sa.CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", name=column)
 
 
 meta = sa.Table(
@@ -194,6 +208,53 @@ change = sa.Table(
     sa.Index("ix_change_news", "id", postgresql_where=sa.text("announce"), sqlite_where=sa.text("announce")),
 )
 
+renaming = sa.Table(
+    "renaming", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),  # the one that was known before
+    sa.Column("other_id", sa.ForeignKey("milestone.id"), unique=True),  # the one that may be the same; NULL once it is
+    sa.Column("old_key", sa.Text, nullable=False),
+    sa.Column("new_key", sa.Text, nullable=False),
+    sa.Column("score", sa.Double),  # how alike they are, 0..1
+    sa.Column("proof", sa.String(10), nullable=False),
+    sa.Column("look_id", sa.ForeignKey("look.id")),
+    sa.Column("detected_at", Moment, nullable=False),
+    sa.Column("decision", sa.String(7), nullable=False),
+    sa.Column("decided_at", Moment),
+    sa.Column("why", sa.Text),
+    _one_of("decision", DECISIONS),
+    sa.Index(None, "source", "old_key"),
+)
+
+backfill = sa.Table(
+    "backfill", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("extractor", sa.Text, nullable=False),  # who read
+    sa.Column("parameters", Json, nullable=False),  # what was selected
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("undone_at", Moment),
+    sa.Column("undone_why", sa.Text),
+    sa.Column("read_to", sa.Text),  # the last page's URL: a killed run goes on there
+    sa.Column("read", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failed", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failures", Json, nullable=False, server_default="[]"),
+    sa.Column("versions", sa.Integer, nullable=False, server_default="0"),  # it wrote
+    sa.Index(None, "source", "id"),
+)
+
+# What a backfill read and has not written yet: all of it becomes versions in one transaction, at its end.
+backfill_record = sa.Table(
+    "backfill_record", metadata,
+    sa.Column("backfill_id", sa.ForeignKey("backfill.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("snapshot_id", sa.ForeignKey("snapshot.id"), nullable=False),
+    sa.Column("record", Json, nullable=False),
+    sa.Index(None, "snapshot_id"),
+)
+
 issue = sa.Table(
     "issue", metadata,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
@@ -341,5 +402,20 @@ attempt = sa.Table(
     sa.Column("enhanced", sa.String(16)),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("at", Moment, nullable=False),
+    sa.Index(None, "delivery_id", "id"),
+)
+
+bounce = sa.Table(
+    "bounce", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),  # SHA-256 of the report: it counts once
+    sa.Column("read_at", Moment, nullable=False),
+    sa.Column("delivery_id", sa.ForeignKey("delivery.id")),  # NULL: it proved nothing, and nothing was done
+    sa.Column("proof", sa.String(10)),  # how it named its delivery
+    sa.Column("grade", sa.String(10), nullable=False),
+    sa.Column("code", sa.Integer),
+    sa.Column("enhanced", sa.String(16)),
+    sa.Column("text", sa.Text, nullable=False),
+    _one_of("grade", GRADES),
     sa.Index(None, "delivery_id", "id"),
 )

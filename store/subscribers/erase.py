@@ -5,8 +5,7 @@ import datetime as dt
 import sqlalchemy as sa
 
 from store.ledger import transitions
-from store.schema.schema_bounces import bounce
-from store.schema.tables import attempt, delivery, subscriber, suppression
+from store.schema.tables import attempt, bounce, delivery, subscriber, suppression
 from store.subscribers.addresses import address_hash
 from store.subscribers.suppressions import suppress
 
