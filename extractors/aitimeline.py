@@ -98,8 +98,7 @@ class AiTimeline(SiteExtractor):
         return slug
 
     def cards(self, page: Page) -> tuple[Card, ...]:
-        root = self.tree(page)
-        return () if root is None else settled(one_each(_all_cards(root, page.url)))
+        return settled(one_each(_all_cards(self.tree(page), page.url)))
 
     def layouts(self) -> Sequence[Layout]:
         return (Pages(),)

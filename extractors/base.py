@@ -73,7 +73,7 @@ class SiteExtractor(ABC):
 
     @abstractmethod
     def cards(self, page: Page) -> tuple[Card, ...]:
-        """The cards of a listing page; () when there are none, never an error."""
+        """The cards of a listing page; () when there are none. Raises ExtractError where no parser may be tried."""
 
     @abstractmethod
     def layouts(self) -> Sequence[Layout]:
@@ -103,13 +103,13 @@ class SiteExtractor(ABC):
         told = [*reading.claims, *card_witness.claims(cards)]
         return self.milestone(told, source=source, key=key, url=page.url, problems=reading.problems)
 
-    def tree(self, page: Page) -> Element | None:
-        """The tree of a listing page, for `cards`; None when there is nothing to be had of it."""
+    def tree(self, page: Page) -> Element:
+        """The tree of a listing page, for `cards`; raises ExtractError for a page that no parser is given."""
+        dom.check_size(page.text, page.url)
         try:
-            dom.check_size(page.text, page.url)
             return (dom.cut(page.text) or dom.whole(page.text)).root
-        except ExtractError:
-            return None
+        except ExtractError as error:
+            raise ExtractError(error.what, where=page.url, hint=error.hint) from None
 
     def read_many(
         self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,

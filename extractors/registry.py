@@ -21,6 +21,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({*_ours(), *_theirs()}))
 
 
+def is_ours(name: str) -> bool:
+    """Whether the extractor of that name came with Milepost, and is known to come to an end on any page."""
+    return name in _ours()
+
+
 def get(name: str, options: Mapping[str, object] | None = None) -> SiteExtractor:
     """The extractor of that name, set up with a source's options.
 

@@ -67,8 +67,7 @@ class Sample(SiteExtractor):
         return slug
 
     def cards(self, page: Page) -> tuple[Card, ...]:
-        root = self.tree(page)
-        return () if root is None else cards.settled(cards.one_each(cards.linked_cards(root, PLAN, page.url)))
+        return cards.settled(cards.one_each(cards.linked_cards(self.tree(page), PLAN, page.url)))
 
     def layouts(self) -> Sequence[Layout]:
         return (Facts(),)

@@ -312,6 +312,8 @@ class GuardSettings(_Section):
     """See `surge_min` and `removal_min`."""
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.2
     """A look is held when more of its pages failed."""
+    max_read_seconds: Annotated[float, Field(ge=1, le=600)] = 10.0
+    """Processor time for reading one page: a page that takes longer is ended, named, and not read until it changes."""
 
 
 class Settings(BaseSettings):

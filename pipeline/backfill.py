@@ -18,11 +18,15 @@ from milepost.records import Change, Milestone, StoredMilestone
 from milepost.settings import Settings, SourceSettings
 from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
+from pipeline.look.page_workers import Crew
 from pipeline.look.reading import Progress, key_of
-from pipeline.look.rereading import BATCH, Reader, read_again, workers
+from pipeline.look.reading_guard import ReadingGuard, StoppedPages
+from pipeline.look.rereading import BATCH, read_again, workers
+from pipeline.look.stored_page import Reader
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database, connect
+from store.meta import Meta
 from store.milestones.apply_look import Entry
 from store.milestones.backfills import MAX_FAILURES, Backfill, Backfills, ReadAgain, Told
 from store.milestones.milestones import Milestones
@@ -109,7 +113,9 @@ def backfill(
     source = settings.source(key)
     site = registry.get(source.extractor, source.options)
     reader = Reader(source=key, extractor=source.extractor, options=dict(source.options))
-    with connect(settings.store.url) as database:
+    with connect(settings.store.url) as database, Crew(settings.guards.max_read_seconds) as crew:
+        stopped = StoppedPages(Meta(database), key)
+        guard = ReadingGuard(reader, crew, known=stopped.known(), now=now)
         store, milestones, tally = Backfills(database), Milestones(database), _Tally()
         chosen = frozenset(selection.keys)
         work = list(_wanted(site, selection, milestones, key, store.selected(
@@ -119,10 +125,12 @@ def backfill(
         left = work if run is None or run.read_to is None else [one for one in work if one[0] > str(run.read_to)]
         done, failures = len(work) - len(left), list(run.failures if run else ())
         batches = read_again(
-            reader, site, Snapshots(database), Pages(database), left,
+            guard, key, site, Snapshots(database), Pages(database), left,
             processes=workers(len(left)) if processes is None else processes, batch=batch,
         )
         for part in batches:
+            if run is not None:
+                guard.note(stopped)
             records = [ReadAgain(record=record, snapshot_id=at) for record, at in part.records
                        if not chosen or record.key in chosen]
             known = milestones.some(key, [one.record.key for one in records])

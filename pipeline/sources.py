@@ -14,14 +14,19 @@ from extractors import registry
 from extractors.charset import decode
 from extractors.generic import Generic, GenericOptions
 from milepost.codec import milestone_to_json
+from milepost.dates import utc_now
 from milepost.errors import ExtractError, FetchError, InputError, RefusedError
 from milepost.fields import FIELDS
 from milepost.records import Page
 from milepost.settings import FetchSettings, Settings
+from pipeline.look.page_workers import Crew
 from pipeline.look.reading import read_stored
+from pipeline.look.reading_guard import ReadingGuard, StoppedPages
+from pipeline.look.stored_page import Reader
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import connect
+from store.meta import Meta
 
 _SKELETON = '''"""{key}: say in a sentence what this site tells, and how its pages are built."""
 
@@ -141,11 +146,15 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
     """Read a source's latest stored pages with today's extractor and count; fetches and writes nothing."""
     source = settings.source(key)
     site = registry.get(source.extractor, source.options)
-    with connect(settings.store.url) as database:
+    with connect(settings.store.url) as database, Crew(settings.guards.max_read_seconds) as crew:
         snapshots, pages = Snapshots(database), Pages(database)
+        guard = ReadingGuard(
+            Reader(source=key, extractor=source.extractor, options=dict(source.options)), crew,
+            known=StoppedPages(Meta(database), key).known(), now=utc_now,
+        )
         work = {page.url: page.last_snapshot_id for page in snapshots.pages(key, kind="milestone")
                 if page.last_snapshot_id is not None}
-        reading = read_stored(site, key, snapshots, pages, work)
+        reading = read_stored(site, key, snapshots, pages, work, guard=guard)
     records = list(reading.records.values())
     fields: list[FieldCheck] = []
     for name in FIELDS:

@@ -71,7 +71,10 @@ class Conclusion:
     def end(self) -> Ended:
         """Judge, record, and end the look; what a crash leaves undone the next look does."""
         self._snapshots.note_listed(self._source, self._crawled.listed, self._look.id)
-        reading = read_stored(self._intake.site, self._source, self._snapshots, self._pages, self._worklist())
+        reading = read_stored(
+            self._intake.site, self._source, self._snapshots, self._pages, self._worklist(),
+            guard=self._intake.guard, stopped=self._intake.stopped,
+        )
         left = self._left_pages(reading)
         absence = self._absence(left)
         judged = self._judge(reading, absence)
@@ -315,9 +318,9 @@ class Conclusion:
         crawled, intake = self._crawled, self._intake
         listed = [f"{url}: listed, but it answers {status}" for url, status in intake.gone.items()
                   if url in crawled.listed]
-        sentences = [*crawled.reasons, *(str(failed.error) for failed in crawled.failures), *listed, *reading.failures,
-                     *map(str, judged.contests)]
-        return sentences, crawled.failed + len(listed) + len(reading.failures)
+        sentences = [*crawled.reasons, *(str(failed.error) for failed in crawled.failures), *listed,
+                     *intake.unread_listings, *reading.failures, *map(str, judged.contests)]
+        return sentences, crawled.failed + len(listed) + len(intake.unread_listings) + len(reading.failures)
 
     def _report(
         self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 
 from crawler.outcomes import Failed, Fetched, Gone, NotModified, Outcome, Redirected
 from extractors.base import SiteExtractor
+from milepost.errors import ExtractError
 from milepost.records import Validators
-from pipeline.look.reading import key_of, page_of
+from pipeline.look.reading import key_of, stored_page
+from pipeline.look.reading_guard import ReadingGuard, StoppedPages
+from pipeline.look.stored_page import Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 
@@ -36,17 +39,20 @@ class Intake:
     site: SiteExtractor
     source: str
     now: Callable[[], dt.datetime]
+    guard: ReadingGuard
+    stopped: StoppedPages
     gone: dict[str, int] = field(default_factory=dict)  # milestone URL → 404 or 410
     moved: dict[str, str] = field(default_factory=dict)  # milestone URL → URL of the page it redirects to
     failed: set[str] = field(default_factory=set)  # milestone URLs
+    unread_listings: list[str] = field(default_factory=list)  # a sentence each
     _unchanged: list[str] = field(default_factory=list)
 
     def __call__(self, outcome: Outcome) -> None:
         match outcome:
             case Fetched(snapshot=snapshot, kind=kind, validators=validators):
-                self.snapshots.add(snapshot, kind, validators)
+                snapshot_id = self.snapshots.add(snapshot, kind, validators)
                 if kind == "listing":
-                    self.snapshots.replace_cards(self.source, snapshot.url, self.site.cards(page_of(snapshot)))
+                    self._take_cards(stored_page(snapshot, snapshot_id))
             case NotModified(url=url):
                 self._unchanged.append(url)
                 if len(self._unchanged) >= _TOGETHER:
@@ -60,6 +66,17 @@ class Intake:
                 self.moved[url] = target
             case Failed(url=url, kind="milestone"):
                 self.failed.add(url)
+
+    def _take_cards(self, listing: Stored) -> None:
+        """Keep what a listing shows; what an unreadable one showed before stands."""
+        try:
+            cards = self.guard.cards(listing)
+        except ExtractError as error:
+            self.unread_listings.append(str(error))
+            return
+        finally:
+            self.guard.note(self.stopped)
+        self.snapshots.replace_cards(self.source, listing.url, cards)
 
     def flush(self) -> None:
         """Write the "not modified"s that wait."""

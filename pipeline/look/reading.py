@@ -3,7 +3,7 @@
 import html
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from extractors.base import SiteExtractor
 from extractors.charset import decode
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, Milestone, Page, Snapshot
+from pipeline.look.reading_guard import ReadingGuard, StoppedPages
+from pipeline.look.stored_page import Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 
@@ -33,11 +35,6 @@ class Reading:
     failed: frozenset[str] = frozenset()  # the addresses of those pages
 
 
-def page_of(snapshot: Snapshot) -> Page:
-    """The text of a snapshot, as extractors get it."""
-    return Page(url=snapshot.url, text=decode(snapshot.body, snapshot.headers.get("content-type", "")))
-
-
 def whole(record: Milestone) -> Milestone:
     """The record; raises ExtractError when its page was damaged: half a page is no witness against what stands."""
     problems = record.evidence.get("page", ())
@@ -52,9 +49,12 @@ def whole(record: Milestone) -> Milestone:
 
 def read_stored(
     site: SiteExtractor, source: str, snapshots: Snapshots, pages: Pages, work: Mapping[str, int],
-    progress: Progress | None = None,
+    progress: Progress | None = None, *, guard: ReadingGuard, stopped: StoppedPages | None = None,
 ) -> Reading:
-    """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other."""
+    """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other.
+
+    A page that stopped its reader is kept in `stopped` at once: should the look die later, it is known.
+    """
     cards = pages.cards(source, {key for url in work if (key := key_of(site, url)) is not None})
     records: dict[str, Milestone] = {}
     read_from: dict[str, int] = {}
@@ -62,8 +62,13 @@ def read_stored(
     failed: set[str] = set()
     for done, (url, snapshot_id) in enumerate(work.items(), 1):
         try:
-            page = page_of(snapshots.get(snapshot_id))
-            for record in site.read_many(page, source=source, cards=cards.get(key_of(site, url) or "", ())):
+            stored = stored_page(snapshots.get(snapshot_id), snapshot_id, cards.get(key_of(site, url) or "", ()))
+            answer = guard.records([stored])[0]
+            if stopped is not None:
+                guard.note(stopped)
+            if isinstance(answer, ExtractError):
+                raise answer
+            for record in answer:
                 records[record.key], read_from[record.key] = whole(record), snapshot_id
         except ExtractError as error:
             failures.append(str(error))
@@ -71,6 +76,14 @@ def read_stored(
         if progress is not None:
             progress(done, len(work))
     return Reading(records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed))
+
+
+def stored_page(snapshot: Snapshot, snapshot_id: int, cards: Sequence[tuple[str, Card]] = ()) -> Stored:
+    """A snapshot as readers get it, with what listings show of its milestone."""
+    return Stored(
+        url=snapshot.url, snapshot_id=snapshot_id, body=snapshot.body,
+        content_type=snapshot.headers.get("content-type", ""), cards=tuple(cards),
+    )
 
 
 def key_of(site: SiteExtractor, url: str) -> str | None:

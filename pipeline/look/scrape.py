@@ -22,8 +22,11 @@ from milepost.records import CHANGE_KINDS, LookReport
 from milepost.settings import Settings, SourceSettings
 from pipeline.look.finish_look import Conclusion
 from pipeline.look.page_archiver import Intake, Recall
+from pipeline.look.page_workers import Crew
 from pipeline.look.reading import Progress
+from pipeline.look.reading_guard import ReadingGuard, StoppedPages
 from pipeline.look.renaming import open_questions
+from pipeline.look.stored_page import Reader
 from store.archive.pages import Pages
 from store.archive.retention import Archive
 from store.archive.snapshots import Snapshots
@@ -57,10 +60,18 @@ def scrape(
     source = settings.source(key)
     site = registry.get(source.extractor, source.options)
     with connect(settings.store.url) as database:
-        looks = Looks(database)
+        looks, stopped = Looks(database), StoppedPages(Meta(database), key)
+        reader = Reader(source=key, extractor=source.extractor, options=dict(source.options))
+        careful = looks.running(key)  # or dead, perhaps over a page that waits to be read
         look_id = looks.start(key, now())
         try:
-            report = _look(settings, source, site, database, look_id, full=full, now=now, progress=progress)
+            with Crew(settings.guards.max_read_seconds) as crew:
+                guard = ReadingGuard(reader, crew, known=stopped.known(), now=now, careful=careful)
+                intake = Intake(
+                    snapshots=Snapshots(database), pages=Pages(database), site=site, source=key, now=now, guard=guard,
+                    stopped=stopped,
+                )
+                report = _look(settings, source, intake, database, look_id, full=full, progress=progress)
         except MilepostError as error:
             _give_up(looks, look_id, error, now())
             raise
@@ -89,11 +100,11 @@ def _give_up(looks: Looks, look_id: int, error: MilepostError, now: dt.datetime)
 
 
 def _look(
-    settings: Settings, source: SourceSettings, site: SiteExtractor, database: Database, look_id: int, *,
-    full: bool, now: Callable[[], dt.datetime], progress: Progress | None,
+    settings: Settings, source: SourceSettings, intake: Intake, database: Database, look_id: int, *,
+    full: bool, progress: Progress | None,
 ) -> LookReport:
-    snapshots, pages, looks = Snapshots(database), Pages(database), Looks(database)
-    intake = Intake(snapshots=snapshots, pages=pages, site=site, source=source.key, now=now)
+    snapshots, pages, looks = intake.snapshots, intake.pages, Looks(database)
+    site, now = intake.site, intake.now
     poll = None if full else _poll(source, database, now())
     meta, asked_at = Meta(database), now()
     if poll is None:

@@ -71,6 +71,12 @@ class Looks:
             )
             return int(row.scalar_one())
 
+    def running(self, source_key: str) -> bool:
+        """Whether a look of that source has begun and not ended: it is under way, or it died."""
+        query = sa.select(look.c.id).where(look.c.source == source_key, look.c.state == "running").limit(1)
+        with self._database.connect() as connection:
+            return connection.execute(query).first() is not None
+
     def finish(
         self,
         look_id: int,

@@ -26,7 +26,8 @@ def extractor(data: bytes) -> None:
     text = decode(data)
     for name, site in SITES.items():
         page = Page(url=ADDRESSES[name], text=text)
-        site.cards(page)
+        with suppress(ExtractError):
+            site.cards(page)
         with suppress(ExtractError):
             site.read_many(page, source="fuzz")
         with suppress(ExtractError):

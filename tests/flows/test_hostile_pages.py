@@ -1,0 +1,180 @@
+"""A page that hangs its reader, or takes it along, harms nobody but itself: it is ended, named, and not read again."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.flows.stage import BreakableSite
+
+from extractors import registry
+from extractors.sample import Sample
+from milepost.dates import utc_now
+from milepost.errors import ExtractError
+from milepost.records import Page
+from milepost.settings import Settings
+from pipeline.backfill import backfill
+from pipeline.look.page_workers import Crew, Ended
+from pipeline.look.scrape import scrape
+from store.database import Database
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
+
+PLUGIN = '''
+import os, signal
+from extractors.sample import Sample
+
+class Fragile(Sample):
+    """Reads as the sample's extractor, save that some words on a page undo it."""
+
+    name = "fragile"
+
+    def read_many(self, page, **more):
+        undo(page.text)
+        return super().read_many(page, **more)
+
+    def cards(self, page):
+        undo(page.text)
+        return super().cards(page)
+
+def undo(text):
+    if "hang the reader" in text:
+        while True:
+            pass
+    if "kill the reader" in text:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "fill the memory" in text:
+        b"x" * (3 * 1024**3)
+'''
+BEHIND = "</body>"
+
+
+@pytest.fixture
+def fragile(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A source whose extractor another package brings, and which pages can undo; ended after a second."""
+    folder = tmp_path / "site-packages"
+    about = folder / "fragile-1.dist-info"
+    about.mkdir(parents=True)
+    (folder / "fragile.py").write_text(PLUGIN, encoding="utf-8")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fragile\nVersion: 1\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text("[milepost.extractors]\nfragile = fragile:Fragile\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    registry._theirs.cache_clear()
+    source = settings.sources[0].model_copy(update={"extractor": "fragile"})
+    guards = settings.guards.model_copy(update={"max_read_seconds": 1})
+    yield settings.model_copy(update={"sources": (source,), "guards": guards})
+    registry._theirs.cache_clear()
+    sys.modules.pop("fragile", None)
+
+
+def break_story(site: BreakableSite, words: str) -> str:
+    """Write `words` into a story; its address."""
+    slug = site.stories[0].key
+    site.replaced[f"/story/{slug}"] = site.story(slug).replace(BEHIND, f"<p>{words}</p>{BEHIND}").encode()
+    return f"https://clockwork.example/story/{slug}"
+
+
+@pytest.mark.parametrize(("words", "why"), [
+    ("hang the reader", "more than 1 seconds of processor time"), ("kill the reader", r"died \(SIGSEGV\)"),
+    ("fill the memory", "2 GiB of memory"),
+])
+def test_it_is_ended_and_named_and_the_others_are_read(
+    fragile: Settings, site: BreakableSite, words: str, why: str
+) -> None:
+    url = break_story(site, words)
+    report = scrape(fragile, "clockwork")
+    assert (report.failed, report.milestones) == (1, len(site.stories) - 1)
+    assert [sentence for sentence in report.failures if sentence.startswith(url)]
+    with pytest.raises(ExtractError, match=why):
+        raise ExtractError("; ".join(report.failures))
+
+
+def test_it_is_not_read_again_before_it_changes(fragile: Settings, site: BreakableSite, database: Database) -> None:
+    scrape(fragile, "clockwork")
+    before = Milestones(database).known("clockwork")
+    url = break_story(site, "kill the reader")
+    first, second = scrape(fragile, "clockwork"), scrape(fragile, "clockwork", full=True)
+    assert [report.failed for report in (first, second)] == [1, 1]
+    # the second names the moment of the first: the page was not read, and still is not green
+    assert [sentence for sentence in second.failures if sentence.startswith(url)] == list(first.failures)
+    again = backfill(fragile, "clockwork", dry_run=False)
+    assert (again.failures, again.written) == ((), 0)  # it reads what the record stands on: the page before that
+    break_story(site, "all is well")
+    third = scrape(fragile, "clockwork")
+    assert (third.failed, third.held) == (0, None)
+    assert Milestones(database).known("clockwork").keys() == before.keys()
+    assert scrape(fragile, "clockwork").failures == ()
+
+
+def test_a_listing_too(fragile: Settings, site: BreakableSite) -> None:
+    site.replaced["/"] = (site.file("/") or b"").replace(BEHIND.encode(), b"<p>hang the reader</p></body>")
+    report = scrape(fragile, "clockwork")
+    assert (report.failed, report.milestones) == (1, len(site.stories))
+    assert report.failures[0].startswith("https://clockwork.example/: reading it took more than")
+
+
+def test_a_look_that_died_leaves_its_pages_to_a_reader_that_can_be_ended(
+    settings: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own extractors read ordinary pages without one: the process itself would hang, or be gone."""
+    here: list[str] = []
+    read = Sample.read_many
+
+    def noted(self: Sample, page: Page, **more: object) -> object:
+        here.append(page.url)
+        return read(self, page, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Sample, "read_many", noted)
+    Looks(database).start("clockwork", utc_now())  # a look that died
+    report = scrape(settings, "clockwork")
+    assert (report.failures, report.milestones, here) == ((), len(site.stories), [])
+    site.publish()
+    assert scrape(settings, "clockwork").changes["added"] > 0
+    assert here
+
+
+def test_a_killed_look_is_gone_on_with(
+    fragile: Settings, site: BreakableSite, config: Path, database: Database
+) -> None:
+    """The whole process is killed while a page hangs its reader, and the next look goes on."""
+    scrape(fragile, "clockwork")
+    url = break_story(site, "hang the reader")
+    code = (
+        "from pathlib import Path; from milepost.settings import load; from pipeline.look.scrape import scrape;"
+        f"s = load(Path({str(config)!r})); g = s.guards.model_copy(update=dict(max_read_seconds=5));"
+        "source = s.sources[0].model_copy(update=dict(extractor='fragile'));"
+        "scrape(s.model_copy(update=dict(sources=(source,), guards=g)), 'clockwork')"
+    )
+    paths = os.pathsep.join(path for path in sys.path if path)
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths})
+    try:
+        while not _has_read(database, url):
+            if process.poll() is not None:
+                pytest.fail("the look ended by itself")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    report = scrape(fragile, "clockwork")
+    assert report.failed == 1
+    assert report.failures[0].startswith(f"{url}: reading it took more than 1 seconds of processor time")
+
+
+def _has_read(database: Database, url: str) -> bool:
+    """Whether the page is archived and waits to be read."""
+    from store.archive.snapshots import Snapshots
+
+    return any(waiting == url for waiting, _ in Snapshots(database).unread("clockwork"))
+
+
+def double(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * number
+
+
+def test_a_crew_goes_on_behind_the_page_that_ended_a_worker() -> None:
+    with Crew() as crew:
+        assert crew.read(double, [1, 2, 3, 4]) == [2, 4, Ended("the process that read it died (SIGKILL)"), 8]
