@@ -9,10 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from delivery.ports import TryAdvance
-from milepost.errors import ConflictError, StoreError
+from milepost.errors import ConflictError, HeldError, StoreError
 from milepost.records import Advanced, Claim, IssueState, Reply, Settlement
 
 START = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
+
+_FROM = {  # in which states an outcome is taken from the holder of the lease token
+    "sent": ("sending", "unknown"), "deferred": ("claimed", "sending", "unknown"),
+    "failed": ("claimed", "sending", "unknown"), "unknown": ("sending",),
+}
 
 
 class Clock:
@@ -36,10 +41,13 @@ class Row:
     variant: str = "all"
     state: str = "pending"
     lease: str | None = None
+    lease_for: dt.timedelta = dt.timedelta(0)
     lease_until: dt.datetime | None = None
     retry_at: dt.datetime | None = None
     first_attempt_at: dt.datetime | None = None
+    tried: int = 0  # times that it was begun and has an outcome
     attempts: list[Reply] = field(default_factory=list)
+    outcomes: list[tuple[int, str]] = field(default_factory=list)  # of each of `attempts`: its number and what it was
     message_id: str | None = None
     queue_id: str | None = None
     history: list[str] = field(default_factory=list)
@@ -47,6 +55,14 @@ class Row:
     def become(self, state: str) -> None:
         self.state = state
         self.history.append(state)
+
+    def free(self) -> None:
+        self.lease = self.lease_until = None
+
+    def keep(self, outcome: str, reply: Reply) -> None:
+        """What was tried; the number is that of the attempt it belongs to."""
+        self.attempts.append(reply)
+        self.outcomes.append((self.tried, outcome))
 
 
 class MemoryLedger:
@@ -63,6 +79,7 @@ class MemoryLedger:
         ]
         self.gone: set[int] = set()  # unsubscribed
         self.suppressed: dict[str, str] = {}
+        self.restored = False  # from a backup, and nobody has confirmed it
         self.break_at: dict[str, int] = {}  # step → how many times it fails
         self.before_begin: Callable[[Claim], None] = lambda _: None
         self.commits = 0
@@ -78,29 +95,38 @@ class MemoryLedger:
 
     def recover(self, number: int) -> tuple[int, int]:
         self._break("recover")
-        freed = orphaned = 0
-        for row in self.rows:
-            if row.lease_until is None or row.lease_until > self.clock():
-                continue
-            if row.state == "claimed":
-                self._free(row)
-                freed += 1
-            elif row.state == "sending":
-                row.become("unknown")  # its lease token stays: if its holder is alive after all, it brings evidence
-                row.lease_until = None
-                orphaned += 1
-        return freed, orphaned
+        over = [row for row in self.rows if row.lease_until is not None and self._is_over(row, row.lease_until)]
+        freed = [row for row in over if row.state == "claimed"]
+        orphaned = [row for row in over if row.state == "sending"]
+        for row in freed:
+            self._free(row)
+        for row in orphaned:  # its lease token stays: if its holder is alive after all, it brings evidence
+            row.become("unknown")
+            row.tried += 1
+            row.keep("unknown", Reply(code=None, text="its dispatcher died", phase="dot"))
+        return len(freed), len(orphaned)
+
+    def _is_over(self, row: Row, until: dt.datetime) -> bool:
+        longest = self.clock() + row.lease_for + dt.timedelta(minutes=1)
+        return until < self.clock() or until > longest  # longer than it can be: the clock was set back
 
     def claim(self, number: int, *, limit: int, lease_seconds: int) -> list[Claim]:
         self._break("claim")
+        self._refuse()
         if self.state not in ("frozen", "sending"):
             raise ConflictError(f"issue {number} is {self.state}")
         self.state = "sending"
+        waiting = [row for row in self.rows if row.state == "pending"][:limit]
         due = [
             row for row in self.rows
-            if row.state == "pending" or (row.state == "deferred" and (row.retry_at or START) <= self.clock())
+            if row.state == "deferred" and row.retry_at is not None and row.retry_at <= self.clock()
         ]
-        return [self._lend(row, lease_seconds) for row in due[:limit]]
+        waiting += sorted(due, key=lambda row: row.retry_at or START)[: limit - len(waiting)]
+        return [self._lend(row, lease_seconds) for row in sorted(waiting, key=lambda row: row.delivery_id)]
+
+    def _refuse(self) -> None:
+        if self.restored:
+            raise HeldError("the database was restored")
 
     def release(self, claims: Sequence[Claim]) -> int:
         self._break("release")
@@ -109,49 +135,33 @@ class MemoryLedger:
             self._free(row)
         return len(mine)
 
-    def begin(self, claim: Claim) -> bool:
+    def _begin(self, claim: Claim) -> bool:
         self.before_begin(claim)
         self._break("begin")
+        self._refuse()
         row = self._find(claim)
         if row is None or row.state != "claimed":
+            return False
+        if row.subscriber_id in self.gone or row.address in self.suppressed:
+            row.become("cancelled" if row.subscriber_id in self.gone else "suppressed")
+            row.free()
             return False
         if self.state != "sending":
             self._free(row)
             return False
-        if row.subscriber_id in self.gone or row.address in self.suppressed:
-            row.become("cancelled" if row.subscriber_id in self.gone else "suppressed")
-            row.lease = row.lease_until = None
-            return False
         row.become("sending")
+        row.lease_until = self.clock() + row.lease_for
+        row.first_attempt_at = row.first_attempt_at or self.clock()
         return True
-
-    def sent(self, claim: Claim, reply: Reply, message_id: str, *, queue_id: str | None = None) -> None:
-        self._break("sent")
-        row = self._settle(claim, reply, "sent", {"sending", "unknown"})
-        row.message_id, row.queue_id = message_id, queue_id
-
-    def deferred(self, claim: Claim, reply: Reply, retry_at: dt.datetime) -> None:
-        self._break("deferred")
-        self._settle(claim, reply, "deferred", {"claimed", "sending", "unknown"}).retry_at = retry_at
-
-    def failed(self, claim: Claim, reply: Reply, suppress: str | None) -> None:
-        self._break("failed")
-        row = self._settle(claim, reply, "failed", {"claimed", "sending", "unknown"})
-        if suppress is not None:
-            self.suppressed[row.address] = suppress
-
-    def unknown(self, claim: Claim, reply: Reply) -> None:
-        self._break("unknown")
-        self._settle(claim, reply, "unknown", {"sending"})
 
     def advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
         """One commit: all of it or nothing."""
         before = copy.deepcopy(self.rows)
         suppressed = dict(self.suppressed)
         try:
-            lost = frozenset(done.claim.delivery_id for done in settlements if not self._record(done))
-            begun = frozenset(claim.delivery_id for claim in claims if self.begin(claim))
-        except StoreError:
+            lost = frozenset(done.claim.delivery_id for done in settlements if not self._settle(done))
+            begun = frozenset(claim.delivery_id for claim in claims if self._begin(claim))
+        except (StoreError, HeldError):
             self.rows, self.suppressed = before, suppressed
             raise
         self.commits += 1
@@ -172,32 +182,61 @@ class MemoryLedger:
 
         yield advance
 
-    def _record(self, done: Settlement) -> bool:
-        try:
-            match done.state:
-                case "sent":
-                    self.sent(done.claim, done.reply, done.message_id or "", queue_id=done.queue_id)
-                case "deferred":
-                    self.deferred(done.claim, done.reply, done.retry_at or START)
-                case "failed":
-                    self.failed(done.claim, done.reply, done.suppress)
-                case "unknown":
-                    self.unknown(done.claim, done.reply)
-        except ConflictError:
-            return False
-        return True
-
     def pause(self, number: int, reason: str) -> None:
-        self.state, self.pause_reason = "paused", reason
+        self._move(("frozen", "sending", "paused"), "paused")
+        self.pause_reason = self.pause_reason or reason
 
     def resume(self) -> None:
-        self.state, self.pause_reason = "sending", None
+        self._move(("paused", "sending"), "sending")
+        self.pause_reason = None
+
+    def _move(self, from_: tuple[IssueState, ...], to: IssueState) -> None:
+        if self.state not in from_:
+            raise ConflictError(f"it is {self.state}")
+        self.state = to
 
     def finish(self, number: int) -> IssueState:
+        return self._finish(("frozen", "sending", "needs_review"))
+
+    def _finish(self, from_: tuple[IssueState, ...]) -> IssueState:
         states = self.states()
-        if self.state == "sending" and not {"pending", "claimed", "sending", "deferred"} & set(states):
+        if self.state in from_ and not {"pending", "claimed", "sending", "deferred"} & set(states):
             self.state = "needs_review" if "unknown" in states else "complete"
         return self.state
+
+    def resolve(self, delivery_id: int, outcome: str, evidence: str) -> None:
+        row = self.rows[delivery_id - 1]
+        if row.state != "unknown":
+            raise ConflictError("it is not unknown")
+        row.become(outcome)
+        row.free()
+        row.retry_at = None
+        row.keep(outcome, Reply(code=None, text=evidence, phase="resolve"))
+        if outcome == "pending" and self.state in ("complete", "needs_review"):
+            self.state = "sending"
+        elif outcome != "pending" and "unknown" not in self.states():
+            self._finish(("needs_review",))
+
+    def erase(self, subscriber_id: int) -> None:
+        row = self.row(subscriber_id)
+        self.gone.add(subscriber_id)
+        self.suppressed.setdefault(row.address, "erased")
+        if row.state in ("pending", "claimed", "deferred"):
+            row.become("cancelled")
+            row.free()
+
+    def confirm_restore(self, waiting: str) -> int:
+        """An operator let it send again; `waiting` is what becomes of what the backup shows as not sent."""
+        self.restored = False
+        if waiting != "unknown" or self.state not in ("frozen", "sending", "paused"):
+            return 0
+        doubted = [row for row in self.rows if row.state in ("pending", "claimed", "sending", "deferred")]
+        for row in doubted:
+            row.become("unknown")
+            row.free()
+            row.tried += 1
+            row.keep("unknown", Reply(code=None, text="restored", phase="restore"))
+        return len(doubted)
 
     def next_due(self, number: int) -> dt.datetime | None:
         return min((row.retry_at for row in self.rows if row.state == "deferred" and row.retry_at), default=None)
@@ -213,23 +252,32 @@ class MemoryLedger:
 
     def _lend(self, row: Row, lease_seconds: int) -> Claim:
         row.lease = f"lease-{next(self._tokens)}"
-        row.lease_until = self.clock() + dt.timedelta(seconds=lease_seconds)
+        row.lease_for = dt.timedelta(seconds=lease_seconds)
+        row.lease_until = self.clock() + row.lease_for
         row.become("claimed")
         return Claim(
             delivery_id=row.delivery_id, issue=self.issue, subscriber_id=row.subscriber_id, address=row.address,
-            variant=row.variant, lease=row.lease, attempts=len(row.attempts), first_attempt_at=row.first_attempt_at,
+            variant=row.variant, lease=row.lease, attempts=row.tried, first_attempt_at=row.first_attempt_at,
         )
 
     def _free(self, row: Row) -> None:
         row.become("pending")
-        row.lease = row.lease_until = None
+        row.free()
 
-    def _settle(self, claim: Claim, reply: Reply, state: str, allowed: set[str]) -> Row:
-        row = self._find(claim)
-        if row is None or row.state not in allowed:
-            raise ConflictError("the lease no longer holds")
-        row.become(state)
-        row.lease = row.lease_until = None
+    def _settle(self, done: Settlement) -> bool:
+        self._break(done.state)
+        row = self._find(done.claim)
+        if row is None or row.state not in _FROM[done.state]:
+            return False
+        if row.state != "unknown":  # that attempt was counted when it became unknown
+            row.tried += 1
+        row.become(done.state)
+        if done.state != "unknown":  # there the token stays: its holder may still learn more
+            row.free()
         row.first_attempt_at = row.first_attempt_at or self.clock()
-        row.attempts.append(reply)
-        return row
+        row.retry_at = done.retry_at
+        row.message_id, row.queue_id = done.message_id or row.message_id, done.queue_id or row.queue_id
+        row.keep(done.state, done.reply)
+        if done.suppress is not None:
+            self.suppressed.setdefault(row.address, done.suppress)
+        return True
