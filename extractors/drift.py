@@ -6,8 +6,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from extractors.clean import is_void
 from milepost.fields import FIELD, FIELDS, of_type
@@ -150,14 +149,3 @@ def _main(shares: Mapping[str, float]) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def profile_to_json(value: Profile) -> dict[str, Any]:
-    """The form in which a look keeps its profile."""
-    return asdict(value)
-
-
-def profile_from_json(data: Mapping[str, Any]) -> Profile:
-    """The inverse of `profile_to_json`; raises KeyError or TypeError on data that is none."""
-    fields = {name: FieldProfile(**field) for name, field in data["fields"].items()}
-    return Profile(**{**data, "fields": fields})

@@ -132,15 +132,6 @@ class Snapshots:
         with self._database.connect() as connection:
             return [StoredPage(**row) for row in connection.execute(query).mappings()]
 
-    def mark_not_modified(self, source: str, url: str, at: dt.datetime) -> None:
-        """The server answered 304: the latest snapshot still stands."""
-        with self._database.begin() as connection:
-            connection.execute(
-                sa.update(page)
-                .where(page.c.source == source, page.c.url == url)
-                .values(asked_at=at, seen_at=at, **_THERE)
-            )
-
     def mark_gone(self, source: str, url: str, status: int, at: dt.datetime) -> None:
         """The server answered 404 or 410; what was read from the page stands."""
         with self._database.begin() as connection:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from milepost.codec import milestone_from_json
 from milepost.errors import NotFoundError
-from milepost.records import ChangeKind, KnownNames, StoredChange, StoredMilestone
+from milepost.records import ChangeKind, StoredChange, StoredMilestone
 from store.engine import Database
 from store.milestones import apply_look, milestone_queries
 from store.milestones.apply_look import Applied, Entry, Likeness
@@ -84,15 +84,6 @@ class Milestones:
         query = sa.select(milestone.c.key).where(milestone.c.source == source, milestone.c.state == "withdrawn")
         with self._database.connect() as connection:
             return set(connection.execute(query).scalars())
-
-    def known_names(self, source: str | None = None) -> KnownNames:
-        """Every person and organization that the current records name."""
-        people: set[str] = set()
-        organizations: set[str] = set()
-        for stored in self.iterate(source):
-            people.update(stored.milestone.people)
-            organizations.update(stored.milestone.organizations)
-        return KnownNames(people=frozenset(people), organizations=frozenset(organizations))
 
     def get(self, source: str | None, key: str) -> StoredMilestone:
         """The current version; raises NotFoundError, or InputError when `source` is None and several have the key."""

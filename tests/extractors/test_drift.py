@@ -1,11 +1,10 @@
 """The drift guard: what a broken layout does to a source is seen, what news does is not."""
 
-import json
 from dataclasses import replace
 
 import pytest
 
-from extractors.drift import Limits, dispute, drift, profile, profile_from_json, profile_to_json
+from extractors.drift import Limits, dispute, drift, profile
 from milepost.dates import PartialDate
 from milepost.records import Image, Milestone, Witness
 
@@ -88,7 +87,3 @@ def test_too_few_pages_say_nothing():
     two = profile([replace(one, title="Same") for one in RECORDS[:2]])
     assert drift(HISTORY, two) is None
     assert drift(HISTORY, two, Limits(min_pages=2)) is not None
-
-
-def test_a_profile_survives_json():
-    assert profile_from_json(json.loads(json.dumps(profile_to_json(HISTORY)))) == HISTORY

@@ -130,13 +130,6 @@ def test_withdrawn_and_restored(world: World) -> None:
     assert len(world.milestones.history("one")) == 1
 
 
-def test_names(world: World) -> None:
-    world.look(make_milestone("one"), make_milestone("two", people=("Bo Fictional",), organizations=()))
-    names = world.milestones.known_names("site")
-    assert names.people == {"Ada Invented", "Bo Fictional"}
-    assert names.organizations == {"Made-up Labs"}
-
-
 def test_finding_by_key_alone(world: World) -> None:
     world.look(make_milestone("one"))
     look_id = world.looks.start("other", NOW)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from milepost.dates import PartialDate
 from milepost.errors import NotFoundError, StoreError
 from milepost.records import Card, Validators
+from store.archive.pages import Pages
 from store.database import Database, check
 from store.schema import tables
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
@@ -73,7 +74,7 @@ def test_a_page_goes_and_comes_back(world: World, validators: Validators) -> Non
         return found.last_status, found.seen_at, found.gone_since
 
     world.snapshots.add(make_snapshot(), "milestone", validators)
-    world.snapshots.mark_not_modified("site", URL, LATER)
+    Pages(world.database).note_not_modified("site", [URL], LATER)
     assert page() == (200, LATER, None)
     world.snapshots.mark_gone("site", URL, 410, LATER)
     world.snapshots.mark_gone("site", URL, 404, LATER + dt.timedelta(days=1))
