@@ -33,11 +33,13 @@ _GREGORIAN: Mapping[str, tuple[int, int]] = {
 # Of these, the ones that call the months alike in both calendars; elsewhere the name of a month settles it.
 _SHARED = frozenset({"th", "lo", "km", "my", "dz", "bo", "ti", "zh", "ja", "ko", "yue"})
 _BETWEEN: Mapping[str, tuple[str, ...]] = {  # ordinals and little words that CLDR's patterns leave out
-    "en": ("st", "nd", "rd", "th", "of", "the", "on", "in"), "de": ("den", "der", "am", "im"), "fr": ("er", "le", "en"),
-    "es": ("º", "°", "el", "o"), "pt": ("º", "°", "o"), "it": ("º", "°", "il"), "ca": ("r", "el"), "nl": ("e", "op"),
-    "ru": ("го", "г", "года", "год"), "uk": ("го", "р", "року", "рік"), "be": ("га", "г", "года"),
-    "bg": ("г", "година"), "vi": ("ngày", "năm"), "sv": ("den",), "da": ("den",), "no": ("den",), "pl": ("r", "roku"),
-    "cs": ("roku",), "el": ("η", "του"), "hu": ("án", "én"),
+    "en": ("st", "nd", "rd", "th", "of", "the", "on", "in"), "de": ("den", "der", "am", "im"),
+    "fr": ("er", "le", "en", "à"),
+    "es": ("º", "°", "el", "o", "del"), "pt": ("º", "°", "o", "às"), "it": ("º", "°", "il"),
+    "ca": ("r", "el", "de", "del", "a les"), "id": ("pukul",), "ms": ("pukul",), "fi": ("klo",), "nl": ("e", "op"),
+    "ru": ("го", "г", "года", "год", "в"), "uk": ("го", "р", "року", "рік"), "be": ("га", "г", "года"),
+    "bg": ("г", "година"), "vi": ("ngày", "năm"), "sv": ("den", "kl"), "da": ("den", "d", "kl"), "no": ("den", "kl"),
+    "pl": ("r", "roku"), "cs": ("roku",), "el": ("η", "του"), "hu": ("án", "én"),
 }
 _CIRCA_ANYWHERE = ("c", "ca", "circa", "cca", "~", "≈", "∼")
 _CIRCA: Mapping[str, tuple[str, ...]] = {

@@ -48,6 +48,8 @@ def test_english_and_iso_need_no_language(text, value_):
     ("۱۱ مارس ۲۰۱۱", "fa", "2011-03-11"), ("11 มีนาคม ค.ศ. 2011", "th", "2011-03-11"),
     ("2011(e)ko martxoaren 11(a)", "eu", "2011-03-11"), ("listopad 1990", "pl", "1990-11"),
     ("listopad 1990", "hr", "1990-10"),  # one word, two months: the language tells which
+    ("14 de febrer de 2010", "ca", "2010-02-14"), ("12 de junio del 2012", "es", "2012-06-12"),
+    ("28 октября 2014 в 07:54", "ru", "2014-10-28"), ("22 janvier 2015 à 14:40", "fr", "2015-01-22"),
     ("March 19, 1932", "de", "1932-03-19"), ("11. mars 2011", "no", "2011-03-11"),
 ], ids=repr)
 def test_a_date_in_the_language_of_its_page(text, language, day):
