@@ -120,6 +120,45 @@ def test_a_comment_declares_nothing_and_an_xml_declaration_does() -> None:
     assert decode(page.encode("cp932")) == page
 
 
+DECLARING = {
+    "charset": b"<meta name=a><meta charset='koi8-r'>",
+    "no-quotes": b"<META CHARSET=koi8-r />",
+    "http-equiv": b"<meta http-equiv=Content-Type content='text/html; charset = koi8-r'>",
+    "the-other-way-round": b'<meta content="text/html;charset=koi8-r" http-equiv="content-type">',
+    "late": b"<!doctype html><html><head>" + b"<link rel=preload href=/a>" * 200 + b"<meta charset=koi8-r>",
+    "after-an-unknown-one": b"<meta charset=klingon><meta charset=koi8-r>",
+    "behind-a-sign-in-quotes": b"<link title='a > b'><meta charset=koi8-r>",
+}
+SILENT = {
+    "in-another-attribute": b"<meta name=description content='charset=koi8-r'>",
+    "in-a-name": b"<metacharset=koi8-r>",
+    "in-quotes": b"<link title='<meta charset=koi8-r>'>",
+    "in-a-comment": b"<!-- <meta charset=koi8-r> -->",
+    "style": b"<meta http-equiv=Content-Style-Type content='text/css; charset=koi8-r'>",
+    "open-tag": b"<meta charset=koi8-r",
+    "open-comment": b"<!-- <meta charset=koi8-r>",
+}
+
+
+@pytest.mark.parametrize("head", DECLARING.values(), ids=DECLARING)
+def test_markup_that_declares(head: bytes) -> None:
+    assert decode(head + b"\xc1").endswith("а")
+
+
+@pytest.mark.parametrize("head", SILENT.values(), ids=SILENT)
+def test_markup_that_only_looks_like_it(head: bytes) -> None:
+    assert decode(head + b"\xc1").endswith("Á")
+
+
+WALKS = [b"<", b"<!--", b"<a ", b"<a='", b"<!", b"</", b'<a b="', b"<meta a= ", b"<a =", b"<a>", b"<meta b=1 c=2 >"]
+
+
+@pytest.mark.timeout(60)  # one walk takes milliseconds; a walk from each sign takes minutes
+@pytest.mark.parametrize("unit", WALKS)
+def test_no_markup_takes_more_than_one_walk_through_it(unit: bytes) -> None:
+    assert decode(unit * 100_000) == unit.decode() * 100_000
+
+
 def test_a_damaged_spot_leaves_the_rest_of_the_page_in_its_declared_encoding() -> None:
     text = "里程碑：第一台计算机"
     assert decode(text.encode("gbk") + b"\xff", "text/html; charset=gb2312") == text + "\ufffd"
