@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import typer
+
 from console.context import CliContext
 from console.output import print_table
 
@@ -16,6 +18,8 @@ def print_looks(looks: list[dict[str, Any]]) -> None:
     ]
     columns = ("source", "requests", "fetched", "not modified", "failed", "milestones", "changes")
     print_table("", columns, rows, empty="Nothing was looked at.")
+    for note in (note for look in looks for note in look["notes"]):
+        typer.echo(f"Note: {note}.")
 
 
 def _known(count: int | None) -> int | str:

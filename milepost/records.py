@@ -202,6 +202,15 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Flap:
+    """A field whose page alternates: what it told last, and for how many looks in a row."""
+
+    field: str
+    value: object  # in its JSON form (milepost.codec)
+    looks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredChange:
     """A change as the store holds it. `announce` is False for a baseline: it can never reach an issue."""
 
@@ -391,4 +400,5 @@ class LookReport:
     look_id: int | None = None
     failures: Sequence[str] = ()  # one sentence a page
     questions: tuple[RenameQuestion, ...] = ()  # open ones of the source, also of earlier looks
+    notes: Sequence[str] = ()  # sentences on what an operator should know and need not answer
     found_by: Mapping[str, int] = field(default_factory=dict)  # "listing+sitemap" → how many milestones it named

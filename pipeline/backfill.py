@@ -7,6 +7,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from extractors import registry
@@ -14,10 +15,11 @@ from extractors.base import SiteExtractor
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, NotFoundError
 from milepost.fingerprint import fingerprint
-from milepost.records import Change, Milestone, StoredMilestone
+from milepost.records import Change, Flap, Milestone, StoredMilestone
 from milepost.settings import Settings, SourceSettings
 from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
+from newsletter.news.flapping import kept_back
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading import Progress, key_of
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
@@ -121,6 +123,7 @@ def backfill(
         work = list(_wanted(site, selection, milestones, key, store.selected(
             key, since=selection.since, until=selection.until
         )))
+        flaps = milestones.flaps(key)
         run = None if dry_run else store.open(key, site.signature, selection.to_json(), now())
         left = work if run is None or run.read_to is None else [one for one in work if one[0] > str(run.read_to)]
         done, failures = len(work) - len(left), list(run.failures if run else ())
@@ -137,7 +140,7 @@ def backfill(
             entries = decide(source, {
                 name: stored for name, stored in known.items()
                 if selection.extractor in (None, stored.milestone.extractor)
-            }, records)
+            }, records, flaps)
             if run is None:
                 tally.add(entries)
             else:
@@ -148,7 +151,7 @@ def backfill(
             failures += part.failures[: MAX_FAILURES - len(failures)]
             if progress is not None:
                 progress(done, len(work))
-        finished = _finish(source, store, run, tally, now())
+        finished = _finish(source, store, run, tally, flaps, now())
         seconds = time.monotonic() - started
         return Reread(
             source=key, dry_run=dry_run, read=len(work) if finished is None else finished.read,
@@ -197,13 +200,14 @@ def _wanted(
 
 
 def _finish(
-    source: SourceSettings, store: Backfills, run: Backfill | None, tally: _Tally, now: dt.datetime
+    source: SourceSettings, store: Backfills, run: Backfill | None, tally: _Tally,
+    flaps: Mapping[str, Mapping[str, Flap]], now: dt.datetime,
 ) -> Backfill | None:
     if run is None:
         return None
 
     def counted(known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]) -> list[Entry]:
-        entries = decide(source, known, read)
+        entries = decide(source, known, read, flaps)
         tally.add(entries)
         return entries
 
@@ -211,12 +215,14 @@ def _finish(
 
 
 def decide(
-    source: SourceSettings, known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]
+    source: SourceSettings, known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain],
+    flaps: Mapping[str, Mapping[str, Flap]] = MappingProxyType({}),
 ) -> list[Entry]:
     """What to write of records that were read again; pure.
 
     Left out: what is not known (it is left to the next look: here it could never become news), what a look has read
-    from a newer snapshot meanwhile, and what came out the same.
+    from a newer snapshot meanwhile, and what came out the same. What alternates (`flaps`: key → field) is left to the
+    looks, which tell their readers.
     """
     entries: list[Entry] = []
     for one in read:
@@ -227,7 +233,9 @@ def decide(
             stored.milestone, one.record, believed=source.believe_first,
             same_page=stored.snapshot_id == one.snapshot_id,
         )
-        kept = merge(stored.milestone, one.record, contested)
+        kept = kept_back(
+            stored.milestone, merge(stored.milestone, one.record, contested), flaps.get(one.record.key, {})
+        )
         if fingerprint(kept) != stored.fingerprint:
             entries.append((compare(stored.milestone, kept, source.classes), kept, one.snapshot_id))
     return entries

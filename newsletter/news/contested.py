@@ -27,8 +27,8 @@ class Contest:
     def __str__(self) -> str:
         name = self.field.replace("_", " ")
         return (
-            f"{self.url}: {name} stays {_quoted(self.old)}, as {_places(self.deniers)} still {_say(self.deniers)}; "
-            f"only {_places(self.tellers)} {_say(self.tellers)} {_quoted(self.new)}"
+            f"{self.url}: {name} stays {quoted(self.old)}, as {_places(self.deniers)} still {_say(self.deniers)}; "
+            f"only {_places(self.tellers)} {_say(self.tellers)} {quoted(self.new)}"
         )
 
 
@@ -92,7 +92,8 @@ def _place(witness: Witness) -> tuple[str, str, str | None]:
     return witness.witness, witness.where, witness.url
 
 
-def _quoted(value: Value) -> str:
+def quoted(value: Value) -> str:
+    """A value as a sentence shows it."""
     text = shown(value)
     return f"“{text if len(text) <= _SHOWN else f'{text[: _SHOWN - 1]}…'}”" if text else "empty"
 

@@ -5,14 +5,15 @@
                              nor one witness the others)
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from milepost.codec import field_to_json
 from milepost.fields import CONTENT_FIELDS, FIELDS
-from milepost.records import Change, ChangeKind, FieldChange, FieldClass, Image, Milestone
+from milepost.records import Change, ChangeKind, FieldChange, FieldClass, Flap, Image, Milestone
 from newsletter.news.contested import Contest, contests, evidence_of
+from newsletter.news.flapping import Flapping, damp
 from newsletter.news.rules import judge, says_less, strongest
 
 _AS_RULED: Mapping[str, FieldClass] = MappingProxyType({})
@@ -24,20 +25,26 @@ class Detection:
 
     changes: tuple[Change, ...]  # in the order in which the milestones were read
     merged: Mapping[str, Milestone]  # key → the record to keep
+    flaps: Mapping[str, tuple[Flap, ...]] = field(default_factory=dict)  # key → what alternates; (): no more
+    flapping: tuple[Flapping, ...] = ()  # what was seen to alternate for the first time
     contests: tuple[Contest, ...] = ()  # fields that stay as they were: their witnesses are not agreed
 
 
 def detect(
     old: Mapping[str, Milestone], new: Mapping[str, Milestone], *, withdrawn: Collection[str] = (),
     renamed: Mapping[str, str] = MappingProxyType({}), classes: Mapping[str, FieldClass] = _AS_RULED,
-    believed: Collection[str] = (),
+    believed: Collection[str] = (), earlier: Mapping[str, Sequence[Milestone]] = MappingProxyType({}),
+    flaps: Mapping[str, Mapping[str, Flap]] = MappingProxyType({}),
 ) -> Detection:
     """Judge each milestone in `new` against `old` (both by key); a key absent from `new` is not judged at all.
 
     `withdrawn`: keys in `old` that were withdrawn; read again, they are restored. `renamed`: key in `new` → the key
     that it had in `old`. `classes`: for this source, field → what any difference in it is, instead of RULES.
-    `believed`: fields of this source whose first witness is followed, whatever the others tell.
+    `believed`: fields of this source whose first witness is followed, whatever the others tell. `earlier`: key → what
+    its record was before `old`; `flaps`: key → field → what alternates since earlier looks (see `flapping`).
     """
+    open_flaps: dict[str, tuple[Flap, ...]] = {}
+    begun: list[Flapping] = []
     changes: list[Change] = []
     doubted: list[Contest] = []
     merged: dict[str, Milestone] = {}
@@ -50,7 +57,14 @@ def detect(
             continue
         contested = contests(known, read, believed=believed)
         doubted += contested
-        merged[key], fields = _keep(known, merge(known, read, contested), classes)
+        damped = damp(
+            known, merge(known, read, contested), earlier=earlier.get(before, ()), open_=flaps.get(before, {}),
+            silent=read.unknown | {one.field for one in contested}, classes=classes,
+        )
+        if damped.open or before in flaps:
+            open_flaps[key] = damped.open
+        begun += damped.begun
+        merged[key], fields = _keep(known, damped.record, classes)
         kind: ChangeKind | None = strongest(*(change.kind for change in fields))
         if before != key:
             kind, fields = "renamed", (FieldChange("key", "renamed", before, key), *fields)
@@ -58,7 +72,9 @@ def detect(
             kind = "restored"
         if kind is not None:
             changes.append(Change(source=read.source, key=key, kind=kind, fields=fields))
-    return Detection(changes=tuple(changes), merged=merged, contests=tuple(doubted))
+    return Detection(
+        changes=tuple(changes), merged=merged, contests=tuple(doubted), flaps=open_flaps, flapping=tuple(begun),
+    )
 
 
 def compare(known: Milestone, kept: Milestone, classes: Mapping[str, FieldClass] = _AS_RULED) -> Change | None:

@@ -1,6 +1,6 @@
 """Which entries only fell off the old end of a page that shows its last few, when as many new ones came in; purely.
 
-    what left a page, what it shows now, how many came ─▶ fallen: they are not gone, the page is a window
+    what left a page, what stayed, what came ─▶ fallen: they are not gone, the page is a window
 """
 
 from collections.abc import Collection, Mapping
@@ -10,20 +10,24 @@ from milepost.records import Milestone
 
 
 def fallen(
-    left: Mapping[str, Milestone], shown: Collection[Milestone], *, entered: int, before: Collection[str]
+    left: Mapping[str, Milestone], stayed: Collection[Milestone], came: Collection[Milestone], *,
+    before: Collection[str],
 ) -> frozenset[str]:
-    """The keys in `left` that fell off: those that fell `before`, and now no more than `entered` the page.
+    """The keys in `left` that fell off: those that fell `before`, and now no more than `came`.
 
-    Only what is older than all that the page still shows can have fallen off its end; where dates don't tell that,
-    nothing did.
+    Only what is older than all that came, and no newer than what `stayed`, can have fallen off the page's end; where
+    dates don't tell that, nothing did.
     """
-    dates = [record.date for record in shown if record.date is not None]
-    if len(dates) < len(shown):
+    kept, new = ([record.date for record in shown if record.date is not None] for shown in (stayed, came))
+    if len(kept) + len(new) < len(stayed) + len(came):
         return frozenset()
-    old = {key for key, record in left.items()
-           if record.date is not None and all(_earlier(record.date, date) for date in dates)}
+    old = {
+        key for key, record in left.items() if record.date is not None
+        and all(_earlier(record.date, date) for date in new)
+        and all(_earlier(record.date, date) or record.date.value == date.value for date in kept)
+    }
     now = old - set(before)
-    return frozenset(old if len(now) <= entered else old - now)
+    return frozenset(old if len(now) <= len(came) else old - now)
 
 
 def _earlier(one: PartialDate, other: PartialDate) -> bool:

@@ -6,13 +6,14 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from crawler.outcomes import CrawlReport
 from extractors.drift import drift, profile, unfit
 from milepost.changes import KINDS, NEWS
-from milepost.records import CHANGE_KINDS, Change, LookReport, Milestone
+from milepost.fingerprint import fingerprint
+from milepost.records import CHANGE_KINDS, Change, Flap, LookReport, Milestone
 from milepost.settings import GuardSettings, SourceSettings
 from newsletter.news.contested import Contest
 from newsletter.news.detect import detect
@@ -49,6 +50,8 @@ class _Judged:
     matches: tuple[Match, ...]
     changes: tuple[Change, ...]
     contests: tuple[Contest, ...]
+    flaps: Mapping[str, Sequence[Flap]]  # key → what alternates
+    notes: tuple[str, ...]  # what is said of it, once
 
 
 class Conclusion:
@@ -89,12 +92,12 @@ class Conclusion:
         entries += tuple(leaving)
         changed = any(change is not None for change, _, _ in entries)
         row_held = held if held is None or changed or not self._waits_already(held) else None
-        self._record(entries, judged.matches, held=row_held)
+        self._record(entries, judged, held=row_held)
         settled = 0
         if stopped is None and not self._look.baseline:
             settled = settle(self._database, self._source, absence, now=self._now())
             self._confirm(absence, clean=failed == 0 and not judged.contests)
-        report = self._report(entries, failures, failed, held, settled)
+        report = self._report(entries, failures, failed, held, settled, judged.notes)
         whole = self._crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
         self._looks.finish(
             self._look.id, state="complete" if whole else "incomplete", now=self._now(), requests=report.requests,
@@ -117,7 +120,14 @@ class Conclusion:
             if stored.snapshot_id is not None and stored.milestone.url in last and not last[stored.milestone.url].gone
         }
         self._pages.forget_rereads(self._source, keys - {key for key, _ in again.values()})
-        return {url: snapshot_id for url, (_, snapshot_id) in again.items()} | work
+        return self._alternating() | {url: snapshot_id for url, (_, snapshot_id) in again.items()} | work
+
+    def _alternating(self) -> dict[str, int]:
+        """Pages of what alternates, as far as they answered in this look: it is counted what they tell, changed or not.
+        """
+        known = self._milestones.some(self._source, self._milestones.flaps(self._source))
+        urls = {_page(stored.milestone.url) for stored in known.values()}
+        return self._pages.seen(self._source, urls, self._look.started_at)
 
     def _left_pages(self, reading: Reading) -> dict[str, str]:
         """Milestones that are no more on the page which they shared with others: address → key.
@@ -149,7 +159,8 @@ class Conclusion:
             found |= fallen(
                 {key: known[key] for url, key in off.items()
                  if _page(url) == page and url not in missing and key not in withdrawn},
-                shown, entered=sum(record.key not in known for record in shown),
+                [record for record in shown if record.key in known],
+                [record for record in shown if record.key not in known],
                 before={off[url] for url in before if url in off},
             )
         urls = {url for url, key in off.items() if key in found}
@@ -205,12 +216,18 @@ class Conclusion:
             known | {key: stored.milestone for key, stored in olds.items()}, reading.records,
             withdrawn=self._milestones.withdrawn(self._source), renamed=renamed,
             classes=self._settings.classes, believed=self._settings.believe_first,
+            earlier=self._milestones.earlier(self._source, {
+                key: stored.version for key, stored in told.items()
+                if stored.version > 1 and fingerprint(reading.records[key]) != stored.fingerprint
+            }),
+            flaps=self._milestones.flaps(self._source),
         )
         changes = {change.key: change for change in detection.changes}
         entries = tuple(
             (changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()
         )
-        return _Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests)
+        return _Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
+                       flaps=detection.flaps, notes=tuple(map(str, detection.flapping)))
 
     def _missing(self, absence: Absence, judged: _Judged, left: Mapping[str, str]) -> dict[str, int]:
         """Key → the first look in a row to find it missing, of known milestones that are not something else.
@@ -283,13 +300,15 @@ class Conclusion:
         waiting = self._looks.list(self._source, waiting=True)
         return stopped.guard in _LASTING and any(look.guard == stopped.guard for look in waiting)
 
-    def _record(self, entries: tuple[Entry, ...], matches: tuple[Match, ...], *, held: Hold | None) -> None:
+    def _record(self, entries: tuple[Entry, ...], judged: _Judged, *, held: Hold | None) -> None:
+        matches, keys = judged.matches, {record.key for _, record, _ in entries}
         if not entries and not matches:
             return
         self._milestones.apply(
             self._look.id, self._source, entries, announce=not self._look.baseline,
             held=held.reason if held else False, guard=held.guard if held else None, now=self._now(),
             silent={found.new for found in matches if not found.sure}, likenesses=likenesses(matches),
+            flaps={key: still for key, still in judged.flaps.items() if key in keys},
         )
 
     def _confirm(self, absence: Absence, *, clean: bool) -> None:
@@ -323,7 +342,8 @@ class Conclusion:
         return sentences, crawled.failed + len(listed) + len(intake.unread_listings) + len(reading.failures)
 
     def _report(
-        self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int
+        self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int,
+        notes: tuple[str, ...],
     ) -> LookReport:
         counted = Counter(change.kind for change, _, _ in entries if change is not None)
         counted["renamed"] += settled
@@ -332,7 +352,7 @@ class Conclusion:
             source=self._source, requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified,
             failed=failed, milestones=self._milestones.count(self._source), baseline=self._look.baseline,
             changes={kind: counted[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
-            look_id=self._look.id, failures=tuple(failures),
+            look_id=self._look.id, failures=tuple(failures), notes=notes,
         )
 
 

@@ -190,5 +190,6 @@ def _links_of_stored(snapshots: Snapshots, source: str, url: str) -> Iterable[st
 def report_to_json(report: LookReport) -> dict[str, Any]:
     """The form of `scrape --json`."""
     return asdict(report) | {
-        "changes": dict(report.changes), "failures": list(report.failures), "found_by": dict(report.found_by),
+        "changes": dict(report.changes), "failures": list(report.failures), "notes": list(report.notes),
+        "found_by": dict(report.found_by),
     }

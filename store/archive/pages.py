@@ -59,6 +59,17 @@ class Pages:
                           for row in connection.execute(query.where(*here))}
         return found
 
+    def seen(self, source: str, urls: Collection[str], since: dt.datetime) -> dict[str, int]:
+        """Of these pages those that answered 200 or 304 since then, with their latest snapshot."""
+        query = sa.select(page.c.url, page.c.last_snapshot_id)
+        found: dict[str, int] = {}
+        with self._database.connect() as connection:
+            for some in chunks(urls):
+                here = (page.c.source == source, page.c.url.in_(some), page.c.seen_at >= since,
+                        page.c.gone_since.is_(None), page.c.last_snapshot_id.is_not(None))
+                found |= {row.url: row.last_snapshot_id for row in connection.execute(query.where(*here))}
+        return found
+
     def note_not_modified(self, source: str, urls: Iterable[str], at: dt.datetime) -> None:
         """The server answered 304 for all of these: their latest snapshots still stand."""
         with self._database.begin() as connection:

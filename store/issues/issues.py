@@ -30,6 +30,7 @@ from store.engine import Database
 from store.milestones.milestone_queries import HELD, changes_query, stored_change, visible_by_id
 from store.schema.tables import (
     change,
+    flapping,
     issue,
     issue_item,
     issue_variant,
@@ -72,7 +73,8 @@ class Issues:
         """Corrections, in no issue of `cadence` yet, to milestones that were news in an earlier one; oldest first.
 
         They wait until that one is sent as far as it will be: only then it is settled who was told what. A milestone
-        that is by now what was told of it has none, whatever happened to it in between.
+        that is by now what was told of it has none, whatever happened to it in between. A field that alternates on its
+        page waits until that is over.
         """
         news = sa.exists().where(
             issue_item.c.cadence == cadence, issue_item.c.milestone_id == change.c.milestone_id,
@@ -82,7 +84,17 @@ class Issues:
         used = sa.exists().where(issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id)
         found = self._publishable(sa.and_(change.c.kind.in_(CORRECTIONS), news, ~used), since, before)
         told = self._told(cadence, {stored.id for _, stored in found})
-        return [(made, stored) for made, stored in found if told.get(stored.id) != stored.fingerprint]
+        alternating = self._alternating()
+        return [
+            (made, stored) for made, stored in found if told.get(stored.id) != stored.fingerprint
+            and not any((stored.id, field.field) in alternating for field in made.change.fields)
+        ]
+
+    def _alternating(self) -> set[tuple[int, str]]:
+        """(milestone's id, field) of all that alternates."""
+        with self._database.connect() as connection:
+            rows = connection.execute(sa.select(flapping.c.milestone_id, flapping.c.field))
+            return {(row.milestone_id, row.field) for row in rows}
 
     def _told(self, cadence: Cadence, milestone_ids: Collection[int]) -> dict[int, str]:
         """The fingerprint of what was last told of these milestones, by id."""

@@ -1,19 +1,20 @@
 """What one look read, written into an open transaction: versions, changes, and pages that count as read."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
 from milepost.codec import field_to_json, milestone_to_json
 from milepost.fingerprint import fingerprint
-from milepost.records import Change, FieldChange, Milestone
+from milepost.records import Change, FieldChange, Flap, Milestone
 from store.dialects import insert, serialize
 from store.milestones import search
 from store.milestones.looks import ensure_source, hold, listed_at_baseline, require_running
-from store.schema.tables import change, milestone, milestone_version, page, renaming, reread
+from store.schema.tables import change, flapping, milestone, milestone_version, page, renaming, reread
 
 _CHUNK = 500  # keys named in one statement
 
@@ -62,6 +63,7 @@ def apply(
     guard: str | None = None,
     silent: Collection[str] = (),
     likenesses: Sequence[Likeness] = (),
+    flaps: Mapping[str, Sequence[Flap]] = MappingProxyType({}),
     backfill_id: int | None = None,
 ) -> Applied:
     """See `Milestones.apply`, which opens the transaction; `backfill_id` is the backfill that wrote the versions."""
@@ -80,6 +82,7 @@ def apply(
     for happened, record, snapshot_id in listed:
         writer.write(happened, record, snapshot_id, current)
     writer.note_likenesses(likenesses, current)
+    writer.note_flaps(flaps, current)
     if look_id is not None:
         writer.mark_read()
     return Applied(versions=writer.versions, changes=tuple(writer.changes), skipped=writer.skipped)
@@ -224,6 +227,17 @@ class _Writer:
                     continue
                 values |= {"milestone_id": old.id, "other_id": new.id, "decision": "pending"}
             self._connection.execute(insert(self._connection, renaming).values(**values).on_conflict_do_nothing())
+
+    def note_flaps(self, flaps: Mapping[str, Sequence[Flap]], current: dict[str, _Current]) -> None:
+        """Keep what alternates of these milestones (by key) instead of what was kept of them before."""
+        for key, still in flaps.items():
+            milestone_id = current[key].id
+            self._connection.execute(sa.delete(flapping).where(flapping.c.milestone_id == milestone_id))
+            if still:
+                self._connection.execute(sa.insert(flapping), [
+                    {"milestone_id": milestone_id, "field": flap.field, "value": flap.value, "looks": flap.looks}
+                    for flap in still
+                ])
 
     def _version(self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None) -> int:
         made = self._connection.execute(

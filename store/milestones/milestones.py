@@ -4,18 +4,19 @@
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
 from milepost.codec import milestone_from_json
 from milepost.errors import NotFoundError
-from milepost.records import ChangeKind, StoredChange, StoredMilestone
+from milepost.records import ChangeKind, Flap, Milestone, StoredChange, StoredMilestone
 from store.engine import Database
 from store.milestones import apply_look, milestone_queries
 from store.milestones.apply_look import Applied, Entry, Likeness
 from store.milestones.milestone_queries import HELD, FieldDiff, Version
-from store.schema.tables import change, milestone, milestone_version
+from store.schema.tables import change, flapping, milestone, milestone_version
 
 __all__ = ["Applied", "Entry", "FieldDiff", "Likeness", "Milestones", "Version"]
 
@@ -38,6 +39,7 @@ class Milestones:
         guard: str | None = None,
         silent: Collection[str] = (),
         likenesses: Sequence[Likeness] = (),
+        flaps: Mapping[str, Sequence[Flap]] = MappingProxyType({}),
     ) -> Applied:
         """Store what a look (None: a backfill) read, all or nothing; returns what was really new.
 
@@ -46,6 +48,7 @@ class Milestones:
         `announce` False: the changes can never reach an issue. `held`: they wait for an operator; a text is the reason,
         `guard` the name of the guard that stopped the look. `silent`: keys that are not announced when they are added.
         `likenesses`: what was renamed, and which of the silent ones an operator is asked about.
+        `flaps`: key of an entry → what alternates of it.
         Raises ConflictError when the look ended or was taken over, ValueError when a backfill would announce.
         """
         if look_id is None and announce:
@@ -53,7 +56,7 @@ class Milestones:
         with self._database.begin() as connection:
             return apply_look.apply(
                 connection, look_id, source, entries, announce=announce, held=held, now=now, guard=guard,
-                silent=silent, likenesses=likenesses,
+                silent=silent, likenesses=likenesses, flaps=flaps,
             )
 
     def known(self, source: str) -> dict[str, StoredMilestone]:
@@ -71,6 +74,34 @@ class Milestones:
                 query = milestone_queries.visible() if visible else milestone_queries.current()
                 query = query.where(milestone.c.source == source, milestone.c.key.in_(wanted[start : start + 500]))
                 found |= {row.key: milestone_queries.stored(row) for row in connection.execute(query)}
+        return found
+
+    def earlier(self, source: str, numbers: Mapping[str, int], *, most: int = 10) -> dict[str, list[Milestone]]:
+        """What these milestones were before (key → version number) that version, the last `most` versions of each."""
+        found: dict[str, list[Milestone]] = {}
+        wanted = sorted(numbers)
+        with self._database.connect() as connection:
+            for start in range(0, len(wanted), 500):
+                query = milestone_queries.versions().where(
+                    milestone.c.source == source, milestone.c.key.in_(wanted[start : start + 500]),
+                    milestone_version.c.number >= milestone.c.version - most,
+                )
+                for row in connection.execute(query.order_by(milestone_version.c.id)):
+                    if row.number < numbers[row.key]:
+                        found.setdefault(row.key, []).append(milestone_queries.stored(row).milestone)
+        return found
+
+    def flaps(self, source: str) -> dict[str, dict[str, Flap]]:
+        """What alternates on the pages of a source: key → field → what was told last."""
+        query = (
+            sa.select(milestone.c.key, flapping).join_from(flapping, milestone).where(milestone.c.source == source)
+            .order_by(milestone.c.key, flapping.c.field)
+        )
+        found: dict[str, dict[str, Flap]] = {}
+        with self._database.connect() as connection:
+            for row in connection.execute(query):
+                flap = Flap(field=row.field, value=row.value, looks=row.looks)
+                found.setdefault(row.key, {})[row.field] = flap
         return found
 
     def keys(self, source: str) -> set[str]:

@@ -3,7 +3,7 @@
     source ─ look ─ page ─ snapshot ─ blob        what was asked, and what came back (blob ─ dictionary)
                      └ listing_card, reread       what listings said
     milestone ─ milestone_version ─ change        what was read, and how it changed (and an index: store.search)
-    renaming, backfill ─ backfill_record          what took another key, what was read again
+    renaming, flapping, backfill ─ …_record       what took another key, what alternates, what was read again
     issue ─ issue_item, issue_variant ─ …_item    what is published, and which variant shows what
     subscriber, suppression                       who hears, who never again
     exclusion, delivery ─ attempt                 the ledger
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 8  # the revision this program was made for
+HEAD = 9  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -225,6 +225,15 @@ renaming = sa.Table(
     sa.Column("why", sa.Text),
     _one_of("decision", DECISIONS),
     sa.Index(None, "source", "old_key"),
+)
+
+# What alternates on its page, and what the page told last: it is taken when it has been told for some looks in a row.
+flapping = sa.Table(
+    "flapping", metadata,
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("field", sa.String(20), primary_key=True),
+    sa.Column("value", Json),
+    sa.Column("looks", sa.Integer, nullable=False),
 )
 
 backfill = sa.Table(

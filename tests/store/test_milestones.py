@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from milepost.errors import ConflictError, InputError, NotFoundError
-from milepost.records import Card, Change, ChangeKind, FieldChange, Image, Milestone, Witness
+from milepost.records import Card, Change, ChangeKind, FieldChange, Flap, Image, Milestone, Witness
 from tests.store.conftest import NOW, World, added, make_milestone
 
 LATER = NOW + dt.timedelta(days=1)
@@ -251,3 +251,28 @@ def test_related_cards_are_kept_up_to_date_without_a_version(world: World) -> No
     world.milestones.apply(look_id, "site", [(None, edited, None)], announce=True, now=NOW)
     assert shown() == []
     assert world.milestones.known("site")["one"].milestone == edited
+
+
+# --- what alternates --------------------------------------------------------------------------------------------------
+
+
+def test_what_alternates_is_kept_until_a_look_says_otherwise(world: World) -> None:
+    record = make_milestone("one")
+    world.look(record, make_milestone("two"))
+    look_id = world.looks.start("site", NOW)
+    flaps = (Flap(field="image", value=None, looks=1), Flap(field="title", value="An old title", looks=2))
+    for still in (flaps[:1], flaps, flaps):  # the last one counts, and twice is once
+        world.milestones.apply(look_id, "site", [(None, record, None)], announce=False, now=NOW, flaps={"one": still})
+    assert world.milestones.flaps("site") == {"one": {"image": flaps[0], "title": flaps[1]}}
+    assert world.milestones.flaps("other") == {}
+    world.milestones.apply(look_id, "site", [(None, record, None)], announce=False, now=NOW, flaps={"one": ()})
+    assert world.milestones.flaps("site") == {}
+
+
+def test_what_a_record_was_before_a_version(world: World) -> None:
+    for number in range(1, 15):
+        world.look(make_milestone("one", title=f"Title {number}"))
+    world.look(make_milestone("two"))
+    titles = [one.title for one in world.milestones.earlier("site", {"one": 13, "two": 1})["one"]]
+    assert titles == [f"Title {number}" for number in range(4, 13)]  # the last ten versions, without the newest two
+    assert world.milestones.earlier("site", {"two": 1}) == {}
