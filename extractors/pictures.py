@@ -118,10 +118,15 @@ def is_picture(element: Element) -> bool:
         return False
     at: Element | None = element
     while at is not None:
-        if at.get("hidden") is not None or ((style := at.get("style")) and _HIDDEN.search(style)):
+        if at.get("hidden") is not None or ((style := at.get("style")) and _hides(style)):
             return False
         at = at.getparent()
     return True
+
+
+@lru_cache(maxsize=1024)
+def _hides(style: str) -> bool:
+    return _HIDDEN.search(style) is not None
 
 
 @lru_cache(maxsize=4096)  # a site writes the same few of them, and the same picture stands on many pages
