@@ -131,7 +131,7 @@ def _moved(history: Profile, now: Profile, limits: Limits) -> str | None:
         before = history.fields[name]
         flipped = sum(abs(field.kept_from.get(one, 0.0) - before.kept_from.get(one, 0.0))
                       for one in field.kept_from.keys() | before.kept_from.keys()) / 2
-        if flipped > limits.flipped:
+        if flipped > limits.flipped and before.kept_from:  # else nobody told it before: a gain
             return (f"{_words(name)} comes from {_main(field.kept_from)} now, from {_main(before.kept_from)} before, "
                     f"on {flipped:.0%} of the pages")
         for witness, share in before.told_by.items():

@@ -55,6 +55,14 @@ def test_a_broken_layout_is_seen(change, sentence):
     assert sentence in drift(HISTORY, now(change))
 
 
+def test_a_field_that_nobody_told_before_is_a_gain():
+    """As after an upgrade that brings a field; that its witnesses differ is seen all the same."""
+    told = with_evidence(record(0), "tags", LD).evidence
+    assert drift(HISTORY, now(lambda one: replace(one, tags=("a",), evidence=told))) is None
+    differing = with_evidence(record(0), "tags", PAGE, replace(LD, says="b")).evidence
+    assert "witnesses of tags differ" in drift(HISTORY, now(lambda one: replace(one, tags=("a",), evidence=differing)))
+
+
 @pytest.mark.parametrize("change", [
     lambda one: with_evidence(one, "title", LD),
     lambda one: replace(one, image=None),
