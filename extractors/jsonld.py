@@ -1,7 +1,7 @@
 """The JSON-LD witness: schema.org blocks of a page, read through a table of places, trusted to have no shape."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -23,8 +23,9 @@ from extractors.headings import is_mark
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
-from milepost.fields import of_type
+from milepost.fields import FIELD, of_type
 from milepost.records import Image
+from milepost.same import pieces
 
 WITNESS = "json-ld"
 _DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are read as meant
@@ -189,10 +190,37 @@ def _text_claims(article: Mapping[str, Any], table: Table, top: str) -> Iterator
         cap = _CAPS.get(name, TEXT_CAP)
         for place in places:
             for value in _at(article, place):
-                if text := _text(value, cap):
+                text = _place(value) if FIELD[name].by_parts else _text(value, cap)
+                if text:
                     said = slugify(text) if name in _SLUGS else text
                     yield Claim(name, said, WITNESS, f"{top}.{place}")
                     break
+
+
+def _place(value: object) -> str:
+    """A text, a schema.org Place or PostalAddress on one line: its name or street, then town, region and country."""
+    if not isinstance(value, dict):
+        text = _text(value, TITLE_CAP)
+        return "" if "://" in text else text  # where to take part, not where it happened
+    address = value if is_a(value, ("PostalAddress",)) else next(iter(_at(value, "address")), None)
+    parts = [next((text for name in _at(value, "name") if (text := _text(name, TITLE_CAP))), "")]
+    if isinstance(address, dict):
+        names = ["addressLocality", "addressRegion", "addressCountry"]
+        for name in names if parts[0] else ["streetAddress", *names]:
+            held = address.get(name)
+            parts.append(_text(held.get("name") if isinstance(held, dict) else held, NAME_CAP))
+    else:
+        parts.append(_place(address))
+    return on_one_line(parts)
+
+
+def on_one_line(parts: Iterable[str]) -> str:
+    """The parts of a place, from the nearest to the widest, each once; "" for none."""
+    told: list[str] = []
+    for part in parts:
+        if part and not pieces([part]) <= pieces(told):
+            told.append(part)
+    return clean(", ".join(told), TITLE_CAP)
 
 
 def _name_claims(

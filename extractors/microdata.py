@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from lxml.etree import _Element as Element
 
-from extractors import pictures
+from extractors import jsonld, pictures
 from extractors.clean import (
     LIST_CAP,
     NAME_CAP,
@@ -22,6 +22,7 @@ from milepost.fields import FIELD, FieldType, of_type
 from milepost.records import Image
 
 WITNESS = "microdata"
+_PLACE = ("name", "streetAddress", "addressLocality", "addressRegion", "addressCountry", "address")
 TYPES = frozenset({"Article", "NewsArticle", "BlogPosting", "TechArticle", "Event"})
 
 
@@ -73,7 +74,8 @@ def claims(root: Element, *, url: str) -> list[Claim]:
 def _claim(name: str, kind: FieldType, element: Element, where: str, url: str) -> Iterator[Claim]:
     match kind:
         case "line" | "prose":
-            text = _value(element, TITLE_CAP if kind == "line" else TEXT_CAP)
+            is_place = FIELD[name].by_parts and "itemscope" in element.attrib
+            text = _place(element) if is_place else _value(element, TITLE_CAP if kind == "line" else TEXT_CAP)
             if text and not is_void(text):
                 yield Claim(name, text, WITNESS, where)
         case "date":
@@ -116,6 +118,21 @@ def _name(element: Element) -> str:
     """The name of an item inside an item."""
     named = next((one for one in _properties(element) if "name" in (one.get("itemprop") or "").split()), None)
     return text_of(element if named is None else named, NAME_CAP)
+
+
+def _place(element: Element, *, named: bool = False) -> str:
+    """A Place or a PostalAddress: its name, or where it is not `named` its street; then town, region and country."""
+    told: dict[str, str] = {}
+    address: Element | None = None
+    for one in _properties(element):
+        for prop in (one.get("itemprop") or "").split():
+            if prop == "address" and "itemscope" in one.attrib:
+                address = one if address is None else address
+            elif prop in _PLACE:
+                told.setdefault(prop, _value(one, NAME_CAP))
+    named = named or bool(told.get("name"))
+    parts = [told.get(prop, "") for prop in _PLACE if not (named and prop == "streetAddress")]
+    return jsonld.on_one_line([*parts, "" if address is None else _place(address, named=named)])
 
 
 def _value(element: Element, cap: int = TEXT_CAP) -> str:

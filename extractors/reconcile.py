@@ -14,7 +14,7 @@ from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
 from milepost.fields import FIELD, FIELDS, of_type
 from milepost.records import Card, Image, Witness
-from milepost.same import fold, pieces, same_date, same_picture, same_text
+from milepost.same import fold, pieces, same_date, same_picture, same_place, same_text
 
 Value = str | int | PartialDate | Image | tuple[str, ...] | tuple[Card, ...] | None
 
@@ -107,6 +107,8 @@ def _kept(field: str, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim | 
         return _described(kept, claims)
     if field in _TEXTS:
         return _longer(kept, claims, row)
+    if FIELD[field].by_parts:
+        return _fuller(kept, claims, row)
     return kept
 
 
@@ -118,6 +120,15 @@ def _longer(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim
             longer = fold(str(claim.value))
             if beginning and longer.startswith(beginning) and len(longer) > len(beginning) + 3:
                 kept = claim
+    return kept
+
+
+def _fuller(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim:
+    """Of those who name the same place, the one who names it most exactly."""
+    for claim in claims:
+        told = pieces([claim.value]) if isinstance(claim.value, str) and claim.witness in row else frozenset()
+        if pieces([str(kept.value)]) < told and not claim.part:
+            kept = claim
     return kept
 
 
@@ -185,6 +196,8 @@ def _vaguely(claim: Claim, kept: Value) -> bool:
         return isinstance(claim.value, PartialDate) and claim.value.value != kept.value
     if isinstance(kept, Image):
         return isinstance(claim.value, Image) and claim.value.url is None and kept.url is not None
+    if isinstance(kept, str) and isinstance(claim.value, str) and FIELD[claim.field].by_parts:
+        return pieces([claim.value]) < pieces([kept])
     return claim.part and claim.value != kept
 
 
@@ -205,7 +218,7 @@ def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
     if isinstance(kept, str):
         if not isinstance(other, str):
             return False
-        if same_text(kept, other):
+        if same_text(kept, other) or (FIELD[field].by_parts and same_place(kept, other)):
             return True
         return part and bool(other) and fold(kept).startswith(fold(other).rstrip(". "))
     return kept == other
@@ -234,6 +247,8 @@ def _holds(field: str, value: Value, says: str) -> bool:
             return same_text(says, value.alt)
         case tuple():
             return pieces(says.split("; ")) <= pieces(shown(value).split("; "))
+    if FIELD[field].by_parts:
+        return pieces([says]) <= pieces([shown(value)])
     mine, theirs = fold(shown(value)), fold(says).rstrip(". …") if field in _TEXTS else fold(says)
     return mine.startswith(theirs) if field in _TEXTS else mine == theirs
 

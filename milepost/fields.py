@@ -47,6 +47,7 @@ class Field:
     witnesses: tuple[str, ...]  # who is believed first; one that is not named is asked and never followed
     spot: Spot = ""
     compared: bool = True  # whether a difference in it is a change
+    by_parts: bool = False  # a line parted by commas, of which some say the same less exactly: "Dover", "Dover, Kent"
     required: bool = False  # a source that stops telling it has drifted
     hashes_empty: bool = False  # known emptiness is part of hashes: so it was before there were others
     # On sites that are known by their options alone: headings and terms of fact lists (casefolded), schema.org.
@@ -134,6 +135,12 @@ _ALL = (
         name="image", type="image", labels={"en": "Picture", "de": "Bild", "he": "תמונה"},
         witnesses=("json-ld", "headings", "microdata", "card", "text"), spot="picture", hashes_empty=True,
         schema=(Place("image"),), columns=("image_url", "image_alt"), jsonld=Place("image"),
+    ),
+    Field(
+        name="location", type="line", labels={"en": "Location", "de": "Ort", "he": "מקום"}, witnesses=(*_PAGE, "text"),
+        spot="row", by_parts=True, facts=("location", "place", "where", "venue"),
+        schema=(Place("location"), Place("about.location"), Place("contentLocation")), columns=("location",),
+        jsonld=Place("location", "Place"), search="names",
     ),
     Field(  # it changes with its neighbours
         name="related", type="cards", labels={"en": "Related", "de": "Verwandtes", "he": "קשורים"},

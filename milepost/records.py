@@ -144,6 +144,7 @@ class Milestone:
     organizations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()  # slugs
     image: Image | None = None
+    location: str = ""  # where it happened: "Gull Rock, Exampletown"
     related: tuple[Card, ...] = ()
     unknown: frozenset[str] = frozenset()
     evidence: Mapping[str, tuple[Witness, ...]] = field(default_factory=dict)

@@ -45,6 +45,12 @@ def same_names(one: Iterable[str], other: Iterable[str]) -> bool:
     return pieces(one) == pieces(other)
 
 
+def same_place(one: str, other: str) -> bool:
+    """Whether one of two lines names all that the other does: a town is the same place as its harbour, less exactly."""
+    mine, theirs = pieces([one]), pieces([other])
+    return bool(one and other) and (mine <= theirs or theirs <= mine)
+
+
 def same_date(told: PartialDate, known: PartialDate) -> bool:
     """Whether `told` is `known`, be it said more vaguely: the year of a day is the same date."""
     return told.contains(known)

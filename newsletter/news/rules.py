@@ -11,7 +11,7 @@ from milepost.changes import KINDS
 from milepost.dates import PartialDate
 from milepost.fields import CONTENT_FIELDS, FIELD, FieldType
 from milepost.records import ChangeKind, FieldClass, Image, Milestone
-from milepost.same import fold, picture_of, pieces, same_date, same_text
+from milepost.same import fold, picture_of, pieces, same_date, same_place, same_text
 
 Comparer: TypeAlias = Callable[[Milestone, Milestone], ChangeKind | None]
 
@@ -59,6 +59,19 @@ def names(field: str) -> Comparer:
         if had == has:
             return "cosmetic"
         return "enriched" if had < has else "corrected"
+
+    return compare
+
+
+def place(field: str) -> Comparer:
+    """A line of parts: their order and typography are cosmetic, further parts a gain, fewer no other place."""
+
+    def compare(old: Milestone, new: Milestone) -> ChangeKind | None:
+        before: str = getattr(old, field)
+        after: str = getattr(new, field)
+        if before and after and same_place(before, after) and before != after:
+            return "enriched" if pieces([before]) < pieces([after]) else "cosmetic"
+        return _words(before, after)
 
     return compare
 
@@ -145,4 +158,6 @@ _BY_TYPE: Mapping[FieldType, Callable[[str], Comparer]] = MappingProxyType({
     "line": prose, "prose": prose, "slug": slug, "level": number, "date": date, "names": names, "slugs": names,
     "image": image,
 })
-RULES: Mapping[str, Comparer] = MappingProxyType({name: _BY_TYPE[FIELD[name].type](name) for name in CONTENT_FIELDS})
+RULES: Mapping[str, Comparer] = MappingProxyType({
+    name: (place if FIELD[name].by_parts else _BY_TYPE[FIELD[name].type])(name) for name in CONTENT_FIELDS
+})

@@ -23,7 +23,7 @@ MILESTONE = Milestone(
 def test_the_documented_keys_are_all_there_in_order() -> None:
     assert list(milestone_to_json(MILESTONE)) == [
         "source", "key", "url", "title", "date", "category", "era", "impact", "what_happened", "why_it_mattered",
-        "people", "organizations", "tags", "image", "related", "unknown", "evidence", "extractor",
+        "people", "organizations", "tags", "image", "location", "related", "unknown", "evidence", "extractor",
     ]
 
 

@@ -18,7 +18,8 @@ RECORD = Milestone(
     source="site", key="one", url="https://site.example/m/one", title="=1+1 is told", date=PartialDate(value="1912-04"),
     category="research", era="old", impact=4, what_happened="It happened.", why_it_mattered="</script><b>It mattered.",
     people=("Ada Invented", "-Bert"), organizations=("Made-up Labs",), tags=("clocks",),
-    image=Image(url="https://site.example/one.png", alt="A view"), related=(Card(key="two", title="Two"),),
+    image=Image(url="https://site.example/one.png", alt="A view"), location="=Gull Rock",
+    related=(Card(key="two", title="Two"),),
     unknown=frozenset({"related"}), evidence={"title": (Witness(witness="headings", where="h1"),)}, extractor="site/1",
 )
 BARE = Milestone(source="site", key="bare", url="https://site.example/m/bare", title="Bare", extractor="site/1",
@@ -34,6 +35,7 @@ def test_a_spreadsheet_calculates_nothing_of_it() -> None:
     assert tuple(header) == CSV_COLUMNS
     told = dict(zip(header, row, strict=True))
     assert (told["title"], told["date"], told["image_alt"]) == ("'=1+1 is told", "1912-04", "A view")
+    assert (told["location"], header[-2:]) == ("'=Gull Rock", ["location", "unknown"])
     assert (told["people"], told["what_happened"]) == ("Ada Invented; -Bert", "It happened.")
 
 
@@ -47,6 +49,7 @@ def test_json_ld_is_one_document_of_events() -> None:
     assert (one["@type"], one["@id"], one["startDate"]) == ("Event", RECORD.url, "1912-04")
     assert one["contributor"][0] == {"@type": "Person", "name": "Ada Invented"}
     assert one["organizer"] == [{"@type": "Organization", "name": "Made-up Labs"}]
+    assert one["location"] == {"@type": "Place", "name": "=Gull Rock"}
     assert one["subjectOf"]["abstract"] == RECORD.why_it_mattered
     assert bare == {
         "@type": "Event", "@id": BARE.url, "identifier": "bare", "url": BARE.url, "name": "Bare", "startDate": "1912",
@@ -99,7 +102,7 @@ def test_what_a_line_leaves_out_is_unknown_and_what_it_says_is_cleaned() -> None
     assert told.title == "A title"
     assert len(told.what_happened) < 100_000
     assert told.image == Image(url=None, alt="A view")
-    assert {"people", "date", "why_it_mattered"} <= told.unknown
+    assert {"people", "date", "why_it_mattered", "location"} <= told.unknown
     assert "image" not in told.unknown
     assert "what_happened" not in told.unknown
 

@@ -20,7 +20,8 @@ def library(world: World) -> World:
     world.look(
         make_milestone("chess", title="A machine wins at chess", what_happened="It beat the champion in Zürich."),
         make_milestone("go", title="A machine wins at Go", why_it_mattered="Harder than chess.", tags=("board-games",)),
-        make_milestone("words", title="Translating sentences", people=("José Inventado",), category="language"),
+        make_milestone("words", title="Translating sentences", people=("José Inventado",), category="language",
+                       location="Gull Rock, Exampletown"),
     )
     return world
 
@@ -34,6 +35,7 @@ def library(world: World) -> World:
         pytest.param("CHAMPION", ["chess"], id="case"),
         pytest.param("zurich", ["chess"], id="accents"),
         pytest.param("josé", ["words"], id="names"),
+        pytest.param("exampletown", ["words"], id="place"),
         pytest.param("translate sentence", ["words"], id="English endings"),
         pytest.param("board games", ["go"], id="tags"),
         pytest.param("mach", ["chess", "go"], id="the beginning of the last word"),

@@ -41,6 +41,16 @@ def test_an_issue_leaves_nothing_out(ask: Any, issues: Any, issue: Any, item: An
     assert "1 Example Street" in answer.text
 
 
+def test_pages_and_feeds_tell_where_it_happened(ask: Any, issues: Any, issue: Any, item: Any) -> None:
+    issues.by_number[3] = issue(3, items=(item(1, location="Gull Rock, Exampletown"), item(2)))
+    page = html.fromstring(ask("GET", "/issues/3").text)
+    rows = {term.text_content(): term.getnext().text_content() for term in page.xpath("//dt")}
+    assert rows["Location"] == "Gull Rock, Exampletown"
+    assert len(page.xpath("//dt[.='Location']")) == 1
+    for name in ("feed.atom", "feed.json"):
+        assert ask("GET", f"/{name}").text.count("Gull Rock, Exampletown") == 1
+
+
 def test_a_page_knows_no_recipient(ask: Any, issues: Any, issue: Any) -> None:
     issues.by_number[3] = issue(3)
     text = ask("GET", "/issues/3").text
