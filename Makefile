@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench chaos docs screenshots clean
+.PHONY: help install demo test check bench chaos mutants docs screenshots clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,9 +42,13 @@ chaos: install ## Play every fault on a dispatch and on the looks; nobody may mi
 docs: install ## Write the pages that are made from the code (docs/settings.md)
 	@$(BIN)/python -m milepost.settings_reference > docs/settings.md
 
+mutants: install ## Flip decisions and see which test notices, 20 minutes at most (ARGS="--each 0 --minutes 90": all)
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[mutants]'
+	@$(BIN)/python -m bench.mutants $(ARGS)
+
 screenshots: install ## Draw the documentation's pictures again (needs Debian's chromium)
 	@$(BIN)/python -m bench.screenshots
 
 clean: ## Remove what the other commands made
-	@rm -rf $(VENV) milepost-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) milepost-demo mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

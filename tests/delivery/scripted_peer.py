@@ -73,7 +73,7 @@ class Office:
     def __init__(self, letters: list[Letter], share: int = 100) -> None:
         self.letters = deque(letters)
         self.share = share
-        self.last: Reply | None = None  # judged
+        self.words = ""  # of the last reply that was judged
         self._events: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
 
     def pick(self) -> Letter | None:
@@ -87,11 +87,12 @@ class Office:
         self._events.put_nowait(("begin", letter.claim.delivery_id))
 
     def judge(self, letter: Letter, reply: Reply) -> replies.Verdict:
-        self.last = reply
+        self.words = reply.text
         self._events.put_nowait(("judge", letter.claim.delivery_id, reply.phase, reply.code))
         return replies.classify(reply)
 
     def idle(self, conversation: Conversation) -> None:
+        assert not conversation.busy
         self._events.put_nowait(("idle",))
 
     async def brings(self, *events: tuple[object, ...]) -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from delivery.dispatch import DispatchReport, Limits, dispatch
 from delivery.smtp.connect import PipelineTransport
-from delivery.smtp.group_commit import enough
 from delivery.smtp.session import Timeouts
 from milepost.errors import DeliveryError
 
@@ -41,15 +40,6 @@ def test_they_share_the_work_and_the_commits(ledger: Any, ours: Any, mailing: An
     assert relay.connections == 4
     assert ledger.commits < 2 * READERS
     assert all(row.history == ["claimed", "sending", "sent"] for row in ledger.rows)
-
-
-@pytest.mark.parametrize(
-    ("connections", "cost", "expected"),
-    [(1, 0.0, 1), (1, 9.9, 1), (2, 0.0, 2), (3, 0.0, 2), (3, 0.002, 3), (10, 0.0003, 6), (10, 0.002, 10), (11, 0.0, 7),
-     (40, 0.0003, 24), (40, 0.005, 40)],
-)
-def test_a_slow_disk_is_worth_waiting_for_all(connections: int, cost: float, expected: int) -> None:
-    assert enough(connections, cost) == expected
 
 
 def test_one_that_hangs_holds_up_nobody(ledger: Any, relay: Any, mailing: Any, clock: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from delivery.mailing import Limits
-from delivery.smtp.group_commit import GroupCommit
+from delivery.smtp.group_commit import GroupCommit, _Batch, enough
 from milepost.errors import StoreError
 from milepost.records import Advanced, Claim, Reply, Settlement
 from tests.delivery.scripted_peer import a_letter
@@ -55,6 +55,10 @@ class Ledger:
         return self._done(settlements, claims)
 
 
+def _sent(number: int) -> Settlement:
+    return Settlement(claim=a_letter(number).claim, state="sent", reply=Reply(code=250, text="queued", phase="dot"))
+
+
 def _numbers(settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Commit:
     return [one.claim.delivery_id for one in settlements], [claim.delivery_id for claim in claims]
 
@@ -65,10 +69,15 @@ class Desk:
     def __init__(self, ledger: Ledger, connections: int, limits: Limits) -> None:
         self.answers: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
         self.waits: list[float] = []
+        self.error: BaseException | None = None
         self.commits = GroupCommit(
             ledger, ledger.try_advance, limits, self.waits.append,  # type: ignore[arg-type]
-            connections=lambda: connections, failed=lambda error: self.answers.put_nowait(("failed", str(error))),
+            connections=lambda: connections, failed=self._failed,
         )
+
+    def _failed(self, error: BaseException) -> None:
+        self.error = error
+        self.answers.put_nowait(("failed", getattr(error, "what", str(error))))
 
     def begin(self, *numbers: int) -> None:
         for number in numbers:
@@ -79,11 +88,9 @@ class Desk:
 
     def settle(self, *numbers: int) -> None:
         for number in numbers:
-            done = Settlement(
-                claim=a_letter(number).claim, state="sent", reply=Reply(code=250, text="queued", phase="dot")
-            )
             self.commits.settle(
-                done, lambda one, lost: self.answers.put_nowait((one.claim.delivery_id, "lost" if lost else one.state))
+                _sent(number),
+                lambda one, lost: self.answers.put_nowait((one.claim.delivery_id, "lost" if lost else one.state)),
             )
 
     def call(self, work: Callable[[], Any]) -> None:
@@ -216,6 +223,34 @@ def test_a_slow_disk_is_the_threads() -> None:
     assert (ledger.by_loop, ledger.by_thread) == ([], [([], [1])])
 
 
+@pytest.mark.parametrize(
+    ("connections", "cost", "expected"),
+    [(1, 0.0, 1), (1, 9.9, 1), (2, 0.0, 2), (3, 0.0, 2), (3, 0.002, 3), (10, 0.0003, 6), (10, 0.002, 10), (11, 0.0, 7),
+     (40, 0.0003, 24), (40, 0.005, 40),
+     (10, 0.00048, 6), (10, 0.00049, 10)],
+)
+def test_a_slow_disk_is_worth_waiting_for_all(connections: int, cost: float, expected: int) -> None:
+    assert enough(connections, cost) == expected
+
+
+def test_what_a_commit_costs_beyond_its_rows_follows_what_is_measured_by_an_eighth() -> None:
+    async def scene(desk: Desk) -> None:
+        row = 0.00004  # seconds
+        batch = _Batch()
+        batch.begins = [(a_letter(number).claim, lambda *_: None, lambda: None) for number in range(5)]
+        batch.settlements = [(_sent(number), lambda *_: None) for number in range(3)]
+        desk.commits._took(0.008 + 5 * row, batch)
+        assert desk.commits._cost == pytest.approx(0.001)
+        desk.commits._took(0.008 + 5 * row, batch)
+        assert desk.commits._cost == pytest.approx(0.001 + 0.007 / 8)
+        batch.settlements = [(_sent(number), lambda *_: None) for number in range(9)]
+        desk.commits._cost = 0.0
+        desk.commits._took(0.008 + 9 * row, batch)
+        assert desk.commits._cost == pytest.approx(0.001)
+
+    play(scene, Ledger())
+
+
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
@@ -247,9 +282,11 @@ def test_the_end_refuses_what_waits_behind_the_thread() -> None:
         await asyncio.to_thread(ledger.reached.wait, 20)
         desk.commits.begin(a_letter(2).claim, pytest.fail, ledger.held.set)  # type: ignore[union-attr]
         desk.settle(3)
+        ledger.near = True  # and yet the loop does not write: the thread may be writing still
         desk.commits.close()  # it returns: the refusal came before it waited for the thread
 
     play(scene, ledger)
+    assert ledger.by_loop == []
     assert ledger.by_thread == [([], [1]), ([3], [])]
 
 
@@ -292,10 +329,12 @@ def test_results_that_stay_unwritten_break_it_and_nothing_is_written_after_them(
     async def scene(desk: Desk) -> None:
         desk.settle(1)
         desk.begin(2)
-        answer = await desk.answers.get()
-        assert answer[0] == "failed"
-        assert "delivery 1 is sent and that can't be recorded" in str(answer[1])
+        await desk.hears(("failed", "delivery 1 is sent and that can't be recorded (the disk is full)"))
+        assert isinstance(desk.error, StoreError)
+        assert desk.error.where == "issue 7"
+        assert "listed as unknown, never sent twice" in (desk.error.hint or "")
         assert desk.commits.broken
+        ledger.near = True
         desk.settle(3)
         desk.begin(4)
         desk.call(lambda: "called all the same")

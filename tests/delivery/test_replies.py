@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.smtp.replies import GIVE_UP, NEGATIVE, Verdict, advice, backoff, classify, enhanced_code, queue_id
+from delivery.smtp.replies import GIVE_UP, NEGATIVE, Verdict, advice, backoff, classify, enhanced_code, queue_id, read
 from milepost.records import Reply
 
 
@@ -126,6 +126,21 @@ def test_waits_grow_and_differ_between_deliveries_but_not_between_calls() -> Non
     assert 240 <= waits[0] <= 360
     assert max(waits) <= 1.2 * 3 * 3600
     assert len({backoff(0, str(delivery)) for delivery in range(50)}) > 45
+
+
+def test_waits_double_from_five_minutes_to_three_hours_each_a_fifth_more_or_less() -> None:
+    for attempts, minutes in enumerate([5, 10, 20, 40, 80, 160, 180, 180, 180]):
+        waits = [backoff(attempts, str(delivery)) / 60 for delivery in range(300)]
+        assert 0.8 * minutes <= min(waits) <= 0.82 * minutes
+        assert 1.18 * minutes <= max(waits) <= 1.2 * minutes
+    assert 0.8 * 180 <= backoff(10_000, "7") / 60 <= 1.2 * 180
+
+
+def test_a_reply_is_kept_as_one_line_without_controls_and_not_longer_than_500() -> None:
+    kept = read(550, b"5.1.1 no\x07 such\r\n 5.1.1 \xff mailbox", "rcpt")
+    assert kept == Reply(code=550, enhanced="5.1.1", text="5.1.1 no such 5.1.1 \ufffd mailbox", phase="rcpt")
+    assert read(250, "x" * 501, "dot").text == "x" * 500
+    assert read(250, "x" * 500, "dot").text == "x" * 500
 
 
 def test_twenty_refusals_fit_into_the_time_given() -> None:

@@ -14,7 +14,7 @@ from milepost.fields import CONTENT_FIELDS
 from milepost.fingerprint import fingerprint
 from milepost.records import CHANGE_KINDS, FieldClass, Milestone, Witness
 from newsletter.news.detect import compare, detect, merge, take_back
-from newsletter.news.rules import RULES
+from newsletter.news.rules import RULES, strongest
 
 BASE = Milestone(
     source="timekeeping", key="sundial", url="https://time.example/m/sundial", title="The Sundial",
@@ -104,6 +104,27 @@ def test_without_a_change_the_record_stays_whatever_the_classes(
 def test_a_change_taken_back_is_as_if_it_had_not_been(before: Milestone, read: Milestone) -> None:
     written = merge(before, read)
     assert compare(take_back(before, written, written), before) is None
+
+
+def test_a_change_names_its_record_its_fields_and_the_strongest_of_their_kinds() -> None:
+    other = replace(BASE, title="The Water Clock", tags=("shadow", "stone"))
+    change = compare(BASE, other)
+    assert change is not None
+    assert (change.source, change.key) == ("timekeeping", "sundial")
+    fields = {field.field: field for field in change.fields}
+    assert set(fields) == {"title", "tags"}
+    assert (fields["title"].old, fields["title"].new) == ("The Sundial", "The Water Clock")
+    assert change.kind == strongest(*(field.kind for field in change.fields)) == fields["title"].kind
+    assert fields["title"].kind != fields["tags"].kind
+    assert compare(BASE, replace(BASE)) is None
+
+
+def test_what_was_unknown_before_is_unknown_again_and_nothing_else_is() -> None:
+    before = replace(BASE, unknown=frozenset({"impact", "what_happened"}))
+    written = replace(BASE, impact=1, unknown=frozenset({"what_happened"}))
+    taken = take_back(before, written, written)
+    assert taken.unknown == frozenset({"impact", "what_happened"})
+    assert taken.impact == BASE.impact
 
 
 def test_what_was_told_anew_since_is_not_taken_back() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from newsletter.news.guards import Counted, hold, removal, shrunken, surge
+from newsletter.news.guards import Counted, hold, incomplete, removal, shrunken, surge
 
 QUIET = Counted(known=80, asked=100, listed=80, listed_before=80)
 
@@ -83,3 +83,32 @@ def test_the_first_guard_that_has_a_reason_holds(seen: dict[str, object], guard:
     if stopped:
         assert "\n" not in stopped.reason
         assert len(stopped.reason) > 1
+
+
+def test_each_guard_says_how_much_it_saw_and_how_much_it_lets_pass() -> None:
+    assert surge(17, 80, minimum=10, share=0.2) == (
+        "17 new milestones at once beside 80 known ones: more than 10, and more than 20%"
+    )
+    assert surge(11, 0, minimum=10, share=0.2) == (
+        "11 new milestones at once where none were known: more than 10, and more than 20%"
+    )
+    assert removal(17, 80, minimum=3, share=0.2) == (
+        "17 of 80 milestones are gone at once: more than 3, and more than 20%; none is withdrawn"
+    )
+    assert shrunken(60, 80, minimum=3, share=0.2) == (
+        "sitemap and listings name 60 milestones, 20 fewer than before: more than 3, and more than 20%"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "failed", "reason"),
+    [
+        pytest.param(0, 0, None, id="nothing was asked for"),
+        pytest.param(1, 0, None, id="the only one answered"),
+        pytest.param(5, 1, None, id="the share exactly"),
+        pytest.param(4, 1, "1 pages failed, 25% of those asked for: more than 20%", id="above the share"),
+        pytest.param(1, 1, "1 pages failed, 100% of those asked for: more than 20%", id="all of one"),
+    ],
+)
+def test_failed_pages_are_measured_by_those_asked_for(asked: int, failed: int, reason: str | None) -> None:
+    assert incomplete(replace(QUIET, asked=asked, failed=failed)) == reason

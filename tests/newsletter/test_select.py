@@ -107,6 +107,39 @@ def test_a_year_of_runs_makes_one_issue_a_day(zone: str, hour: int) -> None:
     assert len(days) in (365, 366)
 
 
+@pytest.mark.parametrize(
+    ("cadence", "now", "slot"),
+    [
+        pytest.param("weekly", "2026-11-23T08:59", "2026-11-20T09:00", id="weekly, before its day"),
+        pytest.param("weekly", "2026-11-27T08:59", "2026-11-20T09:00", id="weekly, before its hour"),
+        pytest.param("weekly", "2026-11-27T09:00", "2026-11-27T09:00", id="weekly, on the hour"),
+        pytest.param("weekly", "2026-11-29T23:59", "2026-11-27T09:00", id="weekly, the end of its week"),
+        pytest.param("monthly", "2026-12-01T08:59", "2026-11-01T09:00", id="monthly, before its hour"),
+        pytest.param("monthly", "2026-03-01T08:59", "2026-02-01T09:00", id="monthly, after the shortest"),
+        pytest.param("monthly", "2026-12-31T23:59", "2026-12-01T09:00", id="monthly, the end of its month"),
+    ],
+)
+def test_the_newest_slot_that_is_not_to_come(cadence: Cadence, now: str, slot: str) -> None:
+    assert latest_slot(cadence, now=at(now), timezone=ZONE, weekday="friday", hour=9) == at(slot)
+
+
+def test_the_day_is_the_zones_and_not_the_clocks() -> None:
+    """Half past ten in the evening, UTC, is half past eleven the next morning in Auckland."""
+    now = dt.datetime(2026, 11, 23, 22, 30, tzinfo=dt.UTC)
+    slot = latest_slot("daily", now=now, timezone="Pacific/Auckland", weekday="monday", hour=9)
+    assert slot == at("2026-11-24T09:00", "Pacific/Auckland")
+
+
+def test_an_early_instant_issue_is_named_after_its_first_change() -> None:
+    def early(cadence: Cadence) -> str:
+        return early_period(
+            cadence, now=at("2026-11-25T10:00"), pending={19, 17, 23}, timezone=ZONE, weekday="monday", hour=9
+        )
+
+    assert early("instant") == "c17"
+    assert early("weekly") == "2026-W48+c17"
+
+
 def test_what_turns_up_after_the_slot_waits_for_the_next_one() -> None:
     """Monday had nothing to tell; Wednesday's find is Monday's news, not Wednesday's."""
     found = "2026-11-25T08:00"
