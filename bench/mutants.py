@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 MADE = Path("mutants")
@@ -101,7 +102,7 @@ def _line(name: str) -> str:
     return " ".join(f"`{of}`: `{before}` → `{after}`".split())
 
 
-def _table(tried: dict[str, int | None], survivors: list[str]) -> None:
+def _table(tried: Collection[str], survivors: Collection[str]) -> None:
     of, left = Counter(map(_module, tried)), Counter(map(_module, survivors))
     for module, number in sorted(of.items()):
         print(f"{module:<40} {number:>5} tried {number - left[module]:>5} noticed {left[module]:>4} survived")

@@ -36,6 +36,7 @@ class Relay:
         self.sessions: list[Misbehaving] = []
         self.before_answer: Callable[[Taken], object] = lambda _: None
         self.on_verb: Callable[[Verb], object] = lambda _: None
+        self.patience_ends = asyncio.Event()  # of who hangs: then it drops the connection
         self._faults: dict[tuple[Verb, int | None], list[str]] = {}
         self._options = smtpd
         self._tls = smtpd.pop("ssl", None)
@@ -52,6 +53,9 @@ class Relay:
 
     def fault(self, verb: Verb, reader: int | None, what: str, times: int = 1) -> None:
         self._faults.setdefault((verb, reader), []).extend([what] * times)
+
+    def drop_what_hangs(self) -> None:
+        self._loop.call_soon_threadsafe(self.patience_ends.set)
 
     def pick(self, verb: Verb, reader: int | None) -> str | None:
         for key in ((verb, reader), (verb, None)):
@@ -122,8 +126,8 @@ class Misbehaving(SMTP):
 
     async def misbehave(self, fault: str) -> None:
         if fault == HANG:
-            await asyncio.sleep(3600)
-        elif fault == DROP:
+            await self.relay.patience_ends.wait()
+        if fault in (DROP, HANG):
             self.transport.abort()
             raise ConnectionResetError
         await self.push(fault)

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -104,12 +105,25 @@ def test_a_line_end_in_an_address_sends_nothing(address: str, relay: Any) -> Non
 @pytest.mark.parametrize("what", ["drop", "hang"])
 def test_silence_is_told_with_its_phase(fault: str, phase: str, what: str, relay: Any) -> None:
     relay.fault(fault, 1, what)
-    hasty = Timeouts(connect=5, command=0.3, data=0.3, block=5, dot=0.3, quit=0.3)
-    session = plain(relay, timeouts=hasty).open()
-    replies = [session.mail(SENDER), session.rcpt(READER), session.data(MESSAGE)]
-    first = next(reply for reply in replies if reply.code is None)
-    assert first.phase == phase
-    assert first.text
+    session = plain(relay).open()
+    usual = session._timeouts
+    verbs = {
+        "mail": lambda: session.mail(SENDER), "rcpt": lambda: session.rcpt(READER),
+        "data": lambda: session.data(MESSAGE), "dot": lambda: session.data(MESSAGE),
+    }
+    if fault == "dot":
+        del verbs["data"]
+    for verb, say in verbs.items():
+        if verb != fault:
+            assert say().code == 250
+            continue
+        if what == "hang":  # impatient with what never comes, and with nothing else
+            hasty = {"command" if verb in ("mail", "rcpt") else verb: 0.1}
+            session._timeouts = replace(usual, **hasty)
+        reply = say()
+        break
+    assert (reply.code, reply.phase) == (None, phase)
+    assert reply.text
     assert not session.alive
 
 
