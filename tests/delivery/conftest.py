@@ -36,8 +36,8 @@ def others(reader: int) -> list[int]:
     return [number for number in range(1, READERS + 1) if number != reader]
 
 
-def a_variant(**changes: str) -> Variant:
-    fields = {
+def a_variant(**changes: Any) -> Variant:
+    fields: dict[str, Any] = {
         "name": "all", "subject": "Issue 7: a loom that plays chess", "placeholder": PLACEHOLDER,
         "html": f'<!doctype html><html lang="en"><body><h1>Issue 7</h1><a href="{PLACEHOLDER}">Leave</a></body></html>',
         "text": f"Issue 7\n\nA loom that plays chess.\n\nLeave: {PLACEHOLDER}\n",

@@ -76,8 +76,7 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for session in self.sessions:
-                if session.transport is not None:
-                    session.transport.abort()
+                session.hang_up()
             await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(stop(), self._loop).result(5)
@@ -108,7 +107,8 @@ class Handler:
         if fault is not None and fault not in (DROP, HANG) and not fault.startswith("250"):
             return fault
         recipients = [str(recipient) for recipient in envelope.rcpt_tos]
-        taken = Taken(str(envelope.mail_from), recipients, bytes(envelope.content or b""))
+        assert isinstance(envelope.content, bytes)  # we never ask for decoded data
+        taken = Taken(str(envelope.mail_from), recipients, envelope.content)
         self.relay.taken.append(taken)
         self.relay.before_answer(taken)
         if fault in (DROP, HANG):
@@ -124,14 +124,18 @@ class Misbehaving(SMTP):
         self.relay = relay
         relay.sessions.append(self)
 
+    def hang_up(self) -> None:
+        if isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()
+
     async def misbehave(self, fault: str) -> None:
         if fault == HANG:
             await self.relay.patience_ends.wait()
         if fault in (DROP, HANG):
-            self.transport.abort()
+            self.hang_up()
             raise ConnectionResetError
         await self.push(fault)
-        if fault.startswith("421"):
+        if fault.startswith("421") and self.transport is not None:
             self.transport.close()
             raise ConnectionResetError
 
@@ -176,7 +180,7 @@ class Misbehaving(SMTP):
             await super().smtp_QUIT(arg)
 
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802
-        reader = _reader(self.envelope.rcpt_tos[0]) if self.envelope.rcpt_tos else None
+        reader = _reader(self.envelope.rcpt_tos[0]) if self.envelope and self.envelope.rcpt_tos else None
         if not await self._before("data", reader):
             return
         body = self.relay.pick("body", reader)

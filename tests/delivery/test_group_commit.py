@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ class Desk:
         for number in numbers:
             self.commits.begin(
                 a_letter(number).claim, lambda claim, begun: self.answers.put_nowait((claim.delivery_id, begun)),
-                lambda number=number: self.answers.put_nowait((number, "refused")),
+                partial(self.answers.put_nowait, (number, "refused")),
             )
 
     def settle(self, *numbers: int) -> None:
@@ -275,12 +276,12 @@ def test_the_end_writes_results_and_refuses_beginnings(near: bool) -> None:
 def test_the_end_refuses_what_waits_behind_the_thread() -> None:
     ledger = Ledger()
     ledger.near = False
-    ledger.held = threading.Event()
+    ledger.held = held = threading.Event()
 
     async def scene(desk: Desk) -> None:
         desk.begin(1)
         await asyncio.to_thread(ledger.reached.wait, 20)
-        desk.commits.begin(a_letter(2).claim, pytest.fail, ledger.held.set)  # type: ignore[union-attr]
+        desk.commits.begin(a_letter(2).claim, lambda *_: pytest.fail("it began"), held.set)
         desk.settle(3)
         ledger.near = True  # and yet the loop does not write: the thread may be writing still
         desk.commits.close()  # it returns: the refusal came before it waited for the thread
@@ -365,7 +366,7 @@ def test_a_bug_in_the_loops_own_commit_is_told_and_the_thread_writes_what_was_as
     def broken(*_: object) -> Advanced:
         raise ZeroDivisionError("a bug")
 
-    ledger.try_advance = broken  # type: ignore[method-assign]
+    ledger.try_advance = broken  # type: ignore[method-assign, assignment]
 
     async def scene(desk: Desk) -> None:
         desk.settle(1)

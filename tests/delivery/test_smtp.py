@@ -14,7 +14,7 @@ import pytest
 from delivery.dispatch import Limits, dispatch
 from delivery.ports import ConnectError
 from delivery.smtp.connect import PipelineTransport
-from delivery.smtp.session import Timeouts, is_loopback
+from delivery.smtp.session import SmtpSession, Timeouts, is_loopback
 from delivery.transports import from_url
 from milepost.errors import SettingsError
 
@@ -27,7 +27,7 @@ def plain(relay: Any, **changes: Any) -> PipelineTransport:
     return PipelineTransport(**(options | {"timeouts": Timeouts.within(5)} | changes))
 
 
-def one_line_server(answer: Callable[[socket.socket], None]) -> tuple[int, threading.Thread]:
+def one_line_server(answer: Callable[[socket.socket], object]) -> tuple[int, threading.Thread]:
     """A server that takes one connection and does `answer` with it."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
@@ -106,6 +106,7 @@ def test_a_line_end_in_an_address_sends_nothing(address: str, relay: Any) -> Non
 def test_silence_is_told_with_its_phase(fault: str, phase: str, what: str, relay: Any) -> None:
     relay.fault(fault, 1, what)
     session = plain(relay).open()
+    assert isinstance(session, SmtpSession)
     usual = session._timeouts
     verbs = {
         "mail": lambda: session.mail(SENDER), "rcpt": lambda: session.rcpt(READER),

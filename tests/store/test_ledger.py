@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -140,7 +140,7 @@ def test_sign_ups_while_freezing_are_counted_once(world: World, url: str) -> Non
         pytest.skip("a SQLite writer is alone")
 
     with ThreadPoolExecutor(1) as pool, connect(url) as elsewhere:
-        signing_up = []
+        signing_up: list[Future[tuple[Subscriber, bool]]] = []
 
         def waits() -> bool:
             with elsewhere.connect() as connection:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from milepost.records import Advanced
 from store.database import Database
-from tests.store.conftest import World
+from tests.store.conftest import NOW, World
 from tests.store.test_ledger_batches import all_kinds, story, take
 
 
@@ -41,6 +41,7 @@ def test_it_says_and_writes_what_advance_does(local: World) -> None:
 def test_it_waits_for_no_other_writer(local: World) -> None:
     number = local.frozen(2)
     claims = take(local, number)
+    assert local.database.file is not None
     with local.ledger.try_advance() as advance, closing(sqlite3.connect(local.database.file)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert advance((), claims) is None
@@ -52,7 +53,7 @@ def test_it_waits_for_no_other_writer(local: World) -> None:
 def test_a_row_that_wants_a_look_of_its_own_is_left_to_advance(local: World) -> None:
     number = local.frozen(6)
     claims = take(local, number)
-    local.subscribers.set_state(claims[5].subscriber_id, "unsubscribed", all_kinds(claims)[1].retry_at)
+    local.subscribers.set_state(claims[5].subscriber_id, "unsubscribed", NOW)
     with local.ledger.try_advance() as advance:
         assert advance((), claims) is None
         assert set(states(local, number)) == {"claimed"}

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.flows.stage import BreakableSite
 
 from extractors import registry
 from extractors.sample import Sample
@@ -22,6 +21,7 @@ from pipeline.look.scrape import scrape
 from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
+from tests.pipeline.stage import BreakableSite
 
 PLUGIN = '''
 import os, signal
