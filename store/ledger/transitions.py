@@ -259,10 +259,13 @@ def of_lease(token: str, lease_seconds: int) -> Row:
 
 
 def of_settlement(done: Settlement) -> Row:
-    """What came of a claim."""
-    return of_attempt(done.claim.delivery_id, done.claim.lease, TRANSITIONS[done.state], done.reply) | {
+    """What came of a claim: written out, since it comes with every mail."""
+    claim, reply, retry_at = done.claim, done.reply, done.retry_at
+    return {
+        "the_delivery": claim.delivery_id, "the_lease": claim.lease, "the_outcome": TRANSITIONS[done.state].logs,
+        "the_phase": reply.phase, "the_code": reply.code, "the_enhanced": reply.enhanced, "the_text": text(reply),
         "the_message": done.message_id, "the_queue": done.queue_id,
-        "the_retry": None if done.retry_at is None else stamp(done.retry_at),
+        "the_retry": None if retry_at is None else stamp(retry_at),
     }
 
 
