@@ -29,7 +29,7 @@ def main() -> int:
     """0: every survivor has its reason; 1: one has none, or nothing was tried."""
     options = argparse.ArgumentParser(prog="python -m bench.mutants", description=__doc__)
     options.add_argument("--minutes", type=float, default=20.0, help="all in all (20)")
-    options.add_argument("--each", type=int, default=60, help="mutants drawn of each module (60); 0: all")
+    options.add_argument("--each", type=int, default=12, help="mutants drawn of each module (12); 0: all")
     options.add_argument("--seed", default="milepost", help="another draws others")
     options.add_argument("--module", default="", help="only modules whose dotted name begins so")
     chosen = options.parse_args()
