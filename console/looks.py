@@ -18,8 +18,11 @@ def print_looks(looks: list[dict[str, Any]]) -> None:
     ]
     columns = ("source", "requests", "fetched", "not modified", "failed", "milestones", "changes")
     print_table("", columns, rows, empty="Nothing was looked at.")
-    for note in (note for look in looks for note in look["notes"]):
-        typer.echo(f"Note: {note}.")
+    for look in looks:
+        for note in look["notes"]:
+            typer.echo(f"Note: {note}.")
+        for sentence in look["degraded"]:
+            typer.echo(f"{look['source']} is degraded: {sentence}.")
 
 
 def _known(count: int | None) -> int | str:
@@ -31,6 +34,8 @@ def _told(look: Mapping[str, Any]) -> str:
         return "no look"
     if look["baseline"]:
         return "baseline"
+    if look["state"] == "no-baseline":
+        return "no baseline"
     return ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "no change"
 
 

@@ -83,6 +83,7 @@ class AiTimeline(SiteExtractor):
     name = "aitimeline"
     version = 1
     seeds = ("/",)
+    links = PLAN.links
 
     def classify(self, path: str) -> PageKind:
         if slug_after(path, PLAN.milestones):

@@ -8,6 +8,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from lxml.etree import _Element as Element
@@ -15,11 +17,12 @@ from lxml.etree import _Element as Element
 from extractors import cards as card_witness
 from extractors import dom, jsonld
 from extractors.clean import is_void, slugify, url_path
+from extractors.labels import UNLEARNT, Labels, pairs, resolve
 from extractors.names import NOBODY
 from extractors.reconcile import PRECEDENCE, UNREAD, Claim, reconcile, unread_of
 from milepost.errors import ExtractError, SettingsError
 from milepost.fields import FIELDS, of_type
-from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Witness
+from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, Witness
 
 _TELLING = frozenset(of_type("prose"))
 
@@ -38,6 +41,7 @@ class _Reading(NamedTuple):
     claims: list[Claim]
     problems: tuple[tuple[str, str], ...]
     score: tuple[int, int]
+    labels: tuple[LabelPair, ...] = ()
 
 
 class SiteExtractor(ABC):
@@ -47,6 +51,7 @@ class SiteExtractor(ABC):
     version: ClassVar[int]
     seeds: tuple[str, ...] = ("/",)  # listing paths that are always asked for
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = PRECEDENCE
+    links: Mapping[str, str] = MappingProxyType({})  # field → path prefix of the links that name its slugs
     whole_documents: bool = True  # its pages end in </html>: one that doesn't was cut off on the way
 
     @classmethod
@@ -85,9 +90,12 @@ class SiteExtractor(ABC):
 
     def read(
         self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,
+        labels: Labels = UNLEARNT,
     ) -> Milestone:
         """Read a milestone page; `cards` are (listing address, card) of this key from other pages.
 
+        `labels`: what the source's labels stand for, as learnt from other pages; what this page teaches of them is in
+        the record's own `labels`.
         Raises ExtractError when the page is no milestone, was cut off, or has no usable title.
         """
         key = self.key(page.url)
@@ -101,7 +109,9 @@ class SiteExtractor(ABC):
         except ExtractError as error:
             raise ExtractError(error.what, where=error.where or page.url, hint=error.hint) from None
         told = [*reading.claims, *card_witness.claims(cards)]
-        return self.milestone(told, source=source, key=key, url=page.url, problems=reading.problems)
+        resolved = resolve(told, Labels(reading.labels), labels)
+        record = self.milestone(resolved.claims, source=source, key=key, url=page.url, problems=reading.problems)
+        return replace(record, labels=(*reading.labels, *resolved.unpaired))
 
     def tree(self, page: Page) -> Element:
         """The tree of a listing page, for `cards`; raises ExtractError for a page that no parser is given."""
@@ -113,9 +123,10 @@ class SiteExtractor(ABC):
 
     def read_many(
         self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,
+        labels: Labels = UNLEARNT,
     ) -> tuple[Milestone, ...]:
         """All milestones of a page: one, save where a site keeps several on a page. Raises ExtractError."""
-        return (self.read(page, source=source, cards=cards, known=known),)
+        return (self.read(page, source=source, cards=cards, known=known, labels=labels),)
 
     def milestone(
         self, claims: Sequence[Claim], *, source: str, key: str, url: str,
@@ -165,7 +176,7 @@ class SiteExtractor(ABC):
             reading = _Reading(claims, blocks.problems, _score(claims))
             if reading.score > best.score:
                 best = reading
-        return best
+        return best._replace(labels=pairs(parts.root, self.links))
 
 
 def _score(claims: Sequence[Claim]) -> tuple[int, int]:

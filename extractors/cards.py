@@ -136,7 +136,7 @@ def claims(cards: Sequence[tuple[str, Card]]) -> Iterator[Claim]:
         if card.date is not None:
             yield Claim("date", card.date, WITNESS, "time", url)
         if card.category:
-            yield Claim("category", card.category, WITNESS, "label", url)
+            yield Claim("category", card.category, WITNESS, "label", url, label=card.category)
         if card.impact is not None:
             yield Claim("impact", card.impact, WITNESS, "label", url)
         if card.summary:
@@ -145,7 +145,7 @@ def claims(cards: Sequence[tuple[str, Card]]) -> Iterator[Claim]:
             if shown:
                 yield Claim(name, shown, WITNESS, "names", url, part=True)
         if card.tags:
-            yield Claim("tags", card.tags, WITNESS, "tags", url)
+            yield Claim("tags", card.tags, WITNESS, "tags", url, label="tags")
         if card.image is not None:
             yield Claim("image", card.image, WITNESS, "img", url)
 

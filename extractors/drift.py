@@ -1,19 +1,24 @@
 """The drift guard: how a source's records are filled and witnessed now, against its own history; purely.
 
     records ─▶ profile ─┐
-    history ────────────┴▶ drift: a sentence on why the source should be held, or None
+    history, its values ┴▶ drift: why the source should be held, or what changed in its pages alone
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from extractors.clean import is_void
+from extractors.clean import clean, is_void
+from milepost.dates import PartialDate
 from milepost.fields import FIELD, FIELDS, of_type
 from milepost.records import Milestone
 
 REQUIRED = tuple(name for name in FIELDS if FIELD[name].required)
+SORTING = frozenset(of_type("slug", "slugs", "level"))
 _TEXTS = of_type("prose")
+_EXAMPLES, _EXAMPLE_CAP = 3, 80  # of a dispute, and characters of each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +30,7 @@ class FieldProfile:
     kept_from: Mapping[str, float]  # witness → its value was kept
     told_by: Mapping[str, float]  # witness → it spoke of the field at all
     disputed: float  # witnesses differ
+    one: float = 0.0  # have the most frequent value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +39,6 @@ class Profile:
 
     pages: int  # read or failed
     failed: float  # share of pages that could not be read
-    one_title: float  # share of the most frequent title
-    one_date: float  # share of the most frequent date
     void: float  # share of records with a text that says "undefined"
     fields: Mapping[str, FieldProfile]
 
@@ -47,21 +51,17 @@ class Limits:
     flipped: float = 0.20  # a field's value now comes from another witness
     emptied: float = 0.20  # a field is filled less often
     missing: float = 0.05  # a required field is not there, or pages can't be read
-    same: float = 0.50  # pages share one title, or one date
+    same: float = 0.50  # records share one value of a field
     disputed: float = 0.20  # witnesses differ on a field
 
 
 def profile(records: Sequence[Milestone], *, failed: int = 0) -> Profile:
     """Measure a source's records; `failed` pages could not be read."""
     count = len(records)
-    titles = Counter(record.title for record in records)
-    dates = Counter(record.date.value for record in records if record.date)
     void = sum(any(is_void(getattr(record, name)) for name in _TEXTS) for record in records)
     return Profile(
         pages=count + failed,
         failed=failed / max(count + failed, 1),
-        one_title=max(titles.values(), default=0) / max(count, 1),
-        one_date=max(dates.values(), default=0) / max(count, 1),
         void=void / max(count, 1),
         fields={name: _field(name, records) for name in FIELDS},
     )
@@ -70,10 +70,14 @@ def profile(records: Sequence[Milestone], *, failed: int = 0) -> Profile:
 def _field(name: str, records: Sequence[Milestone]) -> FieldProfile:
     kept: Counter[str] = Counter()
     told: Counter[str] = Counter()
+    values: Counter[object] = Counter()
     filled = unknown = disputed = 0
     for record in records:
         witnesses = record.evidence.get(name, ())
-        filled += bool(getattr(record, name))
+        value = getattr(record, name)
+        filled += bool(value)
+        if value and name != "related":
+            values[value.value if isinstance(value, PartialDate) else value] += 1
         unknown += name in record.unknown
         disputed += any(witness.says is not None for witness in witnesses)
         if witnesses:
@@ -82,15 +86,54 @@ def _field(name: str, records: Sequence[Milestone]) -> FieldProfile:
     count = max(len(records), 1)
     return FieldProfile(
         filled=filled / count, unknown=unknown / count, disputed=disputed / count,
+        one=max(values.values(), default=0) / count,
         kept_from={witness: number / count for witness, number in sorted(kept.items())},
         told_by={witness: number / count for witness, number in sorted(told.items())},
     )
 
 
-def drift(history: Profile, now: Profile, limits: Limits = Limits()) -> str | None:
-    """Why the source should be held, in one sentence, or None. Too few pages on either side say nothing."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drift:
+    """How a source moved from its history."""
+
+    reason: str | None = None  # why it should be held, in one sentence
+    notes: tuple[str, ...] = ()  # what changed in its pages and not in its values
+
+
+class Kept(NamedTuple):
+    """Of the known values of a field that were read again, how many are told otherwise now."""
+
+    changed: int
+    read: int
+
+
+def drift(
+    history: Profile, now: Profile, limits: Limits = Limits(), *, kept: Mapping[str, Kept] = MappingProxyType({})
+) -> Drift:
+    """Whether the source should be held, and what an operator may want to know. Too few pages say nothing.
+
+    `kept`: field → what became of its values; a field that is not in it lost none. Witnesses may come and go: as long
+    as the values are what they were, the layout changed and nothing else.
+    """
     if min(history.pages, now.pages) < limits.min_pages:
-        return None
+        return Drift()
+    reason = _junk(history, now, limits) or _emptied(history, now, limits)
+    if reason is not None:
+        return Drift(reason=reason)
+    notes: list[str] = []
+    for name, sentence in _moved(history, now, limits):
+        changed, read = kept.get(name, Kept(0, 0))
+        if name in kept and not read:
+            continue  # who tells that there is nothing is no concern
+        if changed > limits.flipped * read:
+            return Drift(reason=f"{sentence}, and {changed} of {read} values are told otherwise")
+        same = f"; {read - changed} of {read} values are the same" if read else ""
+        notes.append(f"the layout changed: {sentence}{same}")
+    return Drift(notes=tuple(notes))
+
+
+def _junk(history: Profile, now: Profile, limits: Limits) -> str | None:
+    """Pages that can't be read, or that no milestone stands on any more."""
     if now.failed - history.failed > limits.missing:
         return f"{now.failed:.0%} of the pages can't be read as milestones, {history.failed:.0%} before"
     for name in REQUIRED:
@@ -99,48 +142,66 @@ def drift(history: Profile, now: Profile, limits: Limits = Limits()) -> str | No
             return f"{_words(name)} is missing on {missing:.0%} of the pages, {before:.0%} before"
     if now.void > history.void:
         return f"{now.void:.0%} of the records hold a text like “undefined”"
-    for share, before, what in ((now.one_title, history.one_title, "title"), (now.one_date, history.one_date, "date")):
-        if share > limits.same and share - before > limits.flipped:
-            return f"{share:.0%} of the records have one and the same {what}, {before:.0%} before"
-    return _moved(history, now, limits) or dispute(now, limits, history)
-
-
-def unfit(now: Profile, limits: Limits = Limits()) -> str | None:
-    """Why a source's first records should not become its baseline, in one sentence, or None."""
-    if now.pages < limits.min_pages:
-        return None
-    if now.one_title > limits.same:
-        return f"{now.one_title:.0%} of the records have one and the same title"
-    if now.void > limits.missing:
-        return f"{now.void:.0%} of the records hold a text like “undefined”"
-    return dispute(now, limits)
-
-
-def dispute(now: Profile, limits: Limits = Limits(), history: Profile | None = None) -> str | None:
-    """Why witnesses that differ too often should hold the source, or None."""
     for name, field in now.fields.items():
-        before = history.fields[name].disputed if history else 0.0
-        if now.pages >= limits.min_pages and field.disputed - before > limits.disputed:
-            return f"the witnesses of {_words(name)} differ on {field.disputed:.0%} of the pages"
+        old = history.fields[name]
+        # What sorts milestones is shared by many of them; that it is there at last is no junk.
+        counts = name not in SORTING or old.filled > limits.same
+        if counts and field.one > limits.same and field.one - old.one > limits.flipped:
+            return f"{field.one:.0%} of the records have one and the same {_words(name)}, {old.one:.0%} before"
     return None
 
 
-def _moved(history: Profile, now: Profile, limits: Limits) -> str | None:
-    """A field that comes from elsewhere, lost a witness, or is empty where it was full."""
+def _emptied(history: Profile, now: Profile, limits: Limits) -> str | None:
+    for name, field in now.fields.items():
+        before = history.fields[name].filled
+        if before - field.filled > limits.emptied:
+            return f"{_words(name)} is filled on {field.filled:.0%} of the pages, on {before:.0%} before"
+    return None
+
+
+def _moved(history: Profile, now: Profile, limits: Limits) -> Iterator[tuple[str, str]]:
+    """(field, sentence) of each field that comes from elsewhere, lost a witness, or is disputed as it was not."""
     for name, field in now.fields.items():
         before = history.fields[name]
         flipped = sum(abs(field.kept_from.get(one, 0.0) - before.kept_from.get(one, 0.0))
                       for one in field.kept_from.keys() | before.kept_from.keys()) / 2
+        lost = {witness: share - field.told_by.get(witness, 0.0) for witness, share in before.told_by.items()
+                if witness != "card"}  # cards come with listings, not with every look
+        gone = max(lost, key=lambda witness: lost[witness], default="")
         if flipped > limits.flipped and before.kept_from:  # else nobody told it before: a gain
-            return (f"{_words(name)} comes from {_main(field.kept_from)} now, from {_main(before.kept_from)} before, "
-                    f"on {flipped:.0%} of the pages")
-        for witness, share in before.told_by.items():
-            lost = share - field.told_by.get(witness, 0.0)
-            if witness != "card" and lost > limits.flipped:  # cards come with listings, not with every look
-                return f"{witness} no longer tells {_words(name)} on {lost:.0%} of the pages"
-        if before.filled - field.filled > limits.emptied:
-            return f"{_words(name)} is filled on {field.filled:.0%} of the pages, on {before.filled:.0%} before"
+            yield name, (f"{_words(name)} comes from {_main(field.kept_from)} now, from {_main(before.kept_from)} "
+                         f"before, on {flipped:.0%} of the pages")
+        elif gone and lost[gone] > limits.flipped:
+            yield name, f"{gone} no longer tells {_words(name)} on {lost[gone]:.0%} of the pages"
+        elif field.disputed - before.disputed > limits.disputed:
+            yield name, f"the witnesses of {_words(name)} differ on {field.disputed:.0%} of the pages"
+
+
+def unfit(now: Profile, limits: Limits = Limits()) -> str | None:
+    """Why a source's first records are junk and no baseline, in one sentence, or None."""
+    if now.pages < limits.min_pages:
+        return None
+    if now.fields["title"].one > limits.same:
+        return f"{now.fields['title'].one:.0%} of the records have one and the same title"
+    if now.void > limits.missing:
+        return f"{now.void:.0%} of the records hold a text like “undefined”"
     return None
+
+
+def disputes(records: Sequence[Milestone], limits: Limits = Limits()) -> tuple[str, ...]:
+    """A sentence for each field that witnesses dispute on too many records to be an accident, with three examples."""
+    told: list[str] = []
+    for name in FIELDS:
+        disputed = [(record, witness) for record in records
+                    if (witness := next((one for one in record.evidence.get(name, ()) if one.says is not None), None))]
+        if len(records) >= limits.min_pages and len(disputed) > limits.disputed * len(records):
+            examples = "; ".join(
+                f"{record.key}: {witness.witness} ({witness.where}) says “{clean(witness.says, _EXAMPLE_CAP)}”"
+                for record, witness in disputed[:_EXAMPLES]
+            )
+            told.append(f"the witnesses of {_words(name)} differ on {len(disputed)} of {len(records)} milestones "
+                        f"({examples})")
+    return tuple(told)
 
 
 def _main(shares: Mapping[str, float]) -> str:
@@ -149,3 +210,15 @@ def _main(shares: Mapping[str, float]) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def profile_to_json(value: Profile) -> dict[str, Any]:
+    """The form in which a held look keeps its profile."""
+    return asdict(value)
+
+
+def profile_from_json(data: Mapping[str, Any]) -> Profile:
+    """The inverse of `profile_to_json`; a field of a later release has an empty one. Raises KeyError, TypeError."""
+    nothing = FieldProfile(filled=0.0, unknown=0.0, kept_from={}, told_by={}, disputed=0.0)
+    fields = dict.fromkeys(FIELDS, nothing) | {name: FieldProfile(**field) for name, field in data["fields"].items()}
+    return Profile(**{**data, "fields": fields})

@@ -104,6 +104,7 @@ class Generic(SiteExtractor):
         self.seeds = tuple(path for path in self.options.listings if not path.endswith("*"))
         self.whole_documents = self.options.ends_in_html
         self._layout = _AnyLayout(self.options)
+        self.links = self._layout.plan.links
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:

@@ -211,7 +211,8 @@ def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
             yield Claim(name, found, WITNESS, where, part=doubtful)
         elif name in plan.links:
             linked = [slug_after(link.get("href"), plan.links[name]) for link in fact.iter("a")]
-            yield Claim(name, next(filter(None, linked), slugify(text)), WITNESS, where)
+            slug = next(filter(None, linked), None)
+            yield Claim(name, slug or slugify(text), WITNESS, where, label="" if slug else text)
         else:
             yield Claim(name, text, WITNESS, where)
 

@@ -192,8 +192,8 @@ def _text_claims(article: Mapping[str, Any], table: Table, top: str) -> Iterator
             for value in _at(article, place):
                 text = _place(value) if FIELD[name].by_parts else _text(value, cap)
                 if text:
-                    said = slugify(text) if name in _SLUGS else text
-                    yield Claim(name, said, WITNESS, f"{top}.{place}")
+                    label = text if name in _SLUGS else ""
+                    yield Claim(name, slugify(text) if label else text, WITNESS, f"{top}.{place}", label=label)
                     break
 
 
@@ -249,7 +249,7 @@ def _keyword_claims(article: Mapping[str, Any], place: str, top: str) -> Iterato
         whole = whole and bool(text)
         words += text.split(",")
     if tags := tuple(dict.fromkeys(slug for word in words if (slug := slugify(word)))):
-        yield Claim("tags", tags[:LIST_CAP], WITNESS, f"{top}.{place}", part=not whole)
+        yield Claim("tags", tags[:LIST_CAP], WITNESS, f"{top}.{place}", part=not whole, label=place)
 
 
 def _well_made(article: Mapping[str, Any], place: str) -> bool:

@@ -10,6 +10,7 @@ from pydantic import field_validator
 from extractors import dom
 from extractors.base import Layout, SiteExtractor
 from extractors.clean import slugify, url_path
+from extractors.labels import UNLEARNT, Labels
 from extractors.names import NOBODY
 from extractors.options import Options
 from extractors.reconcile import Claim
@@ -70,12 +71,13 @@ class ListPage(SiteExtractor):
 
     def read_many(
         self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,
+        labels: Labels = UNLEARNT,
     ) -> tuple[Milestone, ...]:
         """Every milestone of the page, each under the page's address and its own fragment.
 
         Raises ExtractError when there is none, or when two have one key: then nothing says which is which.
         """
-        del cards, known
+        del cards, known, labels
         dom.check_size(page.text, page.url)
         base = page.url.partition("#")[0]
         found: dict[str, Milestone] = {}
@@ -89,10 +91,11 @@ class ListPage(SiteExtractor):
 
     def read(
         self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,
+        labels: Labels = UNLEARNT,
     ) -> Milestone:
         """The milestone that the fragment of the page's address names; raises ExtractError when there is none."""
         key = self.key(page.url)
-        for milestone in self.read_many(page, source=source, cards=cards, known=known):
+        for milestone in self.read_many(page, source=source, cards=cards, known=known, labels=labels):
             if milestone.key == key:
                 return milestone
         raise ExtractError(f"no entry {key!r} on this page", where=page.url)

@@ -66,7 +66,7 @@ def claims(root: Element, *, url: str) -> list[Claim]:
     return told + [
         # An item without a name: the list is not whole, and is asked for its opinion only.
         Claim(field, tuple(dict.fromkeys(filter(None, names[field])))[:LIST_CAP], WITNESS, f"itemprop of {field}",
-              part="" in names[field])
+              part="" in names[field], label="keywords" if FIELD[field].type == "slugs" else "")
         for field in of_type("names", "slugs") if any(names.get(field, ()))
     ]
 
@@ -82,8 +82,8 @@ def _claim(name: str, kind: FieldType, element: Element, where: str, url: str) -
             written = element.get("datetime") or _value(element)
             yield from date_claim(read_date(written, language(element)), WITNESS, where)
         case "slug":
-            if slug := slugify(_value(element, NAME_CAP)):
-                yield Claim(name, slug, WITNESS, where)
+            if label := _value(element, NAME_CAP):
+                yield Claim(name, slugify(label), WITNESS, where, label=label)
         case "image":
             yield from (Claim(name, image, WITNESS, where) for image in _images(element, url))
 

@@ -14,7 +14,7 @@ from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
 from milepost.fields import FIELD, FIELDS, of_type
 from milepost.records import Card, Image, Witness
-from milepost.same import fold, pieces, same_date, same_picture, same_place, same_text
+from milepost.same import begins, fold, pieces, same_date, same_picture, same_place, same_text
 
 Value = str | int | PartialDate | Image | tuple[str, ...] | tuple[Card, ...] | None
 
@@ -28,6 +28,7 @@ class Claim(NamedTuple):
     where: str
     url: str | None = None  # the page, when it is not the milestone's own
     part: bool = False  # a list that may leave out entries (a card shows two people at most)
+    label: str = ""  # the words that a slug was made of, where no link says that they stand for it
 
 
 UNREAD = "unread"  # the field of a claim that says what stands there and could not be read
@@ -95,10 +96,12 @@ def disagreements(evidence: Mapping[str, Sequence[Witness]]) -> tuple[str, ...]:
 
 def _kept(field: str, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim | None:
     kept: Claim | None = None
-    rank = len(row)
+    rank = 2 * len(row)
     for claim in claims:  # a plain loop: this runs for every field of every page
-        if claim.value and not claim.part and claim.witness in row and row.index(claim.witness) < rank:
-            kept, rank = claim, row.index(claim.witness)
+        if claim.value and not claim.part and claim.witness in row:
+            place = row.index(claim.witness) + (len(row) if claim.label else 0)  # a slug is surer than a label
+            if place < rank:
+                kept, rank = claim, place
     if kept is None:
         return None
     if field == "date":
@@ -171,11 +174,21 @@ def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witnes
                 agreeing.insert(0, witness)
             else:
                 agreeing.append(witness)
+        elif claim.label and not _other_label(kept, claim):
+            continue  # what the label stands for nobody knows: it may well be what is kept
         elif claim.value or claim.witness != "headings":
             # A heading that isn't there is no opinion; a JSON-LD that has nobody where the page names somebody is one.
             says = _said(kept.value, claim.value)
             differing.append(Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says))
     return (*agreeing, *differing)
+
+
+def _other_label(kept: Claim, claim: Claim) -> bool:
+    """Whether two labels can't be one: neither holds the words of the other ("Research", "Research Breakthroughs")."""
+    if not kept.label:
+        return False
+    one, other = (frozenset(str(said.value).split("-")) for said in (kept, claim))
+    return not (one <= other or other <= one)
 
 
 def _said(kept: Value, other: Value) -> str:
@@ -198,6 +211,8 @@ def _vaguely(claim: Claim, kept: Value) -> bool:
         return isinstance(claim.value, Image) and claim.value.url is None and kept.url is not None
     if isinstance(kept, str) and isinstance(claim.value, str) and FIELD[claim.field].by_parts:
         return pieces([claim.value]) < pieces([kept])
+    if isinstance(kept, str) and isinstance(claim.value, str) and not claim.part:
+        return not same_text(claim.value, kept)  # it agrees, so it is the beginning of a text
     return claim.part and claim.value != kept
 
 
@@ -220,7 +235,7 @@ def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
             return False
         if same_text(kept, other) or (FIELD[field].by_parts and same_place(kept, other)):
             return True
-        return part and bool(other) and fold(kept).startswith(fold(other).rstrip(". "))
+        return (part or field in _TEXTS) and begins(other, kept)
     return kept == other
 
 

@@ -52,6 +52,7 @@ class Sample(SiteExtractor):
 
     name = "sample"
     version = 1
+    links = PLAN.links
 
     def classify(self, path: str) -> PageKind:
         if slug_after(path, PLAN.milestones):

@@ -105,14 +105,19 @@ def empty_to_json(name: str) -> object:
     return _FORMS[field.type][0](field.empty)
 
 
+def evidence_to_json(milestone: Milestone) -> Json:
+    """Who told each field, and who told it otherwise."""
+    return {
+        name: [_witness_to_json(witness) for witness in witnesses] for name, witnesses in milestone.evidence.items()
+    }
+
+
 def milestone_to_json(milestone: Milestone) -> Json:
     """The whole record: the form of `extract --json` and of each line of `milestones --format jsonl`."""
     data: Json = {"source": milestone.source, "key": milestone.key, "url": milestone.url}
     data |= {name: field_to_json(milestone, name) for name in FIELDS}
     data["unknown"] = sorted(milestone.unknown)
-    data["evidence"] = {
-        name: [_witness_to_json(witness) for witness in witnesses] for name, witnesses in milestone.evidence.items()
-    }
+    data["evidence"] = evidence_to_json(milestone)
     data["extractor"] = milestone.extractor
     return data
 

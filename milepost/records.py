@@ -15,6 +15,9 @@ ChangeKind = Literal["added", "corrected", "enriched", "cosmetic", "renamed", "w
 Cadence = Literal["instant", "daily", "weekly", "monthly"]
 # What a source may say that any difference in a field is; "ignore": none.
 FieldClass = Literal["ignore", "cosmetic", "enriched", "corrected"]
+# What a look came to, the gravest first: a first look that is no baseline, one that waits for an operator, one that did
+# not see all, a source whose witnesses dispute a field, and one that is as it should be.
+LookVerdict = Literal["no-baseline", "held", "incomplete", "degraded", "complete"]
 PageKind = Literal["milestone", "listing", "other"]
 SubscriberState = Literal["pending", "active", "unsubscribed"]
 IssueState = Literal["draft", "frozen", "sending", "paused", "complete", "needs_review", "cancelled"]
@@ -96,6 +99,14 @@ class Witness:
     vague: bool = field(default=False, compare=False)  # it agrees, as it would with others (a year); not kept on record
 
 
+class LabelPair(NamedTuple):
+    """A label of a source, and the slug that one of its links gives it."""
+
+    field: str  # "category"
+    label: str  # as it is looked up: "research-breakthroughs"
+    slug: str | None  # "research"; None where the page shows the label and no link says what it stands for
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """A picture that the page shows for a milestone."""
@@ -149,6 +160,7 @@ class Milestone:
     unknown: frozenset[str] = frozenset()
     evidence: Mapping[str, tuple[Witness, ...]] = field(default_factory=dict)
     extractor: str = ""  # "aitimeline/1": name and version of what read it
+    labels: tuple[LabelPair, ...] = field(default=(), compare=False, repr=False)  # met on its page; kept by source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -403,3 +415,5 @@ class LookReport:
     questions: tuple[RenameQuestion, ...] = ()  # open ones of the source, also of earlier looks
     notes: Sequence[str] = ()  # sentences on what an operator should know and need not answer
     found_by: Mapping[str, int] = field(default_factory=dict)  # "listing+sitemap" → how many milestones it named
+    state: LookVerdict = "complete"
+    degraded: Sequence[str] = ()  # a sentence for each field that the source's witnesses dispute

@@ -35,6 +35,17 @@ def same_text(one: str, other: str) -> bool:
     return one == other or fold(one) == fold(other)
 
 
+def begins(short: str, text: str) -> bool:
+    """Whether `short` is the beginning of `text`, cut off with or without an ellipsis."""
+    beginning = fold(short).rstrip(". ")
+    return bool(beginning) and fold(text).startswith(beginning)
+
+
+def cut_off(short: str, text: str) -> bool:
+    """Whether `short` says itself that it is only the beginning of the longer `text`: it ends in an ellipsis."""
+    return fold(short).endswith("...") and not same_text(short, text) and begins(short, text)
+
+
 def pieces(names: Iterable[str]) -> frozenset[str]:
     """A list of names as it is compared: whatever their order, and whether commas part them or stand inside them."""
     return frozenset(piece for name in names for piece in fold(name).split(", "))

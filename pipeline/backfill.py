@@ -32,6 +32,7 @@ from store.meta import Meta
 from store.milestones.apply_look import Entry
 from store.milestones.backfills import MAX_FAILURES, Backfill, Backfills, ReadAgain, Told
 from store.milestones.milestones import Milestones
+from store.milestones.source_labels import SourceLabels
 
 __all__ = [
     "Backfill", "Reread", "Selection", "backfill", "decide", "listed", "nothing_fits", "require_some", "reread_to_json",
@@ -114,8 +115,11 @@ def backfill(
     started = time.monotonic()
     source = settings.source(key)
     site = registry.get(source.extractor, source.options)
-    reader = Reader(source=key, extractor=source.extractor, options=dict(source.options))
     with connect(settings.store.url) as database, Crew(settings.guards.max_read_seconds) as crew:
+        labels = SourceLabels(database)
+        reader = Reader(
+            source=key, extractor=source.extractor, options=dict(source.options), labels=labels.known(key)
+        )
         stopped = StoppedPages(Meta(database), key)
         guard = ReadingGuard(reader, crew, known=stopped.known(), now=now)
         store, milestones, tally = Backfills(database), Milestones(database), _Tally()
@@ -145,6 +149,8 @@ def backfill(
                 tally.add(entries)
             else:
                 differing = {record.key for _, record, _ in entries}
+                labels.learn(key, (pair for one in records for pair in one.record.labels), now())
+                milestones.note_evidence(key, _as_known(known, records))
                 store.stage(run.id, [one for one in records if one.record.key in differing],
                             read_to=part.read_to, read=part.pages, failures=part.failures)
             done += part.pages
@@ -197,6 +203,13 @@ def _wanted(
             readers = {key: stored.milestone.extractor for key, stored in known.items()}
             keys = {url: key for url, key in keys.items() if key is None or readers.get(key) == selection.extractor}
         yield from (one for one in chunk if one[0] in keys)
+
+
+def _as_known(known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]) -> list[Milestone]:
+    """The records that came out as they are known: who tells their fields today is what later looks are measured by."""
+    return [one.record for one in read
+            if (stored := known.get(one.record.key)) is not None and stored.snapshot_id == one.snapshot_id
+            and stored.fingerprint == fingerprint(one.record)]
 
 
 def _finish(

@@ -26,6 +26,7 @@ from milepost.settings import Settings, SourceSettings
 from pipeline.edit import TrialMail, send_trial
 from pipeline.mail_identity import letterhead, list_id, relay, sender, sender_domain, signer, signing
 from store.database import connect
+from store.milestones.looks import Looks
 from store.subscribers import addresses
 from store.subscribers.people import Subscribers
 from store.upkeep.check import check
@@ -60,6 +61,7 @@ def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterato
         yield Finding(check="sources", ok=False, says="none is configured; add a [[sources]] block")
     for source in settings.sources:
         yield _try(f"source {source.key}", lambda source=source: _source(settings, source))  # type: ignore[misc]
+    yield from _degraded(settings)
     yield _try("sender", lambda: _sender(settings))
     yield _try("mail relay", lambda: _relay(_first(settings)))
     if settings.mail.fallback is not None:
@@ -104,6 +106,18 @@ def _source(settings: Settings, source: SourceSettings) -> str:
     url = f"{source.fetch_from or source.base_url}/robots.txt"
     answer = asyncio.run(_ask(settings, source, url))
     return f"{url} answers {answer}; read by {site.signature}"
+
+
+def _degraded(settings: Settings) -> Iterator[Finding]:
+    """Sources that are followed though their witnesses dispute a field."""
+    try:
+        with connect(settings.store.url) as database:
+            told = {source.key: Looks(database).degraded(source.key) for source in settings.sources}
+    except MilepostError:
+        return  # the check of the database has said so
+    for key, sentences in told.items():
+        if sentences:
+            yield Finding(check=f"source {key}", ok=None, says=f"degraded: {'; '.join(sentences)}")
 
 
 async def _ask(settings: Settings, source: SourceSettings, url: str) -> int:

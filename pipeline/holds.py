@@ -15,6 +15,9 @@ def held_looks(database: Database) -> list[Look]:
     return Looks(database).list(waiting=True, limit=None)
 
 
-def release(database: Database, look: int, *, why: str, now: dt.datetime) -> Look:
-    """Let the changes of a held look through to the next issue; raises NotFoundError, ConflictError."""
-    return Looks(database).release(look, why=why, now=now)
+def release(database: Database, look: int, *, why: str, now: dt.datetime, once: bool = False) -> Look:
+    """Let the changes of a held look through to the next issue; raises NotFoundError, ConflictError.
+
+    What the look found the source to be like holds no later look, or with `once` only not the next.
+    """
+    return Looks(database).release(look, why=why, now=now, once=once)

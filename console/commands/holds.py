@@ -56,14 +56,17 @@ def holds_release(
     context: typer.Context,
     look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds`.")],
     why: Why,
+    once: Annotated[bool, typer.Option("--once", help="The same holds a look again, after the next one.")] = False,
 ) -> None:
-    """Let the changes of a held look through to the next issue."""
+    """Let the changes of a held look through to the next issue; later looks are not held for the same."""
     from milepost.dates import utc_now
     from pipeline.holds import release
 
     door: CliContext = context.obj
-    release(door.database, look, why=why, now=utc_now())
+    release(door.database, look, why=why, now=utc_now(), once=once)
     typer.echo(f"Released look {look}: its changes count as news from now on.")
+    if not once:
+        typer.echo("What the look found the source to be like is as it should be from now on.")
 
 
 # --- mounted below `changes` ------------------------------------------------------------------------------------------

@@ -6,10 +6,14 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from extractors.labels import UNLEARNT, Labels, label_key
 from extractors.reconcile import Value, shown, tells
-from milepost.fields import CONTENT_FIELDS
+from milepost.fields import CONTENT_FIELDS, of_type
 from milepost.records import Milestone, Witness
+from milepost.same import cut_off
+from newsletter.news.rules import says_less
 
+_PROSE = of_type("line", "prose")
 _SHOWN = 80  # characters of a value in a sentence
 
 
@@ -33,19 +37,23 @@ class Contest:
 
 
 def contests(
-    known: Milestone, read: Milestone, *, believed: Collection[str] = (), same_page: bool = False
+    known: Milestone, read: Milestone, *, believed: Collection[str] = (), same_page: bool = False,
+    labels: Labels = UNLEARNT,
 ) -> tuple[Contest, ...]:
     """The fields of `read` whose new value is not to be taken; pure.
 
     Witnesses are counted by kind, and one that is vague (a year, the beginning of a text) speaks for no new value. As
     many on either side is not enough to give up what is known. `believed`: fields whose first witness is followed
     whatever the others say. `same_page`: both were read from one snapshot, so that a new extractor, not the site, is
-    what changed its mind.
+    what changed its mind. A value that takes nothing back (`vaguer`, or another label of the same) is none to contest.
     """
     found: list[Contest] = []
+    harmless = vaguer(known, read, labels)
     for name in CONTENT_FIELDS:
         old, new = getattr(known, name), getattr(read, name)
         if old == new or name in known.unknown or name in read.unknown or name in believed:
+            continue
+        if name in harmless or labels.same(name, old, new):
             continue
         spoke = read.evidence.get(name, ())
         deniers = [one for one in spoke if one.says is not None and tells(name, one.says, old, rather_than=new)]
@@ -64,6 +72,25 @@ def contests(
                 url=read.url, field=name, old=old, new=new, tellers=tuple(tellers), deniers=tuple(deniers),
             ))
     return tuple(found)
+
+
+def vaguer(known: Milestone, read: Milestone, labels: Labels = UNLEARNT) -> frozenset[str]:
+    """The known fields of which `read` tells no other value, only less of it: nothing is taken back.
+
+    A coarser date that holds the known one, whoever tells it; a text that ends in an ellipsis; a label that no link
+    explains, where the known value is one of the slugs that this source links to.
+    """
+    found: set[str] = set()
+    if read.date and known.date and says_less(known.date, read.date):
+        found.add("date")
+    for name in _PROSE:
+        if cut_off(getattr(read, name), getattr(known, name)):
+            found.add(name)
+    for name, label, slug in read.labels:
+        value = getattr(read, name)
+        if slug is None and value and label == label_key(str(value)) and labels.is_slug(name, getattr(known, name)):
+            found.add(name)
+    return frozenset(found - known.unknown - read.unknown)
 
 
 def voices(witnesses: Iterable[Witness]) -> frozenset[str]:

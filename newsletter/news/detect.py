@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from extractors.labels import UNLEARNT, Labels
 from milepost.codec import field_to_json
 from milepost.fields import CONTENT_FIELDS, FIELDS
 from milepost.records import Change, ChangeKind, FieldChange, FieldClass, Flap, Image, Milestone
-from newsletter.news.contested import Contest, contests, evidence_of
+from newsletter.news.contested import Contest, contests, evidence_of, vaguer
 from newsletter.news.flapping import Flapping, damp
-from newsletter.news.rules import judge, says_less, strongest
+from newsletter.news.rules import judge, strongest
 
 _AS_RULED: Mapping[str, FieldClass] = MappingProxyType({})
 
@@ -35,6 +36,7 @@ def detect(
     renamed: Mapping[str, str] = MappingProxyType({}), classes: Mapping[str, FieldClass] = _AS_RULED,
     believed: Collection[str] = (), earlier: Mapping[str, Sequence[Milestone]] = MappingProxyType({}),
     flaps: Mapping[str, Mapping[str, Flap]] = MappingProxyType({}),
+    labels: Labels = UNLEARNT,
 ) -> Detection:
     """Judge each milestone in `new` against `old` (both by key); a key absent from `new` is not judged at all.
 
@@ -42,6 +44,7 @@ def detect(
     that it had in `old`. `classes`: for this source, field → what any difference in it is, instead of RULES.
     `believed`: fields of this source whose first witness is followed, whatever the others tell. `earlier`: key → what
     its record was before `old`; `flaps`: key → field → what alternates since earlier looks (see `flapping`).
+    `labels`: what this source's labels stand for: one that is told in place of its slug changes nothing.
     """
     open_flaps: dict[str, tuple[Flap, ...]] = {}
     begun: list[Flapping] = []
@@ -55,16 +58,19 @@ def detect(
             merged[key] = read
             changes.append(Change(source=read.source, key=key, kind="added"))
             continue
-        contested = contests(known, read, believed=believed)
+        contested = contests(known, read, believed=believed, labels=labels)
         doubted += contested
         damped = damp(
-            known, merge(known, read, contested), earlier=earlier.get(before, ()), open_=flaps.get(before, {}),
+            known, merge(known, read, contested, labels), earlier=earlier.get(before, ()), open_=flaps.get(before, {}),
             silent=read.unknown | {one.field for one in contested}, classes=classes,
         )
         if damped.open or before in flaps:
             open_flaps[key] = damped.open
         begun += damped.begun
         merged[key], fields = _keep(known, damped.record, classes)
+        fields = tuple(
+            part._replace(kind="cosmetic") if labels.same(part.field, part.old, part.new) else part for part in fields
+        )
         kind: ChangeKind | None = strongest(*(change.kind for change in fields))
         if before != key:
             kind, fields = "renamed", (FieldChange("key", "renamed", before, key), *fields)
@@ -128,16 +134,16 @@ def _told(record: Milestone, name: str) -> tuple[bool, object]:
     return name in record.unknown, getattr(record, name)
 
 
-def merge(known: Milestone, read: Milestone, contested: Collection[Contest] = ()) -> Milestone:
+def merge(
+    known: Milestone, read: Milestone, contested: Collection[Contest] = (), labels: Labels = UNLEARNT
+) -> Milestone:
     """The record to keep of a milestone that was read again.
 
-    A field that could not be read keeps its value and that value's evidence; so do a date that was only read more
-    vaguely, an image's address that was only described, and what is `contested`, with who tells otherwise.
+    A field that could not be read keeps its value and that value's evidence; so do those that were only read more
+    vaguely (`vaguer`), an image's address that was only described, and what is `contested`, with who tells otherwise.
     """
-    kept = {name: getattr(known, name) for name in FIELDS if name in read.unknown}
+    kept = {name: getattr(known, name) for name in read.unknown | vaguer(known, read, labels) if name in FIELDS}
     kept |= {one.field: one.old for one in contested}
-    if read.date and known.date and "date" not in known.unknown and says_less(known.date, read.date):
-        kept["date"] = known.date
     if read.image and read.image.url is None and known.image and known.image.url:
         kept["image"] = Image(url=known.image.url, alt=read.image.alt or known.image.alt)
     evidence = {name: witnesses for name, witnesses in read.evidence.items() if name not in kept}

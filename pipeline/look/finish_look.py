@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from crawler.outcomes import CrawlReport
-from extractors.drift import drift, profile, unfit
+from extractors.drift import Kept, Profile, disputes, drift, profile, profile_from_json, profile_to_json, unfit
+from extractors.labels import Labels
 from milepost.changes import KINDS, NEWS
+from milepost.fields import FIELDS
 from milepost.fingerprint import fingerprint
-from milepost.records import CHANGE_KINDS, Change, Flap, LookReport, Milestone
+from milepost.records import CHANGE_KINDS, Change, Flap, LookReport, LookVerdict, Milestone
 from milepost.settings import GuardSettings, SourceSettings
 from newsletter.news.contested import Contest
 from newsletter.news.detect import detect
@@ -28,6 +30,8 @@ from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.milestones.looks import Look, Looks
 from store.milestones.milestones import Entry, Milestones
+from store.milestones.profiles import Profiles
+from store.milestones.source_labels import SourceLabels
 
 Now = Callable[[], dt.datetime]
 
@@ -40,6 +44,18 @@ class Ended:
 
     report: LookReport
     whole: bool  # it saw all there is, and nothing speaks against what it saw
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Drifted:
+    """What the drift guard found, and what the source is like by now."""
+
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+    now: Profile | None = None  # None: too little was read to tell
+    accepted: bool = False  # it would be held, had an operator not released a look that found the same
+    once: bool = False  # … for this look alone
+    degraded: tuple[str, ...] | None = None  # what witnesses dispute; None: as before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,19 +90,24 @@ class Conclusion:
     def end(self) -> Ended:
         """Judge, record, and end the look; what a crash leaves undone the next look does."""
         self._snapshots.note_listed(self._source, self._crawled.listed, self._look.id)
+        labels = SourceLabels(self._database)
         reading = read_stored(
             self._intake.site, self._source, self._snapshots, self._pages, self._worklist(),
-            guard=self._intake.guard, stopped=self._intake.stopped,
+            guard=self._intake.guard, stopped=self._intake.stopped, labels=labels.known(self._source),
         )
+        labels.learn(self._source, reading.labels, self._now())
         left = self._left_pages(reading)
         absence = self._absence(left)
         judged = self._judge(reading, absence)
         firsts = self._missing(absence, judged, left)
         failures, failed = self._failures(reading, judged)
-        stopped = hold(self._count(judged, reading, firsts, failed))
+        drifted = self._drifted(reading, judged)
+        stopped = hold(self._count(judged, drifted, firsts, failed))
         held = None if self._look.baseline else stopped
         if self._look.baseline and stopped is not None:
             failures.append(f"{self._source}: no baseline yet: {stopped.reason}")
+        elif self._look.baseline and not judged.entries and not self._known:
+            failures.append(f"{self._source}: no baseline yet: no milestone was found")
         entries = judged.entries if held is None else tuple(_while_held(judged.entries, held))
         leaving = [] if stopped is not None else self._leaving(firsts)
         entries += tuple(leaving)
@@ -97,13 +118,17 @@ class Conclusion:
         if stopped is None and not self._look.baseline:
             settled = settle(self._database, self._source, absence, now=self._now())
             self._confirm(absence, clean=failed == 0 and not judged.contests)
-        report = self._report(entries, failures, failed, held, settled, judged.notes)
         whole = self._crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
+        notes = (*judged.notes, *(() if stopped is not None else drifted.notes))
+        degraded = self._looks.degraded(self._source) if drifted.degraded is None else drifted.degraded
+        self._remember(drifted, held, row_held)
+        report = self._report(entries, failures, failed, held, settled, whole=whole, notes=notes, degraded=degraded)
         self._looks.finish(
             self._look.id, state="complete" if whole else "incomplete", now=self._now(), requests=report.requests,
             fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
             milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
-            listed=self._listed, guard=held.guard if held else None,
+            listed=self._listed, guard=held.guard if held else None, notes=notes,
+            degraded=degraded,
         )
         return Ended(report=report, whole=whole)
 
@@ -221,6 +246,7 @@ class Conclusion:
                 if stored.version > 1 and fingerprint(reading.records[key]) != stored.fingerprint
             }),
             flaps=self._milestones.flaps(self._source),
+            labels=Labels(SourceLabels(self._database).known(self._source)),
         )
         changes = {change.key: change for change in detection.changes}
         entries = tuple(
@@ -261,7 +287,7 @@ class Conclusion:
             for key, stored in self._milestones.some(self._source, leaving).items()
         ]
 
-    def _count(self, judged: _Judged, reading: Reading, firsts: Mapping[str, int], failed: int) -> Counted:
+    def _count(self, judged: _Judged, drifted: "_Drifted", firsts: Mapping[str, int], failed: int) -> Counted:
         baseline, crawled, guards = self._look.baseline, self._crawled, self._guards
         accepted = self._looks.accepted_removals(self._source)
         kinds = Counter(change.kind for change in judged.changes)
@@ -273,25 +299,39 @@ class Conclusion:
             asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
             failed=failed,
             broken=None if crawled.complete else next(iter(crawled.reasons), "not every listing could be read"),
-            drifted=self._drifted(reading), minimum=guards.surge_min, fewest=guards.removal_min,
+            drifted=drifted.reason, minimum=guards.surge_min, fewest=guards.removal_min,
             share=guards.surge_share, max_failed_share=guards.max_failed_share,
         )
 
-    def _drifted(self, reading: Reading) -> str | None:
-        """Why what was read should not be trusted: the pages are not (or no more) what the extractor was made for.
+    def _drifted(self, reading: Reading, judged: _Judged) -> "_Drifted":
+        """Whether what was read should be trusted: the pages may not (or no more) be what the extractor was made for.
 
-        A look that read a twentieth of the pages or less can't move any share far enough to matter.
+        A look that read a twentieth of the pages or less can't move any share far enough to matter. New milestones are
+        no part of it: what they are like says nothing of a layout that their neighbours share.
         """
         baseline = self._look.baseline
         if not baseline and len(reading.records) + len(reading.failures) <= 0.05 * self._known:
-            return None
+            return _Drifted()
         before: dict[str, Milestone] = {
             key: stored.milestone for key, stored in self._milestones.known(self._source).items()
         }
         failed = {self._intake.key(url) for url in reading.failed}
-        after = {key: record for key, record in (before | dict(reading.records)).items() if key not in failed}
+        after = {key: record for key, record in (before | dict(reading.records)).items()
+                 if key not in failed and (baseline or key in before)}
         now = profile(list(after.values()), failed=len(reading.failures))
-        return unfit(now) if baseline else drift(profile(list(before.values())), now)
+        degraded = disputes(list(after.values()))
+        if baseline:
+            return _Drifted(reason=unfit(now), now=now, degraded=degraded)
+        kept = _kept(before, reading, judged)
+        found = drift(profile(list(before.values())), now, kept=kept)
+        accepted = Profiles(self._database).accepted(self._source)
+        if found.reason is not None and accepted is not None:
+            beside = drift(profile_from_json(accepted.data), now, kept=kept)
+            if beside.reason is None:  # an operator released a look that found the source so
+                return _Drifted(
+                    notes=beside.notes, now=now, degraded=degraded, accepted=True, once=accepted.once
+                )
+        return _Drifted(reason=found.reason, notes=found.notes, now=now, degraded=degraded)
 
     # --- what is recorded -------------------------------------------------------------------------------------------
 
@@ -299,6 +339,18 @@ class Conclusion:
         """Whether an earlier look waits for the same answer: then one question is enough."""
         waiting = self._looks.list(self._source, waiting=True)
         return stopped.guard in _LASTING and any(look.guard == stopped.guard for look in waiting)
+
+    def _remember(self, drifted: "_Drifted", held: Hold | None, row_held: Hold | None) -> None:
+        """Offer what a held look found for an operator to accept; put away what was accepted and has done its work."""
+        profiles = Profiles(self._database)
+        if drifted.now is None:
+            return
+        if held is not None and held.guard == "drift":
+            waiting = [look.id for look in self._looks.list(self._source, waiting=True) if look.guard == "drift"]
+            look_id = self._look.id if row_held is not None or not waiting else waiting[0]
+            profiles.offer(self._source, profile_to_json(drifted.now), self._now(), look_id=look_id)
+        elif held is None and (drifted.once or not drifted.accepted):
+            profiles.retire(self._source, self._now())
 
     def _record(self, entries: tuple[Entry, ...], judged: _Judged, *, held: Hold | None) -> None:
         matches, keys = judged.matches, {record.key for _, record, _ in entries}
@@ -324,6 +376,7 @@ class Conclusion:
             if clean and not self._milestones.changes(look_id=look.id, limit=1):
                 why = f"it kept no change back, and look {self._look.id} saw every page and could read it"
                 self._looks.release(look.id, why, self._now())
+                Profiles(self._database).retire(self._source, self._now())  # nobody accepted what that look found
                 continue
             if look.guard != "incomplete":
                 continue
@@ -342,18 +395,39 @@ class Conclusion:
         return sentences, crawled.failed + len(listed) + len(intake.unread_listings) + len(reading.failures)
 
     def _report(
-        self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int,
-        notes: tuple[str, ...],
+        self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int, *,
+        whole: bool, notes: tuple[str, ...], degraded: tuple[str, ...],
     ) -> LookReport:
         counted = Counter(change.kind for change, _, _ in entries if change is not None)
         counted["renamed"] += settled
         crawled = self._crawled
+        count = self._milestones.count(self._source)
+        baseline = self._look.baseline and whole and count > 0
+        verdicts: tuple[tuple[LookVerdict, object], ...] = (
+            ("no-baseline", self._look.baseline and not baseline), ("held", held), ("incomplete", not whole),
+            ("degraded", degraded),
+        )
         return LookReport(
             source=self._source, requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified,
-            failed=failed, milestones=self._milestones.count(self._source), baseline=self._look.baseline,
+            failed=failed, milestones=count, baseline=baseline,
             changes={kind: counted[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
-            look_id=self._look.id, failures=tuple(failures), notes=notes,
+            look_id=self._look.id, failures=tuple(failures), degraded=degraded, notes=notes,
+            state=next((verdict for verdict, true in verdicts if true), "complete"),
         )
+
+
+def _kept(before: Mapping[str, Milestone], reading: Reading, judged: _Judged) -> dict[str, Kept]:
+    """Field → of its known values that were read again, how many are told otherwise now, be it contested."""
+    changed = Counter(
+        part.field for change in judged.changes if change.key in before for part in change.fields
+        if part.kind == "corrected"
+    )
+    changed.update(contest.field for contest in judged.contests)
+    read = Counter(
+        name for key in reading.records.keys() & before.keys() for name in FIELDS
+        if name not in before[key].unknown and getattr(before[key], name)
+    )
+    return {name: Kept(changed[name], read[name]) for name in FIELDS}
 
 
 def _page(url: str) -> str:

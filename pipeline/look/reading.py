@@ -10,8 +10,9 @@ from pathlib import Path
 from extractors import registry
 from extractors.base import SiteExtractor
 from extractors.charset import decode
+from extractors.labels import Labels
 from milepost.errors import ExtractError, InputError
-from milepost.records import Card, KnownNames, Milestone, Page, Snapshot
+from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, Snapshot
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
 from pipeline.look.stored_page import Stored
 from store.archive.pages import Pages
@@ -33,6 +34,7 @@ class Reading:
     snapshots: Mapping[str, int]  # key → the snapshot it was read from
     failures: tuple[str, ...]  # a sentence for each page that could not be read; what was known of it stands
     failed: frozenset[str] = frozenset()  # the addresses of those pages
+    labels: tuple[LabelPair, ...] = ()  # what these pages taught of the source's labels
 
 
 def whole(record: Milestone) -> Milestone:
@@ -50,32 +52,54 @@ def whole(record: Milestone) -> Milestone:
 def read_stored(
     site: SiteExtractor, source: str, snapshots: Snapshots, pages: Pages, work: Mapping[str, int],
     progress: Progress | None = None, *, guard: ReadingGuard, stopped: StoppedPages | None = None,
+    labels: Sequence[LabelPair] = (),
 ) -> Reading:
     """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other.
 
-    A page that stopped its reader is kept in `stopped` at once: should the look die later, it is known.
+    A page that stopped its reader is kept in `stopped` at once: should the look die later, it is known. `labels`: what
+    the source's labels are known to stand for. A page whose label only a later one explains is read again, so that the
+    order of pages changes nothing.
     """
     cards = pages.cards(source, {key for url in work if (key := key_of(site, url)) is not None})
     records: dict[str, Milestone] = {}
     read_from: dict[str, int] = {}
     failures: list[str] = []
     failed: set[str] = set()
+
+    def read(url: str, snapshot_id: int) -> list[Milestone]:
+        stored = stored_page(snapshots.get(snapshot_id), snapshot_id, cards.get(key_of(site, url) or "", ()))
+        answer = guard.records([stored])[0]
+        if stopped is not None:
+            guard.note(stopped)
+        if isinstance(answer, ExtractError):
+            raise answer
+        return [whole(record) for record in answer]
+
+    guard.teach(labels)
+    learnt: dict[LabelPair, None] = {}
+    puzzled: dict[str, set[LabelPair]] = {}  # page URL → labels that nothing explained
     for done, (url, snapshot_id) in enumerate(work.items(), 1):
         try:
-            stored = stored_page(snapshots.get(snapshot_id), snapshot_id, cards.get(key_of(site, url) or "", ()))
-            answer = guard.records([stored])[0]
-            if stopped is not None:
-                guard.note(stopped)
-            if isinstance(answer, ExtractError):
-                raise answer
-            for record in answer:
-                records[record.key], read_from[record.key] = whole(record), snapshot_id
+            for record in read(url, snapshot_id):
+                records[record.key], read_from[record.key] = record, snapshot_id
+                for pair in record.labels:
+                    if pair.slug is None:
+                        puzzled.setdefault(url, set()).add(pair)
+                    else:
+                        learnt[pair] = None
         except ExtractError as error:
             failures.append(str(error))
             failed.add(url)
         if progress is not None:
             progress(done, len(work))
-    return Reading(records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed))
+    after = Labels((*labels, *learnt))
+    guard.teach((*labels, *learnt))
+    for url, pairs in puzzled.items():
+        if url not in failed and any(after.slug(pair.field, pair.label) for pair in pairs):
+            records |= {record.key: record for record in read(url, work[url])}
+    return Reading(
+        records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt)
+    )
 
 
 def stored_page(snapshot: Snapshot, snapshot_id: int, cards: Sequence[tuple[str, Card]] = ()) -> Stored:

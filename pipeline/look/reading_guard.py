@@ -11,15 +11,16 @@ Where a page is read was decided by measuring: the slowest page of ORDINARY byte
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 from extractors import registry
 from extractors.base import SiteExtractor
+from extractors.labels import Labels
 from milepost import __version__
 from milepost.errors import ExtractError
-from milepost.records import Card, Milestone, body_hash
+from milepost.records import Card, LabelPair, Milestone, body_hash
 from pipeline.look.page_workers import Crew, Ended
 from pipeline.look.stored_page import Reader, Stored, read_cards, read_records
 from store.meta import Meta
@@ -77,6 +78,11 @@ class ReadingGuard:
         self._apart = careful or not registry.is_ours(reader.extractor)
         self._by = f"{self._site.signature}, Milepost {__version__}"
         self._news: dict[str, Stopped | None] = {}
+        self._labels = Labels(reader.labels)
+
+    def teach(self, labels: Sequence[LabelPair]) -> None:
+        """What the source's labels stand for, from now on."""
+        self._reader, self._labels = replace(self._reader, labels=tuple(labels)), Labels(labels)
 
     def records(self, pages: Sequence[Stored], *, apart: bool = False) -> list[tuple[Milestone, ...] | ExtractError]:
         """An answer a page, in order; `apart`: all by a worker, so that other threads go on meanwhile."""
@@ -119,7 +125,9 @@ class ReadingGuard:
         return [answers[number] for number in range(len(pages))]
 
     def _records_here(self, stored: Stored) -> tuple[Milestone, ...]:
-        return self._site.read_many(stored.page, source=self._reader.source, cards=stored.cards)
+        return self._site.read_many(
+            stored.page, source=self._reader.source, cards=stored.cards, labels=self._labels
+        )
 
     def _cards_here(self, stored: Stored) -> tuple[Card, ...]:
         return self._site.cards(stored.page)

@@ -155,13 +155,15 @@ def _unchanged(
     looks: Looks, milestones: Milestones, source: str, look_id: int, crawled: CrawlReport, now: dt.datetime
 ) -> LookReport:
     """The report of a look that ended at the poll page."""
+    degraded = looks.degraded(source)
     report = LookReport(
         source=source, requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified, failed=0,
         milestones=milestones.count(source), baseline=False, changes=dict.fromkeys(CHANGE_KINDS, 0), look_id=look_id,
+        state="degraded" if degraded else "complete", degraded=degraded,
     )
     looks.finish(
         look_id, state="complete", now=now, requests=report.requests, fetched=report.fetched,
-        not_modified=report.not_modified, milestones=report.milestones,
+        not_modified=report.not_modified, milestones=report.milestones, degraded=degraded,
     )
     return report
 
@@ -191,5 +193,5 @@ def report_to_json(report: LookReport) -> dict[str, Any]:
     """The form of `scrape --json`."""
     return asdict(report) | {
         "changes": dict(report.changes), "failures": list(report.failures), "notes": list(report.notes),
-        "found_by": dict(report.found_by),
+        "found_by": dict(report.found_by), "degraded": list(report.degraded),
     }

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from extractors import registry
 from extractors.charset import decode
-from milepost.records import Card, Milestone, Page
+from extractors.labels import Labels
+from milepost.records import Card, LabelPair, Milestone, Page
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,6 +16,7 @@ class Reader:
     source: str
     extractor: str
     options: Mapping[str, object]
+    labels: tuple[LabelPair, ...] = ()  # what the source's labels stand for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +38,8 @@ class Stored:
 def read_records(reader: Reader, stored: Stored) -> tuple[Milestone, ...]:
     """The milestones of a page; raises ExtractError. Runs in any process."""
     site = registry.get(reader.extractor, reader.options)
-    return site.read_many(stored.page, source=reader.source, cards=stored.cards)
+    labels = Labels(reader.labels)
+    return site.read_many(stored.page, source=reader.source, cards=stored.cards, labels=labels)
 
 
 def read_cards(reader: Reader, stored: Stored) -> tuple[Card, ...]:

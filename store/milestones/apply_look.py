@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from milepost.codec import field_to_json, milestone_to_json
+from milepost.codec import evidence_to_json, field_to_json, milestone_to_json
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, FieldChange, Flap, Milestone
 from store.dialects import insert, serialize
@@ -49,6 +49,7 @@ class _Current:
     fingerprint: str
     state: str
     related: object = None  # in its JSON form
+    evidence: object = None  # in its JSON form
 
 
 def apply(
@@ -144,6 +145,9 @@ class _Writer:
             current[record.key] = self._next(happened, known, record, hash_, snapshot_id)
         if current[record.key].related != related:
             self._relate(current, record.key, related)
+        evidence = evidence_to_json(record)
+        if current[record.key].evidence != evidence:
+            self._witness(current, record.key, evidence)
         self._read.append((record.key, _page_url(record), snapshot_id))
 
     def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
@@ -167,7 +171,7 @@ class _Writer:
         )
         self._change(added, milestone_id, None, version_id, announce=announce)
         return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present",
-                        related=field_to_json(record, "related"))
+                        related=field_to_json(record, "related"), evidence=evidence_to_json(record))
 
     def _next(
         self, happened: Change | None, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
@@ -198,6 +202,11 @@ class _Writer:
         """Keep the Related cards as they are now; they are no part of what a version is compared by."""
         known = current[key] = replace(current[key], related=related)
         self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(related=related))
+
+    def _witness(self, current: dict[str, _Current], key: str, evidence: object) -> None:
+        """Keep who told each field as it was last read; a version keeps who did when it was made."""
+        known = current[key] = replace(current[key], evidence=evidence)
+        self._connection.execute(sa.update(milestone).where(milestone.c.id == known.id).values(evidence=evidence))
 
     def _rename(self, happened: Change, key: str, current: dict[str, _Current]) -> None:
         """Give a known milestone its new key, so that its history goes on; nothing when that was done before."""
@@ -310,7 +319,8 @@ def _current(connection: sa.Connection, source: str, keys: Collection[str]) -> d
 def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -> dict[str, _Current]:
     query = (
         sa.select(
-            milestone.c.key, milestone.c.id, milestone.c.state, milestone.c.related, milestone_version.c.number,
+            milestone.c.key, milestone.c.id, milestone.c.state, milestone.c.related, milestone.c.evidence,
+            milestone_version.c.number, milestone_version.c.record,
             milestone_version.c.id.label("version_id"), milestone_version.c.fingerprint,
         )
         .join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
@@ -321,7 +331,7 @@ def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -
     return {
         row.key: _Current(
             id=row.id, number=row.number, version_id=row.version_id, fingerprint=row.fingerprint, state=row.state,
-            related=row.related,
+            related=row.related, evidence=row.record["evidence"] if row.evidence is None else row.evidence,
         )
         for row in connection.execute(query)
     }

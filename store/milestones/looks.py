@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from milepost.errors import ConflictError, NotFoundError
 from store.dialects import insert
 from store.engine import Database
+from store.milestones.profiles import take_profile
 from store.schema.tables import look, page, source
 
 LookState = Literal["running", "complete", "incomplete", "failed"]
@@ -36,6 +37,8 @@ class Look:
     failures: tuple[str, ...]  # one sentence a page
     listed: int | None  # milestones that its listings named; None where they could not all be read
     guard: str | None  # which guard stopped it; without `held`, an earlier look waits for the same
+    notes: tuple[str, ...] = ()  # what it saw and nobody has to decide
+    degraded: tuple[str, ...] = ()  # a sentence for each field that the source's witnesses dispute
 
     @property
     def waiting(self) -> bool:
@@ -92,6 +95,8 @@ class Looks:
         held: str | None = None,
         listed: int | None = None,
         guard: str | None = None,
+        notes: Sequence[str] = (),
+        degraded: Sequence[str] = (),
     ) -> Look:
         """End a running look with its numbers.
 
@@ -102,6 +107,7 @@ class Looks:
         values: dict[str, Any] = {
             "state": state, "finished_at": now, "requests": requests, "fetched": fetched, "not_modified": not_modified,
             "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed,
+            "notes": list(notes), "degraded": list(degraded),
         }
         values |= {name: value for name, value in (("held", held), ("guard", guard)) if value is not None}
         with self._database.begin() as connection:
@@ -114,8 +120,12 @@ class Looks:
         with self._database.begin() as connection:
             hold(connection, look_id, reason)
 
-    def release(self, look_id: int, why: str, now: dt.datetime) -> Look:
-        """An operator lets the changes of a held look go on; raises ConflictError when it is not held."""
+    def release(self, look_id: int, why: str, now: dt.datetime, *, once: bool = False) -> Look:
+        """An operator lets the changes of a held look go on; raises ConflictError when it is not held.
+
+        Later looks that find the source to be like that are not held for it again (`Profiles`), with `once` only the
+        next one is not.
+        """
         with self._database.begin() as connection:
             done = connection.execute(
                 sa.update(look)
@@ -125,6 +135,7 @@ class Looks:
             found = _get(connection, look_id)
             if done.rowcount == 0:
                 raise ConflictError("that look is not held", where=f"look {look_id}")
+            take_profile(connection, look_id, now, once=once)
             return found
 
     def has_baseline(self, source_key: str) -> bool:
@@ -154,6 +165,17 @@ class Looks:
         with self._database.connect() as connection:
             found: int | None = connection.execute(query).scalar()
             return found
+
+    def degraded(self, source_key: str) -> tuple[str, ...]:
+        """What the last look that ended found disputed; () where none did."""
+        query = (
+            sa.select(look.c.degraded)
+            .where(look.c.source == source_key, look.c.state.in_(("complete", "incomplete")))
+            .order_by(look.c.id.desc())
+            .limit(1)
+        )
+        with self._database.connect() as connection:
+            return tuple(connection.execute(query).scalar() or ())
 
     def accepted_removals(self, source_key: str) -> int:
         """The last look of much missing that an operator let through: what was missing by then may go. 0 for none."""
@@ -221,4 +243,4 @@ def _get(connection: sa.Connection, look_id: int) -> Look:
 
 
 def _look(row: sa.RowMapping) -> Look:
-    return Look(**{**row, "failures": tuple(row["failures"])})
+    return Look(**{**row, **{name: tuple(row[name]) for name in ("failures", "notes", "degraded")}})

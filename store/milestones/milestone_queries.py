@@ -62,8 +62,9 @@ def versions() -> sa.Select[Any]:
 
 
 def current() -> sa.Select[Any]:
-    """Milestones with their current version and their Related cards as last read; `stored` reads its rows."""
-    return versions().add_columns(milestone.c.related).where(milestone_version.c.number == milestone.c.version)
+    """Milestones with their current version, their Related cards and evidence as last read; `stored` reads its rows."""
+    as_read = (milestone.c.related, milestone.c.evidence)
+    return versions().add_columns(*as_read).where(milestone_version.c.number == milestone.c.version)
 
 
 def visible() -> sa.Select[Any]:
@@ -83,8 +84,8 @@ def visible() -> sa.Select[Any]:
 
 def stored(row: sa.Row[Any]) -> StoredMilestone:
     """A row of `versions`, `current` or `visible` as a record."""
-    related = getattr(row, "related", None)
-    record = row.record if related is None else row.record | {"related": related}
+    as_read = {name: getattr(row, name, None) for name in ("related", "evidence")}
+    record = row.record | {name: value for name, value in as_read.items() if value is not None}
     return StoredMilestone(
         id=row.milestone_id, version=row.number, version_id=row.id, milestone=milestone_from_json(record),
         fingerprint=row.fingerprint, first_seen_at=row.first_seen_at, snapshot_id=row.snapshot_id,

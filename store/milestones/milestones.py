@@ -9,13 +9,14 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 
-from milepost.codec import milestone_from_json
+from milepost.codec import evidence_to_json, milestone_from_json
 from milepost.errors import NotFoundError
 from milepost.records import ChangeKind, Flap, Milestone, StoredChange, StoredMilestone
 from store.engine import Database
 from store.milestones import apply_look, milestone_queries
 from store.milestones.apply_look import Applied, Entry, Likeness
 from store.milestones.milestone_queries import HELD, FieldDiff, Version
+from store.schema.columns import Json
 from store.schema.tables import change, flapping, milestone, milestone_version
 
 __all__ = ["Applied", "Entry", "FieldDiff", "Likeness", "Milestones", "Version"]
@@ -57,6 +58,18 @@ class Milestones:
             return apply_look.apply(
                 connection, look_id, source, entries, announce=announce, held=held, now=now, guard=guard,
                 silent=silent, likenesses=likenesses, flaps=flaps,
+            )
+
+    def note_evidence(self, source: str, records: Sequence[Milestone]) -> None:
+        """Keep who tells the fields of records whose content is as it was: no version is made."""
+        if not records:
+            return
+        rows = [{"of_key": record.key, "told": evidence_to_json(record)} for record in records]
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(milestone)
+                .where(milestone.c.source == source, milestone.c.key == sa.bindparam("of_key"))
+                .values(evidence=sa.bindparam("told", type_=Json)), rows,
             )
 
     def known(self, source: str) -> dict[str, StoredMilestone]:

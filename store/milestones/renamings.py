@@ -119,7 +119,9 @@ class Renamings:
             if fingerprint(kept) != last.fingerprint:
                 _add_version(connection, last, kept, now)
             connection.execute(
-                sa.update(milestone).where(milestone.c.id == old.id).values(related=field_to_json(kept, "related"))
+                sa.update(milestone).where(milestone.c.id == old.id).values(
+                    related=field_to_json(kept, "related"), evidence=None
+                )
             )
             search.index(connection, old.id, kept)
             return _one(connection, old.id)

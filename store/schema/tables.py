@@ -1,6 +1,7 @@
 """The tables, drawn in the order the data reaches them; migrations/ holds the road here, a test holds them equal.
 
     source ─ look ─ page ─ snapshot ─ blob        what was asked, and what came back (blob ─ dictionary)
+    source ─ source_label, source_profile         what was learnt of it
                      └ listing_card, reread       what listings said
     milestone ─ milestone_version ─ change        what was read, and how it changed (and an index: store.search)
     renaming, flapping, backfill ─ …_record       what took another key, what alternates, what was read again
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 9  # the revision this program was made for
+HEAD = 10  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -82,7 +83,33 @@ look = sa.Table(
     sa.Column("failures", Json, nullable=False, server_default="[]"),
     sa.Column("listed", sa.Integer),  # milestones that its listings named; NULL where they could not all be read
     sa.Column("guard", sa.String(12)),  # which guard stopped it; without `held`, an earlier look waits for the same
+    sa.Column("notes", Json, nullable=False, server_default="[]"),  # sentences on what it saw and nobody has to decide
+    sa.Column("degraded", Json, nullable=False, server_default="[]"),  # … on the fields that witnesses dispute
     _one_of("state", LOOK_STATES),
+    sa.Index(None, "source", "id"),
+)
+
+# What the labels of a source stand for, as its own links taught.
+source_label = sa.Table(
+    "source_label", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("field", sa.String(20), primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),  # as it is looked up
+    sa.Column("slug", sa.Text, primary_key=True),  # one label may have several: then it says nothing
+    sa.Column("learnt_at", Moment, nullable=False),
+)
+
+# What held looks found a source to be like, and what of it an operator accepted.
+source_profile = sa.Table(
+    "source_profile", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("source", sa.ForeignKey("source.key"), nullable=False),
+    sa.Column("look_id", sa.ForeignKey("look.id"), nullable=False),  # the held look that found it
+    sa.Column("data", Json, nullable=False),
+    sa.Column("made_at", Moment, nullable=False),
+    sa.Column("taken_at", Moment),  # NULL: offered by a held look, and not released
+    sa.Column("once", sa.Boolean, nullable=False, server_default=sa.false()),  # taken for one look alone
+    sa.Column("used_at", Moment),  # when it was needed no more
     sa.Index(None, "source", "id"),
 )
 
@@ -166,6 +193,7 @@ milestone = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),  # the number of the current one
     sa.Column("state", sa.String(9), nullable=False, server_default="present"),
     sa.Column("related", Json),  # cards as last read: they make no version; NULL: those of the version
+    sa.Column("evidence", Json),  # who told each field, as last read: makes no version; NULL: that of the version
     _one_of("state", MILESTONE_STATES),
     sa.UniqueConstraint("source", "key"),
 )

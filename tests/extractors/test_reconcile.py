@@ -97,6 +97,15 @@ def test_a_text_that_was_cut_off_yields_to_the_longer_one():
     verdict = judge(("what_happened", "It began…", "headings", "h2"),
                     ("what_happened", "It began and went on.", "json-ld", "Article.description"))
     assert verdict.values["what_happened"] == "It began and went on."
+    assert disagreements(verdict.evidence) == ()
+    assert [(one.witness, one.vague) for one in verdict.evidence["what_happened"]] == [
+        ("json-ld", False), ("headings", True),
+    ]
+
+
+def test_a_text_that_goes_on_otherwise_differs():
+    verdict = judge(("what_happened", "It began and stopped.", "headings", "h2"),
+                    ("what_happened", "It began and went on.", "json-ld", "Article.description"))
     assert disagreements(verdict.evidence) == ("what_happened",)
 
 

@@ -1,0 +1,106 @@
+"""What a source's words for its categories, eras and tags stand for, learnt from its own links.
+
+    <a href="/category/research">Research Breakthroughs</a> ─▶ LabelPair ─▶ Labels ─▶ claims told in slugs
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from lxml.etree import _Element as Element
+
+from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify
+from extractors.dom import text_of
+from extractors.reconcile import Claim
+from milepost.records import LabelPair
+from milepost.same import fold
+
+_LINK_CAP = 5_000  # links looked at in one page
+_ASIDE = re.compile(r"\s*\([^()]*\)$")  # "Deep Learning Breakthrough (2012–2017)"
+
+
+def label_key(words: str) -> str:
+    """A label as it is looked up: its slug, or where no letter of it can stand in a slug, itself."""
+    return slugify(words) or fold(words)
+
+
+def pairs(root: Element, links: Mapping[str, str]) -> tuple[LabelPair, ...]:
+    """The labels that a page's own links pair with slugs; `links` is field → path prefix ("/category/")."""
+    found: dict[LabelPair, None] = {}
+    for link in islice(root.iter("a"), _LINK_CAP) if links else ():
+        href = link.get("href")
+        for field, prefix in links.items():
+            slug = slug_after(href, prefix)
+            if slug is None:
+                continue
+            words = text_of(link, NAME_CAP).removeprefix("#")
+            for label in dict.fromkeys((words, _ASIDE.sub("", words))):
+                if key := label_key(label):
+                    found.setdefault(LabelPair(field, key, slug))
+        if len(found) >= LIST_CAP:
+            break
+    return tuple(found)
+
+
+class Resolved(NamedTuple):
+    """Claims told in slugs, as far as labels could be looked up."""
+
+    claims: list[Claim]
+    unpaired: tuple[LabelPair, ...]  # labels that no link explains; their claims are no opinion against a slug
+
+
+class Labels:
+    """Which slugs each label was seen with. A label that was seen with several says nothing by itself."""
+
+    def __init__(self, pairs: Iterable[LabelPair] = ()) -> None:
+        self._slugs: dict[tuple[str, str], set[str]] = {}
+        self._linked: dict[str, set[str]] = {}
+        for field, label, slug in pairs:
+            if slug is not None:
+                self._slugs.setdefault((field, label), set()).add(slug)
+                self._linked.setdefault(field, set()).add(slug)
+
+    def slug(self, field: str, words: str) -> str | None:
+        """The one slug that a label stands for; None when it was never seen on a link, or on several."""
+        for label in (words, _ASIDE.sub("", words)):
+            key = label_key(label)
+            slugs = self._slugs.get((field, key))
+            if slugs is not None:
+                return next(iter(slugs)) if len(slugs) == 1 else None
+            if self.is_slug(field, key):
+                return key
+        return None
+
+    def is_slug(self, field: str, value: object) -> bool:
+        """Whether the source links to `value`, so that it is one of its slugs and not only a label."""
+        return value in self._linked.get(field, ())
+
+    def same(self, field: str, one: object, other: object) -> bool:
+        """Whether two values of a field are a slug and its label, or two labels of one slug."""
+        if one == other or not isinstance(one, str) or not isinstance(other, str):
+            return one == other
+        meant = self.slug(field, one)
+        return meant is not None and meant == self.slug(field, other)
+
+
+UNLEARNT = Labels()
+
+
+def resolve(claims: Sequence[Claim], own: Labels, learnt: Labels = UNLEARNT) -> Resolved:
+    """Tell claims of labels in slugs: by the page's own links first, then by what the source's links taught before."""
+    told: list[Claim] = []
+    unpaired: dict[LabelPair, None] = {}
+    for claim in claims:
+        if not claim.label:
+            told.append(claim)
+        elif isinstance(claim.value, tuple):
+            words = [str(word) for word in claim.value]
+            slugs = [own.slug(claim.field, word) or learnt.slug(claim.field, word) or word for word in words]
+            told.append(claim._replace(value=tuple(dict.fromkeys(slugs)), label=""))
+        elif slug := own.slug(claim.field, claim.label) or learnt.slug(claim.field, claim.label):
+            told.append(claim._replace(value=slug, label=""))
+        else:
+            told.append(claim)
+            unpaired.setdefault(LabelPair(claim.field, label_key(claim.label), None))
+    return Resolved([claim for claim in told if claim.value != "" or not claim.label], tuple(unpaired))

@@ -1,0 +1,69 @@
+"""What held looks found a source to be like, and what of it an operator accepted.
+
+    a held look ─▶ offer ─▶ (an operator releases it) ─▶ take_profile ─▶ accepted ─▶ (records are like that) ─▶ retire
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from store.engine import Database
+from store.schema.tables import source_profile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """A profile that an operator accepted by releasing a look."""
+
+    id: int
+    data: Mapping[str, Any]  # the JSON form of what the drift guard measures
+    once: bool  # for the next look alone
+
+
+class Profiles:
+    """The profiles of every source."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accepted(self, source: str) -> Accepted | None:
+        """What the next look may be like, beside what is on record; None when nothing was accepted."""
+        query = sa.select(source_profile).where(
+            source_profile.c.source == source, source_profile.c.taken_at.is_not(None),
+            source_profile.c.used_at.is_(None),
+        ).order_by(source_profile.c.id.desc()).limit(1)
+        with self._database.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Accepted(id=row["id"], data=row["data"], once=row["once"])
+
+    def offer(self, source: str, data: Mapping[str, Any], now: dt.datetime, *, look_id: int) -> None:
+        """What the source is like at a look that is held; the latest offer of a look counts."""
+        with self._database.begin() as connection:
+            connection.execute(sa.delete(source_profile).where(
+                source_profile.c.look_id == look_id, source_profile.c.taken_at.is_(None)
+            ))
+            connection.execute(sa.insert(source_profile).values(
+                source=source, look_id=look_id, data=dict(data), made_at=now, once=False,
+            ))
+
+    def retire(self, source: str, now: dt.datetime) -> None:
+        """What was accepted has done its work: the records are like that by now, or it was for one look alone."""
+        with self._database.begin() as connection:
+            connection.execute(
+                sa.update(source_profile)
+                .where(source_profile.c.source == source, source_profile.c.taken_at.is_not(None),
+                       source_profile.c.used_at.is_(None))
+                .values(used_at=now)
+            )
+
+
+def take_profile(connection: sa.Connection, look_id: int, now: dt.datetime, *, once: bool) -> None:
+    """What a held look offered is accepted; nothing when it offered nothing."""
+    connection.execute(
+        sa.update(source_profile)
+        .where(source_profile.c.look_id == look_id, source_profile.c.taken_at.is_(None))
+        .values(taken_at=now, once=once)
+    )
