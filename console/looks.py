@@ -23,6 +23,8 @@ def print_looks(looks: list[dict[str, Any]]) -> None:
             typer.echo(f"Note: {note}.")
         for sentence in look["degraded"]:
             typer.echo(f"{look['source']} is degraded: {sentence}.")
+        if look["disallowed"]:
+            typer.echo(f"{look['source']}: robots.txt forbids {look['disallowed']} pages; they were not asked for.")
 
 
 def _known(count: int | None) -> int | str:

@@ -4,13 +4,31 @@ import re
 
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _TAIL = 64 * 1024
-# What challenge pages of the well-known kinds carry; lower case.
+# What a page carries only where it asks who is there, whatever else is on it (lower case): scripts and settings of the
+# well-known kinds, which no article needs.
 _CHALLENGES: tuple[bytes, ...] = (
-    b"cf-chl-", b"cf_chl_opt", b"cf-challenge", b"<title>just a moment", b"<title>attention required",
-    b"_incapsula_resource", b"px-captcha", b"captcha-delivery.com", b"awswafcookiedomainlist", b"g-recaptcha",
-    b"h-captcha", b"cf-turnstile", b"<title>access denied", b"<title>are you a robot", b"verify you are human",
+    b"_cf_chl_opt", b"/cdn-cgi/challenge-platform/h/", b"_incapsula_resource", b"awswafcookiedomainlist",
+    b"captcha-delivery.com/c.js", b"window._pxappid",
+)
+# What it may carry as well as an article with a form under it: a challenge is a page that has hardly a word beside.
+_WIDGET = re.compile(
+    rb"""\b(?:class|id)\s{0,4}=\s{0,4}["']?[^"'<>]{0,200}\b(?:cf-turnstile|g-recaptcha|h-captcha|px-captcha|cf-challenge)\b"""
+)
+_CHALLENGE_TITLE = re.compile(
+    rb"<title\b[^>]{0,300}>\s{0,99}(?:just a moment|attention required|access denied|are you a robot|"
+    rb"(?:please )?verify (?:that )?you are (?:a )?human|security check|checking your browser)\b"
 )
 _PASSWORD = re.compile(rb"""\btype\s{0,4}=\s{0,4}["']?password\b""")
+_TAG_OR_WORD = re.compile(rb"<(/?)([a-z][a-z0-9]*)[^<>]{0,4000}>|<[^<>]{0,4000}>|([a-z]{2,}|[\x80-\xff]{6,})")
+_ASIDE = frozenset(
+    (b"script", b"style", b"noscript", b"head", b"header", b"nav", b"footer", b"aside", b"svg", b"template")
+)
+_ASKING = (  # without any of these there is no need to look closer
+    b"password", b"captcha", b"turnstile", b"challenge", b"moment", b"attention", b"denied", b"verify",
+    b"robot", b"security check", b"checking your",
+)
+_FEW = 80  # words beside header and footer: a page with more is about something
+_LOOKED_AT = 512 * 1024  # bytes: no challenge and no login is larger
 _CONTENT = (b"<article", b"application/ld+json")  # a page that has either is about something
 _TITLE = re.compile(rb"<(?:title|h1)\b[^>]{0,300}>([^<]{0,300})<")
 _NOT_FOUND = re.compile(rb"^\s*(?:error\s*)?(?:404\b|not found)|page not found|\b404\s*$|\b404 not found")
@@ -31,6 +49,31 @@ def _plain(body: bytes) -> bytes:
     return body.lower()
 
 
+def _asks_who_is_there(lower: bytes) -> str | None:
+    """What a page asks for in place of telling something; None when it tells something, or asks only in passing.
+
+    What stands in a header, navigation or footer is in passing: a page's own form, its widget and its words are not.
+    """
+    words = 0
+    asked: str | None = None
+    inside: bytes | None = None  # the element whose parts don't count
+    for found in _TAG_OR_WORD.finditer(lower):
+        closing, name, word = found.groups()
+        if inside is not None:
+            inside = None if closing and name == inside else inside
+        elif word is not None:
+            words += 1
+            if words > _FEW:
+                return None
+        elif name in _ASIDE and not closing:
+            inside = name
+        elif _WIDGET.search(found[0]):
+            asked = "it is a challenge (captcha) page"
+        elif _PASSWORD.search(found[0]):
+            asked = asked or "it is a login page"
+    return "it is a challenge (captcha) page" if _CHALLENGE_TITLE.search(lower) else asked
+
+
 def fault(body: bytes, content_type: str) -> str | None:
     """Why a 200's body is not the page that was asked for, in a few words; None when it may well be."""
     if not body.strip():
@@ -42,10 +85,12 @@ def fault(body: bytes, content_type: str) -> str | None:
         return "the page is cut short (no </html>)"
     if any(sign in lower for sign in _CONTENT):
         return None
-    if b"password" in lower and _PASSWORD.search(lower):
-        return "it is a login page"
     if any(sign in lower for sign in _CHALLENGES):
         return "it is a challenge (captcha) page"
+    if len(lower) <= _LOOKED_AT and any(sign in lower for sign in _ASKING):
+        asked = _asks_who_is_there(lower)
+        if asked is not None:
+            return asked
     for title in _TITLE.findall(lower[: 256 * 1024])[:4]:
         if _NOT_FOUND.search(title):
             return "it says “not found” with status 200"

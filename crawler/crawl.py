@@ -14,6 +14,7 @@ from crawler.guard import check_url
 from crawler.outcomes import (
     CrawlPlan,
     CrawlReport,
+    Disallowed,
     Failed,
     Fetched,
     Gone,
@@ -34,8 +35,8 @@ from milepost.errors import FetchError, MilepostError, SourceDownError
 from milepost.records import PageKind, Snapshot
 
 __all__ = [
-    "CrawlPlan", "CrawlReport", "Failed", "Fetched", "Gone", "Memory", "NotModified", "Outcome", "Redirected",
-    "RobotsCache", "crawl", "user_agent",
+    "CrawlPlan", "CrawlReport", "Disallowed", "Failed", "Fetched", "Gone", "Memory", "NotModified", "Outcome",
+    "Redirected", "RobotsCache", "crawl", "user_agent",
 ]
 
 _HINT = "Open it in a browser; if it is up there, compare base_url and fetch_from in the settings."
@@ -96,6 +97,10 @@ class _Look:
         if not tally.had and tally.failed:
             first = tally.failures[0].error
             raise SourceDownError(f"not one page could be had: {first.what}", where=first.where, hint=_HINT)
+        if not tally.had and tally.disallowed:
+            raise SourceDownError(
+                f"robots.txt forbids all {tally.disallowed} pages", where=self._site.fetch, hint=_HINT
+            )
         if mapped.absent and plan.links is None:
             tally.reasons.append(f"{self._site.fetch}/sitemap.xml: there is no sitemap")
         if self._work.refused:
@@ -163,6 +168,8 @@ class _Look:
                     self._link(link)
             case Redirected(target=target):
                 self._moved(target, kind)
+            case Disallowed(kind="listing", url=url) if path in self._plan.seeds:
+                self._tally.reasons.append(f"{url}: robots.txt forbids this page, which should list milestones")
             case Failed(kind="listing", error=error):
                 self._tally.reasons.append(str(error))
             case Gone(kind="milestone"):

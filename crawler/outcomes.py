@@ -101,7 +101,15 @@ class Failed:
     error: FetchError
 
 
-Outcome = Fetched | NotModified | Gone | Redirected | Failed
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disallowed:
+    """robots.txt asks us not to fetch the page: it was not asked for, and that is no fault."""
+
+    url: str
+    kind: PageKind
+
+
+Outcome = Fetched | NotModified | Gone | Redirected | Failed | Disallowed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +126,7 @@ class CrawlReport:
     failures: tuple[Failed, ...]  # the first MAX_FAILURES of them
     gone: int = 0
     redirected: int = 0
+    disallowed: int = 0  # listed or known, and not asked for, as robots.txt forbids it
     reasons: tuple[str, ...] = ()  # why not complete, a sentence each
     unchanged: bool = False  # the poll page had not changed: nothing else was asked, `listed` says nothing
     # how each milestone was found, by identity URL: of "sitemap", "listing", "known", "redirect"

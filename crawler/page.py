@@ -7,7 +7,7 @@ from crawler.answers import fault
 from crawler.client import Answer
 from crawler.discover import RobotsCache, rules_for
 from crawler.fetch import Fetcher
-from crawler.outcomes import CrawlPlan, Failed, Fetched, Gone, Memory, NotModified, Now, Outcome, Redirected
+from crawler.outcomes import CrawlPlan, Disallowed, Failed, Fetched, Gone, Memory, NotModified, Now, Outcome, Redirected
 from crawler.paths import Site
 from milepost.errors import FetchError, RefusedError
 from milepost.records import PageKind, Snapshot, Validators
@@ -15,6 +15,10 @@ from milepost.records import PageKind, Snapshot, Validators
 KEPT_HEADERS = frozenset({"content-type", "content-language", "etag", "last-modified", "date"})
 _MAX_VALIDATOR = 512
 _GIVE_UP = 8  # pages in a row that fail after all retries: the site is down, the rest are not asked for
+
+
+class _DisallowedError(RefusedError):
+    """A rule of the site's robots.txt, where that could be read."""
 
 
 def conditional(validators: Validators | None) -> dict[str, str]:
@@ -55,6 +59,8 @@ class PageReader:
         blind = kind == "listing" and self._plan.links is not None and self._plan.linked_before is None and not poll
         try:
             outcome = await self._read(path, url, kind, None if blind else self._memory.validators(url))
+        except _DisallowedError:
+            return Disallowed(url=url, kind=kind)
         except FetchError as error:
             self._streak = self._streak + 1 if error.retryable else 0
             return Failed(url=url, kind=kind, error=error)
@@ -102,7 +108,9 @@ class PageReader:
     async def _allowed(self, place: str) -> None:
         rules = await rules_for(place, self._fetcher, cache=self._robots, now=self._now)
         if not rules.allows(place):
-            raise RefusedError(rules.forbidden or "robots.txt forbids this page", where=place)
+            if rules.forbidden is None:
+                raise _DisallowedError("robots.txt forbids this page", where=place)
+            raise RefusedError(rules.forbidden, where=place)
 
     async def _follow(self, path: str, wanted: str) -> str | None:
         """Where a redirect of the page at `path` leads: the URL to ask, or None when it is another page."""

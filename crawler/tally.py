@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, KeysView, Mapping
 
-from crawler.outcomes import CrawlReport, Failed, Fetched, Gone, NotModified, Outcome, Redirected
+from crawler.outcomes import CrawlReport, Disallowed, Failed, Fetched, Gone, NotModified, Outcome, Redirected
 from crawler.paths import Site
 from milepost.printable import printable
 
@@ -39,7 +39,7 @@ class Tally:
         self._site = site
         self._masks: dict[str, int] = {}
         self._aside: dict[str, list[tuple[str, int]]] = {}
-        self.fetched = self.not_modified = self.failed = self.gone = self.redirected = 0
+        self.fetched = self.not_modified = self.failed = self.gone = self.redirected = self.disallowed = 0
         self.failures: list[Failed] = []
         self.reasons: list[str] = []
 
@@ -89,6 +89,8 @@ class Tally:
                 self.gone += 1
             case Redirected():
                 self.redirected += 1
+            case Disallowed():
+                self.disallowed += 1
             case Failed():
                 self.failed += 1
                 if len(self.failures) < MAX_FAILURES:
@@ -99,7 +101,8 @@ class Tally:
         return CrawlReport(
             requests=requests, fetched=self.fetched, not_modified=self.not_modified, failed=self.failed,
             listed=listed, complete=complete, failures=tuple(self.failures), gone=self.gone,
-            redirected=self.redirected, reasons=tuple(dict.fromkeys(map(printable, self.reasons))), unchanged=unchanged,
+            redirected=self.redirected, disallowed=self.disallowed,
+            reasons=tuple(dict.fromkeys(map(printable, self.reasons))), unchanged=unchanged,
             found_by=_FoundBy(self._site, self._masks),
             aliases={
                 self._site.identity(spelling): self._site.identity(path)

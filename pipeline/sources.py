@@ -22,6 +22,7 @@ from milepost.settings import FetchSettings, Settings
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading import read_stored
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
+from pipeline.look.scrape import DISALLOWED
 from pipeline.look.stored_page import Reader
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
@@ -88,6 +89,7 @@ class SourceCheck:
     pages: int
     fields: tuple[FieldCheck, ...]
     failures: tuple[str, ...]
+    disallowed: int  # pages that robots.txt kept from the last look that asked for all
 
 
 def start_site(key: str, url: str, root: Path, *, fetch: FetchSettings, allow_hosts: tuple[str, ...] = ()) -> Started:
@@ -154,6 +156,7 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
         )
         work = {page.url: page.last_snapshot_id for page in snapshots.pages(key, kind="milestone")
                 if page.last_snapshot_id is not None}
+        disallowed = int(Meta(database).get(DISALLOWED.format(source=key)) or 0)
         reading = read_stored(site, key, snapshots, pages, work, guard=guard)
     records = list(reading.records.values())
     fields: list[FieldCheck] = []
@@ -168,4 +171,6 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
             witnesses=dict(witnesses),
             disputed=sum(any(w.says is not None for w in record.evidence.get(name, ())) for record in records),
         ))
-    return SourceCheck(source=key, pages=len(work), fields=tuple(fields), failures=reading.failures)
+    return SourceCheck(
+        source=key, pages=len(work), fields=tuple(fields), failures=reading.failures, disallowed=disallowed,
+    )

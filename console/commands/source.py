@@ -70,4 +70,6 @@ def check(
         ]
         title = f"{found.source}: {found.pages} pages"
         print_table(title, ("field", "filled", "empty", "unknown", "disputed", *names), rows, empty="")
+        if found.disallowed:
+            typer.echo(f"robots.txt forbids {found.disallowed} further pages; they are not asked for.")
     conclude(found.failures)

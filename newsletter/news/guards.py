@@ -30,6 +30,8 @@ class Counted:
     listed_before: int | None = None
     asked: int = 0  # pages
     failed: int = 0  # of those
+    astray: int = 0  # of those: they redirect to what is no milestone's page, or several to one
+    astray_to: str = ""  # where most of them lead
     broken: str | None = None  # why the listings could not all be read
     drifted: str | None = None  # why what was read should not be trusted
     minimum: int = 10  # so many new ones are never too many …
@@ -75,8 +77,14 @@ def shrunken(listed: int | None, before: int | None, *, minimum: int, share: flo
 
 def incomplete(counted: Counted) -> str | None:
     """Why a look that did not see all should not be acted on; None if it saw enough, or has nothing to tell."""
-    share = counted.failed / max(counted.asked, 1)
+    share = (counted.failed + counted.astray) / max(counted.asked, 1)
     allowed = counted.max_failed_share
+    if share > allowed and counted.astray:
+        also = f", {counted.failed} failed" if counted.failed else ""
+        return (
+            f"{counted.astray} pages redirect to {counted.astray_to}{also}, {share:.0%} of those asked for: "
+            f"more than {allowed:.0%}"
+        )
     if share > allowed:
         return f"{counted.failed} pages failed, {share:.0%} of those asked for: more than {allowed:.0%}"
     if counted.broken is not None and counted.telling:

@@ -161,7 +161,7 @@ class Conclusion:
         """
         intake = self._intake
         read = {_page(record.url) for record in reading.records.values() if "#" in record.url}
-        away = read | intake.gone.keys() | intake.moved.keys() | intake.failed
+        away = read | intake.gone.keys() | intake.moved.keys() | intake.failed | intake.disallowed
         left = {url: key for url in self._pages.missing(self._source)
                 if "#" in url and _page(url) not in away and (key := intake.key(url)) is not None}
         if not read:
@@ -201,7 +201,7 @@ class Conclusion:
         ) is None
         whole = self._crawled.complete
         away = {url for url in (*intake.gone, *intake.moved) if whole and url not in listed}
-        unsure = {*intake.gone, *intake.moved, *intake.failed} - away
+        unsure = {*intake.gone, *intake.moved, *intake.failed, *intake.disallowed} - away
         return Absence(
             missing=frozenset(key for url in away if (key := intake.key(url)) is not None)
             | frozenset(left.values() if whole else ()),
@@ -291,17 +291,32 @@ class Conclusion:
         baseline, crawled, guards = self._look.baseline, self._crawled, self._guards
         accepted = self._looks.accepted_removals(self._source)
         kinds = Counter(change.kind for change in judged.changes)
+        astray, astray_to = self._astray()
         return Counted(
             known=self._known, added=0 if baseline else sum(kinds[kind] for kind in NEWS),
             telling=0 if baseline else sum(count for kind, count in kinds.items() if KINDS[kind].told),
             missing=0 if baseline else sum(first > accepted for first in firsts.values()),
             listed=self._listed, listed_before=self._listed_before,
             asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
-            failed=failed,
+            failed=failed, astray=astray, astray_to=astray_to,
             broken=None if crawled.complete else next(iter(crawled.reasons), "not every listing could be read"),
             drifted=drifted.reason, minimum=guards.surge_min, fewest=guards.removal_min,
             share=guards.surge_share, max_failed_share=guards.max_failed_share,
         )
+
+    def _astray(self) -> tuple[int, str]:
+        """How many pages redirect to what is no milestone's page, or several to one; and where most of them lead.
+
+        A login wall and a careless redirect answer so for pages that are still there.
+        """
+        ends = {url: self._intake.destination(url) for url in self._intake.moved}
+        counted = Counter(ends.values())
+        base = self._settings.base_url.rstrip("/")
+        away = Counter(
+            end or "one another" for end in ends.values()
+            if end is None or counted[end] > 1 or self._intake.site.classify(end.removeprefix(base)) != "milestone"
+        )
+        return away.total(), next(iter(away.most_common(1)), ("", 0))[0]
 
     def _drifted(self, reading: Reading, judged: _Judged) -> "_Drifted":
         """Whether what was read should be trusted: the pages may not (or no more) be what the extractor was made for.
@@ -412,6 +427,7 @@ class Conclusion:
             failed=failed, milestones=count, baseline=baseline,
             changes={kind: counted[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
             look_id=self._look.id, failures=tuple(failures), degraded=degraded, notes=notes,
+            disallowed=crawled.disallowed,
             state=next((verdict for verdict, true in verdicts if true), "complete"),
         )
 

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from crawler.outcomes import Failed, Fetched, Gone, NotModified, Outcome, Redirected
+from crawler.outcomes import Disallowed, Failed, Fetched, Gone, NotModified, Outcome, Redirected
 from extractors.base import SiteExtractor
 from milepost.errors import ExtractError
 from milepost.records import Validators
@@ -44,6 +44,7 @@ class Intake:
     gone: dict[str, int] = field(default_factory=dict)  # milestone URL → 404 or 410
     moved: dict[str, str] = field(default_factory=dict)  # milestone URL → URL of the page it redirects to
     failed: set[str] = field(default_factory=set)  # milestone URLs
+    disallowed: set[str] = field(default_factory=set)  # milestone URLs
     unread_listings: list[str] = field(default_factory=list)  # a sentence each
     _unchanged: list[str] = field(default_factory=list)
 
@@ -66,6 +67,8 @@ class Intake:
                 self.moved[url] = target
             case Failed(url=url, kind="milestone"):
                 self.failed.add(url)
+            case Disallowed(url=url, kind="milestone"):
+                self.disallowed.add(url)
 
     def _take_cards(self, listing: Stored) -> None:
         """Keep what a listing shows; what an unreadable one showed before stands."""

@@ -37,6 +37,7 @@ from store.milestones.milestones import Milestones
 
 log = logging.getLogger("milepost.scrape")
 
+DISALLOWED = "disallowed.{source}"  # how many pages robots.txt kept from the last look that asked for all
 _ASKED = "asked_in_full.{source}"  # when every page was last asked for by a look that came out complete
 
 
@@ -118,6 +119,7 @@ def _look(
         return _unchanged(looks, Milestones(database), source.key, look_id, crawled, now())
     ended = Conclusion(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now).end()
     meta.set(_ASKED.format(source=source.key), asked_at.isoformat() if ended.whole else None)
+    meta.set(DISALLOWED.format(source=source.key), str(crawled.disallowed) if crawled.disallowed else None)
     return replace(ended.report, found_by=_found_by(source.key, crawled))
 
 

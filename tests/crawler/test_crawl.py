@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from crawler.crawl import Failed, Fetched, Gone, NotModified, Redirected
-from milepost.errors import RefusedError, SourceDownError, StoreError
+from crawler.crawl import Disallowed, Fetched, Gone, NotModified, Redirected
+from milepost.errors import SourceDownError, StoreError
 from milepost.records import Validators
 
 BASE = "https://timeline.example"
@@ -310,15 +310,14 @@ def test_identity_is_the_path_on_the_base_whatever_the_sitemap_says(web, look):
     assert web.times("/timeline/a") == 1
 
 
-def test_robots_forbidden_pages_fail_saying_so(web, look):
+def test_what_robots_txt_forbids_is_counted_apart_and_no_fault(web, look):
     web.milestones("a", "b")
     web.robots("User-agent: *\nAllow: /\nDisallow: /timeline/b\nCrawl-delay: 0")
     seen = look()
     assert isinstance(seen.of("/timeline/a"), Fetched)
-    failed = seen.of("/timeline/b")
-    assert isinstance(failed, Failed)
-    assert isinstance(failed.error, RefusedError)
-    assert "robots.txt forbids" in str(failed.error)
+    assert seen.of("/timeline/b") == Disallowed(url=f"{BASE}/timeline/b", kind="milestone")
+    assert (seen.report.disallowed, seen.report.failed, seen.report.complete) == (1, 0, True)
+    assert f"{BASE}/timeline/b" in seen.report.listed
     assert web.times("/timeline/b") == 0
 
 

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from crawler.crawl import Fetched
+from crawler.crawl import Disallowed, Fetched
 from milepost.errors import FetchError, SourceDownError
 
 BASE = "https://timeline.example"
@@ -176,7 +176,7 @@ def test_18_a_huge_robots_txt_is_read_to_500_kib(site, look):
     filler = "# x\n" * (2 * MIB // 4)
     site.robots(f"User-agent: *\nDisallow: /timeline/bad\n{filler}Disallow: /timeline/good\n")
     seen = look()
-    assert "robots.txt forbids" in seen.why("/timeline/bad")
+    assert seen.of("/timeline/bad") == Disallowed(url=f"{BASE}/timeline/bad", kind="milestone")
     assert isinstance(seen.of("/timeline/good"), Fetched)
 
 

@@ -112,3 +112,12 @@ def test_each_guard_says_how_much_it_saw_and_how_much_it_lets_pass() -> None:
 )
 def test_failed_pages_are_measured_by_those_asked_for(asked: int, failed: int, reason: str | None) -> None:
     assert incomplete(replace(QUIET, asked=asked, failed=failed)) == reason
+
+
+@pytest.mark.parametrize(("astray", "failed", "held"), [(20, 0, False), (21, 0, True), (15, 6, True), (0, 20, False)])
+def test_pages_that_lead_elsewhere_count_as_failed_ones(astray: int, failed: int, held: bool) -> None:
+    stopped = hold(replace(QUIET, astray=astray, astray_to="https://site.example/login", failed=failed))
+    assert (stopped is not None) == held
+    if stopped is not None:
+        assert stopped.guard == "incomplete"
+        assert stopped.reason.startswith(f"{astray} pages redirect to https://site.example/login")

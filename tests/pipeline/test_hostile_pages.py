@@ -18,6 +18,7 @@ from milepost.settings import Settings
 from pipeline.backfill import backfill
 from pipeline.look.page_workers import Crew, Ended
 from pipeline.look.scrape import scrape
+from pipeline.sources import check_source
 from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
@@ -178,3 +179,30 @@ def double(number: int) -> int:
 def test_a_crew_goes_on_behind_the_page_that_ended_a_worker() -> None:
     with Crew() as crew:
         assert crew.read(double, [1, 2, 3, 4]) == [2, 4, Ended("the process that read it died (SIGKILL)"), 8]
+
+
+@pytest.mark.parametrize("target", ["/login", "/story/{first}"], ids=["a login wall", "all to one"])
+def test_pages_that_all_lead_elsewhere_hold_the_look(
+    settings: Settings, site: BreakableSite, database: Database, target: str
+) -> None:
+    scrape(settings, "clockwork")
+    before = Milestones(database).known("clockwork")
+    site.moved = {f"/story/{story.key}": target.format(first=site.stories[0].key) for story in site.stories[1:]}
+    for _ in range(2):
+        report = scrape(settings, "clockwork", full=True)
+        assert report.held is not None
+        assert "pages redirect to https://clockwork.example/" in report.held
+        assert sum(report.changes.values()) == 0
+    assert Milestones(database).known("clockwork") == before
+    site.moved = {}
+    assert scrape(settings, "clockwork", full=True).held is None
+
+
+def test_what_robots_txt_forbids_is_no_fault(settings: Settings, site: BreakableSite) -> None:
+    hidden = site.stories[0].key
+    site.replaced["/robots.txt"] = f"User-agent: *\nDisallow: /story/{hidden}\n".encode()
+    first, second = scrape(settings, "clockwork"), scrape(settings, "clockwork", full=True)
+    assert (first.baseline, first.disallowed, first.failed, first.failures) == (True, 1, 0, ())
+    assert first.milestones == len(site.stories) - 1
+    assert (second.disallowed, second.held, second.failures) == (1, None, ())
+    assert check_source(settings, "clockwork").disallowed == 1

@@ -29,6 +29,7 @@ class SampleSite:
     def __init__(self, port: int = 0) -> None:
         self.port = port
         self.requests = 0
+        self.moved: dict[str, str] = {}  # path → where it redirects to
         self._content = pages.load()
         self._deploys = 0
         self._files: dict[str, bytes] = {}
@@ -105,6 +106,9 @@ def _handler(site: SampleSite) -> type[BaseHTTPRequestHandler]:
             path = self.path.split("?", 1)[0].split("#", 1)[0]
             if path != "/" and path.endswith("/"):
                 self._answer(308, b"", {"Location": path.rstrip("/")})
+                return
+            if path in site.moved:
+                self._answer(302, b"", {"Location": site.moved[path]})
                 return
             body = site.file(path)
             if body is None:
