@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from urllib.parse import urljoin
 
 from lxml.etree import _Element as Element
 
@@ -117,9 +118,24 @@ class SiteExtractor(ABC):
         """The tree of a listing page, for `cards`; raises ExtractError for a page that no parser is given."""
         dom.check_size(page.text, page.url)
         try:
-            return (dom.cut(page.text) or dom.whole(page.text)).root
+            root = (dom.cut(page.text) or dom.whole(page.text)).root
         except ExtractError as error:
             raise ExtractError(error.what, where=page.url, hint=error.hint) from None
+        self._root_links(root, page.url)
+        return root
+
+    def _root_links(self, root: Element, url: str) -> None:
+        """Write links to milestones as paths, whatever they are relative to; `url` may have lost its closing slash."""
+        base = dom.base_of(root, url)
+        for link in root.iter("a"):
+            address = link.get("href")
+            if not address or address.startswith(("/", "#", "?")) or "://" in address:
+                continue
+            for start in (base, f"{base.rstrip('/')}/"):
+                path = url_path(_joined(start, address))
+                if path and self.classify(path) == "milestone":
+                    link.set("href", path)
+                    break
 
     def read_many(
         self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,
@@ -185,6 +201,13 @@ def _score(claims: Sequence[Claim]) -> tuple[int, int]:
     if "title" not in told or not told & _TELLING:
         return 0, 0
     return len(told & (frozenset(FIELDS) - {"date"})), int("date" in told)
+
+
+def _joined(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address.strip())
+    except ValueError:
+        return ""
 
 
 def slug_of(name: str) -> str:

@@ -5,8 +5,9 @@ import random
 import pytest
 from lxml import etree
 
-from extractors import dom, markup
+from extractors import dom, markup, registry
 from milepost.errors import ExtractError
+from milepost.records import Page
 
 FEW = b" ".join(b"a%d=1" % number for number in range(markup.MAX_ATTRIBUTES))
 MANY = FEW + b" one-more=1"
@@ -98,3 +99,15 @@ def test_pieces_of_text_between_comments_are_one_text():
 
 def test_a_page_that_speaks_of_json_ld_all_the_time_is_not_cut():
     assert dom.cut("<main>" + "application/ld+json " * 300 + "</main>") is None
+
+
+@pytest.mark.parametrize(("head", "url"), [
+    ("", "https://a.example/timeline"), ("", "https://a.example/timeline/"),
+    ("<base href='/timeline/'>", "https://a.example/"),
+])
+def test_cards_are_found_behind_relative_links(head, url):
+    links = ["alpha", "./beta", "gamma/", "../timeline/delta", "/timeline/eps", "https://a.example/timeline/zeta"]
+    cards = "".join(f"<li><a href={link}><h3>T</h3></a></li>" for link in links)
+    text = f"<html><head>{head}</head><body><main><ul>{cards}</ul></main></body></html>"
+    found = registry.get("generic").cards(Page(url=url, text=text))
+    assert [card.key for card in found] == ["alpha", "beta", "gamma", "delta", "eps", "zeta"]
