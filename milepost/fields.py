@@ -1,7 +1,7 @@
 """The fields of a milestone, one entry each: all that reads, judges, keeps, shows or exports a record goes by these.
 
-How to add one: docs/howto/add-a-field.md. What a `type` means is said where it is used, in a table by type:
-codec (JSON forms), newsletter/news/rules (differences), newsletter/issue/corrections (words), pipeline/importable.
+How to add one: docs/howto/add-a-field.md. What a `type` means is said where it is used, in a table by type: codec (JSON
+forms), newsletter/news/rules (differences), newsletter/issue/corrections (words), pipeline/import_milestones (lines).
 """
 
 from collections.abc import Mapping

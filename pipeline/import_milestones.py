@@ -7,16 +7,27 @@ import datetime as dt
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Self
 
-from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, clean, web_url
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, URL_CAP, clean, web_url
 from milepost.codec import empty_to_json, field_to_json, milestone_from_json
+from milepost.dates import PartialDate
 from milepost.errors import InputError
 from milepost.fields import FIELD, FIELDS, FieldType
 from milepost.fingerprint import fingerprint
 from milepost.records import Card, Image, Milestone, Witness
 from newsletter.news.detect import compare, merge
-from pipeline.importable import check
 from store.database import Database
 from store.milestones.milestones import Entry, Milestones
 
@@ -55,7 +66,7 @@ def parse_line(text: str, *, source: str | None = None) -> Milestone:
         data["source"] = source
     left_out = sorted(name for name in _EMPTY if name not in data)
     data = {**_EMPTY, "unknown": left_out, "evidence": {}, "extractor": "", **data}
-    check(data)
+    _check(data)
     record = _cleaned(milestone_from_json(data))
     # A picture of which nothing could be kept says nothing, least of all that there is none.
     refused = {"image"} if data["image"] is not None and record.image is None else set()
@@ -163,3 +174,149 @@ class Importer:
             self._changed += len(entries) - added
             self._unchanged += len(records) - len(entries)
         self._waiting.clear()
+
+
+# --- what an object of a line must be, as `export` writes them ---
+
+
+def _sentence(text: str) -> PydanticCustomError:
+    return PydanticCustomError("sentence", "{text}", {"text": text})  # its braces are not ours to fill
+
+
+def _filled(text: str, info: ValidationInfo) -> str:
+    if not clean(text):
+        raise _sentence(f"has an empty {info.field_name!r}")
+    return text
+
+
+def _plain(text: str, info: ValidationInfo) -> str:
+    if not text.isprintable() or len(text) > URL_CAP:
+        raise _sentence(f"has a {info.field_name!r} that can't be one")
+    return text
+
+
+def _http(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise _sentence("has a url that is no http address")
+    return url
+
+
+def _level(level: int) -> int:
+    if not 1 <= level <= 5:
+        raise _sentence(f"has the impact {level}, want 1 to 5")
+    return level
+
+
+def _fields(names: list[str]) -> list[str]:
+    if strange := sorted(set(names) - set(FIELDS)):
+        raise _sentence(f"says that {strange[0]!r} is unknown, which is no field")
+    return names
+
+
+def _date_that_can_be(field: str, value: str, until: str | None = None) -> None:
+    try:
+        PartialDate(value=value, until=until)
+    except ValueError as error:
+        raise _sentence(f"has a {field!r} that can't be: {error}") from None
+
+
+def _card_date(value: str) -> str:
+    if value:
+        _date_that_can_be("related", value)
+    return value
+
+
+class _Part(BaseModel):
+    """A part that says more than it must is not refused for that: an export of a later release may."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _DateForm(_Part):
+    value: str
+    confirmed: bool
+    circa: bool = False
+    until: str | None = None
+
+    @model_validator(mode="after")
+    def _can_be(self) -> Self:
+        _date_that_can_be("date", self.value, self.until)
+        return self
+
+
+class _ImageForm(_Part):
+    url: str | None
+    alt: str | None
+
+
+class _CardForm(_Part):
+    key: str | None
+    title: str
+    category: str | None
+    date: Annotated[str, AfterValidator(_card_date)] | None
+    summary: str
+    people: list[str]
+    organizations: list[str]
+    impact: int | None = None
+    tags: list[str] | None = None
+    image: _ImageForm | None = None
+    raw_names: str | None = None
+    confidence: float | None = None
+
+
+class _WitnessForm(_Part):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    witness: str
+    where: str
+    url: str | None = None
+    says: str | None = None
+
+
+_Named = Annotated[str, AfterValidator(_filled), AfterValidator(_plain)]
+_BY_TYPE: Mapping[FieldType, Any] = {
+    "line": str, "prose": str, "slug": str | None, "level": Annotated[int, AfterValidator(_level)] | None,
+    "date": _DateForm | None, "names": list[str], "slugs": list[str], "image": _ImageForm | None,
+    "cards": list[_CardForm],
+}
+_FORMS: dict[str, Any] = {name: (_BY_TYPE[field.type], ...) for name, field in FIELD.items()} | {
+    "title": (Annotated[str, AfterValidator(_filled)], ...),
+}
+_LineForm = create_model(
+    "_LineForm", __config__=ConfigDict(strict=True, extra="forbid"),
+    source=(_Named, ...), key=(_Named, ...), url=(Annotated[_Named, AfterValidator(_http)], ...), **_FORMS,
+    unknown=(Annotated[list[str], AfterValidator(_fields)], ...), evidence=(dict[str, list[_WitnessForm]], ...),
+    extractor=(str, ...),
+)
+_WANT: Mapping[str, str] = {  # pydantic's error types → what is wanted, in the order in which they are told
+    "string_type": "a text", "list_type": "a list", "dict_type": "an object", "model_type": "an object",
+    "int_type": "a number", "float_type": "a number", "bool_type": "true or false",
+}
+
+
+def _check(data: Mapping[str, Any]) -> None:
+    """Raises InputError with the first thing that is wrong with a line's object, naming the key."""
+    try:
+        _LineForm.model_validate(data)
+    except ValidationError as error:
+        raise InputError(_told(error.errors(include_url=False)[0])) from None
+
+
+def _told(problem: ErrorDetails) -> str:
+    """One of pydantic's findings as a sentence about the line."""
+    kind, (field, *inside) = problem["type"], problem["loc"]
+    named = next((part for part in reversed(inside) if isinstance(part, str)), None)
+    if kind == "sentence":
+        return problem["msg"]
+    if kind == "extra_forbidden":
+        return (f"names {field!r}, which is no field of a milestone" if not inside
+                else f"names {named!r} in its {field!r}, which no witness has")
+    if kind == "missing":
+        return f"has no {field!r}" if not inside else f"has no {named!r} in its {field!r}"
+    given = f"has {problem['input']!r:.60} as"
+    if not inside:
+        return f"{given} {field!r}, want {_WANT.get(kind, problem['msg'])}"
+    if kind == "string_type" and not isinstance(inside[-1], str) and len(inside) == 1:
+        return f"has something in {field!r} that is no text"
+    if kind in ("model_type", "list_type") and (field == "evidence" or not isinstance(inside[-1], str)):
+        return f"has a part in its {field!r} that is not as `milepost export` writes it"
+    return f"{given} {named!r} in its {field!r}, which `milepost export` never writes"
