@@ -20,6 +20,7 @@ from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.records import CHANGE_KINDS, LookReport
 from milepost.settings import Settings, SourceSettings
+from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.finish_look import Conclusion
 from pipeline.look.page_archiver import Intake, Recall
 from pipeline.look.page_workers import Crew
@@ -117,7 +118,9 @@ def _look(
     intake.flush()
     if crawled.unchanged:
         return _unchanged(looks, Milestones(database), source.key, look_id, crawled, now())
-    ended = Conclusion(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now).end()
+    ended = Conclusion(
+        CrawledLook(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now)
+    ).end()
     meta.set(_ASKED.format(source=source.key), asked_at.isoformat() if ended.whole else None)
     meta.set(DISALLOWED.format(source=source.key), str(crawled.disallowed) if crawled.disallowed else None)
     return replace(ended.report, found_by=_found_by(source.key, crawled))

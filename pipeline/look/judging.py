@@ -1,0 +1,149 @@
+"""What a look's readings mean: what changed, what to keep, and whether to trust any of it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from extractors.drift import Kept, Profile, disputes, drift, profile, profile_from_json, unfit
+from extractors.labels import Labels
+from milepost.changes import KINDS, NEWS
+from milepost.fields import FIELDS
+from milepost.fingerprint import fingerprint
+from milepost.records import Change, Flap, Milestone
+from newsletter.news.contested import Contest
+from newsletter.news.detect import detect
+from newsletter.news.guards import Counted
+from newsletter.news.renames import Match
+from pipeline.look.absence import Absences
+from pipeline.look.crawled_look import CrawledLook
+from pipeline.look.reading import Reading
+from pipeline.look.renaming import Absence, pair
+from store.milestones.milestones import Entry
+from store.milestones.profiles import Profiles
+from store.milestones.source_labels import SourceLabels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drifted:
+    """What the drift guard found, and what the source is like by now."""
+
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+    now: Profile | None = None  # None: too little was read to tell
+    accepted: bool = False  # it would be held, had an operator not released a look that found the same
+    once: bool = False  # … for this look alone
+    degraded: tuple[str, ...] | None = None  # what witnesses dispute; None: as before
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """What is to be recorded."""
+
+    entries: tuple[Entry, ...]
+    matches: tuple[Match, ...]
+    changes: tuple[Change, ...]
+    contests: tuple[Contest, ...]
+    flaps: Mapping[str, Sequence[Flap]]  # key → what alternates
+    notes: tuple[str, ...]  # what is said of it, once
+
+
+class Judge:
+    """Of one look."""
+
+    def __init__(self, at: CrawledLook, absences: Absences) -> None:
+        self._at, self._absences = at, absences
+
+    def judge(self, reading: Reading, absence: Absence) -> Judged:
+        """What changed and what to keep."""
+        # What a held look wrote was told to nobody: what is read is judged by what was.
+        told = self._at.milestones.some(self._at.source, reading.records, visible=True)
+        known = {key: stored.milestone for key, stored in told.items()}
+        appeared = {key: record for key, record in reading.records.items() if key not in known}
+        if self._at.look.baseline:
+            matches: tuple[Match, ...] = ()
+        else:
+            unlisted = self._absences.unlisted() if appeared and absence.believed else set()
+            matches = pair(
+                self._at.database, self._at.source, appeared, absence, read=reading.records, unlisted=unlisted,
+                siblings={key for key, record in reading.records.items() if "#" in record.url},
+            )
+        renamed = {found.new: found.old for found in matches if found.sure}
+        olds = self._at.milestones.some(self._at.source, renamed.values())
+        detection = detect(
+            known | {key: stored.milestone for key, stored in olds.items()}, reading.records,
+            withdrawn=self._at.milestones.withdrawn(self._at.source), renamed=renamed,
+            classes=self._at.settings.classes, believed=self._at.settings.believe_first,
+            earlier=self._at.milestones.earlier(self._at.source, {
+                key: stored.version for key, stored in told.items()
+                if stored.version > 1 and fingerprint(reading.records[key]) != stored.fingerprint
+            }),
+            flaps=self._at.milestones.flaps(self._at.source),
+            labels=Labels(SourceLabels(self._at.database).known(self._at.source)),
+        )
+        changes = {change.key: change for change in detection.changes}
+        entries = tuple(
+            (changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()
+        )
+        return Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
+                       flaps=detection.flaps, notes=tuple(map(str, detection.flapping)))
+
+    def count(self, judged: Judged, drifted: Drifted, firsts: Mapping[str, int], failed: int) -> Counted:
+        baseline, crawled, guards = self._at.look.baseline, self._at.crawled, self._at.guards
+        accepted = self._at.looks.accepted_removals(self._at.source)
+        kinds = Counter(change.kind for change in judged.changes)
+        astray, astray_to = self._absences.astray()
+        return Counted(
+            known=self._at.known, added=0 if baseline else sum(kinds[kind] for kind in NEWS),
+            telling=0 if baseline else sum(count for kind, count in kinds.items() if KINDS[kind].told),
+            missing=0 if baseline else sum(first > accepted for first in firsts.values()),
+            listed=self._at.listed, listed_before=self._at.listed_before,
+            asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
+            failed=failed, astray=astray, astray_to=astray_to,
+            broken=None if crawled.complete else next(iter(crawled.reasons), "not every listing could be read"),
+            drifted=drifted.reason, minimum=guards.surge_min, fewest=guards.removal_min,
+            share=guards.surge_share, max_failed_share=guards.max_failed_share,
+        )
+
+    def drifted(self, reading: Reading, judged: Judged) -> Drifted:
+        """Whether what was read should be trusted: the pages may not (or no more) be what the extractor was made for.
+
+        A look that read a twentieth of the pages or less can't move any share far enough to matter. New milestones are
+        no part of it: what they are like says nothing of a layout that their neighbours share.
+        """
+        baseline = self._at.look.baseline
+        if not baseline and len(reading.records) + len(reading.failures) <= 0.05 * self._at.known:
+            return Drifted()
+        before: dict[str, Milestone] = {
+            key: stored.milestone for key, stored in self._at.milestones.known(self._at.source).items()
+        }
+        failed = {self._at.intake.key(url) for url in reading.failed}
+        after = {key: record for key, record in (before | dict(reading.records)).items()
+                 if key not in failed and (baseline or key in before)}
+        now = profile(list(after.values()), failed=len(reading.failures))
+        degraded = disputes(list(after.values()))
+        if baseline:
+            return Drifted(reason=unfit(now), now=now, degraded=degraded)
+        kept = _kept(before, reading, judged)
+        found = drift(profile(list(before.values())), now, kept=kept)
+        accepted = Profiles(self._at.database).accepted(self._at.source)
+        if found.reason is not None and accepted is not None:
+            beside = drift(profile_from_json(accepted.data), now, kept=kept)
+            if beside.reason is None:  # an operator released a look that found the source so
+                return Drifted(
+                    notes=beside.notes, now=now, degraded=degraded, accepted=True, once=accepted.once
+                )
+        return Drifted(reason=found.reason, notes=found.notes, now=now, degraded=degraded)
+
+
+def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> dict[str, Kept]:
+    """Field → of its known values that were read again, how many are told otherwise now, be it contested."""
+    changed = Counter(
+        part.field for change in judged.changes if change.key in before for part in change.fields
+        if part.kind == "corrected"
+    )
+    changed.update(contest.field for contest in judged.contests)
+    read = Counter(
+        name for key in reading.records.keys() & before.keys() for name in FIELDS
+        if name not in before[key].unknown and getattr(before[key], name)
+    )
+    return {name: Kept(changed[name], read[name]) for name in FIELDS}
