@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import re
+import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,14 +29,15 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[str]:
+@contextmanager
+def serving(pages: Path) -> Iterator[str]:
+    """The address at which a folder of captured pages is served."""
     spec = importlib.util.spec_from_file_location("serve", SITES / "serve.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), module.handler((SITES / "aitimeline" / "pages").resolve()))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), module.handler(pages.resolve()))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -42,15 +46,25 @@ def served() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def settings(served: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    settings = parse({
-        "store": {"url": f"sqlite:///{tmp_path_factory.mktemp('captured')}/milepost.db"},
+def watching(served: str, folder: Path) -> Settings:
+    return parse({
+        "store": {"url": f"sqlite:///{folder}/milepost.db"},
         "sources": [{
             "key": "aitimeline", "extractor": "aitimeline", "base_url": "https://aitimeline.world",
             "fetch_from": served, "allow_hosts": ["127.0.0.1"],
         }],
     })
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    with serving(SITES / "aitimeline" / "pages") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def settings(served: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = watching(served, tmp_path_factory.mktemp("captured"))
     upgrade(settings.store.url)
     return settings
 
@@ -78,13 +92,26 @@ def _expected(truth: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_one_look_gives_every_milestone_exact(records: dict[str, dict[str, Any]]) -> None:
-    truth = {entry["id"]: _expected(entry) for entry in json.loads((SITES / "aitimeline" / "truth.json").read_text())}
-    read = {
-        key: {name: record[name] for name in CONTENT_FIELDS} | {"date": record["date"]["value"]}
+def truth() -> dict[str, dict[str, Any]]:
+    return {entry["id"]: _expected(entry) for entry in json.loads((SITES / "aitimeline" / "truth.json").read_text())}
+
+
+def as_told(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The fields that the truth knows of, dates by their values."""
+    fields = next(iter(truth().values()))
+    return {
+        key: {name: record[name] for name in fields} | {"date": record["date"]["value"]}
         for key, record in records.items()
     }
-    assert read == truth
+
+
+def known(settings: Settings) -> dict[str, dict[str, Any]]:
+    with connect(settings.store.url) as database:
+        return {s.milestone.key: milestone_to_json(s.milestone) for s in Milestones(database).iterate("aitimeline")}
+
+
+def test_one_look_gives_every_milestone_exact(records: dict[str, dict[str, Any]]) -> None:
+    assert as_told(records) == truth()
 
 
 def test_each_field_has_its_witnesses(records: dict[str, dict[str, Any]]) -> None:
@@ -104,3 +131,53 @@ def test_a_second_look_fetches_no_page_again(settings: Settings, first: LookRepo
     second = scrape(settings, "aitimeline")
     assert (second.fetched, second.not_modified) == (0, first.fetched)
     assert set(second.changes.values()) == {0}
+
+
+NEWEST = SITES / "aitimeline-newer" / "pages"
+
+
+def happened(report: LookReport) -> dict[str, int]:
+    return {kind: count for kind, count in report.changes.items() if count}
+
+
+def test_the_newest_layout_is_a_baseline_exact_and_what_comes_after_it_is_news(tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    shutil.copytree(NEWEST, pages)
+    late = pages / "timeline" / "alexnet-2012.html"
+    page = late.read_bytes()
+    late.unlink()
+    sitemap = pages / "sitemap.xml"
+    whole = sitemap.read_text()
+    sitemap.write_text(re.sub(r"<url>\s*<loc>[^<]*/timeline/alexnet-2012</loc>.*?</url>", "", whole, flags=re.DOTALL))
+    for file in pages.rglob("*.html"):
+        text = file.read_text()
+        file.write_text(text.replace("/timeline/alexnet-2012", "/timeline-later/alexnet-2012")
+                        .replace("alexnet-2012-details", "later"))
+    with serving(pages) as served:
+        settings = watching(served, tmp_path)
+        upgrade(settings.store.url)
+        first = scrape(settings, "aitimeline")
+        assert (first.baseline, first.state, first.milestones, first.failures) == (True, "complete", 80, ())
+        second = scrape(settings, "aitimeline")
+        assert (second.fetched, second.held, happened(second)) == (0, None, {})
+        sitemap.write_text(whole)
+        shutil.copytree(NEWEST, pages, dirs_exist_ok=True)
+        late.write_bytes(page)
+        third = scrape(settings, "aitimeline")
+        assert (third.held, third.failures, happened(third)) == (None, (), {"added": 1})
+    told = as_told(known(settings))
+    assert told == truth()
+    assert sum(len(fields.keys() - {"location"}) for fields in told.values()) == 891
+
+
+def test_from_the_captured_layout_to_the_newest_and_back_nothing_is_told(tmp_path: Path, served: str) -> None:
+    captured = watching(served, tmp_path)
+    upgrade(captured.store.url)
+    assert scrape(captured, "aitimeline").baseline
+    with serving(NEWEST) as address:
+        newest = watching(address, tmp_path)
+        for settings, moved in ((newest, True), (newest, False), (captured, True)):
+            looked = scrape(settings, "aitimeline")
+            assert (looked.held, looked.state, happened(looked)) == (None, "complete", {})
+            assert any("values are the same" in note for note in looked.notes) is moved
+    assert as_told(known(captured)) == truth()
