@@ -7,13 +7,13 @@ from lxml.etree import _Element as Element
 
 from extractors import dom, headings, jsonld, names, outline, plaintext
 from extractors.base import Layout, SiteExtractor
-from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, label_slug, one_each, settled
+from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, label_slug, one_each, settled, unread_cards
 from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify, url_path
 from extractors.dom import text_of
 from extractors.names import NOBODY
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
-from milepost.records import Card, KnownNames, Milestone, Page, PageKind
+from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
 
 PLAN = outline.Plan(
     sections={
@@ -101,6 +101,11 @@ class AiTimeline(SiteExtractor):
     def cards(self, page: Page) -> tuple[Card, ...]:
         return settled(one_each(_all_cards(self.tree(page), page.url)))
 
+    def unread(self, page: Page) -> tuple[Unread, ...]:
+        if self.classify(url_path(page.url)) != "listing":
+            return ()
+        return unread_cards(self.tree(page), PLAN, self.cards(page), _details_key)
+
     def layouts(self) -> Sequence[Layout]:
         return (Pages(),)
 
@@ -112,12 +117,17 @@ class AiTimeline(SiteExtractor):
 def _all_cards(root: Element, base: str) -> Iterator[Card]:
     """The home page's <article>s, then the linked cards of every other page."""
     for article in islice(root.iter("article"), CARD_CAP):
-        details = next((node for node in article.iter("div") if (node.get("id") or "").endswith("-details")), None)
-        if details is not None:
-            card = _card(article, (details.get("id") or "").removesuffix("-details"), base, NOBODY)
-            if card is not None:
-                yield card
+        key = _details_key(article)
+        card = None if key is None else _card(article, key, base, NOBODY)
+        if card is not None:
+            yield card
     yield from linked(root, base, NOBODY)
+
+
+def _details_key(article: Element) -> str | None:
+    """The key in the id of an article's details: the home page's cards are no links."""
+    found = (node.get("id") or "" for node in article.iter("div")) if article.tag == "article" else ()
+    return next((name.removesuffix("-details") for name in found if name.endswith("-details")), None)
 
 
 def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:

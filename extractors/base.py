@@ -23,7 +23,7 @@ from extractors.names import NOBODY
 from extractors.reconcile import PRECEDENCE, UNREAD, Claim, reconcile, unread_of
 from milepost.errors import ExtractError, SettingsError
 from milepost.fields import FIELDS, of_type
-from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, Witness
+from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, Unread, Witness
 
 _TELLING = frozenset(of_type("prose"))
 
@@ -80,6 +80,14 @@ class SiteExtractor(ABC):
     @abstractmethod
     def cards(self, page: Page) -> tuple[Card, ...]:
         """The cards of a listing page; () when there are none. Raises ExtractError where no parser may be tried."""
+
+    def unread(self, page: Page) -> tuple[Unread, ...]:
+        """What looks like a milestone on a page that `read_many` or `cards` was given, and could not be read by it.
+
+        In the page's order; () where nothing does, and from an extractor that can't tell. Raises ExtractError.
+        """
+        del page
+        return ()
 
     @abstractmethod
     def layouts(self) -> Sequence[Layout]:

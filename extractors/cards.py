@@ -1,6 +1,6 @@
 """The card witness: short forms of milestones in listings and under Related, and what they say of a milestone."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -15,13 +15,15 @@ from extractors.clean import (
     is_void,
     slug_after,
     slugify,
+    url_path,
 )
 from extractors.dom import date_of, text_of
 from extractors.headings import impact_of, is_mark
 from extractors.outline import Plan
 from extractors.reconcile import Claim
+from extractors.unread import placed, shape, unread
 from milepost.dates import PartialDate
-from milepost.records import Card
+from milepost.records import Card, Unread
 
 WITNESS = "card"
 CARD_CAP = 10_000  # cards read from one page
@@ -81,6 +83,7 @@ class CardDraft:
         )
 
 
+_HEADS = ("h2", "h3", "h4")
 _PARTS = ("a", "div", "h2", "h3", "h4", "img", "p", "span", "time")
 
 
@@ -104,6 +107,64 @@ def _only_link(element: Element, plan: Plan) -> str | None:
             return None
         found = found or slug
     return found
+
+
+def unread_cards(
+    root: Element, plan: Plan, shown: Sequence[Card], key_of: Callable[[Element], str | None] | None = None
+) -> tuple[Unread, ...]:
+    """What looks like a card of a milestone on a listing and is none of those `shown`, in the page's order.
+
+    That is an element with a link to a milestone that has a heading, a date or an <article> of its own, but no title;
+    one with a heading, built and placed as the cards are, that leads to no milestone; and a heading's link below the
+    milestones' path in which no key can be found. `key_of` says what milestone an element is a card of, where a site
+    tells it otherwise than by a link.
+    """
+    known = {card.key: card for card in shown}
+    found: list[Unread | PartialDate | None] = []
+    elements = []
+    shapes = set()
+    for element in islice(root.iter("article", "li", "a"), LINK_CAP):
+        linked = slug_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
+        key = (key_of(element) if key_of is not None else None) or linked
+        head = next((text for one in element.iter(*_HEADS) if (text := text_of(one, TITLE_CAP))), "")
+        elements.append((element, key, head))
+        if key in known and head:
+            shapes.add(shape(element))
+    taken: set[Element] = set()
+    seen: set[str] = set()
+    for element, key, head in elements:
+        if any(one in taken for one in element.iterancestors()):
+            continue
+        if key in known:
+            if key not in seen:
+                found.append(known[key].date)
+        elif key is not None:
+            if key not in seen and (element.tag == "article" or next(element.iter(*_HEADS, "time"), None) is not None):
+                found.append(unread("card", text_of(element, TEXT_CAP) or key, "no title", key=key))
+                taken.add(element)
+            else:
+                continue
+        elif head and (address := _keyless(element, plan)) is not None:
+            found.append(unread("link", head, f"no key in {address}"))
+            taken.add(element)
+        elif head and element.tag != "a" and shape(element) in shapes and not _leads(element, plan):
+            found.append(unread("card", head, "it leads to no milestone"))
+            taken.add(element)
+        if key is not None:
+            seen.add(key)
+    return placed(found, newest_first=None)
+
+
+def _keyless(element: Element, plan: Plan) -> str | None:
+    """The first address below the milestones' path that has no key; None where there is none, or one with a key too."""
+    addresses = [link.get("href") or "" for link in element.iter("a")]
+    below = [one for one in addresses if url_path(one).startswith(plan.milestones)]
+    return None if not below or any(slug_after(one, plan.milestones) for one in below) else below[0]
+
+
+def _leads(element: Element, plan: Plan) -> bool:
+    """Whether it holds links to milestones: then it holds cards."""
+    return any(slug_after(link.get("href"), plan.milestones) for link in element.iter("a"))
 
 
 def one_each(cards: Iterable[Card]) -> tuple[Card, ...]:

@@ -16,7 +16,7 @@ from extractors.options import Options, labels
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.fields import FIELD, FieldType, of_type
-from milepost.records import Card, KnownNames, Milestone, Page, PageKind
+from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
 
 # label → field, of the headings and fact lists that sites commonly have
 SECTIONS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.headings}
@@ -130,6 +130,11 @@ class Generic(SiteExtractor):
         if root is None:
             return ()
         return cards.settled(cards.one_each(cards.linked_cards(root, self._layout.plan, page.url)))
+
+    def unread(self, page: Page) -> tuple[Unread, ...]:
+        if self.classify(url_path(page.url)) != "listing":
+            return ()
+        return cards.unread_cards(self.tree(page), self._layout.plan, self.cards(page))
 
     def layouts(self) -> Sequence[Layout]:
         return (self._layout,)

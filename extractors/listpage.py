@@ -14,8 +14,9 @@ from extractors.labels import UNLEARNT, Labels
 from extractors.names import NOBODY
 from extractors.options import Options
 from extractors.reconcile import Claim
+from extractors.unread import placed, unread
 from milepost.errors import ExtractError
-from milepost.records import Card, KnownNames, Milestone, Page, PageKind
+from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
 
 
 class Entry(NamedTuple):
@@ -50,8 +51,11 @@ class ListPage(SiteExtractor):
         return cls(ListOptions.taken(options, cls.name))
 
     @abstractmethod
-    def entries(self, page: Page) -> Sequence[Entry]:
-        """The milestones of a page in its order; raises ExtractError when it is none of this build."""
+    def entries(self, page: Page) -> Sequence[Entry | Unread]:
+        """The milestones of a page in its order, among them what looks like one and can't be read as one.
+
+        Raises ExtractError when the page is none of this build.
+        """
 
     def classify(self, path: str) -> PageKind:
         return "milestone" if (url_path(path) or "/") == self.path else "other"
@@ -78,16 +82,37 @@ class ListPage(SiteExtractor):
         Raises ExtractError when there is none, or when two have one key: then nothing says which is which.
         """
         del cards, known, labels
+        found: dict[str, Milestone] = {}
+        puzzling: list[Unread] = []
+        for one in self._judged(page, source):
+            if isinstance(one, Unread):
+                puzzling.append(one)
+            elif one.key in found:
+                raise ExtractError(f"two entries of the page share the key {one.key!r}", where=page.url)
+            else:
+                found[one.key] = one
+        if not found:
+            told = f": {len(puzzling)} look like one and could not be read, as {puzzling[0]}" if puzzling else ""
+            raise ExtractError(f"no milestone on this page{told}", where=page.url, hint="It may be a new layout.")
+        return tuple(found.values())
+
+    def unread(self, page: Page) -> tuple[Unread, ...]:
+        return placed([one if isinstance(one, Unread) else one.date for one in self._judged(page, "")])
+
+    def _judged(self, page: Page, source: str) -> list[Milestone | Unread]:
+        """The page's entries in its order; one that is no milestone when it is looked at closely is unread."""
         dom.check_size(page.text, page.url)
         base = page.url.partition("#")[0]
-        found: dict[str, Milestone] = {}
-        for key, claims in self.entries(page):
-            if key in found:
-                raise ExtractError(f"two entries of the page share the key {key!r}", where=page.url)
-            found[key] = self.milestone(claims, source=source, key=key, url=f"{base}#{key}")
-        if not found:
-            raise ExtractError("no milestone on this page", where=page.url, hint="It may be a new layout.")
-        return tuple(found.values())
+        judged: list[Milestone | Unread] = []
+        for entry in self.entries(page):
+            if isinstance(entry, Unread):
+                judged.append(entry)
+                continue
+            try:
+                judged.append(self.milestone(entry.claims, source=source, key=entry.key, url=f"{base}#{entry.key}"))
+            except ExtractError as error:
+                judged.append(unread("entry", entry.key, error.what))
+        return judged
 
     def read(
         self, page: Page, *, source: str, cards: Sequence[tuple[str, Card]] = (), known: KnownNames = NOBODY,

@@ -8,7 +8,7 @@ from extractors.clean import LIST_CAP, slug_after, url_path
 from extractors.names import NOBODY
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
-from milepost.records import Card, KnownNames, Milestone, Page, PageKind
+from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
 
 PLAN = outline.Plan(
     sections={"what happened": "what_happened", "why it mattered": "why_it_mattered", "read next": "related"},
@@ -69,6 +69,11 @@ class Sample(SiteExtractor):
 
     def cards(self, page: Page) -> tuple[Card, ...]:
         return cards.settled(cards.one_each(cards.linked_cards(self.tree(page), PLAN, page.url)))
+
+    def unread(self, page: Page) -> tuple[Unread, ...]:
+        if self.classify(url_path(page.url)) != "listing":
+            return ()
+        return cards.unread_cards(self.tree(page), PLAN, self.cards(page))
 
     def layouts(self) -> Sequence[Layout]:
         return (Facts(),)

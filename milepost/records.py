@@ -19,6 +19,7 @@ FieldClass = Literal["ignore", "cosmetic", "enriched", "corrected"]
 # not see all, a source whose witnesses dispute a field, and one that is as it should be.
 LookVerdict = Literal["no-baseline", "held", "incomplete", "degraded", "complete"]
 PageKind = Literal["milestone", "listing", "other"]
+UnreadKind = Literal["heading", "entry", "card", "link"]
 SubscriberState = Literal["pending", "active", "unsubscribed"]
 IssueState = Literal["draft", "frozen", "sending", "paused", "complete", "needs_review", "cancelled"]
 DeliveryState = Literal[
@@ -131,6 +132,26 @@ class Card:
     image: Image | None = None
     raw_names: str | None = None  # the names as run together in plain text, before they were split
     confidence: float | None = None  # 0..1, how sure that split is; None where the markup told them apart
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unread:
+    """What looks like a milestone on a page, or on a listing, and could not be read."""
+
+    kind: UnreadKind
+    says: str  # its words or its address, in one printable line
+    why: str  # what is missing, in a few words
+    key: str | None = None  # where its address has one: its own page may tell it all the same
+    newest: bool = False  # it stands on its page where the newest one does
+    beyond: str | None = None  # of those that were read on the page, the newest one's date: "2012-09"
+
+    @property
+    def mark(self) -> str:
+        """What makes it the same at a later look."""
+        return f"{self.kind}:{self.key or self.says}"
+
+    def __str__(self) -> str:
+        return f"“{self.says}” ({self.why})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
