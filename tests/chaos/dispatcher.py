@@ -134,21 +134,21 @@ def watch(trap: Callable[[str], None], *, in_two: bool = False) -> None:
     """A trap at each command that goes out; `in_two`: the kernel takes a body, and its dot in a second call."""
     put, put_message = Wire.put, Wire.put_message
 
-    def watched(wire: Wire, data: bytes, *phases: str) -> None:
+    def watched(self: Wire, data: bytes, *phases: str) -> None:
         for phase in phases:
             trap(f"before-{phase}")
-        put(wire, data, *phases)
+        put(self, data, *phases)
         for phase in phases:
             trap(f"after-{phase}")
 
-    def message(wire: Wire, body: bytes, rest: bytes, *phases: str) -> bool:
+    def message(self: Wire, body: bytes, rest: bytes, *phases: str) -> bool:
         trap("before-body")
-        return put_message(wire, body, rest, *phases)
+        return put_message(self, body, rest, *phases)
 
     Wire.put, Wire.put_message = watched, message  # type: ignore[method-assign]
     if in_two:
         both = Wire._at_once
-        Wire._at_once = lambda wire, body, _rest: both(wire, body, b"")  # type: ignore[method-assign]
+        Wire._at_once = lambda self, body, rest: both(self, body, rest[:0])  # type: ignore[method-assign]
 
 
 def mailing(database: Database, number: int = 1, sign: Callable[[bytes], bytes] = bytes) -> Mailing:

@@ -39,15 +39,15 @@ class _Counter:
         self.errand, self.commits = errand, 0
 
     def patch(self) -> None:
-        begin = Database.begin
+        counter, begin = self, Database.begin
 
         @contextmanager
-        def counted(database: Database) -> Iterator[sa.Connection]:
-            with begin(database) as connection:
+        def counted(self: Database) -> Iterator[sa.Connection]:
+            with begin(self) as connection:
                 yield connection
-                self.commits += 1
-                self._die("before")
-            self._die("after")
+                counter.commits += 1
+                counter._die("before")
+            counter._die("after")
 
         Database.begin = counted  # type: ignore[method-assign]
 

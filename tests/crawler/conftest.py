@@ -286,7 +286,7 @@ class Looking:
             self.memory.known[outcome.url] = outcome.validators
 
     def plan(self, **changed: Any) -> CrawlPlan:
-        limits = {"concurrency": 2, "retries": 2, "timeout": 20.0}
+        limits: dict[str, Any] = {"concurrency": 2, "retries": 2, "timeout": 20.0}
         limits |= {name: changed.pop(name) for name in list(changed) if name in FetchSettings.model_fields}
         given: dict[str, Any] = {
             "source": "timeline", "base_url": BASE, "fetch_from": self.web.url,
@@ -296,7 +296,8 @@ class Looking:
         return CrawlPlan(**(given | changed))
 
     def __call__(self, *, on_page: Callable[[Outcome], None] | None = None, **changed: Any) -> Seen:
-        extra = {name: changed.pop(name) for name in ("resolver", "progress", "robots") if name in changed}
+        own = [name for name in ("resolver", "progress", "robots") if name in changed]
+        extra: dict[str, Any] = {name: changed.pop(name) for name in own}
         self.outcomes = []
         loop = LeapingLoop()
         self.web.leap = loop.leap

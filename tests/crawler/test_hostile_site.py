@@ -206,7 +206,12 @@ def test_18_crawl_delay_is_kept_and_capped(site, look, clock):
 def test_18_a_429_slows_every_worker_down(site, look, clock):
     site.pages["/timeline/bad"] = [site.reply(429, Retry_After="30"), site.html("bad")]
     moments = []
-    site.pages["/timeline/good"] = lambda _: (moments.append(clock.at), site.html("good"))[1]
+
+    def good(_):
+        moments.append(clock.at)
+        return site.html("good")
+
+    site.pages["/timeline/good"] = good
     assert look(concurrency=1).report.fetched == 4 - 1
     assert moments[0] >= 1030.0
 

@@ -89,6 +89,7 @@ def test_an_interrupted_look_has_handed_on_what_it_had(web, look):
 
     async def run():
         task = asyncio.current_task()
+        assert task is not None
 
         def on_page(outcome):
             outcomes.append(outcome)

@@ -146,7 +146,8 @@ class TestOtherBuilds:
         assert milestone == read(page.text)
 
     def test_the_image_as_a_plain_address(self, read, page):
-        article = json.loads(re.search(r'<script type="application/ld\+json">(.*?)</script>', page.text)[1])
+        [ld] = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page.text)[:1]
+        article = json.loads(ld)
         block = json.dumps(article["image"], ensure_ascii=False, separators=(",", ":"))
         milestone = read(change(page.text, block, f'["{article["image"]["url"]}"]'))
         assert milestone.image.url == article["image"]["url"]

@@ -111,6 +111,7 @@ def test_relative_addresses_start_from_the_base_that_the_page_names(base):
 def test_a_base_is_the_same_however_the_page_is_parsed():
     text = page(REAL, '<base href="https://other.example/a/b">')
     for parts in (dom.cut(text), dom.whole(text)):
+        assert parts is not None
         assert base_of(next(parts.root.iter("img")), URL) == "https://other.example/a/b"
     for trick in ("javascript:1", "", "https://u@evil.example/"):
         assert base_of(dom.whole(page(REAL, f'<base href="{trick}">')).root, URL) == URL
@@ -129,9 +130,13 @@ def test_cards_and_timelines_skip_the_same_images():
     )
     home = "https://dams.example/"
     [record] = registry.get("timelinelist", {}).read_many(Page(url=home, text=listing), source="dams")
+    assert record.image is not None
+    assert record.date is not None
     assert (record.image.url, record.date.value) == (DAM, "1932-05-03")
     linked = listing.replace("<h3>The dam</h3>", '<h3><a href="/timeline/dam">The dam</a></h3>')
     [card] = registry.get("generic", {}).cards(Page(url=home, text=linked))
+    assert card.image is not None
+    assert card.date is not None
     assert (card.image.url, card.date.value) == (DAM, "1932-05-03")
 
 

@@ -7,11 +7,12 @@ from lxml import html as lxml_html
 from milepost.records import IssueItem, Variant
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer
+from tests.html_page import strings
 
 
 def shown(variant: Variant) -> tuple[str, str]:
     """The words of the HTML and of the text part, single-spaced."""
-    words = lxml_html.document_fromstring(variant.html).xpath("//body//text()")
+    words = strings(lxml_html.document_fromstring(variant.html), "//body//text()")
     return " ".join(" ".join(words).split()), " ".join(variant.text.split())
 
 
@@ -26,7 +27,7 @@ def findings(renderer: Renderer, variant: Variant, items: list[IssueItem]) -> li
 
 def links_of(variant: Variant) -> set[str]:
     """Where the HTML links to, without the recipient's own links."""
-    linked = {element.get("href", "") for element in lxml_html.document_fromstring(variant.html).iter("a")}
+    linked = {str(element.get("href", "")) for element in lxml_html.document_fromstring(variant.html).iter("a")}
     return linked - {variant.placeholder, f"{variant.placeholder}/preferences"}
 
 
@@ -41,7 +42,7 @@ def assert_tame(variant: Variant) -> None:
     }  # fmt: skip
     assert {element.tag for element in document.iter() if isinstance(element.tag, str)} <= allowed
     for element in document.iter(*allowed):
-        assert not [name for name in element.attrib if name.lower().startswith("on")]
+        assert not [name for name in element.attrib if str(name).lower().startswith("on")]
     assert "position:fixed" not in " ".join(element.get("style", "") for element in document.iter(*allowed))
     assert all(link.startswith("https://") for link in links_of(variant))
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", variant.text)

@@ -21,6 +21,7 @@ from newsletter.issue.render import HTML_LIMIT, Renderer
 from newsletter.issue.safe import one_line
 from newsletter.news.select import matching, place, variants
 from newsletter.words.phrases import ENGLISH
+from tests.html_page import text_of
 from tests.newsletter.reading import links_of
 
 ItemMaker = Callable[..., IssueItem]
@@ -79,10 +80,10 @@ def test_each_field_says_what_was_and_what_is(
     variant = renderer.render(3, "weekly", [item], NOW)
 
     document = lxml_html.document_fromstring(variant.html)
-    assert [" ".join(struck.text_content().split()) for struck in document.iter("del")] == [was]
+    assert [" ".join(text_of(struck).split()) for struck in document.iter("del")] == [was]
     text = " ".join(variant.text.split())
     assert (f"{label} - {was} + {now}" if view.long else f"{label}: {was} -> {now}") in text
-    assert now in " ".join(document.text_content().split())
+    assert now in " ".join(text_of(document).split())
     assert "First seen 16 November 2026 · corrected 23 November 2026" in text
 
 
@@ -200,7 +201,7 @@ def test_any_text_in_a_correction_or_an_edit_is_shown_and_harmless(
     assert all(re.match(r"https?://", href) for href in links_of(variant))
     assert "\n" not in variant.subject
     if old != new and field != "category":
-        words = "".join(document.text_content().split())
+        words = "".join(text_of(document).split())
         for text in (old, new):
             assert "".join(one_line(text).split()) in words
             assert "".join(one_line(text).split()) in "".join(variant.text.split())

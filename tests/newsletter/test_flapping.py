@@ -43,7 +43,7 @@ def test_all_else_is_followed_at_once(read: Milestone, known: Milestone) -> None
 
 def test_it_is_taken_when_it_has_stayed() -> None:
     flaps: tuple[Flap, ...] = ()
-    kept = []
+    kept: list[str] = []
     for _ in range(STAYS):
         found = told(FIRST, *flaps)
         flaps, kept = found.open, [*kept, found.record.title]

@@ -21,6 +21,7 @@ from newsletter.words.german import GERMAN
 from newsletter.words.hebrew import HEBREW
 from newsletter.words.languages import CATALOGUES, phrases_for
 from newsletter.words.phrases import ENGLISH, Phrases
+from tests.html_page import strings, text_of
 from web.pages import Pages
 from web.public.preferences import choice
 
@@ -94,7 +95,7 @@ def test_a_german_issue_says_nothing_in_english(
 
     variant = renderer.render(12, cadence, items, NOW, edit=Edit(intro="Xx"))
 
-    page = lxml_html.document_fromstring(variant.html).text_content()
+    page = text_of(lxml_html.document_fromstring(variant.html))
     shown = f"{variant.subject}\n{variant.text}\n{page}".casefold()
     for name, text in words(ENGLISH).items():
         for piece in re.split(r"\{\w+\}", text):
@@ -121,7 +122,7 @@ def test_the_pages_are_german_too(newsletter: NewsletterSettings, web: WebSettin
     page = lxml_html.document_fromstring(Pages(german, web).html(f"{template}.html.j2", **PAGES))
 
     assert page.get("lang") == "de"
-    shown = " ".join(page.xpath("//body//text()"))
+    shown = " ".join(strings(page, "//body//text()"))
     assert not re.search(r"\b(the|is|you|and|are|your|issues|here)\b", shown.casefold())
     assert any(text.split("{")[0].strip() in shown for text in words(GERMAN).values() if len(text) > 8)
 
@@ -138,8 +139,8 @@ def test_an_issue_from_right_to_left(
     assert HEBREW.corrected in variant.text
     assert "24 בנובמבר 2026" in variant.text
     assert "border-left:3px" not in variant.html
-    assert {cell.get("align") for cell in document.xpath("//td[@align][ancestor::td]")} == {"right", "center"}
-    assert "←" in document.text_content()
+    assert set(strings(document, "//td[@align][ancestor::td]/@align")) == {"right", "center"}
+    assert "←" in text_of(document)
     assert lint(variant, newsletter=hebrew, mail=mail, web=web, items=items) == []
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -28,9 +29,9 @@ QUARTZ = Milestone(
 )
 
 
-def moved(record: Milestone, key: str = "moved", **fields: object) -> Milestone:
+def moved(record: Milestone, key: str = "moved", **fields: Any) -> Milestone:
     """The same milestone at another address."""
-    return replace(record, key=key, url=f"https://time.example/m/{key}", **fields)  # type: ignore[arg-type]
+    return replace(record, key=key, url=f"https://time.example/m/{key}", **fields)
 
 
 def known(standing: Standing = "gone", *records: Milestone) -> dict[str, Candidate]:
@@ -61,7 +62,7 @@ def test_the_weights_are_a_whole() -> None:
         pytest.param({"image": Image(url="https://pics.example/p.png")}, 1.0, id="what does not count"),
     ],
 )
-def test_an_edit_leaves_a_milestone_what_it_was(fields: dict[str, object], at_least: float) -> None:
+def test_an_edit_leaves_a_milestone_what_it_was(fields: dict[str, Any], at_least: float) -> None:
     assert score(CLOCK, moved(CLOCK, **fields)) >= at_least - 1e-9
 
 
@@ -175,7 +176,7 @@ def test_a_match_says_how_sure() -> None:
 TOLL = "The toll is a penny."
 
 
-def gate(number: int, name: str, text: str = TOLL, **fields: object) -> Milestone:
+def gate(number: int, name: str, text: str = TOLL, **fields: Any) -> Milestone:
     return replace(
         Milestone(source="tolls", key=f"gate-{name}", url=f"https://tolls.example/{name}", title=f"{name} Gate is let",
                   date=PartialDate(value=f"18{number:02d}"), what_happened=text), **fields,  # type: ignore[arg-type]

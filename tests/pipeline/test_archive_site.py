@@ -13,6 +13,7 @@ from pipeline.publish import publish, render
 from pipeline.setup import eject_templates
 from store.database import Database
 from store.issues.issues import Issues
+from tests.html_page import strings, text_of
 from tests.pipeline.stage import BreakableSite
 from web.export import build_archive
 
@@ -37,9 +38,10 @@ def test_the_archive_as_files(published: Settings, database: Database, tmp_path:
     }
     page = html.fromstring((out / "issues/1/index.html").read_text(encoding="utf-8"))
     for item in Issues(database).get(1).items:
-        assert item.milestone.why_it_mattered in page.text_content()
+        assert item.milestone.why_it_mattered in text_of(page)
     for name in ("index.html", "issues/1/index.html"):
-        for link in html.fromstring((out / name).read_text(encoding="utf-8")).xpath("//@href[starts-with(., '/')]"):
+        page = html.fromstring((out / name).read_text(encoding="utf-8"))
+        for link in strings(page, "//@href[starts-with(., '/')]"):
             target = out / link[1:]
             assert target.is_file() or (target / "index.html").is_file(), link
     assert etree.fromstring((out / "feed.atom").read_bytes()) is not None

@@ -42,7 +42,9 @@ class Stage:
         """Deploy: all stories but those `without`, and other `answers` to some paths."""
         self.builds += 1
         shown = tuple(one for one in self.stories if one not in without)
-        self.server.site = history.site(shown, f"b{self.builds}", moved=self.moved) | (answers or {})
+        self.server.site = {
+            **history.site(shown, f"b{self.builds}", moved=self.moved), **(answers or {}),
+        }
 
     def look(self, **classes: FieldClass) -> dict[str, int]:
         """One look; what it found, by kind."""

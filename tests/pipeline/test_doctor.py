@@ -2,6 +2,7 @@
 
 from email import message_from_bytes, policy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from delivery.ports import LookupFailedError, RecordKind
 from milepost.dates import utc_now
+from milepost.records import CADENCES
 from milepost.settings import Settings
 from pipeline.doctor import Finding, examine
 from store.database import connect
@@ -98,7 +100,7 @@ def test_a_test_mail_arrives_signed_and_whole(settings: Settings, mails: Path, t
          "we want XOAUTH2"),
     ],
 )
-def test_trouble_is_a_sentence(settings: Settings, mail: dict[str, object], check: str, sentence: str) -> None:
+def test_trouble_is_a_sentence(settings: Settings, mail: dict[str, Any], check: str, sentence: str) -> None:
     host = settings.mail.url.get_secret_value().removeprefix("smtp://")
     if isinstance(url := mail.get("url"), SecretStr):
         mail = mail | {"url": SecretStr(url.get_secret_value().format(host=host))}
@@ -121,7 +123,7 @@ def test_mails_that_stay_in_a_folder_need_no_dns(settings: Settings, tmp_path: P
 
 def test_who_asked_for_a_cadence_that_is_not_made_is_told(settings: Settings) -> None:
     made = settings.newsletter.cadences
-    other = next(name for name in ("monthly", "weekly", "daily") if name not in made)
+    other = next(name for name in reversed(CADENCES) if name not in made)
     with connect(settings.store.url) as database:
         Subscribers(database).add("ann@readers.example", state="active", cadence=made[0], topics=(), now=utc_now())
         assert found(settings)["readers"].ok is True

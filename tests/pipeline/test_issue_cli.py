@@ -16,6 +16,7 @@ from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import Database
 from store.issues.issues import Issues
+from tests.html_page import text_of
 from tests.pipeline.stage import BreakableSite
 
 Type = Callable[..., Result]
@@ -53,7 +54,7 @@ def test_a_preview_is_both_parts_and_the_web_page(
     [variant] = Issues(database).variants(draft)
     assert (out / names[0]).read_bytes() == variant.html.encode()
     assert (out / names[1]).read_bytes() == variant.text.encode()
-    page = html.fromstring((out / names[2]).read_text(encoding="utf-8")).text_content()
+    page = text_of(html.fromstring((out / names[2]).read_text(encoding="utf-8")))
     for item in Issues(database).get(draft).items:
         assert item.milestone.why_it_mattered in page
     assert type_("issue", "preview", str(draft)).output == f"{variant.text}\n"
@@ -62,7 +63,12 @@ def test_a_preview_is_both_parts_and_the_web_page(
 
 def test_a_preview_can_be_opened(type_: Type, draft: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("typer.launch", lambda url: opened.append(Path(url).name) or 0)
+
+    def launch(url: str) -> int:
+        opened.append(Path(url).name)
+        return 0
+
+    monkeypatch.setattr("typer.launch", launch)
 
     type_("issue", "preview", str(draft), "--open", "--out", str(tmp_path / "look"))
 

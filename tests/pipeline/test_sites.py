@@ -26,9 +26,10 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-def _start(checkout: Path, site: BreakableSite, path: str, **values: object) -> object:
-    allowed = values.get("allow_hosts", ("127.0.0.1",))
-    return start_site("clock-work", site.url + path, checkout, fetch=FetchSettings(retries=0), allow_hosts=allowed)
+def _start(
+    checkout: Path, site: BreakableSite, path: str, allow_hosts: tuple[str, ...] = ("127.0.0.1",)
+) -> object:
+    return start_site("clock-work", site.url + path, checkout, fetch=FetchSettings(retries=0), allow_hosts=allow_hosts)
 
 
 def test_a_new_site_is_one_file_and_one_folder(checkout: Path, site: BreakableSite) -> None:
@@ -69,7 +70,8 @@ def test_it_overwrites_nothing(checkout: Path, site: BreakableSite) -> None:
     ],
 )
 def test_what_can_not_be_had_is_a_sentence_and_leaves_no_file(
-    checkout: Path, site: BreakableSite, path: str, values: dict[str, object], error: type[Exception], sentence: str
+    checkout: Path, site: BreakableSite, path: str, values: dict[str, tuple[str, ...]], error: type[Exception],
+    sentence: str,
 ) -> None:
     with pytest.raises(error, match=sentence):
         _start(checkout, site, path, **values)

@@ -14,6 +14,8 @@ import pytest
 import uvicorn
 from lxml import html
 
+from tests.html_page import elements, strings, text_of
+
 SHOWN = ["frozen", "sending", "paused", "complete", "needs_review"]
 
 
@@ -23,7 +25,7 @@ def test_the_index_lists_the_latest_first(ask: Any, issues: Any, issue: Any) -> 
         page = html.fromstring(ask("GET", path).text)
         assert page.xpath("//*[@class='issues']//a/@href") == ["/issues/12", "/issues/2", "/issues/1"]
     # 23:30 in UTC is the next day in the newsletter's own time zone
-    assert "Issue 12 · Tuesday, 24 November 2026" in page.text_content()
+    assert "Issue 12 · Tuesday, 24 November 2026" in text_of(page)
 
 
 def test_an_empty_archive_says_so(ask: Any) -> None:
@@ -34,19 +36,19 @@ def test_an_issue_leaves_nothing_out(ask: Any, issues: Any, issue: Any, item: An
     issues.by_number[3] = issue(3, items=tuple(item(number) for number in range(1, 61)))
     answer = ask("GET", "/issues/3")
     page = html.fromstring(answer.text)
-    titles = [title.text_content() for title in page.xpath("//h2")]
+    titles = [text_of(title) for title in elements(page, "//h2")]
     assert sorted(titles) == sorted(f"Milestone number {number}" for number in range(1, 61))
     assert answer.text.count("It mattered.") == 60
-    assert [title.text_content() for title in page.xpath("//h1")] == ["Subject 3"]
+    assert [text_of(title) for title in elements(page, "//h1")] == ["Subject 3"]
     assert "1 Example Street" in answer.text
 
 
 def test_pages_and_feeds_tell_where_it_happened(ask: Any, issues: Any, issue: Any, item: Any) -> None:
     issues.by_number[3] = issue(3, items=(item(1, location="Gull Rock, Exampletown"), item(2)))
     page = html.fromstring(ask("GET", "/issues/3").text)
-    rows = {term.text_content(): term.getnext().text_content() for term in page.xpath("//dt")}
+    rows = {text_of(term): text_of(term.getnext()) for term in elements(page, "//dt")}
     assert rows["Location"] == "Gull Rock, Exampletown"
-    assert len(page.xpath("//dt[.='Location']")) == 1
+    assert len(elements(page, "//dt[.='Location']")) == 1
     for name in ("feed.atom", "feed.json"):
         assert ask("GET", f"/{name}").text.count("Gull Rock, Exampletown") == 1
 
@@ -104,8 +106,8 @@ def test_scraped_text_is_text(ask: Any, issues: Any, issue: Any, item: Any) -> N
     for path in ("/issues", "/issues/3"):
         page = html.fromstring(ask("GET", path).text)
         assert page.xpath("//script|//img|//@onerror|//iframe") == []
-        assert [href for href in page.xpath("//@href") if not re.match(r"/issues|/feed\.|https?:", href)] == []
-        assert "{{7*7}}{% for x in y %}" in page.text_content()
+        assert [href for href in strings(page, "//@href") if not re.match(r"/issues|/feed\.|https?:", href)] == []
+        assert "{{7*7}}{% for x in y %}" in text_of(page)
 
 
 def test_every_answer_is_kept_to_itself(ask: Any, token: Any, issues: Any, issue: Any) -> None:
@@ -113,7 +115,7 @@ def test_every_answer_is_kept_to_itself(ask: Any, token: Any, issues: Any, issue
     for path in ("/", "/issues", "/issues/3", "/issues/4", "/u", f"/u/{token()}", "/u/x"):
         answer = ask("GET", path)
         policy = answer.headers["content-security-policy"]
-        style = html.fromstring(answer.text).xpath("//style")
+        style = elements(html.fromstring(answer.text), "//style")
         assert len(style) == 1
         digest = base64.b64encode(hashlib.sha256((style[0].text or "").encode()).digest()).decode()
         assert f"style-src 'sha256-{digest}'" in policy
@@ -136,7 +138,7 @@ def test_pictures_only_where_configured(
     issues.by_number[3] = issue(3, items=(item(1, image=picture),))
     newsletter = settings.newsletter.model_copy(update={"images": shown})
     answer = ask("GET", "/issues/3", app=make_app(settings.model_copy(update={"newsletter": newsletter})))
-    pictures = html.fromstring(answer.text).xpath("//img")
+    pictures = elements(html.fromstring(answer.text), "//img")
     assert [picture.get("alt") for picture in pictures] == (["A loom"] if shown else [])
     assert ("img-src" in answer.headers["content-security-policy"]) is shown
 
@@ -145,9 +147,9 @@ def test_it_speaks_the_newsletters_language_and_fits_a_telephone(ask: Any, issue
     issues.by_number[3] = issue(3)
     page = html.fromstring(ask("GET", "/issues/3").text)
     assert page.get("lang") == "en"
-    assert page.xpath("//meta[@name='viewport']")[0].get("content") == "width=device-width, initial-scale=1"
-    assert "prefers-color-scheme: dark" in (page.xpath("//style")[0].text or "")
-    assert len(page.xpath("//h1")) == 1
+    assert strings(page, "//meta[@name='viewport']/@content") == ["width=device-width, initial-scale=1"]
+    assert "prefers-color-scheme: dark" in text_of(elements(page, "//style")[0])
+    assert len(elements(page, "//h1")) == 1
 
 
 def test_a_real_server_answers(make_app: Any, settings: Any, issues: Any, issue: Any, token: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from lxml import etree, html
 
+from tests.html_page import strings, text_of
 from web.public.feeds import ATOM, SITEMAP
 
 NAMES = {"a": ATOM, "s": SITEMAP}
@@ -46,7 +47,7 @@ def test_atom(ask: Any) -> None:
         assert dt.datetime.fromisoformat(entry.findtext(f"{{{ATOM}}}updated")).tzinfo is not None
         content = entry.find(f"{{{ATOM}}}content")
         assert content.get("type") == "html"
-        assert "It mattered." in html.fromstring(content.text).text_content()
+        assert "It mattered." in text_of(html.fromstring(content.text))
 
 
 @pytest.mark.usefixtures("three")
@@ -97,7 +98,7 @@ def test_scraped_text_is_text_in_feeds(ask: Any, issues: Any, issue: Any, item: 
     for content in (atom, entry["content_html"]):
         page = html.fromstring(content)
         assert page.xpath("//script") == []
-        assert "<script>alert(1)</script>{{7*7}} &" in page.text_content()
+        assert "<script>alert(1)</script>{{7*7}} &" in text_of(page)
 
 
 def test_pages_point_at_their_neighbours(ask: Any, issues: Any, issue: Any) -> None:
@@ -112,5 +113,5 @@ def test_under_a_path_all_links_keep_to_it(ask: Any, make_app: Any, settings: An
     web = settings.web.model_copy(update={"base_url": "https://timeline.example/news"})
     app = make_app(settings.model_copy(update={"web": web}))
     for path in ("/issues", "/issues/3"):
-        links = html.fromstring(ask("GET", path, app=app).text).xpath("//@href")
+        links = strings(html.fromstring(ask("GET", path, app=app).text), "//@href")
         assert [link for link in links if link.startswith("/") and not link.startswith("/news/")] == []
