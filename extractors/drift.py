@@ -49,8 +49,9 @@ class Limits:
 
     min_pages: int = 3  # fewer say nothing about a source
     flipped: float = 0.20  # a field's value now comes from another witness
-    emptied: float = 0.20  # a field is filled less often
-    missing: float = 0.05  # a required field is not there, or pages can't be read
+    emptied: float = 0.20  # a field is filled less often, or can't be read
+    missing: float = 0.05  # a required field is told to be empty, or pages can't be read …
+    fewest: int = 3  # … and so many pages at least
     same: float = 0.50  # records share one value of a field
     disputed: float = 0.20  # witnesses differ on a field
 
@@ -98,13 +99,15 @@ class Drift:
 
     reason: str | None = None  # why it should be held, in one sentence
     notes: tuple[str, ...] = ()  # what changed in its pages and not in its values
+    lost: tuple[str, ...] = ()  # fields that can't be read any more; their values stay as they were known
 
 
 class Kept(NamedTuple):
-    """Of the known values of a field that were read again, how many are told otherwise now."""
+    """Of the known values of a field whose pages were read again, how many are told otherwise, or not at all, now."""
 
     changed: int
     read: int
+    untold: int = 0  # could not be read: they stay
 
 
 def drift(
@@ -117,28 +120,33 @@ def drift(
     """
     if min(history.pages, now.pages) < limits.min_pages:
         return Drift()
+    lost = tuple(
+        f"{_words(name)} can't be read any more on {field.untold} of {field.read} pages; what was known of it stays"
+        for name, field in kept.items() if field.read >= limits.min_pages and field.untold > limits.emptied * field.read
+    )
     reason = _junk(history, now, limits) or _emptied(history, now, limits)
     if reason is not None:
-        return Drift(reason=reason)
+        return Drift(reason=reason, lost=lost)
     notes: list[str] = []
     for name, sentence in _moved(history, now, limits):
-        changed, read = kept.get(name, Kept(0, 0))
+        changed, read, _ = kept.get(name, Kept(0, 0))
         if name in kept and not read:
             continue  # who tells that there is nothing is no concern
         if changed > limits.flipped * read:
-            return Drift(reason=f"{sentence}, and {changed} of {read} values are told otherwise")
+            return Drift(reason=f"{sentence}, and {changed} of {read} values are told otherwise", lost=lost)
         same = f"; {read - changed} of {read} values are the same" if read else ""
         notes.append(f"the layout changed: {sentence}{same}")
-    return Drift(notes=tuple(notes))
+    return Drift(notes=tuple(notes), lost=lost)
 
 
 def _junk(history: Profile, now: Profile, limits: Limits) -> str | None:
     """Pages that can't be read, or that no milestone stands on any more."""
-    if now.failed - history.failed > limits.missing:
+    if _many(now.failed - history.failed, now, limits):
         return f"{now.failed:.0%} of the pages can't be read as milestones, {history.failed:.0%} before"
     for name in REQUIRED:
         missing, before = 1 - now.fields[name].filled, 1 - history.fields[name].filled
-        if missing - before > limits.missing:
+        # What is told to be empty is lost; what can't be read stays, and is too much when it is a layout's doing.
+        if missing - before > limits.emptied or _many(missing - before - _untold(name, history, now), now, limits):
             return f"{_words(name)} is missing on {missing:.0%} of the pages, {before:.0%} before"
     if now.void > history.void:
         return f"{now.void:.0%} of the records hold a text like “undefined”"
@@ -151,10 +159,19 @@ def _junk(history: Profile, now: Profile, limits: Limits) -> str | None:
     return None
 
 
+def _many(share: float, now: Profile, limits: Limits) -> bool:
+    return share > limits.missing and round(share * now.pages) >= limits.fewest
+
+
+def _untold(name: str, history: Profile, now: Profile) -> float:
+    """The share of the records whose value was known and can't be read any more."""
+    return max(now.fields[name].unknown - history.fields[name].unknown, 0.0)
+
+
 def _emptied(history: Profile, now: Profile, limits: Limits) -> str | None:
     for name, field in now.fields.items():
         before = history.fields[name].filled
-        if before - field.filled > limits.emptied:
+        if before - field.filled - _untold(name, history, now) > limits.emptied:
             return f"{_words(name)} is filled on {field.filled:.0%} of the pages, on {before:.0%} before"
     return None
 

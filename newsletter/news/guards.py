@@ -32,6 +32,7 @@ class Counted:
     failed: int = 0  # of those
     astray: int = 0  # of those: they redirect to what is no milestone's page, or several to one
     astray_to: str = ""  # where most of them lead
+    let_go: int = 0  # of the pages that failed or lead astray: an operator released a look that missed them too
     broken: str | None = None  # why the listings could not all be read
     drifted: str | None = None  # why what was read should not be trusted
     minimum: int = 10  # so many new ones are never too many …
@@ -77,16 +78,17 @@ def shrunken(listed: int | None, before: int | None, *, minimum: int, share: flo
 
 def incomplete(counted: Counted) -> str | None:
     """Why a look that did not see all should not be acted on; None if it saw enough, or has nothing to tell."""
-    share = (counted.failed + counted.astray) / max(counted.asked, 1)
+    share = (counted.failed + counted.astray - counted.let_go) / max(counted.asked, 1)
     allowed = counted.max_failed_share
+    before = f" beside {counted.let_go} that were let go" if counted.let_go else ""
     if share > allowed and counted.astray:
         also = f", {counted.failed} failed" if counted.failed else ""
         return (
-            f"{counted.astray} pages redirect to {counted.astray_to}{also}, {share:.0%} of those asked for: "
+            f"{counted.astray} pages redirect to {counted.astray_to}{also}, {share:.0%} of those asked for{before}: "
             f"more than {allowed:.0%}"
         )
     if share > allowed:
-        return f"{counted.failed} pages failed, {share:.0%} of those asked for: more than {allowed:.0%}"
+        return f"{counted.failed} pages failed, {share:.0%} of those asked for{before}: more than {allowed:.0%}"
     if counted.broken is not None and counted.telling:
         return f"the look is incomplete, so what it found waits for a complete one: {counted.broken}"
     return None

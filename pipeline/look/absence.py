@@ -118,16 +118,16 @@ class Absences:
             for key, stored in self._at.milestones.some(self._at.source, leaving).items()
         ]
 
-    def astray(self) -> tuple[int, str]:
-        """How many pages redirect to what is no milestone's page, or several to one; and where most of them lead.
+    def astray(self) -> tuple[frozenset[str], str]:
+        """The pages that redirect to what is no milestone's page, or several to one; and where most of them lead.
 
         A login wall and a careless redirect answer so for pages that are still there.
         """
         ends = {url: self._at.intake.destination(url) for url in self._at.intake.moved}
         counted = Counter(ends.values())
         base = self._at.settings.base_url.rstrip("/")
-        away = Counter(
-            end or "one another" for end in ends.values()
+        away = {
+            url: end or "one another" for url, end in ends.items()
             if end is None or counted[end] > 1 or self._at.intake.site.classify(end.removeprefix(base)) != "milestone"
-        )
-        return away.total(), next(iter(away.most_common(1)), ("", 0))[0]
+        }
+        return frozenset(away), next(iter(Counter(away.values()).most_common(1)), ("", 0))[0]

@@ -6,16 +6,17 @@
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
-from newsletter.news.guards import Hold, hold
+from newsletter.news.guards import Hold, hold, incomplete
 from pipeline.look.absence import Absences
 from pipeline.look.crawled_look import CrawledLook, page_of_address
 from pipeline.look.judging import Judge, Judged
 from pipeline.look.reading import Reading, read_stored
 from pipeline.look.recording import Recorder, while_held
 from pipeline.look.renaming import settle
+from pipeline.look.unseen import missed
 from store.milestones.milestones import Entry
 from store.milestones.source_labels import SourceLabels
 
@@ -52,7 +53,10 @@ class Conclusion:
         firsts = self._absences.missing(absence, judged.matches, left)
         failures, failed = self._failures(reading, judged)
         drifted = self._judge.drifted(reading, judged)
-        stopped = hold(self._judge.count(judged, drifted, firsts, failed))
+        unseen = missed(self._at, reading, *self._absences.astray())
+        counted = self._judge.count(reading, judged, drifted, firsts, failed, unseen)
+        stopped = hold(counted)
+        lacking = incomplete(replace(counted, let_go=0)) if counted.let_go else None
         held = None if self._at.look.baseline else stopped
         if self._at.look.baseline and stopped is not None:
             failures.append(f"{self._at.source}: no baseline yet: {stopped.reason}")
@@ -70,9 +74,13 @@ class Conclusion:
             self._recorder.confirm(absence, clean=failed == 0 and not judged.contests)
         whole = self._at.crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
         notes = (*judged.notes, *(() if stopped is not None else drifted.notes))
+        if lacking is not None and stopped is None:
+            notes += (f"the look went on without them: {lacking}",)
         degraded = self._at.looks.degraded(self._at.source) if drifted.degraded is None else drifted.degraded
         self._recorder.remember(drifted, held, row_held)
-        report = self._report(entries, failures, failed, held, settled, whole=whole, notes=notes, degraded=degraded)
+        self._recorder.remember_missed(unseen, held, row_held)
+        report = self._report(entries, failures, failed, held, settled, whole=whole, notes=notes, degraded=degraded,
+                              lacking=lacking is not None)
         self._at.looks.finish(
             self._at.look.id, state="complete" if whole else "incomplete", now=self._at.now(), requests=report.requests,
             fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
@@ -113,7 +121,7 @@ class Conclusion:
 
     def _report(
         self, entries: tuple[Entry, ...], failures: list[str], failed: int, held: Hold | None, settled: int, *,
-        whole: bool, notes: tuple[str, ...], degraded: tuple[str, ...],
+        whole: bool, notes: tuple[str, ...], degraded: tuple[str, ...], lacking: bool,
     ) -> LookReport:
         counted = Counter(change.kind for change, _, _ in entries if change is not None)
         counted["renamed"] += settled
@@ -121,8 +129,8 @@ class Conclusion:
         count = self._at.milestones.count(self._at.source)
         baseline = self._at.look.baseline and whole and count > 0
         verdicts: tuple[tuple[LookVerdict, object], ...] = (
-            ("no-baseline", self._at.look.baseline and not baseline), ("held", held), ("incomplete", not whole),
-            ("degraded", degraded),
+            ("no-baseline", self._at.look.baseline and not baseline), ("held", held),
+            ("incomplete", not whole or lacking), ("degraded", degraded),
         )
         return LookReport(
             source=self._at.source, requests=crawled.requests, fetched=crawled.fetched,

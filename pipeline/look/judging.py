@@ -15,9 +15,10 @@ from newsletter.news.detect import detect
 from newsletter.news.guards import Counted
 from newsletter.news.renames import Match
 from pipeline.look.absence import Absences
-from pipeline.look.crawled_look import CrawledLook
+from pipeline.look.crawled_look import CrawledLook, page_of_address
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
+from pipeline.look.unseen import Missed
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 from store.milestones.source_labels import SourceLabels
@@ -87,22 +88,36 @@ class Judge:
         return Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
                        flaps=detection.flaps, notes=tuple(map(str, detection.flapping)))
 
-    def count(self, judged: Judged, drifted: Drifted, firsts: Mapping[str, int], failed: int) -> Counted:
+    def count(
+        self, reading: Reading, judged: Judged, drifted: Drifted, firsts: Mapping[str, int], failed: int,
+        missed: Missed,
+    ) -> Counted:
+        """What the guards weigh. A first look is followed however many of its pages failed: what it had listed is
+        known, and no news when it can be read."""
         baseline, crawled, guards = self._at.look.baseline, self._at.crawled, self._at.guards
         accepted = self._at.looks.accepted_removals(self._at.source)
         kinds = Counter(change.kind for change in judged.changes)
-        astray, astray_to = self._absences.astray()
+        broken = None if crawled.complete else next(
+            iter(sorted(missed.all.reasons - missed.let_go.reasons)),
+            None if missed.all.reasons else "not every listing could be read",
+        )
         return Counted(
-            known=self._at.known, added=0 if baseline else sum(kinds[kind] for kind in NEWS),
+            known=self._at.known, added=0 if baseline else self._new(judged, reading),
             telling=0 if baseline else sum(count for kind, count in kinds.items() if KINDS[kind].told),
             missing=0 if baseline else sum(first > accepted for first in firsts.values()),
             listed=self._at.listed, listed_before=self._at.listed_before,
             asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
-            failed=failed, astray=astray, astray_to=astray_to,
-            broken=None if crawled.complete else next(iter(crawled.reasons), "not every listing could be read"),
+            failed=failed, astray=len(missed.astray), astray_to=missed.astray_to,
+            let_go=failed + len(missed.astray) if baseline else len(missed.let_go.pages), broken=broken,
             drifted=drifted.reason, minimum=guards.surge_min, fewest=guards.removal_min,
             share=guards.surge_share, max_failed_share=guards.max_failed_share,
         )
+
+    def _new(self, judged: Judged, reading: Reading) -> int:
+        """How many milestones are news; pages that a first look listed and could not read are none when they come."""
+        late = self._at.looks.unread_since_baseline(self._at.source)
+        return sum(change.kind in NEWS and page_of_address(reading.records[change.key].url) not in late
+                   for change in judged.changes)
 
     def drifted(self, reading: Reading, judged: Judged) -> Drifted:
         """Whether what was read should be trusted: the pages may not (or no more) be what the extractor was made for.
@@ -117,9 +132,11 @@ class Judge:
             key: stored.milestone for key, stored in self._at.milestones.known(self._at.source).items()
         }
         failed = {self._at.intake.key(url) for url in reading.failed}
+        pages = {page_of_address(record.url) for record in before.values()}
+        broken = sum(baseline or url in pages for url in reading.failed)  # what was never read can't be lost
         after = {key: record for key, record in (before | dict(reading.records)).items()
                  if key not in failed and (baseline or key in before)}
-        now = profile(list(after.values()), failed=len(reading.failures))
+        now = profile(list(after.values()), failed=broken)
         degraded = disputes(list(after.values()))
         if baseline:
             return Drifted(reason=unfit(now), now=now, degraded=degraded)
@@ -130,13 +147,13 @@ class Judge:
             beside = drift(profile_from_json(accepted.data), now, kept=kept)
             if beside.reason is None:  # an operator released a look that found the source so
                 return Drifted(
-                    notes=beside.notes, now=now, degraded=degraded, accepted=True, once=accepted.once
+                    notes=beside.notes, now=now, degraded=degraded + beside.lost, accepted=True, once=accepted.once
                 )
-        return Drifted(reason=found.reason, notes=found.notes, now=now, degraded=degraded)
+        return Drifted(reason=found.reason, notes=found.notes, now=now, degraded=degraded + found.lost)
 
 
 def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> dict[str, Kept]:
-    """Field → of its known values that were read again, how many are told otherwise now, be it contested."""
+    """Field → of its known values whose pages were read again, how many are told otherwise now, be it contested."""
     changed = Counter(
         part.field for change in judged.changes if change.key in before for part in change.fields
         if part.kind == "corrected"
@@ -146,4 +163,8 @@ def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> 
         name for key in reading.records.keys() & before.keys() for name in FIELDS
         if name not in before[key].unknown and getattr(before[key], name)
     )
-    return {name: Kept(changed[name], read[name]) for name in FIELDS}
+    untold = Counter(
+        name for key in reading.records.keys() & before.keys() for name in reading.records[key].unknown
+        if name in FIELDS and name not in before[key].unknown and getattr(before[key], name)
+    )
+    return {name: Kept(changed[name], read[name], untold[name]) for name in FIELDS}

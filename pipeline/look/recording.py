@@ -6,6 +6,7 @@ from newsletter.news.guards import Hold, surge
 from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.judging import Drifted, Judged
 from pipeline.look.renaming import Absence, likenesses
+from pipeline.look.unseen import Missed, unseen_to_json
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 
@@ -33,6 +34,16 @@ class Recorder:
             look_id = self._at.look.id if row_held is not None or not waiting else waiting[0]
             profiles.offer(self._at.source, profile_to_json(drifted.now), self._at.now(), look_id=look_id)
         elif held is None and (drifted.once or not drifted.accepted):
+            profiles.retire(self._at.source, self._at.now())
+
+    def remember_missed(self, missed: Missed, held: Hold | None, row_held: Hold | None) -> None:
+        """Offer what a held look could not see; put away what was let go once it is there again."""
+        profiles, look = Profiles(self._at.database, "incomplete"), self._at.look
+        if held is not None and held.guard == "incomplete":
+            waiting = [one.id for one in self._at.looks.list(self._at.source, waiting=True) if one.guard == held.guard]
+            look_id = look.id if row_held is not None or not waiting else waiting[0]
+            profiles.offer(self._at.source, unseen_to_json(missed.all), self._at.now(), look_id=look_id)
+        elif missed.over:
             profiles.retire(self._at.source, self._at.now())
 
     def record(self, entries: tuple[Entry, ...], judged: Judged, *, held: Hold | None) -> None:

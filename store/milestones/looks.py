@@ -148,6 +148,16 @@ class Looks:
         with self._database.connect() as connection:
             return listed_at_baseline(connection, source_key, url)
 
+    def unread_since_baseline(self, source_key: str) -> frozenset[str]:
+        """The addresses of all pages that were first listed during a baseline look and never read yet."""
+        query = (
+            sa.select(page.c.url)
+            .join_from(page, look, page.c.first_listed_look == look.c.id)
+            .where(page.c.source == source_key, page.c.read_snapshot_id.is_(None), look.c.baseline)
+        )
+        with self._database.connect() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def get(self, look_id: int) -> Look:
         """The look; raises NotFoundError."""
         with self._database.connect() as connection:

@@ -1,4 +1,4 @@
-"""What held looks found a source to be like, and what of it an operator accepted.
+"""What held looks found a source to be like, or could not see of it, and what of that an operator accepted.
 
     a held look ─▶ offer ─▶ (an operator releases it) ─▶ take_profile ─▶ accepted ─▶ (records are like that) ─▶ retire
 """
@@ -11,29 +11,30 @@ from typing import Any
 import sqlalchemy as sa
 
 from store.engine import Database
-from store.schema.tables import source_profile
+from store.schema.tables import look, source_profile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """A profile that an operator accepted by releasing a look."""
+    """What an operator accepted by releasing a look."""
 
     id: int
-    data: Mapping[str, Any]  # the JSON form of what the drift guard measures
+    data: Mapping[str, Any]  # the JSON form of what the look's guard measures
     once: bool  # for the next look alone
 
 
 class Profiles:
-    """The profiles of every source."""
+    """What the looks of every source were held for by one guard ("drift", "incomplete")."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, guard: str = "drift") -> None:
         self._database = database
+        self._of_guard = source_profile.c.look_id.in_(sa.select(look.c.id).where(look.c.guard == guard))
 
     def accepted(self, source: str) -> Accepted | None:
         """What the next look may be like, beside what is on record; None when nothing was accepted."""
         query = sa.select(source_profile).where(
             source_profile.c.source == source, source_profile.c.taken_at.is_not(None),
-            source_profile.c.used_at.is_(None),
+            source_profile.c.used_at.is_(None), self._of_guard,
         ).order_by(source_profile.c.id.desc()).limit(1)
         with self._database.connect() as connection:
             row = connection.execute(query).mappings().first()
@@ -55,7 +56,7 @@ class Profiles:
             connection.execute(
                 sa.update(source_profile)
                 .where(source_profile.c.source == source, source_profile.c.taken_at.is_not(None),
-                       source_profile.c.used_at.is_(None))
+                       source_profile.c.used_at.is_(None), self._of_guard)
                 .values(used_at=now)
             )
 

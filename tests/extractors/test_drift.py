@@ -103,6 +103,25 @@ def test_a_few_odd_pages_are_no_drift():
     assert drift(HISTORY, now(MOVES[0][0], share=0.3)).notes != ()
 
 
+@pytest.mark.parametrize(("count", "held"), [(2, False), (3, True)])
+def test_a_few_texts_that_are_taken_away_are_an_edit_and_no_drift(count, held):
+    emptied = profile([replace(one, what_happened="") for one in RECORDS[:count]] + RECORDS[count:])
+    assert (drift(HISTORY, emptied).reason is not None) == held
+    assert drift(emptied, emptied) == Drift()  # what was empty before is none
+
+
+@pytest.mark.parametrize(("name", "count", "held"), [
+    ("what_happened", 4, False), ("what_happened", 5, True), ("image", 20, False),
+])
+def test_what_can_not_be_read_any_more_stays_and_is_said(name, count, held):
+    blind = [replace(one, **{name: "" if name == "what_happened" else None}, unknown=frozenset({name}))
+             for one in RECORDS[:count]]
+    found = drift(HISTORY, profile(blind + RECORDS[count:]), kept={name: Kept(0, 20, count)})
+    assert (found.reason is not None) == held
+    assert bool(found.lost) == (count > 4)
+    assert all(f"can't be read any more on {count} of 20 pages" in sentence for sentence in found.lost)
+
+
 def test_a_field_that_sorts_and_is_there_at_last_is_no_junk():
     bare = profile([replace(one, category=None) for one in RECORDS])
     assert drift(bare, HISTORY) == Drift()
@@ -111,8 +130,8 @@ def test_a_field_that_sorts_and_is_there_at_last_is_no_junk():
 
 
 def test_pages_that_can_not_be_read():
-    assert drift(HISTORY, profile(RECORDS, failed=1)).reason is None
-    assert "can't be read" in (drift(HISTORY, profile(RECORDS, failed=2)).reason or "")
+    assert drift(HISTORY, profile(RECORDS, failed=2)).reason is None
+    assert "can't be read" in (drift(HISTORY, profile(RECORDS, failed=3)).reason or "")
     assert "can't be read" in (drift(HISTORY, profile([], failed=5)).reason or "")
 
 

@@ -283,6 +283,72 @@ class TestAHold:
         assert scrape(settings, SOURCE).held is not None
 
 
+def hidden(site: Site, things: tuple[str, ...], *, how: str = "") -> None:
+    """Those pages are listed and can't be read: no milestone stands on them, or no answer comes."""
+    for thing in things:
+        if how == "gone":
+            del site.pages[f"/timeline/{thing}"]
+        else:
+            site.pages[f"/timeline/{thing}"] = "<!doctype html><title>Busy</title><p>Come back later."
+
+
+@pytest.mark.parametrize("how", ["gone", "unreadable"])
+def test_what_was_missed_and_let_go_holds_no_later_look(settings: Settings, site: Site, how: str) -> None:
+    pages = {thing: first_build(thing) for thing in THINGS}
+    site.show(pages)
+    assert scrape(settings, SOURCE).baseline
+
+    def look(*, without: tuple[str, ...], extra: str = "") -> LookReport:
+        site.show({thing: page + extra for thing, page in pages.items()})
+        hidden(site, without, how=how)
+        return scrape(settings, SOURCE)
+
+    held = look(without=THINGS[:2])
+    assert held.held is not None
+    again = look(without=THINGS[:2], extra="<!-- built again -->")
+    assert (again.held is not None, again.state) == (True, "held")
+    with connect(settings.store.url) as database:
+        (waiting,) = Looks(database).list(SOURCE, waiting=True)
+        release(database, waiting.id, why="they are being written", now=utc_now())
+    for extra in ("", "<!-- and again -->"):
+        seen = look(without=THINGS[:2], extra=extra)
+        assert (seen.held, len(seen.failures), seen.state) == (None, 2, "incomplete")
+        assert any("went on without them: 2 pages failed" in note for note in seen.notes)
+    assert look(without=THINGS[:4]).held is not None  # two more are another matter
+    with connect(settings.store.url) as database:
+        (waiting,) = Looks(database).list(SOURCE, waiting=True)
+        release(database, waiting.id, why="only today", now=utc_now(), once=True)
+    assert look(without=THINGS[:4]).held is None
+    assert look(without=()).held is None
+    assert look(without=THINGS[:2]).held is not None  # what answered in between is asked about anew
+
+
+@pytest.mark.parametrize("how", ["gone", "unreadable"])
+def test_a_first_look_that_missed_many_is_a_baseline_and_they_are_no_news_later(
+    settings: Settings, site: Site, how: str
+) -> None:
+    pages = {thing: first_build(thing) for thing in OLD}
+    site.show(pages)
+    hidden(site, OLD[2:], how=how)
+    first = scrape(settings, SOURCE)
+    assert (first.baseline, first.milestones, len(first.failures), first.state) == (True, 2, 5, "incomplete")
+    second = scrape(settings, SOURCE)
+    assert (second.held, len(second.failures)) == (None, 5)
+    site.show({**pages, "raft": first_build("raft")})
+    third = scrape(settings, SOURCE)
+    assert (third.held, third.milestones, third.failures, third.state) == (None, 8, (), "complete")
+    with connect(settings.store.url) as database:
+        assert [change.change.key for change in Milestones(database).changes(announce=True)] == ["raft"]
+
+
+def test_a_first_look_that_read_nothing_is_no_baseline(settings: Settings, site: Site) -> None:
+    site.show({thing: first_build(thing) for thing in OLD})
+    hidden(site, OLD)
+    first = scrape(settings, SOURCE)
+    assert (first.state, first.baseline) == ("no-baseline", False)
+    assert any("no milestone was found" in failure for failure in first.failures)
+
+
 def test_a_backfill_renews_what_looks_are_measured_by(settings: Settings, site: Site) -> None:
     site.show({thing: first_build(thing) for thing in OLD})
     scrape(settings, SOURCE)
