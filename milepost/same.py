@@ -51,11 +51,6 @@ def pieces(names: Iterable[str]) -> frozenset[str]:
     return frozenset(piece for name in names for piece in fold(name).split(", "))
 
 
-def same_names(one: Iterable[str], other: Iterable[str]) -> bool:
-    """Whether two lists name the same."""
-    return pieces(one) == pieces(other)
-
-
 def same_place(one: str, other: str) -> bool:
     """Whether one of two lines names all that the other does: a town is the same place as its harbour, less exactly."""
     mine, theirs = pieces([one]), pieces([other])

@@ -27,7 +27,7 @@ from delivery.smtp import replies
 from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.conversation import Conversation
 from delivery.smtp.group_commit import GroupCommit
-from delivery.smtp.leaving import Leaving
+from delivery.smtp.wire import Wire
 from milepost.errors import ConflictError, RenderError, StoreError
 from milepost.records import Claim, Reply, Settlement
 
@@ -85,7 +85,7 @@ class _Dispatcher:
         self._broken = False  # results can't be recorded: nothing is worth waiting for
         self._stopped_at: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._leaving: set[Leaving] = set()
+        self._leaving: set[_Leaving] = set()
         self._over = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self.results: Counter[str] = Counter()
@@ -391,4 +391,23 @@ class _Dispatcher:
     def _quit(self, conversation: Conversation) -> None:
         wire = conversation.give_up()
         if wire is not None:
-            self._leaving.add(Leaving(wire, self._leaving))
+            self._leaving.add(_Leaving(wire, self._leaving))
+
+
+class _Leaving:
+    """The end of a connection: it was told QUIT, and its answer, whatever it is, is waited for beside all else."""
+
+    def __init__(self, wire: Wire, others: set["_Leaving"]) -> None:
+        self.wire = wire
+        self.gone = asyncio.get_running_loop().create_future()
+        self._others = others
+        wire.own(self)
+        wire.put(b"QUIT\r\n", "quit")
+
+    def replied(self, phase: str, code: int, raw: bytes) -> None:  # noqa: ARG002 (the form of a wire's Owner)
+        self.wire.abort("goodbye")
+
+    def lost(self, text: str) -> None:  # noqa: ARG002
+        self._others.discard(self)
+        if not self.gone.done():
+            self.gone.set_result(None)

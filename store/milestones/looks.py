@@ -138,11 +138,6 @@ class Looks:
             take_profile(connection, look_id, now, once=once)
             return found
 
-    def has_baseline(self, source_key: str) -> bool:
-        """Whether a look at the source was `complete` and found at least one milestone."""
-        with self._database.connect() as connection:
-            return _has_baseline(connection, source_key)
-
     def listed_at_baseline(self, source_key: str, url: str) -> bool:
         """Whether a page that was never read yet was first listed during a baseline look: read now, it is no news."""
         with self._database.connect() as connection:
@@ -241,6 +236,7 @@ def listed_at_baseline(connection: sa.Connection, source_key: str, url: str) -> 
 
 
 def _has_baseline(connection: sa.Connection, source_key: str) -> bool:
+    """Whether a look at the source was `complete` and found at least one milestone."""
     query = sa.select(look.c.id).where(look.c.source == source_key, look.c.state == "complete", look.c.milestones > 0)
     return connection.execute(query.limit(1)).first() is not None
 

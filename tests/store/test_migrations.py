@@ -51,10 +51,9 @@ def look_inside(url: str) -> None:
         world = World(database)
         assert world.milestones.get("site", "old").milestone == make_milestone("old", title="Something of the past")
         assert [found.stored.milestone.key for found in Search(database).search("past")] == ["old"]
-        assert world.looks.has_baseline("site")
         assert [who.address for who in world.subscribers.list()] == ["a@example.org"]
         assert world.snapshots.get(1).body == b"<html>old</html>"
-        world.look(make_milestone("new"))
+        assert not world.looks.get(world.look(make_milestone("new"))).baseline  # the look that was there is one
         assert check(database) == []
 
 
