@@ -81,4 +81,7 @@ def test_hrefs():
         source="s", url=f"{BASE}/", final_url=f"{BASE}/", status=200, headers={}, body=body,
         fetched_at=dt.datetime(2026, 3, 2, tzinfo=dt.UTC),
     )
-    assert list(hrefs(snapshot)) == ["/timeline/a", "/b?x=1&y=2", "/c.css", "no", "café", "javascript:x"]
+    assert list(hrefs(snapshot)) == [
+        "/timeline/a", "/b?x=1&y=2", "/c.css", f"{BASE}/no", f"{BASE}/café", f"{BASE}/bare", f"{BASE}/twolines",
+        "javascript:x",
+    ]

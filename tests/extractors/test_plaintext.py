@@ -78,7 +78,7 @@ def test_what_the_text_tells(read):
 
 
 def test_a_heading_with_nothing_under_it_is_unknown(read):
-    assert read(TEXT).unknown == {"people", "organizations", "tags", "date", "category", "era", "impact"}
+    assert read(TEXT).unknown == {"people", "organizations", "tags", "date", "category", "era", "impact", "location"}
 
 
 def test_related_cards(read):
@@ -159,7 +159,7 @@ def test_the_seed(read, seed_text):
     assert milestone.what_happened.startswith("AlexNet, a deep convolutional neural network, won")
     assert milestone.why_it_mattered.endswith("went on to co-found OpenAI.")
     assert milestone.image.alt == "AlexNet deep neural network architecture diagram"
-    assert milestone.unknown == {"people", "organizations", "tags", "date", "category", "era", "impact"}
+    assert milestone.unknown == {"people", "organizations", "tags", "date", "category", "era", "impact", "location"}
     assert [(card.title, card.category, card.people, card.organizations) for card in milestone.related] == [
         ("ResNet: Deeper Than Ever", "research", ("Kaiming He", "Xiangyu Zhang"), ("Microsoft Research",)),
         ("DeepMind's DQN Masters Atari Games", "research", ("Volodymyr Mnih", "Demis Hassabis"), ("DeepMind",)),
