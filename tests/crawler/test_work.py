@@ -10,12 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.crawl import crawl
+from crawler.crawl import Work, crawl
 from crawler.decode import Body, gunzip
-from crawler.outcomes import Failed, Gone
+from crawler.outcomes import MAX_FAILURES, Failed, Gone, Tally
 from crawler.paths import Site
-from crawler.tally import MAX_FAILURES, Tally
-from crawler.work import Work
 from milepost.errors import FetchError, RefusedError
 
 BASE = "https://timeline.example"
