@@ -55,6 +55,7 @@ def root(
 ) -> None:
     """Global options."""
     context.obj = CliContext(config=config, verbose=verbose)
+    context.with_resource(context.obj.opened)
     context.obj.start_logging()
 
 

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ class CliContext:
     config: Path | None = None
     verbose: bool = False
     kept: str = "What was finished is kept."  # told after Ctrl-C
+    opened: ExitStack = field(default_factory=ExitStack)  # closed when the command ends, however it ends
 
     @cached_property
     def settings(self) -> "Settings":
@@ -34,7 +36,7 @@ class CliContext:
         """Raises StoreError and SchemaError."""
         from pipeline.upkeep import open_database
 
-        return open_database(self.settings)
+        return self.opened.enter_context(open_database(self.settings))
 
     def start_logging(self) -> None:
         """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""
