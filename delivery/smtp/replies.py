@@ -1,7 +1,7 @@
 """What a reply means for its delivery: one table, from (phase, code, enhanced code, words) to an outcome.
 
     2xx dot ─▶ sent      421, 4xx, lost before the dot ─▶ deferred     no reply to the dot ─▶ unknown
-    5xx ─▶ failed        5.1.1 5.1.10 5.2.1 ─▶ and suppressed          5.7.x 530 535 policy ─▶ and the issue pauses
+    5xx ─▶ failed        5.1.1 5.1.2 5.1.6 5.2.1 ─▶ and suppressed     5.7.x 530 535 policy ─▶ and the issue pauses
 
 Sources: RFC 5321 §4.2 (codes, 421 and 5yz), §4.5.3.2.6 and RFC 1047 (the gap after the dot), RFC 2034 and 3463 with the
 IANA registry of enhanced codes; each row of `NEGATIVE` names its own.
@@ -74,8 +74,9 @@ class Row:
 NEGATIVE: tuple[Row, ...] = (
     Row(phases=_BEFORE_MAIL | {"mail"}, then="pause",
         why="nobody has been named yet, so it can only be about us (RFC 5321 §3.3)"),
-    Row(enhanced=r"5\.1\.1|5\.1\.10|5\.2\.1", then="suppress",
-        why="no such mailbox, null MX (RFC 7505), mailbox disabled (RFC 3463 §3.2, §3.3)"),
+    Row(enhanced=r"5\.1\.1|5\.1\.2|5\.1\.6|5\.1\.10|5\.1\.351|5\.2\.1", then="suppress",
+        why="no such mailbox or domain, moved away, null MX (RFC 7505), mailbox disabled (RFC 3463 §3.2, §3.3); "
+        "351 is Exchange Online's for a forward to such a one"),
     Row(enhanced=r"5\.7\.1[78]", then="suppress",
         why="the mailbox, or the domain, belongs to somebody else since the reader signed up (RFC 7293)"),
     Row(codes=frozenset({556}), enhanced="", then="suppress",

@@ -1,5 +1,7 @@
 """Reports that come back name their delivery by an address only we can make, and are graded by what they say."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -194,7 +196,10 @@ def test_the_recipient_named_in_the_body_proves_nothing() -> None:
 # --- complaints and the rest ----------------------------------------------------------------------------------------
 
 
-KINDS = [("abuse", "complaint"), ("fraud", "complaint"), ("other", "complaint"), ("not-spam", "unclear")]
+KINDS = [
+    ("abuse", "complaint"), ("fraud", "complaint"), ("other", "complaint"), ("opt-out", "complaint"),
+    ("not-spam", "unclear"), ("auth-failure", "unclear"), ("virus", "unclear"),
+]
 
 
 @pytest.mark.parametrize(("kind", "expected"), KINDS)
@@ -205,6 +210,86 @@ def test_complaints(kind: str, expected: str) -> None:
     assert bounce.suppress == ("complaint" if expected == "complaint" else None)
     assert bounce.recipient == "r@readers.example"
     assert delivery_of(KEY, bounce) == 4711
+
+
+JUNK = f"""\
+From: {{sender}}
+To: fbl@timeline.example
+Subject: complaint about message from 192.0.2.7
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="b1"
+
+--b1
+Content-Type: message/rfc822
+
+{{marked}}{ORIGINAL}
+--b1--
+"""
+MARK = "X-HmXmrOriginalRecipient: r@readers.example\n"
+
+
+@pytest.mark.parametrize(("sender", "marked"), [("staff@hotmail.com", ""), ("junk@provider.example", MARK)])
+def test_outlooks_junk_reports_are_complaints_by_our_message_id(sender: str, marked: str) -> None:
+    bounce = read(JUNK.format(sender=sender, marked=marked).replace(SENDER, "x@timeline.example").encode())
+    assert (bounce.grade, bounce.suppress, bounce.message_id) == ("complaint", "complaint", MESSAGE_ID)
+
+
+def test_a_reader_who_forwards_an_issue_does_not_complain() -> None:
+    assert parse(JUNK.format(sender="reader@readers.example", marked="").encode()) is None
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_iclouds_unsubscribe_is_a_complaint(value: str) -> None:
+    raw = f"From: r@icloud.example\nTo: x@timeline.example\nIn-Reply-To: {MESSAGE_ID}\nX-Apple-Unsubscribe: {value}\n\n"
+    bounce = parse(raw.encode())
+    if value == "false":
+        assert bounce is None
+    else:
+        assert bounce is not None
+        assert (bounce.grade, bounce.message_id) == ("complaint", MESSAGE_ID)
+
+
+def notified(
+    kind: str, about: dict[str, object], *, wrapped: bool = False, mail: dict[str, object] | None = None
+) -> bytes:
+    said = json.dumps({"notificationType": kind, kind.lower(): about, "mail": mail or {"source": SENDER}})
+    if wrapped:
+        said = json.dumps({"Type": "Notification", "Message": said})
+    return f"From: no-reply@sns.amazonaws.com\nTo: x@timeline.example\n\n{said}\n\n--\nTo stop these, click.\n".encode()
+
+
+GONE: dict[str, object] = {"bouncedRecipients": [
+    {"emailAddress": "r@readers.example", "status": "5.1.1", "diagnosticCode": "smtp; 550 5.1.1 user unknown"}
+]}
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_amazons_notifications_are_read(wrapped: bool) -> None:
+    bounce = read(notified("Bounce", GONE, wrapped=wrapped))
+    assert (bounce.grade, bounce.status, bounce.code, bounce.recipient) == ("hard", "5.1.1", 550, "r@readers.example")
+    assert delivery_of(KEY, bounce) == 4711
+    bounce = read(notified("Complaint", {}, wrapped=wrapped, mail={"commonHeaders": {"messageId": MESSAGE_ID}}))
+    assert (bounce.grade, bounce.message_id, delivery_of(KEY, bounce)) == ("complaint", MESSAGE_ID, None)
+    headers = [{"name": "Message-ID", "value": MESSAGE_ID}]
+    assert read(notified("Complaint", {}, mail={"headers": headers})).message_id == MESSAGE_ID
+    assert read(notified("Complaint", {"complaintFeedbackType": "not-spam"}, wrapped=wrapped)).grade == "unclear"
+    assert read(notified("Delivery", {}, wrapped=wrapped)).grade == "delivered"
+
+
+@pytest.mark.parametrize("text", [
+    '{"notificationType": "Bounce"', '{"notificationType": ["Bounce"]}', '{"notificationType": "Received"}',
+    '["notificationType"]', '{"Message": "{notificationType"}', "notificationType", "{" * 5000 + "notificationType",
+    '{"eventType":' + "[" * 100_000,
+])
+def test_what_only_looks_like_a_notification_is_a_persons_letter(text: str) -> None:
+    assert parse(f"From: reader@readers.example\n\n{text}".encode()) is None
+
+
+@pytest.mark.parametrize("mail", ["x", [], {"source": 7, "headers": [7, {"name": 7}], "commonHeaders": []}])
+def test_a_notification_with_odd_parts_proves_nothing(mail: object) -> None:
+    said = json.dumps({"notificationType": "Bounce", "bounce": mail, "mail": mail})
+    bounce = read(f"From: a@b.example\n\n{said}".encode())
+    assert (bounce.recipient, bounce.message_id, delivery_of(KEY, bounce)) == (None, None, None)
 
 
 def test_an_old_servers_letter_is_unclear_but_known() -> None:

@@ -243,9 +243,114 @@ def test_codes_in_our_own_words_that_came_back_mean_nothing() -> None:
 
 
 def test_for_good_in_another_programs_words_suppresses_nobody() -> None:
-    text = QMAIL.replace(" (#5.1.1)", "")
+    text = QMAIL_GIVEN_UP.replace(" (#4.4.1)", "").replace("this message has been in the queue too long", "so it is")
     bounce = read(text)
     assert (bounce.kind, bounce.grade, bounce.suppress) == ("failed", "soft", None)
+
+
+AUTO = "Auto-Submitted: auto-replied\n"
+BY_MACHINES = {
+    "Exim": OLD_EXIM.replace("X-Failed", f"{AUTO}X-Failed"),
+    "without the null sender": OLD_EXIM.removeprefix("Return-Path: <>\n").replace("X-Failed", f"{AUTO}X-Failed"),
+    "named by X-Failed-Recipients": OLD_EXIM.replace("Mailer-Daemon@", "robot@").replace("X-Failed", f"{AUTO}X-Failed"),
+    "from an empty address": letter("550 5.1.1 unknown user", sender="<>", more=AUTO),
+    "from a name": letter("550 5.1.1 unknown user", sender="MAILER-DAEMON", more=AUTO),
+    "from a post.master": letter("550 5.1.1 unknown user", sender="post.master@old.example", more=AUTO),
+    "by its form": letter(
+        "--b\nContent-Type: text/plain\n\n550 5.1.1 unknown user\n--b--", sender="desk@old.example",
+        more=f"{AUTO}Content-Type: multipart/report; report-type=delivery-status; boundary=b\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", BY_MACHINES.values(), ids=BY_MACHINES.keys())
+def test_a_mailers_letter_is_a_bounce_though_it_calls_itself_an_automatic_reply(text: str) -> None:
+    bounce = read(text)
+    assert (bounce.grade, bounce.status) == ("hard", "5.1.1")
+    assert delivery_of(KEY, bounce) == 4711
+
+
+HOLIDAYS = {
+    "a street": "I am away until Monday. Find me at 550 Main Street.",
+    "a street on a line of its own": "Away.\n\n500 Fifth Avenue\nNew York",
+    "after a colon": "My address: 550 Main Street. My mailbox is full, and user unknown to you.",
+    "a telephone": "Call +1 550 5551234 or 451-555 0101.", "a version": "Our 5.1.1 release is out; #5.1.1 in the list.",
+    "what it quotes": "Away.\n> no such user here; mailbox unavailable",
+}
+
+
+@pytest.mark.parametrize("text", HOLIDAYS.values(), ids=HOLIDAYS.keys())
+def test_a_holiday_note_is_noted_whatever_numbers_stand_in_it(text: str) -> None:
+    bounce = read(letter(text, sender="Reader <reader@readers.example>", subject="Automatic reply: Issue 7"))
+    assert (bounce.grade, bounce.suppress) == ("unclear", None)
+    assert parse(letter(text, sender="reader@readers.example", more=AUTO).encode()) is None  # it says so: a person's
+
+
+def test_a_whole_reply_counts_whoever_wrote_the_letter() -> None:
+    assert read(letter("Your letter was refused:\n550 5.1.1 unknown user", sender="desk@old.example")).grade == "hard"
+
+
+NUMBERS = [
+    ("550 User unknown", "hard", 550), ("<<< 550 no such user", "hard", 550),
+    ("host mx said: 550 no such user", "hard", 550), ("It is at 550 Main Street.", "unclear", None),
+    ("999 of them", "unclear", None),
+    ("500 no such command, says the host", "policy", 500), ("error: 552 mailbox full", "soft", 552),
+]
+
+
+@pytest.mark.parametrize(("text", "grade", "code"), NUMBERS, ids=[text for text, _, _ in NUMBERS])
+def test_a_number_is_a_code_only_where_a_reply_can_stand(text: str, grade: str, code: int | None) -> None:
+    bounce = read(letter(text))
+    assert (bounce.grade, bounce.code) == (grade, code)
+
+
+AFTER_DATA = [
+    ("host mx said: 550 user unknown (in reply to end of DATA command)", "soft"),
+    ("host mx said: 550 user unknown (in reply to RCPT TO command)", "hard"),
+    ("host mx said: 550 5.1.1 user unknown (in reply to end of DATA command)", "hard"),
+    (">>> DATA\n<<< 550 user unknown", "soft"),
+    (">>> DATA\n<<< 550 user unknown\n<<< 503 need RCPT", "hard"),  # pipelining: the address was what was refused
+]
+
+
+@pytest.mark.parametrize(("text", "grade"), AFTER_DATA, ids=[text for text, _ in AFTER_DATA])
+def test_a_missing_mailbox_is_told_before_the_message(text: str, grade: str) -> None:
+    """Some hosts say so after DATA when a reader's filter refuses; a code of a mailbox leaves no doubt."""
+    assert read(letter(text)).grade == grade
+
+
+def test_a_transcript_is_read_reply_by_reply() -> None:
+    text = "<<< 550 no such user\n421 readers.example deferred: try later"
+    assert read(letter(text)).grade == "hard"
+
+
+def test_a_letter_in_html_is_read() -> None:
+    html = "<html><head><title>550</title></head><p>Oh.</p><p>A host <b>said</b>:<br>550 5.1.1 no&nbsp;such user</p>"
+    bounce = read(letter(html, more="MIME-Version: 1.0\nContent-Type: text/html\n"))
+    assert (bounce.grade, bounce.code, bounce.status) == ("hard", 550, "5.1.1")
+
+
+def test_a_failure_without_a_reason_is_counted() -> None:
+    assert read(letter("Your message could not be delivered.")).grade == "soft"
+    assert read(letter("554 4.4.7 expired: unable to deliver in 840 minutes")).grade == "soft"
+
+
+def test_a_report_that_gives_no_reason_in_its_block_is_read_by_its_words() -> None:
+    block = "Final-Recipient: rfc822; reader@readers.example\nAction: failed\nStatus: {}"
+    unknown = "It did not arrive.\n\nreader@readers.example: no such user"
+    assert read(report(block.format("5.0.0"), said=unknown)).grade == "hard"
+    assert read(report(block.format("5.0.0"))).grade == "soft"
+    assert read(report(block.format("5.1.1"), said="The mailbox is full.")).grade == "soft"
+    told = block.format("5.7.1") + "\nDiagnostic-Code: smtp; 550 5.7.1 go away"
+    assert read(report(told, said=unknown)).grade == "policy"  # the host's own word, not the mailer's guess
+
+
+def test_of_several_addresses_behind_one_any_that_lives_spares_it() -> None:
+    dead = "Final-Recipient: rfc822; a@x.example\nAction: failed\nStatus: 5.1.1"
+    full = "Final-Recipient: rfc822; b@x.example\nAction: failed\nStatus: 5.2.2"
+    assert read(report(f"{dead}\n\n{full}")).grade == "soft"
+    assert read(report(f"{full}\n\n{dead}")).grade == "soft"
+    assert read(report(f"{dead}\n\n{dead}")).grade == "hard"
 
 
 @pytest.mark.parametrize("size", [100, 70_000], ids=["short", "longer than the scanner gets"])

@@ -141,6 +141,39 @@ def test_every_kind_of_arrival_has_its_effect_and_is_put_away(stage: Stage) -> N
     assert [row.grade for row in Bounces(stage.database).of(stage.rows[1].id)] == ["soft", "policy"]
 
 
+JUNK = """\
+From: staff@hotmail.com
+To: fbl@clockwork.example
+Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: message/rfc822
+
+Message-ID: {message_id}
+
+Words.
+--b--
+"""
+NOTIFIED = """\
+From: no-reply@sns.amazonaws.com
+To: fbl@clockwork.example
+
+{{"notificationType": "Complaint", "complaint": {{}}, "mail": {{"source": "{to}"}}}}
+"""
+HOLIDAY = "Return-Path: <>\nFrom: reader@readers.example\nTo: {to}\nSubject: Away\n\nFind me at\n550 Main Street\n"
+
+
+def test_complaints_without_a_form_let_the_reader_go_and_a_holiday_note_counts_nothing(stage: Stage) -> None:
+    into = stage.folder / "new"
+    (into / "1").write_text(JUNK.format(message_id=stage.rows[0].message_id))
+    (into / "2").write_text(NOTIFIED.format(to=stage.sender(1)))
+    (into / "3").write_text(HOLIDAY.format(to=stage.sender(2)))
+    (into / "4").write_text(JUNK.format(message_id="<made-up@clockwork.example>"))
+    assert stage.gather() == {"read": 4, "unsubscribed": 2, "noted": 1, "forged": 1}
+    assert [one.state for one in Subscribers(stage.database).list()] == ["unsubscribed", "unsubscribed", "active"]
+    assert [row.grade for row in Bounces(stage.database).of(stage.rows[2].id)] == ["unclear"]
+
+
 def test_read_again_from_another_folder_it_counts_once(stage: Stage, tmp_path: Path) -> None:
     stage.report("1", to=stage.sender(0), status="5.2.2")
     raw = (stage.folder / "new" / "1").read_bytes()
