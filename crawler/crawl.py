@@ -95,6 +95,7 @@ class _Look:
             return tally.report(self._fetcher.requests, complete=False, unchanged=True)
         mapped = await read_sitemaps(plan, self._site, rules, self._fetcher)
         tally.reasons += mapped.reasons
+        tally.unread += mapped.unread
         await self._listings(mapped)
         await self._milestones(mapped)
         if not tally.had and tally.failed:

@@ -65,6 +65,7 @@ class Mapped:
 
     paths: dict[str, PageKind] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # a sentence for each sitemap that names what is no address
     absent: bool = False  # nobody names a sitemap and there is none in the usual place
     seen: int = 0
 
@@ -96,6 +97,17 @@ async def read_sitemaps(plan: CrawlPlan, site: Site, rules: Rules, fetcher: Fetc
         trouble = 0
         if found.partial is not None:
             mapped.reasons.append(f"{place}: the sitemap was read in part: {found.partial}")
+        if found.unread:
+            # the pages that a sitemap names which can't be read are missed, an entry that is no address is all there is
+            told = mapped.reasons if found.kind == "index" else mapped.unread
+            told.append(
+                f"{place}: entries of the sitemap that name no address that can be read: {found.unread}, "
+                f"the first: {found.example}"
+            )
+        following = None if found.following is None else site.asset(found.following)
+        if following is not None and following not in visited:  # bounded by MAX_FILES
+            visited.add(following)
+            queue.append((following, depth))
         if found.kind != "index":
             continue
         for location in found.locations:
@@ -126,7 +138,7 @@ async def _read(
         return None if path is None or path in mapped.paths or plan.classify(path) == "other" else path
 
     found = parse(
-        answer.body, max_body=plan.limits.max_body_bytes, keep=keep,
+        answer.body, max_body=plan.limits.max_body_bytes, keep=keep, place=place,
         max_kept=plan.max_pages - len(mapped.paths), max_seen=MAX_SEEN - mapped.seen,
     )
     mapped.seen += found.seen

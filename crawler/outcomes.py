@@ -136,6 +136,7 @@ class CrawlReport:
     redirected: int = 0
     disallowed: int = 0  # listed or known, and not asked for, as robots.txt forbids it
     reasons: tuple[str, ...] = ()  # why not complete, a sentence each
+    unread: tuple[str, ...] = ()  # what sitemaps hold and nobody can ask for, a sentence each: no look would find more
     unchanged: bool = False  # the poll page had not changed: nothing else was asked, `listed` says nothing
     # how each milestone was found, by identity URL: of "sitemap", "listing", "known", "redirect"
     found_by: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
@@ -172,6 +173,7 @@ class Tally:
         self.fetched = self.not_modified = self.failed = self.gone = self.redirected = self.disallowed = 0
         self.failures: list[Failed] = []
         self.reasons: list[str] = []
+        self.unread: list[str] = []
 
     @property
     def paths(self) -> KeysView[str]:
@@ -232,7 +234,8 @@ class Tally:
             requests=requests, fetched=self.fetched, not_modified=self.not_modified, failed=self.failed,
             listed=listed, complete=complete, failures=tuple(self.failures), gone=self.gone,
             redirected=self.redirected, disallowed=self.disallowed,
-            reasons=tuple(dict.fromkeys(map(printable, self.reasons))), unchanged=unchanged,
+            reasons=tuple(dict.fromkeys(map(printable, self.reasons))),
+            unread=tuple(map(printable, self.unread)), unchanged=unchanged,
             found_by=_FoundBy(self._site, self._masks),
             aliases={
                 self._site.identity(spelling): self._site.identity(path)

@@ -59,6 +59,12 @@ def split(location: str) -> tuple[str, str, str] | None:
     return parts.netloc.lower(), parts.path, parts.query
 
 
+def is_address(location: str) -> bool:
+    """Whether a page may have this address: an http(s) URL or a path, and not too long."""
+    parts = split(location)
+    return parts is not None and normal(parts[1] or "/") is not None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
     """Where a source's pages are known (`base`) and where their bytes come from (`fetch`); both without last slash."""

@@ -8,7 +8,7 @@ from lxml.etree import _Element as Element
 from extractors import dom, headings, jsonld, names, outline, plaintext
 from extractors.base import Layout, SiteExtractor
 from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, label_slug, one_each, settled, unread_cards
-from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify, url_path
+from extractors.clean import LIST_CAP, NAME_CAP, key_after, slug_after, slugify, url_path
 from extractors.dom import text_of
 from extractors.names import NOBODY
 from extractors.reconcile import Claim
@@ -86,14 +86,14 @@ class AiTimeline(SiteExtractor):
     links = PLAN.links
 
     def classify(self, path: str) -> PageKind:
-        if slug_after(path, PLAN.milestones):
+        if key_after(path, PLAN.milestones):
             return "milestone"
         if not url_path(path) or any(slug_after(path, prefix) for prefix in _LISTINGS):
             return "listing"
         return "other"
 
     def key(self, url: str) -> str:
-        slug = slug_after(url_path(url), PLAN.milestones)
+        slug = key_after(url_path(url), PLAN.milestones)
         if slug is None:
             raise ExtractError("not the address of a milestone (/timeline/<slug>)", where=url)
         return slug
@@ -133,7 +133,7 @@ def _details_key(article: Element) -> str | None:
 def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:
     """Cards that are links as a whole: <a href="/timeline/…"> with a heading inside."""
     for link in islice(root.iter("a"), LINK_CAP):
-        key = slug_after(link.get("href"), PLAN.milestones)
+        key = key_after(link.get("href"), PLAN.milestones)
         if key is not None:
             card = _card(link, key, base, known)
             if card is not None:

@@ -17,7 +17,7 @@ from lxml.etree import _Element as Element
 
 from extractors import cards as card_witness
 from extractors import dom, jsonld
-from extractors.clean import is_void, slugify, url_path
+from extractors.clean import KEY_CAP, is_void, slugify, url_path
 from extractors.labels import UNLEARNT, Labels, pairs, resolve
 from extractors.names import NOBODY
 from extractors.reconcile import PRECEDENCE, UNREAD, Claim, reconcile, unread_of
@@ -222,7 +222,7 @@ def slug_of(name: str) -> str:
     """A key from an address, a path or a file's name: "…/timeline/alexnet-2012.html" → "alexnet-2012"."""
     last = url_path(name).rpartition("/")[2] or name
     stem = last.removesuffix(".html").removesuffix(".txt")
-    slug = slugify(stem)
+    slug = slugify(stem, KEY_CAP)
     if not slug:
         raise ExtractError("no key can be made from this address", where=name, hint="Give the milestone's URL or slug.")
     return slug

@@ -13,6 +13,7 @@ from extractors.clean import (
     TEXT_CAP,
     TITLE_CAP,
     is_void,
+    key_after,
     slug_after,
     slugify,
     url_path,
@@ -90,7 +91,7 @@ _PARTS = ("a", "div", "h2", "h3", "h4", "img", "p", "span", "time")
 def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:
     """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone."""
     for element in islice(root.iter("article", "li", "a"), LINK_CAP):
-        key = slug_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
+        key = key_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
         if key is None:
             continue
         card = CardDraft(key, element, plan).card(base)
@@ -102,7 +103,7 @@ def _only_link(element: Element, plan: Plan) -> str | None:
     """The one milestone that an element links to; a list around several cards is no card itself."""
     found: str | None = None
     for link in element.iter("a"):
-        slug = slug_after(link.get("href"), plan.milestones)
+        slug = key_after(link.get("href"), plan.milestones)
         if slug and found and slug != found:
             return None
         found = found or slug

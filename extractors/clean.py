@@ -11,6 +11,7 @@ from milepost.printable import UNSEEN
 TITLE_CAP = 500  # characters
 TEXT_CAP = 20_000  # characters
 NAME_CAP = 200  # characters of one name, tag or label
+KEY_CAP = 1_900  # characters of a milestone's key: as many as the crawler lets a path have
 LIST_CAP = 200  # entries of one list
 URL_CAP = 2_000  # characters
 
@@ -43,10 +44,10 @@ def is_void(text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)  # the same few labels and dates stand on every page
-def slugify(label: str) -> str:
+def slugify(label: str, cap: int = NAME_CAP) -> str:
     """The slug of a label: "Open Source" → "open-source"; "" when nothing of it can stand in a slug."""
     plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().casefold()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:NAME_CAP]
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:cap]
 
 
 @lru_cache(maxsize=4096)
@@ -85,15 +86,20 @@ def url_path(address: str | None) -> str:
     return address.rstrip("/")
 
 
-def slug_after(address: str | None, prefix: str) -> str | None:
+def slug_after(address: str | None, prefix: str, cap: int = NAME_CAP) -> str | None:
     """The slug in an address like prefix + slug ("/category/research", "/category/" → "research"), else None."""
     if not address:
         return None
     if address.startswith("/") and not address.startswith(prefix):  # nearly every link of a page
         return None
     slug = address[len(prefix):]
-    if len(slug) <= NAME_CAP and slug.replace("-", "").isalnum() and address.startswith(prefix):
+    if len(slug) <= cap and slug.replace("-", "").isalnum() and address.startswith(prefix):
         return slug
     path = url_path(address)
     slug = path[len(prefix):] if path.startswith(prefix) else ""
-    return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= NAME_CAP else None
+    return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= cap else None
+
+
+def key_after(address: str | None, prefix: str) -> str | None:
+    """The key of the milestone at an address like prefix + key, however long; None when it is no milestone's."""
+    return slug_after(address, prefix, KEY_CAP)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from extractors import cards, dom, headings, jsonld, microdata, outline, pictures, plaintext
 from extractors.base import Layout, SiteExtractor
-from extractors.clean import LIST_CAP, slug_after, url_path
+from extractors.clean import LIST_CAP, key_after, url_path
 from extractors.names import NOBODY
 from extractors.options import Options, labels
 from extractors.reconcile import Claim
@@ -111,7 +111,7 @@ class Generic(SiteExtractor):
         return cls(GenericOptions.taken(options, cls.name))
 
     def classify(self, path: str) -> PageKind:
-        if slug_after(path, self.options.milestones):
+        if key_after(path, self.options.milestones):
             return "milestone"
         plain = url_path(path) or "/"
         for listing in self.options.listings:
@@ -120,7 +120,7 @@ class Generic(SiteExtractor):
         return "other"
 
     def key(self, url: str) -> str:
-        slug = slug_after(url_path(url), self.options.milestones)
+        slug = key_after(url_path(url), self.options.milestones)
         if slug is None:
             raise ExtractError(f"not the address of a milestone ({self.options.milestones}<slug>)", where=url)
         return slug

@@ -16,6 +16,7 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
+    key_after,
     slug_after,
     slugify,
 )
@@ -249,7 +250,7 @@ def _image_claims(page: Outline, plan: Plan, url: str) -> Iterator[Claim]:
     """The picture of the page that is not part of a card or of the site's own frame."""
     found = pictures.pick(
         (image for image in islice(page.root.iter("img"), PARTS_CAP) if not any(
-            parent.tag == "nav" or (parent.tag == "a" and slug_after(parent.get("href"), plan.milestones))
+            parent.tag == "nav" or (parent.tag == "a" and key_after(parent.get("href"), plan.milestones))
             for parent in image.iterancestors("nav", "a")
         )), url,
     )

@@ -16,7 +16,7 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
-    slug_after,
+    key_after,
     slugify,
     url_path,
 )
@@ -49,7 +49,7 @@ class _Divided(NamedTuple):
 
 def address(url: str, prefix: str) -> tuple[str, str]:
     """(key, address) for a URL, or for a bare slug or file name; raises ExtractError when no key is in it."""
-    slug = slug_after(url_path(url), prefix) if "://" in url else None
+    slug = key_after(url_path(url), prefix) if "://" in url else None
     key = slug or slug_of(url)
     return key, url if "://" in url else f"{prefix}{key}"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from extractors import cards, dom, headings, jsonld, outline, plaintext
 from extractors.base import Layout, SiteExtractor
-from extractors.clean import LIST_CAP, slug_after, url_path
+from extractors.clean import LIST_CAP, key_after, slug_after, url_path
 from extractors.names import NOBODY
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
@@ -55,14 +55,14 @@ class Sample(SiteExtractor):
     links = PLAN.links
 
     def classify(self, path: str) -> PageKind:
-        if slug_after(path, PLAN.milestones):
+        if key_after(path, PLAN.milestones):
             return "milestone"
         if not url_path(path) or any(slug_after(path, prefix) for prefix in _LISTINGS):
             return "listing"
         return "other"
 
     def key(self, url: str) -> str:
-        slug = slug_after(url_path(url), PLAN.milestones)
+        slug = key_after(url_path(url), PLAN.milestones)
         if slug is None:
             raise ExtractError("not the address of a milestone (/story/<slug>)", where=url)
         return slug

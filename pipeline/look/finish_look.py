@@ -115,7 +115,7 @@ class Conclusion:
         crawled, intake = self._at.crawled, self._at.intake
         listed = [f"{url}: listed, but it answers {status}" for url, status in intake.gone.items()
                   if url in crawled.listed]
-        sentences = [*crawled.reasons, *(str(failed.error) for failed in crawled.failures), *listed,
+        sentences = [*crawled.reasons, *crawled.unread, *(str(failed.error) for failed in crawled.failures), *listed,
                      *intake.unread_listings, *reading.failures, *map(str, judged.contests)]
         return sentences, crawled.failed + len(listed) + len(intake.unread_listings) + len(reading.failures)
 

@@ -248,6 +248,58 @@ class TestSitemapsThatFail:
         assert not seen.report.complete
         assert "read in part" in seen.report.reasons[0]
 
+    def test_one_that_can_be_mended_is_whole(self, web, look):
+        web.milestones("a", "b")
+        whole = web.pages["/sitemap.xml"]
+        web.pages["/sitemap.xml"] = web.reply(200, whole.body.replace(b"/b<", b"/b?c=1&d=2<"))
+        seen = look()
+        assert isinstance(seen.of("/timeline/b"), Fetched)
+        assert (seen.report.complete, seen.report.reasons, seen.report.unread) == (True, (), ())
+
+    @pytest.mark.parametrize("body", [
+        "https://timeline.example/timeline/a\nhttps://timeline.example/timeline/b\n",
+        ("<rss version='2.0'><channel><item><link>https://timeline.example/timeline/a</link></item>"
+        "<item><link>https://timeline.example/timeline/b</link></item></channel></rss>"),
+        ("<feed xmlns='http://www.w3.org/2005/Atom'><entry><link href='timeline/a'/></entry>"
+        "<entry><link href='/timeline/b'/></entry></feed>"),
+    ], ids=["text", "rss", "atom"])
+    def test_robots_txt_may_name_one_of_another_form(self, web, look, body):
+        web.milestones("a", "b")
+        del web.pages["/sitemap.xml"]
+        web.robots("Sitemap: https://timeline.example/d.txt")
+        web.pages["/d.txt"] = web.reply(200, body)
+        seen = look()
+        assert seen.report.listed == {f"{BASE}/timeline/a", f"{BASE}/timeline/b"}
+        assert (seen.report.complete, seen.report.reasons) == (True, ())
+
+    def test_a_feed_is_followed_through_its_pages(self, web, look):
+        web.milestones("a", "b")
+        web.robots("Sitemap: /feed.xml")
+        for at, slug, following in (("/feed.xml", "a", "?page=2"), ("/feed.xml?page=2", "b", "/feed.xml")):
+            web.pages[at] = web.reply(
+                200, f"<feed><link rel='next' href='{following}'/><entry><link href='/timeline/{slug}'/></entry></feed>"
+            )
+        seen = look()
+        assert seen.report.listed == {f"{BASE}/timeline/a", f"{BASE}/timeline/b"}
+        assert (web.times("/feed.xml"), web.times("/feed.xml?page=2")) == (1, 1)
+
+    def test_what_no_look_can_read_is_told_and_stops_nothing(self, web, look):
+        web.milestones("a")
+        web.sitemap(f"{BASE}/timeline/a", f"{BASE}/timeline/{'x' * 2100}", "")
+        seen = look()
+        assert seen.report.complete
+        (told,) = seen.report.unread
+        assert "/sitemap.xml: entries of the sitemap that name no address that can be read: 2, the first: " in told
+        assert f"{BASE}/timeline/xxx" in told
+
+    def test_a_sitemap_that_an_index_fails_to_name_leaves_the_look_incomplete(self, web, look):
+        web.milestones("a")
+        web.sitemap(f"{web.url}/one.xml", "", at="/sitemap.xml", index=True)
+        web.sitemap(f"{BASE}/timeline/a", at="/one.xml")
+        seen = look()
+        assert not seen.report.complete
+        assert "name no address that can be read: 1, the first: an empty one" in seen.report.reasons[0]
+
     def test_a_missing_one_leaves_known_pages(self, web, look):
         web.milestones("a")
         web.robots("Sitemap: https://timeline.example/sitemap.xml")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from extractors.clean import clean, is_void, slug_after, slugify, web_url
+from extractors.clean import KEY_CAP, clean, is_void, key_after, slug_after, slugify, web_url
 
 BASE = "https://site.example/timeline/x"
 
@@ -45,6 +45,13 @@ def test_web_url(address, whole):
 ], ids=repr)
 def test_slug_after(address, slug):
     assert slug_after(address, "/category/") == slug
+
+
+@pytest.mark.parametrize(("length", "is_key"), [(300, True), (KEY_CAP, True), (KEY_CAP + 1, False)])
+def test_a_key_may_be_as_long_as_a_path(length, is_key):
+    slug = "x" * length
+    assert key_after(f"/timeline/{slug}", "/timeline/") == (slug if is_key else None)
+    assert key_after(f"/timeline/{slug[:-2]}.x?a#b", "/timeline/") == (f"{slug[:-2]}.x" if is_key else None)
 
 
 def test_labels():

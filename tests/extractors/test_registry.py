@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from extractors import registry
-from extractors.base import SiteExtractor
+from extractors.base import SiteExtractor, slug_of
 from milepost.errors import SettingsError
 
 
@@ -70,3 +70,18 @@ def test_extractors_are_imported_when_asked_for(monkeypatch):
 ])
 def test_paths_are_classified(name, path, kind):
     assert registry.get(name).classify(path) == kind
+
+
+@pytest.mark.parametrize(("name", "prefix"), [
+    ("aitimeline", "/timeline/"), ("sample", "/story/"), ("generic", "/timeline/"),
+])
+def test_a_long_slug_is_a_milestone_s_and_its_key(name, prefix):
+    site, slug = registry.get(name), "-".join(["a-long-story"] * 25)
+    assert site.classify(f"{prefix}{slug}") == "milestone"
+    assert site.key(f"https://site.example{prefix}{slug}") == slug
+
+
+@pytest.mark.parametrize("tail", ["one", "two"])
+def test_a_file_s_long_name_is_its_key(tail):
+    name = "-".join(["a-long-story"] * 25) + f"-{tail}"
+    assert slug_of(f"{name}.html") == name

@@ -206,3 +206,26 @@ def test_what_robots_txt_forbids_is_no_fault(settings: Settings, site: Breakable
     assert first.milestones == len(site.stories) - 1
     assert (second.disallowed, second.held, second.failures) == (1, None, ())
     assert check_source(settings, "clockwork").disallowed == 1
+
+
+def test_a_story_under_a_long_address_that_a_text_names_is_news(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    lines = [f"https://clockwork.example/story/{story.key}" for story in site.stories]
+    site.replaced["/sitemap.xml"] = "\n".join(lines).encode()
+    assert scrape(settings, "clockwork").baseline
+    slug = "-".join(["the-clock-that-never-stopped"] * 11)
+    page = site.story(site.stories[0].key).replace(site.stories[0].key, slug)
+    site.replaced[f"/story/{slug}"] = page.encode()
+    site.replaced["/sitemap.xml"] = "\n".join([*lines, f"https://clockwork.example/story/{slug}"]).encode()
+    report = scrape(settings, "clockwork", full=True)
+    assert (report.changes["added"], report.failures, report.held) == (1, (), None)
+    assert Milestones(database).known("clockwork")[slug].milestone.url == f"https://clockwork.example/story/{slug}"
+
+
+def test_what_a_sitemap_holds_and_nobody_can_read_is_told_at_each_look(settings: Settings, site: BreakableSite) -> None:
+    lines = [f"https://clockwork.example/story/{story.key}" for story in site.stories]
+    site.replaced["/sitemap.xml"] = "\n".join([*lines, "and more"]).encode()
+    for report in (scrape(settings, "clockwork"), scrape(settings, "clockwork", full=True)):
+        assert [told for told in report.failures if told.endswith("can be read: 1, the first: and more")]
+        assert (report.state, report.held) == ("complete", None)
