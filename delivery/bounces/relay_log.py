@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from delivery.smtp.replies import classify
+from delivery.bounces.reports import of_words
 from milepost.errors import InputError
-from milepost.records import Reply
 
 _LINE = 32 * 1024  # octets of a line worth reading
 _STAMP = re.compile(r"(?P<iso>\d{4}-\d\d-\d\dT\S+)|(?P<month>[A-Z][a-z]{2}) {1,2}(?P<day>\d{1,2}) (?P<clock>[\d:]{8})")
@@ -200,11 +199,11 @@ def _judge(trails: Sequence[_Trail], one: Sought, now: dt.datetime) -> Evidence 
 
 
 def _suppress(line: str) -> str | None:
+    """As of a report: Postfix writes the remote host's words after the status, "(host … said: 550 5.1.1 …)"."""
     status = _DSN.search(line)
     if status is None or not status[1].startswith("5."):
         return None
-    verdict = classify(Reply(code=550, enhanced=status[1], text="", phase="rcpt"))
-    return None if verdict.suppress is None else f"bounce {status[1]}"
+    return of_words(status[1], line.partition("status=")[2]).suppress
 
 
 def moment(line: str, now: dt.datetime) -> dt.datetime | None:

@@ -29,6 +29,7 @@ LONGEST = 256 * 1024  # octets worth reading; what a report says is at its start
 _MOST_PARTS = 20  # a report has three, and each multipart around a line makes it dearer to read
 _STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b", re.ASCII)
 _SMTP_CODE = re.compile(r"(?:^|;)\s*([245]\d\d)[ -]", re.ASCII)
+_QUOTED_CODE = re.compile(r"\bsaid: ([245]\d\d)[ -]", re.ASCII)
 _OWN_STATUS = re.compile(r"[245]\d\d[ -]+['#]?([245]\.\d{1,3}\.\d{1,3})\b", re.ASCII)
 # Our sender's address (RFC 3463 §3.2), its authentication (RFC 7372, RFC 7489) or null MX (RFC 7505): never the reader.
 _ABOUT_SENDER = re.compile(r"5\.1\.[78]|5\.7\.2\d", re.ASCII)
@@ -96,6 +97,15 @@ class Bounce:
         if self.kind == "complaint":
             return "complaint"
         return f"bounce {self.status or self.code or 'in words'}" if self.grade == "hard" else None
+
+
+def of_words(status: str, said: str) -> Bounce:
+    """A failure that somebody filed under `status`, with the remote host's words as they quoted them."""
+    own, code = _OWN_STATUS.search(said), _QUOTED_CODE.search(said)
+    return Bounce(
+        kind="failed", status=own.group(1) if own else status, code=int(code.group(1)) if code else None,
+        diagnostic=_printable(said), after_data=old_forms.after_data(said),
+    )
 
 
 def _names_a_mailbox(status: str | None) -> bool:

@@ -182,3 +182,23 @@ def test_lines_out_of_order_prove_nothing_wrong(chosen: list[str]) -> None:
         else:
             assert "queue active" in proof.line or "status=" in proof.line
         assert name in SOUGHT
+
+
+BOUNCED = [
+    ("5.1.1", "550 5.1.1 <r@readers.example>: no such user", "bounce 5.1.1"), ("5.1.1", "552 5.2.2 over quota", None),
+    ("5.1.1", "550 5.7.1 your IP is on our list", None),
+    ("5.0.0", "550 no such user (in reply to RCPT TO command)", "bounce 5.0.0"),
+    ("5.0.0", "550 no such user (in reply to end of DATA command)", None), ("4.4.1", "550 no such user", None),
+]
+
+
+@pytest.mark.parametrize(("dsn", "said", "suppress"), BOUNCED, ids=[f"{dsn} {said}" for dsn, said, _ in BOUNCED])
+def test_the_remote_hosts_words_in_the_log_count_as_in_a_report(dsn: str, said: str, suppress: str | None) -> None:
+    log = [
+        "Nov 23 09:28:37 relay postfix/cleanup[7]: 4XkPqW1z: message-id=<m@x.example>",
+        (f"Nov 23 09:28:38 relay postfix/smtp[8]: 4XkPqW1z: to=<r@readers.example>, dsn={dsn}, "
+        f"status=bounced (host mx.readers.example[192.0.2.9] said: {said})"),
+    ]
+    now = dt.datetime(2026, 11, 24, tzinfo=dt.UTC)
+    sought = {"<m@x.example>": Sought(address="r@readers.example", since=now, attempts=1)}
+    assert read(log, sought, now=now).evidence["<m@x.example>"].suppress == suppress
