@@ -23,6 +23,12 @@ def print_looks(looks: list[dict[str, Any]]) -> None:
             typer.echo(f"Note: {note}.")
         for sentence in look["degraded"]:
             typer.echo(f"{look['source']} is degraded: {sentence}.")
+        if look["unread"]:
+            typer.echo(f"{look['source']}: {look['unread']} look like milestones and could not be read:")
+            for words in look["unread_first"]:
+                typer.echo(f"  {words}")
+        if look["unread_dates"]:
+            typer.echo(f"{look['source']}: {look['unread_dates']} milestones have a date that could not be read.")
         if look["disallowed"]:
             typer.echo(f"{look['source']}: robots.txt forbids {look['disallowed']} pages; they were not asked for.")
 

@@ -439,3 +439,6 @@ class LookReport:
     found_by: Mapping[str, int] = field(default_factory=dict)  # "listing+sitemap" → how many milestones it named
     state: LookVerdict = "complete"
     degraded: Sequence[str] = ()  # a sentence for each field that the source's witnesses dispute
+    unread: int = 0  # what looks like a milestone on the source's pages and could not be read
+    unread_first: Sequence[str] = ()  # the first five of those
+    unread_dates: int = 0  # milestones that this look read, on whose page a date stands that could not be read

@@ -44,7 +44,7 @@ def down_to_json(source: str, error: MilepostError) -> dict[str, Any]:
         "source": source, "requests": None, "fetched": None, "not_modified": None, "failed": None, "milestones": None,
         "baseline": False, "changes": dict.fromkeys(CHANGE_KINDS, 0), "held": None, "look_id": None,
         "failures": [str(error)], "disallowed": None, "questions": [], "found_by": {}, "state": "failed",
-        "degraded": [], "notes": [], "error": str(error),
+        "degraded": [], "notes": [], "unread": None, "unread_first": [], "unread_dates": None, "error": str(error),
     }
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Guard = Literal["drift", "incomplete", "shrunken", "removal", "surge"]
+_UNREAD_SHARE = 0.1  # of all entries: a source of which we miss so much is not watched
+
+Guard = Literal["drift", "incomplete", "shrunken", "unread", "removal", "surge"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,10 @@ class Counted:
     let_go: int = 0  # of the pages that failed or lead astray: an operator released a look that missed them too
     broken: str | None = None  # why the listings could not all be read
     drifted: str | None = None  # why what was read should not be trusted
+    unread: int = 0  # what looks like a milestone, could not be read, and no operator let pass
+    entries: int = 0  # those, and all that are on record
+    unread_newest: str | None = None  # the words of one of them that stands where the newest does
+    newest_read: str = ""  # a title
     minimum: int = 10  # so many new ones are never too many …
     fewest: int = 3  # … nor are so many that are gone …
     share: float = 0.2  # … nor is this part of what was known
@@ -94,6 +100,20 @@ def incomplete(counted: Counted) -> str | None:
     return None
 
 
+def unread(counted: Counted) -> str | None:
+    """Why a look that saw milestones and could not read them should not be acted on; None if they don't matter.
+
+    They do where the newest seems to be among them, and where they are a tenth of all.
+    """
+    if counted.unread_newest is None and counted.unread < _UNREAD_SHARE * counted.entries:
+        return None
+    if not counted.unread:
+        return None
+    among = "" if counted.unread_newest is None else f", among them “{counted.unread_newest}” where the newest stands"
+    newest = f"the newest read is {counted.newest_read}" if counted.newest_read else "none was read"
+    return f"{counted.unread} of {counted.entries} entries could not be read{among}; {newest}"
+
+
 def _too_many(count: int, of: int, minimum: int, share: float) -> bool:
     return count > max(minimum, share * of)
 
@@ -107,6 +127,7 @@ GUARDS: tuple[tuple[Guard, Callable[[Counted], str | None]], ...] = (
     ("drift", lambda c: c.drifted),
     ("incomplete", incomplete),
     ("shrunken", lambda c: shrunken(c.listed, c.listed_before, minimum=c.fewest, share=c.share)),
+    ("unread", unread),
     ("removal", lambda c: removal(c.missing, c.known, minimum=c.fewest, share=c.share)),
     ("surge", lambda c: surge(c.added, c.known, minimum=c.minimum, share=c.share)),
 )

@@ -16,6 +16,7 @@ from pipeline.look.judging import Judge, Judged
 from pipeline.look.reading import Reading, read_stored
 from pipeline.look.recording import Recorder, while_held
 from pipeline.look.renaming import settle
+from pipeline.look.unread_entries import FIRST, unread_dates, unread_entries
 from pipeline.look.unseen import missed
 from store.milestones.milestones import Entry
 from store.milestones.source_labels import SourceLabels
@@ -54,11 +55,13 @@ class Conclusion:
         failures, failed = self._failures(reading, judged)
         drifted = self._judge.drifted(reading, judged)
         unseen = missed(self._at, reading, *self._absences.astray())
-        counted = self._judge.count(reading, judged, drifted, firsts, failed, unseen)
+        unread = unread_entries(self._at, reading)
+        counted = self._judge.count(reading, judged, drifted, firsts, failed, unseen, unread)
         stopped = hold(counted)
         lacking = incomplete(replace(counted, let_go=0)) if counted.let_go else None
-        held = None if self._at.look.baseline else stopped
-        if self._at.look.baseline and stopped is not None:
+        # What can't be read withholds no baseline: what was read is one, and the rest waits for an operator.
+        held = None if self._at.look.baseline and stopped is not None and stopped.guard != "unread" else stopped
+        if self._at.look.baseline and stopped is not None and held is None:
             failures.append(f"{self._at.source}: no baseline yet: {stopped.reason}")
         elif self._at.look.baseline and not judged.entries and not self._at.known:
             failures.append(f"{self._at.source}: no baseline yet: no milestone was found")
@@ -67,7 +70,7 @@ class Conclusion:
         entries += tuple(leaving)
         changed = any(change is not None for change, _, _ in entries)
         row_held = held if held is None or changed or not self._recorder.waits_already(held) else None
-        self._recorder.record(entries, judged, held=row_held)
+        self._recorder.record(entries, judged, held=None if self._at.look.baseline else row_held)
         settled = 0
         if stopped is None and not self._at.look.baseline:
             settled = settle(self._at.database, self._at.source, absence, now=self._at.now())
@@ -79,8 +82,13 @@ class Conclusion:
         degraded = self._at.looks.degraded(self._at.source) if drifted.degraded is None else drifted.degraded
         self._recorder.remember(drifted, held, row_held)
         self._recorder.remember_missed(unseen, held, row_held)
-        report = self._report(entries, failures, failed, held, settled, whole=whole, notes=notes, degraded=degraded,
-                              lacking=lacking is not None)
+        self._recorder.remember_unread(unread, held, row_held)
+        report = replace(
+            self._report(entries, failures, failed, held, settled, whole=whole, notes=notes, degraded=degraded,
+                         lacking=lacking is not None),
+            unread=len(unread.all), unread_first=tuple(map(str, unread.all[:FIRST])),
+            unread_dates=unread_dates(reading.records.values()),
+        )
         self._at.looks.finish(
             self._at.look.id, state="complete" if whole else "incomplete", now=self._at.now(), requests=report.requests,
             fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,

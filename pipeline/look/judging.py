@@ -18,6 +18,7 @@ from pipeline.look.absence import Absences
 from pipeline.look.crawled_look import CrawledLook, page_of_address
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
+from pipeline.look.unread_entries import UnreadEntries
 from pipeline.look.unseen import Missed
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
@@ -90,7 +91,7 @@ class Judge:
 
     def count(
         self, reading: Reading, judged: Judged, drifted: Drifted, firsts: Mapping[str, int], failed: int,
-        missed: Missed,
+        missed: Missed, unread: UnreadEntries,
     ) -> Counted:
         """What the guards weigh. A first look is followed however many of its pages failed: what it had listed is
         known, and no news when it can be read."""
@@ -109,8 +110,9 @@ class Judge:
             asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
             failed=failed, astray=len(missed.astray), astray_to=missed.astray_to,
             let_go=failed + len(missed.astray) if baseline else len(missed.let_go.pages), broken=broken,
-            drifted=drifted.reason, minimum=guards.surge_min, fewest=guards.removal_min,
-            share=guards.surge_share, max_failed_share=guards.max_failed_share,
+            drifted=drifted.reason, unread=len(unread.waiting), entries=unread.entries,
+            unread_newest=unread.newest, newest_read=unread.newest_read, minimum=guards.surge_min, 
+            fewest=guards.removal_min, share=guards.surge_share, max_failed_share=guards.max_failed_share,
         )
 
     def _new(self, judged: Judged, reading: Reading) -> int:

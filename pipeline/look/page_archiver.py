@@ -73,13 +73,14 @@ class Intake:
     def _take_cards(self, listing: Stored) -> None:
         """Keep what a listing shows; what an unreadable one showed before stands."""
         try:
-            cards = self.guard.cards(listing)
+            cards, unread = self.guard.cards(listing), self.guard.unread(listing)
         except ExtractError as error:
             self.unread_listings.append(str(error))
             return
         finally:
             self.guard.note(self.stopped)
         self.snapshots.replace_cards(self.source, listing.url, cards)
+        self.pages.note_unread(self.source, {listing.url: unread})
 
     def flush(self) -> None:
         """Write the "not modified"s that wait."""

@@ -4,7 +4,7 @@ import html
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from extractors import registry
@@ -12,7 +12,7 @@ from extractors.base import SiteExtractor
 from extractors.charset import decode
 from extractors.labels import Labels
 from milepost.errors import ExtractError, InputError
-from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, Snapshot
+from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, Snapshot, Unread
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
 from pipeline.look.stored_page import Stored
 from store.archive.pages import Pages
@@ -34,6 +34,7 @@ class Reading:
     snapshots: Mapping[str, int]  # key → the snapshot it was read from
     failures: tuple[str, ...]  # a sentence for each page that could not be read; what was known of it stands
     failed: frozenset[str] = frozenset()  # the addresses of those pages
+    unread: Mapping[str, tuple[Unread, ...]] = field(default_factory=dict)  # address of a page → what was not, on it
     labels: tuple[LabelPair, ...] = ()  # what these pages taught of the source's labels
 
 
@@ -65,15 +66,20 @@ def read_stored(
     read_from: dict[str, int] = {}
     failures: list[str] = []
     failed: set[str] = set()
+    unread: dict[str, tuple[Unread, ...]] = {}
 
     def read(url: str, snapshot_id: int) -> list[Milestone]:
         stored = stored_page(snapshots.get(snapshot_id), snapshot_id, cards.get(key_of(site, url) or "", ()))
-        answer = guard.records([stored])[0]
-        if stopped is not None:
-            guard.note(stopped)
-        if isinstance(answer, ExtractError):
-            raise answer
-        return [whole(record) for record in answer]
+        try:
+            answer = guard.records([stored])[0]
+            if isinstance(answer, ExtractError):
+                raise answer
+            found = [whole(record) for record in answer]
+            unread[url] = guard.unread(stored)
+        finally:
+            if stopped is not None:
+                guard.note(stopped)
+        return found
 
     guard.teach(labels)
     learnt: dict[LabelPair, None] = {}
@@ -98,7 +104,8 @@ def read_stored(
         if url not in failed and any(after.slug(pair.field, pair.label) for pair in pairs):
             records |= {record.key: record for record in read(url, work[url])}
     return Reading(
-        records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt)
+        records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt),
+        unread=unread,
     )
 
 

@@ -20,9 +20,9 @@ from extractors.base import SiteExtractor
 from extractors.labels import Labels
 from milepost import __version__
 from milepost.errors import ExtractError
-from milepost.records import Card, LabelPair, Milestone, body_hash
+from milepost.records import Card, LabelPair, Milestone, Unread, body_hash
 from pipeline.look.page_workers import Crew, Ended
-from pipeline.look.stored_page import Reader, Stored, read_cards, read_records
+from pipeline.look.stored_page import Reader, Stored, read_cards, read_records, read_unread
 from store.meta import Meta
 
 ORDINARY = 512 * 1024  # bytes
@@ -96,6 +96,14 @@ class ReadingGuard:
         cards: tuple[Card, ...] = answer
         return cards
 
+    def unread(self, page: Stored) -> tuple[Unread, ...]:
+        """What looks like a milestone on a page or listing and could not be read; raises ExtractError as `cards`."""
+        answer: Any = self._read(partial(read_unread, self._reader), self._unread_here, [page], apart=False)[0]
+        if isinstance(answer, ExtractError):
+            raise answer
+        unread: tuple[Unread, ...] = answer
+        return unread
+
     def note(self, kept: StoppedPages) -> None:
         """Write down which pages stopped a reader, and which have been read since."""
         while self._news:
@@ -131,6 +139,9 @@ class ReadingGuard:
 
     def _cards_here(self, stored: Stored) -> tuple[Card, ...]:
         return self._site.cards(stored.page)
+
+    def _unread_here(self, stored: Stored) -> tuple[Unread, ...]:
+        return self._site.unread(stored.page)
 
     def _refused(self, stored: Stored) -> ExtractError | None:
         before = self._known.get(stored.url)

@@ -6,11 +6,12 @@ from newsletter.news.guards import Hold, surge
 from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.judging import Drifted, Judged
 from pipeline.look.renaming import Absence, likenesses
+from pipeline.look.unread_entries import UnreadEntries
 from pipeline.look.unseen import Missed, unseen_to_json
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 
-_LASTING = ("drift", "shrunken", "removal", "incomplete")  # what these guards see is there at the next look too
+_LASTING = ("drift", "shrunken", "removal", "incomplete", "unread")  # what they see is there at the next look too
 
 
 class Recorder:
@@ -30,21 +31,33 @@ class Recorder:
         if drifted.now is None:
             return
         if held is not None and held.guard == "drift":
-            waiting = [look.id for look in self._at.looks.list(self._at.source, waiting=True) if look.guard == "drift"]
-            look_id = self._at.look.id if row_held is not None or not waiting else waiting[0]
+            look_id = self._asking(held, row_held)
             profiles.offer(self._at.source, profile_to_json(drifted.now), self._at.now(), look_id=look_id)
         elif held is None and (drifted.once or not drifted.accepted):
             profiles.retire(self._at.source, self._at.now())
 
     def remember_missed(self, missed: Missed, held: Hold | None, row_held: Hold | None) -> None:
         """Offer what a held look could not see; put away what was let go once it is there again."""
-        profiles, look = Profiles(self._at.database, "incomplete"), self._at.look
+        profiles = Profiles(self._at.database, "incomplete")
         if held is not None and held.guard == "incomplete":
-            waiting = [one.id for one in self._at.looks.list(self._at.source, waiting=True) if one.guard == held.guard]
-            look_id = look.id if row_held is not None or not waiting else waiting[0]
+            look_id = self._asking(held, row_held)
             profiles.offer(self._at.source, unseen_to_json(missed.all), self._at.now(), look_id=look_id)
         elif missed.over:
             profiles.retire(self._at.source, self._at.now())
+
+    def remember_unread(self, unread: UnreadEntries, held: Hold | None, row_held: Hold | None) -> None:
+        """Offer what a held look could not read. What was released is let pass for good, or with `--once` this time."""
+        profiles = Profiles(self._at.database, "unread")
+        if held is not None and held.guard == "unread":
+            marks = {"marks": [one.mark for one in unread.lost]}
+            profiles.offer(self._at.source, marks, self._at.now(), look_id=self._asking(held, row_held))
+        elif held is None:
+            profiles.retire(self._at.source, self._at.now(), once=True)
+
+    def _asking(self, held: Hold, row_held: Hold | None) -> int:
+        """The look whose release answers for this one."""
+        waiting = [look.id for look in self._at.looks.list(self._at.source, waiting=True) if look.guard == held.guard]
+        return self._at.look.id if row_held is not None or not waiting else waiting[0]
 
     def record(self, entries: tuple[Entry, ...], judged: Judged, *, held: Hold | None) -> None:
         matches, keys = judged.matches, {record.key for _, record, _ in entries}
@@ -65,13 +78,16 @@ class Recorder:
         if not self._at.crawled.complete:
             return
         for look in self._at.looks.list(self._at.source, waiting=True):
-            if look.guard not in ("drift", "incomplete") or look.id == self._at.look.id:
+            if look.guard not in ("drift", "incomplete", "unread") or look.id == self._at.look.id:
                 continue
             if clean and not self._at.milestones.changes(look_id=look.id, limit=1):
                 why = f"it kept no change back, and look {self._at.look.id} saw every page and could read it"
                 self._at.looks.release(look.id, why, self._at.now())
                 # nobody accepted what that look found
-                Profiles(self._at.database).retire(self._at.source, self._at.now())
+                if look.guard == "unread":
+                    Profiles(self._at.database, "unread").retire(self._at.source, self._at.now(), look_id=look.id)
+                else:
+                    Profiles(self._at.database).retire(self._at.source, self._at.now())
                 continue
             if look.guard != "incomplete":
                 continue

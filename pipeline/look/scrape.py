@@ -7,7 +7,7 @@ import asyncio
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from extractors import registry
 from extractors.base import SiteExtractor
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
-from milepost.records import CHANGE_KINDS, LookReport
+from milepost.records import CHANGE_KINDS, LookReport, Unread
 from milepost.settings import Settings, SourceSettings
 from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.finish_look import Conclusion
@@ -28,6 +28,7 @@ from pipeline.look.reading import Progress
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
 from pipeline.look.renaming import open_questions
 from pipeline.look.stored_page import Reader
+from pipeline.look.unread_entries import FIRST, each_once
 from store.archive.pages import Pages
 from store.archive.retention import Archive
 from store.archive.snapshots import Snapshots
@@ -117,7 +118,8 @@ def _look(
     ))
     intake.flush()
     if crawled.unchanged:
-        return _unchanged(looks, Milestones(database), source.key, look_id, crawled, now())
+        unread = each_once(pages.unread(source.key))
+        return _unchanged(looks, Milestones(database), source.key, look_id, crawled, unread, now())
     ended = Conclusion(
         CrawledLook(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now)
     ).end()
@@ -142,13 +144,15 @@ def _found_by(source: str, crawled: CrawlReport) -> dict[str, int]:
 def _poll(source: SourceSettings, database: Database, now: dt.datetime) -> Poll | None:
     """What to ask first, so that an unchanged site costs two requests; None when this look must be a full one.
 
-    It must be when the last look was anything but complete, when pages still wait to be read, and every so many hours:
-    the poll page tells of new milestones, not of every edit.
+    It must be when the last look was anything but complete, when pages still wait to be read or for an operator's word
+    on what can't be, and every so many hours: the poll page tells of new milestones, not of every edit.
     """
     snapshots, asked = Snapshots(database), Meta(database).get(_ASKED.format(source=source.key))
     if source.poll is None or asked is None:
         return None
     if now - dt.datetime.fromisoformat(asked) >= dt.timedelta(hours=source.full_every_hours):
+        return None
+    if any(look.guard == "unread" for look in Looks(database).list(source.key, waiting=True)):
         return None
     latest = snapshots.latest(source.key, f"{source.base_url}{source.poll}")
     if latest is None or snapshots.unread(source.key) or snapshots.to_reread(source.key):
@@ -157,14 +161,16 @@ def _poll(source: SourceSettings, database: Database, now: dt.datetime) -> Poll 
 
 
 def _unchanged(
-    looks: Looks, milestones: Milestones, source: str, look_id: int, crawled: CrawlReport, now: dt.datetime
+    looks: Looks, milestones: Milestones, source: str, look_id: int, crawled: CrawlReport, unread: Sequence[Unread],
+    now: dt.datetime,
 ) -> LookReport:
     """The report of a look that ended at the poll page."""
     degraded = looks.degraded(source)
     report = LookReport(
         source=source, requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified, failed=0,
         milestones=milestones.count(source), baseline=False, changes=dict.fromkeys(CHANGE_KINDS, 0), look_id=look_id,
-        state="degraded" if degraded else "complete", degraded=degraded,
+        state="degraded" if degraded else "complete", degraded=degraded, unread=len(unread),
+        unread_first=tuple(map(str, unread[:FIRST])),
     )
     looks.finish(
         look_id, state="complete", now=now, requests=report.requests, fetched=report.fetched,
@@ -199,4 +205,5 @@ def report_to_json(report: LookReport) -> dict[str, Any]:
     return asdict(report) | {
         "changes": dict(report.changes), "failures": list(report.failures), "notes": list(report.notes),
         "found_by": dict(report.found_by), "degraded": list(report.degraded),
+        "unread_first": list(report.unread_first),
     }

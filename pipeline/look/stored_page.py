@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from extractors import registry
 from extractors.charset import decode
 from extractors.labels import Labels
-from milepost.records import Card, LabelPair, Milestone, Page
+from milepost.records import Card, LabelPair, Milestone, Page, Unread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +40,11 @@ def read_records(reader: Reader, stored: Stored) -> tuple[Milestone, ...]:
     site = registry.get(reader.extractor, reader.options)
     labels = Labels(reader.labels)
     return site.read_many(stored.page, source=reader.source, cards=stored.cards, labels=labels)
+
+
+def read_unread(reader: Reader, stored: Stored) -> tuple[Unread, ...]:
+    """What looks like a milestone on a page and could not be read; raises ExtractError. Runs in any process."""
+    return registry.get(reader.extractor, reader.options).unread(stored.page)
 
 
 def read_cards(reader: Reader, stored: Stored) -> tuple[Card, ...]:

@@ -4,13 +4,14 @@
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from milepost.codec import card_from_json
-from milepost.records import Card, PageKind, Validators
+from milepost.records import Card, PageKind, Unread, Validators
 from store.dialects import insert
 from store.engine import Database
 from store.milestones.looks import ensure_source
@@ -47,6 +48,25 @@ class Pages:
         with self._database.connect() as connection:
             return {url: Validators(etag=etag, last_modified=modified)
                     for url, etag, modified in connection.execute(query)}
+
+    def note_unread(self, source: str, unread: Mapping[str, Sequence[Unread]]) -> None:
+        """What looked like a milestone on these pages, as they were just read, and could not be read."""
+        with self._database.begin() as connection:
+            for url, found in unread.items():
+                connection.execute(
+                    sa.update(page).where(page.c.source == source, page.c.url == url)
+                    .values(unread=[asdict(one) for one in found] or sa.null())
+                )
+
+    def unread(self, source: str, since: dt.datetime | None = None) -> dict[str, tuple[Unread, ...]]:
+        """Of each page that is there what could not be read on it; of those seen since then, if it is given."""
+        query = sa.select(page.c.url, page.c.unread).where(
+            page.c.source == source, page.c.unread.is_not(None), page.c.gone_since.is_(None)
+        ).order_by(page.c.url)
+        if since is not None:
+            query = query.where(page.c.seen_at >= since)
+        with self._database.connect() as connection:
+            return {row.url: tuple(Unread(**one) for one in row.unread) for row in connection.execute(query)}
 
     def last_read(self, source: str, urls: Collection[str]) -> dict[str, LastRead]:
         """Of these pages those that were ever read."""

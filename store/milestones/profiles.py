@@ -24,7 +24,7 @@ class Accepted:
 
 
 class Profiles:
-    """What the looks of every source were held for by one guard ("drift", "incomplete")."""
+    """What the looks of every source were held for by one guard ("drift", "incomplete", "unread")."""
 
     def __init__(self, database: Database, guard: str = "drift") -> None:
         self._database = database
@@ -32,13 +32,16 @@ class Profiles:
 
     def accepted(self, source: str) -> Accepted | None:
         """What the next look may be like, beside what is on record; None when nothing was accepted."""
+        return next(iter(self.every_accepted(source)), None)
+
+    def every_accepted(self, source: str) -> list[Accepted]:
+        """All that has not done its work yet, the latest first."""
         query = sa.select(source_profile).where(
             source_profile.c.source == source, source_profile.c.taken_at.is_not(None),
             source_profile.c.used_at.is_(None), self._of_guard,
-        ).order_by(source_profile.c.id.desc()).limit(1)
+        ).order_by(source_profile.c.id.desc())
         with self._database.connect() as connection:
-            row = connection.execute(query).mappings().first()
-        return None if row is None else Accepted(id=row["id"], data=row["data"], once=row["once"])
+            return [Accepted(id=row.id, data=row.data, once=row.once) for row in connection.execute(query)]
 
     def offer(self, source: str, data: Mapping[str, Any], now: dt.datetime, *, look_id: int) -> None:
         """What the source is like at a look that is held; the latest offer of a look counts."""
@@ -50,13 +53,18 @@ class Profiles:
                 source=source, look_id=look_id, data=dict(data), made_at=now, once=False,
             ))
 
-    def retire(self, source: str, now: dt.datetime) -> None:
-        """What was accepted has done its work: the records are like that by now, or it was for one look alone."""
+    def retire(self, source: str, now: dt.datetime, *, once: bool = False, look_id: int | None = None) -> None:
+        """What was accepted has done its work: the records are like that by now, or it was for one look alone.
+
+        `once`: only what was for one look alone; `look_id`: only what that look found.
+        """
+        which = [source_profile.c.once.is_(sa.true())] if once else []
+        which += [] if look_id is None else [source_profile.c.look_id == look_id]
         with self._database.begin() as connection:
             connection.execute(
                 sa.update(source_profile)
                 .where(source_profile.c.source == source, source_profile.c.taken_at.is_not(None),
-                       source_profile.c.used_at.is_(None), self._of_guard)
+                       source_profile.c.used_at.is_(None), self._of_guard, *which)
                 .values(used_at=now)
             )
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 10  # the revision this program was made for
+HEAD = 11  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -161,6 +161,7 @@ page = sa.Table(
     sa.Column("gone_since", Moment),  # first 404, 410 or redirect elsewhere since it was last seen
     sa.Column("moved_to", sa.Text),  # the page of the site that it redirects to
     sa.Column("missing_look", sa.ForeignKey("look.id")),  # first to find it gone and listed nowhere
+    sa.Column("unread", Json),  # what looked like a milestone when it was last read; NULL: nothing did
     _one_of("kind", PAGE_KINDS),
     sa.Index(None, "last_snapshot_id"),  # whoever removes snapshots is asked about both
     sa.Index(None, "read_snapshot_id"),

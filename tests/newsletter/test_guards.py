@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from newsletter.news.guards import Counted, hold, incomplete, removal, shrunken, surge
+from newsletter.news.guards import Counted, hold, incomplete, removal, shrunken, surge, unread
 
 QUIET = Counted(known=80, asked=100, listed=80, listed_before=80)
 
@@ -121,3 +121,20 @@ def test_pages_that_lead_elsewhere_count_as_failed_ones(astray: int, failed: int
     if stopped is not None:
         assert stopped.guard == "incomplete"
         assert stopped.reason.startswith(f"{astray} pages redirect to https://site.example/login")
+
+
+@pytest.mark.parametrize(("counted", "reason"), [
+    (Counted(known=48, unread=72, entries=120, newest_read="0.13.8"),
+     "72 of 120 entries could not be read; the newest read is 0.13.8"),
+    (Counted(known=90, unread=10, entries=100, newest_read="2.0"),
+     "10 of 100 entries could not be read; the newest read is 2.0"),
+    (Counted(known=91, unread=9, entries=100, newest_read="2.0"), None),
+    (Counted(known=99, unread=1, entries=100, newest_read="2.0", unread_newest="Kettle 2.1"),
+     "1 of 100 entries could not be read, among them “Kettle 2.1” where the newest stands; the newest read is 2.0"),
+    (Counted(known=0, unread=0, entries=0), None),
+    (Counted(known=0, unread=3, entries=3), "3 of 3 entries could not be read; none was read"),
+])
+def test_what_can_not_be_read(counted: Counted, reason: str | None) -> None:
+    assert unread(counted) == reason
+    found = hold(counted)
+    assert (found and (found.guard, found.reason)) == (reason and ("unread", reason))

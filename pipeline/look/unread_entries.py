@@ -1,0 +1,71 @@
+"""What a source shows and nobody can read: counted over its pages as they were last read, not over one look's alone."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from extractors.reconcile import UNREAD
+from milepost.dates import PartialDate
+from milepost.records import Milestone, Unread
+from pipeline.look.crawled_look import CrawledLook
+from pipeline.look.reading import Reading
+from store.milestones.profiles import Profiles
+
+FIRST = 5  # that are shown
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadEntries:
+    """Of one look."""
+
+    all: tuple[Unread, ...] = ()  # each once
+    lost: tuple[Unread, ...] = ()  # of those: what no page of its own tells either
+    waiting: tuple[Unread, ...] = ()  # of those: what no operator let pass
+    entries: int = 0  # milestones on record or read now, and those that are lost
+    newest: str | None = None  # the words of one that waits and stands where the newest does
+    newest_read: str = ""  # a title
+
+
+def unread_entries(at: CrawledLook, reading: Reading) -> UnreadEntries:
+    """Keep what the pages of this look were not read for, and count what there is by now."""
+    at.pages.note_unread(at.source, reading.unread)
+    since = at.look.started_at if at.crawled.complete else None
+    found = each_once(at.pages.unread(at.source, since))
+    if not found:
+        return UnreadEntries()
+    known = {key: stored.milestone for key, stored in at.milestones.known(at.source).items()}
+    records = dict(reading.records) | {key: one for key, one in known.items() if key not in reading.records}
+    lost = tuple(one for one in found if one.key not in records)
+    released = Profiles(at.database, "unread").every_accepted(at.source)
+    accepted = {mark for one in released for mark in one.data["marks"]}
+    waiting = tuple(one for one in lost if one.mark not in accepted)
+    latest = newest_of(records.values())
+    date = latest.date.value if latest is not None and latest.date is not None else ""
+    return UnreadEntries(
+        all=found, lost=lost, waiting=waiting, entries=len(records) + len(lost),
+        newest=next((one.says for one in waiting if one.newest and _reaches(one, date)), None),
+        newest_read=latest.title if latest is not None else "",
+    )
+
+
+def each_once(unread: Mapping[str, Iterable[Unread]]) -> tuple[Unread, ...]:
+    """By page, in its order; a card that stands on several listings is one."""
+    return tuple({one.mark: one for found in unread.values() for one in found}.values())
+
+
+def newest_of(records: Iterable[Milestone]) -> Milestone | None:
+    """The newest by its date; the first of them, also where none has a date."""
+    return max(records, key=lambda record: _sort_key(record.date), default=None)
+
+
+def unread_dates(records: Iterable[Milestone]) -> int:
+    """How many have a date on their page that could not be read."""
+    return sum(UNREAD in record.evidence for record in records)
+
+
+def _sort_key(date: PartialDate | None) -> tuple[int, int, int]:
+    return date.sort_key if date is not None else (0, 0, 0)
+
+
+def _reaches(one: Unread, newest: str) -> bool:
+    """Whether the newest of its page is as new as the source's: a listing of the past has a newest end as well."""
+    return one.beyond is None or one.beyond[: len(newest)] >= newest[: len(one.beyond)]

@@ -1,0 +1,146 @@
+"""A look that sees milestones and can't read them says so, and waits; a release ends that for what it released."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from milepost.dates import utc_now
+from milepost.records import LookReport
+from milepost.settings import Settings, parse
+from pipeline.holds import held_looks, release
+from pipeline.look.scrape import report_to_json, scrape
+from store.database import connect, upgrade
+
+SOURCE = "kettles"
+
+
+def heading(number: int, *, readable: bool = True) -> str:
+    date = f"20{10 + number // 12:02}-{1 + number % 12:02}-05"
+    return f"[0.{number}.8] - {date}" if readable else f"Kettle release 0.{number}.8 “Copper {number}”"
+
+
+def changelog(*headings: str) -> str:
+    entries = "".join(f"<h2>{head}</h2><ul><li>A lid that {head[-9:]} fits.</li></ul>" for head in headings)
+    return f"<!doctype html><html><body><h1>Changelog</h1>{entries}</body></html>"
+
+
+class Site:
+    """A changelog on loopback."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                known = self.path == "/changelog"
+                data = site.text.encode() if known else b"none"
+                self.send_response(200 if known else 404)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    site.thread.start()
+    yield site
+    site.server.shutdown()
+    site.thread.join()
+    site.server.server_close()
+
+
+@pytest.fixture
+def settings(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = parse({
+        "store": {"url": f"sqlite:///{tmp_path_factory.mktemp('unread')}/milepost.db"},
+        "sources": [{
+            "key": SOURCE, "extractor": "keepachangelog", "options": {"path": "/changelog"}, "base_url": "https://kettles.example",
+            "fetch_from": f"http://127.0.0.1:{site.server.server_port}", "allow_hosts": ["127.0.0.1"],
+        }],
+    })
+    upgrade(settings.store.url)
+    return settings
+
+
+def told(report: LookReport) -> dict[str, int]:
+    return {kind: count for kind, count in report.changes.items() if count}
+
+
+def released(settings: Settings, look: int | None, *, once: bool = False) -> None:
+    assert look is not None
+    with connect(settings.store.url) as database:
+        release(database, look, why="they are drafts", now=utc_now(), once=once)
+
+
+def waiting(settings: Settings) -> list[int]:
+    with connect(settings.store.url) as database:
+        return [look.id for look in held_looks(database)]
+
+
+READ = [heading(number) for number in reversed(range(48))]
+UNREAD = [heading(number, readable=False) for number in reversed(range(48, 120))]
+WORDS = ("72 of 120 entries could not be read, among them “Kettle release 0.119.8 “Copper 119”” where the newest "
+         "stands; the newest read is 0.47.8")
+
+
+def test_a_first_look_is_a_baseline_and_held_and_its_release_lasts(settings: Settings, site: Site) -> None:
+    site.text = changelog(*UNREAD, *READ)
+    first = scrape(settings, SOURCE)
+    assert (first.baseline, first.state, first.milestones, first.held) == (True, "held", 48, WORDS)
+    assert (first.unread, len(first.unread_first)) == (72, 5)
+    assert first.unread_first[0] == "“Kettle release 0.119.8 “Copper 119”” (not a version and a date alone)"
+    data = json.loads(json.dumps(report_to_json(first)))
+    assert (data["unread"], data["unread_first"][4][:25], data["unread_dates"]) == (72, "“Kettle release 0.115.8 “", 0)
+
+    again = scrape(settings, SOURCE)  # nothing changed: still not seen, and no second question
+    assert (again.held, again.unread, told(again), waiting(settings)) == (WORDS, 72, {}, [first.look_id])
+
+    released(settings, first.look_id)
+    after = scrape(settings, SOURCE)
+    assert (after.held, after.state, after.unread, told(after)) == (None, "complete", 72, {})
+    site.text = changelog(heading(130), *UNREAD, *READ)
+    news = scrape(settings, SOURCE)
+    assert (news.held, told(news)) == (None, {"added": 1})
+
+    site.text = changelog(heading(131, readable=False), heading(130), *UNREAD, *READ)  # another one, and the newest
+    held = scrape(settings, SOURCE)
+    assert held.held == ("1 of 122 entries could not be read, among them “Kettle release 0.131.8 “Copper 131”” where "
+                         "the newest stands; the newest read is 0.130.8")
+    site.text = changelog(heading(131), heading(130), *UNREAD, *READ)  # it can be read at last
+    mended = scrape(settings, SOURCE)
+    assert (mended.held, told(mended), waiting(settings)) == (None, {"added": 1}, [])
+
+
+def test_once_is_for_the_next_look_alone(settings: Settings, site: Site) -> None:
+    site.text = changelog(*UNREAD, *READ)
+    released(settings, scrape(settings, SOURCE).look_id, once=True)
+    assert scrape(settings, SOURCE).held is None
+    assert scrape(settings, SOURCE).held == WORDS
+
+
+def test_news_beside_what_can_not_be_read_waits_with_it(settings: Settings, site: Site) -> None:
+    site.text = changelog(*READ)
+    assert scrape(settings, SOURCE).state == "complete"
+    site.text = changelog(heading(51, readable=False), heading(50), *READ)
+    held = scrape(settings, SOURCE)
+    assert (held.state, told(held)) == ("held", {"added": 1})
+    released(settings, held.look_id)
+    assert scrape(settings, SOURCE).held is None
+
+
+def test_a_few_old_ones_are_counted_and_hold_nothing(settings: Settings, site: Site) -> None:
+    site.text = changelog(*READ, "Kettle release 0.0.1", "[0.0.0] - 04/03/2009")
+    first = scrape(settings, SOURCE)
+    assert (first.held, first.state, first.unread, first.unread_dates) == (None, "complete", 1, 1)
