@@ -29,13 +29,15 @@ def gathered(sentences: Iterable[str]) -> list[str]:
     return sorted(told)
 
 
-def conclude(sentences: Iterable[str], held: Sequence[str] = ()) -> None:
+def conclude(
+    sentences: Iterable[str], held: Sequence[str] = (), *, hint: str = "See `milepost holds`."
+) -> None:
     """Say every failure on standard error; raises HeldError when anything is held, else MilepostError for the last."""
     lines = gathered(sentences)
     for line in _calm(lines if held else lines[:-1]):
         complain(line)
     if held:
-        raise HeldError("; ".join(held), hint="See `milepost holds`.")
+        raise HeldError("; ".join(held), hint=hint)
     if lines:
         raise MilepostError(lines[-1])
 

@@ -7,6 +7,7 @@ import typer
 
 from console.context import CliContext
 from console.output import print_table
+from milepost.printable import printable
 
 
 def print_looks(looks: list[dict[str, Any]]) -> None:
@@ -23,14 +24,42 @@ def print_looks(looks: list[dict[str, Any]]) -> None:
             typer.echo(f"Note: {note}.")
         for sentence in look["degraded"]:
             typer.echo(f"{look['source']} is degraded: {sentence}.")
-        if look["unread"]:
-            typer.echo(f"{look['source']}: {look['unread']} look like milestones and could not be read:")
-            for words in look["unread_first"]:
-                typer.echo(f"  {words}")
-        if look["unread_dates"]:
-            typer.echo(f"{look['source']}: {look['unread_dates']} milestones have a date that could not be read.")
+        print_unread(look)
         if look["disallowed"]:
             typer.echo(f"{look['source']}: robots.txt forbids {look['disallowed']} pages; they were not asked for.")
+
+
+def print_check(check: Mapping[str, Any]) -> None:
+    """How a source reads, in the form of `source check --json`."""
+    fields = check["fields"]
+    names = sorted({witness for field in fields for witness in field["witnesses"]})
+    rows = [
+        (*(field[name] for name in ("field", "filled", "empty", "unknown", "disputed")),
+         *(field["witnesses"].get(name, 0) for name in names))
+        for field in fields
+    ]
+    print_table(f"{check['source']}: {check['pages']} pages, {check['found']} milestones",
+                ("field", "filled", "empty", "unknown", "disputed", *names), rows, empty="")
+    if newest := check["newest"]:
+        typer.echo(f"The newest is {printable(newest['title'])} ({newest['date'] or 'no date'}, {newest['key']}).")
+    for field in fields:
+        if field["disputed"]:
+            typer.echo(f"The witnesses of {field['field']} differ on {field['disputed']} milestones:")
+            for words in field["examples"]:
+                typer.echo(f"  {printable(words)}")
+    print_unread(check)
+    if check["disallowed"]:
+        typer.echo(f"robots.txt forbids {check['disallowed']} further pages; they are not asked for.")
+
+
+def print_unread(told: Mapping[str, Any]) -> None:
+    """What looked like a milestone and could not be read, of a look or a check."""
+    if told["unread"]:
+        typer.echo(f"{told['source']}: {told['unread']} look like milestones and could not be read:")
+        for words in told["unread_first"]:
+            typer.echo(f"  {words}")
+    if told["unread_dates"]:
+        typer.echo(f"{told['source']}: {told['unread_dates']} milestones have a date that could not be read.")
 
 
 def _known(count: int | None) -> int | str:

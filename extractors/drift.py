@@ -209,16 +209,21 @@ def disputes(records: Sequence[Milestone], limits: Limits = Limits()) -> tuple[s
     """A sentence for each field that witnesses dispute on too many records to be an accident, with three examples."""
     told: list[str] = []
     for name in FIELDS:
-        disputed = [(record, witness) for record in records
-                    if (witness := next((one for one in record.evidence.get(name, ()) if one.says is not None), None))]
-        if len(records) >= limits.min_pages and len(disputed) > limits.disputed * len(records):
-            examples = "; ".join(
-                f"{record.key}: {witness.witness} ({witness.where}) says “{clean(witness.says, _EXAMPLE_CAP)}”"
-                for record, witness in disputed[:_EXAMPLES]
-            )
-            told.append(f"the witnesses of {_words(name)} differ on {len(disputed)} of {len(records)} milestones "
-                        f"({examples})")
+        count, examples = dispute(name, records)
+        if len(records) >= limits.min_pages and count > limits.disputed * len(records):
+            told.append(f"the witnesses of {_words(name)} differ on {count} of {len(records)} milestones "
+                        f"({'; '.join(examples)})")
     return tuple(told)
+
+
+def dispute(name: str, records: Sequence[Milestone]) -> tuple[int, tuple[str, ...]]:
+    """(on how many records witnesses dispute a field, the first three: who says what)."""
+    disputed = [(record, witness) for record in records
+                if (witness := next((one for one in record.evidence.get(name, ()) if one.says is not None), None))]
+    return len(disputed), tuple(
+        f"{record.key}: {witness.witness} ({witness.where}) says “{clean(witness.says, _EXAMPLE_CAP)}”"
+        for record, witness in disputed[:_EXAMPLES]
+    )
 
 
 def _main(shares: Mapping[str, float]) -> str:

@@ -4,30 +4,35 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 
 from crawler.client import Client
 from crawler.outcomes import user_agent
 from extractors import registry
 from extractors.charset import decode
+from extractors.drift import dispute
 from extractors.generic import Generic, GenericOptions
 from milepost.codec import milestone_to_json
 from milepost.dates import utc_now
 from milepost.errors import ExtractError, FetchError, InputError, RefusedError
 from milepost.fields import FIELDS
-from milepost.records import Page
+from milepost.records import LookReport, Page
 from milepost.settings import FetchSettings, Settings
 from pipeline.look.page_workers import Crew
-from pipeline.look.reading import read_stored
+from pipeline.look.reading import Progress, read_stored, stored_page
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
-from pipeline.look.scrape import DISALLOWED
+from pipeline.look.scrape import DISALLOWED, scrape
 from pipeline.look.stored_page import Reader
+from pipeline.look.unread_entries import FIRST, each_once, newest_of, unread_dates
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
-from store.database import connect
+from store.database import connect, upgrade
 from store.meta import Meta
+from store.milestones.source_labels import SourceLabels
 
 _SKELETON = '''"""{key}: say in a sentence what this site tells, and how its pages are built."""
 
@@ -79,6 +84,16 @@ class FieldCheck:
     unknown: int
     witnesses: Mapping[str, int]  # witness → pages on which it spoke
     disputed: int  # pages on which witnesses differ
+    examples: tuple[str, ...]  # the first three of those: who says what
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Newest:
+    """The newest milestone, by its date."""
+
+    key: str
+    title: str
+    date: str | None  # as in records: "2012-09"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +102,11 @@ class SourceCheck:
 
     source: str
     pages: int
+    found: int  # milestones
+    newest: Newest | None
+    unread: int  # what looks like a milestone on those pages and listings, and could not be read
+    unread_first: tuple[str, ...]  # the first five of those
+    unread_dates: int  # milestones on whose page a date stands that could not be read
     fields: tuple[FieldCheck, ...]
     failures: tuple[str, ...]
     disallowed: int  # pages that robots.txt kept from the last look that asked for all
@@ -144,6 +164,37 @@ async def _fetch(url: str, fetch: FetchSettings, allow_hosts: tuple[str, ...]) -
     return decode(answer.body, answer.headers.get("content-type", ""))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tried:
+    """What a first look at a source would come to."""
+
+    report: LookReport
+    check: SourceCheck
+
+
+def try_source(settings: Settings, key: str, *, progress: Progress | None = None) -> Tried:
+    """Look at the source as if for the first time, and forget all of it; the store is not even opened.
+
+    Raises SourceDownError when it gave nothing to go on.
+    """
+    with TemporaryDirectory(prefix="milepost-") as folder:
+        store = settings.store.model_copy(update={"url": f"sqlite:///{folder}/first-look.db"})
+        apart = settings.model_copy(update={"store": store})
+        upgrade(apart.store.url)
+        report = scrape(apart, key, progress=progress)
+        return Tried(report=report, check=check_source(apart, key))
+
+
+def tried_to_json(tried: Tried) -> dict[str, Any]:
+    """The form of `scrape --dry-run --json`."""
+    report, check = tried.report, tried.check
+    return asdict(check) | {
+        "dry_run": True, "state": report.state, "held": report.held, "degraded": list(report.degraded),
+        "requests": report.requests, "failed": report.failed, "failures": list(report.failures),
+        "disallowed": report.disallowed, "found_by": dict(report.found_by),
+    }
+
+
 def check_source(settings: Settings, key: str) -> SourceCheck:
     """Read a source's latest stored pages with today's extractor and count; fetches and writes nothing."""
     source = settings.source(key)
@@ -156,8 +207,17 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
         )
         work = {page.url: page.last_snapshot_id for page in snapshots.pages(key, kind="milestone")
                 if page.last_snapshot_id is not None}
+        labels = SourceLabels(database).known(key)
         disallowed = int(Meta(database).get(DISALLOWED.format(source=key)) or 0)
-        reading = read_stored(site, key, snapshots, pages, work, guard=guard)
+        reading = read_stored(site, key, snapshots, pages, work, guard=guard, labels=labels)
+        unread, failures = dict(reading.unread), list(reading.failures)
+        for listing in snapshots.pages(key, kind="listing"):
+            if listing.last_snapshot_id is not None:
+                stored = stored_page(snapshots.get(listing.last_snapshot_id), listing.last_snapshot_id)
+                try:
+                    unread[listing.url] = guard.unread(stored)
+                except ExtractError as error:
+                    failures.append(str(error))
     records = list(reading.records.values())
     fields: list[FieldCheck] = []
     for name in FIELDS:
@@ -166,11 +226,17 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
             witnesses.update({witness.witness for witness in record.evidence.get(name, ())})
         unknown = sum(name in record.unknown for record in records)
         filled = sum(bool(getattr(record, name)) for record in records)
+        disputed, examples = dispute(name, records)
         fields.append(FieldCheck(
             field=name, filled=filled, unknown=unknown, empty=len(records) - filled - unknown,
             witnesses=dict(witnesses),
-            disputed=sum(any(w.says is not None for w in record.evidence.get(name, ())) for record in records),
+            disputed=disputed, examples=examples,
         ))
+    newest, puzzling = newest_of(records), each_once(unread)
     return SourceCheck(
-        source=key, pages=len(work), fields=tuple(fields), failures=reading.failures, disallowed=disallowed,
+        source=key, pages=len(work), fields=tuple(fields), failures=tuple(failures), disallowed=disallowed,
+        found=len(records), unread=len(puzzling), unread_first=tuple(map(str, puzzling[:FIRST])),
+        unread_dates=unread_dates(records), newest=None if newest is None else Newest(
+            key=newest.key, title=newest.title, date=None if newest.date is None else newest.date.value,
+        ),
     )

@@ -8,7 +8,7 @@ import typer
 
 from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
-from console.looks import print_looks, waiting
+from console.looks import print_check, print_looks, waiting
 from console.output import JsonFlag, phases, print_json
 from milepost.errors import InputError, MilepostError, StoreError
 from milepost.printable import printable_json
@@ -24,6 +24,9 @@ def scrape(
     context: typer.Context,
     sources: Sources = None,
     full: Annotated[bool, typer.Option("--full", help="Ask for every page, whatever the poll page says.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what a first look would find; nothing is kept of it.")
+    ] = False,
     prefect: PrefectFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -31,10 +34,13 @@ def scrape(
     from console.exit_report import conclude
 
     door: CliContext = context.obj
+    if dry_run:
+        if prefect:
+            raise typer.BadParameter("--dry-run keeps nothing, so there is nothing for Prefect: leave one out.")
+        _try_out(door, sources, as_json=as_json)
+        return
     door.kept = "Pages that were fetched are archived, and the next look goes on from there; nothing was announced."
-    keys = sources or [source.key for source in door.settings.sources]
-    if not keys:
-        raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
+    keys = _chosen(door, sources)
     looks = _looks_by_prefect(door, keys, full=full) if prefect else _looks(door, keys, full=full, quiet=as_json)
     if as_json:
         for look in looks:
@@ -44,6 +50,41 @@ def scrape(
     conclude((sentence for look in looks for sentence in look["failures"]), waiting(door, looks))
 
 
+def _chosen(door: CliContext, sources: list[str] | None) -> list[str]:
+    keys = sources or [source.key for source in door.settings.sources]
+    if not keys:
+        raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
+    for key in keys:
+        door.settings.source(key)  # a name that is none fails before anything is asked for
+    return keys
+
+
+def _try_out(door: CliContext, sources: list[str] | None, *, as_json: bool) -> None:
+    """What a first look at each source would find; one that is down doesn't keep us from the rest."""
+    from console.exit_report import conclude
+    from pipeline.several import down_to_json
+    from pipeline.sources import tried_to_json, try_source
+
+    door.kept = "Nothing was kept: it was a dry run."
+    told: list[dict[str, Any]] = []
+    with phases(quiet=as_json) as begin:
+        for key in _chosen(door, sources):
+            try:
+                told.append(tried_to_json(try_source(door.settings, key, progress=begin(f"Looking at {key}"))))
+            except MilepostError as error:
+                told.append(down_to_json(key, error) | {"dry_run": True})
+    for one in told:
+        if as_json:
+            print_json(one)
+        elif "error" not in one:
+            print_check(one)
+    conclude(
+        (sentence for one in told for sentence in one["failures"]),
+        [f"{one['source']} would be held: {one['held']}" for one in told if one["held"]],
+        hint="Nothing was kept of this; a real look takes what could be read as its baseline and waits for you.",
+    )
+
+
 def _looks(door: CliContext, keys: list[str], *, full: bool, quiet: bool) -> list[dict[str, Any]]:
     """One look after the other; a source that is down doesn't keep us from the rest."""
     from pipeline.look.scrape import report_to_json, scrape
@@ -51,8 +92,6 @@ def _looks(door: CliContext, keys: list[str], *, full: bool, quiet: bool) -> lis
 
     looks = []
     with phases(quiet=quiet) as begin:
-        for key in keys:
-            door.settings.source(key)  # a name that is none fails before anything is asked for
         for key in keys:
             try:
                 report = scrape(door.settings, key, full=full, progress=begin(f"Looking at {key}"))

@@ -9,7 +9,8 @@ import typer
 from console.context import CliContext
 from console.exit_report import conclude
 from console.groups import Group
-from console.output import JsonFlag, print_json, print_table
+from console.looks import print_check
+from console.output import JsonFlag, print_json
 from milepost.errors import InputError
 
 
@@ -54,7 +55,7 @@ def new(
 def check(
     context: typer.Context, key: Annotated[str, typer.Argument(help="The source's key.")], as_json: JsonFlag = False
 ) -> None:
-    """Show how a source's stored pages read now: for each field how often it is filled, and who told it."""
+    """Show how a source's stored pages read now: each field, who told it, who differs, and what could not be read."""
     from pipeline.sources import check_source
 
     door: CliContext = context.obj
@@ -62,14 +63,5 @@ def check(
     if as_json:
         print_json(asdict(found))
     else:
-        names = sorted({witness for field in found.fields for witness in field.witnesses})
-        rows = [
-            (field.field, field.filled, field.empty, field.unknown, field.disputed,
-             *(field.witnesses.get(name, 0) for name in names))
-            for field in found.fields
-        ]
-        title = f"{found.source}: {found.pages} pages"
-        print_table(title, ("field", "filled", "empty", "unknown", "disputed", *names), rows, empty="")
-        if found.disallowed:
-            typer.echo(f"robots.txt forbids {found.disallowed} further pages; they are not asked for.")
+        print_check(asdict(found))
     conclude(found.failures)

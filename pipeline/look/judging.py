@@ -111,7 +111,7 @@ class Judge:
             failed=failed, astray=len(missed.astray), astray_to=missed.astray_to,
             let_go=failed + len(missed.astray) if baseline else len(missed.let_go.pages), broken=broken,
             drifted=drifted.reason, unread=len(unread.waiting), entries=unread.entries,
-            unread_newest=unread.newest, newest_read=unread.newest_read, minimum=guards.surge_min, 
+            unread_newest=unread.newest, newest_read=unread.newest_read, minimum=guards.surge_min,
             fewest=guards.removal_min, share=guards.surge_share, max_failed_share=guards.max_failed_share,
         )
 

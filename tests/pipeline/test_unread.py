@@ -1,9 +1,12 @@
 """A look that sees milestones and can't read them says so, and waits; a release ends that for what it released."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,11 @@ from milepost.records import LookReport
 from milepost.settings import Settings, parse
 from pipeline.holds import held_looks, release
 from pipeline.look.scrape import report_to_json, scrape
+from pipeline.sources import check_source, tried_to_json, try_source
+from store.archive.snapshots import Snapshots
 from store.database import connect, upgrade
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
 
 SOURCE = "kettles"
 
@@ -32,13 +39,14 @@ class Site:
 
     def __init__(self) -> None:
         self.text = ""
+        self.pages: dict[str, str] = {}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                known = self.path == "/changelog"
-                data = site.text.encode() if known else b"none"
-                self.send_response(200 if known else 404)
+                found = site.text if self.path == "/changelog" else site.pages.get(self.path)
+                data = (found or "none").encode()
+                self.send_response(404 if found is None else 200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
@@ -144,3 +152,78 @@ def test_a_few_old_ones_are_counted_and_hold_nothing(settings: Settings, site: S
     site.text = changelog(*READ, "Kettle release 0.0.1", "[0.0.0] - 04/03/2009")
     first = scrape(settings, SOURCE)
     assert (first.held, first.state, first.unread, first.unread_dates) == (None, "complete", 1, 1)
+
+
+class TestBeforeAnyBaseline:
+    def test_a_dry_run_tells_what_a_first_look_would_find_and_keeps_nothing(
+        self, settings: Settings, site: Site
+    ) -> None:
+        site.text = changelog(*UNREAD, *READ, "[0.0.0] - 04/03/2009")
+        told = tried_to_json(try_source(settings, SOURCE))
+        assert (told["dry_run"], told["state"], told["found"], told["unread"]) == (True, "held", 49, 72)
+        assert told["newest"] == {"key": "0-47-8", "title": "0.47.8", "date": "2013-12-05"}
+        assert (len(told["unread_first"]), told["unread_dates"]) == (5, 1)
+        assert told["held"].startswith("72 of 121 entries could not be read")
+        with connect(settings.store.url) as database:
+            assert Looks(database).list(SOURCE) == []
+            assert Milestones(database).count(SOURCE) == 0
+            assert Snapshots(database).pages(SOURCE) == []
+        first = scrape(settings, SOURCE)  # and the first look is one still
+        assert (first.baseline, told["held"]) == (True, first.held)
+
+    def test_it_needs_no_database(self, settings: Settings, site: Site, tmp_path: Path) -> None:
+        site.text = changelog(*READ)
+        nowhere = settings.store.model_copy(update={"url": f"sqlite:///{tmp_path}/none.db"})
+        assert try_source(settings.model_copy(update={"store": nowhere}), SOURCE).check.found == 48
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_check_counts_the_same_over_stored_pages(self, settings: Settings, site: Site) -> None:
+        site.text = changelog(*UNREAD, *READ)
+        scrape(settings, SOURCE)
+        check = check_source(settings, SOURCE)
+        assert (check.found, check.unread, check.unread_first[0][:25]) == (48, 72, "“Kettle release 0.119.8 “")
+
+    def test_every_disputed_field_comes_with_three_examples(self, settings: Settings, site: Site) -> None:
+        stories = {
+            f"/timeline/{name}": f'<!doctype html><html><body><script type="application/ld+json">{{"@type":"Article",'
+            f'"headline":"Buy a {name}"}}</script><article><h1>The {name}</h1><h2>What happened</h2><p>A {name} was '
+            "cast.</p></article></body></html>"
+            for name in ("lamp", "bell", "kite", "loom")
+        }
+        home = "".join(f'<article><h3>The {path[10:]}</h3><a href="{path}">Read on</a></article>' for path in stories)
+        puzzle = '<article><h3>The mill</h3><a href="/timeline/1850/mill">Read on</a></article>'
+        site.pages = stories | {"/": f"<!doctype html><html><body>{puzzle}{home}</body></html>"}
+        [source] = settings.sources
+        generic = source.model_copy(update={"extractor": "generic", "options": {}})
+        told = tried_to_json(try_source(settings.model_copy(update={"sources": (generic,)}), SOURCE))
+        [title] = [field for field in told["fields"] if field["field"] == "title"]
+        assert (title["disputed"], len(title["examples"])) == (4, 3)
+        assert title["examples"][0] == "bell: json-ld (Article.headline) says “Buy a bell”"
+        assert told["unread_first"] == ("“The mill” (no key in /timeline/1850/mill)",)
+
+    def test_at_a_terminal(self, settings: Settings, site: Site, tmp_path: Path) -> None:
+        site.text = changelog(*UNREAD, *READ)
+        [source] = settings.sources
+        config = tmp_path / "milepost.toml"
+        config.write_text(
+            f'[store]\nurl = "sqlite:///here.db"\n[[sources]]\nkey = "{SOURCE}"\nextractor = "keepachangelog"\n'
+            f'base_url = "https://kettles.example"\nfetch_from = "{source.fetch_from}"\nallow_hosts = ["127.0.0.1"]\n'
+            'options = { path = "/changelog" }\n', encoding="utf-8",
+        )
+
+        def milepost(*words: str) -> "subprocess.CompletedProcess[str]":
+            return subprocess.run(
+                [sys.executable, "-m", "milepost", "--config", str(config), *words], capture_output=True, text=True,
+                check=False,
+            )
+
+        table = milepost("scrape", "--dry-run")
+        assert table.returncode == 3
+        assert "1 pages, 48 milestones" in table.stdout
+        assert "The newest is 0.47.8 (2013-12-05, 0-47-8)." in table.stdout
+        assert "kettles: 72 look like milestones and could not be read:\n  “Kettle release 0.119.8" in table.stdout
+        assert "kettles would be held: 72 of 120 entries" in table.stderr
+        told = milepost("scrape", "--dry-run", "--json")
+        assert (told.returncode, json.loads(told.stdout)["unread"]) == (3, 72)
+        assert milepost("scrape", "--dry-run", "--prefect").returncode == 2
+        assert not (tmp_path / "here.db").exists()
