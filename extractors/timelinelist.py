@@ -3,6 +3,7 @@
     <li id="first-flight"><time datetime="1903-12-17">…</time><h3>First flight</h3><p>…</p></li>
 """
 
+import re
 from collections.abc import Sequence
 from itertools import islice
 
@@ -20,6 +21,7 @@ from milepost.errors import ExtractError
 from milepost.records import Page, Unread
 
 _HEADS = ("h2", "h3", "h4", "h5")
+_YEAR = re.compile(r"\b\d{3,4}\b|\d{1,2}[./]\d{1,2}")
 _HOLDERS = ("li", "article", "section", "div", "tr")
 
 
@@ -43,7 +45,7 @@ class TimelineList(ListPage):
 
 def _holders(root: Element) -> list[tuple[Element, Element | None]]:
     """(entry, its heading) in the page's order: the smallest element around a heading that holds a <time>, and no other
-    heading; and what is built as these are and has no <time>, or no heading (None).
+    heading; and what is built as these are, tells a year, and has no <time>, or no heading (None).
     """
     found: dict[Element, Element | None] = {}
     bare: list[tuple[Element, list[Element]]] = []  # a heading, and what is around it alone
@@ -62,7 +64,7 @@ def _holders(root: Element) -> list[tuple[Element, Element | None]]:
     lists = {shape(holder): holder.getparent() for holder in found}
     for heading, around in bare:
         alike = next((holder for holder in around if shape(holder) in lists), None)
-        if alike is not None:
+        if alike is not None and _YEAR.search(text_of(alike)):  # without any, it is a note among the entries
             found[alike] = heading
     for holder in [one for parent in set(lists.values()) if parent is not None for one in parent]:
         if holder not in found and shape(holder) in lists and _is_headless(holder):

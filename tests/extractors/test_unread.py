@@ -190,10 +190,7 @@ class TestWhereItStands:
         assert [one.newest for one in placed(found, newest_first=None)] == [False, False]
 
 
-@pytest.mark.parametrize(("name", "puzzling"), [
-    ("aitimeline", []), ("generic", []), ("keepachangelog", []), ("sample", []),
-    ("timelinelist", ["No date, no entry This is a note."]),
-])
-def test_the_saved_pages_are_understood(name, puzzling, saved):
+@pytest.mark.parametrize("name", ["aitimeline", "generic", "keepachangelog", "sample", "timelinelist"])
+def test_the_saved_pages_are_understood(name, saved):
     site = saved(name)
-    assert [one.says for page in site.pages.values() for one in site.site.unread(page)] == puzzling
+    assert [one.says for page in site.pages.values() for one in site.site.unread(page)] == []
