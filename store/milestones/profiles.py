@@ -58,7 +58,7 @@ class Profiles:
 
         `once`: only what was for one look alone; `look_id`: only what that look found.
         """
-        which = [source_profile.c.once.is_(sa.true())] if once else []
+        which: list[sa.ColumnElement[bool]] = [source_profile.c.once.is_(sa.true())] if once else []
         which += [] if look_id is None else [source_profile.c.look_id == look_id]
         with self._database.begin() as connection:
             connection.execute(
