@@ -11,7 +11,7 @@ from delivery.smtp import replies
 from milepost.errors import DeliveryError
 from milepost.records import Claim, IssueState, Reply, Settlement
 
-Result = Literal["sent", "deferred", "failed", "unknown", "skipped", "lease_lost"]
+Result = Literal["sent", "deferred", "failed", "refused", "unknown", "skipped", "lease_lost"]
 Progress = Callable[[Claim, Result, Reply | None], None]
 
 
@@ -110,21 +110,13 @@ def settlement(
             return Settlement(claim=claim, state="unknown", reply=reply, message_id=message_id)
         case "failed":
             return Settlement(claim=claim, state="failed", reply=reply, suppress=verdict.suppress)
+        case "refused":
+            return Settlement(claim=claim, state="refused", reply=reply)
     if claim.first_attempt_at is not None and at - claim.first_attempt_at >= replies.GIVE_UP:
         expired = replace(reply, text=f"expired after 72 h; the last answer: {reply.text}")
         return Settlement(claim=claim, state="failed", reply=expired)
     wait = dt.timedelta(seconds=replies.backoff(claim.attempts, str(claim.delivery_id)))
     return Settlement(claim=claim, state="deferred", reply=reply, retry_at=at + wait)
-
-
-def refusal_of_us(reply: Reply) -> str:
-    """Why an issue is paused, in the server's words and ours."""
-    said = f"{reply.code} {reply.text}".strip()
-    return (
-        f"The mail server refuses us, not a reader: {said} (at {reply.phase.upper()})."
-        f" {replies.advice(reply) or 'Mend the sending side (sender, authentication, reputation).'}"
-        f" Then resume the issue."
-    )
 
 
 def cannot_record(done: Settlement, why: str) -> str:

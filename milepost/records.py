@@ -374,7 +374,7 @@ class Settlement:
     """What became of one hand-over (T4 to T7), on its way into the ledger."""
 
     claim: Claim
-    state: Literal["sent", "deferred", "failed", "unknown"]
+    state: Literal["sent", "deferred", "failed", "refused", "unknown"]
     reply: Reply
     message_id: str | None = None  # of what was sent, with angle brackets
     queue_id: str | None = None  # the relay's own name for it

@@ -6,7 +6,7 @@
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from milepost.errors import ConflictError, InputError, NotFoundError
 from milepost.settings import Settings
 from pipeline.mail_identity import seal, sender_domain, signing_key
 from store.database import Database
-from store.ledger.ledger import Ledger
+from store.ledger.ledger import DeliveryRow, Ledger
 from store.ledger.resolve import Unknown, Unknowns
 from store.subscribers.suppressions import Suppressions
 
@@ -107,10 +107,11 @@ def _apply(database: Database, one: Unknown, proof: relay_log.Evidence, now: dt.
 
 def resolve_by_word(
     database: Database, number: int, address: str, outcome: Outcome, why: str, *, now: dt.datetime
-) -> Unknown:
+) -> DeliveryRow:
     """Settle one hand-over on an operator's word, which is kept; `pending` sends it again.
 
-    Raises NotFoundError when the issue has no delivery to that address, ConflictError when it is not unknown.
+    What was refused before the dot, and so taken by nobody, can be sent again or given up as well (`Ledger.resolve`).
+    Raises NotFoundError when the issue has no delivery to that address, ConflictError when there is nothing to settle.
     """
     if not why.strip():
         raise InputError("a reason is missing", where="--why", hint="Say how you know; it is kept in the ledger.")
@@ -119,13 +120,14 @@ def resolve_by_word(
     if not rows:
         ledger.counts(number)  # raises NotFoundError for the issue itself
         raise NotFoundError("the issue has no delivery to that address", where=address)
-    found: Iterable[Unknown] = Unknowns(database).list(number, address=address)
-    one = next(iter(found), None)
-    if one is None:
+    one = rows[0]
+    try:
+        ledger.resolve(one.id, outcome, f"by an operator at {now:%Y-%m-%d %H:%M} UTC: {' '.join(why.split())[:500]}")
+    except ConflictError:
         raise ConflictError(
-            f"it is {rows[0].state}, there is nothing to resolve", where=f"issue {number}, {rows[0].address}",
-            hint=f"`milepost ledger {number} --state unknown` lists what is uncertain.",
-        )
-    ledger.resolve(one.id, outcome, f"by an operator at {now:%Y-%m-%d %H:%M} UTC: {' '.join(why.split())[:500]}")
+            f"it is {one.state}, there is nothing to resolve as {outcome}", where=f"issue {number}, {one.address}",
+            hint=f"What is unknown can be settled (`milepost ledger {number} --state unknown`), and what was refused"
+                 f" before its message was sent can be made pending again.",
+        ) from None
     log.info("issue %d: %s resolved as %s (%s)", number, one.address, outcome, why)
     return one

@@ -3,6 +3,8 @@
     MAIL, RCPT ─▶ begin (T3) ─▶ DATA ─▶ 354: body, dot, and behind it MAIL, RCPT of the next letter
         └ refused: settle, RSET             └ the dot's reply: settle, the next letter is in hand
 
+A connection that ends between two letters takes nothing with it: the second one goes over a new connection at once.
+
 Where the server does not offer PIPELINING each command waits for the reply to the one before it (RFC 2920).
 """
 
@@ -118,7 +120,9 @@ class Conversation:
             case "mail":
                 self._phase = "mail"
                 self._refusal = replies.read(code, raw, phase)
-                if code == 421 or not self._pipelining:
+                if replies.not_begun(self._refusal, self._used):
+                    self._cut(None)
+                elif code == 421 or not self._pipelining:
                     self._script.clear()
                     self._close(self._refusal)
             case "rcpt":
@@ -244,7 +248,8 @@ class Conversation:
             self._cut(self._refusal)
         else:
             unsent = phase == "body" or (phase == "dot" and self.wire is not None and not self.wire.dot_is_out)
-            self._cut(self._no_reply("data" if unsent else phase, text))
+            reply = self._no_reply("data" if unsent else phase, text)
+            self._cut(None if replies.not_begun(reply, self._used) else reply)
 
     @staticmethod
     def _no_reply(phase: str, text: str) -> Reply:

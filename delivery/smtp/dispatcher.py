@@ -18,7 +18,6 @@ from delivery.mailing import (
     Progress,
     Result,
     letter,
-    refusal_of_us,
     settlement,
 )
 from delivery.pace import Paces
@@ -82,6 +81,7 @@ class _Dispatcher:
         self._dry = False  # the last one brought nothing
         self._open_steps = 0  # asked of the ledger and not answered yet
         self._error: BaseException | None = None
+        self._judge = replies.Judge()
         self._broken = False  # results can't be recorded: nothing is worth waiting for
         self._stopped_at: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -298,7 +298,7 @@ class _Dispatcher:
 
     def judge(self, letter: Letter, reply: Reply) -> replies.Verdict:
         """T4–T7: have recorded what the server said, and tell what it means for the connection."""
-        verdict = replies.classify(reply)
+        verdict = self._judge(reply)
         self._record(settlement(letter.claim, reply, verdict, message_id=letter.message_id, at=self._now()))
         if verdict.pause:
             self._pause(reply)
@@ -336,7 +336,7 @@ class _Dispatcher:
     def _pause(self, reply: Reply) -> None:
         if self.paused is not None:
             return
-        self.paused = reason = refusal_of_us(reply)
+        self.paused = reason = self._judge.why(reply)
         self._open_steps += 1
 
         def answered(_done: Any, error: BaseException | None) -> None:

@@ -1,7 +1,10 @@
 """What a reply means for its delivery: one table, from (phase, code, enhanced code, words) to an outcome.
 
     2xx dot ─▶ sent      421, 4xx, lost before the dot ─▶ deferred     no reply to the dot ─▶ unknown
-    5xx ─▶ failed        5.1.1 5.1.2 5.1.6 5.2.1 ─▶ and suppressed     5.7.x 530 535 policy ─▶ and the issue pauses
+    5xx ─▶ failed        5.1.1 5.1.2 5.1.6 5.2.1 ─▶ and suppressed
+    5.7.x 530 535 policy ─▶ refused: it is about us, the delivery waits on and the issue pauses
+
+Whom a refusal is about is told by its place and words: one that names a mailbox is that reader's, whatever its code.
 
 Sources: RFC 5321 §4.2 (codes, 421 and 5yz), §4.5.3.2.6 and RFC 1047 (the gap after the dot), RFC 2034 and 3463 with the
 IANA registry of enhanced codes; each row of `NEGATIVE` names its own.
@@ -15,7 +18,7 @@ from typing import Literal
 
 from milepost.records import Reply
 
-Outcome = Literal["accepted", "sent", "deferred", "failed", "unknown"]
+Outcome = Literal["accepted", "sent", "deferred", "failed", "refused", "unknown"]
 
 GIVE_UP = timedelta(hours=72)
 FIRST_RETRY_S = 300.0
@@ -33,11 +36,30 @@ _QUEUE_IDS = (
     re.compile(r"\bOk ([0-9a-f]{16}-[0-9a-f-]{20,80})", re.IGNORECASE),  # Amazon SES
 )
 # Servers without enhanced codes say 550 for a missing mailbox and for "we won't take your mail" alike.
-_POLICY_WORDS = re.compile(
-    r"\b(?:policy|spam|spf|dkim|dmarc|blacklist\w*|blocklist\w*|block(?:ed)? list|blocked|reputation|banned"
-    r"|not authori[sz]ed|authentication required|relay(?:ing)?(?: access)? (?:denied|not permitted|not allowed))\b",
+_ABOUT_US = re.compile(
+    r"\b(?:policy|spam\w*|junk ?mail|spf|dkim|dmarc|rbl|dnsbl|blacklist\w*|blocklist\w*|block(?:ed)? list"
+    r"|blocked (?:by|using|due to)|listed|reputation|banned|not authori[sz]ed|unauthenticated|authenticat\w+"
+    r"|relay\w*|your (?:ip|host|server|domain|message|sender|address)|client host|helo|ehlo|ptr|dns|reverse"
+    r"|sender(?: \S+)? (?:rejected|refused|denied|invalid|unknown|verif\w+))\b",
     re.IGNORECASE,
 )
+_BLOCKED = re.compile(r"\bblocked\b", re.IGNORECASE)
+# Words that name the mailbox or the reader that a command was about.
+_MAILBOX = re.compile(
+    r"\bmailbox\b|\brecipient (?:address )?(?:rejected|disabled|refused|unavailable|unknown|not found|inactive)\b"
+    r"|\bdisabled recipient\b|\b(?:unknown|no such|invalid) (?:user|recipient|account)\b"
+    r"|\b(?:user|recipient)(?: \S+)?(?: is)? (?:unknown|not found|disabled|inactive|locked|suspended|over quota)\b",
+    re.IGNORECASE,
+)
+_GONE = re.compile(
+    r"\bdisabled recipient\b|\brecipient (?:address )?(?:is )?disabled\b"
+    r"|^5\.5\.0 requested action not taken: mailbox unavailable\W*(?:[\[(].*)?$",
+    re.IGNORECASE,
+)
+_PASSES = re.compile(r"\btemporar(?:y|ily)\b|\btry (?:again )?later\b|\bat this time\b", re.IGNORECASE)
+_ABOUT_ONE = frozenset({"rcpt", "data", "dot"})  # each transaction has one recipient
+SHARE = 0.5  # of the readers asked for that may be refused by name; beyond it the fault is not theirs
+FEW = 10  # refusals that prove nothing about a share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +79,8 @@ class Row:
     phases: frozenset[str] = frozenset()
     codes: frozenset[int] = frozenset()
     enhanced: str | None = None  # a regular expression for the whole enhanced code; "" fits a reply without one
-    words: re.Pattern[str] | None = None
-    then: Literal["fail", "suppress", "pause"]
+    words: tuple[re.Pattern[str], ...] = ()  # all of them are found in the text
+    then: Literal["fail", "suppress", "defer", "pause"]
     why: str  # and where it is written
 
     def fits(self, code: int, enhanced: str, phase: str, text: str) -> bool:
@@ -66,7 +88,7 @@ class Row:
             (not self.phases or phase in self.phases)
             and (not self.codes or code in self.codes)
             and (self.enhanced is None or re.fullmatch(self.enhanced, enhanced) is not None)
-            and (self.words is None or self.words.search(text) is not None)
+            and all(words.search(text) is not None for words in self.words)
         )
 
 
@@ -84,14 +106,25 @@ NEGATIVE: tuple[Row, ...] = (
     Row(enhanced=r"5\.2\.2", then="fail", why="the mailbox is full (RFC 3463 §3.3): counted, see delivery.strikes"),
     Row(codes=frozenset({552}), enhanced="", then="fail", why="the mailbox is full (RFC 5321 §4.2.3): counted"),
     Row(enhanced=r"5\.3\.4", then="pause", why="too big for the server (RFC 3463 §3.4), whoever it is for"),
-    Row(enhanced=r"5\.7\..*", then="pause", why="security and policy (RFC 3463 §3.8, RFC 7372): our fault"),
     Row(codes=frozenset({530, 534, 535, 538}), then="pause", why="authentication (RFC 4954 §6)"),
+    Row(enhanced=r"5\.7\..*|5\.5\.0", words=(_ABOUT_US,), then="pause", why="in words about us (RFC 3463 §3.8)"),
+    Row(codes=frozenset({550, 554}), enhanced="", words=(_ABOUT_US,), then="pause",
+        why="servers without enhanced codes say 550 for a missing mailbox and for “we won't take your mail” alike"),
+    Row(phases=_ABOUT_ONE, enhanced=r"5\.7\..*|5\.5\.0|", words=(_GONE,), then="suppress",
+        why="an account that was closed, or never was, in the words of Outlook.com and of hosts with 525 (RFC 5248)"),
+    Row(phases=_ABOUT_ONE, enhanced=r"5\.7\..*|5\.5\.0|", words=(_MAILBOX, _PASSES), then="defer",
+        why="a mailbox that is locked for a while; RFC 5321 §4.2.1 allows a later try"),
+    Row(phases=_ABOUT_ONE, enhanced=r"5\.7\..*|5\.5\.0|", words=(_MAILBOX,), then="fail",
+        why="one mailbox, named by the words: nobody else has to wait for it (RFC 5321 §4.2.3, 550)"),
+    Row(phases=frozenset({"rcpt"}), enhanced=r"5\.7\.(?:[012]|1[23]\d)", then="defer",
+        why="not authorized, list expansion, restricted recipients (RFC 3463 §3.8): about the two of us; see Judge"),
+    Row(enhanced=r"5\.7\..*", then="pause", why="security and policy (RFC 3463 §3.8, RFC 7372): our fault"),
     Row(enhanced=r"5\.5\.(?!3$).*", then="pause",
         why="we don't speak as it wants (RFC 3463 §3.6); 5.5.3 is about the number of recipients"),
     Row(codes=frozenset({500, 502, 503, 504, 555}), enhanced="", then="pause",
         why="a command or parameter it does not know (RFC 5321 §4.2.2): the same for everybody"),
-    Row(codes=frozenset({550, 554}), enhanced="", words=_POLICY_WORDS, then="pause",
-        why="servers without enhanced codes say 550 for a missing mailbox and for “we won't take your mail” alike"),
+    Row(codes=frozenset({550, 554}), enhanced="", words=(_BLOCKED,), then="pause",
+        why="nothing says that it is a mailbox that is blocked"),
     Row(then="fail", why="a permanent failure of this delivery alone (RFC 5321 §4.2.1)"),
 )
 
@@ -177,10 +210,62 @@ def _positive(phase: str) -> Verdict:
 
 def _negative(code: int, enhanced: str, phase: str, text: str) -> Verdict:
     row = next(row for row in NEGATIVE if row.fits(code, enhanced, phase, text))
-    return Verdict(
-        outcome="failed", suppress=f"{code} {enhanced}".rstrip() if row.then == "suppress" else None,
-        pause=row.then == "pause", hang_up=phase in _BEFORE_MAIL,
-    )
+    hang_up = phase in _BEFORE_MAIL
+    match row.then:
+        case "pause":
+            return Verdict(outcome="refused", pause=True, hang_up=hang_up)
+        case "defer":
+            return Verdict(outcome="deferred", hang_up=hang_up)
+        case "suppress":
+            return Verdict(outcome="failed", suppress=f"{code} {enhanced}".rstrip(), hang_up=hang_up)
+    return Verdict(outcome="failed", hang_up=hang_up)
+
+
+def not_begun(reply: Reply, used: int) -> bool:
+    """Whether a connection ended before its `used`-th letter began, so that the letter may go over a new one at once.
+
+    Relays end a session after so many messages, with 421 to the next MAIL or without a word (RFC 5321 §3.8). The first
+    letter of a connection is no such case: that relay has no time for us at all.
+    """
+    return reply.phase == "mail" and reply.code in (None, 421) and used > 1
+
+
+class Judge:
+    """The verdicts of one dispatch: `classify`, and a pause where refusals by name are too many to be the readers'."""
+
+    def __init__(self) -> None:
+        self._asked = self._refused = 0
+
+    def __call__(self, reply: Reply) -> Verdict:
+        """The verdict on the last reply about one delivery; each delivery is told once."""
+        verdict = classify(reply)
+        if reply.phase not in _ABOUT_ONE or verdict.pause:
+            return verdict
+        self._asked += 1
+        if reply.phase == "rcpt" and reply.code is not None and reply.code // 100 == 5:
+            self._refused += 1
+            if self.too_many:
+                return Verdict(outcome="refused", pause=True)
+        return verdict
+
+    @property
+    def too_many(self) -> bool:
+        """Whether more were refused than readers can be at fault."""
+        return self._refused >= FEW and self._refused > SHARE * self._asked
+
+    def why(self, reply: Reply) -> str:
+        """The sentence for an issue that `reply` paused."""
+        said = f"{reply.code} {reply.text}".strip()
+        if self.too_many and not classify(reply).pause:
+            return (
+                f"The mail server refuses {self._refused} of {self._asked} readers by name, the last with: {said}."
+                f" Look whether it still knows them, or the list is an old one, then resume the issue."
+            )
+        return (
+            f"The mail server refuses us, not a reader: {said} (at {reply.phase.upper()})."
+            f" {advice(reply) or 'Mend the sending side (sender, authentication, reputation).'}"
+            f" Then resume the issue."
+        )
 
 
 def advice(reply: Reply) -> str:

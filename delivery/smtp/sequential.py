@@ -18,7 +18,6 @@ from delivery.mailing import (
     Result,
     cannot_record,
     letter,
-    refusal_of_us,
     settlement,
 )
 from delivery.ports import ConnectError, Ledger, Session, Transport
@@ -51,6 +50,7 @@ class _Dispatch:
     used: int = 0  # messages tried on this session
     held: list[Claim] = field(default_factory=list)  # claimed, not begun
     skipped: list[Claim] = field(default_factory=list)  # held till the end, so that they aren't claimed again at once
+    judge: replies.Judge = field(default_factory=replies.Judge)
     results: Counter[str] = field(default_factory=Counter)
     paused: str | None = None
     stopped: bool = False
@@ -142,7 +142,10 @@ class _Dispatch:
 
     def _judge(self, ready: Letter, reply: Reply) -> None:
         """T4–T7: record what the server said, then do what it means for the session and the issue."""
-        verdict = replies.classify(reply)
+        if replies.not_begun(reply, self.used):
+            self._hang_up()  # the claim stays in hand, for a new session
+            return
+        verdict = self.judge(reply)
         self._settle(settlement(ready.claim, reply, verdict, message_id=ready.message_id, at=self.now()))
         if verdict.pause:
             self._pause(reply)
@@ -178,7 +181,7 @@ class _Dispatch:
         self.progress(claim, result, reply)
 
     def _pause(self, reply: Reply) -> None:
-        self.paused = refusal_of_us(reply)
+        self.paused = self.judge.why(reply)
         self.ledger.pause(self.mailing.issue, self.paused)
 
     # --- the session ------------------------------------------------------------------------------------------------

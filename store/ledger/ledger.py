@@ -1,7 +1,7 @@
 """The ledger: what became of every hand-over, so that none is lost and none is made twice without anyone asking.
 
     pending ─T1→ claimed ─T3→ sending ─T4 (250)→ sent
-       ↑──T2───────┘            ├─T5→ deferred ─due→ claimed
+       ↑──T2, T6′──┴───────────├─T5→ deferred ─due→ claimed
     pending/claimed/deferred    ├─T6→ failed
       ─T9→ suppressed|cancelled └─T7→ unknown ─T8→ sent|failed|pending
 """
@@ -41,6 +41,12 @@ TryAdvance = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 
 # What keeps an issue open; together what no index tells apart, so that it is walked through once.
 _WAITING: tuple[tuple[DeliveryState, ...], ...] = (("pending",), ("deferred",), ("claimed", "sending"))
+
+_RESOLUTIONS = {
+    "sent": (TRANSITIONS["resolve_sent"],),
+    "failed": (TRANSITIONS["resolve_failed"], TRANSITIONS["give_up"]),
+    "pending": (TRANSITIONS["resolve_pending"], TRANSITIONS["retry"]),
+}
 
 
 class _NotAll(Exception):  # noqa: N818 (an answer, not a fault)
@@ -209,15 +215,22 @@ class Ledger:
     def resolve(self, delivery_id: int, outcome: Literal["sent", "failed", "pending"], evidence: str) -> None:
         """T8: settle an unknown hand-over on `evidence` (a relay's log line, a DSN), or on an operator's word.
 
-        `pending` sends it again, and the issue goes on. Raises ConflictError when it is not unknown.
+        `pending` sends it again, and the issue goes on; so does what failed by a refusal before the dot, which nobody
+        can have taken. `failed` also gives up what waits because we were refused. Raises ConflictError for the rest.
         """
-        step = TRANSITIONS[f"resolve_{outcome}"]
         with self._database.begin() as connection:
-            resolve = transitions.of_one(step, transitions.Terms(connection.dialect.name)).returning(delivery.c.issue)
-            number = connection.execute(resolve, {"the_delivery": delivery_id}).scalar()
-            if number is None:
+            terms = transitions.Terms(connection.dialect.name)
+            for step in _RESOLUTIONS[outcome]:
+                resolve = transitions.of_one(step, terms).returning(delivery.c.issue)
+                number = connection.execute(resolve, {"the_delivery": delivery_id}).scalar()
+                if number is not None:
+                    break
+            else:
                 _require_delivery(connection, delivery_id)
-                raise ConflictError("it is not unknown, there is nothing to resolve", where=f"delivery {delivery_id}")
+                raise ConflictError(
+                    "it is neither unknown nor refused before the dot, there is nothing to resolve",
+                    where=f"delivery {delivery_id}",
+                )
             batches.log(connection, step, [(delivery_id, None)], Reply(code=None, text=evidence, phase="resolve"))
             if outcome == "pending":
                 _move(connection, number, ("complete", "needs_review"), state="sending", finished_at=None)

@@ -89,6 +89,18 @@ def _number(value: int) -> sa.ColumnElement[int]:
     return sa.literal_column(str(value), sa.Integer())
 
 
+def _last_attempt(outcome: str, *, before_the_dot: bool = False) -> sa.ColumnElement[bool]:
+    """The deliveries whose last attempt came to this; `before_the_dot`: at a point where nobody can have taken them."""
+    later = attempt.alias("later")
+    nothing_later = ~sa.exists().where(later.c.delivery_id == attempt.c.delivery_id, later.c.id > attempt.c.id)
+    such = sa.select(attempt.c.id).where(
+        attempt.c.delivery_id == delivery.c.id, attempt.c.outcome == _written(outcome), nothing_later
+    ).correlate(delivery)
+    if before_the_dot:
+        such = such.where(attempt.c.phase.in_(["connect", "ehlo", "tls", "auth", "mail", "rcpt", "data"]))
+    return such.exists()
+
+
 def _kept_unless_told(column: sa.Column[Any], name: str) -> Callable[[Terms], Any]:
     return lambda terms: sa.func.coalesce(terms.given(name), column)
 
@@ -129,6 +141,9 @@ LEASE_OVER = Condition(  # one that ends later than it can is over too: the cloc
     ),
 )
 
+NEVER_TAKEN = Condition("never_taken", lambda _: _last_attempt("failed", before_the_dot=True))
+WAS_REFUSED = Condition("was_refused", lambda _: _last_attempt("refused"))
+
 LEASE: Effect = {
     "lease": lambda terms: terms.given("the_lease"),
     "lease_seconds": lambda terms: terms.given("the_seconds"),
@@ -136,6 +151,7 @@ LEASE: Effect = {
 }
 RENEW: Effect = {"lease_until": lambda terms: terms.seconds + delivery.c.lease_seconds}
 FIRST: Effect = {"first_attempt_at": lambda terms: sa.func.coalesce(delivery.c.first_attempt_at, terms.now)}
+ANEW: Effect = {"first_attempt_at": lambda _: sa.null()}  # a refusal of us costs a reader none of their 72 h
 TRIED: Effect = {  # what is unknown was counted when it became so
     "attempts": lambda _: delivery.c.attempts + sa.case((in_state("unknown"), _number(0)), else_=_number(1)),
 }
@@ -161,19 +177,23 @@ BEGIN = Transition(
 SENT = Transition("T4", ("sending", "unknown"), "sent", (HELD,), (*OUTCOME, FREE), "sent")
 DEFER = Transition("T5", ("claimed", "sending", "unknown"), "deferred", (HELD,), (*OUTCOME, FREE), "deferred")
 FAIL = Transition("T6", ("claimed", "sending", "unknown"), "failed", (HELD,), (*OUTCOME, FREE), "failed")
+REFUSED = Transition("T6′", ("claimed", "sending"), "pending", (HELD,), (REPLY, TRIED, ANEW, FREE), "refused")
 DOUBT = Transition("T7", ("sending",), "unknown", (HELD,), OUTCOME, "unknown")
 ORPHAN = Transition("T7", ("sending",), "unknown", (LEASE_OVER,), (TRIED,), "unknown")
 RESTORE = Transition("T7", ("pending", "claimed", "sending", "deferred"), "unknown", (), (TRIED, FREE), "unknown")
 RESOLVE_SENT = Transition("T8", ("unknown",), "sent", (), (FREE, NOT_DUE), "sent")
 RESOLVE_FAILED = Transition("T8", ("unknown",), "failed", (), (FREE, NOT_DUE), "failed")
 RESOLVE_PENDING = Transition("T8", ("unknown",), "pending", (), (FREE, NOT_DUE), "pending")
+# What was refused before the dot was never taken: an operator may have it tried again, or give up what waits for it.
+RETRY = Transition("T8", ("failed",), "pending", (NEVER_TAKEN,), (FREE, NOT_DUE, ANEW), "pending")
+GIVE_UP = Transition("T8", ("pending",), "failed", (WAS_REFUSED,), (FREE, NOT_DUE), "failed")
 ERASE = Transition("T9", ("pending", "claimed", "deferred"), "cancelled", (), (FREE,))
 
 TRANSITIONS: Mapping[str, Transition] = {
     "claim": CLAIM, "claim_due": CLAIM_DUE, "release": RELEASE, "expire": EXPIRE, "begin": BEGIN, "sent": SENT,
-    "deferred": DEFER, "failed": FAIL, "unknown": DOUBT, "orphan": ORPHAN, "restore": RESTORE,
+    "deferred": DEFER, "failed": FAIL, "refused": REFUSED, "unknown": DOUBT, "orphan": ORPHAN, "restore": RESTORE,
     "resolve_sent": RESOLVE_SENT, "resolve_failed": RESOLVE_FAILED, "resolve_pending": RESOLVE_PENDING,
-    "leave": LEAVE, "suppress": SUPPRESS, "erase": ERASE,
+    "retry": RETRY, "give_up": GIVE_UP, "leave": LEAVE, "suppress": SUPPRESS, "erase": ERASE,
 }
 
 

@@ -175,8 +175,7 @@ def test_refused_for_what_we_are(what: str, tmp_path: Path, backend: Backend, si
         verdict = here.verdict()
     told(f"F7 {what[:10]}: pause", backend, verdict)
     assert said.startswith("paused")
-    assert verdict.states["failed"] <= size.connections + 10
-    assert verdict.states["pending"] == size.few - verdict.states["failed"]
+    assert verdict.states == {"pending": size.few}  # nobody is failed for what is our fault
 
 
 @chaos

@@ -16,8 +16,10 @@ START = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 
 _FROM = {  # in which states an outcome is taken from the holder of the lease token
     "sent": ("sending", "unknown"), "deferred": ("claimed", "sending", "unknown"),
-    "failed": ("claimed", "sending", "unknown"), "unknown": ("sending",),
+    "failed": ("claimed", "sending", "unknown"), "refused": ("claimed", "sending"), "unknown": ("sending",),
 }
+
+_AFTER_DATA = ("dot", "resolve", "restore", "message")
 
 
 class Clock:
@@ -206,8 +208,13 @@ class MemoryLedger:
 
     def resolve(self, delivery_id: int, outcome: str, evidence: str) -> None:
         row = self.rows[delivery_id - 1]
-        if row.state != "unknown":
-            raise ConflictError("it is not unknown")
+        last = (row.outcomes[-1][1], row.attempts[-1].phase) if row.outcomes else ("", "")
+        again = outcome == "pending" and row.state == "failed" and last[0] == "failed" and last[1] not in _AFTER_DATA
+        given_up = outcome == "failed" and row.state == "pending" and last[0] == "refused"
+        if row.state != "unknown" and not again and not given_up:
+            raise ConflictError("it is neither unknown nor refused before the dot")
+        if again:
+            row.first_attempt_at = None
         row.become(outcome)
         row.free()
         row.retry_at = None
@@ -271,10 +278,10 @@ class MemoryLedger:
             return False
         if row.state != "unknown":  # that attempt was counted when it became unknown
             row.tried += 1
-        row.become(done.state)
+        row.become("pending" if done.state == "refused" else done.state)
         if done.state != "unknown":  # there the token stays: its holder may still learn more
             row.free()
-        row.first_attempt_at = row.first_attempt_at or self.clock()
+        row.first_attempt_at = None if done.state == "refused" else row.first_attempt_at or self.clock()
         row.retry_at = done.retry_at
         row.message_id, row.queue_id = done.message_id or row.message_id, done.queue_id or row.queue_id
         row.keep(done.state, done.reply)

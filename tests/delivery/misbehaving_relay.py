@@ -31,6 +31,7 @@ class Relay:
         self.verbs: list[str] = []
         self.connections = 0
         self.pipelining = False
+        self.session_ends: tuple[int, str] | None = None  # after so many MAILs on a connection: a reply or DROP
         self.dsn = False  # offered, and its parameters taken (RFC 3461)
         self.senders: list[str] = []  # what came after MAIL, parameters and all
         self.sessions: list[Misbehaving] = []
@@ -122,6 +123,7 @@ class Misbehaving(SMTP):
     def __init__(self, relay: Relay, **options: Any) -> None:
         super().__init__(Handler(relay), hostname="relay.example", **options)
         self.relay = relay
+        self.mails = 0
         relay.sessions.append(self)
 
     def hang_up(self) -> None:
@@ -162,6 +164,9 @@ class Misbehaving(SMTP):
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802
         self.relay.senders.append(arg or "")
+        self.mails += 1
+        if self.relay.session_ends is not None and self.mails > self.relay.session_ends[0]:
+            await self.misbehave(self.relay.session_ends[1])
         if self.relay.dsn and arg is not None:
             arg = re.sub(r" (?:RET|ENVID)=\S+", "", arg)  # which aiosmtpd does not know
         if await self._before("mail", _reader(arg or "")):

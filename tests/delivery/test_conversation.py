@@ -497,7 +497,18 @@ def test_the_next_letter_is_in_hand_as_soon_as_the_dot_has_its_reply() -> None:
         await scene.office.brings(("judge", 1, "dot", 250))
         assert scene.conversation.busy
         scene.peer.hangs_up()
-        await scene.office.brings(("judge", 2, "mail", None), ("idle",))
+        await scene.office.brings(("put back", 2), ("idle",))
+
+    play(scene, letters=2)
+
+
+def test_421_instead_of_a_second_letter_gives_it_back() -> None:
+    async def scene(scene: Scene) -> None:
+        await scene.to_dot()
+        await scene.peer.hears(*envelope(2))
+        await scene.peer.says("250 2.0.0 queued", "421 4.7.0 enough for one session")
+        await scene.office.brings(("judge", 1, "dot", 250), ("put back", 2), ("idle",))
+        assert await scene.over() == b""
 
     play(scene, letters=2)
 

@@ -53,7 +53,7 @@ def test_the_commit_stands_before_the_body_leaves(ledger: Any, relay: Any, run: 
 # --- replies that stop one delivery, and only that one --------------------------------------------------------------
 
 PASSING = [
-    ("mail", "421 4.3.2 closing"), ("mail", "450 4.1.8 later"), ("mail", DROP),
+    ("mail", "450 4.1.8 later"),
     ("rcpt", "421 4.3.2 closing"), ("rcpt", "450 4.2.1 greylisted"), ("rcpt", "451 4.3.0 trouble"),
     ("rcpt", "452 4.5.3 too many"), ("rcpt", DROP), ("data", "421 4.3.2 closing"), ("data", "451 4.3.0 trouble"),
     ("data", DROP), ("body", "421 4.3.2 closing"), ("dot", "421 4.3.2 closing"), ("dot", "452 4.3.1 disk full"),
@@ -75,6 +75,30 @@ def test_what_passes_is_deferred_and_later_sent(
     clock.advance(minutes=6)
     assert run(ledger).state == "complete"
     assert sorted(relay.readers) == list(range(1, READERS + 1))
+
+
+@pytest.mark.parametrize("what", ["421 4.7.0 enough messages in this session", DROP])
+def test_a_session_that_ends_after_so_many_mails_keeps_nobody_waiting(
+    what: str, ledger: Any, relay: Any, run: Run
+) -> None:
+    relay.session_ends = (2, what)
+    report = run(ledger)
+    assert report.results == {"sent": READERS}
+    assert report.state == "complete"
+    assert relay.connections == READERS / 2
+    assert relay.readers == list(range(1, READERS + 1))
+
+
+@pytest.mark.parametrize("what", ["421 4.3.2 closing", DROP])
+def test_a_relay_that_ends_a_session_before_its_first_mail_is_given_time(
+    what: str, ledger: Any, relay: Any, run: Run, clock: Any
+) -> None:
+    relay.session_ends = (0, what)
+    report = run(ledger)
+    assert report.results == {"deferred": READERS}
+    relay.session_ends = None
+    clock.advance(minutes=6)
+    assert run(ledger).results == {"sent": READERS}
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 20])
@@ -128,7 +152,8 @@ def test_a_refusal_for_good_fails_that_one_reader(
 OURS = [
     ("rcpt", "550 5.7.1 relaying denied"), ("dot", "550 5.7.26 unauthenticated mail"), ("dot", "554 5.7.1 spam"),
     ("mail", "530 5.7.0 must issue STARTTLS"), ("mail", "535 5.7.8 who are you"), ("mail", "553 sender refused"),
-    ("rcpt", "550 blocked by our policy"), ("data", "550 5.7.0 no"),
+    ("rcpt", "550 blocked by our policy"), ("data", "550 5.7.0 no"), ("mail", "550 5.7.1 we don't know you"),
+    ("rcpt", "530 5.7.0 log in first"), ("rcpt", "554 5.7.1 <r3@readers.example>: Client host blocked using a list"),
 ]
 
 
@@ -142,11 +167,81 @@ def test_a_refusal_of_us_pauses_the_issue(
     assert report.paused is not None
     assert what[4:] in report.paused
     assert ledger.pause_reason == report.paused
-    assert ledger.states() == {"sent": 2, "failed": 1, "pending": READERS - 3}
+    assert ledger.states() == {"sent": 2, "pending": READERS - 2}  # nobody pays for what is our fault
+    assert [(*one, reply.text) for one, reply in zip(ledger.row(3).outcomes, ledger.row(3).attempts, strict=True)] == [
+        (1, "refused", what[4:])
+    ]
     assert ledger.suppressed == {}
     ledger.resume()
     assert run(ledger).state == "complete"
+    assert sorted(relay.readers) == list(range(1, READERS + 1))
+
+
+def test_a_refusal_of_us_costs_a_reader_none_of_the_time_that_a_deferral_has(
+    ledger: Any, relay: Any, run: Run, clock: Any
+) -> None:
+    relay.fault("mail", 3, "535 5.7.8 who are you")
+    run(ledger)
+    clock.advance(hours=80)
+    ledger.resume()
+    relay.fault("rcpt", 3, "450 4.2.0 greylisted")
+    assert run(ledger).results["deferred"] == 1
+    clock.advance(minutes=15)
+    assert run(ledger).state == "complete"
+    assert sorted(relay.readers) == list(range(1, READERS + 1))
+
+
+# (what is said about one reader at RCPT, what becomes of the delivery, whether it is never mailed again)
+BY_NAME = [
+    ("550 5.5.0 Requested action not taken: mailbox unavailable", "failed", True),
+    ("550 5.5.0 Requested action not taken: mailbox unavailable (AB-001) [mx.readers.example]", "failed", True),
+    ("550 Requested action not taken: mailbox unavailable", "failed", False),
+    ("525 5.7.13 Disabled recipient address", "failed", True),
+    ("550 5.7.1 <r3@readers.example>: Recipient address rejected: User r3 temporary locked", "deferred", False),
+    ("550 5.7.1 <r3@readers.example>: Recipient address rejected: Access denied", "failed", False),
+    ("550 5.7.1 Mailbox is locked, try again later", "deferred", False),
+    ("550 Mailbox r3@readers.example is blocked", "failed", False),
+    ("550 5.7.0 User r3 is suspended", "failed", False),
+    ("550 5.7.1 not for you", "deferred", False), ("550 5.7.133 not in the group's list", "deferred", False),
+]
+
+
+@pytest.mark.parametrize(("what", "becomes", "gone"), BY_NAME, ids=[what[:60] for what, *_ in BY_NAME])
+def test_a_refusal_of_one_reader_holds_up_nobody_else(
+    what: str, becomes: str, gone: bool, ledger: Any, relay: Any, run: Run
+) -> None:
+    relay.fault("rcpt", 3, what)
+    report = run(ledger)
+    assert report.paused is None
+    assert report.results == {"sent": READERS - 1, becomes: 1}
+    assert ledger.row(3).state == becomes
+    assert list(ledger.suppressed) == ["r3@readers.example"] * gone
     assert sorted(relay.readers) == others(3)
+
+
+@pytest.mark.parametrize("what", ["550 5.1.1 nobody of that name", "550 5.7.1 denied"])
+def test_more_refusals_by_name_than_readers_can_be_at_fault_for_pause_it(
+    what: str, ledgers: Any, relay: Any, run: Run
+) -> None:
+    ledger = ledgers(30)
+    for reader in range(1, 31):
+        relay.fault("rcpt", reader, what)
+    report = run(ledger)
+    assert report.state == "paused"
+    assert "refuses 10 of 10 readers by name" in (report.paused or "")
+    assert what[4:] in (report.paused or "")
+    assert ledger.states()["pending"] == 21
+    assert ledger.row(10).outcomes[-1][1] == "refused"
+    assert "r10@readers.example" not in ledger.suppressed
+
+
+def test_an_old_list_pauses_nothing(ledgers: Any, relay: Any, run: Run) -> None:
+    ledger = ledgers(30)
+    for reader in range(2, 31, 2):  # half of them
+        relay.fault("rcpt", reader, "550 5.1.1 nobody of that name")
+    report = run(ledger)
+    assert report.state == "complete"
+    assert report.results == {"sent": 15, "failed": 15}
 
 
 # --- readers and operators who change their mind --------------------------------------------------------------------

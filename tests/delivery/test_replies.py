@@ -15,7 +15,7 @@ def said(phase: str, text: str) -> Reply:
 
 GO_ON = Verdict(outcome="accepted")
 LATER, LATER_AND_CLOSED = Verdict(outcome="deferred"), Verdict(outcome="deferred", hang_up=True)
-FAILED, PAUSED = Verdict(outcome="failed"), Verdict(outcome="failed", pause=True)
+FAILED, PAUSED = Verdict(outcome="failed"), Verdict(outcome="refused", pause=True)
 TABLE = [
     ("mail", "250 2.1.0 ok", GO_ON),
     ("rcpt", "250 2.1.5 ok", GO_ON),
@@ -54,7 +54,17 @@ TABLE = [
     ("rcpt", "553 5.1.3 syntax", FAILED),
     ("dot", "554 transaction failed", FAILED),
     ("dot", "554 5.6.0 content", FAILED),
-    ("rcpt", "550 5.7.1 denied", PAUSED),
+    ("rcpt", "550 5.7.1 denied", LATER),
+    ("dot", "550 5.7.1 denied", PAUSED),
+    ("rcpt", "550 5.7.1 Unable to relay for r1", PAUSED),
+    ("rcpt", "550 junk mail rejected: your host is on an RBL", PAUSED),
+    ("rcpt", "550 requested action not taken: mailbox unavailable; no PTR record", PAUSED),
+    ("rcpt", "550 5.5.0 mailbox unavailable: sender rejected", PAUSED),
+    ("rcpt", "525 5.7.13 account disabled", PAUSED),
+    ("rcpt", "550 blocked", PAUSED),
+    ("rcpt", "550 the mailbox is blocked", FAILED),
+    ("dot", "550 5.7.1 recipient address rejected: user r1 is locked", FAILED),
+    ("mail", "550 5.5.0 mailbox unavailable", PAUSED),
     ("dot", "550 5.7.26 unauthenticated", PAUSED),
     ("dot", "521 5.7.1 no", PAUSED),
     ("rcpt", "530 authentication required", PAUSED),
@@ -65,8 +75,8 @@ TABLE = [
     ("rcpt", "554 relay access denied", PAUSED),
     ("mail", "553 sender address rejected", PAUSED),
     ("mail", "550 5.1.1 even so: nobody has been named yet", PAUSED),
-    ("connect", "554 no service", Verdict(outcome="failed", pause=True, hang_up=True)),
-    ("auth", "535 5.7.8 wrong", Verdict(outcome="failed", pause=True, hang_up=True)),
+    ("connect", "554 no service", Verdict(outcome="refused", pause=True, hang_up=True)),
+    ("auth", "535 5.7.8 wrong", Verdict(outcome="refused", pause=True, hang_up=True)),
 ]
 
 
@@ -90,6 +100,7 @@ def test_total_and_never_sent_without_the_dot(code: int | None, text: str, phase
     assert (verdict.outcome == "sent") == (phase == "dot" and code is not None and 200 <= code < 300)
     assert verdict.outcome != "unknown" or phase == "dot"
     assert not (verdict.pause and verdict.suppress)
+    assert verdict.pause == (verdict.outcome == "refused")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +162,7 @@ def test_twenty_refusals_fit_into_the_time_given() -> None:
 def test_the_table_is_whole_and_every_row_of_it_says_why() -> None:
     assert all(row.why for row in NEGATIVE)
     last = NEGATIVE[-1]
-    assert (last.phases, last.codes, last.enhanced, last.words) == (frozenset(), frozenset(), None, None)
+    assert (last.phases, last.codes, last.enhanced, last.words) == (frozenset(), frozenset(), None, ())
 
 
 @pytest.mark.parametrize(

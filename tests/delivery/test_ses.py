@@ -68,7 +68,7 @@ def test_a_whole_issue_goes_out_and_its_names_are_kept(amazon: Any, ledgers: Any
 def test_a_sender_that_is_not_verified_is_our_fault() -> None:
     reply = send(SesTransport(region="eu-west-1"), MESSAGE.replace(b"timeline.example", b"elsewhere.example"))
     verdict = replies.classify(reply)
-    assert (verdict.outcome, verdict.pause) == ("failed", True)
+    assert (verdict.outcome, verdict.pause) == ("refused", True)
     assert "MessageRejected" in reply.text
 
 
@@ -131,10 +131,10 @@ def says(status: int, name: str, words: str = "said it") -> Callable[[socket.soc
         (429, "TooManyRequestsException", "deferred", False), (400, "LimitExceededException", "deferred", False),
         (400, "ThrottlingException", "deferred", False), (503, "ServiceUnavailable", "deferred", False),
         (429, "SomethingNew", "deferred", False), (400, "MessageRejected", "failed", False),
-        (400, "AccountSuspendedException", "failed", True), (400, "SendingPausedException", "failed", True),
-        (400, "MailFromDomainNotVerifiedException", "failed", True), (404, "NotFoundException", "failed", True),
-        (403, "AccessDeniedException", "failed", True), (403, "SignatureDoesNotMatch", "failed", True),
-        (400, "SomethingNew", "failed", True), (500, "InternalFailure", "unknown", False),
+        (400, "AccountSuspendedException", "refused", True), (400, "SendingPausedException", "refused", True),
+        (400, "MailFromDomainNotVerifiedException", "refused", True), (404, "NotFoundException", "refused", True),
+        (403, "AccessDeniedException", "refused", True), (403, "SignatureDoesNotMatch", "refused", True),
+        (400, "SomethingNew", "refused", True), (500, "InternalFailure", "unknown", False),
     ],
 )
 def test_each_answer_has_its_outcome(api: Any, status: int, name: str, outcome: str, pause: bool) -> None:

@@ -363,12 +363,61 @@ def test_resolving_an_unknown(world: World, outcome: str, issue_state: str) -> N
     assert states(world, number) == {outcome: 1}
     assert world.issues.get(number).state == issue_state
     assert world.ledger.attempts(claim.delivery_id)[-1].text == "relay log line 12"
-    with pytest.raises(ConflictError, match="not unknown"):
+    with pytest.raises(ConflictError, match="neither unknown"):
         world.ledger.resolve(claim.delivery_id, "sent", "again")
     # Somebody has decided: the old token is worth nothing now.
     assert lost(world.ledger, claim, "sent", OK, message_id="<1@example.org>")
     with pytest.raises(NotFoundError):
         world.ledger.resolve(999, "sent", "what")
+
+
+def test_a_refusal_of_us_is_kept_and_the_delivery_waits_on(world: World) -> None:
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    begin(world.ledger, claim)
+    settle(world.ledger, claim, "refused", Reply(code=550, enhanced="5.7.26", text="no", phase="data"))
+    (row,) = world.ledger.rows(number)
+    assert (row.state, row.attempts, row.first_attempt_at, row.code) == ("pending", 1, None, 550)
+    assert [(one.outcome, one.phase) for one in world.ledger.attempts(row.id)] == [("refused", "data")]
+    assert lost(world.ledger, claim, "sent", OK)  # the lease is given back
+    (again,) = take(world, number)
+    assert again.attempts == 1
+
+
+@pytest.mark.parametrize("phase", ["mail", "rcpt", "data"])
+def test_what_failed_before_the_dot_may_be_tried_again(world: World, phase: str) -> None:
+    number = world.frozen(1)
+    (claim,) = take(world, number)
+    settle(world.ledger, claim, "failed", Reply(code=530, enhanced="5.7.0", text="log in", phase=phase))
+    assert world.ledger.finish(number) == "complete"
+    world.ledger.resolve(claim.delivery_id, "pending", "the login is mended")
+    assert (states(world, number), world.issues.get(number).state) == ({"pending": 1}, "sending")
+    assert world.ledger.attempts(claim.delivery_id)[-1].text == "the login is mended"
+    assert [one.delivery_id for one in take(world, number)] == [claim.delivery_id]
+
+
+def test_what_failed_at_the_dot_or_was_decided_is_over(world: World) -> None:
+    number = world.frozen(2)
+    first, second = take(world, number)
+    begin(world.ledger, first)
+    settle(world.ledger, first, "failed", Reply(code=554, text="odd", phase="dot"))
+    settle(world.ledger, second, "failed", Reply(code=530, text="log in", phase="mail"))
+    for outcome in ("sent", "failed"):
+        with pytest.raises(ConflictError, match="nothing to resolve"):
+            world.ledger.resolve(second.delivery_id, outcome, "no")  # type: ignore[arg-type]
+    with pytest.raises(ConflictError, match="nothing to resolve"):
+        world.ledger.resolve(first.delivery_id, "pending", "no")
+
+
+def test_what_waits_because_we_were_refused_can_be_given_up(world: World) -> None:
+    number = world.frozen(2)
+    first, second = take(world, number)
+    settle(world.ledger, first, "refused", Reply(code=550, enhanced="5.7.1", text="no", phase="rcpt"))
+    world.ledger.release([second])
+    world.ledger.resolve(first.delivery_id, "failed", "that host never takes our mail")
+    assert states(world, number) == {"failed": 1, "pending": 1}
+    with pytest.raises(ConflictError, match="nothing to resolve"):
+        world.ledger.resolve(second.delivery_id, "failed", "it was never refused")
 
 
 def test_pausing_and_resuming(world: World) -> None:

@@ -27,7 +27,7 @@ from tests.store.conftest import NOW, World
 
 READERS = 5
 WAITING = {"pending", "claimed", "sending", "deferred"}
-OUTCOMES = ("sent", "deferred", "failed", "unknown")
+OUTCOMES = ("sent", "deferred", "failed", "refused", "unknown")
 some_readers = st.sampled_from(range(1, READERS + 1))
 some_claims = st.sets(st.integers(0, 11), min_size=1, max_size=3)
 
@@ -155,7 +155,7 @@ class Walk(RuleBasedStateMachine):
         return list({pair.real.delivery_id: pair for pair in reversed(chosen)}.values())
 
     @precondition(lambda self: self.lent)
-    @rule(which=some_claims, settled=st.integers(0, 3), outcome=st.sampled_from(OUTCOMES * 2 + ("dead",)),
+    @rule(which=some_claims, settled=st.integers(0, 3), outcome=st.sampled_from(OUTCOMES * 2 + ("dead", "not named")),
           hours=st.sampled_from([-1.0, 0.5, 1.5]), quick=st.booleans())
     def advance(self, which: set[int], settled: int, outcome: str, hours: float, quick: bool) -> None:
         """Some claims are settled and some begun, in one commit."""
@@ -181,11 +181,12 @@ class Walk(RuleBasedStateMachine):
         return tried or self.ledger.advance(settlements, claims)
 
     def settlement(self, claim: Claim, outcome: str, retry_at: dt.datetime) -> Settlement:
-        """`dead`: failed, and never to be mailed again."""
-        state: Any = "failed" if outcome == "dead" else outcome
-        code = {"sent": 250, "deferred": 451, "failed": 550, "unknown": None}[state]
+        """`dead`: failed, and never to be mailed again; `not named`: failed before anything could be taken."""
+        state: Any = "failed" if outcome in ("dead", "not named") else outcome
+        code = {"sent": 250, "deferred": 451, "failed": 550, "refused": 530, "unknown": None}[state]
+        phase: Any = "rcpt" if outcome in ("refused", "not named") else "dot"
         return Settlement(
-            claim=claim, state=state, reply=Reply(code=code, enhanced="4.2.0", text=state, phase="dot"),
+            claim=claim, state=state, reply=Reply(code=code, enhanced="4.2.0", text=state, phase=phase),
             message_id=f"<{claim.subscriber_id}@x>" if state == "sent" else None, queue_id="4XyZ" if code else None,
             retry_at=retry_at if state == "deferred" else None, suppress="550" if outcome == "dead" else None,
         )
@@ -261,7 +262,7 @@ class Walk(RuleBasedStateMachine):
                 self.ledger.resolve(self.first + reader - 1, outcome, "the relay's log")
             except ConflictError:
                 return
-            raise AssertionError("resolved what is not unknown") from None
+            raise AssertionError("resolved what has an end") from None
         self.ledger.resolve(self.first + reader - 1, outcome, "the relay's log")
         self.again[self.first + reader - 1] += outcome == "pending"
 
@@ -331,7 +332,7 @@ class Walk(RuleBasedStateMachine):
                 (*known, reply.phase, reply.code)
                 for known, reply in zip(model.outcomes, model.attempts, strict=True)
             ]
-            again = sum(one[1] == "deferred" for one in tried[real.id]) + self.again[real.id]
+            again = sum(one[1] in ("deferred", "refused") for one in tried[real.id]) + self.again[real.id]
             assert self.taken[real.id] <= 1 + again
         assert listed == len(self.model.suppressed)
 
