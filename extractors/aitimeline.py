@@ -7,9 +7,8 @@ from lxml.etree import _Element as Element
 
 from extractors import dom, headings, jsonld, names, outline, plaintext
 from extractors.base import Layout, SiteExtractor
-from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, label_slug, one_each, settled, unread_cards
-from extractors.clean import LIST_CAP, NAME_CAP, key_after, slug_after, slugify, url_path
-from extractors.dom import text_of
+from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, one_each, settled, unread_cards
+from extractors.clean import LIST_CAP, key_after, slug_after, slugify, url_path
 from extractors.names import NOBODY
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
@@ -143,25 +142,24 @@ def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:
 def _card(element: Element, key: str, base: str, known: KnownNames) -> Card | None:
     draft = CardDraft(key, element, PLAN)
     if draft.labels:
-        draft.category = label_slug(draft.spans[0])  # above the title stands the category; below it names, then #tags
-    named: list[Element] = []
+        draft.category = slugify(draft.spans[0][1]) or None  # above the title; below it names, then #tags
+    named: list[tuple[Element, str]] = []
     tags: list[str] = []
-    for span in draft.spans[draft.labels:][:LIST_CAP]:
+    for span, words in draft.spans[draft.labels:][:LIST_CAP]:
         if (span.text or "").startswith("#"):
-            tags.append(slugify(text_of(span, NAME_CAP)))
+            tags.append(slugify(words))
         else:
-            named.append(span)
+            named.append((span, words))
     return draft.card(base, _names(named, known), [tag for tag in tags if tag])
 
 
-def _names(spans: Sequence[Element], known: KnownNames) -> Names:
+def _names(spans: Sequence[tuple[Element, str]], known: KnownNames) -> Names:
     """Organizations wear another colour than people, and in some lists a border."""
     people: list[str] = []
     organizations: list[str] = []
     marked = True
-    for span in spans:
+    for span, name in spans:
         classes = (span.get("class") or "").split()
-        name = text_of(span, NAME_CAP)
         if not _ORGANIZATION_CLASSES.isdisjoint(classes):
             organizations.append(name)
         else:
@@ -169,5 +167,5 @@ def _names(spans: Sequence[Element], known: KnownNames) -> Names:
             marked = marked and _PERSON_CLASS in classes
     if marked:
         return tuple(people), tuple(organizations), None
-    split = names.tell_apart([text_of(span, NAME_CAP) for span in spans], known)
+    split = names.tell_apart([name for _, name in spans], known)
     return split.people, split.organizations, split.confidence

@@ -8,7 +8,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 from urllib.parse import urljoin
@@ -26,6 +25,7 @@ from milepost.fields import FIELDS, of_type
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, Unread, Witness
 
 _TELLING = frozenset(of_type("prose"))
+_DATELESS = frozenset(FIELDS) - {"date"}
 
 
 class Layout(Protocol):
@@ -119,8 +119,10 @@ class SiteExtractor(ABC):
             raise ExtractError(error.what, where=error.where or page.url, hint=error.hint) from None
         told = [*reading.claims, *card_witness.claims(cards)]
         resolved = resolve(told, Labels(reading.labels), labels)
-        record = self.milestone(resolved.claims, source=source, key=key, url=page.url, problems=reading.problems)
-        return replace(record, labels=(*reading.labels, *resolved.unpaired))
+        return self.milestone(
+            resolved.claims, source=source, key=key, url=page.url, problems=reading.problems,
+            labels=(*reading.labels, *resolved.unpaired),
+        )
 
     def tree(self, page: Page) -> Element:
         """The tree of a listing page, for `cards`; raises ExtractError for a page that no parser is given."""
@@ -154,7 +156,7 @@ class SiteExtractor(ABC):
 
     def milestone(
         self, claims: Sequence[Claim], *, source: str, key: str, url: str,
-        problems: Sequence[tuple[str, str]] = (),
+        problems: Sequence[tuple[str, str]] = (), labels: tuple[LabelPair, ...] = (),
     ) -> Milestone:
         """Judge claims and close the record; raises ExtractError without a title to stand by."""
         verdict = reconcile(claims, self.precedence)
@@ -174,7 +176,7 @@ class SiteExtractor(ABC):
         values: dict[str, Any] = dict(verdict.values)
         return Milestone(
             source=source, key=key, url=url, unknown=verdict.unknown, evidence=evidence, extractor=self.signature,
-            **values,
+            labels=labels, **values,
         )
 
     def _read_parts(self, page: Page, known: KnownNames) -> _Reading:
@@ -208,7 +210,7 @@ def _score(claims: Sequence[Claim]) -> tuple[int, int]:
     told = {claim.field for claim in claims if claim.value not in (None, "", ())}
     if "title" not in told or not told & _TELLING:
         return 0, 0
-    return len(told & (frozenset(FIELDS) - {"date"})), int("date" in told)
+    return len(told & _DATELESS), int("date" in told)
 
 
 def _joined(base: str, address: str) -> str:

@@ -15,7 +15,6 @@ from extractors.clean import (
     is_void,
     key_after,
     slug_after,
-    slugify,
     url_path,
 )
 from extractors.dom import date_of, text_of
@@ -45,19 +44,26 @@ class CardDraft:
         self.date: PartialDate | None = None
         self.summary = ""
         self.pictures: list[Element] = []
-        self.spans: list[Element] = []  # small labels, in order, save stars and dates: the site says what they mean
+        # Small labels and their words, in order, save stars and dates: the site says what they mean.
+        self.spans: list[tuple[Element, str]] = []
         self.labels = 0  # how many of them stand above the title
         self.impact: int | None = None
         categories = plan.links.get("category")
         for node in element.iter(*_PARTS):  # the first of each kind counts
             tag = node.tag
-            if tag in ("div", "span"):
-                weight = impact_of(node.get("aria-label") or "")
-                if tag == "span" and weight is None and not is_mark(words := text_of(node, NAME_CAP)):
-                    self.spans.append(node)
-                elif tag == "span" and weight is None:
+            if tag == "div":
+                if self.impact is None and (label := node.get("aria-label")):
+                    self.impact = impact_of(label)
+            elif tag == "span":
+                weight = impact_of(label) if (label := node.get("aria-label")) else None
+                if weight is None:
+                    words = text_of(node, NAME_CAP)
+                    if not is_mark(words):
+                        self.spans.append((node, words))
+                        continue
                     weight = impact_of(words)
-                self.impact = weight if self.impact is None else self.impact
+                if self.impact is None:
+                    self.impact = weight
             elif tag == "time":
                 if self.date is None:
                     self.date = date_of(node).date
@@ -210,8 +216,3 @@ def claims(cards: Sequence[tuple[str, Card]]) -> Iterator[Claim]:
             yield Claim("tags", card.tags, WITNESS, "tags", url, label="tags")
         if card.image is not None:
             yield Claim("image", card.image, WITNESS, "img", url)
-
-
-def label_slug(node: Element) -> str | None:
-    """The slug of a label's words: <span>Open Source</span> → "open-source"."""
-    return slugify(text_of(node, NAME_CAP)) or None

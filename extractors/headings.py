@@ -24,6 +24,7 @@ from extractors.dom import date_of, language, text_of
 from extractors.outline import FAQ, PARTS_CAP, Outline, Plan, Section, blocks_of, entries_of, is_list, label_of
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import NOTHING, Reading, read_date
+from milepost.dates import PartialDate
 from milepost.fields import of_type
 
 WITNESS = "headings"
@@ -157,8 +158,13 @@ def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
 
 def _floor(told: Reading, plan: Plan) -> Reading:
     if plan.year_only and told.date is not None and told.date.month is None:
-        return Reading(replace(told.date, confirmed=False))
+        return _unsettled(told.date)
     return told
+
+
+@lru_cache(maxsize=1024)  # there are no more years than that
+def _unsettled(date: PartialDate) -> Reading:
+    return Reading(replace(date, confirmed=False))
 
 
 def _link_claims(page: Outline, plan: Plan) -> Iterator[Claim]:

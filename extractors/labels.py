@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -28,19 +29,25 @@ def label_key(words: str) -> str:
 def pairs(root: Element, links: Mapping[str, str]) -> tuple[LabelPair, ...]:
     """The labels that a page's own links pair with slugs; `links` is field → path prefix ("/category/")."""
     found: dict[LabelPair, None] = {}
+    prefixes = tuple(links.values())
     for link in islice(root.iter("a"), _LINK_CAP) if links else ():
         href = link.get("href")
+        if not href or (href.startswith("/") and not href.startswith(prefixes)):  # nearly every link of a page
+            continue
         for field, prefix in links.items():
-            slug = slug_after(href, prefix)
-            if slug is None:
+            if (slug := slug_after(href, prefix)) is None:
                 continue
-            words = text_of(link, NAME_CAP).removeprefix("#")
-            for label in dict.fromkeys((words, _ASIDE.sub("", words))):
-                if key := label_key(label):
-                    found.setdefault(LabelPair(field, key, slug))
+            for key in _keys(text_of(link, NAME_CAP).removeprefix("#")):
+                found[LabelPair(field, key, slug)] = None
         if len(found) >= LIST_CAP:
             break
     return tuple(found)
+
+
+@lru_cache(maxsize=4096)  # the same few labels stand on every page
+def _keys(words: str) -> tuple[str, ...]:
+    """What a label is looked up by: as it stands, then without what stands in brackets at its end."""
+    return tuple(dict.fromkeys(key for label in (words, _ASIDE.sub("", words)) if (key := label_key(label))))
 
 
 class Resolved(NamedTuple):
@@ -63,8 +70,7 @@ class Labels:
 
     def slug(self, field: str, words: str) -> str | None:
         """The one slug that a label stands for; None when it was never seen on a link, or on several."""
-        for label in (words, _ASIDE.sub("", words)):
-            key = label_key(label)
+        for key in _keys(words):
             slugs = self._slugs.get((field, key))
             if slugs is not None:
                 return next(iter(slugs)) if len(slugs) == 1 else None
@@ -101,6 +107,7 @@ def resolve(claims: Sequence[Claim], own: Labels, learnt: Labels = UNLEARNT) -> 
         elif slug := own.slug(claim.field, claim.label) or learnt.slug(claim.field, claim.label):
             told.append(claim._replace(value=slug, label=""))
         else:
-            told.append(claim)
-            unpaired.setdefault(LabelPair(claim.field, label_key(claim.label), None))
-    return Resolved([claim for claim in told if claim.value != "" or not claim.label], tuple(unpaired))
+            unpaired[LabelPair(claim.field, label_key(claim.label), None)] = None
+            if claim.value != "":
+                told.append(claim)
+    return Resolved(told, tuple(unpaired))

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from extractors.dom import Parts, base_of, shared_pictures
 from milepost.records import Image
 
 _LAZY = ("data-src", "data-lazy-src", "data-original", "data-lazy", "data-orig-file", "data-original-src")
+_LAZY_NAMES = frozenset(_LAZY)
 _SETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-original-set")
 _TINY = 4  # pixels: nothing to be seen
 _ICON = 32  # pixels both ways: a sign beside words
@@ -116,11 +117,10 @@ def is_picture(element: Element) -> bool:
     told = element.get
     if not _looks_like_one(told("width"), told("height"), told("style"), told("class"), told("alt")):
         return False
-    at: Element | None = element
-    while at is not None:
-        if at.get("hidden") is not None or ((style := at.get("style")) and _hides(style)):
+    for at in chain((element,), element.iterancestors()):  # a plain loop: it goes through most of what is read
+        told = at.get
+        if told("hidden") is not None or ((style := told("style")) and _hides(style)):
             return False
-        at = at.getparent()
     return True
 
 
@@ -186,7 +186,8 @@ def _may_count(found: str, url: str) -> bool:
 
 def _written(element: Element) -> Iterator[str]:
     """The addresses that an image may have, the likeliest first: what a script would put into `src` is the picture."""
-    yield from (written for name in _LAZY if (written := element.get(name)) and _is_address(written))
+    if not _LAZY_NAMES.isdisjoint(element.keys()):
+        yield from (written for name in _LAZY if (written := element.get(name)) and _is_address(written))
     yield element.get("src") or ""
     for name in _SETS:
         yield from _candidates(element.get(name))

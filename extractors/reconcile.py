@@ -154,7 +154,7 @@ def _merge_dates(kept: Claim, claims: Sequence[Claim]) -> Claim:
     for claim in claims:
         date = claim.value
         if isinstance(date, PartialDate) and best.value != date.value and best.contains(date) and not date.circa:
-            best, first = replace(date, until=date.until or best.until), claim
+            best, first = date if date.until or not best.until else replace(date, until=best.until), claim
     confirmed = any(
         isinstance(claim.value, PartialDate) and claim.value.value == best.value and claim.value.confirmed
         for claim in claims
@@ -168,8 +168,9 @@ def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witnes
     agreeing: list[Witness] = []
     differing: list[Witness] = []
     for claim in claims:
-        if claim.value == kept.value or _same(field, kept.value, claim.value, part=claim.part):
-            witness = _agreeing(claim.witness, claim.where, claim.url, _vaguely(claim, kept.value))
+        equal = claim.value == kept.value
+        if equal or _same(field, kept.value, claim.value, part=claim.part):
+            witness = _agreeing(claim.witness, claim.where, claim.url, not equal and _vaguely(claim, kept.value))
             if claim.witness == kept.witness and claim.where == kept.where and claim.url == kept.url:
                 agreeing.insert(0, witness)
             else:
@@ -204,7 +205,8 @@ def _agreeing(witness: str, where: str, url: str | None, vague: bool = False) ->
 
 
 def _vaguely(claim: Claim, kept: Value) -> bool:
-    """Whether a claim that agrees would agree with other values too: a year, some of the names, words of a picture."""
+    """Whether a claim that agrees, and isn't equal, would agree with others too: a year, some names, a picture's words.
+    """
     if isinstance(kept, PartialDate):
         return isinstance(claim.value, PartialDate) and claim.value.value != kept.value
     if isinstance(kept, Image):
@@ -213,7 +215,7 @@ def _vaguely(claim: Claim, kept: Value) -> bool:
         return pieces([claim.value]) < pieces([kept])
     if isinstance(kept, str) and isinstance(claim.value, str) and not claim.part:
         return not same_text(claim.value, kept)  # it agrees, so it is the beginning of a text
-    return claim.part and claim.value != kept
+    return claim.part
 
 
 def _same(field: str, kept: Value, other: Value, *, part: bool = False) -> bool:
