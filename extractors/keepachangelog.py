@@ -27,13 +27,15 @@ _RELEASE = re.compile(
     re.IGNORECASE,
 )
 _FIGURES = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
-_FIRST = re.compile(r"\[?v?\d{1,5}\.\d{1,5}(?!%)\b", re.IGNORECASE)
+_FIRST = re.compile(r"(?:(?:release|version)\s)?\[?v?\d{1,5}\.\d{1,5}(?!%)\b", re.IGNORECASE)
 _NEAR = re.compile(  # "Version 1.2.0, the small one", "Changes in Widget 1.2", "[Widget@1.2.0](…)", "v12"
     r"(?:[^\W\d][\w.'’&/+-]{0,40}(?:\s+|:\s*|@)){0,4}[\[(]?(?:@?[\w/-]{1,60}[@-])?v?\.?\d{1,5}\.\d{1,5}(?![\d%])"
     r"|v\d{1,5}\b|\d{1,5}\s?[(/–—-]\s?\d{4}-\d{2}",
     re.IGNORECASE,
 )
-_GUIDE = re.compile(r"(?:how|from|to|why)\b|(?:upgrad|updat|migrat|moving|differen|compat|support)", re.IGNORECASE)
+_GUIDE = re.compile(  # or the heading of a series: "1.2.x"
+    r"(?:how|from|to|why)\b|v?\d[\d.]*\.x\b|(?:upgrad|updat|migrat|moving|differen|compat|support)", re.IGNORECASE
+)
 _NOT_OUT = re.compile(
     r"\b(?:un-?released|not\s(?:yet\s)?(?:been\s)?(?:released|published)|upcoming|tb[ad]|wip"
     r"|in\s(?:development|progress)|[xy]{2,4}-[mx?]{2}-[dx?]{2})\b",
@@ -136,7 +138,8 @@ class KeepAChangelog(ListPage):
         for at, line in enumerate(lines):
             if read == len(starts) or at < starts[read][0]:
                 if why := _puzzling(line, level):
-                    yield unread("heading", line.text, why)
+                    head = _UNDERLINED.fullmatch(line.text)
+                    yield unread("heading", head[1] if head else line.text, why)
                 continue
             read += 1
             end = starts[read][0] if read < len(starts) else len(lines)

@@ -45,19 +45,21 @@ class TestAChangelog:
 
     @pytest.mark.parametrize("line", [
         "## Kettle 1.2.0", "## Changes in version 1.2.0", "## 1.2.0, the quiet one", "## kettle@1.2.0", "## 2013-04-05",
-        "## v12", "**v1.2.0 – spring**\n", "1.2.0 / spring\n==============", "v1.2.0 (2013-04-05)",
+        "## v12", "**v1.2.0 – spring**\n", "1.2.0 / spring\n==============",
+        "Release 1.2.0\n-------------", "v1.2.0 (2013-04-05)",
     ])
     def test_what_looks_like_a_release(self, line):
         page = changelog([release(4, readable=True), f"{line}\n\n- A lid.\n", release(3, readable=True)])
         [told] = puzzles("keepachangelog", page)
         assert told.newest is False
         assert told.why
+        assert "--" not in told.says
 
     @pytest.mark.parametrize("line", [
         "## Unreleased", "## 1.2.0 (unreleased)", "## Kettle 1.2.0 - TBD", "## [1.2.0] - YYYY-MM-DD",
         "## Upgrading from 1.2", "## Migrating to Kettle 2.0", "## Support for Hobs 3.1", "### Hob 3.1 is gone",
-        "## Links", "## 2013", "- 1.2.0", "## Faster by 12.5%", "It needs 1.2.0 or later.", "**Hob 3.1 is gone**",
-        "- Item\n---",
+        "## Links", "## 1.2.x", "## 2013", "- 1.2.0", "## Faster by 12.5%", "It needs 1.2.0 or later.",
+        "**Hob 3.1 is gone**", "- Item\n---",
     ])
     def test_what_does_not(self, line):
         page = changelog([release(4, readable=True), f"{line}\n\n- A lid.\n", release(3, readable=True)])
