@@ -52,7 +52,7 @@ class Limits:
     emptied: float = 0.20  # a field is filled less often, or can't be read
     missing: float = 0.05  # a required field is told to be empty, or pages can't be read …
     fewest: int = 3  # … and so many pages at least
-    same: float = 0.50  # records share one value of a field
+    same: float = 0.50  # records share one value of a field, or have another than they had
     disputed: float = 0.20  # witnesses differ on a field
 
 
@@ -108,6 +108,7 @@ class Kept(NamedTuple):
     changed: int
     read: int
     untold: int = 0  # could not be read: they stay
+    revised: int = 0  # of those that changed: taken, and not contested
 
 
 def drift(
@@ -124,12 +125,13 @@ def drift(
         f"{_words(name)} can't be read any more on {field.untold} of {field.read} pages; what was known of it stays"
         for name, field in kept.items() if field.read >= limits.min_pages and field.untold > limits.emptied * field.read
     )
-    reason = _junk(history, now, limits) or _emptied(history, now, limits)
+    reason = _junk(history, now, limits) or _emptied(history, now, limits) or _revised(history, limits, kept)
     if reason is not None:
         return Drift(reason=reason, lost=lost)
     notes: list[str] = []
     for name, sentence in _moved(history, now, limits):
-        changed, read, _ = kept.get(name, Kept(0, 0))
+        field = kept.get(name, Kept(0, 0))
+        changed, read = field.changed, field.read
         if name in kept and not read:
             continue  # who tells that there is nothing is no concern
         if changed > limits.flipped * read:
@@ -173,6 +175,15 @@ def _emptied(history: Profile, now: Profile, limits: Limits) -> str | None:
         before = history.fields[name].filled
         if before - field.filled - _untold(name, history, now) > limits.emptied:
             return f"{_words(name)} is filled on {field.filled:.0%} of the pages, on {before:.0%} before"
+    return None
+
+
+def _revised(history: Profile, limits: Limits, kept: Mapping[str, Kept]) -> str | None:
+    """Most of what is known of a field is told otherwise at once: an editor corrects some, a broken build all."""
+    for name, field in kept.items():
+        known = round(history.fields[name].filled * history.pages)
+        if field.revised >= limits.fewest and field.revised > limits.same * known:
+            return f"{_words(name)} is told otherwise on {field.revised} of {known} milestones at once"
     return None
 
 

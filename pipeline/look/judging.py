@@ -156,11 +156,11 @@ class Judge:
 
 def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> dict[str, Kept]:
     """Field → of its known values whose pages were read again, how many are told otherwise now, be it contested."""
-    changed = Counter(
+    revised = Counter(
         part.field for change in judged.changes if change.key in before for part in change.fields
         if part.kind == "corrected"
     )
-    changed.update(contest.field for contest in judged.contests)
+    changed = revised + Counter(contest.field for contest in judged.contests)
     read = Counter(
         name for key in reading.records.keys() & before.keys() for name in FIELDS
         if name not in before[key].unknown and getattr(before[key], name)
@@ -169,4 +169,4 @@ def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> 
         name for key in reading.records.keys() & before.keys() for name in reading.records[key].unknown
         if name in FIELDS and name not in before[key].unknown and getattr(before[key], name)
     )
-    return {name: Kept(changed[name], read[name], untold[name]) for name in FIELDS}
+    return {name: Kept(changed[name], read[name], untold[name], revised[name]) for name in FIELDS}

@@ -92,7 +92,18 @@ def test_who_tells_a_field_without_values_is_no_concern():
     assert drift(HISTORY, now(MOVES[0][0]), kept={"date": Kept(0, 0)}) == Drift()
 
 
-def test_values_that_change_in_the_same_layout_are_news_and_no_drift():
+@pytest.mark.parametrize(("known", "revised", "held"), [(20, 10, False), (20, 11, True), (3, 2, False), (3, 3, True)])
+def test_values_that_change_in_the_same_layout_are_corrections_until_most_do_at_once(known, revised, held):
+    history = profile(RECORDS[:known])
+    found = drift(history, history, kept={"date": Kept(revised, known, revised=revised)})
+    assert found.reason == (f"date is told otherwise on {revised} of {known} milestones at once" if held else None)
+
+
+def test_pages_that_were_read_again_because_they_were_corrected_are_few_of_all():
+    assert drift(HISTORY, HISTORY, kept={"title": Kept(4, 4, revised=4)}) == Drift()
+
+
+def test_what_is_contested_is_not_revised():
     assert drift(HISTORY, HISTORY, kept={"title": Kept(20, 20)}) == Drift()
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from bench import mutate
+from bench import layouts, mutate
 
 
 @pytest.mark.parametrize("source", list(mutate.BASES))
@@ -28,3 +28,33 @@ def test_a_judge_who_sees_nothing_would_be_seen():
     assert (verdicts["title"], verdicts["tags"]) == ("WRONG", "WRONG")
     empty = mutate.replace(page, text=page.text.replace("<dt>People</dt>", "").replace("#atomic", "#Atomic"))
     assert set(mutate.judge(site, empty, truth).values()) <= {"right", "unknown", "differs"}
+
+
+SHAPES = {shape.extractor: shape for shape in layouts.shapes()}
+
+
+@pytest.mark.parametrize(("source", "name"), [
+    ("aitimeline", "all together"), ("generic", "all together"), ("sample", "all together"),
+    ("generic", "JSON-LD gone"), ("aitimeline", "labels for slugs"),
+])
+def test_a_new_layout_that_tells_the_same_is_not_held(source: str, name: str) -> None:
+    outcome = layouts.play(SHAPES[source], name, layouts.LAYOUTS[name], junk=False)
+    assert (outcome.held, outcome.wrong, outcome.told, outcome.unread) == (None, (), (), ())
+
+
+@pytest.mark.parametrize("name", list(layouts.JUNK))
+def test_a_site_that_broke_is_held_and_nothing_of_it_told(name: str) -> None:
+    outcome = layouts.play(SHAPES["generic"], name, layouts.JUNK[name], junk=True)
+    assert outcome.held is not None
+    assert outcome.told == ()
+    assert not outcome.failed
+
+
+def test_a_table_with_a_number_that_is_not_0_fails() -> None:
+    fine = layouts.Outcome(extractor="generic", change="classes gone", junk=False, held=None)
+    assert not layouts.report([fine])
+    assert layouts.report([mutate.replace(fine, held="a reason")])
+    assert layouts.report([mutate.replace(fine, junk=True)])
+    assert layouts.report([mutate.replace(fine, wrong=("lamp: date",))])
+    assert layouts.report([mutate.replace(fine, told=("corrected lamp",))])
+    assert layouts.report([mutate.replace(fine, unread=("lamp",))])

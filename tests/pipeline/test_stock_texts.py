@@ -117,6 +117,16 @@ def test_one_stock_text_among_others_is_no_likeness_either(changelog: Watched) -
     assert (changelog.mailed(), changelog.questions()) == (("4-6-0", "4-9-0"), [])
 
 
+def test_releases_without_a_text_hold_nothing(changelog: Watched) -> None:
+    """Candidates are announced bare, and their text moves to what is released in the end."""
+    releases = [release(number, f"Part {number} of the boiler was made anew") for number in range(1, 9)]
+    bare = [one._replace(text="") if one.title in {"4.2.0", "4.5.0"} else one for one in releases]
+    assert changelog.look(*bare[:7][::-1]) == {"added": 7}
+    assert changelog.look(*bare[::-1]) == {"added": 1}
+    taken = [one._replace(text="") if one.title == "4.7.0" else one for one in bare]
+    assert changelog.look(*taken[::-1], release(9, "")).get("added") == 1
+
+
 def test_each_station_of_a_line_is_news(timeline: Watched) -> None:
     line = [station(number, street) for number, street in enumerate(
         ["Oak", "Elm", "Ash", "Birch", "Cedar", "Linden", "Maple", "Rowan", "Willow"]
