@@ -347,6 +347,7 @@ def test_a_first_look_that_read_nothing_is_no_baseline(settings: Settings, site:
     first = scrape(settings, SOURCE)
     assert (first.state, first.baseline) == ("no-baseline", False)
     assert any("no milestone was found" in failure for failure in first.failures)
+    assert first.notes == ()  # it did not go on
 
 
 def test_a_backfill_renews_what_looks_are_measured_by(settings: Settings, site: Site) -> None:
