@@ -8,7 +8,8 @@ _TAIL = 64 * 1024
 # well-known kinds, which no article needs.
 _CHALLENGES: tuple[bytes, ...] = (
     b"_cf_chl_opt", b"/cdn-cgi/challenge-platform/h/", b"_incapsula_resource", b"awswafcookiedomainlist",
-    b"captcha-delivery.com/c.js", b"window._pxappid",
+    b"captcha-delivery.com/c.js", b"window._pxappid", b"/cdn-cgi/l/chk_", b"/cdn-cgi/scripts/cf.challenge.js",
+    b"__cf_chl_", b"sucuri_cloudproxy_js",
 )
 # What it may carry as well as an article with a form under it: a challenge is a page that has hardly a word beside.
 _WIDGET = re.compile(
@@ -28,6 +29,7 @@ _ASKING = (  # without any of these there is no need to look closer
     b"robot", b"security check", b"checking your",
 )
 _FEW = 80  # words beside header and footer: a page with more is about something
+_EXPLAINED = 400  # … but for one whose title asks and whose widget stands among the first of them: it explains itself
 _LOOKED_AT = 512 * 1024  # bytes: no challenge and no login is larger
 _CONTENT = (b"<article", b"application/ld+json")  # a page that has either is about something
 _TITLE = re.compile(rb"<(?:title|h1)\b[^>]{0,300}>([^<]{0,300})<")
@@ -55,6 +57,7 @@ def _asks_who_is_there(lower: bytes) -> str | None:
     What stands in a header, navigation or footer is in passing: a page's own form, its widget and its words are not.
     """
     words = 0
+    titled = _CHALLENGE_TITLE.search(lower) is not None
     asked: str | None = None
     inside: bytes | None = None  # the element whose parts don't count
     for found in _TAG_OR_WORD.finditer(lower):
@@ -63,7 +66,7 @@ def _asks_who_is_there(lower: bytes) -> str | None:
             inside = None if closing and name == inside else inside
         elif word is not None:
             words += 1
-            if words > _FEW:
+            if words > (_EXPLAINED if titled and asked else _FEW):
                 return None
         elif name in _ASIDE and not closing:
             inside = name
@@ -71,7 +74,7 @@ def _asks_who_is_there(lower: bytes) -> str | None:
             asked = "it is a challenge (captcha) page"
         elif _PASSWORD.search(found[0]):
             asked = asked or "it is a login page"
-    return "it is a challenge (captcha) page" if _CHALLENGE_TITLE.search(lower) else asked
+    return "it is a challenge (captcha) page" if titled else asked
 
 
 def fault(body: bytes, content_type: str) -> str | None:

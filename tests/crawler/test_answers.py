@@ -34,6 +34,10 @@ GOOD = {
     "words-about-it": (
         page(b"<h1>Verify you are human</h1><p>So it asked in 2009: " + b"a g-recaptcha of signs. " * 30), HTML
     ),
+    "titled-like-one-with-a-captcha-behind": (
+        page(b"<title>Attention required: looms</title>" + TEXT + b'</p><form><div class="g-recaptcha"></div></form>'),
+        HTML,
+    ),
     "about-a-404": (page(b"<title>The 404 bus gets autonomy</title>"), HTML),
     "about-passwords": (page(b"<h1>Passwords fall to a neural network</h1>"), HTML),
 }
@@ -70,6 +74,18 @@ BAD = {
         page(b"<nav>" + b"Home About " * 60 + b"</nav><main><h1>Sign in</h1><form><label>Name<input name=u></label>"
              b"<input type='password' name=p></form></main><footer>" + b"legal words " * 90 + b"</footer>"),
         HTML, "login",
+    ),
+    "captcha-that-explains-itself": (
+        page(b"<title>Attention Required! | bridges.example</title><h1>Almost there</h1><form class=f>"
+             b"<div class='g-recaptcha'></div></form><h2>Why this page?</h2><p>" + b"Machines knock here all day. " * 30),
+        HTML, "challenge",
+    ),
+    "its-script-alone": (
+        page(b"<title>bridges.example</title><script>sucuri_cloudproxy_js='';</script>"), HTML, "challenge"
+    ),
+    "its-answer-s-address": (
+        page(b"<h1>Almost there</h1><form action='/?__cf_chl_tk=1'>" + b"<p>Machines knock here. " * 40 + b"</form>"),
+        HTML, "challenge",
     ),
     "denied": (page(b"<title>Access Denied</title>"), HTML, "challenge"),
     "not-found": (page(b"<title>Page Not Found | Timeline</title>"), HTML, "not found"),

@@ -107,6 +107,22 @@ def test_an_address_is_taken_where_it_stands(body):
     assert (found.kind, found.locations, found.unread) == ("index", ("https://a.example/1.xml",), 0)
 
 
+def test_a_path_in_a_feed_stays_one():
+    """A mirror's pages are known by their paths, whatever the feed's own address is."""
+    body = feed('<link href="/x"/>', xml_base="https://b.example/news/")
+    assert read(body, place="https://a.example/feed.xml").locations == ("/x",)
+
+
+def test_a_base_counts_before_the_feed_s_own_address():
+    body = feed('<link href="x"/>', xml_base="https://b.example/news/")
+    assert read(body, place="https://a.example/feed.xml").locations == ("https://b.example/news/x",)
+
+
+def test_an_address_that_is_cut_is_none():
+    body = b"<urlset><url><loc>/x&amp;</loc></url>&<url><loc>/long-na"
+    assert (read(body).locations, read(body).unread) == (("/x&",), 0)
+
+
 def test_a_feed_goes_on_at_its_next_page():
     body = feed('<link href="/x"/>').replace(b"<entry>", b'<link rel="next" href="older?page=2"/><entry>')
     found = read(body, place="https://a.example/news/feed")
