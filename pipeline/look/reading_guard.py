@@ -25,7 +25,7 @@ from pipeline.look.page_workers import Crew, Ended
 from pipeline.look.stored_page import Reader, Stored, read_cards, read_records, read_unread
 from store.meta import Meta
 
-ORDINARY = 512 * 1024  # bytes
+ORDINARY = 160 * 1024  # bytes; formatting elements that are never closed take the parser a square of them
 
 _KEPT = "stopped_readers.{source}"
 _HINT = "It is not read again until it changes; look at what the site serves there."

@@ -77,7 +77,7 @@ BAD = {
     ),
     "captcha-that-explains-itself": (
         page(b"<title>Attention Required! | bridges.example</title><h1>Almost there</h1><form class=f>"
-             b"<div class='g-recaptcha'></div></form><h2>Why this page?</h2><p>" + b"Machines knock here all day. " * 30),
+             b"<div class='g-recaptcha'></div></form><h2>Why this page?</h2><p>" + b"Machines knock here. " * 40),
         HTML, "challenge",
     ),
     "its-script-alone": (
