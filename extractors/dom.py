@@ -86,14 +86,17 @@ def cut(text: str) -> Parts | None:
     Raises ExtractError for markup that a parser would choke on.
     """
     main = text.find("<main")
-    if main < 0 or text.count(_LD) > _BLOCK_CAP:
+    if main < 0:
         return None
     blocks: list[str] = []
     pieces: list[str] = []  # of <main>, between the blocks
     done = 0
     open_ended = True
     at = text.find(_LD)
+    spoken = 0
     while at >= 0:
+        if (spoken := spoken + 1) > _BLOCK_CAP:
+            return None
         if text[at - 2:at] == '\\"':  # in a string of some other script, however long that is
             at = text.find(_LD, at + 1)
             continue
@@ -254,13 +257,23 @@ def text_of(element: Element, cap: int = TEXT_CAP) -> str:
     if not len(element):
         return clean(element.text, cap)
     pieces: list[str] = []
-    for event, node in etree.iterwalk(element, events=("start", "end")):
-        if node.tag in _BLOCKS:
-            pieces.append(" ")
-        piece = node.text if event == "start" else (node.tail if node is not element else None)
-        if piece:
-            pieces.append(piece)
+    _gather(element, pieces)
     return clean("".join(pieces), cap)
+
+
+def _gather(element: Element, pieces: list[str]) -> None:
+    """Add an element's text in pieces; no tree is deeper than the parsers let it be."""
+    block = element.tag in _BLOCKS
+    if block:
+        pieces.append(" ")
+    if text := element.text:
+        pieces.append(text)
+    for child in element:
+        _gather(child, pieces)
+        if tail := child.tail:
+            pieces.append(tail)
+    if block:
+        pieces.append(" ")
 
 
 def language(element: Element) -> str:

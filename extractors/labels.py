@@ -5,13 +5,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from lxml.etree import _Element as Element
 
-from extractors.clean import LIST_CAP, NAME_CAP, slug_after, slugify
+from extractors.clean import LIST_CAP, NAME_CAP, URL_CAP, slug_after, slugify
 from extractors.dom import text_of
 from extractors.reconcile import Claim
 from milepost.records import LabelPair
@@ -29,19 +29,28 @@ def label_key(words: str) -> str:
 def pairs(root: Element, links: Mapping[str, str]) -> tuple[LabelPair, ...]:
     """The labels that a page's own links pair with slugs; `links` is field → path prefix ("/category/")."""
     found: dict[LabelPair, None] = {}
+    fields = tuple(links.items())
     prefixes = tuple(links.values())
     for link in islice(root.iter("a"), _LINK_CAP) if links else ():
         href = link.get("href")
         if not href or (href.startswith("/") and not href.startswith(prefixes)):  # nearly every link of a page
             continue
-        for field, prefix in links.items():
-            if (slug := slug_after(href, prefix)) is None:
-                continue
-            for key in _keys(text_of(link, NAME_CAP).removeprefix("#")):
-                found[LabelPair(field, key, slug)] = None
+        if slugs := _slugs_at(href[:URL_CAP], fields):
+            found.update(_paired(slugs, text_of(link, NAME_CAP)))
         if len(found) >= LIST_CAP:
             break
     return tuple(found)
+
+
+@lru_cache(maxsize=4096)  # the same few links stand on every page
+def _slugs_at(href: str, fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """(field, slug) of what a link leads to; `fields` are (field, path prefix)."""
+    return tuple((field, slug) for field, prefix in fields if (slug := slug_after(href, prefix)) is not None)
+
+
+@lru_cache(maxsize=4096)
+def _paired(slugs: tuple[tuple[str, str], ...], words: str) -> dict[LabelPair, None]:
+    return {LabelPair(field, key, slug): None for field, slug in slugs for key in _keys(words.removeprefix("#"))}
 
 
 @lru_cache(maxsize=4096)  # the same few labels stand on every page
@@ -62,11 +71,14 @@ class Labels:
 
     def __init__(self, pairs: Iterable[LabelPair] = ()) -> None:
         self._slugs: dict[tuple[str, str], set[str]] = {}
-        self._linked: dict[str, set[str]] = {}
         for field, label, slug in pairs:
             if slug is not None:
                 self._slugs.setdefault((field, label), set()).add(slug)
-                self._linked.setdefault(field, set()).add(slug)
+
+    @cached_property
+    def _linked(self) -> frozenset[tuple[str, str]]:
+        """(field, slug) of every link; few pages' claims ask for it."""
+        return frozenset((field, slug) for (field, _), slugs in self._slugs.items() for slug in slugs)
 
     def slug(self, field: str, words: str) -> str | None:
         """The one slug that a label stands for; None when it was never seen on a link, or on several."""
@@ -80,7 +92,7 @@ class Labels:
 
     def is_slug(self, field: str, value: object) -> bool:
         """Whether the source links to `value`, so that it is one of its slugs and not only a label."""
-        return value in self._linked.get(field, ())
+        return (field, value) in self._linked
 
     def same(self, field: str, one: object, other: object) -> bool:
         """Whether two values of a field are a slug and its label, or two labels of one slug."""

@@ -6,9 +6,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -69,12 +69,13 @@ def pick(images: Iterable[Element], url: str) -> Found:
     waiting: Image | None = None
     hidden = False
     for element in images:
-        if not is_picture(element):
+        told = {str(name): str(said) for name, said in element.items()}  # once: asking an element takes its time
+        if not _is_picture(element, told):
             continue
-        image = _image_of(element, url)
+        image = _image_of(element, told, url)
         if image is None:
             hidden = hidden or _may_show(element, url)
-        elif not _is_decoration(element):
+        elif not _is_decoration(element, told):
             return Found(image)
         else:
             waiting = waiting or image
@@ -112,15 +113,18 @@ def shared(parts: Parts, url: str) -> Image | None:
     return None
 
 
-def is_picture(element: Element) -> bool:
-    """Whether an <img> is there to be looked at."""
-    told = element.get
-    if not _looks_like_one(told("width"), told("height"), told("style"), told("class"), told("alt")):
+def _is_picture(element: Element, told: Mapping[str, str]) -> bool:
+    """Whether an <img> is there to be looked at; `told` are its attributes."""
+    said = told.get
+    if not _looks_like_one(said("width"), said("height"), said("style"), said("class"), said("alt")):
         return False
-    for at in chain((element,), element.iterancestors()):  # a plain loop: it goes through most of what is read
-        told = at.get
-        if told("hidden") is not None or ((style := told("style")) and _hides(style)):
+    if "hidden" in told or _hides(said("style", "")):
+        return False
+    at = element.getparent()
+    while at is not None:  # a plain loop, and names before values: it goes through most of what is read
+        if (names := at.keys()) and ("hidden" in names or ("style" in names and _hides(at.get("style") or ""))):
             return False
+        at = at.getparent()
     return True
 
 
@@ -157,23 +161,28 @@ def _is_symbol(sign: str) -> bool:
     return ord(sign) > 0x2000 and unicodedata.category(sign) == "So"
 
 
-def _is_decoration(element: Element) -> bool:
+def _is_decoration(element: Element, told: Mapping[str, str]) -> bool:
     """Whether the page calls an image decoration, by an empty `alt` or its role, and nothing says otherwise."""
-    said = element.get("role") in ("presentation", "none") or element.get("aria-hidden") == "true"
-    if not said and (element.get("alt") is None or (element.get("alt") or "").strip()):
+    said = told.get("role") in ("presentation", "none") or told.get("aria-hidden") == "true"
+    if not said and ("alt" not in told or told["alt"].strip()):
         return False
-    if element.get("itemprop") or any(parent.tag in ("figure", "picture") for parent in _around(element)):
+    if told.get("itemprop") or any(parent.tag in ("figure", "picture") for parent in _around(element)):
         return False
-    return not any((_pixels(element.get(name)) or 0) >= _LARGE for name in ("width", "height"))
+    return not any((_pixels(told.get(name)) or 0) >= _LARGE for name in ("width", "height"))
 
 
-def _image_of(element: Element, url: str) -> Image | None:
-    words = clean(element.get("alt"), TITLE_CAP)
-    for written in _written(element):
+def _image_of(element: Element, told: Mapping[str, str], url: str) -> Image | None:
+    words = clean(told.get("alt"), TITLE_CAP)
+    for written in _written(element, told):
         found = address(written, url if written.startswith("http") else base_of(element, url))
         if found is not None and (words or not _may_count(found, url)):
-            return Image(url=found, alt=words)
+            return _image(found, words)
     return None
+
+
+@lru_cache(maxsize=4096)  # the same pictures stand on many pages
+def _image(url: str, alt: str) -> Image:
+    return Image(url=url, alt=alt)
 
 
 def _may_count(found: str, url: str) -> bool:
@@ -184,13 +193,13 @@ def _may_count(found: str, url: str) -> bool:
     )
 
 
-def _written(element: Element) -> Iterator[str]:
+def _written(element: Element, told: Mapping[str, str]) -> Iterator[str]:
     """The addresses that an image may have, the likeliest first: what a script would put into `src` is the picture."""
-    if not _LAZY_NAMES.isdisjoint(element.keys()):
-        yield from (written for name in _LAZY if (written := element.get(name)) and _is_address(written))
-    yield element.get("src") or ""
+    if not _LAZY_NAMES.isdisjoint(told):
+        yield from (written for name in _LAZY if (written := told.get(name)) and _is_address(written))
+    yield told.get("src", "")
     for name in _SETS:
-        yield from _candidates(element.get(name))
+        yield from _candidates(told.get(name))
     picture = next((parent for parent in _around(element) if parent.tag == "picture"), None)
     if picture is not None:
         sources = sorted(islice(picture.iter("source"), _SOURCES), key=_is_new_form)
