@@ -1,8 +1,6 @@
 """Prefect's surroundings: a home that can be made, and a sentence when its server is not there."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,18 +30,6 @@ def test_a_home_that_can_not_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / ".milepost").write_text("a file", encoding="utf-8")
     with pytest.raises(MilepostError, match=r"Prefect's home can't be made: .*Make the folder writable"):
         prepare(tmp_path / ".milepost" / "prefect")
-
-
-@pytest.mark.prefect
-@pytest.mark.usefixtures("config")
-def test_a_server_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "milepost", "run"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=200, env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"},
-    )
-    assert done.returncode == 1
-    assert "http://127.0.0.1:9/api: Prefect's server can't be reached. Start it" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_what_was_done_stands_beside_what_was_not() -> None:

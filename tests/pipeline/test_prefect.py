@@ -1,5 +1,8 @@
 """Every flow on a real Prefect: the same functions, with a flow run that has a name and a state."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,3 +89,14 @@ def test_a_run_whose_source_is_down_still_sends_what_waits(
     assert [look["error"] for look in result["looks"]] == [str(error) for error in caught.value.errors]
     assert [ledger["states"]["sent"] for ledger in result["ledgers"]] == [3]
     assert len(list(mails.glob("*.eml"))) == 3
+
+
+@pytest.mark.usefixtures("config")
+def test_a_server_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "milepost", "run"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        timeout=200, env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"},
+    )
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9/api: Prefect's server can't be reached. Start it" in done.stderr
+    assert "Traceback" not in done.stderr
