@@ -47,6 +47,7 @@ _HREF, _CONTENT = (re.compile(_VALUES % name, re.IGNORECASE) for name in ("href"
 _HEAD_CAP = 200_000  # characters in which a document says what its addresses start from, and which picture it shares
 _TAG_CAP = 4_000  # characters of one such tag
 _SHARED_CAP = 8
+_STRETCH = 1_024  # characters that are encoded at a time
 _HEAD = 4_000  # characters in which a document says its language
 _BLOCK_CAP = 200  # times that JSON-LD is spoken of; each is looked for from the one before it
 _WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
@@ -115,7 +116,7 @@ def cut(text: str) -> Parts | None:
         return None  # <main> is never closed
     if (not blocks and _LD in text.casefold()) or text.rfind("<!--", 0, main) > text.rfind("-->", 0, main):
         return None
-    data = "".join(pieces).encode("utf-8", "ignore")
+    data = _encoded("".join(pieces))
     if b"<script" in data or data.find(b"<main", 1) >= 0:
         return None
     return _parts(text, _tree(data), tuple(blocks), from_cut=True)
@@ -176,7 +177,12 @@ def _attribute(match: re.Match[str]) -> str:
 
 def fragment(piece: str) -> Element:
     """The tree of a piece of markup, through lxml, without comments and what is never read."""
-    return _tree(piece.encode("utf-8", "ignore"))
+    return _tree(_encoded(piece))
+
+
+def _encoded(text: str) -> bytes:
+    """A text in UTF-8, without lone surrogates; by stretches, as those that are plain ASCII are only copied."""
+    return b"".join([text[at:at + _STRETCH].encode("utf-8", "ignore") for at in range(0, len(text), _STRETCH)])
 
 
 def _tree(data: bytes) -> Element:
