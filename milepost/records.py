@@ -42,6 +42,11 @@ def check_aware(moment: dt.datetime) -> dt.datetime:
     return moment
 
 
+def page_address(url: str) -> str:
+    """The page that a milestone's address leads to: a site may keep many on one, each under a fragment of its own."""
+    return url.partition("#")[0]
+
+
 def body_hash(body: bytes) -> str:
     """SHA-256 of a page's decoded body, in hex: the snapshot's address in the archive."""
     return hashlib.sha256(body).hexdigest()

@@ -8,7 +8,7 @@ from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import field_to_json
 from milepost.errors import InputError, NotFoundError
 from milepost.fields import FIELDS, shown_at
-from milepost.records import Snapshot, StoredChange, StoredMilestone, Witness
+from milepost.records import Snapshot, StoredChange, StoredMilestone, Witness, page_address
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database
@@ -92,7 +92,7 @@ def _imported(version: Version) -> bool:
 def _related(database: Database, stored: StoredMilestone) -> Explanation:
     """Of Related cards that were read anew since the milestone's last version: those of its page's last reading."""
     record = stored.milestone
-    page = record.url.partition("#")[0]
+    page = page_address(record.url)
     last = Pages(database).last_read(record.source, [page])[page]
     snapshot = Snapshots(database).get(last.snapshot_id)
     return Explanation(

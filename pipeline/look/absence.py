@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from milepost.records import Change, Milestone
+from milepost.records import Change, Milestone, page_address
 from newsletter.news.guards import shrunken
 from newsletter.news.renames import Match
 from newsletter.news.windows import fallen
-from pipeline.look.crawled_look import CrawledLook, page_of_address
+from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pending_renames
 from store.milestones.milestones import Entry
@@ -26,15 +26,15 @@ class Absences:
         A page that was not read now is as it was: what was missing from it still is.
         """
         intake = self._at.intake
-        read = {page_of_address(record.url) for record in reading.records.values() if "#" in record.url}
+        read = {page_address(record.url) for record in reading.records.values() if "#" in record.url}
         away = read | intake.gone.keys() | intake.moved.keys() | intake.failed | intake.disallowed
         left = {url: key for url in self._at.pages.missing(self._at.source)
-                if "#" in url and page_of_address(url) not in away and (key := intake.key(url)) is not None}
+                if "#" in url and page_address(url) not in away and (key := intake.key(url)) is not None}
         if not read:
             return left
         known = self._at.milestones.known(self._at.source)
         off = {stored.milestone.url: key for key, stored in known.items()
-               if page_of_address(stored.milestone.url) in read and key not in reading.records}
+               if page_address(stored.milestone.url) in read and key not in reading.records}
         self._fallen = self._fallen_off(read, off, reading, {key: stored.milestone for key, stored in known.items()})
         return left | {url: key for url, key in off.items() if key not in self._fallen}
 
@@ -46,16 +46,16 @@ class Absences:
         withdrawn = self._at.milestones.withdrawn(self._at.source)
         found: set[str] = set()
         for page in read:
-            shown = [record for record in reading.records.values() if page_of_address(record.url) == page]
+            shown = [record for record in reading.records.values() if page_address(record.url) == page]
             found |= fallen(
                 {key: known[key] for url, key in off.items()
-                 if page_of_address(url) == page and url not in missing and key not in withdrawn},
+                 if page_address(url) == page and url not in missing and key not in withdrawn},
                 [record for record in shown if record.key in known],
                 [record for record in shown if record.key not in known],
                 before={off[url] for url in before if url in off},
             )
         urls = {url for url, key in off.items() if key in found}
-        elsewhere = {url for url in before if page_of_address(url) not in read}
+        elsewhere = {url for url in before if page_address(url) not in read}
         self._at.pages.note_fallen(self._at.source, urls | elsewhere, self._at.now())
         return frozenset(found)
 
@@ -84,7 +84,7 @@ class Absences:
         if None not in keys:
             return left
         return {key for key, stored in self._at.milestones.some(self._at.source, left).items()
-                if page_of_address(stored.milestone.url) not in listed}
+                if page_address(stored.milestone.url) not in listed}
 
     def missing(self, absence: Absence, matches: Collection[Match], left: Mapping[str, str]) -> dict[str, int]:
         """Key → the first look in a row to find it missing, of known milestones that are not something else.

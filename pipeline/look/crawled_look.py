@@ -29,8 +29,3 @@ class CrawledLook:
         self.known = self.milestones.count(look.source)  # before this look
         self.listed = len(crawled.listed) if crawled.complete else None
         self.listed_before = self.looks.listed_before(look.source)
-
-
-def page_of_address(url: str) -> str:
-    """The page that a milestone's address leads to."""
-    return url.partition("#")[0]

@@ -8,10 +8,10 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
+from milepost.records import CHANGE_KINDS, LookReport, LookVerdict, page_address
 from newsletter.news.guards import Hold, hold, incomplete
 from pipeline.look.absence import Absences
-from pipeline.look.crawled_look import CrawledLook, page_of_address
+from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.judging import Judge, Judged
 from pipeline.look.reading import Reading, read_stored
 from pipeline.look.recording import Recorder, while_held
@@ -115,7 +115,7 @@ class Conclusion:
         """Pages of what alternates, as far as they answered in this look: it is counted what they tell, changed or not.
         """
         known = self._at.milestones.some(self._at.source, self._at.milestones.flaps(self._at.source))
-        urls = {page_of_address(stored.milestone.url) for stored in known.values()}
+        urls = {page_address(stored.milestone.url) for stored in known.values()}
         return self._at.pages.seen(self._at.source, urls, self._at.look.started_at)
 
     def _failures(self, reading: Reading, judged: Judged) -> tuple[list[str], int]:

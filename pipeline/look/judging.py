@@ -9,13 +9,13 @@ from extractors.labels import Labels
 from milepost.changes import KINDS, NEWS
 from milepost.fields import FIELDS
 from milepost.fingerprint import fingerprint
-from milepost.records import Change, Flap, Milestone
+from milepost.records import Change, Flap, Milestone, page_address
 from newsletter.news.contested import Contest
 from newsletter.news.detect import detect
 from newsletter.news.guards import Counted
 from newsletter.news.renames import Match
 from pipeline.look.absence import Absences
-from pipeline.look.crawled_look import CrawledLook, page_of_address
+from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
 from pipeline.look.unread_entries import UnreadEntries
@@ -118,7 +118,7 @@ class Judge:
     def _new(self, judged: Judged, reading: Reading) -> int:
         """How many milestones are news; pages that a first look listed and could not read are none when they come."""
         late = self._at.looks.unread_since_baseline(self._at.source)
-        return sum(change.kind in NEWS and page_of_address(reading.records[change.key].url) not in late
+        return sum(change.kind in NEWS and page_address(reading.records[change.key].url) not in late
                    for change in judged.changes)
 
     def drifted(self, reading: Reading, judged: Judged) -> Drifted:
@@ -134,7 +134,7 @@ class Judge:
             key: stored.milestone for key, stored in self._at.milestones.known(self._at.source).items()
         }
         failed = {self._at.intake.key(url) for url in reading.failed}
-        pages = {page_of_address(record.url) for record in before.values()}
+        pages = {page_address(record.url) for record in before.values()}
         broken = sum(baseline or url in pages for url in reading.failed)  # what was never read can't be lost
         after = {key: record for key, record in (before | dict(reading.records)).items()
                  if key not in failed and (baseline or key in before)}
