@@ -27,6 +27,7 @@ from bench.sinks import program
 from delivery.dispatch import Limits, Mailing, dispatch
 from delivery.message import tokens
 from delivery.message.build import Letterhead, MessageTemplate
+from delivery.message.headers import Mailbox
 from delivery.smtp.connect import PipelineTransport
 from milepost.records import Placement, Variant
 from store.database import Database, connect, upgrade
@@ -83,7 +84,7 @@ def template() -> tuple[Variant, MessageTemplate]:
     text = f"Issue 7\n\n{line * 40}\n\nLeave: {MARK}\n"
     html = f'<html lang="en"><body>{f"<p>{line}</p>" * 155}<a href="{MARK}">Leave</a></body></html>'
     variant = Variant(name="all", subject="Issue 7: a loom that plays chess", html=html, text=text, placeholder=MARK)
-    letterhead = Letterhead(sender="Timeline <news@timeline.example>", list_id="milestones.timeline.example")
+    letterhead = Letterhead(sender=Mailbox("Timeline", "news@timeline.example"), list_id="milestones.timeline.example")
     return variant, MessageTemplate.build(variant, letterhead=letterhead, date=NOW)
 
 

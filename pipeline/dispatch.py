@@ -24,10 +24,10 @@ from pipeline.bounces import suppress_worn_out
 from pipeline.edit import find, require_window_over, send_at_once
 from pipeline.look.reading import Progress
 from pipeline.mail_identity import (
+    bounce_address,
     letterhead,
     relay,
     seal,
-    sender,
     sender_domain,
     signing,
     signing_key,
@@ -234,7 +234,7 @@ def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
         variant.name: MessageTemplate.build(variant, letterhead=head, date=frozen_at)
         for variant in issues.variants(number)
     }
-    usual = settings.mail.return_path or sender(settings)[1]
+    usual = bounce_address(settings)
     bounces = f"bounces@{settings.mail.bounce_domain}" if settings.mail.bounce_domain else None
 
     def envelope(claim: Claim) -> str:

@@ -24,7 +24,7 @@ from milepost.errors import MilepostError
 from milepost.records import Variant
 from milepost.settings import Settings, SourceSettings
 from pipeline.edit import TrialMail, send_trial
-from pipeline.mail_identity import letterhead, list_id, relay, sender, sender_domain, signer, signing
+from pipeline.mail_identity import bounce_address, letterhead, list_id, relay, sender, sender_domain, signer, signing
 from store.database import connect
 from store.milestones.looks import Looks
 from store.subscribers import addresses
@@ -163,15 +163,16 @@ def _published(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
         transport = relay(settings)
         if isinstance(transport, MaildirTransport):
             return
-        address = sender(settings)[1]
+        bounces = bounce_address(settings)
+        address = sender(settings).address
         key = signer(settings)
     except MilepostError as error:
         yield Finding(check="dns", ok=False, says=str(error))
         return
     mail = settings.mail
-    bounces = mail.bounce_domain or (mail.return_path or address).rpartition("@")[2].rstrip(">").lower()
     who = Sender(
-        address=address, envelope_domain=bounces, bounce_domain=mail.bounce_domain,
+        address=address, envelope_domain=mail.bounce_domain or bounces.rpartition("@")[2].lower(),
+        bounce_domain=mail.bounce_domain,
         dkim_name=key.record_name if key else None, dkim_record=key.record if key else "",
         relay=transport.host if isinstance(transport, SmtpTransport) else None,
     )
@@ -194,6 +195,6 @@ def _test_mail(settings: Settings, to: str) -> str:
         message_id=f"<doctor.{secrets.token_hex(8)}@{sender_domain(settings)}>",
     )
     reply = send_trial(settings, TrialMail(
-        address=address, envelope=settings.mail.return_path or sender(settings)[1], message=signing(settings)(message),
+        address=address, envelope=bounce_address(settings), message=signing(settings)(message),
     ))
     return f"{address}: the relay says {reply.code} {reply.text}; look whether it arrived, and in which folder"

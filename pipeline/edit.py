@@ -19,7 +19,7 @@ from newsletter.issue.render import Renderer, templates_digest
 from newsletter.issue.safe import clean_lines
 from newsletter.news.select import EVERYTHING
 from newsletter.words.languages import phrases_for
-from pipeline.mail_identity import letterhead, relay, seal, sender, sender_domain, signing
+from pipeline.mail_identity import bounce_address, letterhead, relay, seal, sender_domain, signing
 from pipeline.publish import freeze, render, undo_window
 from store.database import Database
 from store.issues.editions import Editions
@@ -119,7 +119,7 @@ def trial_mail(
         address=to, unsubscribe_url=f"{then.web.base_url}/u",
         message_id=f"<test.{number}.{secrets.token_hex(8)}@{sender_domain(then)}>",
     )
-    envelope = then.mail.return_path or sender(then)[1]
+    envelope = bounce_address(then)
     return TrialMail(address=to, envelope=envelope, message=signing(then)(message))
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from email.utils import formataddr, parseaddr
+from email.utils import parseaddr
 
 from delivery.message.build import Letterhead
 from delivery.message.dkim import Signer
+from delivery.message.headers import Mailbox
 from delivery.message.tokens import make
 from delivery.ports import Transport
 from delivery.smtp.auth import Token, TokenCommand
@@ -21,22 +22,35 @@ from store.meta import Meta
 _LIST_ID = "list_id"
 
 
-def sender(settings: Settings) -> tuple[str, str]:
-    """(display name, address with an ASCII domain) of mail.from; raises SettingsError when there is none."""
-    name, address = parseaddr(settings.mail.sender)
-    local, _, domain = address.rpartition("@")
-    if not local:
+def sender(settings: Settings) -> Mailbox:
+    """Who the mails are from, its domain in ASCII; raises SettingsError when mail.from is missing."""
+    if not settings.mail.sender:
         hint = "Set it, as in: AI Timeline <news@timeline.example>."
         raise SettingsError("mail.from is missing", where="milepost.toml", hint=hint)
+    return _mailbox(settings.mail.sender, "mail.from")
+
+
+def bounce_address(settings: Settings) -> str:
+    """Where bounces go that name no delivery, the envelope's sender: mail.return_path, else the sender's address."""
+    path = settings.mail.return_path
+    return (_mailbox(path, "mail.return_path") if path else sender(settings)).address
+
+
+def _mailbox(value: str, setting: str) -> Mailbox:
+    """`Name <address>` as it was typed in a setting: the name raw, the domain in ASCII (RFC 5890); SettingsError."""
+    name, address = parseaddr(value)
+    local, _, domain = address.rpartition("@")
     try:
-        return name, f"{local}@{domain.encode('idna').decode('ascii')}"
+        if local:
+            return Mailbox(name, f"{local}@{domain.encode('idna').decode('ascii')}")
     except UnicodeError:
-        raise SettingsError(f"mail.from = {address!r} has no domain to mail from", where="milepost.toml") from None
+        pass
+    raise SettingsError(f"{setting} = {address or value!r} has no domain to mail from", where="milepost.toml")
 
 
 def sender_domain(settings: Settings) -> str:
     """The ASCII domain that mails come from: in Message-IDs, and how we greet the relay."""
-    return sender(settings)[1].rpartition("@")[2]
+    return sender(settings).address.rpartition("@")[2]
 
 
 def list_id(settings: Settings, database: Database) -> str:
@@ -48,16 +62,17 @@ def list_id(settings: Settings, database: Database) -> str:
     meta = Meta(database)
     kept = meta.get(_LIST_ID)
     if kept is None:
-        kept = sender(settings)[1].replace("@", ".").lower()
+        kept = sender(settings).address.replace("@", ".").lower()
         meta.set(_LIST_ID, kept)
     return kept
 
 
 def letterhead(settings: Settings, named: str) -> Letterhead:
     """What every message says about the list of that name (see list_id)."""
+    reply_to = settings.mail.reply_to
     return Letterhead(
-        sender=formataddr(sender(settings)), list_id=named, list_name=settings.newsletter.name,
-        reply_to=settings.mail.reply_to, archive=f"{settings.web.base_url}/issues",
+        sender=sender(settings), list_id=named, list_name=settings.newsletter.name,
+        reply_to=_mailbox(reply_to, "mail.reply_to") if reply_to else None, archive=f"{settings.web.base_url}/issues",
         feedback_id=settings.mail.feedback_id,
     )
 
@@ -141,7 +156,7 @@ def signer(settings: Settings) -> Signer | None:
             hint="Check its owner and mode.",
         ) from None
     return Signer.from_pem(
-        pem, domain=sender_domain(settings), selector=settings.mail.dkim_selector, sender=sender(settings)[1]
+        pem, domain=sender_domain(settings), selector=settings.mail.dkim_selector, sender=sender(settings).address
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from delivery.message.build import message_findings
 from milepost.dates import utc_now
 from milepost.errors import HeldError, LintError
 from milepost.records import (
@@ -30,7 +31,7 @@ from newsletter.issue.corrections import worth_telling
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer, templates_digest
 from newsletter.news.select import due, early_period, place, quiet_from, variants
-from pipeline.mail_identity import list_id
+from pipeline.mail_identity import letterhead, list_id
 from store.database import Database, connect
 from store.issues.editions import Editions
 from store.issues.issues import Issues
@@ -176,6 +177,8 @@ def render(
         (frozenset(subscriber.topics), owed.get(subscriber.id, frozenset()))
         for subscriber in Subscribers(database).list(state="active", cadence=cadence)
     }
+    named = list_id(settings, database)
+    head = letterhead(settings, named)
     rendered: list[Variant] = []
     for name, chosen in variants(composed.items, readers).items():
         variant = renderer.render(number, cadence, chosen, now, name=name, edit=edit, as_ordered=True)
@@ -183,11 +186,12 @@ def render(
             variant, newsletter=letter, mail=mail, web=web, items=chosen,
             bases=[source.base_url for source in settings.sources], intro=edit.intro,
         )
+        findings += message_findings(variant, letterhead=head, date=now)
         if findings:
             raise LintError(findings, where=f"the {cadence} issue, variant {name}")
         rendered.append(variant)
     digest = templates_digest(letter.templates)
-    shown, named = shown_settings(letter, mail, web), list_id(settings, database)
+    shown = shown_settings(letter, mail, web)
     hashed = content_hash(composed.items, rendered, shown=shown, templates=digest, list_id=named, edit=edit)
     return Rendered(
         items=composed.items, subject=composed.subject, variants=tuple(rendered), content_hash=hashed,

@@ -15,6 +15,7 @@ from email import message_from_bytes, policy
 from typing import Any, Final, Literal, Self
 
 from delivery.message import headers, quoted
+from delivery.message.misread import Meant, misread_headers
 from milepost.errors import RenderError
 from milepost.records import Variant
 
@@ -33,10 +34,10 @@ _SAMPLE: Final = {
 class Letterhead:
     """What every message of a list says about the list."""
 
-    sender: str  # From: "AI Timeline <news@timeline.example>"
+    sender: headers.Mailbox  # From
     list_id: str  # "milestones.timeline.example" (RFC 2919): lower case, never changed once mailed
     list_name: str = ""
-    reply_to: str | None = None
+    reply_to: headers.Mailbox | None = None
     archive: str | None = None  # http(s) URL of the web archive
     feedback_id: str | None = None  # "campaign:customer:type:sender", where a mailbox provider wants it
 
@@ -76,7 +77,7 @@ class MessageTemplate:
             f"--{boundary}--\r\n".encode("ascii"),
         ]
         template = cls(variant.name, _merged(pieces))
-        template.verify(variant.placeholder)
+        template.verify(variant, letterhead, date)
         return template
 
     @property
@@ -109,7 +110,7 @@ class MessageTemplate:
             pieces[index] = values[slot]
         return b"".join(pieces)
 
-    def verify(self, placeholder: str) -> None:
+    def verify(self, variant: Variant, letterhead: Letterhead, date: dt.datetime) -> None:
         """Check the finished bytes of a sample recipient as another program would read them; raises RenderError."""
         where = f"variant {self._variant}"
         raw = self.bytes_for(**_SAMPLE)
@@ -129,12 +130,42 @@ class MessageTemplate:
         counts = Counter(names)
         if not set(headers.ONCE) <= set(names) <= set(headers.ALLOWED) or max(counts.values()) > 1:
             raise RenderError(f"the headers are not the ones we send: {', '.join(names)}", where=where)
+        misread = misread_headers(raw, _meant(variant, letterhead, date))
+        if misread:
+            raise RenderError("; ".join(misread), where=where)
         contents = {part.get_content_type(): part.get_content() for part in parsed.iter_parts()}
         if list(contents) != ["text/plain", "text/html"]:
             raise RenderError("the message does not parse into its two parts", where=where)
         for content in contents.values():
-            if placeholder in content or html.escape(_SAMPLE["unsubscribe_url"]) not in content:
+            if variant.placeholder in content or html.escape(_SAMPLE["unsubscribe_url"]) not in content:
                 raise RenderError("the unsubscribe link does not arrive in both parts", where=where)
+
+
+def message_findings(variant: Variant, *, letterhead: Letterhead, date: dt.datetime) -> list[str]:
+    """What would keep `variant` from being sent under `letterhead`, [] for a good one: told before anybody approves."""
+    try:
+        MessageTemplate.build(variant, letterhead=letterhead, date=date)
+    except RenderError as error:
+        return [error.what]
+    return []
+
+
+def _meant(variant: Variant, letterhead: Letterhead, date: dt.datetime) -> dict[str, Meant]:
+    """What a reader is to be shown: header → its words, what stands between its brackets, and the setting of both."""
+    meant = {
+        "From": Meant(words=letterhead.sender.name, bare=letterhead.sender.address, setting="mail.from"),
+        "Subject": Meant(words=headers.one_line(variant.subject), setting="the issue's subject"),
+        "Date": Meant(words=headers.date(date), setting="the day of the hand-over"),
+        "List-Id": Meant(words=letterhead.list_name, bare=letterhead.list_id, setting="newsletter.name"),
+    }
+    if letterhead.reply_to:
+        name, address = letterhead.reply_to
+        meant["Reply-To"] = Meant(words=name, bare=address, setting="mail.reply_to")
+    if letterhead.archive:
+        meant["List-Archive"] = Meant(bare=letterhead.archive, setting="web.base_url")
+    if letterhead.feedback_id:
+        meant["Feedback-ID"] = Meant(words=letterhead.feedback_id, setting="mail.feedback_id")
+    return meant
 
 
 def _head(variant: Variant, letterhead: Letterhead, date: dt.datetime, boundary: str) -> list[_Piece]:

@@ -7,7 +7,8 @@ import datetime as dt
 import re
 import unicodedata
 from email.header import Header
-from email.utils import format_datetime, getaddresses
+from email.utils import format_datetime
+from typing import NamedTuple
 
 from milepost.errors import RenderError
 from milepost.records import check_aware
@@ -35,14 +36,26 @@ _LIST_ID = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+", re.ASCII)
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def one_line(text: str, *, limit: int = _MAX_WORDS) -> str:
-    """`text` as one line that can't become a header: no line ends or controls, no opening of an encoded word."""
+class Mailbox(NamedTuple):
+    """Who a header names, as a person reads it: nothing is encoded, quoted or escaped before it comes here."""
+
+    name: str  # "Zeitreise für KI", or ""
+    address: str  # "news@zeitreise.example"
+
+
+def legible(text: str) -> str:
+    """What of `text` a header can show at all: its words on one line, without controls and turners of direction."""
     kept = "".join(
         " " if sign.isspace() else sign
-        for sign in text[: limit * 4]
+        for sign in text
         if sign.isspace() or (unicodedata.category(sign) not in ("Cc", "Cs") and sign not in _BIDI)
     )
-    line = " ".join(kept.split())
+    return " ".join(kept.split())
+
+
+def one_line(text: str, *, limit: int = _MAX_WORDS) -> str:
+    """`text` as one line that can't become a header: no line ends or controls, no opening of an encoded word."""
+    line = legible(text[: limit * 4])
     if len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
     return line.replace("=?", "= ?")  # Python ≤ 3.12.1 turns an encoded word holding CRLF into headers
@@ -76,15 +89,12 @@ def address(value: str) -> str:
     return value
 
 
-def mailbox(name: str, value: str) -> str:
-    """`Display Name <address>` for the header `name`, encoded and folded; raises RenderError."""
-    found = getaddresses([value])
-    if len(found) != 1 or any(sign in value for sign in "\r\n\0"):
-        raise RenderError(f"{value[:80]!r} is not one sender", hint="Want a form like: Timeline <news@example.org>.")
-    display, addr = found[0][0], address(found[0][1])
-    if not one_line(display):
+def mailbox(name: str, who: Mailbox) -> str:
+    """`Display Name <address>` for the header `name`, encoded and folded here and nowhere else; raises RenderError."""
+    addr = address(who.address)
+    if not one_line(who.name):
         return addr
-    return _with_bracket(name, phrase(name, display), f"<{addr}>")
+    return _with_bracket(name, phrase(name, who.name), f"<{addr}>")
 
 
 def list_id(identifier: str, text: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from delivery.dispatch import Limits, Mailing, dispatch
 from delivery.message import tokens, verp
 from delivery.message.build import Letterhead, MessageTemplate
+from delivery.message.headers import Mailbox
 from delivery.ports import TryAdvance
 from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.session import Timeouts
@@ -153,7 +154,7 @@ def watch(trap: Callable[[str], None], *, in_two: bool = False) -> None:
 
 def mailing(database: Database, number: int = 1, sign: Callable[[bytes], bytes] = bytes) -> Mailing:
     """What is the same for all readers of the issue."""
-    head = Letterhead(sender=f"news@{DOMAIN}", list_id=f"milestones.{DOMAIN}")
+    head = Letterhead(sender=Mailbox("", f"news@{DOMAIN}"), list_id=f"milestones.{DOMAIN}")
     variants = Issues(database).variants(number)
     templates = {v.name: MessageTemplate.build(v, letterhead=head, date=FROZEN) for v in variants}
     return Mailing(

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from delivery.dispatch import DispatchReport, Limits, Mailing, dispatch
 from delivery.message import tokens
 from delivery.message.build import Letterhead, MessageTemplate
+from delivery.message.headers import Mailbox
 from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.session import SmtpTransport, Timeouts
 from milepost.records import Variant
@@ -47,7 +48,7 @@ def a_variant(**changes: Any) -> Variant:
 
 def a_letterhead(**changes: Any) -> Letterhead:
     fields: dict[str, Any] = {
-        "sender": "Timeline <news@timeline.example>", "list_id": LIST_ID, "list_name": "Milestones",
+        "sender": Mailbox("Timeline", "news@timeline.example"), "list_id": LIST_ID, "list_name": "Milestones",
         "archive": "https://timeline.example/issues",
     }
     return Letterhead(**(fields | changes))

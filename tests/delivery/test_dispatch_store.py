@@ -34,6 +34,7 @@ import datetime as dt, sys
 from delivery.dispatch import Limits, Mailing, dispatch
 from delivery.message import tokens
 from delivery.message.build import Letterhead, MessageTemplate
+from delivery.message.headers import Mailbox
 from delivery.transports import from_url
 from store.database import connect
 from store.issues.issues import Issues
@@ -43,7 +44,7 @@ url, mail_url = sys.argv[1:]
 key, now = "an-invented-key-of-thirty-two-characters", dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 with connect(url) as database:
     ledger = Ledger(database)
-    letterhead = Letterhead(sender="news@timeline.example", list_id="milestones.timeline.example")
+    letterhead = Letterhead(sender=Mailbox("", "news@timeline.example"), list_id="milestones.timeline.example")
     dispatch(
         ledger, from_url(mail_url),
         Mailing(

@@ -1,7 +1,9 @@
 """The checklist for every message we send, read from the bytes that a real server received."""
 
+import base64
 import datetime as dt
 import email
+import quopri
 import re
 from collections import Counter
 from email import policy
@@ -14,7 +16,9 @@ from hypothesis import strategies as st
 
 from delivery.dispatch import Mailing, dispatch
 from delivery.message import headers, tokens
-from delivery.message.build import Letterhead, MessageTemplate
+from delivery.message.build import Letterhead, MessageTemplate, message_findings
+from delivery.message.headers import Mailbox
+from delivery.message.misread import Meant, misread_headers
 from milepost.errors import RenderError
 from milepost.records import Variant
 
@@ -22,6 +26,7 @@ KEY = "an-invented-key-of-thirty-two-characters"
 DATE = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.timezone(dt.timedelta(hours=1)))
 P = "MILEPOST-UNSUBSCRIBE-4f1d"
 LINK = "https://timeline.example/u/AQEqbWlsZXN0b25lcw"
+LIST_ID = "milestones.timeline.example"
 NAMES = [
     "From", "To", "Reply-To", "Subject", "Date", "Message-ID", "MIME-Version", "List-Id", "List-Archive",
     "List-Unsubscribe", "List-Unsubscribe-Post", "Feedback-ID", "Content-Type",
@@ -36,6 +41,24 @@ def parse(raw: bytes) -> EmailMessage:
 
 def of(template: MessageTemplate, link: str = LINK) -> bytes:
     return template.bytes_for(address="r@readers.example", unsubscribe_url=link, message_id="<m@timeline.example>")
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """A header of words, as programs show it: unfolded, its one quoted string unquoted, its encoded words decoded.
+
+    Ours, by RFC 2047 §6: the standard library of Python 3.11 shows spaces between the encoded words of a name.
+    """
+    [line] = re.findall(rf"(?m)^{name}: (.*?)\r\n(?! )", raw.decode("ascii"), re.DOTALL)
+    line = re.sub(r"\?=\s+=\?", "?==?", line.replace("\r\n ", " "))
+    if line.endswith(">"):
+        line = re.sub(r'"((?:[^"\\]|\\.)*)"', lambda found: re.sub(r"\\(.)", r"\1", found[1]), line)
+
+    def one(found: re.Match[str]) -> str:
+        if found[1].lower() == "b":
+            return base64.b64decode(found[2]).decode()
+        return quopri.decodestring(found[2].encode(), header=True).decode()
+
+    return re.sub(r"=\?utf-8\?([qQbB])\?([^?]*)\?=", one, line)
 
 
 def parts(raw: bytes) -> list[str]:
@@ -55,7 +78,7 @@ def received(
         html=usual.html.replace("</body>", f"<p>{'y' * 3000}</p>.\r\n<a href='{P}'>&#381;</a></body>"),
     )
     letterhead = letterheads(
-        sender='"Müller, Timeline" <news@timeline.example>', reply_to="Desk <desk@timeline.example>",
+        sender=Mailbox("Müller, Timeline", "news@timeline.example"), reply_to=Mailbox("Desk", "desk@timeline.example"),
         feedback_id="7:milestones:news:timeline",
     )
     mailing: Mailing = mailings(
@@ -220,14 +243,14 @@ def test_a_part_without_a_way_out_is_refused(part: str, templates: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"sender": "no address"}, {"sender": "a@b.example, c@d.example"},
-        {"reply_to": "x@y.example\r\nBcc: a@b.example"},
+        {"sender": Mailbox("", "no address")}, {"sender": Mailbox("", "a@b.example, c@d.example")},
+        {"reply_to": Mailbox("", "x@y.example\r\nBcc: a@b.example")},
         {"list_id": "has space.example"}, {"list_id": "x>\r\nBcc: y"}, {"archive": "ftp://t.example/"},
     ],
     ids=lambda changes: ascii(next(iter(changes.values())))[:30],
 )
 def test_a_letterhead_that_makes_more_headers_is_refused(
-    changes: dict[str, str], variants: Any, letterheads: Any
+    changes: dict[str, Any], variants: Any, letterheads: Any
 ) -> None:
     with pytest.raises(RenderError):
         MessageTemplate.build(variants(), letterhead=letterheads(**changes), date=DATE)
@@ -236,6 +259,82 @@ def test_a_letterhead_that_makes_more_headers_is_refused(
 def test_a_naive_date_is_refused(variants: Any, letterheads: Any) -> None:
     with pytest.raises(ValueError, match="naive"):
         MessageTemplate.build(variants(), letterhead=letterheads(), date=dt.datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+NAMES_OF_PEOPLE = [
+    "Timeline", "Zeitreise für KI", "Müller, Timeline", 'The "Loom" & friends', "C:\\timeline (daily)", "ציר הזמן",
+    "الخط الزمني, اليوم", "👩‍💻 Looms ⏳", "時の流れ", "ﬁn d’été – “x”", "a, b; c: <d> @ e", "Ünïcode" * 30, "x" * 200,
+    "y z " * 50,
+    "'single' , .", "trailing\\", "e\u0301te\u0301", "Name =E2=9C=93 _underscored_", "% 100 ?= yes",
+]
+
+
+@pytest.mark.parametrize("name", NAMES_OF_PEOPLE, ids=lambda name: ascii(name)[:24])
+def test_a_name_is_read_as_it_was_typed_in_every_header_that_carries_it(
+    name: str, variants: Any, letterheads: Any
+) -> None:
+    letterhead = letterheads(
+        sender=Mailbox(name, "news@timeline.example"), reply_to=Mailbox(name, "desk@timeline.example"), list_name=name
+    )
+    raw = of(MessageTemplate.build(variants(subject=name), letterhead=letterhead, date=DATE))
+
+    message = parse(raw)
+    words = " ".join(name.split())
+    bare = {"From": "news@timeline.example", "Reply-To": "desk@timeline.example", "List-Id": LIST_ID}
+    for header in bare:
+        assert decoded(raw, header) == f"{words} <{bare[header]}>"
+    assert decoded(raw, "Subject") == words
+    assert [who.addr_spec for who in message["From"].addresses] == ["news@timeline.example"]
+    assert max(map(len, raw.split(b"\r\n"))) <= 76 + 25
+
+
+@pytest.mark.parametrize("header", ["From", "Reply-To", "List-Id"])
+@pytest.mark.parametrize(
+    "name", ["=?utf-8?q?Zeitreise_f=C3=BCr_KI?=", "=?utf-8?b?8J+Yig==?= looms", "long " * 60],
+    ids=["encoded before", "encoded in part", "too long to be shown"],
+)
+def test_a_name_that_readers_would_see_otherwise_is_refused(
+    name: str, header: str, variants: Any, letterheads: Any
+) -> None:
+    letterhead = {
+        "From": letterheads(sender=Mailbox(name, "news@timeline.example")),
+        "Reply-To": letterheads(reply_to=Mailbox(name, "desk@timeline.example")),
+        "List-Id": letterheads(list_name=name),
+    }[header]
+    found = message_findings(variants(), letterhead=letterhead, date=DATE)
+    assert len(found) == 1
+    assert re.search(f"^{header} reads “.*” ?.*, and (mail.from|mail.reply_to|newsletter.name) says “", found[0])
+
+
+MISREAD = [
+    ("From", b"From: =?utf-8?q?M=C3=BCller?= <news@timeline.example>", "From reads “Müller <news@timeline.example>”"),
+    ("From", b"From: Timeline <news@timeline.example>\r\nFrom: x@y.example", "”, “<x@y.example>”, and mail.from"),
+    ("From", b"X: y", "From reads nothing, and mail.from says “Timeline <news@timeline.example>”"),
+    ("From", b"From: Timeline <x@y.example>", "From reads “Timeline <x@y.example>”"),
+    ("From", b"From: Time line, <news@timeline.example>", "From reads “Time line, <news@timeline.example>”"),
+    ("Subject", b"Subject: =?utf-8?q?=3D=3Futf-8=3Fq=3FA=3F=3D?=", "Subject reads “=?utf-8?q?A?=”"),
+    ("Subject", b"Subject: =?no-such?q?A?=", "Subject reads “=?no-such?q?A?=”"),
+    ("Subject", b"Subject: =?utf-8?b?YWJjZ?=", "Subject reads “=?utf-8?b?YWJjZ?="),
+    ("Subject", b"Subject: =?utf-8?q?=FF=FE?=", "Subject reads “"),
+    ("List-Id", b"List-Id: Other <milestones.timeline.example>", "List-Id reads “Other <milestones"),
+]
+
+
+@pytest.mark.parametrize(("header", "line", "says"), MISREAD, ids=[ascii(line)[:40] for _, line, _ in MISREAD])
+def test_what_a_program_would_read_otherwise_is_told(header: str, line: bytes, says: str) -> None:
+    meant = {
+        "From": Meant(words="Timeline", bare="news@timeline.example", setting="mail.from"),
+        "Subject": Meant(words="A loom that plays chess", setting="the issue's subject"),
+        "List-Id": Meant(words="Milestones", bare=LIST_ID, setting="newsletter.name"),
+    }
+    [found] = misread_headers(line + b"\r\n\r\nbody", {header: meant[header]})
+    assert says in found
+
+
+def test_what_is_read_as_meant_is_no_finding() -> None:
+    raw = b"From: =?utf-8?q?M=C3=BCller=2C?=\r\n =?utf-8?q?_Timeline?=\r\n <news@timeline.example>\r\n\r\n"
+    meant = {"From": Meant(words="Müller, Timeline", bare="news@timeline.example", setting="mail.from")}
+    assert misread_headers(raw, meant) == []
 
 
 @pytest.mark.parametrize("name", ["Bcc", "X-Mailer", "Subject\r\nBcc", ""])
@@ -263,10 +362,13 @@ def test_any_text_in_any_field_gives_a_mail_with_our_headers(
     variant = Variant(
         name="all", subject=f"s{subject}", text=f"{text}{P}{text}", html=f"{html}\n{P}", placeholder=P,
     )
-    quoted = display.replace("\\", "").replace('"', "")
     letterhead = Letterhead(
-        sender=f'"{headers.one_line(quoted)}" <news@timeline.example>', list_id="l.timeline.example", list_name=name
+        sender=Mailbox(display, "news@timeline.example"), list_id="l.timeline.example", list_name=name
     )
+    if "=?" in headers.legible(display) + "\n" + headers.legible(name):
+        with pytest.raises(RenderError, match=" reads "):  # a name that programs would decode is no name
+            MessageTemplate.build(variant, letterhead=letterhead, date=DATE)
+        return
     raw = of(MessageTemplate.build(variant, letterhead=letterhead, date=DATE))
     message = parse(raw)
     expected = [one for one in NAMES if one not in ("Reply-To", "List-Archive", "Feedback-ID")]

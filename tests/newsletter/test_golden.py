@@ -7,11 +7,13 @@ import datetime as dt
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from email.utils import parseaddr
 from pathlib import Path
 
 import pytest
 
 from delivery.message.build import Letterhead, MessageTemplate
+from delivery.message.headers import Mailbox
 from delivery.message.tokens import make, message_id
 from milepost.records import Card, Edit, FieldChange, IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
@@ -48,8 +50,8 @@ def test_the_message_is_the_one_we_know(
     variant = Renderer(letter, mail, web).render(
         12, "weekly", items_of(name, make_item), NOW, edit=edit if name == "german" else Edit()
     )
-    head = Letterhead(sender=mail.sender, list_id="news.timekeeping.example.org", list_name=letter.name,
-                      archive=f"{web.base_url}/issues")
+    head = Letterhead(sender=Mailbox(*parseaddr(mail.sender)), list_id="news.timekeeping.example.org",
+                      list_name=letter.name, archive=f"{web.base_url}/issues")
 
     message = MessageTemplate.build(variant, letterhead=head, date=NOW).bytes_for(
         address="reader@readers.example.org",
