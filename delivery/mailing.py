@@ -21,7 +21,7 @@ class Limits:
 
     connections: int = 1  # to the relay at once; a transport that can't pipeline always has one
     batch: int | None = None  # claims asked for at once; None: 50 a connection, at most 1,000
-    lease_seconds: int = 1800  # longer than all time-outs of one message together (RFC 5321: 1,500 s)
+    lease_seconds: int = 120  # how long what a dead dispatcher claimed keeps others waiting; renewed while it lives
     per_connection: int = 100  # messages, then a new connection: relays like to shuffle their load
     per_second: float | None = None  # messages begun a second, all connections together
     per_domain_per_second: float | None = None  # the same for each domain of readers
@@ -35,6 +35,11 @@ class Limits:
     def claims(self) -> int:
         """How many claims to ask for at once."""
         return self.batch or min(1000, 50 * self.connections)
+
+    @property
+    def renew_s(self) -> float:
+        """Seconds between two renewals of a lease: three may fail before it ends."""
+        return self.lease_seconds / 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

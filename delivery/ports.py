@@ -40,6 +40,12 @@ class Ledger(Protocol):
         Raises ConflictError when the issue is neither frozen nor sending.
         """
 
+    def renew(self, held: Sequence[Claim]) -> int:
+        """T1′. Called every now and then for all that was claimed and has no outcome yet; how many still were ours.
+
+        From a thread of its own in `delivery.smtp.sequential`, beside the other steps.
+        """
+
     def release(self, claims: Sequence[Claim]) -> int:
         """T2. Called on every way out for claims not begun: back to pending (or deferred); how many still were ours."""
 

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +22,7 @@ from milepost.records import Claim, DeliveryState, LedgerCounts
 from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
 from pipeline.edit import find, require_window_over, send_at_once
+from pipeline.ledger import held_by_others, held_to_json
 from pipeline.look.reading import Progress
 from pipeline.mail_identity import (
     bounce_address,
@@ -37,7 +38,7 @@ from pipeline.publish import freeze_unless_held
 from pipeline.throttle import forget, watched
 from store.database import Database, connect
 from store.issues.issues import Issues
-from store.ledger.ledger import Ledger
+from store.ledger.ledger import Holding, Ledger
 
 log = logging.getLogger("milepost.dispatch")
 
@@ -54,6 +55,7 @@ class Sent:
     report: DispatchReport
     counts: LedgerCounts
     worn_out: tuple[str, ...] = ()  # addresses suppressed after it: too many soft bounces
+    held: tuple[Holding, ...] = ()  # what other dispatchers had taken when it ended
 
     def after(self, earlier: "Sent | None") -> "Sent":
         """This one as the last of several: what all of them did, and how the ledger stands now."""
@@ -83,20 +85,24 @@ def waiting(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> 
 
 def dispatch(
     settings: Settings, number: int, *, now: Callable[[], dt.datetime] = utc_now, progress: Progress | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = lambda: False, take_over: bool = False,
 ) -> Sent:
     """Send what is due of issue `number`; calling it again is always safe, the ledger knows who got it.
+
+    `take_over`: what dispatchers hold that are proven dead is taken from them at once; see `Ledger.take_over`.
 
     Raises DeliveryError when the relay can't be had, StoreError when the ledger can't be written; what was not handed
     over by then stays pending. HeldError: the approval can still be undone.
     """
     with terminated() as asked:
-        return one_pass(settings, number, now=now, progress=progress, stop=lambda: stop() or asked())
+        return one_pass(
+            settings, number, now=now, progress=progress, stop=lambda: stop() or asked(), take_over=take_over
+        )
 
 
 def one_pass(
     settings: Settings, number: int, *, now: Callable[[], dt.datetime], progress: Progress | None,
-    stop: Callable[[], bool],
+    stop: Callable[[], bool], take_over: bool = False,
 ) -> Sent:
     """As `dispatch`, which see; listens to no signal."""
     with connect(settings.store.url) as database:
@@ -106,6 +112,7 @@ def one_pass(
         before = ledger.counts(number)
         if issue.state == "complete":
             return Sent(report=_nothing(number), counts=before)
+        freed, orphaned = ledger.take_over(number) if take_over else (0, 0)
         done = before.deliveries - waiting_in(before)
         show = progress or (lambda _done, _total: None)
         show(done, before.deliveries)
@@ -120,7 +127,9 @@ def one_pass(
             ledger, relay(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
             progress=tell, stop=stop, throttle=watched(database, number, usual=settings.mail.per_second),
         )
+        report = replace(report, freed=report.freed + freed, orphaned=report.orphaned + orphaned)
         counts = ledger.counts(number)
+        held = held_by_others(database, counts)
         # A full mailbox is a strike at hand-over too: it counts where no bounces are read.
         worn_out = suppress_worn_out(database, now=now()) if report.count("failed") else ()
         if report.state == "complete":
@@ -128,12 +137,12 @@ def one_pass(
     log.info("issue %d: %s", number, ", ".join(f"{count} {state}" for state, count in counts.states.items() if count))
     for address in worn_out:
         log.info("suppressed %s: too many soft bounces", address)
-    return Sent(report=report, counts=counts, worn_out=tuple(worn_out))
+    return Sent(report=report, counts=counts, worn_out=tuple(worn_out), held=held)
 
 
 def drain(
     settings: Settings, number: int, *, now: Callable[[], dt.datetime] = utc_now, progress: Progress | None = None,
-    stop: Callable[[], bool] = lambda: False, sleep: Callable[[float], None] = time.sleep,
+    stop: Callable[[], bool] = lambda: False, sleep: Callable[[float], None] = time.sleep, take_over: bool = False,
 ) -> Sent:
     """Send issue `number` until nothing waits, it is paused, or SIGTERM or `stop` ends it (`report.stopped`).
 
@@ -146,11 +155,12 @@ def drain(
             return stop() or asked()
 
         while True:
-            total = one_pass(settings, number, now=now, progress=progress, stop=over).after(total)
+            one = one_pass(settings, number, now=now, progress=progress, stop=over, take_over=take_over)
+            total = one.after(total)
             report = total.report
             if report.stopped or report.paused or report.state != "sending" or not waiting_in(total.counts):
                 return total
-            if _wait(until_next(report.next_due, now()), over, sleep):
+            if _wait(until_next(report.next_due, now(), ends=[one.until for one in total.held]), over, sleep):
                 return total.stop()
             with connect(settings.store.url) as database:
                 issue = find(database, number)
@@ -158,10 +168,12 @@ def drain(
                 return replace(total, report=replace(report, state=issue.state, paused=issue.pause_reason))
 
 
-def until_next(due: dt.datetime | None, now: dt.datetime) -> float:
-    """Seconds to wait before another pass, from a slice to LONGEST_S; `due` None: others hold what is left. Pure."""
-    wait = LONGEST_S if due is None else (due - now).total_seconds()
-    return min(max(wait, _SLICE_S), LONGEST_S)
+def until_next(due: dt.datetime | None, now: dt.datetime, *, ends: Sequence[dt.datetime] = ()) -> float:
+    """Seconds to wait before another pass, from a slice to LONGEST_S: until something deferred is due, or a lease of
+    those that others hold `ends`. Pure.
+    """
+    waits = [(moment - now).total_seconds() for moment in (*ends, *([] if due is None else [due]))]
+    return min(max(min(waits, default=LONGEST_S), _SLICE_S), LONGEST_S)
 
 
 def _wait(seconds: float, over: Callable[[], bool], sleep: Callable[[float], None]) -> bool:
@@ -263,5 +275,5 @@ def sent_to_json(sent: Sent) -> dict[str, Any]:
     return counts_to_json(sent.counts) | {
         "state": report.state, "results": dict(report.results), "orphaned": report.orphaned, "paused": report.paused,
         "stopped": report.stopped, "next_due": report.next_due.isoformat() if report.next_due else None,
-        "worn_out": list(sent.worn_out),
+        "worn_out": list(sent.worn_out), "held": [held_to_json(one) for one in sent.held],
     }

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from milepost.records import DeliveryState, LedgerCounts
 from store.database import Database
 from store.ledger.bounces import BounceRow, Bounces
-from store.ledger.ledger import AttemptRow, DeliveryRow, Ledger
+from store.ledger.ledger import AttemptRow, DeliveryRow, Holding, Ledger
 
 SETTLED: tuple[DeliveryState, ...] = ("sent", "failed", "suppressed", "unknown", "cancelled")
 
@@ -44,3 +45,19 @@ def equation(counts: LedgerCounts) -> Mapping[str, int]:
     terms: dict[str, int] = {state: counts.states.get(state, 0) for state in SETTLED}
     terms["waiting"] = sum(count for state, count in counts.states.items() if state not in SETTLED)
     return terms | {"excluded": sum(counts.exclusions.values())}
+
+
+def held_by_others(database: Database, counts: LedgerCounts) -> tuple[Holding, ...]:
+    """Who has taken deliveries of an issue and not settled them; to be asked by who holds none."""
+    if not counts.states.get("claimed") and not counts.states.get("sending"):
+        return ()  # the usual case looks through no issue
+    return tuple(Ledger(database).held(counts.issue))
+
+
+def held_to_json(holding: Holding) -> dict[str, Any]:
+    """The form of one of `held` in `dispatch --json` and `ledger --json`."""
+    who = holding.holder
+    return {
+        "deliveries": holding.deliveries, "until": holding.until.isoformat(), "life": holding.life,
+        "host": who and who.host, "pid": who and who.pid,
+    }

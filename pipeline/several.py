@@ -50,4 +50,4 @@ def down_to_json(source: str, error: MilepostError) -> dict[str, Any]:
 
 def unsent_to_json(issue: int, error: MilepostError) -> dict[str, Any]:
     """The form of an issue's part in `run --json` when it could not be sent now: the ledger has all it needs."""
-    return {"issue": issue, "states": {}, "paused": None, "error": str(error)}
+    return {"issue": issue, "states": {}, "paused": None, "held": [], "error": str(error)}

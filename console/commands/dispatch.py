@@ -1,6 +1,7 @@
 """The command `dispatch`: hand a frozen issue to the relay, once or until nothing waits; and what that came to."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -21,9 +22,13 @@ def dispatch(
     to_the_end: Annotated[bool, typer.Option(
         "--drain", help="Wait for what is deferred and go on until nothing waits any more.",
     )] = False,
+    take_over: Annotated[bool, typer.Option(
+        "--take-over", help="Don't wait for a dispatcher that is proven dead: it ran on this machine, and is gone.",
+    )] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Send what is due of a frozen issue; exit code 3 when it is paused or has hand-overs nobody knows the end of.
+    """Send what is due of a frozen issue; exit code 3 when it is paused, has hand-overs nobody knows the end of, or
+    another dispatcher holds the rest.
 
     Any number of dispatchers may send one issue at once. SIGTERM ends it after the replies to what is out, with exit
     code 0; run it again to go on.
@@ -37,7 +42,7 @@ def dispatch(
     door.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
     hold_back(door, number, find(door.database, number).state, None, again)
     with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
-        sent = (drain if to_the_end else one)(door.settings, number, progress=bar)
+        sent = (drain if to_the_end else one)(door.settings, number, progress=bar, take_over=take_over)
     result: dict[str, Any] = sent_to_json(sent)
     if as_json:
         print_json(result)
@@ -46,13 +51,18 @@ def dispatch(
     if result["stopped"]:
         typer.echo(f"milepost: stopped. {door.kept}", err=True)
         return
-    hold_back(door, number, result["state"], result["paused"], again)
+    hold_back(door, number, result["state"], result["paused"], again, held=result["held"])
 
 
-def hold_back(door: CliContext, number: int, state: str, reason: str | None, again: str) -> None:
-    """Raises HeldError for an issue that waits for an operator, ConflictError for one that was cancelled under us.
+def hold_back(
+    door: CliContext, number: int, state: str, reason: str | None, again: str, *,
+    held: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Raises HeldError for an issue that waits for an operator or another dispatcher, ConflictError for one that was
+    cancelled under us.
 
-    `reason`: why nothing more of it is sent, when a dispatch told it; `again`: the command that goes on after that.
+    `reason`: why nothing more of it is sent, when a dispatch told it; `again`: the command that goes on after that;
+    `held`: what others have taken of it, as `dispatch --json` tells it.
     """
     from pipeline.edit import find
 
@@ -66,6 +76,32 @@ def hold_back(door: CliContext, number: int, state: str, reason: str | None, aga
         raise HeldError("nobody knows whether some got it", where=f"issue {number}",
                         hint=f"`milepost ledger {number} --state unknown` names them, "
                              f"`milepost ledger resolve {number}` settles them.")
+
+
+    if held:
+        raise HeldError(holders(held), where=f"issue {number}", hint=_wait_or_take_over(held, number, again))
+
+
+def holders(held: Sequence[dict[str, Any]]) -> str:
+    """Who holds what, and until when: "another dispatcher (process 4711 on mail) holds 72 until 07:50:12 UTC"."""
+    return "; ".join(
+        f"another dispatcher{_named(one)} holds {one['deliveries']} until"
+        f" {dt.datetime.fromisoformat(one['until']).astimezone(dt.UTC):%H:%M:%S} UTC"
+        for one in held
+    )
+
+
+def _named(one: dict[str, Any]) -> str:
+    return "" if one["pid"] is None else f" (process {one['pid']} on {one['host']})"
+
+
+def _wait_or_take_over(held: Sequence[dict[str, Any]], number: int, again: str) -> str:
+    lives = {one["life"] for one in held}
+    if "dead" in lives:
+        return f"That process is dead: `milepost dispatch {number} --take-over` goes on at once, `{again}` then."
+    if lives == {"alive"}:
+        return f"It is at work; `{again}` goes on with what it leaves."
+    return f"Nobody can tell from here whether it lives. If it does not, `{again}` goes on after that time."
 
 
 def print_sent(result: dict[str, Any], again: str) -> None:

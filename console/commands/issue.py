@@ -221,7 +221,9 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
         print_json(result)
     else:
         print_sent(result, f"milepost issue send {number}")
-    hold_back(door, number, result["state"], result["paused"], f"milepost issue send {number}")
+    hold_back(
+        door, number, result["state"], result["paused"], f"milepost issue send {number}", held=result["held"]
+    )
 
 
 def issue_stop(

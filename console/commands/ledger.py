@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.arguments import Number, delivery_state_of, outcome_of
+from console.commands.dispatch import holders
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, complain, print_json, print_table
@@ -39,17 +40,20 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show who got an issue, who did not, and why; the sum always comes out."""
-    from pipeline.ledger import ask
+    from pipeline.ledger import ask, held_by_others, held_to_json
 
     door: CliContext = context.obj
     asked = state is not None or address is not None
     counts, told = ask(door.database, number, state=delivery_state_of(state) if state else None, address=address)
+    held = [held_to_json(one) for one in held_by_others(door.database, counts)]
     if as_json:
-        print_json(_counts_json(counts) | ({"rows": [
+        print_json(_counts_json(counts) | {"held": held} | ({"rows": [
             _row_json(one) | (_story_json(one) if address else {}) for one in told
         ]} if asked else {}))
         return
     _print_equation(counts)
+    if held:
+        typer.echo(f"Held: {holders(held)}")
     if asked:
         print_table("", ("address", "state", "tries", "code", "said", "when"),
                     [(r.address, r.state, r.attempts, r.code, r.text, _clock(r.updated_at))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.commands.dispatch import holders
 from console.context import CliContext
 from console.looks import print_looks, waiting
 from console.output import JsonFlag, counted, print_json
@@ -40,7 +41,9 @@ def run(context: typer.Context, as_json: JsonFlag = False) -> None:
     failures += [sentence for look in result["looks"] for sentence in look["failures"]]
     failures += [f"issue {ledger['issue']} is paused: {ledger['paused']}" for ledger in result["ledgers"]
                  if ledger["paused"]]
-    conclude(failures, waiting(door, result["looks"]))
+    held = [f"issue {ledger['issue']}: {holders(ledger['held'])}" for ledger in result["ledgers"] if ledger["held"]]
+    decide = waiting(door, result["looks"])
+    conclude(failures, [*decide, *held], hint="See `milepost holds`." if decide else "The next run goes on after that.")
 
 
 def _print_run(door: CliContext, result: dict[str, Any]) -> None:

@@ -77,6 +77,8 @@ class _Dispatcher:
         self._conversations = [Conversation(self) for _ in range(max(1, limits.connections))]
         self._ready: deque[Claim] = deque()  # claimed, not begun
         self._skipped: list[Claim] = []  # held till the end, so that they aren't claimed again at once
+        self._held: dict[int, Claim] = {}  # by their deliveries: claimed, and without an outcome yet
+        self._renew_at = self._loop.time() + limits.renew_s
         self._asking = False  # a claim is on its way
         self._dry = False  # the last one brought nothing
         self._open_steps = 0  # asked of the ledger and not answered yet
@@ -126,12 +128,26 @@ class _Dispatcher:
         if self._throttle is not None and at >= self._look_at:
             self._look_at = float("inf")  # until there is an answer
             self._commits.call(self._throttle, self._throttled)
+        if at >= self._renew_at:
+            self._renew()
         if self._closing and self._stopped_at is None:
             self._stopped_at = at
         if self._stopped_at is not None and at - self._stopped_at > self._limits.drain_s:
             for wire in [one.wire for one in self._conversations if one.wire is not None]:
                 wire.abort("asked to stop, and it did not answer in time")
         self._settle_down()
+
+    def _renew(self) -> None:
+        """T1′: whoever waits, for the reply to a dot, a pace or a connection, still holds what it has taken."""
+        held = list(self._held.values())
+        self._renew_at = float("inf") if held else self._loop.time() + self._limits.renew_s
+        if held:
+            self._commits.call(lambda: self._ledger.renew(held), self._renewed)
+
+    def _renewed(self, _kept: int | None, error: BaseException | None) -> None:
+        self._renew_at = self._loop.time() + self._limits.renew_s
+        if error is not None and not isinstance(error, StoreError):  # a database in trouble: T3 will say so, or T4
+            self._fail(error)
 
     def _throttled(self, per_second: float | None, error: BaseException | None) -> None:
         """How many a second an operator wants from now on."""
@@ -216,6 +232,7 @@ class _Dispatcher:
         elif wanted:
             self._dry = not claims
             self._ready.extend(claims or ())
+            self._held.update((claim.delivery_id, claim) for claim in claims or ())
         if not self._ready:
             self._ask()  # what was held up while it was only asked whether the issue is still being sent
         self._spread()
@@ -278,6 +295,7 @@ class _Dispatcher:
         def answered(claim: Claim, begun: bool) -> None:
             self._open_steps -= 1
             if not begun:
+                self._held.pop(claim.delivery_id, None)
                 self._skipped.append(claim)
                 self._count(claim, "skipped", None)
                 self._ask(0)
@@ -323,6 +341,7 @@ class _Dispatcher:
 
     def _settled(self, done: Settlement, lost: bool) -> None:
         self._open_steps -= 1
+        self._held.pop(done.claim.delivery_id, None)
         self._count(done.claim, "lease_lost" if lost else done.state, done.reply)
         self._settle_down()
 

@@ -4,9 +4,13 @@ For transports that know no other way (a folder), and as the reference that the 
 """
 
 import datetime as dt
+import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 from delivery.mailing import (
     RECORD_HINT,
@@ -49,6 +53,7 @@ class _Dispatch:
     session: Session | None = None
     used: int = 0  # messages tried on this session
     held: list[Claim] = field(default_factory=list)  # claimed, not begun
+    begun: list[Claim] = field(default_factory=list)  # on the wire
     skipped: list[Claim] = field(default_factory=list)  # held till the end, so that they aren't claimed again at once
     judge: replies.Judge = field(default_factory=replies.Judge)
     results: Counter[str] = field(default_factory=Counter)
@@ -59,9 +64,10 @@ class _Dispatch:
         number = self.mailing.issue
         freed, orphaned = self.ledger.recover(number)
         try:
-            while not self._done() and self._claim():
-                while self.held and not self._done():
-                    self._deliver(self.held[0])
+            with _Renewal(self.ledger, self.limits.renew_s, lambda: [*self.held, *self.begun]):
+                while not self._done() and self._claim():
+                    while self.held and not self._done():
+                        self._deliver(self.held[0])
         except BaseException:
             self._leave(quietly=True)
             raise
@@ -132,6 +138,8 @@ class _Dispatch:
     def _begin(self, claim: Claim, session: Session) -> bool:
         """T3. After this the delivery is no longer ours to give back."""
         begun = claim.delivery_id in self.ledger.advance((), [claim]).begun
+        if begun:
+            self.begun.append(claim)
         self.held.remove(claim)
         if begun:
             return True
@@ -174,6 +182,7 @@ class _Dispatch:
                     raise StoreError(cannot_record(done, error.what), where=where, hint=RECORD_HINT) from error
                 self.sleep(wait)
                 wait *= 2
+        self.begun.clear()
         self._count(done.claim, result, done.reply)
 
     def _count(self, claim: Claim, result: Result, reply: Reply | None) -> None:
@@ -211,3 +220,28 @@ class _Dispatch:
         if self.session is not None:
             self.session.quit()
             self.session = None
+
+
+class _Renewal:
+    """While it is open: T1′ for what `holding` names, in a thread of its own: the only session may wait for minutes."""
+
+    def __init__(self, ledger: Ledger, every: float, holding: Callable[[], list[Claim]]) -> None:
+        self._ledger, self._every, self._holding = ledger, every, holding
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="milepost-renewal", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every):
+            if held := self._holding():
+                with suppress(StoreError):  # a database in trouble: the next T3 or T4 says so
+                    self._ledger.renew(held)

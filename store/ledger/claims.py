@@ -1,6 +1,9 @@
-"""T1 and T2 in an open transaction: taking deliveries under a lease, and leases that are over."""
+"""T1 and T2 in an open transaction: taking deliveries under a lease, who holds them, and leases that are over."""
 
+import datetime as dt
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -8,21 +11,48 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Claim, IssueState, Reply
-from store.ledger import batches
-from store.ledger.transitions import CLAIM, CLAIM_DUE, EXPIRE, ORPHAN, Terms, Transition, of_lease, ready, update
+from store.ledger import batches, holders
+from store.ledger.holders import Holder, Life
+from store.ledger.transitions import (
+    CLAIM,
+    CLAIM_DUE,
+    EXPIRE,
+    ORPHAN,
+    TAKE_OVER,
+    TAKE_OVER_SENDING,
+    Row,
+    Terms,
+    Transition,
+    in_state,
+    of_lease,
+    ready,
+    update,
+)
 from store.schema.tables import delivery, issue
 from store.upkeep.restore import refuse
 
 
-def claim(connection: sa.Connection, number: int, *, limit: int, lease_seconds: int) -> list[Claim]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """What one dispatcher has taken of an issue and not settled."""
+
+    holder: Holder | None  # None: taken by an earlier release
+    life: Life  # whether it is dead, as far as that can be told from here
+    deliveries: int
+    until: dt.datetime  # by the database's clock: when the last of its leases ends, unless it is renewed
+
+
+def claim(
+    connection: sa.Connection, number: int, *, limit: int, lease_seconds: int, holder: Holder
+) -> list[Claim]:
     """See `Ledger.claim`."""
     refuse(connection)
     _open(connection, number)
-    token = secrets.token_hex(16)
+    lease = of_lease(secrets.token_hex(16), lease_seconds, str(holder))
     taken: list[Claim] = []
     for step, order in ((CLAIM, delivery.c.id), (CLAIM_DUE, delivery.c.next_attempt_at)):
         if len(taken) < limit:
-            taken += _take(connection, number, step, order, limit - len(taken), token, lease_seconds)
+            taken += _take(connection, number, step, order, limit - len(taken), lease)
     return taken
 
 
@@ -37,8 +67,7 @@ def _open(connection: sa.Connection, number: int) -> None:
 
 
 def _take(
-    connection: sa.Connection, number: int, step: Transition, order: sa.Column[Any], limit: int, token: str,
-    lease_seconds: int,
+    connection: sa.Connection, number: int, step: Transition, order: sa.Column[Any], limit: int, lease: Row
 ) -> list[Claim]:
     # One conditional UPDATE. PostgreSQL passes by the rows that others are taking at this moment; on SQLite
     # BEGIN IMMEDIATE has made us the only writer. In a WITH, since PostgreSQL may run a bare subquery twice.
@@ -56,11 +85,12 @@ def _take(
             delivery.c.id, delivery.c.subscriber, delivery.c.address, delivery.c.variant, delivery.c.attempts,
             delivery.c.first_attempt_at,
         ),
-        of_lease(token, lease_seconds),
+        lease,
     ).all()
     return [
         Claim(
-            delivery_id=id_, issue=number, subscriber_id=who, address=address, variant=variant, lease=token,
+            delivery_id=id_, issue=number, subscriber_id=who, address=address, variant=variant,
+            lease=str(lease["the_lease"]),
             attempts=attempts, first_attempt_at=first,
         )
         for id_, who, address, variant, attempts, first in sorted(rows, key=itemgetter(0))
@@ -73,11 +103,59 @@ def recover(connection: sa.Connection, number: int) -> tuple[int, int]:
     over = sa.select(delivery.c.id).where(ours, sa.or_(ready(EXPIRE, terms), ready(ORPHAN, terms))).limit(1)
     if connection.execute(over).first() is None:
         return 0, 0  # the usual case looks through the issue once, not twice: no index knows who is on the way
-    freed = connection.execute(update(EXPIRE, terms, ours)).rowcount
-    lost = connection.execute(update(ORPHAN, terms, ours).returning(delivery.c.id, delivery.c.lease)).all()
+    return _freed(connection, number, EXPIRE, {}), _doubted(connection, number, ORPHAN, {})
+
+
+def take_over(connection: sa.Connection, number: int, me: Holder, started: holders.Started) -> tuple[int, int]:
+    """See `Ledger.take_over`."""
+    freed = doubted = 0
+    for holding in held(connection, number, me, started):
+        if holding.life == "dead":
+            theirs = {"the_holder": str(holding.holder)}
+            freed += _freed(connection, number, TAKE_OVER, theirs)
+            doubted += _doubted(connection, number, TAKE_OVER_SENDING, theirs)
+    return freed, doubted
+
+
+def _freed(connection: sa.Connection, number: int, step: Transition, given: Row) -> int:
+    return len(_all_that_may(connection, number, step, given))
+
+
+def _doubted(connection: sa.Connection, number: int, step: Transition, given: Row) -> int:
+    lost = [(row.id, row.lease) for row in _all_that_may(connection, number, step, given)]
     reply = Reply(code=None, text="its dispatcher died before it recorded a reply", phase="dot")
-    batches.log(connection, ORPHAN, [(row.id, row.lease) for row in lost], reply)
-    return freed, len(lost)
+    batches.log(connection, step, lost, reply)
+    return len(lost)
+
+
+def _all_that_may(connection: sa.Connection, number: int, step: Transition, given: Row) -> Sequence[sa.Row[Any]]:
+    """The step, taken by all deliveries of an issue that may take it, but for those that somebody renews or settles at
+    this very moment: of two who write to many rows neither is to wait for the other. A SQLite writer is alone already.
+    """
+    terms = Terms(connection.dialect.name)
+    chosen = (
+        sa.select(delivery.c.id).where(delivery.c.issue == number, ready(step, terms))
+        .with_for_update(skip_locked=True).cte("chosen")
+    )
+    which = delivery.c.id.in_(sa.select(chosen.c.id))
+    return connection.execute(update(step, terms, which).returning(delivery.c.id, delivery.c.lease), given).all()
+
+
+def held(connection: sa.Connection, number: int, me: Holder, started: holders.Started) -> list[Holding]:
+    """See `Ledger.held`."""
+    holder, until = delivery.c.lease_holder, delivery.c.lease_until
+    found = connection.execute(
+        sa.select(holder, sa.func.count(), sa.func.max(until))
+        .where(delivery.c.issue == number, in_state("claimed", "sending"))
+        .group_by(holder).order_by(sa.func.count().desc(), holder)
+    )
+    return [
+        Holding(
+            holder=(who := Holder.parse(text)), life=holders.life(who, me, started), deliveries=count,
+            until=dt.datetime.fromtimestamp(last or 0.0, dt.UTC),
+        )
+        for text, count, last in found
+    ]
 
 
 def issue_state(connection: sa.Connection, number: int) -> IssueState:

@@ -26,16 +26,18 @@ from milepost.records import (
 from store.dialects import moment
 from store.engine import Database
 from store.faults import translated
-from store.ledger import batches, claims, freeze, queries, transitions
+from store.ledger import batches, claims, freeze, holders, queries, transitions
+from store.ledger.claims import Holding
+from store.ledger.holders import Holder
 from store.ledger.queries import AttemptRow, DeliveryRow
-from store.ledger.transitions import BEGIN, RELEASE, TRANSITIONS, Transition, in_state
+from store.ledger.transitions import BEGIN, KEEP, KEEP_SENDING, RELEASE, TRANSITIONS, Transition, in_state
 from store.meta import Meta
 from store.schema.tables import delivery, issue
 from store.subscribers.addresses import address_hash, normalize
 from store.subscribers.suppressions import suppress as never_mail
 from store.upkeep.restore import refuse
 
-__all__ = ["AttemptRow", "DeliveryRow", "Ledger"]
+__all__ = ["AttemptRow", "DeliveryRow", "Holding", "Ledger"]
 
 TryAdvance = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 
@@ -59,8 +61,10 @@ class Ledger:
     Any number of dispatchers may use one ledger at once. Every method raises StoreError when the database can't.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, holder: Holder | None = None) -> None:
+        """`holder`: who takes deliveries by it; None: this process."""
         self._database = database
+        self._holder = holder
         self._batches = batches.Batches(database.dialect)
         self._why_not = transitions.why_not(BEGIN, transitions.Terms(database.dialect))
         self._address_key: bytes | None = None
@@ -105,7 +109,16 @@ class Ledger:
         (`store.upkeep.restore`).
         """
         with self._database.begin() as connection:
-            return claims.claim(connection, number, limit=limit, lease_seconds=lease_seconds)
+            return claims.claim(connection, number, limit=limit, lease_seconds=lease_seconds, holder=self._me())
+
+    def renew(self, held: Sequence[Claim]) -> int:
+        """T1′: from now on the leases of these run as long as they did at first; returns how many still were ours.
+
+        To be called well before they end, by whoever waits: a lease is short, and a mail may be on the wire for longer.
+        """
+        rows = [transitions.of_claim(claim) for claim in held]
+        with batches.transaction(self._database) as run:
+            return sum(self._batches.take(run, step, rows) for step in (KEEP, KEEP_SENDING))
 
     def release(self, held: Sequence[Claim]) -> int:
         """T2: give claims back that were not begun; returns how many still were ours."""
@@ -119,6 +132,22 @@ class Ledger:
         """
         with self._database.begin() as connection:
             return claims.recover(connection, number)
+
+    def take_over(self, number: int, *, started: holders.Started = holders.started) -> tuple[int, int]:
+        """T2 and T7, as `recover`, for leases of dispatchers that are proven dead, however long they still run.
+
+        Proven: they ran on this machine, and no such process lives there (`store.ledger.holders`).
+        """
+        with self._database.begin() as connection:
+            return claims.take_over(connection, number, self._me(), started)
+
+    def held(self, number: int, *, started: holders.Started = holders.started) -> list[Holding]:
+        """Who has taken deliveries of an issue and not settled them, most first."""
+        with self._database.connect() as connection:
+            return claims.held(connection, number, self._me(), started)
+
+    def _me(self) -> Holder:
+        return self._holder or holders.me()
 
     # --- T3 to T7: the point of no return, and what became of it, for the price of one commit ------------------------
 

@@ -25,7 +25,7 @@ GIVEN: Mapping[str, sa.types.TypeEngine[Any]] = {
     "the_delivery": sa.BigInteger(), "the_lease": sa.Text(), "the_seconds": sa.Integer(), "the_hash": sa.Text(),
     "the_code": sa.Integer(), "the_enhanced": sa.Text(), "the_text": sa.Text(), "the_phase": sa.Text(),
     "the_outcome": sa.Text(), "the_message": sa.Text(), "the_queue": sa.Text(),
-    "the_retry": sa.DateTime(timezone=True),
+    "the_retry": sa.DateTime(timezone=True), "the_holder": sa.Text(),
 }
 
 Place = Callable[[str], sa.ColumnElement[Any]]
@@ -107,7 +107,9 @@ def _kept_unless_told(column: sa.Column[Any], name: str) -> Callable[[Terms], An
 
 # The way out of a claim that may not begin; each is a row below.
 HELD = Condition("lease_holds", lambda terms: delivery.c.lease == terms.given("the_lease"))
-FREE: Effect = {"lease": lambda _: sa.null(), "lease_until": lambda _: sa.null()}
+FREE: Effect = {
+    "lease": lambda _: sa.null(), "lease_until": lambda _: sa.null(), "lease_holder": lambda _: sa.null(),
+}
 
 RELEASE = Transition("T2", ("claimed",), "pending", (HELD,), (FREE,))
 LEAVE = Transition("T9", ("claimed",), "cancelled", (HELD,), (FREE,))
@@ -140,6 +142,9 @@ LEASE_OVER = Condition(  # one that ends later than it can is over too: the cloc
         delivery.c.lease_until > terms.seconds + delivery.c.lease_seconds + _number(60),
     ),
 )
+HOLDER_DEAD = Condition(  # `the_holder` is one that `store.ledger.holders.life` proves dead
+    "holder_dead", lambda terms: delivery.c.lease_holder == terms.given("the_holder")
+)
 
 NEVER_TAKEN = Condition("never_taken", lambda _: _last_attempt("failed", before_the_dot=True))
 WAS_REFUSED = Condition("was_refused", lambda _: _last_attempt("refused"))
@@ -148,6 +153,7 @@ LEASE: Effect = {
     "lease": lambda terms: terms.given("the_lease"),
     "lease_seconds": lambda terms: terms.given("the_seconds"),
     "lease_until": lambda terms: terms.seconds + terms.given("the_seconds"),
+    "lease_holder": lambda terms: terms.given("the_holder"),
 }
 RENEW: Effect = {"lease_until": lambda terms: terms.seconds + delivery.c.lease_seconds}
 FIRST: Effect = {"first_attempt_at": lambda terms: sa.func.coalesce(delivery.c.first_attempt_at, terms.now)}
@@ -168,7 +174,12 @@ OUTCOME = (REPLY, TRIED, FIRST)
 
 CLAIM = Transition("T1", ("pending",), "claimed", (), (LEASE,))
 CLAIM_DUE = Transition("T1", ("deferred",), "claimed", (DUE,), (LEASE,))
+# A lease is short, so that nobody waits long for the dead, and renewed by whoever lives: a mail may be on the wire for
+# longer. It is renewed even where it is over, as long as nobody has taken it.
+KEEP = Transition("T1′", ("claimed",), "claimed", (HELD,), (RENEW,))
+KEEP_SENDING = Transition("T1′", ("sending",), "sending", (HELD,), (RENEW,))
 EXPIRE = Transition("T2", ("claimed",), "pending", (LEASE_OVER,), (FREE,))  # always safe: no DATA has begun
+TAKE_OVER = Transition("T2", ("claimed",), "pending", (HOLDER_DEAD,), (FREE,))
 BEGIN = Transition(
     "T3", ("claimed",), "sending", (HELD, READER_ACTIVE, NOT_SUPPRESSED, ISSUE_SENDING, NOT_RESTORED), (RENEW, FIRST)
 )
@@ -180,6 +191,7 @@ FAIL = Transition("T6", ("claimed", "sending", "unknown"), "failed", (HELD,), (*
 REFUSED = Transition("T6′", ("claimed", "sending"), "pending", (HELD,), (REPLY, TRIED, ANEW, FREE), "refused")
 DOUBT = Transition("T7", ("sending",), "unknown", (HELD,), OUTCOME, "unknown")
 ORPHAN = Transition("T7", ("sending",), "unknown", (LEASE_OVER,), (TRIED,), "unknown")
+TAKE_OVER_SENDING = Transition("T7", ("sending",), "unknown", (HOLDER_DEAD,), (TRIED,), "unknown")
 RESTORE = Transition("T7", ("pending", "claimed", "sending", "deferred"), "unknown", (), (TRIED, FREE), "unknown")
 RESOLVE_SENT = Transition("T8", ("unknown",), "sent", (), (FREE, NOT_DUE), "sent")
 RESOLVE_FAILED = Transition("T8", ("unknown",), "failed", (), (FREE, NOT_DUE), "failed")
@@ -190,8 +202,9 @@ GIVE_UP = Transition("T8", ("pending",), "failed", (WAS_REFUSED,), (FREE, NOT_DU
 ERASE = Transition("T9", ("pending", "claimed", "deferred"), "cancelled", (), (FREE,))
 
 TRANSITIONS: Mapping[str, Transition] = {
-    "claim": CLAIM, "claim_due": CLAIM_DUE, "release": RELEASE, "expire": EXPIRE, "begin": BEGIN, "sent": SENT,
-    "deferred": DEFER, "failed": FAIL, "refused": REFUSED, "unknown": DOUBT, "orphan": ORPHAN, "restore": RESTORE,
+    "claim": CLAIM, "claim_due": CLAIM_DUE, "keep": KEEP, "keep_sending": KEEP_SENDING, "release": RELEASE,
+    "expire": EXPIRE, "take_over": TAKE_OVER, "begin": BEGIN, "sent": SENT, "deferred": DEFER, "failed": FAIL,
+    "refused": REFUSED, "unknown": DOUBT, "orphan": ORPHAN, "take_over_sending": TAKE_OVER_SENDING, "restore": RESTORE,
     "resolve_sent": RESOLVE_SENT, "resolve_failed": RESOLVE_FAILED, "resolve_pending": RESOLVE_PENDING,
     "retry": RETRY, "give_up": GIVE_UP, "leave": LEAVE, "suppress": SUPPRESS, "erase": ERASE,
 }
@@ -273,9 +286,9 @@ def of_claim(claim: Claim, address_hash: str | None = None) -> Row:
     return {"the_delivery": claim.delivery_id, "the_lease": claim.lease, "the_hash": address_hash}
 
 
-def of_lease(token: str, lease_seconds: int) -> Row:
+def of_lease(token: str, lease_seconds: int, holder: str) -> Row:
     """The lease that T1 gives."""
-    return {"the_lease": token, "the_seconds": lease_seconds}
+    return {"the_lease": token, "the_seconds": lease_seconds, "the_holder": holder}
 
 
 def of_settlement(done: Settlement) -> Row:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 11  # the revision this program was made for
+HEAD = 12  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -403,6 +403,7 @@ delivery = sa.Table(
     sa.Column("lease", sa.String(32)),
     sa.Column("lease_seconds", sa.Integer),
     sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
+    sa.Column("lease_holder", sa.Text),  # which process, as store.ledger.holders names it; NULL of an older release
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("first_attempt_at", Moment),
     sa.Column("next_attempt_at", Moment),

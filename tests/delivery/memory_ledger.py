@@ -45,6 +45,7 @@ class Row:
     lease: str | None = None
     lease_for: dt.timedelta = dt.timedelta(0)
     lease_until: dt.datetime | None = None
+    holder: str | None = None
     retry_at: dt.datetime | None = None
     first_attempt_at: dt.datetime | None = None
     tried: int = 0  # times that it was begun and has an outcome
@@ -59,7 +60,7 @@ class Row:
         self.history.append(state)
 
     def free(self) -> None:
-        self.lease = self.lease_until = None
+        self.lease = self.lease_until = self.holder = None
 
     def keep(self, outcome: str, reply: Reply) -> None:
         """What was tried; the number is that of the attempt it belongs to."""
@@ -86,6 +87,10 @@ class MemoryLedger:
         self.before_begin: Callable[[Claim], None] = lambda _: None
         self.commits = 0
         self.interrupt: BaseException | None = None  # what comes in the middle of the next commit in the loop
+        self.holder = "here"  # which dispatcher claims
+        self.dead: set[str] = set()  # those that are proven dead
+        self.renewed = 0
+        self.on_renewal: Callable[[], object] = lambda: None
         self.far = False  # its commits take too long for the event loop to wait for
         self._tokens = itertools.count(1)
 
@@ -97,9 +102,16 @@ class MemoryLedger:
 
     def recover(self, number: int) -> tuple[int, int]:
         self._break("recover")
-        over = [row for row in self.rows if row.lease_until is not None and self._is_over(row, row.lease_until)]
-        freed = [row for row in over if row.state == "claimed"]
-        orphaned = [row for row in over if row.state == "sending"]
+        return self._died([
+            row for row in self.rows if row.lease_until is not None and self._is_over(row, row.lease_until)
+        ])
+
+    def take_over(self, number: int) -> tuple[int, int]:
+        return self._died([row for row in self.rows if row.holder in self.dead])
+
+    def _died(self, rows: list[Row]) -> tuple[int, int]:
+        freed = [row for row in rows if row.state == "claimed"]
+        orphaned = [row for row in rows if row.state == "sending"]
         for row in freed:
             self._free(row)
         for row in orphaned:  # its lease token stays: if its holder is alive after all, it brings evidence
@@ -107,6 +119,10 @@ class MemoryLedger:
             row.tried += 1
             row.keep("unknown", Reply(code=None, text="its dispatcher died", phase="dot"))
         return len(freed), len(orphaned)
+
+    def held(self, number: int) -> dict[str, int]:
+        """Who holds how many."""
+        return dict(Counter(str(row.holder) for row in self.rows if row.state in ("claimed", "sending")))
 
     def _is_over(self, row: Row, until: dt.datetime) -> bool:
         longest = self.clock() + row.lease_for + dt.timedelta(minutes=1)
@@ -129,6 +145,15 @@ class MemoryLedger:
     def _refuse(self) -> None:
         if self.restored:
             raise HeldError("the database was restored")
+
+    def renew(self, held: Sequence[Claim]) -> int:
+        self._break("renew")
+        kept = [row for row in map(self._find, held) if row is not None and row.state in ("claimed", "sending")]
+        for row in kept:
+            row.lease_until = self.clock() + row.lease_for
+        self.renewed += 1
+        self.on_renewal()
+        return len(kept)
 
     def release(self, claims: Sequence[Claim]) -> int:
         self._break("release")
@@ -261,6 +286,7 @@ class MemoryLedger:
         row.lease = f"lease-{next(self._tokens)}"
         row.lease_for = dt.timedelta(seconds=lease_seconds)
         row.lease_until = self.clock() + row.lease_for
+        row.holder = self.holder
         row.become("claimed")
         return Claim(
             delivery_id=row.delivery_id, issue=self.issue, subscriber_id=row.subscriber_id, address=row.address,

@@ -185,6 +185,40 @@ def test_two_dispatchers_share_the_work(
     assert ledger.finish(1) == "complete"
 
 
+class Counting(Ledger):
+    """The ledger, and an event after so many renewals that leases of a second have ended twice."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.left = 9
+        self.enough = threading.Event()
+
+    def renew(self, held: Any) -> int:
+        kept = super().renew(held)
+        self.left -= 1
+        if self.left <= 0:
+            self.enough.set()
+        return kept
+
+
+def test_nobody_takes_what_waits_for_a_reply(
+    database: Database, ledger: Ledger, transport: SmtpTransport, relay: Any, mailing: Any
+) -> None:
+    """Another dispatcher comes after the leases have ended for the first time, and finds nothing to take."""
+    ours = Counting(database)
+    seen: list[object] = []
+
+    def think(_: object) -> None:
+        if len(relay.taken) == 1:
+            assert ours.enough.wait(30)
+            seen.extend([ledger.recover(1), ledger.claim(1, limit=9, lease_seconds=60)])
+
+    relay.before_answer = think
+    report = dispatch(ours, transport, mailing, now=lambda: NOW, limits=Limits(lease_seconds=1))
+    assert seen == [(0, 0), []]
+    assert (report.results, report.state) == ({"sent": READERS}, "complete")
+
+
 @pytest.mark.parametrize("moment", ["before the 250", "before the mail is taken"])
 def test_killed_again_and_again_it_loses_and_repeats_nothing(
     moment: str, url: str, ledger: Ledger, relay: Any

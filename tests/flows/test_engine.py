@@ -45,7 +45,7 @@ def test_an_issue_that_could_not_be_sent_says_why() -> None:
     refused = DeliveryError("nobody answers", where="127.0.0.1:9")
     with pytest.raises(UnfinishedError) as caught:
         sift([(7, refused)], unsent_to_json)
-    assert caught.value.result == [{"issue": 7, "states": {}, "paused": None, "error": str(refused)}]
+    assert caught.value.result == [{"issue": 7, "states": {}, "paused": None, "held": [], "error": str(refused)}]
 
 
 def test_a_bug_is_not_taken_for_a_failure() -> None:

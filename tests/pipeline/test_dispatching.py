@@ -3,8 +3,12 @@
 import datetime as dt
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from pipeline.mail_identity import relay as transport_of
 from pipeline.publish import publish
 from store.database import Database
 from store.issues.issues import Issues
+from store.ledger import holders
 from store.ledger.ledger import Ledger
 from store.meta import Meta
 from store.schema.tables import delivery
@@ -358,3 +363,101 @@ def test_full_mailboxes_count_where_no_bounces_are_read(
     assert dict(sent.report.results) == {"sent": 2, "failed": 1}
     assert steps.sent_to_json(sent)["worn_out"] == ["ada@readers.example"]
     assert len(looked) == 1
+
+
+# --- what another dispatcher holds ----------------------------------------------------------------------------------
+
+# A dispatcher that takes two of three, has one of them on the wire, and is killed.
+KILLED = """
+import os, signal, sys
+from store.database import connect
+from store.ledger import holders
+from store.ledger.ledger import Ledger
+
+with connect(sys.argv[1]) as database:
+    ledger = Ledger(database)
+    first, _ = ledger.claim(int(sys.argv[2]), limit=2, lease_seconds=120)
+    ledger.advance((), [first])
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def killed(settings: Settings, issue: int) -> int:
+    """The process id of a dispatcher that was killed at work on the issue."""
+    child = subprocess.Popen([sys.executable, "-c", KILLED, settings.store.url, str(issue)])
+    assert child.wait(60) == -signal.SIGKILL
+    return child.pid
+
+
+def test_what_a_dead_dispatcher_holds_is_told_and_taken_over_when_asked(
+    killed: int, issue: int, relay: Relay, say: Say
+) -> None:
+    with pytest.raises(HeldError) as caught:
+        say("dispatch", issue)
+    assert caught.value.exit_code == 3
+    assert re.fullmatch(
+        rf"another dispatcher \(process {killed} on \S+\) holds 2 until \d\d:\d\d:\d\d UTC", caught.value.what
+    )
+    assert f"That process is dead: `milepost dispatch {issue} --take-over` goes on at once" in str(caught.value)
+    told = json.loads(say("ledger", issue, "--json").output)
+    assert [(one["deliveries"], one["pid"], one["life"]) for one in told["held"]] == [(2, killed, "dead")]
+    assert f"Held: another dispatcher (process {killed} on " in say("ledger", issue).output
+    assert len(relay.taken) == 1
+
+    with pytest.raises(HeldError, match="nobody knows whether some got it"):
+        say("dispatch", issue, "--take-over")
+    assert len(relay.taken) == 2
+    states = json.loads(say("ledger", issue, "--json").output)["states"]
+    assert {state: count for state, count in states.items() if count} == {"sent": 2, "unknown": 1}
+    assert "Held" not in say("ledger", issue).output
+
+
+@pytest.mark.parametrize(
+    ("whose", "hint"),
+    [("ours", "It is at work; `milepost issue send {}` goes on"), ("another machine's", "Nobody can tell from here")],
+)
+def test_what_may_be_alive_is_not_taken_over(
+    whose: str, hint: str, issue: int, relay: Relay, say: Say, database: Database
+) -> None:
+    holder = holders.me() if whose == "ours" else replace(holders.me(), host="elsewhere")
+    Ledger(database, holder=holder).claim(issue, limit=2, lease_seconds=120)
+    with pytest.raises(HeldError, match="holds 2 until"):
+        say("dispatch", issue, "--take-over")
+    with pytest.raises(HeldError) as caught:
+        say("issue", "send", issue)
+    assert hint.format(issue) in str(caught.value)
+    assert len(relay.taken) == 1
+
+
+@pytest.mark.usefixtures("killed", "relay")
+def test_a_drain_waits_for_the_end_of_a_lease(issue: int, config: Path, database: Database) -> None:
+    def pass_by() -> None:
+        with database.begin() as connection:
+            connection.execute(delivery.update().values(lease_until=delivery.c.lease_until - 120))
+
+    sent = drain(load(config), issue, sleep=Nap(pass_by))
+    assert (sent.report.state, dict(sent.report.results)) == ("needs_review", {"sent": 2})
+    assert (sent.report.freed, sent.report.orphaned, sent.held) == (1, 1, ())
+
+
+def test_a_run_that_leaves_an_issue_to_another_dispatcher_is_held(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [{"deliveries": 72, "until": "2026-11-23T08:50:00+01:00", "life": "elsewhere", "host": "mail", "pid": 4711}]
+    ledger = {"issue": 7, "states": {"claimed": 72}, "paused": None, "held": held}
+    monkeypatch.setattr(
+        "console.flow_runs.flow_result", lambda *_: {"looks": [], "issues": [], "ledgers": [ledger]}
+    )
+    with pytest.raises(HeldError) as caught:
+        say("run")
+    assert caught.value.what == "issue 7: another dispatcher (process 4711 on mail) holds 72 until 07:50:00 UTC"
+
+
+def test_a_drain_looks_again_when_the_first_lease_ends() -> None:
+    now = utc_now()
+    soon, later = now + dt.timedelta(seconds=7), now + dt.timedelta(seconds=30)
+    assert until_next(None, now, ends=[later, soon]) == 7
+    assert until_next(soon, now, ends=[later]) == 7
+    assert until_next(None, now, ends=[now - dt.timedelta(hours=1)]) == 0.5
+    assert until_next(None, now, ends=[now + dt.timedelta(hours=1)]) == LONGEST_S

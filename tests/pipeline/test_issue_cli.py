@@ -114,7 +114,7 @@ def test_what_is_deferred_says_when_it_is_tried_again(
     type_("issue", "approve", str(draft))
     told: dict[str, Any] = {
         "issue": draft, "candidates": 3, "deliveries": 3, "exclusions": {}, "states": {"sent": 2, "deferred": 1},
-        "state": "sending", "paused": None, "next_due": "2026-11-23T10:05:00+01:00",
+        "state": "sending", "paused": None, "held": [], "next_due": "2026-11-23T10:05:00+01:00",
     }
     monkeypatch.setattr("pipeline.dispatch.sent_to_json", lambda _sent: told)
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ import sqlalchemy as sa
 from milepost.errors import ConflictError, NotFoundError, StoreError
 from milepost.records import Claim, Placement, Reply, Subscriber
 from store.database import Database, check, connect
-from store.ledger import freeze
+from store.dialects import moment
+from store.ledger import freeze, holders
 from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.suppressions import Suppressions
@@ -40,10 +42,14 @@ def take(world: World, number: int, limit: int = 100, lease_seconds: int = 60) -
     return world.ledger.claim(number, limit=limit, lease_seconds=lease_seconds)
 
 
-def end_leases(world: World) -> None:
-    """Let an hour pass on the database's clock, as the leases see it."""
+def pass_by(world: World, seconds: int) -> None:
+    """Let so much time pass on the database's clock, as the leases see it."""
     with world.database.begin() as connection:
-        connection.execute(sa.update(tables.delivery).values(lease_until=tables.delivery.c.lease_until - 3600))
+        connection.execute(sa.update(tables.delivery).values(lease_until=tables.delivery.c.lease_until - seconds))
+
+
+def end_leases(world: World) -> None:
+    pass_by(world, 3600)
 
 
 # --- freezing ---------------------------------------------------------------------------------------------------------
@@ -232,6 +238,87 @@ def test_no_lease_is_endless_when_the_clock_is_set_back(world: World) -> None:
     with world.database.begin() as connection:
         connection.execute(sa.update(tables.delivery).values(lease_until=tables.delivery.c.lease_until + 86400))
     assert world.ledger.recover(number) == (1, 0)
+
+
+def test_a_renewed_lease_is_not_over(world: World) -> None:
+    """A mail is on the wire for longer than its lease: whoever waits for the reply holds it."""
+    number = world.frozen(3)
+    waits, on_the_wire, left = take(world, number)
+    assert begin(world.ledger, on_the_wire)
+    for _ in range(3):
+        pass_by(world, 40)
+        assert world.ledger.renew([waits, on_the_wire]) == 2
+    assert world.ledger.recover(number) == (1, 0)  # the one that nobody renewed
+    assert {row.subscriber for row in world.ledger.rows(number, state="pending")} == {left.subscriber_id}
+    assert not lost(world.ledger, on_the_wire, "sent", OK, message_id="<1@example.org>")
+    assert begin(world.ledger, waits)
+
+
+def test_nobody_renews_what_others_have_taken_since(world: World) -> None:
+    number = world.frozen(2)
+    old, doubted = take(world, number)
+    assert begin(world.ledger, doubted)
+    end_leases(world)
+    assert world.ledger.renew([old, doubted]) == 2  # over, and nobody has taken them yet
+    end_leases(world)
+    assert world.ledger.recover(number) == (1, 1)
+    (new,) = take(world, number)
+    assert world.ledger.renew([old, doubted]) == 0
+    assert not begin(world.ledger, old)
+    assert begin(world.ledger, new)
+
+
+def test_a_stopped_dispatcher_wakes_up_after_its_lease(world: World) -> None:
+    """What it had on the wire is in doubt meanwhile, is never sent again, and its late reply settles it."""
+    number = world.frozen(2)
+    waits, on_the_wire = take(world, number)
+    assert begin(world.ledger, on_the_wire)
+    end_leases(world)
+    assert world.ledger.recover(number) == (1, 1)
+    (theirs,) = take(world, number)
+    assert theirs.subscriber_id == waits.subscriber_id
+    assert world.ledger.renew([waits, on_the_wire]) == 0
+    assert not begin(world.ledger, waits)
+    settle(world.ledger, on_the_wire, "sent", OK)
+    assert states(world, number) == {"claimed": 1, "sent": 1}
+
+
+def test_who_holds_what_and_until_when(world: World) -> None:
+    number = world.frozen(5)
+    first, second = (Ledger(world.database, holder=replace(holders.me(), pid=pid, started="1")) for pid in (41, 42))
+    first.claim(number, limit=2, lease_seconds=60)
+    begun = second.claim(number, limit=3, lease_seconds=600)[0]
+    assert begin(second, begun)
+    held = world.ledger.held(number, started=lambda pid: "" if pid == 42 else "1")
+    assert [(one.holder and one.holder.pid, one.deliveries, one.life) for one in held] == [
+        (42, 3, "dead"), (41, 2, "alive")
+    ]
+    with world.database.connect() as connection:
+        now = connection.execute(sa.select(moment(world.database.dialect))).scalar_one()
+    assert 500 < (held[0].until - now).total_seconds() <= 601
+    assert 0 < (held[1].until - now).total_seconds() <= 61
+    with world.database.begin() as connection:  # as an older release left them
+        connection.execute(sa.update(tables.delivery).values(lease_holder=None))
+    (unnamed,) = world.ledger.held(number)
+    assert (unnamed.holder, unnamed.deliveries, unnamed.life) == (None, 5, "elsewhere")
+
+
+def test_only_the_dead_are_taken_from(world: World) -> None:
+    number = world.frozen(5)
+    dead, alive = (Ledger(world.database, holder=replace(holders.me(), pid=pid, started="1")) for pid in (41, 42))
+    waits, on_the_wire, _ = dead.claim(number, limit=3, lease_seconds=600)
+    assert begin(dead, on_the_wire)
+    working = alive.claim(number, limit=2, lease_seconds=600)
+    assert begin(alive, working[0])
+    assert world.ledger.take_over(number, started=lambda _: "1") == (0, 0)
+    assert world.ledger.take_over(number, started=lambda pid: "" if pid == 41 else "1") == (2, 1)
+    assert states(world, number) == {"pending": 2, "unknown": 1, "claimed": 1, "sending": 1}
+    (doubt,) = world.ledger.rows(number, state="unknown")
+    (tried,) = world.ledger.attempts(doubt.id)
+    assert (doubt.subscriber, tried.outcome, tried.lease) == (on_the_wire.subscriber_id, "unknown", on_the_wire.lease)
+    assert not begin(dead, waits)  # were the proof wrong, it would send nothing twice
+    assert begin(alive, working[1])
+    assert world.ledger.take_over(number, started=lambda pid: "" if pid == 41 else "1") == (0, 0)
 
 
 # --- T3 ---------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from milepost.errors import ConflictError, HeldError
 from milepost.records import Advanced, Claim, Reply, Settlement
 from store.database import Database, check
 from store.dialects import moment
+from store.ledger.holders import Holder
+from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.suppressions import Suppressions
 from store.upkeep.restore import confirm_restore, mark
@@ -28,8 +30,17 @@ from tests.store.conftest import NOW, World
 READERS = 5
 WAITING = {"pending", "claimed", "sending", "deferred"}
 OUTCOMES = ("sent", "deferred", "failed", "refused", "unknown")
+DISPATCHERS = ("first", "second")
 some_readers = st.sampled_from(range(1, READERS + 1))
 some_claims = st.sets(st.integers(0, 11), min_size=1, max_size=3)
+a_dispatcher = st.sampled_from(DISPATCHERS)
+
+
+def holder(name: str) -> Holder:
+    """That dispatcher's process; both are of one machine."""
+    return Holder(
+        host="mail", machine="m", boot="b", namespace="n", pid=DISPATCHERS.index(name) + 1, started=name
+    )
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,8 @@ class Walk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.ledger = self.world.ledger
+        self.ledgers = {name: Ledger(self.world.database, holder=holder(name)) for name in DISPATCHERS}
+        self.ledger = self.ledgers["first"]
         self.model = MemoryLedger(Clock(), READERS, issue=self.number)
         for row in self.model.rows:
             row.address = f"reader{row.subscriber_id - 1}@example.org"
@@ -111,8 +123,9 @@ class Walk(RuleBasedStateMachine):
 
     # --- dispatchers ------------------------------------------------------------------------------------------------
 
-    @rule(limit=st.integers(1, 4), lease=st.sampled_from([60, 5400]))
-    def claim(self, limit: int, lease: int) -> None:
+    @rule(limit=st.integers(1, 4), lease=st.sampled_from([60, 5400]), who=a_dispatcher)
+    def claim(self, limit: int, lease: int, who: str) -> None:
+        self.ledger, self.model.holder = self.ledgers[who], who
         real = self.both("claim", limit=limit, lease_seconds=lease)
         if real is None:
             return
@@ -128,7 +141,7 @@ class Walk(RuleBasedStateMachine):
     def go_on(self, limit: int, which: set[int], outcome: str, quick: bool) -> None:
         """What a dispatch does all day: some more are claimed, begun, and some of them are settled."""
         before = len(self.lent)
-        self.claim(limit, 5400)
+        self.claim(limit, 5400, "second" if quick else "first")
         fresh = set(range(len(self.lent) - before))
         if fresh:
             self.advance(fresh, 0, outcome, 0.5, quick)
@@ -196,6 +209,23 @@ class Walk(RuleBasedStateMachine):
     def give_back(self, which: set[int]) -> None:
         pairs = self.picked(which)
         assert self.ledger.release([pair.real for pair in pairs]) == self.model.release([pair.model for pair in pairs])
+
+    @precondition(lambda self: self.lent)
+    @rule(which=some_claims)
+    def renew(self, which: set[int]) -> None:
+        """Stale claims too: of what others have taken since nothing is renewed."""
+        pairs = self.picked(which)
+        assert self.ledger.renew([pair.real for pair in pairs]) == self.model.renew([pair.model for pair in pairs])
+
+    @rule(dead=st.sampled_from([(), (), *([name] for name in DISPATCHERS), DISPATCHERS]))
+    def take_over(self, dead: list[str]) -> None:
+        """They may be alive all the same: even a wrong proof sends nothing twice."""
+        gone = {holder(name).pid for name in dead}
+        self.model.dead = set(dead)
+        taken = self.ledger.take_over(
+            self.number, started=lambda pid: "" if pid in gone else DISPATCHERS[pid - 1]
+        )
+        assert taken == self.model.take_over(self.number)
 
     @rule()
     def recover(self) -> None:
@@ -321,11 +351,13 @@ class Walk(RuleBasedStateMachine):
             last = next((one for one in reversed(model.attempts) if one.text in OUTCOMES), Reply(code=None))
             due = model.retry_at is not None and model.retry_at <= self.model.clock()
             assert (
-                real.state, real.attempts, real.lease is None, real.lease_until is None, real.message_id,
+                real.state, real.attempts, real.lease is None, real.lease_until is None,
+                real.lease_holder and Holder.parse(real.lease_holder).started, real.message_id,
                 real.queue_id, real.first_attempt_at is None, real.code, real.enhanced, real.next_attempt_at is None,
                 real.next_attempt_at is not None and real.next_attempt_at <= real.now,
             ) == (
-                model.state, model.tried, model.lease is None, model.lease_until is None, model.message_id,
+                model.state, model.tried, model.lease is None, model.lease_until is None, model.holder,
+                model.message_id,
                 model.queue_id, model.first_attempt_at is None, last.code, last.enhanced, model.retry_at is None, due,
             )
             assert tried[real.id] == [
@@ -335,6 +367,8 @@ class Walk(RuleBasedStateMachine):
             again = sum(one[1] in ("deferred", "refused") for one in tried[real.id]) + self.again[real.id]
             assert self.taken[real.id] <= 1 + again
         assert listed == len(self.model.suppressed)
+        held = {found.holder.started: found.deliveries for found in self.ledger.held(self.number) if found.holder}
+        assert held == self.model.held(self.number)
 
     def named(self, delivery_id: int) -> int:
         """A delivery's number in MemoryLedger."""
