@@ -348,11 +348,12 @@ class Walk(RuleBasedStateMachine):
             assert connection.execute(sa.select(tables.issue.c.state)).scalar_one() == self.model.state
             listed = connection.execute(sa.select(sa.func.count()).select_from(tables.suppression)).scalar_one()
         for real, model in zip(rows, self.model.rows, strict=True):
+            held_by = Holder.parse(real.lease_holder)
             last = next((one for one in reversed(model.attempts) if one.text in OUTCOMES), Reply(code=None))
             due = model.retry_at is not None and model.retry_at <= self.model.clock()
             assert (
                 real.state, real.attempts, real.lease is None, real.lease_until is None,
-                real.lease_holder and Holder.parse(real.lease_holder).started, real.message_id,
+                held_by and held_by.started, real.message_id,
                 real.queue_id, real.first_attempt_at is None, real.code, real.enhanced, real.next_attempt_at is None,
                 real.next_attempt_at is not None and real.next_attempt_at <= real.now,
             ) == (
