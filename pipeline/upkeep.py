@@ -10,6 +10,7 @@ from store.archive.retention import Archive, Pruned, Size
 from store.archive.warc import archive_warc
 from store.database import Database, connect
 from store.database import upgrade as migrate
+from store.engine import WAIT_SECONDS
 from store.upkeep import backup as backups
 from store.upkeep import check as soundness
 from store.upkeep import copy as copies
@@ -21,9 +22,9 @@ __all__ = [
 ]
 
 
-def open_database(settings: Settings) -> Database:
-    """The database that the settings name; raises StoreError, SchemaError."""
-    return connect(settings.store.url)
+def open_database(settings: Settings, *, wait_seconds: float = WAIT_SECONDS) -> Database:
+    """The database that the settings name, whose steps wait for others so long; raises StoreError, SchemaError."""
+    return connect(settings.store.url, wait_seconds=wait_seconds)
 
 
 def upgrade(settings: Settings) -> str:

@@ -2,8 +2,12 @@
 
     SQLite      WAL, synchronous=FULL, foreign_keys=ON, busy_timeout; BEGIN IMMEDIATE for writers, BEGIN for readers
     PostgreSQL  READ COMMITTED for writers, REPEATABLE READ for readers; synchronous_commit is never off
+
+Writers and readers have a pool each, the readers' connections can't write: writers that wait for a lock keep nobody
+from reading.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,18 +45,17 @@ class Database:
     """A database and the two ways to use it: `begin` to write, `connect` to read. Close it, or use it in `with`."""
 
     def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
-        """`wait_seconds`: how long a step waits for another writer. Opens nothing yet; see `store.database.connect`."""
+        """`wait_seconds`: how long a step waits for another writer, and for a connection.
+
+        Opens nothing yet; see `store.database.connect`.
+        """
         self.url = parse(url)
         self.dialect = self.url.get_backend_name()
         self.where = self.url.database or ""
         if self.dialect == "postgresql":
             self.where = self.url.set(drivername="postgresql").render_as_string()
-        self.engine = _engine(self.url, wait_seconds)
-        self._writer = self.engine.execution_options(milepost_writes=True)
-        reading: dict[str, Any] = {}
-        if self.dialect == "postgresql":
-            reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._reader = self.engine.execution_options(**reading)
+        self.engine = _engine(self.url, wait_seconds, writes=True)
+        self._readers = _engine(self.url, wait_seconds, writes=False)
 
     @property
     def file(self) -> Path | None:
@@ -65,18 +68,19 @@ class Database:
 
         Raises StoreError for what the disk, a lock or the network did, ConflictError when somebody wrote the same.
         """
-        with translated(self.where), self._writer.begin() as connection:
+        with translated(self.where), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
         """A view of the database at one moment, for reading only; raises StoreError as `begin` does."""
-        with translated(self.where), self._reader.connect() as connection:
+        with translated(self.where), self._readers.connect() as connection:
             yield connection
 
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+        self._readers.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -87,24 +91,34 @@ class Database:
         self.close()
 
 
-def _engine(url: URL, wait_seconds: float) -> sa.Engine:
+def _engine(url: URL, wait_seconds: float, *, writes: bool) -> sa.Engine:
+    pool: dict[str, Any] = {"pool_size": 5, "max_overflow": 20, "pool_timeout": wait_seconds}
     if url.get_backend_name() == "postgresql":
+        if not writes:
+            pool["isolation_level"] = "REPEATABLE READ"
         try:
-            engine = sa.create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=20)
+            engine = sa.create_engine(
+                url, pool_pre_ping=True, connect_args={"connect_timeout": max(2, math.ceil(wait_seconds))}, **pool
+            )
         except (ImportError, NoSuchModuleError):
             raise StoreError(
                 "PostgreSQL needs a driver that is not installed", hint="Run `pip install 'milepost[postgres]'`."
             ) from None
         sa.event.listen(engine, "connect", _postgresql_session(wait_seconds))
-        return engine
-    engine = sa.create_engine(url, pool_size=5, max_overflow=20, connect_args={"timeout": wait_seconds})
+        return engine if writes else engine.execution_options(postgresql_readonly=True)
+    engine = sa.create_engine(url, connect_args={"timeout": wait_seconds}, **pool)
     sa.event.listen(engine, "connect", _sqlite_session)
-    sa.event.listen(engine, "begin", _sqlite_begin)
+    if writes:
+        # One that starts with BEGIN alone would fail at its first write, without waiting, once another one wrote.
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    else:
+        sa.event.listen(engine, "connect", _sqlite_read_only)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine
 
 
 def _sqlite_session(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
-    connection.isolation_level = None  # no BEGIN of the driver's own making: ours is in _sqlite_begin
+    connection.isolation_level = None  # no BEGIN of the driver's own making: ours are in _engine
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns (delivery.T3 relies on it)
@@ -112,10 +126,9 @@ def _sqlite_session(connection: Any, record: Any) -> None:  # noqa: ARG001 (the 
     cursor.close()
 
 
-def _sqlite_begin(connection: sa.Connection) -> None:
-    # A writer that starts with BEGIN alone would fail at its first write, without waiting, once another one wrote.
-    writes = connection.get_execution_options().get("milepost_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _sqlite_read_only(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
+    # Not by mode=ro in the address: who may only read the file could then not make the -shm that WAL needs.
+    connection.execute("PRAGMA query_only = ON").close()
 
 
 def _postgresql_session(wait_seconds: float) -> Any:

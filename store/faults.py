@@ -89,3 +89,6 @@ def translated(where: str) -> Iterator[None]:
         if fault is None:
             raise
         raise fault from error
+    except sa.exc.TimeoutError as error:  # the pool's: it never got as far as the driver
+        raise StoreError("every connection to the database is in use", where=where,
+                         hint="Wait for what is running, then run it again.") from error

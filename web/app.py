@@ -2,18 +2,22 @@
 
     GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml ─▶ archive
     GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
+
+What can't be answered is a page too: 400, 404, 405 and 413 for what was asked wrongly, 503 while the store can't be
+had, 500 for a bug. All have the same protective headers.
 """
 
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from milepost.errors import MilepostError
@@ -24,8 +28,10 @@ from web.public.archive import Archive
 from web.public.preferences import Preferences
 from web.public.readers import Readers
 from web.public.unsubscribe import Unsubscribe
+from web.writing import Writers
 
 _log = logging.getLogger(__name__)
+RETRY_SECONDS = 60  # what the page says in words, said to programs
 _ALWAYS = {
     "Referrer-Policy": "no-referrer",  # the address of a way out is a key: no other site may see it
     "X-Content-Type-Options": "nosniff",
@@ -45,37 +51,52 @@ def create_app(
     key: str | bytes,
     list_id: str,
     now: Callable[[], dt.datetime],
-) -> Starlette:
+    writers: Writers | None = None,
+) -> ASGIApp:
     """The ASGI application. `key` signs the unsubscribe tokens, `list_id` is the list they must name.
 
-    Raises SettingsError when the key is too short.
+    `writers`: the threads of what writes, the usual ones unless told otherwise. Raises SettingsError when the
+    key is too short.
     """
     pages = Pages(settings.newsletter, settings.web)
     archive = Archive(pages, issues, settings)
     readers = Readers(key, list_id)
-    leaving = Unsubscribe(pages, subscribers, readers=readers, now=now)
-    choosing = Preferences(pages, subscribers, topics, readers=readers, cadences=settings.newsletter.cadences)
+    writers = writers or Writers()
+    leaving = Unsubscribe(pages, subscribers, readers=readers, writers=writers, now=now)
+    choosing = Preferences(
+        pages, subscribers, topics, readers=readers, writers=writers, cadences=settings.newsletter.cadences
+    )
+    routes = [*archive.routes(), *leaving.routes(), *choosing.routes()]
 
-    def refused(_: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
+    def refused(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 400
         page = pages.page("missing.html.j2" if status == 404 else "refused.html.j2", status=status)
-        if isinstance(error, HTTPException) and error.headers:
-            page.headers.update(error.headers)
+        if status == 405:
+            page.headers["Allow"] = _allowed(routes, request)
         return page
 
     def unable(request: Request, error: Exception) -> Response:
         _log.error("%s can't be answered: %s", request.url.path.split("/")[1] or "/", error)
-        page = pages.page("unable.html.j2", status=503)
-        page.headers["Retry-After"] = "60"
+        page = pages.page("unable.html.j2", status=503, hint=pages.phrases.unable_hint, again=quote(request.url.path))
+        page.headers["Retry-After"] = str(RETRY_SECONDS)
         return page
 
+    def broken(_: Request, __: Exception) -> Response:
+        """For a bug; the server logs it."""
+        return pages.page("unable.html.j2", status=500, hint=pages.phrases.broken_hint, again="")
+
     app = Starlette(
-        routes=[*archive.routes(), *leaving.routes(), *choosing.routes()],
-        middleware=[Middleware(_Headers)],
-        exception_handlers={HTTPException: refused, MilepostError: unable},
+        routes=routes, exception_handlers={HTTPException: refused, MilepostError: unable, Exception: broken}
     )
     app.router.redirect_slashes = False
-    return app
+    return _Headers(app)  # around everything, so that an answer to a bug has them too
+
+
+def _allowed(routes: Sequence[Route], request: Request) -> str:
+    """The methods of every route at the request's path (RFC 9110 §15.5.6), not only of the first one."""
+    found = {method for route in routes if route.matches(request.scope)[0] is not Match.NONE
+             for method in route.methods or ()}
+    return ", ".join(sorted(found))
 
 
 class _Headers:

@@ -10,11 +10,12 @@ from milepost.settings import Settings
 from pipeline.readers_pages import behind
 from pipeline.upkeep import open_database
 from web.app import create_app
+from web.writing import STORE_SECONDS
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on."""
-    with open_database(settings) as database, _listen(host, port) as listener:
+    with open_database(settings, wait_seconds=STORE_SECONDS) as database, _listen(host, port) as listener:
         kept = behind(settings, database)
         app = create_app(
             issues=kept.issues, subscribers=kept.subscribers, topics=kept.topics, settings=settings, key=kept.key,

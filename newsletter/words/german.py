@@ -66,6 +66,8 @@ GERMAN = Phrases(
     unable="Im Augenblick nicht",
     unable_hint="Bei uns ist etwas nicht erreichbar. Bitte versuchen Sie es in einer Minute noch einmal; "
     "es wurde nichts verändert.",
+    try_again="Noch einmal versuchen",
+    broken_hint="Bei uns ist etwas schiefgegangen. Es wurde vermerkt; bitte versuchen Sie es später noch einmal.",
     leave="{name} verlassen?",
     leave_hint="Ein Druck auf den Knopf, und Sie erhalten keine weitere Ausgabe. Mehr wird nicht gefragt.",
     leave_about="So bestellen Sie ab",

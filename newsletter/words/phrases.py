@@ -85,6 +85,8 @@ class Phrases:
     unable_title: str
     unable: str
     unable_hint: str
+    try_again: str
+    broken_hint: str
     leave: str
     leave_hint: str
     leave_about: str
@@ -240,6 +242,8 @@ ENGLISH = Phrases(
     unable_title="Not now",
     unable="Not at the moment",
     unable_hint="Something on our side is not available. Please try again in a minute; nothing was changed.",
+    try_again="Try again",
+    broken_hint="Something went wrong on our side. It was noted; please try again later.",
     leave="Leave {name}?",
     leave_hint="One press and no further issue will be sent to you. Nothing else is asked.",
     leave_about="How to unsubscribe",

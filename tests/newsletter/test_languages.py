@@ -109,7 +109,7 @@ def test_a_german_issue_says_nothing_in_english(
 
 
 PAGES: dict[str, Any] = {
-    "issues": [], "choice": "x/preferences", "saved": True, "leave": "x",
+    "issues": [], "choice": "x/preferences", "saved": True, "leave": "x", "hint": GERMAN.broken_hint, "again": "/x",
     **choice(GERMAN, KnownTopics(categories=("xx",), tags=("xy",)), cadences=CADENCES, cadence="daily", topics=()),
 }
 

@@ -168,12 +168,12 @@ def test_a_full_disk_writes_nothing_of_it(sqlite_database: Database) -> None:
         Settlement(claim=claim, state="sent", reply=Reply(code=250, text="words " * 80, phase="dot"))
         for claim in claims[:100]
     ]
-    with sqlite_database.connect() as connection:
+    with sqlite_database.begin() as connection:
         pages = connection.execute(sa.text("PRAGMA page_count")).scalar()
         connection.execute(sa.text(f"PRAGMA max_page_count = {pages}"))
     with pytest.raises(StoreError, match="disk is full"):
         ledger.advance(sent, claims[100:])
     assert {row.state for row in ledger.rows(1)} == {"sending", "claimed"}
-    with sqlite_database.connect() as connection:
+    with sqlite_database.begin() as connection:
         connection.execute(sa.text("PRAGMA max_page_count = 1000000"))
     assert len(ledger.advance(sent, claims[100:]).begun) == 100

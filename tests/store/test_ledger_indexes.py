@@ -22,8 +22,8 @@ def test_they_are_walked_in_order_by_their_own_index(
 ) -> None:
     query = sa.select(delivery.c.id).where(delivery.c.issue == 1, in_state(state)).order_by(order).limit(10)
     ran: list[tuple[str, Any]] = []
-    sa.event.listen(sqlite_database.engine, "before_cursor_execute", lambda *now: ran.append((now[2], now[3])))
     with sqlite_database.connect() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda *now: ran.append((now[2], now[3])))
         connection.execute(query).all()
         written, values = ran[-1]
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {written}", values).all()

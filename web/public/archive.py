@@ -3,6 +3,7 @@
     GET /  /issues  /issues/{n}        GET /feed.atom  /feed.json  /sitemap.xml
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,7 +25,7 @@ from web.public.feeds import FEEDS, Entry, etag
 SHOWN: tuple[IssueState, ...] = ("frozen", "sending", "paused", "complete", "needs_review")
 LATEST = 200  # issues on the index
 IN_FEEDS = 20  # issues whose whole content is in a feed
-_HIGHEST = 2**31 - 1  # a number that any database can be asked for
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)  # that any database can be asked for; there is no issue 0
 
 
 class Archive:
@@ -39,7 +40,7 @@ class Archive:
         return [
             Route("/", self._index, methods=["GET"]),
             Route("/issues", self._index, methods=["GET"]),
-            Route("/issues/{number:int}", self._issue, methods=["GET"]),
+            Route("/issues/{number}", self._issue, methods=["GET"]),
             *(Route(f"/{name}", self._feed(name), methods=["GET"]) for name in FEEDS),
         ]
 
@@ -70,9 +71,9 @@ class Archive:
         return self._pages.page("issues.html.j2", issues=self._rows())
 
     def _issue(self, request: Request) -> Response:
-        number: int = request.path_params["number"]
+        number: str = request.path_params["number"]
         try:
-            found = self._shown(min(number, _HIGHEST))
+            found = self._shown(int(number) if _NUMBER.fullmatch(number) else 0)
         except NotFoundError:
             return self._pages.page("missing.html.j2", status=404)
         return self._pages.page("issue.html.j2", **self._values(found))

@@ -6,10 +6,10 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +22,7 @@ from newsletter.words.phrases import Phrases
 from web.pages import Pages
 from web.ports import Subscribers, Topics
 from web.public.readers import Readers
+from web.writing import Writers
 
 MOST = 32  # topics of a kind that are offered, the most common ones; whoever chose others keeps them on offer
 _LONGEST = 64 * 1024  # bytes of a form
@@ -69,14 +70,15 @@ class Preferences:
     """Its routes."""
 
     def __init__(
-        self, pages: Pages, subscribers: Subscribers, topics: Topics, *, readers: Readers, cadences: Sequence[Cadence],
-        clock: Callable[[], float] = time.monotonic,
+        self, pages: Pages, subscribers: Subscribers, topics: Topics, *, readers: Readers, writers: Writers,
+        cadences: Sequence[Cadence], clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`cadences`: those on offer; `clock`, in seconds, tells when the topics are to be asked for again."""
         self._pages = pages
         self._subscribers = subscribers
         self._topics = topics
         self._readers = readers
+        self._writers = writers
         self._cadences = tuple(cadences)
         self._clock = clock
         self._kept: tuple[float, KnownTopics] | None = None
@@ -91,7 +93,7 @@ class Preferences:
 
     async def _save(self, request: Request) -> Response:
         form = await _form(request)
-        return await run_in_threadpool(self._answer, request, form)
+        return await self._writers.run(partial(self._answer, request, form))
 
     def _answer(self, request: Request, form: dict[str, list[str]] | None) -> Response:
         number = self._readers.of(request)

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,17 +14,20 @@ from newsletter.issue.view import PREFERENCES
 from web.pages import Pages
 from web.ports import Subscribers
 from web.public.readers import Readers
+from web.writing import Writers
 
 
 class Unsubscribe:
     """Its routes."""
 
     def __init__(
-        self, pages: Pages, subscribers: Subscribers, *, readers: Readers, now: Callable[[], dt.datetime]
+        self, pages: Pages, subscribers: Subscribers, *, readers: Readers, writers: Writers,
+        now: Callable[[], dt.datetime],
     ) -> None:
         self._pages = pages
         self._subscribers = subscribers
         self._readers = readers
+        self._writers = writers
         self._now = now
 
     def routes(self) -> list[Route]:
@@ -44,13 +48,13 @@ class Unsubscribe:
             return self._unknown()
         return self._pages.page("leave.html.j2", private=True, choice=f"{request.path_params['token']}{PREFERENCES}")
 
-    def _leave(self, request: Request) -> Response:
+    async def _leave(self, request: Request) -> Response:
         """Whatever the body's form, and whether or not it could be read: who posts to this address wants to leave."""
         reader = self._readers.of(request)
         if reader is None:
             return self._unknown()
         with contextlib.suppress(NotFoundError):  # erased meanwhile: gone is gone, nobody learns who was ever here
-            self._subscribers.set_state(reader, "unsubscribed", self._now())
+            await self._writers.run(partial(self._subscribers.set_state, reader, "unsubscribed", self._now()))
         return self._pages.page("left.html.j2", private=True)
 
     def _unknown(self) -> Response:

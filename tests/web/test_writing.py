@@ -1,0 +1,113 @@
+"""A locked database makes writers wait, a little, and readers not at all."""
+
+import asyncio
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from milepost.errors import StoreError
+from web.app import create_app
+from web.writing import Writers
+
+CROWD = 45  # more than there are threads for anything
+
+
+class Locked:
+    """Subscribers that can be read, and not be written to until `released`."""
+
+    def __init__(self, subscribers: Any) -> None:
+        self._subscribers = subscribers
+        self.released = threading.Event()
+
+    def get(self, subscriber_id: int) -> Any:
+        return self._subscribers.get(subscriber_id)
+
+    def set_state(self, *given: Any) -> Any:
+        assert self.released.wait(60)
+        return self._subscribers.set_state(*given)
+
+    def set_choice(self, *given: Any, **named: Any) -> Any:
+        assert self.released.wait(60)
+        return self._subscribers.set_choice(*given, **named)
+
+
+@pytest.fixture
+def crowd(
+    issues: Any, issue: Any, subscribers: Any, topics: Any, settings: Any, token: Any
+) -> Any:
+    """Sends CROWD writes at a locked store, reads a page meanwhile, and tells what each got."""
+    issues.by_number[3] = issue(3)
+    subscribers.states |= dict.fromkeys(range(100, 100 + CROWD), "active")
+    subscribers.choices |= dict.fromkeys(range(100, 100 + CROWD), ("weekly", ()))
+
+    def send(path: str, *, wait_seconds: float, **body: Any) -> tuple[httpx.Response, int, list[httpx.Response]]:
+        locked = Locked(subscribers)
+        app = create_app(
+            issues=issues, subscribers=locked, topics=topics, settings=settings, now=lambda: issue(1).created_at,
+            key="an-invented-key-of-thirty-two-characters", list_id="milestones.timeline.example",
+            writers=Writers(threads=4, wait_seconds=wait_seconds),
+        )
+
+        async def go() -> tuple[httpx.Response, int, list[httpx.Response]]:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="https://timeline.example") as client:
+                posts = [
+                    asyncio.create_task(client.post(f"/u/{token(number)}{path}", **body))
+                    for number in range(100, 100 + CROWD)
+                ]
+                await asyncio.sleep(0)
+                try:
+                    page = await asyncio.wait_for(client.get("/issues/3"), 60)
+                    if not wait_seconds:  # the rest hears "not now" while the store is still locked
+                        await asyncio.wait_for(asyncio.wait(posts[4:]), 60)
+                    answered = sum(post.done() for post in posts)
+                finally:
+                    locked.released.set()
+                return page, answered, [await post for post in posts]
+
+        return asyncio.run(go())
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("", {"data": {"List-Unsubscribe": "One-Click"}}), ("/preferences", {"data": {"cadence": "instant"}})],
+    ids=["one click", "a choice"],
+)
+def test_an_issue_is_read_while_all_writers_wait(path: str, body: Any, crowd: Any, subscribers: Any) -> None:
+    page, answered, posts = crowd(path, wait_seconds=60, **body)
+
+    assert (page.status_code, answered) == (200, 0)
+    assert {post.status_code for post in posts} == {200}
+    crowds = range(100, 100 + CROWD)
+    assert all(subscribers.states[number] == "unsubscribed" for number in crowds) is not bool(path)
+    assert all(subscribers.choices[number][0] == "instant" for number in crowds) is bool(path)
+
+
+def test_who_finds_no_thread_in_time_is_asked_to_come_again(crowd: Any, subscribers: Any) -> None:
+    page, answered, posts = crowd("", wait_seconds=0)
+
+    assert (page.status_code, answered) == (200, CROWD - 4)
+    assert [post.status_code for post in posts].count(503) == CROWD - 4
+    for number, post in zip(range(100, 100 + CROWD), posts, strict=True):
+        done = subscribers.states[number] == "unsubscribed"
+        assert post.status_code == (200 if done else 503)  # nothing half done, and nobody told otherwise
+        assert done or post.headers["retry-after"] == "60"
+    assert "nothing was changed" in posts[-1].text
+
+
+def test_a_thread_is_free_again_after_an_error() -> None:
+    def fail() -> None:
+        raise StoreError("no")
+
+    async def go() -> str:
+        writers = Writers(threads=1, wait_seconds=0)
+        for _ in range(3):
+            with pytest.raises(StoreError, match="no"):
+                await writers.run(fail)
+        return await writers.run(lambda: "done")
+
+    assert asyncio.run(go()) == "done"
