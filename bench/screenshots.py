@@ -174,8 +174,8 @@ class Scenes:
         settings, pages = self.settings, Pages(self.settings.newsletter, self.settings.web)
         draft = compose(items)
         view = issue_view(
-            draft, number=12, cadence="weekly", now=NOW, plan=Plan.whole(items), placeholder="",
-            newsletter=settings.newsletter, mail=settings.mail, web=settings.web, phrases=pages.phrases,
+            draft, number=12, cadence="weekly", day=pages.phrases.day(NOW.date()), plan=Plan.whole(items),
+            placeholder="", newsletter=settings.newsletter, mail=settings.mail, web=settings.web, phrases=pages.phrases,
         )
         return pages.html("issue.html.j2", issue=view, subject=draft.subject, earlier=11, later=None)
 

@@ -318,6 +318,7 @@ class Issue:
     items: tuple[IssueItem, ...] = ()
     approved_at: dt.datetime | None = None
     frozen_at: dt.datetime | None = None
+    handed_over_at: dt.datetime | None = None  # when its first mail went out: the day of its masthead and its Date
     candidates: int | None = None  # known once frozen
     deliveries: int | None = None
     exclusions: int | None = None

@@ -17,7 +17,6 @@ from delivery.message import verp
 from delivery.message.build import MessageTemplate
 from delivery.message.tokens import message_id
 from milepost.dates import utc_now
-from milepost.errors import DeliveryError
 from milepost.records import Claim, DeliveryState, LedgerCounts
 from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
@@ -26,6 +25,7 @@ from pipeline.ledger import held_by_others, held_to_json
 from pipeline.look.reading import Progress
 from pipeline.mail_identity import (
     bounce_address,
+    dated_variants,
     letterhead,
     relay,
     seal,
@@ -37,6 +37,7 @@ from pipeline.mail_identity import (
 from pipeline.publish import freeze_unless_held
 from pipeline.throttle import forget, watched
 from store.database import Database, connect
+from store.issues.editions import Editions
 from store.issues.issues import Issues
 from store.ledger.ledger import Holding, Ledger
 
@@ -124,7 +125,7 @@ def one_pass(
                 show(done, before.deliveries)
 
         report = hand_over(
-            ledger, relay(settings), _mailing(settings, database, number), now=now, limits=_limits(settings),
+            ledger, relay(settings), _mailing(settings, database, number, now=now()), now=now, limits=_limits(settings),
             progress=tell, stop=stop, throttle=watched(database, number, usual=settings.mail.per_second),
         )
         report = replace(report, freed=report.freed + freed, orphaned=report.orphaned + orphaned)
@@ -232,19 +233,16 @@ def _nothing(number: int) -> DispatchReport:
     return DispatchReport(issue=number, results={}, freed=0, orphaned=0, state="complete")
 
 
-def _mailing(settings: Settings, database: Database, number: int) -> Mailing:
+def _mailing(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> Mailing:
     """All that is the same for every recipient, built and verified once, with what the issue was approved with."""
     key = signing_key(settings, database)
-    issues = Issues(database)
-    frozen_at = issues.get(number).frozen_at
-    if frozen_at is None:
-        raise DeliveryError("it is not frozen", where=f"issue {number}", hint=f"Run `milepost issue approve {number}`.")
+    moment = Editions(database).hand_over(number, now)
     sealed = seal(settings, database, number)
     settings, named = sealed.settings, sealed.list_id
     domain, head = sender_domain(settings), letterhead(settings, named)
     templates: Mapping[str, MessageTemplate] = {
-        variant.name: MessageTemplate.build(variant, letterhead=head, date=frozen_at)
-        for variant in issues.variants(number)
+        variant.name: MessageTemplate.build(variant, letterhead=head, date=moment)
+        for variant in dated_variants(sealed.settings, database, number, now=moment)
     }
     usual = bounce_address(settings)
     bounces = f"bounces@{settings.mail.bounce_domain}" if settings.mail.bounce_domain else None

@@ -15,11 +15,11 @@ from milepost.errors import ConflictError, DeliveryError, HeldError, InputError
 from milepost.records import Edit, Issue, IssueItem, LedgerCounts, Reply, Variant
 from milepost.settings import Settings
 from newsletter.issue.compose import settings_from
-from newsletter.issue.render import Renderer, templates_digest
+from newsletter.issue.render import Renderer, has_day_slot, templates_digest
 from newsletter.issue.safe import clean_lines
 from newsletter.news.select import EVERYTHING
 from newsletter.words.languages import phrases_for
-from pipeline.mail_identity import bounce_address, letterhead, relay, seal, sender_domain, signing
+from pipeline.mail_identity import bounce_address, dated_variants, letterhead, relay, seal, sender_domain, signing
 from pipeline.publish import freeze, render, undo_window
 from store.database import Database
 from store.issues.editions import Editions
@@ -40,9 +40,9 @@ def find(database: Database, number: int) -> Issue:
     return Issues(database).get(number)
 
 
-def variants(database: Database, number: int) -> Sequence[Variant]:
-    """The renderings of an issue as they will be, or were, sent; raises NotFoundError."""
-    return Issues(database).variants(number)
+def variants(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> Sequence[Variant]:
+    """The renderings of an issue as they would be sent `now`, or were sent; raises NotFoundError."""
+    return dated_variants(settings, database, number, now=now)
 
 
 def edit(
@@ -106,7 +106,7 @@ def trial_mail(
     of it. Raises InputError for what is no address, or no variant of the issue.
     """
     to = addresses.parse(address).address
-    found = {each.name: each for each in Issues(database).variants(number)}
+    found = {each.name: each for each in dated_variants(settings, database, number, now=now)}
     if variant not in found:
         known = ", ".join(found) or "none"
         raise InputError(f"it has no variant {variant!r}", where=f"issue {number}", hint=f"It has: {known}.")
@@ -224,7 +224,8 @@ class Replay:
 def replay(settings: Settings, database: Database, number: int) -> Replay:
     """Render an issue from its stored records and the settings of its time, and compare it with what was stored.
 
-    Of today's settings only newsletter.templates counts, as the place where templates are looked for. Raises
+    The day of the hand-over is in no rendering that is stored, only the place where it goes. Of today's settings only
+    newsletter.templates counts, as the place where templates are looked for. Raises
     ConflictError for an issue from before the settings were kept.
     """
     issue, stored = Issues(database).get(number), Issues(database).variants(number)
@@ -235,8 +236,8 @@ def replay(settings: Settings, database: Database, number: int) -> Replay:
     items = {item.change_id: item for item in issue.items}
     again = [
         renderer.render(
-            number, issue.cadence, [items[change_id] for change_id in variant.change_ids], issue.created_at,
-            name=variant.name, edit=issue.edit, as_ordered=True,
+            number, issue.cadence, [items[change_id] for change_id in variant.change_ids],
+            None if has_day_slot(variant) else issue.created_at, name=variant.name, edit=issue.edit, as_ordered=True,
         )
         for variant in stored
     ]

@@ -1,5 +1,6 @@
 """What every message of the list needs and the settings tell: the list's identity, the reader's link, the key."""
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from email.utils import parseaddr
@@ -13,10 +14,13 @@ from delivery.smtp.auth import Token, TokenCommand
 from delivery.smtp.connect import PipelineTransport
 from delivery.transports import from_url
 from milepost.errors import SettingsError
+from milepost.records import Variant
 from milepost.settings import Settings
 from newsletter.issue.compose import settings_from
+from newsletter.issue.render import dated
 from store.database import Database
 from store.issues.editions import Editions
+from store.issues.issues import Issues
 from store.meta import Meta
 
 _LIST_ID = "list_id"
@@ -102,6 +106,14 @@ def seal(settings: Settings, database: Database, number: int) -> Seal:
         "web": settings.web.model_copy(update={"base_url": web.base_url}),
     })
     return Seal(settings=then, list_id=kept.list_id or list_id(settings, database))
+
+
+def dated_variants(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> list[Variant]:
+    """The renderings of an issue with the day of its hand-over in their mastheads; `now`'s where that is to come."""
+    issues = Issues(database)
+    letter = seal(settings, database, number).settings.newsletter
+    moment = issues.get(number).handed_over_at or now
+    return [dated(variant, moment, letter) for variant in issues.variants(number)]
 
 
 def signing_key(settings: Settings, database: Database) -> bytes:

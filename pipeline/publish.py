@@ -29,7 +29,7 @@ from milepost.settings import Settings
 from newsletter.issue.compose import compose, content_hash, shown_settings
 from newsletter.issue.corrections import worth_telling
 from newsletter.issue.lint import lint
-from newsletter.issue.render import Renderer, templates_digest
+from newsletter.issue.render import Renderer, dated, templates_digest
 from newsletter.news.select import due, early_period, place, quiet_from, variants
 from pipeline.mail_identity import letterhead, list_id
 from store.database import Database, connect
@@ -168,7 +168,10 @@ def render(
     settings: Settings, database: Database, number: int, cadence: Cadence, items: Sequence[IssueItem],
     now: dt.datetime, *, edit: Edit = UNEDITED,
 ) -> Rendered:
-    """Render `items`, in their order, for every choice among the subscribers; raises LintError when it is unfit."""
+    """Render `items`, in their order, for every choice among the subscribers; raises LintError when it is unfit.
+
+    The hash is of all but the day of the hand-over, which is filled in then; `now`'s is only looked at.
+    """
     letter, mail, web = settings.newsletter, settings.mail, settings.web
     renderer = Renderer(letter, mail, web)
     composed = compose(items, phrases=renderer.phrases, edit=edit, as_ordered=True)
@@ -181,12 +184,13 @@ def render(
     head = letterhead(settings, named)
     rendered: list[Variant] = []
     for name, chosen in variants(composed.items, readers).items():
-        variant = renderer.render(number, cadence, chosen, now, name=name, edit=edit, as_ordered=True)
+        variant = renderer.render(number, cadence, chosen, name=name, edit=edit, as_ordered=True)
+        sent_today = dated(variant, now, letter)
         findings = lint(
-            variant, newsletter=letter, mail=mail, web=web, items=chosen,
+            sent_today, newsletter=letter, mail=mail, web=web, items=chosen,
             bases=[source.base_url for source in settings.sources], intro=edit.intro,
         )
-        findings += message_findings(variant, letterhead=head, date=now)
+        findings += message_findings(sent_today, letterhead=head, date=now)
         if findings:
             raise LintError(findings, where=f"the {cadence} issue, variant {name}")
         rendered.append(variant)

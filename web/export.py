@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from milepost.dates import utc_now
 from milepost.errors import InputError
 from milepost.settings import Settings
+from pipeline.mail_identity import dated_variants
 from pipeline.readers_pages import behind
 from pipeline.upkeep import Database
 from web.pages import Pages
@@ -53,14 +55,15 @@ def build_archive(settings: Settings, database: Database, out: Path) -> Built:
 def write_preview(settings: Settings, database: Database, number: int, out: Path) -> list[Path]:
     """Write the files of issue `number`, a draft or not, into `out`; the first two are the mail with everything in it.
 
-    The parts are what is sent byte for byte, but for the reader's own links. Raises NotFoundError when there is no such
-    issue, InputError when `out` can't be written.
+    The parts are what is sent byte for byte, but for the reader's own links and the day of the hand-over. Raises
+    NotFoundError when there is no such issue, InputError when `out` can't be written.
     """
     issues = behind(settings, database).issues
     archive = Archive(Pages(settings.newsletter, settings.web), issues, settings)
+    variants = dated_variants(settings, database, number, now=utc_now())
     files = {
         f"issue-{number}-{variant.name}.{ending}": content
-        for variant in sorted(issues.variants(number), key=lambda variant: variant.name != "all")
+        for variant in sorted(variants, key=lambda variant: variant.name != "all")
         for ending, content in (("html", variant.html), ("txt", variant.text))
     } | {f"issue-{number}-page.html": archive.proof(number)}
     try:

@@ -44,6 +44,7 @@ def _issue_json(issue: "Issue") -> dict[str, object]:
         "items": [{"key": item.milestone.key, "title": item.milestone.title, "role": item.role}
                   for item in issue.items],
         "candidates": issue.candidates, "deliveries": issue.deliveries, "exclusions": issue.exclusions,
+        "handed_over_at": issue.handed_over_at.isoformat() if issue.handed_over_at else None,
         "pause_reason": issue.pause_reason,
     }
 
@@ -117,13 +118,13 @@ def issue_preview(
     html: Annotated[bool, typer.Option("--html", help="Print the HTML part instead of the text.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the HTML part and the web page in the browser.")] = False,
 ) -> None:
-    """Show an issue as it will be sent: byte for byte, but for the reader's own links."""
+    """Show an issue as it will be sent: byte for byte, but for the reader's own links and the day of the hand-over."""
     from pipeline.edit import variants
     from web.export import write_preview
 
     door: CliContext = context.obj
     if out is None and not show:
-        for variant in variants(door.database, number):
+        for variant in variants(door.settings, door.database, number, now=utc_now()):
             typer.echo(variant.html if html else variant.text)
         return
     written = write_preview(door.settings, door.database, number, out or Path(mkdtemp(prefix="milepost-preview-")))
@@ -183,7 +184,10 @@ def issue_approve(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Approve a draft: its milestones, its bytes and its audience are frozen. `issue stop` undoes it in time."""
+    """Approve a draft: its milestones, its bytes and its audience are frozen. `issue stop` undoes it in time.
+
+    All but the day is approved: the masthead and `Date:` are of the day on which it is handed over.
+    """
     from pipeline.edit import approve, find
 
     door: CliContext = context.obj
@@ -198,6 +202,7 @@ def issue_approve(
                f"{counted(sum(counts.exclusions.values()), 'exclusion')}.")
     typer.echo(f"A scheduled run sends it in {minutes} minutes, `milepost issue send {number}` at once; "
                f"`milepost issue stop {number}` takes it back.")
+    typer.echo("All but its day is as approved: the masthead and Date are of the day it is sent.")
 
 
 def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = False, as_json: JsonFlag = False) -> None:

@@ -181,7 +181,7 @@ def _write_issue(settings: Settings, folder: Path) -> dict[str, Any]:
 
     (folder / "issue").mkdir(exist_ok=True)
     with open_database(settings) as database:
-        [variant] = variants(database, 1)
+        [variant] = variants(settings, database, 1, now=utc_now())
     paths = {"html": folder / "issue" / "issue-1.html", "text": folder / "issue" / "issue-1.txt"}
     paths["html"].write_text(variant.html, encoding="utf-8")
     paths["text"].write_text(variant.text, encoding="utf-8")

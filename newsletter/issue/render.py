@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,14 +12,14 @@ import mjml
 from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from milepost.errors import LintError, RenderError, SettingsError
-from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant, check_aware
+from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import Draft, compose, inputs_hash, shown_settings
 from newsletter.issue.corrections import tally
 from newsletter.issue.mjml_vocabulary import lint_mjml
 from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
-from newsletter.issue.view import IssueView, Plan, issue_view
+from newsletter.issue.view import IssueView, Plan, day_in_words, day_slot, issue_view, link_slot
 from newsletter.words.languages import phrases_for
 from newsletter.words.phrases import Phrases
 
@@ -46,22 +47,24 @@ class Renderer:
         self._text.filters["wrap"] = wrap
 
     def render(
-        self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime, *, name: str = "all",
-        edit: Edit = UNEDITED, as_ordered: bool = False,
+        self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime | None = None, *,
+        name: str = "all", edit: Edit = UNEDITED, as_ordered: bool = False,
     ) -> Variant:
-        """Render issue `number` as it is published at `now` (aware); `name` is the variant's, for the rest see compose.
+        """Render issue `number`; `name` is the variant's, for the rest see compose.
 
+        The masthead has a slot for the day, which `dated` fills when the issue is handed over; with `now` (aware), as
+        in issues from before that, it has the day of that moment.
         An issue whose HTML would be longer than `HTML_LIMIT` shows its later items in brief, and at last leaves out the
         last ones, with links to the rest. Raises RenderError when a template or MJML fails, or when nothing fits, and
         LintError when the template asks for what MJML does not know: it would be dropped without a word.
         """
-        check_aware(now)
         draft = compose(items, phrases=self.phrases, edit=edit, as_ordered=as_ordered)
         placeholder = self.placeholder(draft.items, edit)
+        day = day_slot(placeholder) if now is None else day_in_words(now, self.newsletter, self.phrases)
 
         def view(plan: Plan) -> IssueView:
             return issue_view(
-                draft, number=number, cadence=cadence, now=now, plan=plan, placeholder=placeholder,
+                draft, number=number, cadence=cadence, day=day, plan=plan, placeholder=placeholder,
                 newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases,
             )
 
@@ -78,7 +81,7 @@ class Renderer:
     def placeholder(self, items: Sequence[IssueItem], edit: Edit = UNEDITED) -> str:
         """What stands for the recipient's link: nobody can write it into a record, for it is a hash of the records."""
         digest = inputs_hash(items, shown=shown_settings(self.newsletter, self.mail, self.web), edit=edit)
-        return f"milepost-link-{digest[:20]}"
+        return link_slot(digest)
 
     def mjml(self, view: IssueView) -> str:
         """The MJML of a view; raises RenderError."""
@@ -128,6 +131,23 @@ class Renderer:
             )
         except TemplateError as error:
             raise RenderError(f"{type(error).__name__}: {error}", where=template, hint="Mend the template.") from error
+
+
+def dated(variant: Variant, moment: dt.datetime, newsletter: NewsletterSettings) -> Variant:
+    """`variant` with the day of `moment` (aware) in its masthead, in the newsletter's words and time zone.
+
+    One from before the day had a slot, or whose templates don't show it, stays as it is.
+    """
+    slot = day_slot(variant.placeholder)
+    day = day_in_words(moment, newsletter, phrases_for(newsletter.language))
+    html, text = variant.html.replace(slot, str(ascii_markup(day))), variant.text.replace(slot, day)
+    return replace(variant, html=html, text=text)
+
+
+def has_day_slot(variant: Variant) -> bool:
+    """Whether the day of `variant` is that of its hand-over; else it was rendered with the day of its draft."""
+    slot = day_slot(variant.placeholder)
+    return slot in variant.html or slot in variant.text
 
 
 def templates_folder() -> Path:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from milepost.codec import field_to_json
 from milepost.fields import FIELD, shown_at
-from milepost.records import Cadence, Card, IssueItem, Milestone
+from milepost.records import Cadence, Card, IssueItem, Milestone, check_aware
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import Draft
 from newsletter.issue.corrections import CorrectionView, by_milestone, correction_view, in_words, tally
@@ -27,6 +27,8 @@ _CONTENTS_UP_TO = 12  # titles in it: more than these would keep a reader from t
 _NEIGHBOURS_UP_TO = 5  # new milestones in it: among more, those known already would hide them
 _CONTENTS_FROM = 3  # fewer items than this need no list of contents
 _DOT = " · "
+_LINK, _DAY = "milepost-link-", "milepost-day-"  # what stands in a rendering for what is known at the hand-over
+_DAY_DIGITS = 15  # of the hash: with the word before it, about as long as a day in words
 PREFERENCES = "/preferences"  # after a recipient's own link: the page of their choice
 
 
@@ -116,11 +118,26 @@ class IssueView:
     preferences: str  # and the one to the page of their choice
 
 
+def link_slot(digest: str) -> str:
+    """What stands for the recipient's own link, for an issue whose inputs have that hash (hex)."""
+    return f"{_LINK}{digest[:20]}"
+
+
+def day_slot(placeholder: str) -> str:
+    """What stands for the day of the hand-over beside that `link_slot`; as unlikely to be met in a record."""
+    return f"{_DAY}{placeholder.removeprefix(_LINK)[:_DAY_DIGITS]}"
+
+
+def day_in_words(moment: dt.datetime, newsletter: NewsletterSettings, phrases: Phrases) -> str:
+    """The day of a masthead: "Monday, 23 November 2026", in the newsletter's own time zone."""
+    return phrases.day(check_aware(moment).astimezone(ZoneInfo(newsletter.timezone)).date())
+
+
 def issue_view(
-    draft: Draft, *, number: int, cadence: Cadence, now: dt.datetime, plan: Plan, placeholder: str,
+    draft: Draft, *, number: int, cadence: Cadence, day: str, plan: Plan, placeholder: str,
     newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, phrases: Phrases,
 ) -> IssueView:
-    """Make the view of an issue that is published at `now`."""
+    """Make the view of an issue; `day` stands in its masthead, in words or as the slot for them."""
     issue_url = issue_link(web, number)
     news = [item for item in draft.items if item.role == "news"]
     wrong = by_milestone(draft.items)
@@ -135,8 +152,7 @@ def issue_view(
     contents = _contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else ()
     among = any(mark.when and not mark.here for mark in contents)
     name = one_line(newsletter.name)
-    day = now.astimezone(ZoneInfo(newsletter.timezone)).date()
-    line = (phrases.issue.format(number=number), phrases.day(day), phrases.tally(len(news), len(wrong)))
+    line = (phrases.issue.format(number=number), day, phrases.tally(len(news), len(wrong)))
     return IssueView(
         name=name,
         tagline=one_line(newsletter.tagline),

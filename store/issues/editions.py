@@ -1,6 +1,7 @@
 """An issue between its draft and its first mail: edited, rendered again, taken back; and who is owed which correction.
 
     draft ─ revise ─▶ draft (approved no more)       frozen, nothing tried ─ take_back ─▶ draft (held)
+    frozen ─ hand_over ─▶ the day of its mails
 """
 
 import datetime as dt
@@ -25,6 +26,7 @@ from store.schema.tables import (
 )
 
 _TOLD = ("sent", "unknown")  # the mail may have been read
+_BEGUN = ("claimed", "sending", *_TOLD)  # or may be on its way
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +92,23 @@ class Editions:
             load(connection, number, lock=True)
             connection.execute(sa.update(issue).where(issue.c.number == number).values(send_after=moment))
 
+    def hand_over(self, number: int, now: dt.datetime) -> dt.datetime:
+        """When the hand-over of a frozen issue began: the moment that all its mails are dated by.
+
+        It is `now` as long as nobody has a mail of it, or may be getting one; from then on it stays, whenever the rest
+        is sent. Raises ConflictError when it is not frozen.
+        """
+        with self._database.begin() as connection:
+            found = load(connection, number, lock=True)
+            if found.frozen_at is None:
+                raise ConflictError("it is not frozen", where=f"issue {number}",
+                                    hint=f"Run `milepost issue approve {number}`.")
+            begun = sa.select(delivery.c.id).where(delivery.c.issue == number, delivery.c.state.in_(_BEGUN)).limit(1)
+            if connection.execute(begun).first() is not None:
+                return found.handed_over_at or found.frozen_at  # those from before this was kept: as they began
+            connection.execute(sa.update(issue).where(issue.c.number == number).values(handed_over_at=now))
+            return now
+
     def take_back(self, number: int, reason: str) -> bool:
         """Make a frozen issue a draft again that waits for an approval; False when a mail of it was tried already.
 
@@ -110,7 +129,7 @@ class Editions:
             connection.execute(sa.delete(exclusion).where(exclusion.c.issue == number))
             connection.execute(sa.update(issue).where(issue.c.number == number).values(
                 state="draft", approved_at=None, frozen_at=None, send_after=None, candidates=None, deliveries=None,
-                exclusions=None, pause_reason=reason,
+                exclusions=None, pause_reason=reason, handed_over_at=None,
             ))
             return True
 

@@ -372,7 +372,7 @@ def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...]) -> Issue:
     return Issue(
         number=row.number, cadence=row.cadence, period=row.period, state=row.state, subject=row.subject,
         content_hash=row.content_hash, created_at=row.created_at, items=items, approved_at=row.approved_at,
-        frozen_at=row.frozen_at, candidates=row.candidates,
+        frozen_at=row.frozen_at, handed_over_at=row.handed_over_at, candidates=row.candidates,
         deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
         edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after,
     )

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 12  # the revision this program was made for
+HEAD = 13  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -312,6 +312,7 @@ issue = sa.Table(
     sa.Column("edit", Json),  # {"subject", "intro"}: what an editor wrote
     sa.Column("rendered_with", Json),  # {"settings", "templates"}: what it takes to render it again
     sa.Column("send_after", Moment),  # until then an approval can be undone
+    sa.Column("handed_over_at", Moment),  # the day of its mails; null: none went out, or before this was kept
     _one_of("cadence", records.CADENCES),
     _one_of("state", ISSUE_STATES),
     sa.CheckConstraint("candidates = deliveries + exclusions", name="equation"),

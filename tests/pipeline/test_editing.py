@@ -189,7 +189,7 @@ def test_what_was_approved_is_sent_whatever_is_set_since(careful: Settings, data
 
 def as_sent(settings: Settings, database: Database, reader: Subscriber) -> bytes:
     """The mail of issue 1 to a reader, made now."""
-    mailing = steps._mailing(settings, database, 1)
+    mailing = steps._mailing(settings, database, 1, now=utc_now())
     return mailing.templates["all"].bytes_for(
         address=reader.address, unsubscribe_url=mailing.link(reader.id), message_id=mailing.message_id(reader.id)
     )

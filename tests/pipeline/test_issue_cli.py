@@ -10,8 +10,10 @@ from lxml import html
 from typer.testing import CliRunner, Result
 
 from console.app import app
+from milepost.dates import utc_now
 from milepost.errors import ConflictError, DeliveryError
 from milepost.settings import load
+from pipeline.edit import variants
 from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import Database
@@ -42,7 +44,7 @@ def draft(config: Path, site: BreakableSite) -> int:
 
 
 def test_a_preview_is_both_parts_and_the_web_page(
-    type_: Type, draft: int, database: Database, tmp_path: Path
+    type_: Type, draft: int, config: Path, database: Database, tmp_path: Path
 ) -> None:
     out = tmp_path / "look"
 
@@ -51,7 +53,7 @@ def test_a_preview_is_both_parts_and_the_web_page(
     names = ["issue-1-all.html", "issue-1-all.txt", "issue-1-page.html"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert [line for name in names for line in said.splitlines() if line.endswith(name)] == said.splitlines()
-    [variant] = Issues(database).variants(draft)
+    [variant] = variants(load(config), database, draft, now=utc_now())
     assert (out / names[0]).read_bytes() == variant.html.encode()
     assert (out / names[1]).read_bytes() == variant.text.encode()
     page = text_of(html.fromstring((out / names[2]).read_text(encoding="utf-8")))
@@ -82,6 +84,7 @@ def test_an_approval_names_one_content(type_: Type, draft: int, database: Databa
     with pytest.raises(ConflictError, match="its content is"):
         type_("issue", "approve", str(draft), "--hash", before)
     told = json.loads(type_("issue", "approve", str(draft), "--json").output)
+    assert told["handed_over_at"] is None
 
     assert (told["issue"], told["state"], told["deliveries"]) == (draft, "frozen", 3)
     assert told["content_hash"] == Issues(database).get(draft).content_hash != before
@@ -111,7 +114,8 @@ def test_without_a_relay_a_draft_stays_a_draft(
 def test_what_is_deferred_says_when_it_is_tried_again(
     type_: Type, draft: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    type_("issue", "approve", str(draft))
+    said = type_("issue", "approve", str(draft)).output
+    assert "All but its day is as approved: the masthead and Date are of the day it is sent." in said
     told: dict[str, Any] = {
         "issue": draft, "candidates": 3, "deliveries": 3, "exclusions": {}, "states": {"sent": 2, "deferred": 1},
         "state": "sending", "paused": None, "held": [], "next_due": "2026-11-23T10:05:00+01:00",

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from delivery.message import verp
+from milepost.dates import utc_now
 from milepost.errors import SettingsError
 from milepost.settings import Settings
 from pipeline import dispatch as steps
@@ -63,7 +64,7 @@ def test_an_envelope_names_its_delivery_where_bounces_have_a_domain(
     news(settings, site)
     [number] = steps.waiting(settings)
     bouncing = with_mail(settings, bounce_domain="bounce.clockwork.example")
-    mailing = steps._mailing(bouncing, database, number)
+    mailing = steps._mailing(bouncing, database, number, now=utc_now())
     claims = Ledger(database).claim(number, limit=10, lease_seconds=60)
     senders = [mailing.envelope(claim) for claim in claims]
     assert len(set(senders)) == len(READERS)

@@ -6,17 +6,17 @@
 import re
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from milepost.dates import utc_now
 from milepost.errors import NotFoundError
 from milepost.records import Issue, IssueState
 from milepost.settings import Settings
 from newsletter.issue.compose import compose
-from newsletter.issue.view import IssueView, Plan, issue_view
+from newsletter.issue.view import IssueView, Plan, day_in_words, issue_view
 from web.pages import Pages
 from web.ports import Issues
 from web.public.feeds import FEEDS, Entry, etag
@@ -115,7 +115,7 @@ class Archive:
         phrases = self._pages.phrases
         return issue_view(
             compose(issue.items, phrases=phrases, edit=issue.edit, as_ordered=True),
-            number=issue.number, cadence=issue.cadence, now=issue.created_at, plan=Plan.whole(issue.items),
+            number=issue.number, cadence=issue.cadence, day=self._day(issue), plan=Plan.whole(issue.items),
             placeholder="", newsletter=self._settings.newsletter, mail=self._settings.mail, web=self._settings.web,
             phrases=phrases,
         )
@@ -128,5 +128,7 @@ class Archive:
         )
 
     def _day(self, issue: Issue) -> str:
-        zone = ZoneInfo(self._settings.newsletter.timezone)
-        return self._pages.phrases.day(issue.created_at.astimezone(zone).date())
+        """The day of its hand-over: today's where that is to come, its draft's where it went out with that one."""
+        to_come = issue.state in ("draft", "frozen")
+        moment = issue.handed_over_at or (utc_now() if to_come else issue.created_at)
+        return day_in_words(moment, self._settings.newsletter, self._pages.phrases)

@@ -131,7 +131,7 @@ def _default(namespace: str) -> dict[str, str]:
 
 def _moment(issue: Issue) -> str:
     """When an issue was sealed, after RFC 3339."""
-    return (issue.frozen_at or issue.created_at).isoformat(timespec="seconds")
+    return (issue.handed_over_at or issue.frozen_at or issue.created_at).isoformat(timespec="seconds")
 
 
 def _id(settings: Settings, issue: Issue) -> str:
