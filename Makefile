@@ -51,5 +51,5 @@ screenshots: install ## Draw the documentation's pictures again (needs Debian's 
 	@$(BIN)/python -m bench.screenshots
 
 clean: ## Remove what the other commands made
-	@rm -rf $(VENV) milepost-demo mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-* milepost-demo mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,8 +22,11 @@ def _tracked() -> list[Path]:
     )
     if listed.returncode == 0 and listed.stdout:
         return [ROOT / name.decode() for name in listed.stdout.split(b"\0") if name]
-    skipped = {".venv", ".git", "__pycache__", "milepost-demo", "build", "dist"}
-    return [path for path in ROOT.rglob("*") if path.is_file() and not skipped & set(path.parts)]
+    skipped = {".git", "__pycache__", "milepost-demo", "build", "dist"}
+    return [
+        path for path in ROOT.rglob("*")
+        if path.is_file() and not skipped & set(path.parts) and not any(part.startswith(".venv") for part in path.parts)
+    ]
 
 
 def test_imports_run_one_way() -> None:

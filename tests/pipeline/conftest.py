@@ -6,33 +6,10 @@ from pathlib import Path
 import pytest
 
 from console.demo.inbox import serve_inbox
-from milepost.dates import utc_now
 from milepost.settings import Settings, load
-from store.database import Database, connect, upgrade
-from store.subscribers.people import Subscribers
-from tests.pipeline.stage import READERS, BreakableSite
-
-SETTINGS = """
-[store]
-url = "sqlite:///milepost.db"
-[[sources]]
-key = "clockwork"
-extractor = "sample"
-base_url = "https://clockwork.example"
-fetch_from = "{site}"
-allow_hosts = ["127.0.0.1"]
-[fetch]
-retries = 0
-[mail]
-url = "smtp://127.0.0.1:{smtp}"
-from = "Clockwork <news@clockwork.example>"
-postal_address = "1 Escapement Row, Exampletown"
-[newsletter]
-name = "Clockwork"
-quiet_minutes = 0
-[web]
-base_url = "https://news.clockwork.example"
-"""
+from store.database import Database, connect
+from tests.pipeline import prepared
+from tests.pipeline.stage import BreakableSite
 
 
 @pytest.fixture
@@ -52,12 +29,8 @@ def config(site: BreakableSite, mails: Path, tmp_path: Path) -> Iterator[Path]:
     """A settings file with a database that has three subscribers."""
     with serve_inbox(mails) as port:
         path = tmp_path / "milepost.toml"
-        path.write_text(SETTINGS.format(site=site.url, smtp=port), encoding="utf-8")
-        url = load(path).store.url
-        upgrade(url)
-        with connect(url) as database:
-            for address in READERS:
-                Subscribers(database).add(address, now=utc_now())
+        path.write_text(prepared.SETTINGS.format(site=site.url, smtp=port), encoding="utf-8")
+        prepared.copy("readers", load(path))
         yield path
 
 
@@ -70,3 +43,23 @@ def settings(config: Path) -> Settings:
 def database(settings: Settings) -> Iterator[Database]:
     with connect(settings.store.url) as opened:
         yield opened
+
+
+@pytest.fixture
+def baseline(settings: Settings) -> None:
+    """The sample site has been looked at for the first time."""
+    prepared.copy("baseline", settings)
+
+
+@pytest.fixture
+def news(settings: Settings, site: BreakableSite) -> None:
+    """It has published since, and a second look has found its two new milestones."""
+    prepared.copy("news", settings)
+    site.publish()
+
+
+@pytest.fixture
+def issued(settings: Settings, site: BreakableSite) -> None:
+    """They stand in issue 1, frozen for three readers."""
+    prepared.copy("issue", settings)
+    site.publish()

@@ -10,9 +10,10 @@ from milepost.errors import SourceDownError
 from milepost.records import IssueItem, LookReport, Variant
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
-from store.database import connect, upgrade
+from store.database import connect
 from store.issues.issues import Issues
 from store.milestones.milestones import Milestones
+from tests.pipeline import prepared
 from tests.pipeline.history import BASE, Day, Server, Site
 
 SOURCE = "canals"
@@ -96,7 +97,7 @@ def settings_for(server: Server, folder: Path) -> Settings:
                      "allow_hosts": ["127.0.0.1"]}],
         "fetch": {"retries": 0},
     })
-    upgrade(settings.store.url)
+    prepared.copy("empty", settings)
     return settings
 
 

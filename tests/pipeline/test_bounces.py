@@ -16,9 +16,7 @@ from milepost.records import Reply
 from milepost.settings import Settings
 from pipeline import dispatch as sending
 from pipeline.bounces import RESULTS, read_bounces, suppress_worn_out
-from pipeline.look.scrape import scrape
 from pipeline.mail_identity import signing_key
-from pipeline.publish import publish
 from pipeline.resolve import message_ids, resolve_by_log, resolve_by_word
 from store.database import Database
 from store.ledger.bounces import Bounces
@@ -26,7 +24,7 @@ from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.hand_over import begin, settle
-from tests.pipeline.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS
 
 REPORT = """\
 Return-Path: <>
@@ -105,20 +103,12 @@ class Stage:
 
 
 @pytest.fixture
-def news(settings: Settings, site: BreakableSite) -> None:
-    scrape(settings, "clockwork")
-    site.publish()
-    scrape(settings, "clockwork")
-    publish(settings)
-
-
-@pytest.fixture
-def stage(settings: Settings, database: Database, tmp_path: Path, news: None) -> Stage:  # noqa: ARG001 (it comes first)
+def stage(settings: Settings, database: Database, tmp_path: Path, issued: None) -> Stage:  # noqa: ARG001 (it comes first)
     return Stage(settings, database, tmp_path / "in")
 
 
 @pytest.fixture
-def uncertain(settings: Settings, database: Database, tmp_path: Path, news: None) -> Stage:  # noqa: ARG001 (the same)
+def uncertain(settings: Settings, database: Database, tmp_path: Path, issued: None) -> Stage:  # noqa: ARG001 (the same)
     return Stage(settings, database, tmp_path / "in", unknown=True)
 
 

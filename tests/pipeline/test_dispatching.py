@@ -24,9 +24,7 @@ from pipeline import dispatch as steps
 from pipeline import throttle
 from pipeline.dispatch import LONGEST_S, drain, until_next
 from pipeline.doctor import examine
-from pipeline.look.scrape import scrape
 from pipeline.mail_identity import relay as transport_of
-from pipeline.publish import publish
 from store.database import Database
 from store.issues.issues import Issues
 from store.ledger import holders
@@ -34,7 +32,7 @@ from store.ledger.ledger import Ledger
 from store.meta import Meta
 from store.schema.tables import delivery
 from tests.delivery.conftest import Relay
-from tests.pipeline.stage import READERS, BreakableSite
+from tests.pipeline.stage import READERS
 
 DOWN = "smtp://127.0.0.1:9"
 Say = Callable[..., Any]
@@ -63,13 +61,8 @@ def relay(relays: Callable[[], Relay], config: Path) -> Relay:
 
 
 @pytest.fixture
-def issue(config: Path, site: BreakableSite) -> int:
+def issue(settings: Settings, issued: None) -> int:  # noqa: ARG001 (it comes first)
     """A frozen issue for three readers; returns its number."""
-    settings = load(config)
-    scrape(settings, "clockwork")
-    site.publish()
-    scrape(settings, "clockwork")
-    publish(settings)
     [number] = steps.waiting(settings)
     return number
 
