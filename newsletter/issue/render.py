@@ -1,6 +1,7 @@
 """Renders an issue for one set of milestones: records → view → Jinja → MJML → ASCII HTML, and beside it plain text."""
 
 import datetime as dt
+import functools
 import hashlib
 import textwrap
 from collections.abc import Callable, Sequence
@@ -41,10 +42,9 @@ class Renderer:
         self.web = web
         self.phrases = phrases or phrases_for(newsletter.language)
         self.theme = theme_for(newsletter.accent)
-        loader = loader_for(newsletter.templates)
-        self._html = _environment(loader, html=True)
-        self._text = _environment(loader, html=False)
-        self._text.filters["wrap"] = wrap
+        own = newsletter.templates
+        made = _stock_environment if own is None else functools.partial(_environment, loader_for(own))
+        self._html, self._text = made(html=True), made(html=False)
 
     def render(
         self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime | None = None, *,
@@ -190,8 +190,16 @@ def wrap(text: str, indent: int = 0) -> str:
 
 
 def _environment(loader: BaseLoader, *, html: bool) -> Environment:
-    return Environment(
+    environment = Environment(
         loader=loader, undefined=StrictUndefined,
         autoescape=html,  # noqa: S701 - off for plain text alone
         finalize=ascii_markup if html else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )
+    environment.filters["wrap"] = wrap
+    return environment
+
+
+@functools.cache
+def _stock_environment(*, html: bool) -> Environment:
+    """Our own templates don't change while we run, so they are compiled once a process; it takes longer than a mail."""
+    return _environment(loader_for(None), html=html)
