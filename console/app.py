@@ -74,10 +74,12 @@ def _mount() -> None:
         setup,
         source,
         subscribers,
+        suppressions,
     )
 
     for part in (
-        setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, subscribers, database, run,
+        setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, subscribers, suppressions,
+        database, run,
     ):
         part.mount(app)
 

@@ -1,5 +1,7 @@
 """What people type: arguments that several commands take, and words checked against the words we know."""
 
+import os
+import pwd
 from typing import Annotated, Literal, TypeVar
 
 import typer
@@ -20,6 +22,18 @@ OneSource = Annotated[str | None, typer.Option("--source", "-s", help="Only this
 Number = Annotated[int, typer.Argument(metavar="ISSUE", help="The issue's number.", min=1)]
 PrefectFlag = Annotated[bool, typer.Option("--prefect", help="Run it as a Prefect flow.")]
 Why = Annotated[str, typer.Option("--why", help="Your reason; it is kept.")]
+
+Who = Annotated[str | None, typer.Option("--by", help="Who you are; else the name this machine knows you by.")]
+
+
+def operator(by: str | None) -> str:
+    """Whose word it is: what they say, else the name of the user that runs this."""
+    if by is not None:
+        return by
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user has none
+        return f"user {os.getuid()}"
 
 
 def _one_of(what: str, word: str, known: tuple[Word, ...]) -> Word:

@@ -152,12 +152,12 @@ def _act(stage: Stage, site: SampleSite, say: Callable[[str], None]) -> dict[str
 
 
 def _subscribe(settings: Settings) -> None:
-    from pipeline.subscribers import add
+    from pipeline.subscribers import By, add
     from pipeline.upkeep import open_database
 
     with open_database(settings) as database:
         for address in SUBSCRIBERS:
-            add(database, address, cadence="instant", now=utc_now())
+            add(database, address, cadence="instant", by=By(who="the demo", why="it is a demo"), now=utc_now())
 
 
 def _check(summary: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@
     renaming, flapping, backfill ─ …_record       what took another key, what alternates, what was read again
     issue ─ issue_item, issue_variant ─ …_item    what is published, and which variant shows what
     subscriber, suppression                       who hears, who never again
+    subscriber_event                              what operators did about an address
     exclusion, delivery ─ attempt                 the ledger
     bounce                                        what came back of it
 """
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 13  # the revision this program was made for
+HEAD = 14  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -383,6 +384,18 @@ suppression = sa.Table(
     sa.Column("normalized", sa.Text),  # NULL after an erase
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+)
+
+# By the keyed hash of `suppression`, so that it outlives an erase and tells nobody who it was.
+subscriber_event = sa.Table(
+    "subscriber_event", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("address_hash", sa.String(64), nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("action", sa.String(12), nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),  # empty after an erase
+    sa.Index(None, "address_hash", "id"),
 )
 
 exclusion = sa.Table(

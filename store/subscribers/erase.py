@@ -6,17 +6,21 @@ import sqlalchemy as sa
 
 from store.ledger import transitions
 from store.schema.tables import attempt, bounce, delivery, subscriber, suppression
+from store.subscribers import events
 from store.subscribers.addresses import address_hash
+from store.subscribers.events import By
 from store.subscribers.suppressions import suppress
 
 REASON = "erased"
 
 
-def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.datetime) -> bool:
+def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.datetime, by: By) -> bool:
     """See `Subscribers.erase`, which opens the transaction."""
     hash_ = address_hash(key, normalized)
     suppress(connection, key, normalized, REASON, now)
     connection.execute(sa.update(suppression).where(suppression.c.address_hash == hash_).values(normalized=None))
+    events.forget_words(connection, hash_)
+    events.log(connection, hash_, "erased", by, now)
     found = connection.execute(
         sa.update(subscriber)
         .where(subscriber.c.normalized == normalized)

@@ -1,33 +1,23 @@
-"""Subscribers: who asked, how often they want to hear and of what, in and out one by one or by the file."""
+"""Subscribers: who asked, how often they want to hear and of what, in and out one by one or many at once."""
 
-import csv
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
-from milepost.errors import InputError, NotFoundError
-from milepost.records import CADENCES, Cadence, Subscriber, SubscriberState
+from milepost.errors import ConflictError, HeldError, NotFoundError
+from milepost.records import Cadence, Subscriber, SubscriberState
 from store.dialects import insert
 from store.engine import Database
 from store.meta import Meta
-from store.schema.tables import SUBSCRIBER_STATES, subscriber
-from store.subscribers import erase
-from store.subscribers.addresses import Address, parse
+from store.schema.tables import subscriber, suppression
+from store.subscribers import erase, events, suppressions
+from store.subscribers.addresses import Address, address_hash, parse
+from store.subscribers.events import By
+from store.subscribers.importing import Entry, Outcome, take_in
 
-COLUMNS = ("address", "state", "cadence", "topics", "created_at")  # of a file that is imported or exported
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Imported:
-    """How an import went."""
-
-    added: int
-    known: int  # addresses that were there already, left as they are
-    errors: tuple[tuple[int, str], ...]  # (line of the file, or row from 1 where there is none; what is wrong with it)
+COLUMNS = ("address", "state", "cadence", "topics", "created_at", "suppressed")  # of a row of `Subscribers.export`
 
 
 class Subscribers:
@@ -44,14 +34,59 @@ class Subscribers:
         cadence: Cadence = "instant",
         topics: Sequence[str] = (),
         now: dt.datetime,
+        by: By | None = None,
     ) -> tuple[Subscriber, bool]:
         """Somebody asks; returns the subscriber and whether they are new. One that is known is left as it is.
 
-        Raises InputError when `address` is none.
+        `by`: the operator whose word it is, which is kept. Raises InputError when `address` is none.
         """
         parsed = parse(address)
+        hash_ = None if by is None else self._hash(parsed.normalized)
         with self._database.begin() as connection:
-            return _add(connection, parsed, state, cadence, topics, now)
+            found, new = _add(connection, parsed, state, cadence, topics, now)
+            if new and by is not None and hash_ is not None:
+                events.log(connection, hash_, "added", by, now)
+            return found, new
+
+    def return_(self, address: str, by: By, now: dt.datetime) -> Subscriber:
+        """An operator makes somebody active who left, or whose confirmation never came.
+
+        Raises NotFoundError for nobody's address, ConflictError for who is active, HeldError for who is suppressed.
+        """
+        normalized = parse(address).normalized
+        hash_ = self._hash(normalized)
+        with self._database.begin() as connection:
+            found = _one(connection, subscriber.c.normalized == normalized, address)
+            if (listed := suppressions.find(connection, hash_)) is not None:
+                raise HeldError(
+                    f"is suppressed since {listed.created_at:%Y-%m-%d} ({listed.reason}): nothing would be sent",
+                    where=found.address, hint=f"First run `milepost suppressions lift {found.address} --why …`.",
+                )
+            if found.state == "active":
+                raise ConflictError("is active, there is nothing to return to", where=found.address)
+            connection.execute(
+                sa.update(subscriber).where(subscriber.c.id == found.id)
+                .values(state="active", confirmed_at=now, unsubscribed_at=None)
+            )
+            events.log(connection, hash_, "returned", by, now)
+            return _one(connection, subscriber.c.id == found.id, address)
+
+    def unsubscribe(self, address: str, by: By, now: dt.datetime) -> Subscriber:
+        """An operator lets somebody go; no message begins for them after this. Raises NotFoundError."""
+        normalized = parse(address).normalized
+        hash_ = self._hash(normalized)
+        with self._database.begin() as connection:
+            found = _one(connection, subscriber.c.normalized == normalized, address)
+            if found.state != "unsubscribed":
+                connection.execute(
+                    sa.update(subscriber).where(subscriber.c.id == found.id)
+                    .values(state="unsubscribed", unsubscribed_at=now)
+                )
+                events.log(connection, hash_, "unsubscribed", by, now)
+            return _one(connection, subscriber.c.id == found.id, address)
+
+    def _hash(self, normalized: str) -> str:
+        return address_hash(Meta(self._database).address_key(), normalized)
 
     def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> Subscriber:
         """Confirm, unsubscribe or bring back; the moment is kept. Raises NotFoundError."""
@@ -118,7 +153,7 @@ class Subscribers:
         with self._database.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query.group_by(subscriber.c.cadence))}
 
-    def erase(self, address: str, now: dt.datetime) -> bool:
+    def erase(self, address: str, by: By, now: dt.datetime) -> bool:
         """Forget an address everywhere and never mail it again; returns whether it was known as a subscriber.
 
         What stays is a keyed hash, on the list of suppressed addresses and in the ledger's rows, so that the equation
@@ -127,71 +162,37 @@ class Subscribers:
         normalized = parse(address).normalized
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            return erase.erase(connection, key, normalized, now)
+            return erase.erase(connection, key, normalized, now, by)
 
     def import_(
-        self, rows: Iterable[Mapping[str, str]], *, now: dt.datetime, state: SubscriberState = "active",
-        cadence: Cadence = "instant",
-    ) -> Imported:
-        """Add many, as read by `csv.DictReader`; a bad row is reported and doesn't stop the rest.
+        self, entries: Sequence[Entry], *, now: dt.datetime, by: By, dry_run: bool = False
+    ) -> Sequence[Outcome]:
+        """Take in many, in one transaction; returns what became of each person (`importing.admit`).
 
-        Columns: `address` (or `email`), and if given `state`, `cadence`, `topics` (separated by spaces or semicolons);
-        `state` and `cadence` stand in for what a row leaves empty. All in one transaction.
+        `by.why` names the file. `dry_run` decides the same and writes nothing.
         """
-        errors: list[tuple[int, str]] = []
-
-        def good() -> Iterator[dict[str, Any]]:
-            for position, row in enumerate(rows, 1):
-                number = row.line if isinstance(row, Line) else position
-                try:
-                    yield _values(*_read_row(row, state, cadence), now)
-                except InputError as error:
-                    errors.append((number, str(error)))
-
-        added = read = 0
-        values = good()
-        with self._database.begin() as connection:
-            new = insert(connection, subscriber).on_conflict_do_nothing().returning(subscriber.c.id)
-            while chunk := list(islice(values, 500)):
-                read += len(chunk)
-                added += len(connection.execute(new, chunk).all())
-        return Imported(added=added, known=read - added, errors=tuple(errors))
+        key = Meta(self._database).address_key()
+        opened = self._database.connect() if dry_run else self._database.begin()
+        with opened as connection:
+            return take_in(connection, key, entries, now=now, by=by.who, why=by.why, dry_run=dry_run)
 
     def export(self, *, state: SubscriberState | None = None) -> Iterator[dict[str, str]]:
-        """Rows for `csv.DictWriter(file, COLUMNS)`, in the order they came, a few at a time; `import_` reads them."""
-        query = _SELECT.order_by(subscriber.c.id)
+        """Rows with COLUMNS, in the order they came, a few in memory at a time; who was erased is in none."""
+        query = _SELECT.where(subscriber.c.address != "").order_by(subscriber.c.id)
         if state is not None:
             query = query.where(subscriber.c.state == state)
+        key = Meta(self._database).address_key()
         streamed = {"yield_per": 1000}
-        with self._database.connect() as connection, connection.execute(query, execution_options=streamed) as rows:
-            for row in rows:
-                yield {
-                    "address": row.address, "state": row.state, "cadence": row.cadence,
-                    "topics": " ".join(row.topics), "created_at": row.created_at.isoformat(),
-                }
-
-
-class Line(dict[str, str]):
-    """A row that knows the line of the file it ends on."""
-
-    def __init__(self, row: Mapping[str, str], line: int) -> None:
-        super().__init__(row)
-        self.line = line
-
-
-def read_csv(lines: Iterable[str]) -> Iterator[Line]:
-    """Rows for `import_` out of a CSV file's lines; without a heading, each line is an address."""
-    text = iter(lines)
-    first = next(text, "")
-    names = [name.strip().lower() for name in next(csv.reader([first.lstrip("\ufeff")]), [])]
-    if "address" in names or "email" in names:
-        reader = csv.DictReader(text, fieldnames=names, restval="")
-        for row in reader:
-            yield Line(row, reader.line_num + 1)  # the heading was read before it
-        return
-    for number, line in enumerate(chain((first.lstrip("\ufeff"),), text), 1):
-        if line.strip():
-            yield Line({"address": line.strip()}, number)
+        with self._database.connect() as connection:
+            listed = sa.select(suppression.c.address_hash, suppression.c.reason)
+            reasons = {row.address_hash: row.reason for row in connection.execute(listed)}
+            with connection.execute(query, execution_options=streamed) as rows:
+                for row in rows:
+                    yield {
+                        "address": row.address, "state": row.state, "cadence": row.cadence,
+                        "topics": " ".join(row.topics), "created_at": row.created_at.isoformat(),
+                        "suppressed": reasons.get(address_hash(key, row.normalized), ""),
+                    }
 
 
 _SELECT: sa.Select[Any] = sa.select(
@@ -232,17 +233,3 @@ def _one(connection: sa.Connection, clause: sa.ColumnElement[bool], where: str) 
     if row is None:
         raise NotFoundError("there is no such subscriber", where=where, hint="See `milepost subscribers list`.")
     return to_subscriber(row)
-
-
-def _read_row(
-    row: Mapping[str, str], state: SubscriberState, cadence: Cadence
-) -> tuple[Address, SubscriberState, Cadence, tuple[str, ...]]:
-    given_state = (row.get("state") or state).strip().lower()
-    if given_state not in SUBSCRIBER_STATES:
-        raise InputError(f"{given_state!r} is no state; want {', '.join(SUBSCRIBER_STATES)}", where="state")
-    given_cadence = (row.get("cadence") or cadence).strip().lower()
-    if given_cadence not in CADENCES:
-        raise InputError(f"{given_cadence!r} is no cadence; want {', '.join(CADENCES)}", where="cadence")
-    topics = tuple((row.get("topics") or "").replace(";", " ").split())
-    address = parse(row.get("address") or row.get("email") or "")
-    return address, cast("SubscriberState", given_state), given_cadence, topics

@@ -1,6 +1,7 @@
 """Addresses never to be mailed again, found by a keyed hash so that even an erased one stays on the list."""
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from store.dialects import insert
 from store.engine import Database
 from store.meta import Meta
 from store.schema.tables import subscriber, suppression
+from store.subscribers import events
 from store.subscribers.addresses import address_hash, parse
+from store.subscribers.events import By, Event
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,43 +33,69 @@ class Suppressions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, address: str, reason: str, now: dt.datetime) -> bool:
-        """Never mail `address` again; returns whether that is new. Raises InputError when it is no address."""
+    def add(self, address: str, reason: str, now: dt.datetime, *, by: By | None = None) -> bool:
+        """Never mail `address` again; returns whether that is new. Raises InputError when it is no address.
+
+        `by`: the operator whose word it is; None for what a server's answer made necessary.
+        """
         normalized = parse(address).normalized
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            return suppress(connection, key, normalized, reason, now)
+            new = suppress(connection, key, normalized, reason, now)
+            if new and by is not None:
+                events.log(connection, address_hash(key, normalized), "suppressed", by, now)
+            return new
 
-    def remove(self, address: str) -> None:
-        """An operator lets an address be mailed again; raises NotFoundError when it is not on the list."""
+    def lift(self, address: str, by: By, now: dt.datetime) -> Suppression:
+        """An operator lets an address be mailed again; what was on the list is kept in its history, and returned.
+
+        Raises NotFoundError when it is not on the list.
+        """
         hash_ = self._hash(address)
         with self._database.begin() as connection:
-            done = connection.execute(sa.delete(suppression).where(suppression.c.address_hash == hash_))
-            if done.rowcount == 0:
-                raise NotFoundError("that address is not suppressed", where=address)
+            found = find(connection, hash_)
+            if found is None:
+                raise NotFoundError("is not suppressed", where=address, hint="See `milepost suppressions list`.")
+            connection.execute(sa.delete(suppression).where(suppression.c.address_hash == hash_))
+            was = f"{by.why} (was suppressed {found.created_at:%Y-%m-%d}: {found.reason})"
+            events.log(connection, hash_, "lifted", By(who=by.who, why=was), now)
+            return found
 
-    def contains(self, address: str) -> bool:
-        """Whether `address` is never to be mailed."""
+    def find(self, address: str) -> Suppression | None:
+        """Why `address` is never to be mailed, None when it may be; raises InputError when it is no address."""
         hash_ = self._hash(address)
         with self._database.connect() as connection:
-            return is_suppressed(connection, hash_)
+            return find(connection, hash_)
 
     def list(self) -> list[Suppression]:
         """All of them, oldest first."""
-        query = sa.select(
-            suppression.c.address_hash, suppression.c.normalized, suppression.c.reason, suppression.c.created_at
-        ).order_by(suppression.c.id)
         with self._database.connect() as connection:
-            return [Suppression(**row) for row in connection.execute(query).mappings()]
+            return [Suppression(**row) for row in connection.execute(_SELECT.order_by(suppression.c.id)).mappings()]
+
+    def history(self, address: str) -> Sequence[Event]:
+        """What operators did about an address, oldest first; raises InputError when it is none."""
+        hash_ = self._hash(address)
+        with self._database.connect() as connection:
+            return events.of(connection, hash_)
+
+    def histories(self) -> Mapping[str, Sequence[Event]]:
+        """By keyed hash: whatever operators put on this list or lifted, oldest first."""
+        with self._database.connect() as connection:
+            return events.about_suppressions(connection)
 
     def _hash(self, address: str) -> str:
         return address_hash(Meta(self._database).address_key(), parse(address).normalized)
 
 
-def is_suppressed(connection: sa.Connection, hash_: str) -> bool:
-    """Whether that keyed hash is on the list."""
-    query = sa.select(suppression.c.id).where(suppression.c.address_hash == hash_)
-    return connection.execute(query).first() is not None
+_SELECT = sa.select(
+    suppression.c.address_hash, suppression.c.normalized, suppression.c.reason, suppression.c.created_at
+)
+
+
+def find(connection: sa.Connection, hash_: str) -> Suppression | None:
+    """What stands on the list for that keyed hash."""
+    row = connection.execute(_SELECT.where(suppression.c.address_hash == hash_)).mappings().first()
+    return None if row is None else Suppression(**row)
 
 
 def suppress(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -249,3 +250,50 @@ def test_unsubscribing_from_the_command_line(folder: Path) -> None:
     assert milepost("subscribers", "unsubscribe", "ADA@readers.example", cwd=folder).returncode == 0
     listed = json.loads(milepost("subscribers", "list", "--json", cwd=folder).stdout)
     assert listed["state"] == "unsubscribed"
+
+
+def test_no_way_into_the_list_ends_in_the_dark(folder: Path) -> None:
+    def told(*args: str) -> Any:
+        return json.loads(milepost(*args, "--json", cwd=folder).stdout)
+
+    milepost("db", "upgrade", cwd=folder)
+    ada = "ada@readers.example"
+    assert told("subscribers", "add", ada, "--by", "grace")["added"]
+    assert told("subscribers", "unsubscribe", ada)["state"] == "unsubscribed"
+    done = milepost("subscribers", "add", ada, cwd=folder)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "milepost subscribers return" in the_sentence(done)
+    assert milepost("subscribers", "return", ada, cwd=folder).returncode == 2  # without a reason
+    assert told("subscribers", "return", ada, "--why", "she called", "--by", "grace")["state"] == "active"
+    assert told("suppressions", "add", ada, "--why", "a court order")["added"]
+    done = milepost("subscribers", "add", ada, cwd=folder)
+    assert done.returncode == 3
+    assert "suppressed since" in the_sentence(done)
+    assert told("suppressions")["address"] == ada
+    assert told("subscribers", "show", ada)["suppressed"]["reason"].endswith("a court order")
+    assert told("suppressions", "lift", ada, "--why", "overturned", "--by", "grace")["subscriber"] == "active"
+    history = told("subscribers", "show", ada)["history"]
+    assert [one["action"] for one in history] == ["added", "unsubscribed", "returned", "suppressed", "lifted"]
+    assert {one["by"] for one in history if one["action"] in ("added", "returned", "lifted")} == {"grace"}
+    assert all(one["by"] for one in history)
+    assert told("suppressions", "list", "--history")["history"][-1]["action"] == "lifted"
+    assert told("subscribers", "erase", ada, "--why", "asked to be forgotten")["was_subscriber"]
+    assert milepost("subscribers", "add", ada, cwd=folder).returncode == 3
+    assert ada not in milepost("suppressions", "list", "--history", cwd=folder).stdout
+    assert ada not in milepost("subscribers", "export", cwd=folder).stdout
+
+
+def test_a_list_that_holds_who_left_says_so_and_ends_held(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    (folder / "in.csv").write_text("E-Mail;Plan\nada@readers.example;1\nbo@readers.example;2\n", encoding="utf-16")
+    dry = milepost("subscribers", "import", "in.csv", "--dry-run", cwd=folder)
+    assert dry.returncode == 0
+    assert "UTF-16, separated by “;”" in dry.stdout
+    assert "2 would be added" in dry.stdout
+    assert milepost("subscribers", "export", cwd=folder).stdout.count("\n") == 1
+    milepost("subscribers", "import", "in.csv", cwd=folder)
+    milepost("subscribers", "unsubscribe", "ada@readers.example", cwd=folder)
+    done = milepost("subscribers", "import", "in.csv", cwd=folder)
+    assert done.returncode == 3
+    assert "0 added, 1 were there already, 1 held back" in done.stdout
+    assert "line 2: ada@readers.example: has left (since" in done.stderr

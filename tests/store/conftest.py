@@ -18,6 +18,9 @@ from store.ledger.ledger import Ledger
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from store.schema import tables
+from store.subscribers.addresses import parse
+from store.subscribers.events import By
+from store.subscribers.importing import Entry
 from store.subscribers.people import Subscribers
 from tests.store import postgresql
 
@@ -207,6 +210,14 @@ class World:
             for change, stored in self.issues.unannounced(cadence)  # type: ignore[arg-type]
             if not keys or change.change.key in keys
         ]
+
+    def readers(self, count: int) -> None:
+        """So many more subscribers at once."""
+        entries = [
+            Entry(line=index, address=parse(f"bulk{index}@example.org"), standing="active", cadence="instant")
+            for index in range(count)
+        ]
+        self.subscribers.import_(entries, now=NOW, by=By(who="test", why="a list"))
 
     def frozen(self, readers: int = 3, place: Callable[[Subscriber, bool], Placement] = everybody) -> int:
         """An issue with one piece of news, frozen for so many readers."""

@@ -8,6 +8,7 @@ import pytest
 from milepost.records import Reply
 from store.ledger.bounces import Bounces, Notice
 from store.ledger.resolve import Unknowns
+from store.subscribers.events import By
 from store.subscribers.suppressions import Suppressions
 from tests.hand_over import begin, settle
 from tests.store.conftest import NOW, World
@@ -46,7 +47,7 @@ def test_a_hard_one_suppresses_and_the_delivery_stays_sent(sent: World) -> None:
     assert handle(sent, notice()) == ["suppressed"]
     [row] = sent.ledger.rows(1, address="reader0@example.org")
     assert row.state == "sent"
-    assert Suppressions(sent.database).contains("reader0@example.org")
+    assert Suppressions(sent.database).find("reader0@example.org") is not None
     assert sent.subscribers.get(1).state == "active"
     [kept] = Bounces(sent.database).of(1)
     assert (kept.grade, kept.code, kept.enhanced, kept.text, kept.read_at) == (
@@ -92,7 +93,7 @@ def test_what_proves_nothing_changes_nothing(sent: World, delivery_id: int) -> N
 
 def test_a_report_for_somebody_erased_suppresses_nobody_else(sent: World) -> None:
     handle(sent, notice("d0", grade="soft", suppress=None, text="reader0@example.org is full"))
-    sent.subscribers.erase("reader0@example.org", NOW)
+    sent.subscribers.erase("reader0@example.org", By(who="grace", why="she asked"), NOW)
     assert [row.text for row in Bounces(sent.database).of(1)] == [""]
     assert handle(sent, notice()) == ["suppressed"]
     [only] = Suppressions(sent.database).list()
@@ -121,7 +122,7 @@ def test_soft_ones_and_full_mailboxes_are_counted_by_issue(world: World) -> None
     assert bounces.struck(issues=1, since=NOW + dt.timedelta(days=1)) == []
     assert bounces.wear_out(struck[0], "1 soft bounces", NOW)
     assert not bounces.wear_out(struck[0], "1 soft bounces", NOW)
-    assert Suppressions(world.database).contains("reader0@example.org")
+    assert Suppressions(world.database).find("reader0@example.org") is not None
 
 
 def test_a_refusal_that_is_our_fault_is_no_strike(world: World) -> None:

@@ -57,7 +57,7 @@ def end_leases(world: World) -> None:
 
 def test_everybody_is_placed(world: World) -> None:
     bulk = freeze.CHUNK + 3  # more than one chunk
-    world.subscribers.import_(({"address": f"bulk{index}@example.org"} for index in range(bulk)), now=NOW)
+    world.readers(bulk)
     world.subscribers.add("pending@example.org", state="pending", now=NOW)
     world.subscribers.add("bounced@example.org", now=NOW)
     Suppressions(world.database).add("bounced@example.org", "5.1.1", NOW)

@@ -22,6 +22,7 @@ from store.dialects import moment
 from store.ledger.holders import Holder
 from store.ledger.ledger import Ledger
 from store.schema import tables
+from store.subscribers.events import By
 from store.subscribers.suppressions import Suppressions
 from store.upkeep.restore import confirm_restore, mark
 from tests.delivery.memory_ledger import Clock, MemoryLedger
@@ -316,7 +317,7 @@ class Walk(RuleBasedStateMachine):
     @rule(reader=some_readers)
     def be_erased(self, reader: int) -> None:
         if address := self.world.subscribers.get(reader).address:
-            self.world.subscribers.erase(address, NOW)
+            self.world.subscribers.erase(address, By(who="test", why="asked"), NOW)
             self.model.erase(reader)
 
     @rule(really=st.sampled_from([True, False, False, False]))

@@ -1,24 +1,23 @@
-"""Who may subscribe, in and out by the file, and the list of addresses never to be mailed."""
+"""Who may subscribe, leaves and returns, and the list of addresses never to be mailed."""
 
-import csv
 import datetime as dt
-import io
 import re
 
 import pytest
 import sqlalchemy as sa
 
-from milepost.errors import InputError, NotFoundError
+from milepost.errors import ConflictError, HeldError, InputError, NotFoundError
 from milepost.records import Reply
 from store.database import check
 from store.schema import tables
 from store.subscribers.addresses import parse
-from store.subscribers.people import COLUMNS, Subscribers, read_csv
+from store.subscribers.events import By
 from store.subscribers.suppressions import Suppressions
 from tests.hand_over import settle
 from tests.store.conftest import NOW, World
 
 LATER = NOW + dt.timedelta(days=1)
+US = By(who="grace", why="she wrote to us")
 
 
 @pytest.mark.parametrize(
@@ -78,61 +77,60 @@ def test_states_and_choices(world: World) -> None:
         world.subscribers.set_state(99, "active", LATER)
 
 
-FILE = """\ufeffEmail,cadence,topics,note
-ada@example.org,weekly,research; hardware,x
-not an address,,,
-ADA@example.org,daily,,
-bo@example.org,,,
-cy@example.org,hourly,,
-"""
-
-
-def test_import_reports_bad_rows_and_goes_on(world: World) -> None:
-    imported = world.subscribers.import_(read_csv(io.StringIO(FILE)), now=NOW, cadence="daily")
-    assert (imported.added, imported.known) == (2, 1)
-    assert [line for line, _ in imported.errors] == [3, 6]  # as an editor numbers them
-    assert "'hourly' is no cadence" in imported.errors[1][1]
-    assert [(who.address, who.cadence, who.topics) for who in world.subscribers.list()] == [
-        ("ada@example.org", "weekly", ("research", "hardware")), ("bo@example.org", "daily", ()),
-    ]
-
-
-def test_import_of_bare_addresses(world: World) -> None:
-    rows = read_csv(["ada@example.org\n", "\n", "bo@example.org\n"])
-    assert world.subscribers.import_(rows, now=NOW, state="pending").added == 2
-    assert world.subscribers.import_(read_csv([]), now=NOW).added == 0
-    bad = world.subscribers.import_(read_csv(["di@example.org\n", "\n", "nobody\n"]), now=NOW)
-    assert [line for line, _ in bad.errors] == [3]
-    spread = ['address,note\n', '\n', 'ed@example.org,"two\n', 'lines"\n', 'nobody,\n']
-    assert [line for line, _ in world.subscribers.import_(read_csv(spread), now=NOW).errors] == [5]
-
-
-def test_what_is_exported_can_be_imported(world: World) -> None:
-    world.subscribers.add("reader@example.org", cadence="weekly", topics=("a", "b"), now=NOW)
-    world.subscribers.import_(({"address": f"more{index}@example.org"} for index in range(1500)), now=NOW)
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS)
-    writer.writeheader()
-    writer.writerows(world.subscribers.export())
-    rows = list(csv.DictReader(io.StringIO(file.getvalue())))
-    assert len(rows) == 1501
-    imported = world.subscribers.import_(rows, now=LATER)
-    assert (imported.added, imported.known, imported.errors) == (0, 1501, ())
-    assert len(list(Subscribers(world.database).export(state="pending"))) == 0
-
-
 def test_suppressions(world: World) -> None:
     list_ = Suppressions(world.database)
     assert list_.add("Ada@example.org", "5.1.1", NOW)
     assert not list_.add("ada@example.org", "again", LATER)
-    assert list_.contains("ADA@EXAMPLE.org")
     (found,) = list_.list()
+    assert list_.find("ADA@EXAMPLE.org") == found
     assert (found.normalized, found.reason, found.created_at) == ("ada@example.org", "5.1.1", NOW)
     assert re.fullmatch(r"[0-9a-f]{64}", found.address_hash)  # nothing of the address
-    list_.remove("ada@example.org")
-    assert not list_.contains("ada@example.org")
+    assert list_.lift("ada@example.org", US, LATER) == found
+    assert list_.find("ada@example.org") is None
+    with pytest.raises(NotFoundError, match="suppressions list"):
+        list_.lift("ada@example.org", US, LATER)
+    (event,) = list_.history("ADA@example.org")
+    assert (event.action, event.by, event.at) == ("lifted", "grace", LATER)
+    assert event.why == "she wrote to us (was suppressed 2026-11-23: 5.1.1)"
+    assert list_.add("ada@example.org", "by grace", LATER, by=US)
+    assert [one.action for one in list_.histories()[found.address_hash]] == ["lifted", "suppressed"]
+
+
+def test_who_left_or_waits_returns_by_an_operator_s_word(world: World) -> None:
+    people = world.subscribers
+    ada, _ = people.add("ada@example.org", cadence="weekly", now=NOW)
+    people.add("bo@example.org", state="pending", now=NOW)
+    assert people.unsubscribe("ADA@example.org", US, NOW).state == "unsubscribed"
+    assert people.return_("ada@example.org", US, LATER) == ada
+    assert people.return_("bo@example.org", US, LATER).state == "active"
+    with pytest.raises(ConflictError, match="is active"):
+        people.return_("ada@example.org", US, LATER)
     with pytest.raises(NotFoundError):
-        list_.remove("ada@example.org")
+        people.return_("nobody@example.org", US, LATER)
+    history = Suppressions(world.database).history("ada@example.org")
+    assert [(one.action, one.by, one.at) for one in history] == [
+        ("unsubscribed", "grace", NOW), ("returned", "grace", LATER),
+    ]
+
+
+def test_who_is_suppressed_returns_only_once_that_is_lifted(world: World) -> None:
+    people, list_ = world.subscribers, Suppressions(world.database)
+    people.add("ada@example.org", now=NOW)
+    people.unsubscribe("ada@example.org", US, NOW)
+    list_.add("ada@example.org", "complaint", NOW)
+    with pytest.raises(HeldError, match=r"suppressed since 2026-11-23 \(complaint\).*suppressions lift"):
+        people.return_("ada@example.org", US, LATER)
+    found = people.find("ada@example.org")
+    assert found is not None
+    assert found.state == "unsubscribed"
+    list_.lift("ada@example.org", US, LATER)
+    assert people.return_("ada@example.org", US, LATER).state == "active"
+
+
+@pytest.mark.parametrize(("who", "why"), [("", "x"), ("x", " ")])
+def test_an_operator_s_word_has_a_name_and_a_reason(who: str, why: str) -> None:
+    with pytest.raises(InputError, match="it is empty"):
+        By(who=who, why=why)
 
 
 def test_erasing_leaves_only_a_hash(world: World) -> None:
@@ -140,8 +138,13 @@ def test_erasing_leaves_only_a_hash(world: World) -> None:
     (claim,) = world.ledger.claim(number, limit=1, lease_seconds=60)
     busy = Reply(code=450, text="reader0@example.org is busy", phase="rcpt")
     settle(world.ledger, claim, "deferred", busy, retry_at=LATER)
-    assert world.subscribers.erase("Reader0@example.org", LATER)
-    assert not world.subscribers.erase("nobody@example.org", LATER)
+    list_ = Suppressions(world.database)
+    list_.add("reader0@example.org", "bad", LATER, by=By(who="grace", why="reader0@ wrote"))
+    assert world.subscribers.erase("Reader0@example.org", US, LATER)
+    assert not world.subscribers.erase("nobody@example.org", US, LATER)
+    assert [(one.action, one.why) for one in list_.history("reader0@example.org")] == [
+        ("suppressed", ""), ("erased", "she wrote to us"),
+    ]
     with world.database.connect() as connection:
         for table in tables.metadata.sorted_tables:
             for row in connection.execute(sa.select(table)):
@@ -150,9 +153,9 @@ def test_erasing_leaves_only_a_hash(world: World) -> None:
     counts = world.ledger.counts(number)
     assert counts.balanced
     assert dict(counts.states) == {"cancelled": 1, "pending": 1}
-    assert Suppressions(world.database).contains("reader0@example.org")
+    assert list_.find("reader0@example.org") is not None
     assert world.subscribers.find("reader0@example.org") is None
     assert check(world.database) == []
     back, new = world.subscribers.add("reader0@example.org", now=LATER)  # asking again is theirs to do
     assert new
-    assert Suppressions(world.database).contains(back.address)  # and an operator's to allow
+    assert list_.find(back.address) is not None  # and an operator's to allow

@@ -1,0 +1,69 @@
+"""What operators did about an address, who, when and why: kept by its keyed hash, so that an erase leaves no name."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+
+from milepost.errors import InputError
+from store.schema.tables import subscriber_event
+
+Action = Literal["added", "imported", "unsubscribed", "returned", "erased", "suppressed", "lifted"]
+_LONGEST = 500  # characters of a reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class By:
+    """An operator's word: who says it, and why."""
+
+    who: str
+    why: str
+
+    def __post_init__(self) -> None:
+        """Raises InputError when either is empty."""
+        for name, text in (("--by", self.who), ("--why", self.why)):
+            if not text.strip():
+                raise InputError("it is empty", where=name, hint="Say who you are and how you know; it is kept.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One thing that was done."""
+
+    at: dt.datetime
+    action: Action
+    by: str
+    why: str
+    address_hash: str
+
+
+_COLUMNS = [subscriber_event.c[name] for name in Event.__dataclass_fields__]
+
+
+def log(connection: sa.Connection, hash_: str, action: Action, by: By, now: dt.datetime) -> None:
+    """Keep it, in the transaction that does it."""
+    connection.execute(sa.insert(subscriber_event).values(
+        address_hash=hash_, at=now, action=action, by=" ".join(by.who.split())[:100],
+        why=" ".join(by.why.split())[:_LONGEST],
+    ))
+
+
+def of(connection: sa.Connection, hash_: str) -> list[Event]:
+    """What was done about one address, oldest first."""
+    query = sa.select(*_COLUMNS).where(subscriber_event.c.address_hash == hash_).order_by(subscriber_event.c.id)
+    return [Event(**row) for row in connection.execute(query).mappings()]
+
+
+def forget_words(connection: sa.Connection, hash_: str) -> None:
+    """Empty the reasons of one address: people write names into them."""
+    connection.execute(sa.update(subscriber_event).where(subscriber_event.c.address_hash == hash_).values(why=""))
+
+
+def about_suppressions(connection: sa.Connection) -> dict[str, list[Event]]:
+    """Suppressing, lifting and erasing, by address hash, oldest first."""
+    query = sa.select(*_COLUMNS).where(subscriber_event.c.action.in_(("suppressed", "lifted", "erased")))
+    found: dict[str, list[Event]] = {}
+    for row in connection.execute(query.order_by(subscriber_event.c.id)).mappings():
+        found.setdefault(row["address_hash"], []).append(Event(**row))
+    return found
