@@ -6,6 +6,7 @@ Source: https://cr.yp.to/proto/maildir.html; the file's name comes from the Mess
 import contextlib
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +29,9 @@ class MaildirTransport:
     def open(self) -> Session:
         """Make the folder where it is missing; raises ConnectError when that can't be done."""
         try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # what mails say is for their owner alone
             for name in ("tmp", "new", "cur"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+                (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             text = error.strerror or str(error)
             raise ConnectError(
@@ -79,7 +81,9 @@ class MaildirSession:
     def _write(self, name: str, message: bytes) -> None:
         draft = self._folder / "tmp" / f"{name}.{os.getpid()}"
         try:
-            with draft.open("wb") as file:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # of a process that died and had our number
+                    os.fchmod(file.fileno(), 0o600)
                 file.write(message)
                 file.flush()
                 os.fsync(file.fileno())

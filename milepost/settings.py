@@ -35,6 +35,8 @@ DEFAULT_FILE = Path("milepost.toml")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 MAIL_SCHEMES = (*SMTP_SCHEMES, "maildir", "ses")
+LARGEST = 1_000_000  # characters of a file of settings
+DEEPEST = 16  # levels of tables and lists in it; ours need five
 STORE_SCHEMES = ("sqlite", "postgresql")
 
 
@@ -379,10 +381,30 @@ def read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SettingsError(f"can't be read: {reason}", where=str(path), hint="Check its owner and mode.") from None
+    if len(text) > LARGEST:
+        raise SettingsError(f"is too long for settings: {len(text)} characters, of {LARGEST} at most", where=str(path))
     try:
-        return tomllib.loads(text)
+        data = tomllib.loads(text)
+        _refuse_monsters(data)
     except tomllib.TOMLDecodeError as error:  # its words end in "(at line 2, column 7)"
         raise SettingsError(f"is not valid TOML: {error}", where=str(path), hint="Mend that line.") from None
+    except (RecursionError, ValueError) as error:
+        what = "its lists or tables nest too deeply" if isinstance(error, RecursionError) else "a number is too large"
+        raise SettingsError(what, where=str(path), hint="Compare with `milepost init --print`.") from None
+    return data
+
+
+def _refuse_monsters(data: dict[str, Any]) -> None:
+    """Raises what tomllib raises for more of it: RecursionError beyond DEEPEST levels, ValueError beyond 64 bits."""
+    waiting: list[tuple[int, object]] = [(0, data)]
+    while waiting:
+        depth, value = waiting.pop()
+        if depth > DEEPEST:
+            raise RecursionError
+        if isinstance(value, dict | list):
+            waiting += [(depth + 1, part) for part in (value.values() if isinstance(value, dict) else value)]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:  # TOML 1.0 promises no others
+            raise ValueError
 
 
 def _rooted(url: str, prefix: str, folder: Path) -> str:

@@ -29,6 +29,7 @@ def write_starter(path: Path, *, force: bool) -> None:
     except OSError as error:
         raise InputError(f"can't be written: {error.strerror}", where=str(path), hint="Choose another place.") from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
+        os.fchmod(handle, 0o600)  # a file that was there keeps its mode otherwise
         file.write(starter())
 
 

@@ -34,7 +34,8 @@ class Built:
 def build_archive(settings: Settings, database: Database, out: Path) -> Built:
     """Write the archive of all sealed issues into `out`; a page that is the same already is left alone.
 
-    Each file is complete or is not there. Raises InputError when `out` can't be written.
+    Each file is complete or is not there. Raises InputError when `out` can't be written, or when a folder of it is a
+    link: what it leads to may be no archive.
     """
     archive = Archive(Pages(settings.newsletter, settings.web), behind(settings, database).issues, settings)
     numbers = archive.numbers()
@@ -42,7 +43,7 @@ def build_archive(settings: Settings, database: Database, out: Path) -> Built:
     unchanged = 0
     try:
         for name, content in _files(archive, numbers):
-            if _put(out / name, content):
+            if _put(out, name, content):
                 written.append(out / name)
             else:
                 unchanged += 1
@@ -67,9 +68,8 @@ def write_preview(settings: Settings, database: Database, number: int, out: Path
         for ending, content in (("html", variant.html), ("txt", variant.text))
     } | {f"issue-{number}-page.html": archive.proof(number)}
     try:
-        out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (out / name).write_text(content, encoding="utf-8", newline="")
+            _put(out, name, content.encode("utf-8"))
     except OSError as error:
         raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out)) from None
     return [out / name for name in files]
@@ -85,9 +85,14 @@ def _files(archive: Archive, numbers: list[int]) -> Iterator[tuple[str, bytes]]:
         yield name, archive.feed(name)
 
 
-def _put(path: Path, content: bytes) -> bool:
-    """Write a file in one step; False when it holds just that."""
-    if path.is_file() and path.read_bytes() == content:
+def _put(out: Path, name: str, content: bytes) -> bool:
+    """Write the file `name` of `out` in one step; False when it holds just that. InputError for a linked folder."""
+    path = out / name
+    for folder in (out, *list(path.parents)[: len(Path(name).parents) - 1]):
+        if folder.is_symlink():
+            raise InputError(f"is a link, to {folder.readlink()}: nothing is written through it", where=str(folder),
+                             hint="Name the folder itself, or take the link away.")
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

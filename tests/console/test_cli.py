@@ -5,6 +5,7 @@ import io
 import json
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,25 @@ def test_settings_that_can_not_be_read_are_one_sentence(
     assert sentence in the_sentence(done)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(f"a = {'[' * 5000}{']' * 5000}", "nest too deeply", id="nested lists"),
+        pytest.param(f"a = {'{a=' * 5000}1{'}' * 5000}", "nest too deeply", id="nested tables"),
+        pytest.param(".".join("a" * 5000) + " = 1", "nest too deeply", id="a long key"),
+        pytest.param(f"sources = {'[' * 300}{']' * 300}", "nest too deeply", id="nested a little"),
+        pytest.param(f"[newsletter]\nhour = {'9' * 5000}", "a number is too large", id="5,000 digits"),
+        pytest.param(f"[newsletter]\nhour = 0x{'f' * 5000}", "a number is too large", id="hexadecimal"),
+        pytest.param(f"# {'x' * 1_000_000}", "is too long for settings", id="a megabyte"),
+    ],
+)
+def test_a_bomb_of_a_settings_file_is_one_sentence(folder: Path, text: str, sentence: str) -> None:
+    (folder / "bomb.toml").write_text(text, encoding="utf-8")
+    done = milepost("--config", "bomb.toml", "milestones", cwd=folder)
+    assert done.returncode == 1
+    assert sentence in the_sentence(done)
+
+
 @pytest.mark.parametrize("command", ["scrape", "run"])
 def test_without_a_source_there_is_nothing_to_look_at(tmp_path: Path, command: str) -> None:
     (tmp_path / "milepost.toml").touch()
@@ -175,6 +195,14 @@ def test_init_writes_settings_once(tmp_path: Path) -> None:
     second = milepost("init", cwd=tmp_path)
     assert second.returncode == 1
     assert "is there already" in the_sentence(second)
+
+
+def test_init_tightens_the_mode_of_a_file_that_was_there(tmp_path: Path) -> None:
+    file = tmp_path / "milepost.toml"
+    file.touch()
+    file.chmod(0o644)
+    assert milepost("init", "--force", cwd=tmp_path).returncode == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600  # the signing key is in it
 
 
 def test_a_source_that_is_down_fails_without_harm(folder: Path) -> None:

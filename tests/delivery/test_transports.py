@@ -98,6 +98,20 @@ def test_a_message_that_was_read_meanwhile_is_not_written_again(tmp_path: Path) 
     assert list((tmp_path / "new").iterdir()) == []
 
 
+def test_what_mails_say_is_for_their_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        session = MaildirTransport(folder=tmp_path / "box").open()
+        draft = tmp_path / "box" / "tmp" / f"one@timeline.example.eml.{os.getpid()}"
+        draft.touch(0o666)  # of a process that died and had our number
+        assert session.data(MESSAGE).code == 250
+    finally:
+        os.umask(before)
+    made = [tmp_path / "box", *(tmp_path / "box").rglob("*")]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made}
+    assert modes == {"box": 0o700, "tmp": 0o700, "new": 0o700, "cur": 0o700, "one@timeline.example.eml": 0o600}
+
+
 @pytest.mark.parametrize("message_id", ["../../../etc/passwd@x", ".hidden@x", "a/b@x", "a\\b*?@x", "x" * 900 + "@y"])
 def test_a_message_id_is_never_a_path(message_id: str, tmp_path: Path) -> None:
     session = MaildirTransport(folder=tmp_path / "box").open()

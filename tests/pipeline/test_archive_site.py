@@ -13,7 +13,7 @@ from pipeline.setup import eject_templates
 from store.database import Database
 from store.issues.issues import Issues
 from tests.html_page import strings, text_of
-from web.export import build_archive
+from web.export import build_archive, write_preview
 
 
 @pytest.fixture
@@ -56,6 +56,39 @@ def test_a_place_that_can_not_be_written(published: Settings, database: Database
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(InputError, match="can't be written"):
         build_archive(published, database, tmp_path / "file")
+
+
+@pytest.mark.parametrize("linked", [".", "issues", "issues/1"])
+def test_nothing_is_written_through_a_linked_folder(
+    linked: str, published: Settings, database: Database, tmp_path: Path
+) -> None:
+    elsewhere, out = tmp_path / "elsewhere", tmp_path / "site"
+    elsewhere.mkdir()
+    (out / linked).parent.mkdir(parents=True, exist_ok=True)
+    (out / linked).symlink_to(elsewhere, target_is_directory=True)
+
+    with pytest.raises(InputError, match=r"is a link, to .*elsewhere: nothing is written through it"):
+        build_archive(published, database, out)
+    if linked == ".":
+        with pytest.raises(InputError, match="is a link"):
+            write_preview(published, database, 1, out)
+
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_linked_file_is_replaced_not_followed(published: Settings, database: Database, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("mine", encoding="utf-8")
+    out = tmp_path / "site"
+    out.mkdir()
+    for name in ("index.html", "issue-1-page.html"):
+        (out / name).symlink_to(other)
+
+    build_archive(published, database, out)
+    write_preview(published, database, 1, out)
+
+    assert other.read_text(encoding="utf-8") == "mine"
+    assert not (out / "index.html").is_symlink()
 
 
 def test_a_theme_of_ones_own(published: Settings, database: Database, tmp_path: Path) -> None:
