@@ -1,7 +1,5 @@
 """The door: exit codes, sentences instead of tracebacks, JSON that scripts rely on, and a quick start."""
 
-import contextlib
-import io
 import json
 import signal
 import socket
@@ -10,11 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from console import main
+from tests.console.terminal import milepost
 
 MILEPOST = [sys.executable, "-W", "error", "-m", "milepost"]
 
@@ -36,20 +33,6 @@ postal_address = "1 Escapement Row, Exampletown"
 [web]
 base_url = "https://news.clockwork.example"
 """
-
-
-def milepost(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command as the console script runs it, in this process: a new one would import everything anew."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with (
-        contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
-        mock.patch.object(sys, "argv", ["milepost", *arguments]),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

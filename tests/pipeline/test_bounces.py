@@ -1,9 +1,8 @@
 """What comes back, from the inbox to the ledger: proven, recorded, put away; and what a log or an operator settles."""
 
 import datetime as dt
+import functools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
+from tests.console import terminal
 from tests.hand_over import begin, settle
 from tests.pipeline.stage import READERS
 
@@ -284,39 +284,33 @@ def test_an_operators_word_is_kept(uncertain: Stage) -> None:
 # --- at the door ----------------------------------------------------------------------------------------------------
 
 
-def milepost(config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "milepost", "--config", str(config), *arguments],
-        capture_output=True, text=True, check=False, timeout=60,
-    )
-
-
 def test_the_ledger_and_bounces_from_the_command_line(uncertain: Stage, config: Path, tmp_path: Path) -> None:
+    milepost = functools.partial(terminal.milepost, "--config", str(config))
     number, address = str(uncertain.number), uncertain.rows[0].address
-    shown = milepost(config, "ledger", number)
+    shown = milepost("ledger", number)
     assert shown.stdout.startswith(
         f"Issue {number}: 3 candidates = 0 sent + 0 failed + 0 suppressed + 3 unknown + 0 cancelled + 0 waiting"
         " + 0 excluded"
     )
     assert "ledger resolve" in shown.stdout
     file = log_of(uncertain, tmp_path)
-    held = milepost(config, "ledger", "resolve", number, "--postfix-log", str(file), "--json")
+    held = milepost("ledger", "resolve", number, "--postfix-log", str(file), "--json")
     assert held.returncode == 3
     assert "1 of 3 are still unknown" in held.stderr
     assert json.loads(held.stdout)["results"] == {"sent": 1, "pending": 1, "unknown": 1}
     third = uncertain.rows[2].address
-    assert milepost(config, "ledger", "resolve", number, "--to", third, "--as", "odd", "--why", "x").returncode == 1
-    word = milepost(config, "ledger", "resolve", number, "--to", third, "--as", "failed", "--why", "she moved")
+    assert milepost("ledger", "resolve", number, "--to", third, "--as", "odd", "--why", "x").returncode == 1
+    word = milepost("ledger", "resolve", number, "--to", third, "--as", "failed", "--why", "she moved")
     assert (word.returncode, word.stdout.strip()) == (0, f"Issue {number}: {third} is failed now.")
 
     uncertain.report("1", to=uncertain.sender(0))
     source = f"maildir:///{uncertain.folder}"
-    done = milepost(config, "bounces", source, "maildir:////nowhere", "--json")
+    done = milepost("bounces", source, "maildir:////nowhere", "--json")
     assert done.returncode == 1
     assert "can't be read" in done.stderr
     [told] = json.loads(done.stdout)["sources"]
     assert (told["source"], told["read"], told["suppressed"]) == (source, 1, 1)
-    story = json.loads(milepost(config, "ledger", number, "--to", address, "--json").stdout)
+    story = json.loads(milepost("ledger", number, "--to", address, "--json").stdout)
     assert story["equation"] == {
         "sent": 1, "failed": 1, "suppressed": 0, "unknown": 0, "cancelled": 0, "waiting": 1, "excluded": 0,
     }
@@ -324,11 +318,12 @@ def test_the_ledger_and_bounces_from_the_command_line(uncertain: Stage, config: 
     assert row["state"] == "sent"
     assert [attempt["outcome"] for attempt in row["attempts"]] == ["unknown", "sent"]
     assert [bounce["grade"] for bounce in row["bounces"]] == ["hard"]
-    table = milepost(config, "ledger", "show", number, "--to", address).stdout
+    table = milepost("ledger", "show", number, "--to", address).stdout
     assert "The story of" in table
     assert "bounce: hard" in table
 
 
 def test_without_an_inbox_or_a_log_it_says_what_to_do(config: Path) -> None:
-    assert "Name one, or set bounces.sources" in milepost(config, "bounces").stderr
-    assert "Give --postfix-log FILE, or --to ADDRESS" in milepost(config, "ledger", "resolve", "1").stderr
+    milepost = functools.partial(terminal.milepost, "--config", str(config))
+    assert "Name one, or set bounces.sources" in milepost("bounces").stderr
+    assert "Give --postfix-log FILE, or --to ADDRESS" in milepost("ledger", "resolve", "1").stderr

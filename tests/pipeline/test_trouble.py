@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from pipeline.publish import publish
 from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
+from tests.console.terminal import milepost
 from tests.pipeline.stage import BreakableSite
 
 Break = Callable[[str], bytes]
@@ -160,10 +159,7 @@ def test_one_source_that_is_down_does_not_keep_the_other_from_its_look(config: P
         'fetch_from = "http://127.0.0.1:9"\nallow_hosts = ["127.0.0.1"]\n[[sources]]'
     ), 1)
     config.write_text(two)
-    done = subprocess.run(
-        [sys.executable, "-m", "milepost", "scrape", "--json"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )
+    done = milepost("scrape", "--json", cwd=tmp_path)
     assert done.returncode == 1
     gone, looked = map(json.loads, done.stdout.splitlines())
     assert (gone["source"], looked["source"]) == ("gone", "clockwork")

@@ -1,8 +1,7 @@
 """A look that sees milestones and can't read them says so, and waits; a release ends that for what it released."""
 
+import functools
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,7 @@ from store.archive.snapshots import Snapshots
 from store.database import connect, upgrade
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
+from tests.console import terminal
 
 SOURCE = "kettles"
 
@@ -211,12 +211,7 @@ class TestBeforeAnyBaseline:
             'options = { path = "/changelog" }\n', encoding="utf-8",
         )
 
-        def milepost(*words: str) -> "subprocess.CompletedProcess[str]":
-            return subprocess.run(
-                [sys.executable, "-m", "milepost", "--config", str(config), *words], capture_output=True, text=True,
-                check=False,
-            )
-
+        milepost = functools.partial(terminal.milepost, "--config", str(config))
         table = milepost("scrape", "--dry-run")
         assert table.returncode == 3
         assert "1 pages, 48 milestones" in table.stdout
