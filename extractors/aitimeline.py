@@ -1,6 +1,7 @@
 """The AI timeline of aitimeline.world: a Next.js site with a page for each milestone and cards of them elsewhere."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 
 from lxml.etree import _Element as Element
@@ -10,6 +11,7 @@ from extractors.base import Layout, SiteExtractor
 from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, one_each, settled, unread_cards
 from extractors.clean import LIST_CAP, key_after, slug_after, slugify, url_path
 from extractors.names import NOBODY
+from extractors.pictures import Pictures
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
@@ -113,14 +115,15 @@ class AiTimeline(SiteExtractor):
         return self.milestone(plaintext.claims(text, TEXT_PLAN, known=known), source=source, key=key, url=address)
 
 
-def _all_cards(root: Element, base: str) -> Iterator[Card]:
+def _all_cards(root: Element, url: str) -> Iterator[Card]:
     """The home page's <article>s, then the linked cards of every other page."""
+    shown = Pictures(url)
     for article in islice(root.iter("article"), CARD_CAP):
         key = _details_key(article)
-        card = None if key is None else _card(article, key, base, NOBODY)
+        card = None if key is None else _card(article, key, shown, NOBODY)
         if card is not None:
             yield card
-    yield from linked(root, base, NOBODY)
+    yield from linked(root, url, NOBODY)
 
 
 def _details_key(article: Element) -> str | None:
@@ -129,17 +132,18 @@ def _details_key(article: Element) -> str | None:
     return next((name.removesuffix("-details") for name in found if name.endswith("-details")), None)
 
 
-def linked(root: Element, base: str, known: KnownNames) -> Iterator[Card]:
+def linked(root: Element, url: str, known: KnownNames) -> Iterator[Card]:
     """Cards that are links as a whole: <a href="/timeline/…"> with a heading inside."""
+    shown = Pictures(url)
     for link in islice(root.iter("a"), LINK_CAP):
         key = key_after(link.get("href"), PLAN.milestones)
         if key is not None:
-            card = _card(link, key, base, known)
+            card = _card(link, key, shown, known)
             if card is not None:
                 yield card
 
 
-def _card(element: Element, key: str, base: str, known: KnownNames) -> Card | None:
+def _card(element: Element, key: str, shown: Pictures, known: KnownNames) -> Card | None:
     draft = CardDraft(key, element, PLAN)
     if draft.labels:
         draft.category = slugify(draft.spans[0][1]) or None  # above the title; below it names, then #tags
@@ -150,7 +154,7 @@ def _card(element: Element, key: str, base: str, known: KnownNames) -> Card | No
             tags.append(slugify(words))
         else:
             named.append((span, words))
-    return draft.card(base, _names(named, known), [tag for tag in tags if tag])
+    return draft.card(shown, _names(named, known), [tag for tag in tags if tag])
 
 
 def _names(spans: Sequence[tuple[Element, str]], known: KnownNames) -> Names:
@@ -159,13 +163,20 @@ def _names(spans: Sequence[tuple[Element, str]], known: KnownNames) -> Names:
     organizations: list[str] = []
     marked = True
     for span, name in spans:
-        classes = (span.get("class") or "").split()
-        if not _ORGANIZATION_CLASSES.isdisjoint(classes):
+        of_organization, of_person = _colours(span.get("class") or "")
+        if of_organization:
             organizations.append(name)
         else:
             people.append(name)
-            marked = marked and _PERSON_CLASS in classes
+            marked = marked and of_person
     if marked:
         return tuple(people), tuple(organizations), None
     split = names.tell_apart([name for _, name in spans], known)
     return split.people, split.organizations, split.confidence
+
+
+@lru_cache(maxsize=256)  # the site writes the same few
+def _colours(classes: str) -> tuple[bool, bool]:
+    """Whether a name wears an organization's colour, and whether it wears a person's."""
+    worn = classes.split()
+    return not _ORGANIZATION_CLASSES.isdisjoint(worn), _PERSON_CLASS in worn

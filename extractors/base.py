@@ -207,7 +207,7 @@ class SiteExtractor(ABC):
 
 def _score(claims: Sequence[Claim]) -> tuple[int, int]:
     """(fields told, dates told): 0 fields unless there is a title and one of the two texts; dates only break ties."""
-    told = {claim.field for claim in claims if claim.value not in (None, "", ())}
+    told = {claim.field for claim in claims if claim.value}
     if "title" not in told or not told & _TELLING:
         return 0, 0
     return len(told & _DATELESS), int("date" in told)

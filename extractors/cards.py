@@ -6,7 +6,6 @@ from itertools import islice
 
 from lxml.etree import _Element as Element
 
-from extractors import pictures
 from extractors.clean import (
     LIST_CAP,
     NAME_CAP,
@@ -20,6 +19,7 @@ from extractors.clean import (
 from extractors.dom import date_of, text_of
 from extractors.headings import impact_of, is_mark
 from extractors.outline import Plan
+from extractors.pictures import Pictures
 from extractors.reconcile import Claim
 from extractors.unread import placed, shape, unread
 from milepost.dates import PartialDate
@@ -78,7 +78,7 @@ class CardDraft:
                 self.title = text_of(node, TITLE_CAP)
                 self.labels = len(self.spans)
 
-    def card(self, base: str, names: Names = ((), (), None), tags: Sequence[str] = ()) -> Card | None:
+    def card(self, shown: Pictures, names: Names = ((), (), None), tags: Sequence[str] = ()) -> Card | None:
         """The finished card; None without a title: then it was no card."""
         if not self.title or is_void(self.title):
             return None
@@ -86,7 +86,7 @@ class CardDraft:
         return Card(
             key=self.key, title=self.title, category=self.category, date=self.date,
             summary="" if is_void(self.summary) else self.summary, people=people, organizations=organizations,
-            impact=self.impact, tags=tuple(tags), image=pictures.pick(self.pictures, base).image, confidence=confidence,
+            impact=self.impact, tags=tuple(tags), image=shown.pick(self.pictures).image, confidence=confidence,
         )
 
 
@@ -94,13 +94,14 @@ _HEADS = ("h2", "h3", "h4")
 _PARTS = ("a", "div", "h2", "h3", "h4", "img", "p", "span", "time")
 
 
-def linked_cards(root: Element, plan: Plan, base: str) -> Iterator[Card]:
+def linked_cards(root: Element, plan: Plan, url: str) -> Iterator[Card]:
     """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone."""
+    shown = Pictures(url)
     for element in islice(root.iter("article", "li", "a"), LINK_CAP):
         key = key_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
         if key is None:
             continue
-        card = CardDraft(key, element, plan).card(base)
+        card = CardDraft(key, element, plan).card(shown)
         if card is not None:
             yield card
 

@@ -19,6 +19,8 @@ _VOID = frozenset({"undefined", "null", "nan", "none", "[object object]", "inval
 
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+/[!#-;=?-\[\]^_a-z{|}~]*")  # needs no second look
 
+_BETWEEN = re.compile(r"[^a-z0-9]+")  # the words of a slug
+
 
 def clean(text: str | None, cap: int = TEXT_CAP) -> str:
     """One visible line: NFC, white space collapsed, unseen and turning signs gone, cut at `cap` characters."""
@@ -46,8 +48,9 @@ def is_void(text: str) -> bool:
 @lru_cache(maxsize=4096)  # the same few labels and dates stand on every page
 def slugify(label: str, cap: int = NAME_CAP) -> str:
     """The slug of a label: "Open Source" → "open-source"; "" when nothing of it can stand in a slug."""
-    plain = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().casefold()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:cap]
+    plain = label if label.isascii() else unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
+    plain = plain.casefold()
+    return (plain if plain.isalnum() else _BETWEEN.sub("-", plain).strip("-"))[:cap]
 
 
 @lru_cache(maxsize=4096)
@@ -98,6 +101,12 @@ def slug_after(address: str | None, prefix: str, cap: int = NAME_CAP) -> str | N
     path = url_path(address)
     slug = path[len(prefix):] if path.startswith(prefix) else ""
     return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= cap else None
+
+
+@lru_cache(maxsize=4096)  # the same few links stand on every page
+def slugs_after(address: str, fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """(field, slug) of what an address leads to; `fields` are (field, path prefix)."""
+    return tuple((field, slug) for field, prefix in fields if (slug := slug_after(address, prefix)) is not None)
 
 
 def key_after(address: str | None, prefix: str) -> str | None:

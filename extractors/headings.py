@@ -14,11 +14,13 @@ from extractors.clean import (
     NAME_CAP,
     TEXT_CAP,
     TITLE_CAP,
+    URL_CAP,
     clean,
     is_void,
     key_after,
     slug_after,
     slugify,
+    slugs_after,
 )
 from extractors.dom import date_of, language, text_of
 from extractors.outline import FAQ, PARTS_CAP, Outline, Plan, Section, blocks_of, entries_of, is_list, label_of
@@ -48,7 +50,11 @@ def impact_of(text: str) -> int | None:
 @lru_cache(maxsize=4096)
 def is_mark(text: str) -> bool:
     """Whether a short text is a mark and nobody's name: stars, "Impact: 5 out of 5", figures, a date."""
-    return not any(map(str.isalpha, text)) or impact_of(text) is not None or read_date(text).date is not None
+    if not any(map(str.isalpha, text)):
+        return True
+    if "★" not in text and not any(map(str.isdecimal, text)):  # nearly every name; neither is written without
+        return False
+    return impact_of(text) is not None or read_date(text).date is not None
 
 
 def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
@@ -184,10 +190,10 @@ def _slugs(element: Element, plan: Plan, where: str) -> Iterator[Claim]:
 
 
 def _linked(link: Element, plan: Plan, where: str) -> Iterator[Claim]:
-    href = link.get("href")
-    for name, prefix in plan.links.items():
-        if name != "tags" and (slug := slug_after(href, prefix)):
-            yield Claim(name, slug, WITNESS, where)
+    if href := link.get("href"):
+        for name, slug in slugs_after(href[:URL_CAP], tuple(plan.links.items())):
+            if name != "tags":
+                yield Claim(name, slug, WITNESS, where)
 
 
 def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:

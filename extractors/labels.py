@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from lxml.etree import _Element as Element
 
-from extractors.clean import LIST_CAP, NAME_CAP, URL_CAP, slug_after, slugify
+from extractors.clean import LIST_CAP, NAME_CAP, URL_CAP, slugify, slugs_after
 from extractors.dom import text_of
 from extractors.reconcile import Claim
 from milepost.records import LabelPair
@@ -35,17 +35,11 @@ def pairs(root: Element, links: Mapping[str, str]) -> tuple[LabelPair, ...]:
         href = link.get("href")
         if not href or (href.startswith("/") and not href.startswith(prefixes)):  # nearly every link of a page
             continue
-        if slugs := _slugs_at(href[:URL_CAP], fields):
+        if slugs := slugs_after(href[:URL_CAP], fields):
             found.update(_paired(slugs, text_of(link, NAME_CAP)))
         if len(found) >= LIST_CAP:
             break
     return tuple(found)
-
-
-@lru_cache(maxsize=4096)  # the same few links stand on every page
-def _slugs_at(href: str, fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """(field, slug) of what a link leads to; `fields` are (field, path prefix)."""
-    return tuple((field, slug) for field, prefix in fields if (slug := slug_after(href, prefix)) is not None)
 
 
 @lru_cache(maxsize=4096)
@@ -56,7 +50,8 @@ def _paired(slugs: tuple[tuple[str, str], ...], words: str) -> dict[LabelPair, N
 @lru_cache(maxsize=4096)  # the same few labels stand on every page
 def _keys(words: str) -> tuple[str, ...]:
     """What a label is looked up by: as it stands, then without what stands in brackets at its end."""
-    return tuple(dict.fromkeys(key for label in (words, _ASIDE.sub("", words)) if (key := label_key(label))))
+    labels = (words, _ASIDE.sub("", words)) if words.endswith(")") else (words,)
+    return tuple(dict.fromkeys(key for label in labels if (key := label_key(label))))
 
 
 class Resolved(NamedTuple):
@@ -70,22 +65,22 @@ class Labels:
     """Which slugs each label was seen with. A label that was seen with several says nothing by itself."""
 
     def __init__(self, pairs: Iterable[LabelPair] = ()) -> None:
-        self._slugs: dict[tuple[str, str], set[str]] = {}
-        for field, label, slug in pairs:
-            if slug is not None:
-                self._slugs.setdefault((field, label), set()).add(slug)
+        self._pairs = tuple(pairs)
+        self._slugs: dict[tuple[str, str], str | None] = {}  # None: of several
+        for field, label, slug in self._pairs:
+            if slug is not None and self._slugs.setdefault((field, label), slug) != slug:
+                self._slugs[field, label] = None
 
     @cached_property
     def _linked(self) -> frozenset[tuple[str, str]]:
         """(field, slug) of every link; few pages' claims ask for it."""
-        return frozenset((field, slug) for (field, _), slugs in self._slugs.items() for slug in slugs)
+        return frozenset((field, slug) for field, _, slug in self._pairs if slug is not None)
 
     def slug(self, field: str, words: str) -> str | None:
         """The one slug that a label stands for; None when it was never seen on a link, or on several."""
         for key in _keys(words):
-            slugs = self._slugs.get((field, key))
-            if slugs is not None:
-                return next(iter(slugs)) if len(slugs) == 1 else None
+            if (field, key) in self._slugs:
+                return self._slugs[field, key]
             if self.is_slug(field, key):
                 return key
         return None

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 from lxml.etree import _Element as Element
@@ -36,22 +36,25 @@ _LENGTH = re.compile(r"\s*(\d+)(?:\.\d+)?\s*(?:px)?\s*", re.ASCII)
 _SIGNS = re.compile(r"(?<![a-z])(?:emoji|twemoji|emojione|emoticon|smiley|avatar|gravatar)(?![a-z])", re.IGNORECASE)
 _SIGN_PLACES = re.compile(r"//(?:[^/]*\.)?gravatar\.com/|/(?:tw)?emoji(?:one)?/|/smil(?:ey|ie)s?/", re.IGNORECASE)
 _SPACER = re.compile(
-    r"(?:^|[/_.-])(?:(?:spacer|blank|clear|transparent|transp|trans|shim|empty|px|1x1|1px|placeholder|loading|loader"
+    r"[/_.-](?:(?:spacer|blank|clear|transparent|transp|trans|shim|empty|px|1x1|1px|placeholder|loading|loader"
     r"|lazy(?:-?load(?:er|ing)?)?)(?:[-_.]?\d{1,4}(?:x\d{1,4})?)?\.(?:gif|png|svg|jpe?g|webp)"
     r"|pixel(?:[-_.]?\d{1,4})?\.(?:gif|png)|(?:dot|gr[ae]y|white)\.gif)(?:[?#]|$)",
     re.IGNORECASE,
 )
 _FORMS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".svg", ".jfif", ".tif", ".tiff")
 # Where the services that count readers keep their images, and what the software for it calls them.
-_COUNTERS = re.compile(
-    r"^https?://(?:[^/]*\.)?(?:facebook\.com/tr\b|google-analytics\.com/|googletagmanager\.com/|doubleclick\.net/"
+_COUNTING_HOSTS = re.compile(
+    r"https?://(?:[^/]*\.)?(?:facebook\.com/tr\b|google-analytics\.com/|googletagmanager\.com/|doubleclick\.net/"
     r"|googleadservices\.com/|googlesyndication\.com/|pixel\.wp\.com/|stats\.wp\.com/|stats\.wordpress\.com/"
     r"|scorecardresearch\.com/|quantserve\.com/|bat\.bing\.com/|px\.ads\.linkedin\.com/|analytics\.twitter\.com/"
     r"|t\.co/i/adsct|ct\.pinterest\.com/|mc\.yandex\.ru/|counter\.yadro\.ru/|hit\.gemius\.pl/|met\.vgwort\.de/"
     r"|ioam\.de/|statcounter\.com/|sitemeter\.com/|histats\.com/|clicky\.com/|feedburner\.com/~r/|cnzz\.com/|hm\.baidu\.com/"
-    r"|imrworldwide\.com/|chartbeat\.net/|parsely\.com/|adsrvr\.org/|demdex\.net/|omtrdc\.net/|2o7\.net/)"
-    r"|/(?:matomo|piwik)\.php\b|/__utm\.gif\b|/b/ss/[^/]+/|/(?:pixel|beacon|tracker|tracking[-_]?pixel|web-?bug|count(?:er)?|hit)"
-    r"(?:\.(?:gif|png|php|aspx?))?(?:\?|$)|/(?:collect|impression)s?\?",
+    r"|imrworldwide\.com/|chartbeat\.net/|parsely\.com/|adsrvr\.org/|demdex\.net/|omtrdc\.net/|2o7\.net/)",
+    re.IGNORECASE,
+)
+_COUNTING_PATHS = re.compile(
+    r"/(?:(?:matomo|piwik)\.php\b|__utm\.gif\b|b/ss/[^/]+/|(?:pixel|beacon|tracker|tracking[-_]?pixel|web-?bug|count(?:er)?|hit)"
+    r"(?:\.(?:gif|png|php|aspx?))?(?:\?|$)|(?:collect|impression)s?\?)",
     re.IGNORECASE,
 )
 _SITES_OWN = re.compile(r"(?<![a-z])(?:logo|favicon|default|placeholder|fallback)(?![a-z])", re.IGNORECASE)
@@ -64,22 +67,45 @@ class Found(NamedTuple):
     hidden: bool = False  # something is shown whose address nobody could read: no reason to say that there is none
 
 
+class Pictures:
+    """The pictures of one page: what several images stand in is asked once whether it is shown."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._shown: dict[Element, bool] = {}  # what images stand in → whether it is shown, and all around it
+
+    def pick(self, images: Iterable[Element]) -> Found:
+        """The picture among some <img>s, in the page's order; one without words waits for one with them."""
+        waiting: Image | None = None
+        hidden = False
+        for element in images:
+            told = cast("dict[str, str]", dict(element.items()))  # once: asking an element takes its time
+            if not _is_picture(told) or not self._is_shown(element.getparent()):
+                continue
+            image = _image_of(element, told, self._url)
+            if image is None:
+                hidden = hidden or _may_show(element, self._url)
+            elif not _is_decoration(element, told):
+                return Found(image)
+            else:
+                waiting = waiting or image
+        return Found(waiting, hidden and waiting is None)
+
+    def _is_shown(self, element: Element | None) -> bool:
+        """Whether an element and all around it is shown; no tree is deeper than the parsers let it be."""
+        if element is None:
+            return True
+        shown = self._shown.get(element)
+        if shown is None:
+            names = element.keys()  # before values: few elements have either
+            hidden = "hidden" in names or ("style" in names and _hides(element.get("style") or ""))
+            shown = self._shown[element] = not hidden and self._is_shown(element.getparent())
+        return shown
+
+
 def pick(images: Iterable[Element], url: str) -> Found:
-    """The picture among some <img>s, in the page's order; one without words waits for one with them."""
-    waiting: Image | None = None
-    hidden = False
-    for element in images:
-        told = {str(name): str(said) for name, said in element.items()}  # once: asking an element takes its time
-        if not _is_picture(element, told):
-            continue
-        image = _image_of(element, told, url)
-        if image is None:
-            hidden = hidden or _may_show(element, url)
-        elif not _is_decoration(element, told):
-            return Found(image)
-        else:
-            waiting = waiting or image
-    return Found(waiting, hidden and waiting is None)
+    """The picture among some <img>s of a page that is asked for no other."""
+    return Pictures(url).pick(images)
 
 
 def address(written: str | None, url: str) -> str | None:
@@ -90,7 +116,10 @@ def address(written: str | None, url: str) -> str | None:
 
 @lru_cache(maxsize=4096)  # the same pictures stand on many pages
 def _is_shown(whole: str) -> bool:
-    return not (_SPACER.search(whole) or _COUNTERS.search(whole) or _SIGN_PLACES.search(whole))
+    return not (
+        _SPACER.search(whole) or _COUNTING_HOSTS.match(whole) or _COUNTING_PATHS.search(whole)
+        or _SIGN_PLACES.search(whole)
+    )
 
 
 def _whole(written: str | None, url: str) -> str | None:
@@ -113,19 +142,12 @@ def shared(parts: Parts, url: str) -> Image | None:
     return None
 
 
-def _is_picture(element: Element, told: Mapping[str, str]) -> bool:
-    """Whether an <img> is there to be looked at; `told` are its attributes."""
+def _is_picture(told: Mapping[str, str]) -> bool:
+    """Whether an <img> with these attributes is there to be looked at."""
     said = told.get
     if not _looks_like_one(said("width"), said("height"), said("style"), said("class"), said("alt")):
         return False
-    if "hidden" in told or _hides(said("style", "")):
-        return False
-    at = element.getparent()
-    while at is not None:  # a plain loop, and names before values: it goes through most of what is read
-        if (names := at.keys()) and ("hidden" in names or ("style" in names and _hides(at.get("style") or ""))):
-            return False
-        at = at.getparent()
-    return True
+    return "hidden" not in told and not _hides(said("style", ""))
 
 
 @lru_cache(maxsize=1024)
