@@ -21,15 +21,19 @@ from delivery.smtp.session import SmtpSession, SmtpTransport
 from extractors import registry
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
-from milepost.records import Variant
+from milepost.records import Unread, Variant
 from milepost.settings import Settings, SourceSettings
 from pipeline.edit import TrialMail, send_trial
+from pipeline.look.unread_entries import each_once, lost_and_waiting
 from pipeline.mail_identity import bounce_address, letterhead, list_id, relay, sender, sender_domain, signer, signing
-from store.database import connect
+from store.archive.pages import Pages
+from store.database import Database, connect
 from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
 from store.subscribers import addresses
 from store.subscribers.people import Subscribers
 from store.upkeep.check import check
+from store.upkeep.restore import refuse
 
 _LINK = "MILEPOST-DOCTOR-LINK"
 _PATIENCE_S = 30.0  # for any answer of a relay
@@ -57,11 +61,13 @@ def examine(settings: Settings, *, to: str | None = None, resolver: Resolver | N
 def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterator[Finding]:
     yield _try("database", lambda: _database(settings))
     yield _try("readers", lambda: _readers(settings))
+    yield from _waiting(settings)
     if not settings.sources:
         yield Finding(check="sources", ok=False, says="none is configured; add a [[sources]] block")
     for source in settings.sources:
         yield _try(f"source {source.key}", lambda source=source: _source(settings, source))  # type: ignore[misc]
     yield from _degraded(settings)
+    yield from _unread(settings)
     yield _try("sender", lambda: _sender(settings))
     yield _try("mail relay", lambda: _relay(_first(settings)))
     if settings.mail.fallback is not None:
@@ -83,6 +89,8 @@ def _try(name: str, run: Callable[[], str]) -> Finding:
 def _database(settings: Settings) -> str:
     with connect(settings.store.url) as database:
         findings = check(database)
+        with database.connect() as connection:
+            refuse(connection)  # a restored one sends nothing until an operator has looked
     if findings:
         raise MilepostError("; ".join(findings))
     return "whole, and of this version"
@@ -99,6 +107,20 @@ def _readers(settings: Settings) -> str:
             where="newsletter.cadences", hint="Add the cadence there, or change what they asked for.",
         )
     return f"{sum(asked.values())} active, each of a cadence that is made"
+
+
+def _waiting(settings: Settings) -> Iterator[Finding]:
+    """Who never confirmed: nothing here asks them again."""
+    try:
+        with connect(settings.store.url) as database:
+            pending = Subscribers(database).counts().get("pending", 0)
+    except MilepostError:
+        return  # the check of the database has said so
+    if pending:
+        yield Finding(check="readers", ok=None, says=(
+            f"{pending} are pending and hear nothing: `milepost subscribers list --state pending`; who confirmed to "
+            "you becomes active by `milepost subscribers return`"
+        ))
 
 
 def _source(settings: Settings, source: SourceSettings) -> str:
@@ -118,6 +140,28 @@ def _degraded(settings: Settings) -> Iterator[Finding]:
     for key, sentences in told.items():
         if sentences:
             yield Finding(check=f"source {key}", ok=None, says=f"degraded: {'; '.join(sentences)}")
+
+
+def _unread(settings: Settings) -> Iterator[Finding]:
+    """Sources that show what nobody can read: not well until it is read, or an operator let it pass."""
+    try:
+        with connect(settings.store.url) as database:
+            told = {source.key: _unread_of(database, source.key) for source in settings.sources}
+    except MilepostError:
+        return  # the check of the database has said so
+    for key, (lost, waiting) in told.items():
+        if lost:
+            first = "; ".join(str(one) for one in (waiting or lost)[:3])
+            counted = f"{len(lost)} on its pages look like milestones and can't be read: {first}"
+            todo = f". See `milepost source check {key}`; a look that they hold is let pass by `milepost holds release`"
+            yield Finding(check=f"source {key}", ok=False if waiting else None,
+                          says=counted + (todo if waiting else ", and you let that pass"))
+
+
+def _unread_of(database: Database, source: str) -> tuple[tuple[Unread, ...], tuple[Unread, ...]]:
+    found = each_once(Pages(database).unread(source))
+    known = Milestones(database).known(source) if found else {}
+    return lost_and_waiting(database, source, found, known)
 
 
 async def _ask(settings: Settings, source: SourceSettings, url: str) -> int:

@@ -1,6 +1,6 @@
 """What a source shows and nobody can read: counted over its pages as they were last read, not over one look's alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from extractors.reconcile import UNREAD
@@ -8,6 +8,7 @@ from milepost.dates import PartialDate
 from milepost.records import Milestone, Unread
 from pipeline.look.crawled_look import CrawledLook
 from pipeline.look.reading import Reading
+from store.database import Database
 from store.milestones.profiles import Profiles
 
 FIRST = 5  # that are shown
@@ -34,10 +35,7 @@ def unread_entries(at: CrawledLook, reading: Reading) -> UnreadEntries:
         return UnreadEntries()
     known = {key: stored.milestone for key, stored in at.milestones.known(at.source).items()}
     records = dict(reading.records) | {key: one for key, one in known.items() if key not in reading.records}
-    lost = tuple(one for one in found if one.key not in records)
-    released = Profiles(at.database, "unread").every_accepted(at.source)
-    accepted = {mark for one in released for mark in one.data["marks"]}
-    waiting = tuple(one for one in lost if one.mark not in accepted)
+    lost, waiting = lost_and_waiting(at.database, at.source, found, records)
     latest = newest_of(records.values())
     date = latest.date.value if latest is not None and latest.date is not None else ""
     return UnreadEntries(
@@ -45,6 +43,16 @@ def unread_entries(at: CrawledLook, reading: Reading) -> UnreadEntries:
         newest=next((one.says for one in waiting if one.newest and _reaches(one, date)), None),
         newest_read=latest.title if latest is not None else "",
     )
+
+
+def lost_and_waiting(
+    database: Database, source: str, found: Iterable[Unread], known: Collection[str]
+) -> tuple[tuple[Unread, ...], tuple[Unread, ...]]:
+    """Of what could not be read: what no record of these keys tells either, and of that what no operator let pass."""
+    released = Profiles(database, "unread").every_accepted(source)
+    accepted = {mark for one in released for mark in one.data["marks"]}
+    lost = tuple(one for one in found if one.key not in known)
+    return lost, tuple(one for one in lost if one.mark not in accepted)
 
 
 def each_once(unread: Mapping[str, Iterable[Unread]]) -> tuple[Unread, ...]:

@@ -16,6 +16,7 @@ from milepost.settings import Settings
 from pipeline.doctor import Finding, examine
 from store.database import connect
 from store.subscribers.people import Subscribers
+from store.upkeep.restore import confirm_restore, mark
 
 
 class Zone:
@@ -133,3 +134,24 @@ def test_who_asked_for_a_cadence_that_is_not_made_is_told(settings: Settings) ->
 
     assert finding.ok is False
     assert f"1 asked for {other}" in finding.says
+
+
+def test_a_restored_database_is_not_well_until_somebody_looked(settings: Settings) -> None:
+    assert found(settings)["database"].ok is True
+    with connect(settings.store.url) as database:
+        with database.begin() as connection:
+            mark(connection, "backup.db")
+        finding = found(settings)["database"]
+        assert finding.ok is False
+        assert "restored from backup.db" in finding.says
+        assert "milepost db confirm-restore" in finding.says
+        confirm_restore(database, "nothing went out since", utc_now())
+    assert found(settings)["database"].ok is True
+
+
+def test_who_waits_for_ever_is_told(settings: Settings) -> None:
+    with connect(settings.store.url) as database:
+        Subscribers(database).add("waits@readers.example", state="pending", now=utc_now())
+    told = [one for one in examine(settings, resolver=Zone({})) if one.check == "readers"]
+    assert [one.ok for one in told] == [True, None]
+    assert "1 are pending" in told[1].says

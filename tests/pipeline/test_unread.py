@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from delivery.ports import RecordKind
 from milepost.dates import utc_now
 from milepost.records import LookReport
 from milepost.settings import Settings, parse
+from pipeline.doctor import examine
 from pipeline.holds import held_looks, release
 from pipeline.look.scrape import report_to_json, scrape
 from pipeline.sources import check_source, tried_to_json, try_source
@@ -82,6 +84,19 @@ def settings(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
+class NoRecords:
+    """A DNS that holds nothing."""
+
+    def lookup(self, name: str, kind: RecordKind) -> list[str]:
+        return []
+
+
+def doctor_says(settings: Settings) -> list[tuple[bool | None, str]]:
+    """Of the source, but for whether its server answers."""
+    findings = [one for one in examine(settings, resolver=NoRecords()) if one.check == f"source {SOURCE}"]
+    return [(one.ok, one.says) for one in findings[1:]]
+
+
 def told(report: LookReport) -> dict[str, int]:
     return {kind: count for kind, count in report.changes.items() if count}
 
@@ -115,7 +130,12 @@ def test_a_first_look_is_a_baseline_and_held_and_its_release_lasts(settings: Set
     again = scrape(settings, SOURCE)  # nothing changed: still not seen, and no second question
     assert (again.held, again.unread, told(again), waiting(settings)) == (WORDS, 72, {}, [first.look_id])
 
+    ((well, says),) = doctor_says(settings)
+    assert (well, says[:44]) == (False, "72 on its pages look like milestones and can")
+    assert "“Kettle release 0.119.8 “Copper 119”” (not a version and a date alone)" in says
     released(settings, first.look_id)
+    ((well, says),) = doctor_says(settings)
+    assert (well, says.endswith("and you let that pass")) == (None, True)
     after = scrape(settings, SOURCE)
     assert (after.held, after.state, after.unread, told(after)) == (None, "complete", 72, {})
     site.text = changelog(heading(130), *UNREAD, *READ)
