@@ -71,6 +71,9 @@ class Ledger(Protocol):
     def finish(self, number: int) -> IssueState:
         """Called last: complete, needs_review, or the state as it stays while deliveries wait or it is paused."""
 
+    def taken(self, number: int) -> bool:
+        """Called when all are asked and refused: whether any mail of the issue was ever taken."""
+
     def next_due(self, number: int) -> dt.datetime | None:
         """Called last: when the earliest deferred delivery is due, None when none waits."""
 

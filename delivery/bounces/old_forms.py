@@ -85,15 +85,15 @@ def read(message: Message, size: int, *, by_machine: bool = True) -> Said:
     status, code, diagnostic = _verdict(words_, by_machine=by_machine)
     for_a_while, for_good = _scanned(message, size) if by_machine else ({}, {})
     failed = for_good or ({} if for_a_while else _failed_recipients(message))
-    said = remote_words.meaning(diagnostic)
-    if by_machine and said is None and (told := reason(words_)):
-        diagnostic, said = told, remote_words.meaning(told)
+    says_why = remote_words.says_why(diagnostic)
+    if by_machine and not says_why and (told := reason(words_)):
+        diagnostic, says_why = told, True
     known = status is not None or code is not None
     kind: Literal["failed", "delayed", "unclear"] = "unclear"
     if (for_a_while and not failed) or _DELAYED.search(words_):
         kind = "delayed"
     elif (
-        failed or (known and str(code or status).startswith("5")) or (not known and said is not None)
+        failed or (known and str(code or status).startswith("5")) or (not known and says_why)
         or (by_machine and _GIVEN_UP.search(words_))
     ):
         kind = "failed"
@@ -114,7 +114,7 @@ def words(message: Message) -> str:
 def reason(letter: str) -> str:
     """The first paragraph that says something about a mailbox; "" where none does."""
     paragraphs = (" ".join(one.split()) for one in re.split(r"\n[ \t]*\r?\n", letter))
-    return next((one for one in paragraphs if remote_words.meaning(one) is not None), "")
+    return next((one for one in paragraphs if remote_words.says_why(one)), "")
 
 
 def after_data(letter: str) -> bool:

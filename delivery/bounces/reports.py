@@ -31,8 +31,6 @@ _STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b", re.ASCII)
 _SMTP_CODE = re.compile(r"(?:^|;)\s*([245]\d\d)[ -]", re.ASCII)
 _QUOTED_CODE = re.compile(r"\bsaid: ([245]\d\d)[ -]", re.ASCII)
 _OWN_STATUS = re.compile(r"[245]\d\d[ -]+['#]?([245]\.\d{1,3}\.\d{1,3})\b", re.ASCII)
-# Our sender's address (RFC 3463 §3.2), its authentication (RFC 7372, RFC 7489) or null MX (RFC 7505): never the reader.
-_ABOUT_SENDER = re.compile(r"5\.1\.[78]|5\.7\.2\d", re.ASCII)
 _MESSAGE_ID = re.compile(r"<[^<>\s]{3,250}>", re.ASCII)
 _ACTIONS: dict[str, Kind] = {
     "failed": "failed", "delayed": "delayed", "delivered": "delivered", "relayed": "delivered", "expanded": "delivered",
@@ -74,19 +72,13 @@ class Bounce:
             return self.kind
         if self.status is not None and self.status.startswith("4."):
             return "soft"  # given up after days of "later": some programs call that permanent
-        if self.status is not None and _ABOUT_SENDER.fullmatch(self.status):
+        if remote_words.meaning(self.diagnostic) == "ours":
             return "policy"
-        match remote_words.meaning(self.diagnostic):
-            case "ours":
-                return "policy"
-            case "full" | "rate" | "later":
-                return "soft"
-            case "dead" if _names_a_mailbox(self.status):
-                return "hard"
-            case "dead" if self.code is None or self.code >= 510:  # below are those about commands (RFC 5321 §4.2.2)
-                return "soft" if self.after_data else "hard"
+        if self.code is not None and self.code // 100 == 4:
+            return "soft"
         code = self.code if self.code is not None and self.code // 100 == 5 else 550
-        verdict = classify(Reply(code=code, enhanced=self.status, text=self.diagnostic, phase="dot"))
+        phase = "dot" if self.after_data else "report"
+        verdict = classify(Reply(code=code, enhanced=self.status, text=self.diagnostic, phase=phase))
         if verdict.suppress is not None:
             return "hard"
         return "policy" if verdict.pause else "soft"
@@ -106,14 +98,6 @@ def of_words(status: str, said: str) -> Bounce:
         kind="failed", status=own.group(1) if own else status, code=int(code.group(1)) if code else None,
         diagnostic=_printable(said), after_data=old_forms.after_data(said),
     )
-
-
-def _names_a_mailbox(status: str | None) -> bool:
-    """Whether a status says by itself that a mailbox is missing.
-
-    After DATA the words alone don't: some hosts (docomo, au) say "user unknown" there when a reader's filter refuses.
-    """
-    return status is not None and status.startswith(("5.1.", "5.2.1"))
 
 
 def delivery_of(key: str | bytes, bounce: Bounce) -> int | None:
@@ -188,9 +172,9 @@ def _of_block(block: Message, *, letter: str, message_id: str | None, addresses:
     own = _OWN_STATUS.search(said)
     in_words = own or _STATUS.search(said)
     found = in_words if in_words and (own or status is None or status.group(1).endswith(".0.0")) else status
-    told, told_of = old_forms.reason(letter), remote_words.meaning(said)
+    told = old_forms.reason(letter)
     vague = found is None or found.group(1).endswith(".0.0")
-    letter_tells = not said or (told_of is None and vague) or remote_words.meaning(told) == "full"
+    letter_tells = not said or (vague and not remote_words.says_why(said)) or remote_words.meaning(told) == "full"
     return Bounce(
         kind=_action(block) or _kind_of(found.group(1) if found else ""),
         status=found.group(1) if found else None,

@@ -84,6 +84,7 @@ class _Dispatcher:
         self._open_steps = 0  # asked of the ledger and not answered yet
         self._error: BaseException | None = None
         self._judge = replies.Judge()
+        self._doubtful: list[tuple[Letter, Reply]] = []  # refused, and nothing says yet whose fault that is
         self._broken = False  # results can't be recorded: nothing is worth waiting for
         self._stopped_at: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -175,7 +176,10 @@ class _Dispatcher:
         elif self._open_steps or self._asking or any(one.busy for one in self._conversations):
             return
         elif self._closing or (self._dry and not self._ready):
-            self._over.set_result(None)
+            if self._doubtful:
+                self._all_asked()
+            else:
+                self._over.set_result(None)
 
     async def _leave(self) -> None:
         """Say QUIT everywhere, then give back (T2) what was not begun; on an error, without hiding that error."""
@@ -317,10 +321,45 @@ class _Dispatcher:
     def judge(self, letter: Letter, reply: Reply) -> replies.Verdict:
         """T4–T7: have recorded what the server said, and tell what it means for the connection."""
         verdict = self._judge(reply)
-        self._record(settlement(letter.claim, reply, verdict, message_id=letter.message_id, at=self._now()))
+        if self._judge.doubtful(verdict):
+            self._doubtful.append((letter, reply))
+            return verdict
+        self._settle_letter(letter, reply, verdict)
         if verdict.pause:
             self._pause(reply)
+        if self._judge.welcome:
+            self._end_doubt(None)
+        elif verdict.pause:
+            self._end_doubt(replies.REFUSED)
         return verdict
+
+    def _settle_letter(self, letter: Letter, reply: Reply, verdict: replies.Verdict) -> None:
+        self._record(settlement(letter.claim, reply, verdict, message_id=letter.message_id, at=self._now()))
+
+    def _end_doubt(self, verdict: replies.Verdict | None) -> None:
+        """Settle what was doubtful; None: each is what it seems."""
+        doubtful, self._doubtful = self._doubtful, []
+        for one, reply in doubtful:
+            self._settle_letter(one, reply, verdict or replies.classify(reply))
+
+    def _all_asked(self) -> None:
+        """Nothing is left to ask for, and some are doubtful still."""
+        if self._closing:  # too early to tell: they wait, as those do that were never asked for
+            self._end_doubt(replies.REFUSED)
+            return
+        self._open_steps += 1
+
+        def answered(taken: bool | None, error: BaseException | None) -> None:
+            self._open_steps -= 1
+            if error is not None:
+                self._fail(error)
+            verdict = self._judge.on_all(taken_before=bool(taken))
+            if verdict is not None and self._doubtful:
+                self._pause(self._doubtful[-1][1])
+            self._end_doubt(verdict)
+            self._settle_down()
+
+        self._commits.call(lambda: self._ledger.taken(self._mailing.issue), answered)
 
     def idle(self, conversation: Conversation) -> None:
         if conversation.wire is not None and conversation.spent:

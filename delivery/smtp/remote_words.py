@@ -1,17 +1,19 @@
 """What a remote host's own words mean, whatever code stands before them: one table, a row per way of saying it.
 
-    words of a reply ─▶ addresses and links taken out ─▶ the first row that fits ─▶ dead | full | rate | later | ours
+    words of a reply ─▶ addresses and links taken out ─▶ the first row that fits
+                     ─▶ dead | full | rate | later | shut | mailbox (one that is named, and nothing said of it) | ours
 
 Order is mercy: words about us, about a full mailbox or about "later" win over "no such user" beside them, since calling
-a living mailbox dead is the worst mistake of all. Codes are read by `delivery.smtp.replies`; words are asked first,
-because servers put one code before many meanings (550 5.1.1 before "over quota").
+a living mailbox dead is the worst mistake of all. What follows from them, at hand-over and in a report alike, is in
+`delivery.smtp.replies`, which asks the words first: servers put one code before many meanings (550 5.1.1 before "over
+quota").
 """
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-Meaning = Literal["dead", "full", "rate", "later", "ours"]
+Meaning = Literal["dead", "full", "rate", "later", "shut", "mailbox", "ours"]
 
 _LONGEST = 2000  # characters of a reply worth reading
 # Names say nothing: spam@…, policy.example, and links to pages about block lists that are in every reply of some hosts.
@@ -67,19 +69,20 @@ TABLE: tuple[Words, ...] = (
          r"\bspam", r"\bjunk\b", r"\bvirus", r"\bmalware\b", r"\bphish", r"\bunsolicited\b", r"\bspf\b", r"\bdkim\b",
          r"\bdmarc\b", r"\bauthenticat", r"\bunauthenticated\b", r"\bpolicy\b", r"\bcontent\b.{0,30}\b(?:reject|refus)",
          r"\brelay(?:ing)?(?: access)?(?: is)? (?:den|not (?:permit|allow)|prohibit|refus)",
-         r"\b(?:unable|not allowed) to relay\b",
+         r"\b(?:unable|not allowed) to relay\b", r"\bnot authori[sz]ed\b", r"(?<!not )\blisted (?:at|in|on|by)\b",
          r"\bmessage (?:was )?(?:rejected|refused|filtered)\b", r"\bmessage (?:size|too|is too)\b"),
     _row("later", "Exim, Postfix and others that keep trying, or whose own system failed (RFC 3463 §3.4, §3.5)",
-         r"\btemporar(?:y|ily)\b", r"\btry (?:again )?later\b", r", try again\b", r"\bin the queue too long\b",
+         r"\btemporar(?:y|ily)\b", r"\btry (?:again )?later\b", r"\bat this time\b", r", try again\b",
+         r"\bin the queue too long\b",
          r"\bgr[ae]y-?list", r"\btimed? ?-?out\b",
          r"\bconnection (?:refused|reset|lost)\b", r"\bcould(?:n['’]?t| not) (?:create|open|write|lock)\b",
          r"\bcan(?:n?ot|['’]?t) (?:create|open|write|lock)\b", r"\bpermission denied\b", r"\bread-only\b",
          r"\b(?:system|internal|local|configuration) error\b", r"\bfrozen\b"),
-    _row("later", "a reader's filter, or an account that may open again: Facebook RCP-P2, Orange LPN007_426, 5.7.13",
+    _row("shut", "a reader's filter, or an account that may open again: Facebook RCP-P2, Orange LPN007_426, 5.7.13",
          r"\brecipient preferences\b", r"\bis inactive\b", r"\bcompte du destinataire est bloqu",
          r"\brecipient account is blocked\b", r"\bdisabled recipient\b",
          r"\baccount (?:is|has been) (?:suspended|locked)\b"),
-    _row("later", "au (KDDI) says so, without a name, after DATA when a reader's filter refuses",
+    _row("shut", "au (KDDI) says so, without a name, after DATA when a reader's filter refuses",
          r"(?:\d\s+|:\s*):\s*user unknown"),
     _row("dead", "Postfix smtpd(8), Sendmail EX_NOUSER, Courier, Exim: no such local user",
          rf"\b{_MAILBOX}\b[^.;:]{{0,30}}?\b{_GONE}\b",
@@ -99,7 +102,8 @@ TABLE: tuple[Words, ...] = (
          r"\bremote server returned unknown recipient\b"),
     _row("dead", "Outlook.com and Exchange for a mailbox that isn't there (5.5.0): "
          "https://sendersupport.olc.protection.outlook.com/pm/troubleshooting.aspx",
-         r"\brequested action not taken: mailbox (?:unavailable|not found)\b"),
+         r"\b5\.5\.0 requested action not taken: mailbox (?:unavailable|not found)\W*(?:[\[(]|$)",
+         r"\brequested action not taken: mailbox (?:unavailable|not found) [\[(]"),  # else it is RFC 5321's own
     _row("dead", "Domino, Exchange 5.5 and 2003, IMail: the directory has no such person",
          r"\bnot listed in\b.{0,30}\bdirectory\b", r"\be-?mail account does not exist\b",
          r"\binvalid final delivery userid\b", r"ディレクトリ(?:に|の).{0,20}(?:見つかりません|ありません)"),
@@ -116,6 +120,10 @@ TABLE: tuple[Words, ...] = (
          r"\bpoint to non-existent hosts\b", r"\bunrouteable (?:mail )?(?:address|domain)\b"),
     _row("dead", "the domain takes no mail at all (RFC 7505)",
          rf"\bdoes{_NOT} (?:receive|accept) (?:e-?mail|mail)\b", r"\bnull MX\b", r"\bindicated no SMTP service\b"),
+    _row("mailbox", "RFC 5321 §4.2.3 (550) and Postfix smtpd(8): it names the mailbox that was asked for, no reason",
+         r"\bmail ?box\b", r"\brecipient (?:address )?(?:rejected|disabled|refused|unavailable|inactive)\b",
+         r"\b(?:user|recipient)(?: \S{1,80})?(?: is)? (?:disabled|inactive|locked|suspended)\b"),
+    _row("ours", "nothing says that it is a mailbox that is blocked", r"\bblocked\b"),
 )
 
 
@@ -123,3 +131,8 @@ def meaning(text: str) -> Meaning | None:
     """What `text`, a reply's words with its codes or without, says about the mailbox; None: nothing the table knows."""
     words = " ".join(_NAMES.sub(" @ ", _BEFORE.sub(" ", text[:_LONGEST])).split())
     return next((row.meaning for row in TABLE if row.words.search(words)), None)
+
+
+def says_why(text: str) -> bool:
+    """Whether `text` says more about a mailbox than that there is one."""
+    return meaning(text) not in (None, "mailbox")

@@ -1,10 +1,11 @@
 """What a reply means for its delivery: one table, from (phase, code, enhanced code, words) to an outcome.
 
     2xx dot ─▶ sent      421, 4xx, lost before the dot ─▶ deferred     no reply to the dot ─▶ unknown
-    5xx ─▶ failed        5.1.1 5.1.2 5.1.6 5.2.1 ─▶ and suppressed
+    5xx ─▶ failed        5.1.1 5.1.2 5.1.6 5.2.1, dead in words ─▶ and suppressed
     5.7.x 530 535 policy ─▶ refused: it is about us, the delivery waits on and the issue pauses
 
-Whom a refusal is about is told by its place and words: one that names a mailbox is that reader's, whatever its code.
+Whom a refusal is about is told by its place and words (`delivery.smtp.remote_words`): one that names a mailbox is that
+reader's, whatever its code. One that names nobody is vague, and ours where everybody is told so (`Judge`).
 
 Sources: RFC 5321 §4.2 (codes, 421 and 5yz), §4.5.3.2.6 and RFC 1047 (the gap after the dot), RFC 2034 and 3463 with the
 IANA registry of enhanced codes; each row of `NEGATIVE` names its own.
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from delivery.smtp.remote_words import Meaning, meaning
 from milepost.records import Reply
 
 Outcome = Literal["accepted", "sent", "deferred", "failed", "refused", "unknown"]
@@ -35,29 +37,10 @@ _QUEUE_IDS = (
     re.compile(r"\bok +\d{9,11} ([A-Za-z0-9.-]{10,100}) - gsmtp\b", re.IGNORECASE),  # Gmail
     re.compile(r"\bOk ([0-9a-f]{16}-[0-9a-f-]{20,80})", re.IGNORECASE),  # Amazon SES
 )
-# Servers without enhanced codes say 550 for a missing mailbox and for "we won't take your mail" alike.
-_ABOUT_US = re.compile(
-    r"\b(?:policy|spam\w*|junk ?mail|spf|dkim|dmarc|rbl|dnsbl|blacklist\w*|blocklist\w*|block(?:ed)? list"
-    r"|blocked (?:by|using|due to)|listed|reputation|banned|not authori[sz]ed|unauthenticated|authenticat\w+"
-    r"|relay\w*|your (?:ip|host|server|domain|message|sender|address)|client host|helo|ehlo|ptr|dns|reverse"
-    r"|sender(?: \S+)? (?:rejected|refused|denied|invalid|unknown|verif\w+))\b",
-    re.IGNORECASE,
-)
-_BLOCKED = re.compile(r"\bblocked\b", re.IGNORECASE)
-# Words that name the mailbox or the reader that a command was about.
-_MAILBOX = re.compile(
-    r"\bmailbox\b|\brecipient (?:address )?(?:rejected|disabled|refused|unavailable|unknown|not found|inactive)\b"
-    r"|\bdisabled recipient\b|\b(?:unknown|no such|invalid) (?:user|recipient|account)\b"
-    r"|\b(?:user|recipient)(?: \S+)?(?: is)? (?:unknown|not found|disabled|inactive|locked|suspended|over quota)\b",
-    re.IGNORECASE,
-)
-_GONE = re.compile(
-    r"\bdisabled recipient\b|\brecipient (?:address )?(?:is )?disabled\b"
-    r"|^5\.5\.0 requested action not taken: mailbox unavailable\W*(?:[\[(].*)?$",
-    re.IGNORECASE,
-)
-_PASSES = re.compile(r"\btemporar(?:y|ily)\b|\btry (?:again )?later\b|\bat this time\b", re.IGNORECASE)
 _ABOUT_ONE = frozenset({"rcpt", "data", "dot"})  # each transaction has one recipient
+_AT_ONCE = frozenset({"rcpt", "report"})  # before a filter has seen the mail; a report tells of either
+_NOT_COMMANDS = frozenset(range(510, 600))  # below are those about commands (RFC 5321 §4.2.2)
+_A_MAILBOX = r"5\.1\.(?!7$|8$).*|5\.2\.1|5\.7\.1[78]"  # enhanced codes that say whose fault it is by themselves
 SHARE = 0.5  # of the readers asked for that may be refused by name; beyond it the fault is not theirs
 FEW = 10  # refusals that prove nothing about a share
 
@@ -70,6 +53,7 @@ class Verdict:
     suppress: str | None = None  # the address is never to be mailed again, and why
     pause: bool = False  # it is our fault: the whole issue waits for an operator
     hang_up: bool = False  # this connection is of no more use; what it still holds is given back
+    vague: bool = False  # a refusal that names neither us nor a mailbox: `Judge` tells
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,16 +63,17 @@ class Row:
     phases: frozenset[str] = frozenset()
     codes: frozenset[int] = frozenset()
     enhanced: str | None = None  # a regular expression for the whole enhanced code; "" fits a reply without one
-    words: tuple[re.Pattern[str], ...] = ()  # all of them are found in the text
+    means: tuple[Meaning, ...] = ()  # what the words say, one of these
     then: Literal["fail", "suppress", "defer", "pause"]
+    vague: bool = False
     why: str  # and where it is written
 
-    def fits(self, code: int, enhanced: str, phase: str, text: str) -> bool:
+    def fits(self, code: int, enhanced: str, phase: str, meaning: Meaning | None) -> bool:
         return (
             (not self.phases or phase in self.phases)
             and (not self.codes or code in self.codes)
             and (self.enhanced is None or re.fullmatch(self.enhanced, enhanced) is not None)
-            and all(words.search(text) is not None for words in self.words)
+            and (not self.means or meaning in self.means)
         )
 
 
@@ -96,6 +81,26 @@ class Row:
 NEGATIVE: tuple[Row, ...] = (
     Row(phases=_BEFORE_MAIL | {"mail"}, then="pause",
         why="nobody has been named yet, so it can only be about us (RFC 5321 §3.3)"),
+    Row(codes=frozenset({530, 534, 535, 538}), then="pause", why="authentication (RFC 4954 §6)"),
+    Row(enhanced=r"5\.1\.[78]|5\.7\.2\d", then="pause",
+        why="our sender's address (RFC 3463 §3.2), its authentication (RFC 7372, RFC 7489) or null MX (RFC 7505)"),
+    Row(enhanced=r"5\.3\.4", then="pause", why="too big for the server (RFC 3463 §3.4), whoever it is for"),
+    Row(enhanced=r"5\.3\.[12]", then="defer", vague=True,
+        why="the whole system is full, or takes nothing now (RFC 3463 §3.4): no mailbox's fault"),
+    Row(means=("full",), then="fail",
+        why="the mailbox is full, whatever the code: counted, see delivery.bounces.soft_bounce_limit"),
+    Row(means=("rate", "later"), then="defer",
+        why="it passes, as the words say; RFC 5321 §4.2.1 allows a later try"),
+    Row(means=("shut",), then="fail", why="an account that may open again, or a reader's filter: nothing to suppress"),
+    Row(means=("ours",), enhanced=_A_MAILBOX, then="defer", vague=True,
+        why="the code speaks of a mailbox, the words of us: mercy for the reader, and nobody else waits for one such"),
+    Row(means=("ours",), then="pause",
+        why="in words about us (RFC 3463 §3.8); servers say 550 to a missing mailbox and to us alike"),
+    Row(means=("dead",), enhanced=r"5\.1\..*|5\.2\.1", then="suppress", why="code and words say that nobody is there"),
+    Row(means=("dead",), phases=_AT_ONCE, codes=_NOT_COMMANDS, then="suppress",
+        why="the words say that nobody is there, whatever the code (`remote_words` has a source for each)"),
+    Row(means=("dead",), codes=_NOT_COMMANDS, then="fail",
+        why="after DATA some hosts (docomo, au) say “user unknown” when a reader's filter refuses"),
     Row(enhanced=r"5\.1\.1|5\.1\.2|5\.1\.6|5\.1\.10|5\.1\.351|5\.2\.1", then="suppress",
         why="no such mailbox or domain, moved away, null MX (RFC 7505), mailbox disabled (RFC 3463 §3.2, §3.3); "
         "351 is Exchange Online's for a forward to such a one"),
@@ -103,30 +108,20 @@ NEGATIVE: tuple[Row, ...] = (
         why="the mailbox, or the domain, belongs to somebody else since the reader signed up (RFC 7293)"),
     Row(codes=frozenset({556}), enhanced="", then="suppress",
         why="the domain takes no mail at all (RFC 7504)"),
-    Row(enhanced=r"5\.2\.2", then="fail",
-        why="the mailbox is full (RFC 3463 §3.3): counted, see delivery.bounces.soft_bounce_limit"),
+    Row(enhanced=r"5\.2\.2", then="fail", why="the mailbox is full (RFC 3463 §3.3): counted"),
     Row(codes=frozenset({552}), enhanced="", then="fail", why="the mailbox is full (RFC 5321 §4.2.3): counted"),
-    Row(enhanced=r"5\.3\.4", then="pause", why="too big for the server (RFC 3463 §3.4), whoever it is for"),
-    Row(codes=frozenset({530, 534, 535, 538}), then="pause", why="authentication (RFC 4954 §6)"),
-    Row(enhanced=r"5\.7\..*|5\.5\.0", words=(_ABOUT_US,), then="pause", why="in words about us (RFC 3463 §3.8)"),
-    Row(codes=frozenset({550, 554}), enhanced="", words=(_ABOUT_US,), then="pause",
-        why="servers without enhanced codes say 550 for a missing mailbox and for “we won't take your mail” alike"),
-    Row(phases=_ABOUT_ONE, enhanced=r"5\.7\..*|5\.5\.0|", words=(_GONE,), then="suppress",
-        why="an account that was closed, or never was, in the words of Outlook.com and of hosts with 525 (RFC 5248)"),
-    Row(phases=_ABOUT_ONE, enhanced=r"5\.7\..*|5\.5\.0|", words=(_MAILBOX, _PASSES), then="defer",
-        why="a mailbox that is locked for a while; RFC 5321 §4.2.1 allows a later try"),
-    Row(phases=_ABOUT_ONE, enhanced=r"5\.7\..*|5\.5\.0|", words=(_MAILBOX,), then="fail",
+    Row(means=("mailbox",), codes=_NOT_COMMANDS, then="fail",
         why="one mailbox, named by the words: nobody else has to wait for it (RFC 5321 §4.2.3, 550)"),
-    Row(phases=frozenset({"rcpt"}), enhanced=r"5\.7\.(?:[012]|1[23]\d)", then="defer",
-        why="not authorized, list expansion, restricted recipients (RFC 3463 §3.8): about the two of us; see Judge"),
+    Row(phases=frozenset({"rcpt"}), enhanced=r"5\.7\.(?:[012]|1[23]\d)", then="defer", vague=True,
+        why="not authorized, list expansion, restricted recipients (RFC 3463 §3.8): about the two of us"),
     Row(enhanced=r"5\.7\..*", then="pause", why="security and policy (RFC 3463 §3.8, RFC 7372): our fault"),
     Row(enhanced=r"5\.5\.(?!3$).*", then="pause",
         why="we don't speak as it wants (RFC 3463 §3.6); 5.5.3 is about the number of recipients"),
     Row(codes=frozenset({500, 502, 503, 504, 555}), enhanced="", then="pause",
         why="a command or parameter it does not know (RFC 5321 §4.2.2): the same for everybody"),
-    Row(codes=frozenset({550, 554}), enhanced="", words=(_BLOCKED,), then="pause",
-        why="nothing says that it is a mailbox that is blocked"),
-    Row(then="fail", why="a permanent failure of this delivery alone (RFC 5321 §4.2.1)"),
+    Row(enhanced=r"5\.[12]\..*", then="fail", why="something about this address or mailbox (RFC 3463 §3.2, §3.3)"),
+    Row(then="fail", vague=True,
+        why="a permanent failure of this delivery (RFC 5321 §4.2.1); nothing says that it is this one's alone"),
 )
 
 # (phases, codes, enhanced codes, words) of a refusal → what to do about it; the first that fits.
@@ -156,6 +151,7 @@ _ADVICE: tuple[tuple[frozenset[str], frozenset[int], re.Pattern[str] | None, re.
 
 
 _SENT, _ACCEPTED = Verdict(outcome="sent"), Verdict(outcome="accepted")
+REFUSED = Verdict(outcome="refused", pause=True)
 
 
 def enhanced_code(code: int, text: str) -> str | None:
@@ -165,13 +161,18 @@ def enhanced_code(code: int, text: str) -> str | None:
 
 
 def read(code: int, raw: bytes | str, phase: str) -> Reply:
-    """The record of a reply: its lines as one, without controls, at most 500 characters."""
-    words = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-    text = " ".join(words.split())
+    """The record of a reply."""
+    text = words(raw)
+    return Reply(code=code, enhanced=enhanced_code(code, text), text=text, phase=phase)
+
+
+def words(raw: bytes | str) -> str:
+    """What a server said, be it a reply or not: its lines as one, without controls, at most 500 characters."""
+    said = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
+    text = " ".join(said.split())
     if not text.isprintable():
         text = "".join(sign for sign in text if sign.isprintable())
-    text = text[:500]
-    return Reply(code=code, enhanced=enhanced_code(code, text), text=text, phase=phase)
+    return text[:500]
 
 
 def queue_id(text: str) -> str | None:
@@ -210,16 +211,16 @@ def _positive(phase: str) -> Verdict:
 
 
 def _negative(code: int, enhanced: str, phase: str, text: str) -> Verdict:
-    row = next(row for row in NEGATIVE if row.fits(code, enhanced, phase, text))
-    hang_up = phase in _BEFORE_MAIL
+    said = meaning(text)
+    row = next(row for row in NEGATIVE if row.fits(code, enhanced, phase, said))
     match row.then:
         case "pause":
-            return Verdict(outcome="refused", pause=True, hang_up=hang_up)
+            return Verdict(outcome="refused", pause=True, hang_up=phase in _BEFORE_MAIL)
         case "defer":
-            return Verdict(outcome="deferred", hang_up=hang_up)
+            return Verdict(outcome="deferred", vague=row.vague)
         case "suppress":
-            return Verdict(outcome="failed", suppress=f"{code} {enhanced}".rstrip(), hang_up=hang_up)
-    return Verdict(outcome="failed", hang_up=hang_up)
+            return Verdict(outcome="failed", suppress=f"{code} {enhanced}".rstrip())
+    return Verdict(outcome="failed", vague=row.vague)
 
 
 def not_begun(reply: Reply, used: int) -> bool:
@@ -232,10 +233,15 @@ def not_begun(reply: Reply, used: int) -> bool:
 
 
 class Judge:
-    """The verdicts of one dispatch: `classify`, and a pause where refusals by name are too many to be the readers'."""
+    """The verdicts of one dispatch: `classify`, and a pause where refusals are too many to be the readers' own.
+
+    A vague one is nobody's until the server has taken a mail: `doubtful` says that it is to be kept, and what it is by
+    then, or when all have been asked, is told by `on_all`. A refusal of everybody is a refusal of us.
+    """
 
     def __init__(self) -> None:
-        self._asked = self._refused = 0
+        self._asked = self._by_name = self._refused = 0
+        self._welcome = False
 
     def __call__(self, reply: Reply) -> Verdict:
         """The verdict on the last reply about one delivery; each delivery is told once."""
@@ -243,21 +249,39 @@ class Judge:
         if reply.phase not in _ABOUT_ONE or verdict.pause:
             return verdict
         self._asked += 1
-        if reply.phase == "rcpt" and reply.code is not None and reply.code // 100 == 5:
+        self._welcome = self._welcome or verdict.outcome == "sent"
+        if reply.code is not None and reply.code // 100 == 5:
             self._refused += 1
+            self._by_name += reply.phase == "rcpt"
             if self.too_many:
-                return Verdict(outcome="refused", pause=True)
+                return REFUSED
         return verdict
 
     @property
     def too_many(self) -> bool:
         """Whether more were refused than readers can be at fault."""
-        return self._refused >= FEW and self._refused > SHARE * self._asked
+        by_name = self._by_name >= FEW and self._by_name > SHARE * self._asked
+        return by_name or (self._refused >= FEW and self._refused == self._asked)
+
+    def doubtful(self, verdict: Verdict) -> bool:
+        """Whether nothing says yet whose fault that refusal is."""
+        return verdict.vague and not self._welcome
+
+    @property
+    def welcome(self) -> bool:
+        """Whether the server has taken a mail from us."""
+        return self._welcome
+
+    def on_all(self, *, taken_before: bool) -> Verdict | None:
+        """When all have been asked: what vague refusals are, None where each is what it seems. `taken_before`: whether
+        any mail of the issue was taken by an earlier dispatch.
+        """
+        return REFUSED if self._refused == self._asked and not self._welcome and not taken_before else None
 
     def why(self, reply: Reply) -> str:
         """The sentence for an issue that `reply` paused."""
         said = f"{reply.code} {reply.text}".strip()
-        if self.too_many and not classify(reply).pause:
+        if not classify(reply).pause:
             return (
                 f"The mail server refuses {self._refused} of {self._asked} readers by name, the last with: {said}."
                 f" Look whether it still knows them, or the list is an old one, then resume the issue."

@@ -56,6 +56,7 @@ class _Dispatch:
     begun: list[Claim] = field(default_factory=list)  # on the wire
     skipped: list[Claim] = field(default_factory=list)  # held till the end, so that they aren't claimed again at once
     judge: replies.Judge = field(default_factory=replies.Judge)
+    doubtful: list[tuple[Letter, Reply]] = field(default_factory=list)  # refused; whose fault that is, nothing says yet
     results: Counter[str] = field(default_factory=Counter)
     paused: str | None = None
     stopped: bool = False
@@ -64,10 +65,11 @@ class _Dispatch:
         number = self.mailing.issue
         freed, orphaned = self.ledger.recover(number)
         try:
-            with _Renewal(self.ledger, self.limits.renew_s, lambda: [*self.held, *self.begun]):
+            with _Renewal(self.ledger, self.limits.renew_s, self._holding):
                 while not self._done() and self._claim():
                     while self.held and not self._done():
                         self._deliver(self.held[0])
+                self._all_asked()
         except BaseException:
             self._leave(quietly=True)
             raise
@@ -77,6 +79,9 @@ class _Dispatch:
             issue=number, results=dict(self.results), freed=freed, orphaned=orphaned, state=state,
             paused=self.paused, stopped=self.stopped, next_due=self.ledger.next_due(number),
         )
+
+    def _holding(self) -> list[Claim]:
+        return [*self.held, *self.begun, *(one.claim for one, _ in self.doubtful)]
 
     def _done(self) -> bool:
         self.stopped = self.stopped or self.stop()
@@ -154,15 +159,49 @@ class _Dispatch:
             self._hang_up()  # the claim stays in hand, for a new session
             return
         verdict = self.judge(reply)
-        self._settle(settlement(ready.claim, reply, verdict, message_id=ready.message_id, at=self.now()))
-        if verdict.pause:
-            self._pause(reply)
+        if self.judge.doubtful(verdict):
+            self.doubtful.append((ready, reply))
+            self._out_of_hand(ready.claim)
+        else:
+            self._settle_letter(ready, reply, verdict)
+            if verdict.pause:
+                self._pause(reply)
+            if self.judge.welcome:
+                self._end_doubt(None)
+            elif verdict.pause:
+                self._end_doubt(replies.REFUSED)
         if verdict.hang_up:
             self._hang_up()
             if reply.code == 421:  # "come back later" is meant for all that this connection still holds
                 self._give_back()
         elif verdict.outcome != "sent" and self.session is not None:
             self.session.reset()
+
+    def _settle_letter(self, ready: Letter, reply: Reply, verdict: replies.Verdict) -> None:
+        self._settle(settlement(ready.claim, reply, verdict, message_id=ready.message_id, at=self.now()))
+
+    def _end_doubt(self, verdict: replies.Verdict | None) -> None:
+        """Settle what was doubtful; None: each is what it seems."""
+        while self.doubtful:
+            ready, reply = self.doubtful[0]
+            self._settle_letter(ready, reply, verdict or replies.classify(reply))
+            del self.doubtful[0]
+
+    def _all_asked(self) -> None:
+        """Nothing is left to ask for; where it was ended before, what is doubtful waits as those do never asked for."""
+        if not self.doubtful:
+            return
+        verdict: replies.Verdict | None = replies.REFUSED
+        if not self._done():
+            verdict = self.judge.on_all(taken_before=self.ledger.taken(self.mailing.issue))
+            if verdict is not None:
+                self._pause(self.doubtful[-1][1])
+        self._end_doubt(verdict)
+
+    def _out_of_hand(self, claim: Claim) -> None:
+        if claim in self.held:
+            self.held.remove(claim)
+        self.begun.clear()
 
     def _settle(self, done: Settlement) -> None:
         """Record the result, patiently: a database that is busy for a moment must not make a sent mail unknown."""

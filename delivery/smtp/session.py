@@ -18,7 +18,7 @@ from typing import Literal, Self
 from delivery.ports import ConnectError, Session
 from delivery.smtp import auth
 from delivery.smtp.auth import Token
-from delivery.smtp.replies import read
+from delivery.smtp.replies import read, words
 from milepost.errors import DeliveryError, SettingsError
 from milepost.records import Reply
 
@@ -373,4 +373,4 @@ def _words(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    return words(str(error)) or type(error).__name__

@@ -11,7 +11,7 @@ import ssl
 from collections import deque
 from typing import Protocol
 
-from delivery.smtp.replies import read
+from delivery.smtp.replies import read, words
 from delivery.smtp.session import Timeouts
 from milepost.records import Reply
 
@@ -214,13 +214,13 @@ class Wire(asyncio.Protocol):
 
     def _half_said(self) -> str:
         """The words of a reply that never ended, for people; it is no reply (RFC 5321 §2.3.8)."""
-        said = b" ".join([*self._lines, self._buffer]).strip()[:200].decode("utf-8", "replace")
+        said = words(b" ".join([*self._lines, self._buffer])[:200])
         return f"; it had begun to say: {said}" if said else ""
 
     def _line(self, line: bytes) -> None:
         code = _CODES.get(line[:3])
         if code is None:
-            self.abort(f"not a reply: {line[:40].decode('ascii', 'replace')}")
+            self.abort(f"not a reply: {words(line[:40])}")
             return
         if line[3:4] == b"-":
             self._lines.append(line[4:])
@@ -235,7 +235,7 @@ class Wire(asyncio.Protocol):
                 self._asked.set_result((code, text))
             return
         if not self._expected:  # a server that has had enough of waiting says 421 by itself
-            self.abort(f"it spoke unasked: {code} {text[:80].decode('utf-8', 'replace')}")
+            self.abort(f"it spoke unasked: {code} {words(text[:80])}")
             return
         self._heard += 1
         phase = self._expected.popleft()
@@ -256,4 +256,4 @@ class Wire(asyncio.Protocol):
 def _words(error: Exception | None) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) if error is not None and str(error) else "the server hung up"
+    return words(str(error)) if error is not None and str(error) else "the server hung up"

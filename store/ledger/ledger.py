@@ -305,6 +305,11 @@ class Ledger:
         with self._database.connect() as connection:
             return queries.attempts(connection, delivery_id)
 
+    def taken(self, number: int) -> bool:
+        """Whether any delivery of an issue was handed over."""
+        with self._database.connect() as connection:
+            return _has(connection, number, "sent")
+
     def next_due(self, number: int) -> dt.datetime | None:
         """When the earliest deferred delivery is due, None when none is deferred."""
         query = sa.select(sa.func.min(delivery.c.next_attempt_at)).where(

@@ -270,6 +270,9 @@ class MemoryLedger:
             row.keep("unknown", Reply(code=None, text="restored", phase="restore"))
         return len(doubted)
 
+    def taken(self, number: int) -> bool:
+        return "sent" in self.states()
+
     def next_due(self, number: int) -> dt.datetime | None:
         return min((row.retry_at for row in self.rows if row.state == "deferred" and row.retry_at), default=None)
 

@@ -196,7 +196,7 @@ BY_NAME = [
     ("550 5.5.0 Requested action not taken: mailbox unavailable", "failed", True),
     ("550 5.5.0 Requested action not taken: mailbox unavailable (AB-001) [mx.readers.example]", "failed", True),
     ("550 Requested action not taken: mailbox unavailable", "failed", False),
-    ("525 5.7.13 Disabled recipient address", "failed", True),
+    ("525 5.7.13 Disabled recipient address", "failed", False),
     ("550 5.7.1 <r3@readers.example>: Recipient address rejected: User r3 temporary locked", "deferred", False),
     ("550 5.7.1 <r3@readers.example>: Recipient address rejected: Access denied", "failed", False),
     ("550 5.7.1 Mailbox is locked, try again later", "deferred", False),
@@ -219,9 +219,11 @@ def test_a_refusal_of_one_reader_holds_up_nobody_else(
     assert sorted(relay.readers) == others(3)
 
 
-@pytest.mark.parametrize("what", ["550 5.1.1 nobody of that name", "550 5.7.1 denied"])
+@pytest.mark.parametrize(
+    ("what", "costs"), [("550 5.1.1 nobody of that name", 9), ("550 5.7.1 denied", 0), ("550 no", 0)],
+)
 def test_more_refusals_by_name_than_readers_can_be_at_fault_for_pause_it(
-    what: str, ledgers: Any, relay: Any, run: Run
+    what: str, costs: int, ledgers: Any, relay: Any, run: Run
 ) -> None:
     ledger = ledgers(30)
     for reader in range(1, 31):
@@ -230,9 +232,77 @@ def test_more_refusals_by_name_than_readers_can_be_at_fault_for_pause_it(
     assert report.state == "paused"
     assert "refuses 10 of 10 readers by name" in (report.paused or "")
     assert what[4:] in (report.paused or "")
-    assert ledger.states()["pending"] == 21
+    assert ledger.states()["pending"] == 30 - costs
     assert ledger.row(10).outcomes[-1][1] == "refused"
     assert "r10@readers.example" not in ledger.suppressed
+
+
+@pytest.mark.parametrize("readers", [1, READERS])
+@pytest.mark.parametrize("phase", ["rcpt", "data", "dot"])
+@pytest.mark.parametrize("what", ["550 5.7.1 denied", "550 no", "554 5.0.0 rejected", "552 5.3.1 mail system full"])
+def test_a_refusal_of_everybody_is_a_refusal_of_us(
+    what: str, phase: str, readers: int, ledgers: Any, relay: Any, run: Run
+) -> None:
+    """However few they are: nobody is failed for it, or loses time, and all have it once it is mended."""
+    ledger = ledgers(readers)
+    relay.fault(phase, None, what, times=readers)
+    report = run(ledger)
+    assert report.state == "paused"
+    assert what[4:] in (report.paused or "")
+    assert report.results == {"refused": report.results["refused"]}
+    assert ledger.states() == {"pending": readers}
+    assert all(row.first_attempt_at is None for row in ledger.rows)
+    refused = sum(bool(row.attempts) for row in ledger.rows)
+    assert refused == (1 if what.startswith("550 5.7.1") and phase != "rcpt" else readers)
+    for _ in range(readers - refused):  # what the relay never came to say
+        relay.pick(phase, None)
+    ledger.resume()
+    assert run(ledger).state == "complete"
+    assert sorted(relay.readers) == list(range(1, readers + 1))
+    assert ledger.suppressed == {}
+
+
+@pytest.mark.parametrize(("what", "becomes"), [("550 5.7.1 denied", "deferred"), ("550 no", "failed")])
+@pytest.mark.parametrize("reader", [1, 3, READERS])
+def test_a_vague_refusal_is_the_readers_where_others_are_served(
+    what: str, becomes: str, reader: int, ledger: Any, relay: Any, run: Run
+) -> None:
+    """Whoever comes first, too, before anybody can know that."""
+    relay.fault("rcpt", reader, what)
+    report = run(ledger)
+    assert (report.paused, report.results) == (None, {"sent": READERS - 1, becomes: 1})
+    assert ledger.row(reader).history[-1] == becomes
+
+
+def test_a_vague_refusal_of_the_last_ones_is_theirs_where_others_were_served_before(
+    ledger: Any, relay: Any, run: Run, clock: Any
+) -> None:
+    relay.fault("rcpt", 2, "450 4.2.1 later")
+    relay.fault("rcpt", 2, "550 5.7.1 not for you")
+    assert run(ledger).results == {"sent": READERS - 1, "deferred": 1}
+    clock.advance(hours=1)
+    report = run(ledger)
+    assert (report.paused, report.results) == (None, {"deferred": 1})
+
+
+@pytest.mark.parametrize(
+    "what", ["550 5.1.1 nobody of that name", "550 no such user", "552 5.2.2 full", "450 4.2.1 later"],
+)
+def test_a_list_of_one_whose_mailbox_is_named_pauses_nothing(what: str, ledgers: Any, relay: Any, run: Run) -> None:
+    relay.fault("rcpt", 1, what)
+    report = run(ledgers(1))
+    assert report.paused is None
+    assert report.results == {"deferred" if what.startswith("4") else "failed": 1}
+
+
+def test_asked_to_stop_before_anybody_was_served_it_leaves_the_refused_waiting(
+    ledger: Any, relay: Any, run: Run
+) -> None:
+    relay.fault("rcpt", None, "550 no", times=2)
+    report = run(ledger, stop=lambda: relay.verbs.count("rcpt") >= 2)
+    assert (report.stopped, report.paused) == (True, None)
+    assert ledger.states() == {"pending": READERS}
+    assert run(ledger).state == "complete"
 
 
 def test_an_old_list_pauses_nothing(ledgers: Any, relay: Any, run: Run) -> None:

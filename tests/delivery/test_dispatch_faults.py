@@ -223,3 +223,24 @@ def test_every_socket_is_closed(ledger: Any, relay: Any, run: Run, monkeypatch: 
     run(ledger)
     assert len(opened) == 3
     assert all(sock.fileno() == -1 for sock in opened)
+
+
+# --- a server that says what would steer a terminal ------------------------------------------------------------------
+
+ODD = "\x1b[2J\x1b]0;owned\x07"
+
+
+@pytest.mark.parametrize("verb", ["connect", "ehlo", "mail", "rcpt", "data", "dot"])
+@pytest.mark.parametrize("said", [f"550 5.1.1 no {ODD} such user", f"550 5.7.1 {ODD} listed in x", f"{ODD}hello", f"25{ODD}"])
+def test_what_a_server_says_is_cleaned_before_it_is_kept(
+    verb: str, said: str, ledger: Any, relay: Any, run: Run
+) -> None:
+    """A reply or none: no escape sign stands in the ledger, in the reason of a pause or in an error."""
+    relay.fault(verb, None, said, times=3)
+    try:
+        told = repr(run(ledger).paused)
+    except DeliveryError as error:
+        told = str(error)
+    kept = [reply.text for row in ledger.rows for reply in row.attempts] + [ledger.pause_reason or "", told]
+    assert all(text.isprintable() for text in kept)
+    assert any("owned" in text or "reply" in text for text in kept)

@@ -16,6 +16,7 @@ def said(phase: str, text: str) -> Reply:
 GO_ON = Verdict(outcome="accepted")
 LATER, LATER_AND_CLOSED = Verdict(outcome="deferred"), Verdict(outcome="deferred", hang_up=True)
 FAILED, PAUSED = Verdict(outcome="failed"), Verdict(outcome="refused", pause=True)
+VAGUE, VAGUE_LATER = Verdict(outcome="failed", vague=True), Verdict(outcome="deferred", vague=True)
 TABLE = [
     ("mail", "250 2.1.0 ok", GO_ON),
     ("rcpt", "250 2.1.5 ok", GO_ON),
@@ -40,21 +41,22 @@ TABLE = [
     ("dot", "550 5.1.1 unknown", Verdict(outcome="failed", suppress="550 5.1.1")),
     ("rcpt", "556 takes no mail", Verdict(outcome="failed", suppress="556")),
     ("rcpt", "550 5.7.17 somebody else's now", Verdict(outcome="failed", suppress="550 5.7.17")),
-    ("rcpt", "521 no", FAILED),
+    ("rcpt", "521 no", VAGUE),
     ("dot", "552 5.3.4 too big", PAUSED),
     ("rcpt", "503 5.5.1 bad sequence", PAUSED),
     ("mail", "555 5.5.4 unsupported parameter", PAUSED),
     ("data", "502 not implemented", PAUSED),
-    ("rcpt", "550 5.5.3 too many recipients", FAILED),
+    ("rcpt", "550 5.5.3 too many recipients", LATER),
     ("rcpt", "550 5.1.100 not 5.1.10", FAILED),
     ("rcpt", "552 5.2.2 full", FAILED),
     ("dot", "552 full", FAILED),
-    ("rcpt", "550 no such user here", FAILED),
-    ("rcpt", "551 not local", FAILED),
+    ("rcpt", "550 no such user here", Verdict(outcome="failed", suppress="550")),
+    ("dot", "550 no such user here", FAILED),
+    ("rcpt", "551 not local", VAGUE),
     ("rcpt", "553 5.1.3 syntax", FAILED),
-    ("dot", "554 transaction failed", FAILED),
-    ("dot", "554 5.6.0 content", FAILED),
-    ("rcpt", "550 5.7.1 denied", LATER),
+    ("dot", "554 transaction failed", VAGUE),
+    ("dot", "554 5.6.0 content", VAGUE),
+    ("rcpt", "550 5.7.1 denied", VAGUE_LATER),
     ("dot", "550 5.7.1 denied", PAUSED),
     ("rcpt", "550 5.7.1 Unable to relay for r1", PAUSED),
     ("rcpt", "550 junk mail rejected: your host is on an RBL", PAUSED),
@@ -62,6 +64,18 @@ TABLE = [
     ("rcpt", "550 5.5.0 mailbox unavailable: sender rejected", PAUSED),
     ("rcpt", "525 5.7.13 account disabled", PAUSED),
     ("rcpt", "550 blocked", PAUSED),
+    ("rcpt", "525 5.7.13 Disabled recipient address", FAILED),
+    ("rcpt", "550 5.1.1 the mailbox is full", FAILED),
+    ("rcpt", "554 QuotaExceededException", FAILED),
+    ("rcpt", "550 5.2.1 receiving mail at a rate that prevents more", LATER),
+    ("rcpt", "550 5.1.1 user unknown, try again later", LATER),
+    ("rcpt", "550 5.1.1 your IP is on our list", VAGUE_LATER),
+    ("rcpt", "550 5.7.1 your IP is on our list", PAUSED),
+    ("rcpt", "550 5.7.1 recipient address rejected: user unknown", Verdict(outcome="failed", suppress="550 5.7.1")),
+    ("rcpt", "550 5.1.8 sender address", PAUSED),
+    ("rcpt", "552 5.3.1 mail system full", VAGUE_LATER),
+    ("rcpt", "501 no such domain", VAGUE),
+    ("rcpt", "550 5.1.0 rejected", FAILED),
     ("rcpt", "550 the mailbox is blocked", FAILED),
     ("dot", "550 5.7.1 recipient address rejected: user r1 is locked", FAILED),
     ("mail", "550 5.5.0 mailbox unavailable", PAUSED),
@@ -100,6 +114,7 @@ def test_total_and_never_sent_without_the_dot(code: int | None, text: str, phase
     assert (verdict.outcome == "sent") == (phase == "dot" and code is not None and 200 <= code < 300)
     assert verdict.outcome != "unknown" or phase == "dot"
     assert not (verdict.pause and verdict.suppress)
+    assert not (verdict.vague and (verdict.pause or verdict.suppress))
     assert verdict.pause == (verdict.outcome == "refused")
 
 
@@ -162,7 +177,7 @@ def test_twenty_refusals_fit_into_the_time_given() -> None:
 def test_the_table_is_whole_and_every_row_of_it_says_why() -> None:
     assert all(row.why for row in NEGATIVE)
     last = NEGATIVE[-1]
-    assert (last.phases, last.codes, last.enhanced, last.words) == (frozenset(), frozenset(), None, ())
+    assert (last.phases, last.codes, last.enhanced, last.means) == (frozenset(), frozenset(), None, ())
 
 
 @pytest.mark.parametrize(
