@@ -231,7 +231,9 @@ ODD = "\x1b[2J\x1b]0;owned\x07"
 
 
 @pytest.mark.parametrize("verb", ["connect", "ehlo", "mail", "rcpt", "data", "dot"])
-@pytest.mark.parametrize("said", [f"550 5.1.1 no {ODD} such user", f"550 5.7.1 {ODD} listed in x", f"{ODD}hello", f"25{ODD}"])
+@pytest.mark.parametrize(
+    "said", [f"550 5.1.1 no {ODD} such user", f"550 5.7.1 {ODD} listed in x", f"{ODD}hello", f"25{ODD}"]
+)
 def test_what_a_server_says_is_cleaned_before_it_is_kept(
     verb: str, said: str, ledger: Any, relay: Any, run: Run
 ) -> None:
@@ -243,4 +245,5 @@ def test_what_a_server_says_is_cleaned_before_it_is_kept(
         told = str(error)
     kept = [reply.text for row in ledger.rows for reply in row.attempts] + [ledger.pause_reason or "", told]
     assert all(text.isprintable() for text in kept)
-    assert any("owned" in text or "reply" in text for text in kept)
+    heard = verb != "ehlo" or not said.startswith("550")  # such a server is asked with HELO
+    assert any("owned" in text or "reply" in text for text in kept) == heard
