@@ -32,7 +32,8 @@ from extractors.reconcile import disagreements
 from milepost.errors import ExtractError
 from milepost.fields import CONTENT_FIELDS
 from milepost.records import Milestone, Page
-from newsletter.news.contested import contests, voices
+from newsletter.news.contested import contests, fallen_silent, voices
+from newsletter.news.rules import judge as judge_field
 
 SAVED = Path(__file__).resolve().parents[1] / "tests/sites"
 BASES = {
@@ -248,6 +249,7 @@ def judge(site: SiteExtractor, page: Page, truth: Milestone) -> dict[str, str]:
         return dict.fromkeys(CONTENT_FIELDS, "error")
     differing = disagreements(milestone.evidence)
     kept = {one.field for one in contests(truth, milestone)}
+    kept |= {name for name in fallen_silent(truth, milestone) if judge_field(name, truth, milestone, {}) == "corrected"}
     verdicts: dict[str, str] = {}
     for name in CONTENT_FIELDS:
         value, right = getattr(milestone, name), getattr(truth, name)

@@ -1,6 +1,7 @@
-"""A known value is given up only when more witnesses tell the new one than still tell the old one.
+"""A known value is given up only when more witnesses tell the new one than still tell the old one, or fell silent.
 
     known record, record read ─▶ per field that differs: who tells the new value, who still tells the old ─▶ Contest, …
+                                                       who told the old one and tells nothing now ─▶ fallen_silent
 """
 
 from collections.abc import Collection, Iterable
@@ -13,6 +14,7 @@ from milepost.records import Milestone, Witness
 from milepost.same import cut_off
 from newsletter.news.rules import says_less
 
+_CARD = "card"
 _PROSE = of_type("line", "prose")
 _SHOWN = 80  # characters of a value in a sentence
 
@@ -31,8 +33,8 @@ class Contest:
     def __str__(self) -> str:
         name = self.field.replace("_", " ")
         return (
-            f"{self.url}: {name} stays {quoted(self.old)}, as {_places(self.deniers)} still {_say(self.deniers)}; "
-            f"only {_places(self.tellers)} {_say(self.tellers)} {quoted(self.new)}"
+            f"{self.url}: {name} stays {quoted(self.old)}, as {places(self.deniers)} still {_say(self.deniers)}; "
+            f"only {places(self.tellers)} {_say(self.tellers)} {quoted(self.new)}"
         )
 
 
@@ -72,6 +74,35 @@ def contests(
                 url=read.url, field=name, old=old, new=new, tellers=tuple(tellers), deniers=tuple(deniers),
             ))
     return tuple(found)
+
+
+def fallen_silent(
+    known: Milestone, read: Milestone, *, believed: Collection[str] = ()
+) -> dict[str, tuple[Witness, ...]]:
+    """Field → who told its known value and tells none now, where that leaves the new one without enough who tell it.
+
+    A witness that is gone is no vote for what those that are left say: the same damage can have taken it and changed
+    them. The new value needs more tellers than the old one has deniers and silent ones together; an edit that all
+    witnesses tell has that, and so has one on a page whose witness was gone before. Cards come with listings, not with
+    every look; another extractor may ask fewer than the one before. `believed`: as for `contests`. Pure.
+    """
+    if read.extractor != known.extractor:
+        return {}
+    found: dict[str, tuple[Witness, ...]] = {}
+    for name in CONTENT_FIELDS:
+        old, new = getattr(known, name), getattr(read, name)
+        if old == new or name in known.unknown or name in read.unknown or name in believed:
+            continue
+        spoke = read.evidence.get(name, ())
+        heard = voices(spoke) | {_CARD}
+        silent = tuple(
+            one for one in known.evidence.get(name, ()) if one.says is None and not voices([one]) & heard
+        )
+        tellers = voices(one for one in spoke if one.says is None and not one.vague)
+        deniers = voices(one for one in spoke if one.says is not None and tells(name, one.says, old, rather_than=new))
+        if silent and len(tellers) <= len(deniers | voices(silent)):
+            found[name] = silent
+    return found
 
 
 def vaguer(known: Milestone, read: Milestone, labels: Labels = UNLEARNT) -> frozenset[str]:
@@ -129,7 +160,7 @@ def _say(witnesses: tuple[Witness, ...]) -> str:
     return "say" if len({one.witness for one in witnesses}) > 1 else "says"
 
 
-def _places(witnesses: tuple[Witness, ...]) -> str:
+def places(witnesses: tuple[Witness, ...]) -> str:
     """ "headings (h1)", and of several places of one kind only the first."""
     firsts = {one.witness: one.where for one in reversed(witnesses)}
     return " and ".join(f"{kind} ({where})" for kind, where in reversed(firsts.items()))

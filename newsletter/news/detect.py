@@ -13,7 +13,7 @@ from extractors.labels import UNLEARNT, Labels
 from milepost.codec import field_to_json
 from milepost.fields import CONTENT_FIELDS, FIELDS
 from milepost.records import Change, ChangeKind, FieldChange, FieldClass, Flap, Image, Milestone
-from newsletter.news.contested import Contest, contests, evidence_of, vaguer
+from newsletter.news.contested import Contest, contests, evidence_of, fallen_silent, vaguer
 from newsletter.news.flapping import Flapping, damp
 from newsletter.news.rules import judge, strongest
 
@@ -27,7 +27,7 @@ class Detection:
     changes: tuple[Change, ...]  # in the order in which the milestones were read
     merged: Mapping[str, Milestone]  # key → the record to keep
     flaps: Mapping[str, tuple[Flap, ...]] = field(default_factory=dict)  # key → what alternates; (): no more
-    flapping: tuple[Flapping, ...] = ()  # what was seen to alternate for the first time
+    flapping: tuple[Flapping, ...] = ()  # what was seen for the first time to alternate, or to change as a witness left
     contests: tuple[Contest, ...] = ()  # fields that stay as they were: their witnesses are not agreed
 
 
@@ -62,7 +62,8 @@ def detect(
         doubted += contested
         damped = damp(
             known, merge(known, read, contested, labels), earlier=earlier.get(before, ()), open_=flaps.get(before, {}),
-            silent=read.unknown | {one.field for one in contested}, classes=classes,
+            silent=read.unknown | {one.field for one in contested},
+            lost=fallen_silent(known, read, believed=believed), classes=classes,
         )
         if damped.open or before in flaps:
             open_flaps[key] = damped.open

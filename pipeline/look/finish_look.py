@@ -76,7 +76,7 @@ class Conclusion:
             settled = settle(self._at.database, self._at.source, absence, now=self._at.now())
             self._recorder.confirm(absence, clean=failed == 0 and not judged.contests)
         whole = self._at.crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
-        notes = (*judged.notes, *(() if stopped is not None else drifted.notes))
+        notes = (*map(str, judged.flapping), *(() if stopped is not None else drifted.notes))
         if lacking is not None and stopped is None and (entries or self._at.known):
             notes += (f"the look went on without them: {lacking}",)
         degraded = self._at.looks.degraded(self._at.source) if drifted.degraded is None else drifted.degraded

@@ -12,6 +12,7 @@ from milepost.fingerprint import fingerprint
 from milepost.records import Change, Flap, Milestone, page_address
 from newsletter.news.contested import Contest
 from newsletter.news.detect import detect
+from newsletter.news.flapping import Flapping
 from newsletter.news.guards import Counted
 from newsletter.news.renames import Match
 from pipeline.look.absence import Absences
@@ -46,7 +47,7 @@ class Judged:
     changes: tuple[Change, ...]
     contests: tuple[Contest, ...]
     flaps: Mapping[str, Sequence[Flap]]  # key → what alternates
-    notes: tuple[str, ...]  # what is said of it, once
+    flapping: tuple[Flapping, ...]  # what began to wait in this look, and is said once
 
 
 class Judge:
@@ -87,7 +88,7 @@ class Judge:
             (changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()
         )
         return Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
-                       flaps=detection.flaps, notes=tuple(map(str, detection.flapping)))
+                       flaps=detection.flaps, flapping=detection.flapping)
 
     def count(
         self, reading: Reading, judged: Judged, drifted: Drifted, firsts: Mapping[str, int], failed: int,
@@ -161,6 +162,7 @@ def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> 
         if part.kind == "corrected"
     )
     changed = revised + Counter(contest.field for contest in judged.contests)
+    changed += Counter(one.field for one in judged.flapping if one.silent)
     read = Counter(
         name for key in reading.records.keys() & before.keys() for name in FIELDS
         if name not in before[key].unknown and getattr(before[key], name)

@@ -1,17 +1,20 @@
 """What becomes of a change that not every witness of a field tells: a page of the sample site, edited in places."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from console.demo.site import pages
 from extractors import registry
 from milepost.dates import PartialDate
-from milepost.records import Card, Milestone, Page, Witness
-from newsletter.news.contested import contests
+from milepost.records import Card, Flap, Milestone, Page, Witness
+from newsletter.news.contested import contests, fallen_silent
 from newsletter.news.detect import Detection, detect, merge
+from newsletter.news.flapping import STAYS
 
 PATH = "/story/su-song-clock-tower"
 URL = f"https://clockwork.example{PATH}"
@@ -49,6 +52,7 @@ def linked_data(change: Callable[[dict[str, object]], object]) -> Edit:
 
 H1 = swap("<h1>Su Song&#39;s clock tower runs by water</h1>", f"<h1>{NEW_TITLE}</h1>")
 TITLE_TAG = swap("<title>Su Song&#39;s clock tower runs by water |", f"<title>{NEW_TITLE} |")
+NO_LINKED_DATA: Edit = partial(re.sub, r'(?s)<script type="application/ld\+json">.*?</script>', "")
 HEADLINE = linked_data(lambda article: article.update(headline=NEW_TITLE))
 
 
@@ -236,3 +240,89 @@ class TestANewExtractor:
     def test_at_a_page_that_changed_is_held_to_the_same_rule(self) -> None:
         now = replace(read(H1), extractor="sample/99")
         assert [one.field for one in contests(read(), now)] == ["title"]
+
+
+class TestAWitnessThatFellSilent:
+    """It is no vote for what those that are left say: one damage can take the one and change the others."""
+
+    def test_waits_and_is_told_once(self) -> None:
+        known = read()
+        found = look(known, read(NO_LINKED_DATA, H1))
+
+        assert (found.changes, found.contests) == ((), ())
+        assert found.merged[known.key].title == TITLE
+        assert found.merged[known.key].evidence["title"] == known.evidence["title"]
+        [flapping] = found.flapping
+        assert str(flapping) == (
+            f"{URL}: title stays “{TITLE}”, as json-ld (Article.headline) fell silent when the page began to say "
+            f"“{NEW_TITLE}”; that is taken when it has said so for {STAYS} looks in a row"
+        )
+
+    def test_what_stays_is_taken(self) -> None:
+        known, flaps, told = read(), dict[str, Flap](), []
+        for _ in range(STAYS):
+            found = detect(
+                {known.key: known}, {known.key: read(NO_LINKED_DATA, H1)}, flaps={known.key: flaps} if flaps else {},
+            )
+            known = found.merged[known.key]
+            flaps = {flap.field: flap for flap in found.flaps[known.key]}
+            told += [change.kind for change in found.changes]
+        assert (told, known.title, flaps) == (["corrected"], NEW_TITLE, {})
+        assert [one.witness for one in known.evidence["title"]] == ["headings"]
+
+    def test_that_comes_back_with_the_known_value_changes_nothing(self) -> None:
+        known = read()
+        flap = look(known, read(NO_LINKED_DATA, H1)).flaps[known.key]
+        flaps = {one.field: one for one in flap}
+        for _ in range(STAYS):
+            found = detect({known.key: known}, {known.key: read()}, flaps={known.key: flaps})
+            flaps = {one.field: one for one in found.flaps[known.key]}
+            assert (found.changes, found.flapping) == ((), ())
+        assert flaps == {}
+
+    @pytest.mark.parametrize(
+        "edits",
+        [
+            pytest.param([H1, HEADLINE], id="both tell it"),
+            pytest.param([H1, HEADLINE, swap("<dd>4 / 5</dd>", "<dd></dd>")], id="a witness of another field is gone"),
+        ],
+    )
+    def test_has_no_part_in_an_edit_that_all_tell(self, edits: list[Edit]) -> None:
+        found = look(read(), read(*edits))
+        assert ("title", "corrected") in [(part.field, part.kind) for part in found.changes[0].fields]
+        assert found.flapping == ()
+
+    def test_before_the_edit_is_no_witness_any_more(self) -> None:
+        known = read()
+        found = look(known, read(NO_LINKED_DATA))
+        assert (found.changes, found.flapping) == ((), ())
+
+        found = look(found.merged[known.key], read(NO_LINKED_DATA, H1))
+
+        assert [(part.field, part.kind) for part in found.changes[0].fields] == [("title", "corrected")]
+
+    def test_is_outvoted_by_more_than_it_and_those_who_deny(self) -> None:
+        known = read(cards=(card(),))
+        silent = fallen_silent(known, read(NO_LINKED_DATA, H1, cards=(card(NEW_TITLE),)))
+        assert "title" not in silent  # heading and card against the JSON-LD that is gone
+        assert "title" in fallen_silent(known, read(NO_LINKED_DATA, H1, cards=(card(),)))
+
+    def test_is_no_card_for_those_come_with_listings(self) -> None:
+        known = read(cards=(card(),))
+        assert look(known, read(H1, HEADLINE)).flapping == ()
+        only = replace(known, evidence=dict(known.evidence) | {"title": known.evidence["title"][-1:]})
+        assert only.evidence["title"][0].witness == "card"
+        assert "title" not in fallen_silent(only, read(NO_LINKED_DATA, H1))
+
+    def test_is_not_waited_for_where_a_fields_first_witness_is_believed(self) -> None:
+        found = look(read(), read(NO_LINKED_DATA, H1), believed=["title"])
+        assert [part.field for part in found.changes[0].fields] == ["title"]
+
+    def test_and_a_gain_is_followed_at_once(self) -> None:
+        known, now = read(), read(NO_LINKED_DATA)
+        now = replace(now, tags=(*now.tags, "tides"))
+        assert "tags" in fallen_silent(known, now)
+        assert [(part.field, part.kind) for part in look(known, now).changes[0].fields] == [("tags", "enriched")]
+
+    def test_is_nothing_where_another_extractor_asks_others(self) -> None:
+        assert fallen_silent(read(), replace(read(NO_LINKED_DATA, H1), extractor="sample/99")) == {}

@@ -75,6 +75,13 @@ def test_an_ignored_field_makes_no_version_of_its_own_and_comes_along_with_one()
     alone = detect({"sundial": BASE}, {"sundial": replace(BASE, tags=("seen 7 times",))}, classes=classes)
     assert alone.merged["sundial"].tags == BASE.tags
     assert alone.merged["sundial"].evidence == BASE.evidence
+    asked, page = Witness(witness="headings", where="dt Tags"), Witness(witness="json-ld", where="Article.keywords")
+    title = Witness(witness="headings", where="h1")
+    known = replace(BASE, evidence={"tags": (asked,), "title": (asked,)})
+    read = replace(BASE, tags=("seen 7 times",), evidence={"tags": (page,), "title": (title,), "impact": (page,)})
+    kept = detect({"sundial": known}, {"sundial": read}, classes=classes).merged["sundial"]
+    assert kept.tags == BASE.tags
+    assert kept.evidence == {"tags": (asked,), "title": (title,), "impact": (page,)}  # of its value, the rest as read
     both = detect({"sundial": BASE}, {"sundial": replace(BASE, tags=("seen 8 times",), impact=5)}, classes=classes)
     assert [field.field for field in both.changes[0].fields] == ["impact"]
     assert both.merged["sundial"].tags == ("seen 8 times",)

@@ -1,5 +1,6 @@
 """A page that alternates between two texts is corrected once, said once, and followed when it has stayed."""
 
+import re
 
 import pytest
 
@@ -37,6 +38,13 @@ class Page:
         self.site.replaced[f"/story/{self.key}"] = told.encode()
         return self.look()
 
+    def lose(self) -> LookReport:
+        """It has no JSON-LD any more and shows one tag less, and is looked at."""
+        told = re.sub(r"(<dt>Tags</dt><dd><ul>)<li>[^<]*</li>", r"\1", self.site.story(self.key), count=1)
+        told = re.sub(r'(?s)<script type="application/ld\+json">.*?</script>', "", told)
+        self.site.replaced[f"/story/{self.key}"] = told.encode()
+        return self.look()
+
     def look(self) -> LookReport:
         self.report = scrape(self.settings, SOURCE)
         assert (self.report.held, self.report.failures) == (None, ())
@@ -53,6 +61,10 @@ class Page:
     def kept(self) -> str:
         with connect(self.settings.store.url) as database:
             return Milestones(database).get(SOURCE, self.key).milestone.title.removesuffix(f" {self.rest}")
+
+    def tags(self) -> tuple[str, ...]:
+        with connect(self.settings.store.url) as database:
+            return Milestones(database).get(SOURCE, self.key).milestone.tags
 
     def versions(self) -> int:
         with connect(self.settings.store.url) as database:
@@ -177,3 +189,25 @@ def test_first_times_are_followed_at_once(page: Page) -> None:
     for number in range(3):
         assert page.say(f"Title number {number}").changes["corrected"] == 1
         assert page.mails() == 1
+
+
+def test_what_came_as_a_witness_fell_silent_is_mailed_when_it_has_stayed_for_three_looks(page: Page) -> None:
+    tags = page.tags()
+    report = page.lose()
+    assert (report.changes["corrected"], page.tags(), page.mails()) == (0, tags, 0)
+    [note] = report.notes
+    assert "tags stays" in note
+    assert "json-ld (Article.keywords) fell silent" in note
+    report = page.look()
+    assert (report.changes["corrected"], report.notes, page.alternates()) == (0, (), True)
+    report = page.look()
+    assert (report.changes["corrected"], page.tags(), page.alternates()) == (1, tags[1:], False)
+    assert page.mails() == 1
+
+
+def test_damage_that_is_mended_in_time_was_never_told(page: Page) -> None:
+    tags = page.tags()
+    page.lose()
+    for _ in range(3):
+        assert page.say(page.title).changes["corrected"] == 0
+    assert (page.tags(), page.alternates(), page.mails(), page.versions()) == (tags, False, 0, 1)
