@@ -11,12 +11,12 @@ import random
 import time
 
 from milepost.dates import PartialDate
-from milepost.records import IssueItem, Milestone
+from milepost.records import NOBODY, IssueItem, Milestone
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import compose
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer
-from newsletter.news.select import matching, variants
+from newsletter.news.select import offered, variants
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 TOPICS = tuple(f"topic-{number}" for number in range(24))
@@ -55,7 +55,7 @@ def main() -> None:
 
     start = time.perf_counter()
     ordered = compose(items).items
-    named = variants(ordered, [(topics, ()) for topics in choices])
+    named = variants(ordered, [(topics, NOBODY) for topics in choices])
     chosen = time.perf_counter()
     made = [renderer.render(1, "weekly", some, NOW, name=name, as_ordered=True) for name, some in named.items()]
     rendered = time.perf_counter()
@@ -63,7 +63,7 @@ def main() -> None:
         assert lint(variant, newsletter=letter, mail=mail, web=web, items=some) == []
     linted = time.perf_counter()
 
-    distinct = {tuple(item.change_id for item in matching(ordered, topics)) for topics in choices} - {()}
+    distinct = {tuple(item.change_id for item in offered(ordered, topics)) for topics in choices} - {()}
     distinct.add(tuple(item.change_id for item in ordered))
     assert len(named) == len(distinct)
     assert len({variant.html for variant in made}) == len(made)

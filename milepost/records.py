@@ -316,6 +316,7 @@ class Issue:
     content_hash: str  # of items, settings, templates and rendered parts; what an approval names
     created_at: dt.datetime
     items: tuple[IssueItem, ...] = ()
+    owed: tuple[IssueItem, ...] = ()  # told by earlier issues of the cadence: for readers whom another choice owes them
     approved_at: dt.datetime | None = None
     frozen_at: dt.datetime | None = None
     handed_over_at: dt.datetime | None = None  # when its first mail went out: the day of its masthead and its Date
@@ -338,6 +339,20 @@ class Subscriber:
     cadence: Cadence
     topics: tuple[str, ...] = ()  # category and tag slugs; () = everything
     created_at: dt.datetime
+    chosen_at: dt.datetime | None = None  # when cadence or topics last changed, or they came back; None: never
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What one reader was told already and is owed still, as far as one issue is concerned."""
+
+    told: frozenset[int] = frozenset()  # milestones that a mail told them as news, or is about to
+    owed: frozenset[int] = frozenset()  # changes that an earlier choice of theirs still owes them, and that fit today's
+    passed: frozenset[int] = frozenset()  # … and that don't: this issue ends them
+    wrong: frozenset[int] = frozenset()  # corrections of what they were told
+
+
+NOBODY = Standing()  # how those stand who never changed anything
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -345,7 +360,28 @@ class Placement:
     """Where freezing puts one candidate: into a variant, or among the exclusions with the reason."""
 
     variant: str | None = None
-    exclusion: str | None = None  # "unsubscribed" | "pending" | "suppressed" | "no_match" | "joined_later"
+    exclusion: str | None = None  # "unsubscribed" | "pending" | "suppressed" | "other_cadence" | "joined_later" |
+    #                               "no_match" | "nothing_new" | "owed"
+    rendering: Variant | None = None  # the variant, where the draft held none of that name
+    told: frozenset[int] = frozenset()  # changes among those owed that the variant tells them
+    passed: frozenset[int] = frozenset()  # … that their choice of today wants no more
+    owes: frozenset[int] = frozenset()  # changes that they are owed from now on, since no variant could be made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwedRow:
+    """One change that one reader is owed, and why."""
+
+    id: int
+    subscriber: int
+    address: str
+    cadence: Cadence  # of the reader, today: its next issue pays
+    change_id: int
+    source: str
+    key: str  # of the milestone
+    title: str
+    since: dt.datetime
+    why: str  # "cadence" | "return" | "left" | "unrendered" | "taken_back"
 
 
 # --- the ledger -----------------------------------------------------------------------------------------------------

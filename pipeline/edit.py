@@ -65,10 +65,10 @@ def edit(
         subject=issue.edit.subject if subject is None else clean_lines(subject),
         intro=issue.edit.intro if intro is None else clean_lines(intro),
     )
-    made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written)
+    made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written, owed=issue.owed)
     revised = Editions(database).revise(
         number, replaces=issue.content_hash, items=made.items, variants=made.variants, subject=made.subject,
-        edit=written, content_hash=made.content_hash, rendered_with=made.rendered_with,
+        edit=written, content_hash=made.content_hash, rendered_with=made.rendered_with, owed=issue.owed,
     )
     log.info("edited issue %d: %s", number, revised.content_hash[:12])
     return revised
@@ -82,7 +82,7 @@ def _arranged(issue: Issue, order: Sequence[str], leave_out: Collection[str]) ->
             raise InputError(f"there is no {key} in it", where=f"issue {issue.number}", hint=hint)
     places = {key: place for place, key in enumerate(order)}
     kept = [item for item in issue.items if item.milestone.key not in leave_out]
-    if not kept:
+    if not kept and not issue.owed:
         hint = f"To send none at all: `milepost issue discard {issue.number}`."
         raise InputError("nothing would be left of it", where=f"issue {issue.number}", hint=hint)
     return sorted(kept, key=lambda item: places.get(item.milestone.key, len(places)))
@@ -151,7 +151,7 @@ def approve(
 
     Raises ConflictError when the content is another by now, or the issue is no draft.
     """
-    return freeze(database, number, content_hash=content_hash, now=now, undo=undo_window(settings))
+    return freeze(settings, database, number, content_hash=content_hash, now=now, undo=undo_window(settings))
 
 
 def require_window_over(issue: Issue, now: dt.datetime) -> None:
@@ -233,7 +233,7 @@ def replay(settings: Settings, database: Database, number: int) -> Replay:
     own = settings.newsletter.templates
     letter, mail, web = settings_from(kept.settings, templates=own)
     renderer = Renderer(letter, mail, web)
-    items = {item.change_id: item for item in issue.items}
+    items = {item.change_id: item for item in (*issue.items, *issue.owed)}
     again = [
         renderer.render(
             number, issue.cadence, [items[change_id] for change_id in variant.change_ids],

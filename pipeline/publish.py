@@ -1,18 +1,20 @@
 """From what is new to a frozen issue: select, compose, render, lint, draft; then freeze, unless an operator approves.
 
-    changes ─▶ due? ─▶ items ─▶ variants ─▶ lint ─▶ draft ─▶ (approval) ─▶ freeze: audience and bytes are fixed
+    changes, debts ─▶ due? ─▶ items ─▶ variants ─▶ lint ─▶ draft ─▶ (approval) ─▶ freeze: audience and bytes are fixed
 """
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from delivery.message.build import message_findings
+from delivery.message.build import Letterhead, message_findings
+from milepost.changes import NEWS
 from milepost.dates import utc_now
-from milepost.errors import HeldError, LintError
+from milepost.errors import HeldError, LintError, RenderError, SettingsError
 from milepost.records import (
+    NOBODY,
     UNEDITED,
     Cadence,
     Edit,
@@ -20,6 +22,7 @@ from milepost.records import (
     IssueItem,
     LedgerCounts,
     Placement,
+    Standing,
     StoredChange,
     StoredMilestone,
     Subscriber,
@@ -30,12 +33,13 @@ from newsletter.issue.compose import compose, content_hash, shown_settings
 from newsletter.issue.corrections import worth_telling
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer, dated, templates_digest
-from newsletter.news.select import due, early_period, place, quiet_from, variants
-from pipeline.mail_identity import letterhead, list_id
+from newsletter.news.select import due, early_period, offered, place, quiet_from, variant_name, variants
+from pipeline.mail_identity import letterhead, list_id, seal
 from store.database import Database, connect
 from store.issues.editions import Editions
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
+from store.ledger.owed import Owed
 from store.subscribers.people import Subscribers
 
 log = logging.getLogger("milepost.publish")
@@ -77,19 +81,20 @@ def draft_due(
     drafted: list[Issue] = []
     for cadence in [only] if only else settings.newsletter.cadences:
         moment = now()
-        pending, items = _pending(database, cadence)
+        found = _pending(database, cadence)
         letter = settings.newsletter
         period = due(
-            cadence, now=moment, last=issues.last_period(cadence), pending=pending,
+            cadence, now=moment, last=issues.last_period(cadence), pending=found.news, owed=found.debts,
             timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour,
             quiet=dt.timedelta(minutes=letter.quiet_minutes),
         )
-        if period is None and early and pending:
+        if period is None and early and (found.news or found.debts):
             period = early_period(
-                cadence, now=moment, pending=pending, timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour
+                cadence, now=moment, pending=found.news, owed=found.debts, timezone=letter.timezone,
+                weekday=letter.weekday, hour=letter.hour,
             )
-        if period is not None:
-            drafted.append(_draft(settings, database, cadence, period, items, moment))
+        if period is not None and (found.news or issues.find(cadence, period) is None):  # one a slot for what is owed
+            drafted.append(_draft(settings, database, cadence, period, found, moment))
     return drafted
 
 
@@ -99,6 +104,7 @@ class Waiting:
 
     cadence: Cadence
     changes: int
+    owed: int  # readers who are owed something by an earlier choice
     until: dt.datetime | None  # when a quiet window ends; None where the cadence's own hour is waited for
 
 
@@ -107,15 +113,28 @@ def waiting_news(settings: Settings, database: Database, *, only: Cadence | None
     quiet = dt.timedelta(minutes=settings.newsletter.quiet_minutes)
     found = []
     for cadence in [only] if only else settings.newsletter.cadences:
-        pending, _ = _pending(database, cadence)
-        if pending:
-            until = quiet_from(pending.values(), quiet) if cadence == "instant" else None
-            found.append(Waiting(cadence=cadence, changes=len(pending), until=until))
+        pending = _pending(database, cadence)
+        if pending.news or pending.debts:
+            until = quiet_from(pending.news.values(), quiet) if cadence == "instant" and pending.news else None
+            found.append(Waiting(
+                cadence=cadence, changes=len(pending.news), owed=len(pending.creditors), until=until,
+            ))
     return found
 
 
-def _pending(database: Database, cadence: Cadence) -> tuple[dict[int, dt.datetime], list[IssueItem]]:
-    """What an issue of `cadence` could tell: change id → when it was found, and the items.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pending:
+    """What an issue of a cadence could tell."""
+
+    news: Mapping[int, dt.datetime]  # change → when it was found
+    items: tuple[IssueItem, ...]
+    debts: Mapping[int, dt.datetime]  # debt → since when
+    creditors: frozenset[int]  # who is owed
+    owed: tuple[IssueItem, ...]  # what is owed, of which earlier issues of the cadence told the others
+
+
+def _pending(database: Database, cadence: Cadence) -> _Pending:
+    """What an issue of `cadence` could tell.
 
     Corrections that nobody is owed, or that were taken back again, are not among them.
     """
@@ -123,11 +142,23 @@ def _pending(database: Database, cadence: Cadence) -> tuple[dict[int, dt.datetim
     found = [(change, _item(change, stored, "news")) for change, stored in issues.unannounced(cadence)]
     corrections = [(change, _item(change, stored, "correction")) for change, stored in issues.corrections(cadence)]
     kept = {item.change_id for item in worth_telling([item for _, item in corrections])}
-    owed = Editions(database).owed(kept)
-    readers = {subscriber.id for subscriber in Subscribers(database).list(state="active", cadence=cadence)}
-    kept &= {change_id for subscriber, changes in owed.items() if subscriber in readers for change_id in changes}
+    if kept:
+        wronged = Editions(database).owed(kept)
+        readers = {subscriber.id for subscriber in Subscribers(database).list(state="active", cadence=cadence)}
+        kept &= {change_id for subscriber, changes in wronged.items() if subscriber in readers for change_id in changes}
     found += [(change, item) for change, item in corrections if change.id in kept]
-    return {change.id: change.detected_at for change, _ in found}, [item for _, item in found]
+    own = {change.id for change, _ in found}
+    debts = [debt for debt in Owed(database).payable(cadence) if debt.change_id not in own]
+    carried = issues.carried({debt.change_id for debt in debts})
+    owed = [_item(change, stored, "news" if change.change.kind in NEWS else "correction") for change, stored in carried]
+    owed = worth_telling(owed)
+    payable = {item.change_id for item in owed}
+    debts = [debt for debt in debts if debt.change_id in payable]
+    return _Pending(
+        news={change.id: change.detected_at for change, _ in found}, items=tuple(item for _, item in found),
+        debts={debt.id: debt.since for debt in debts}, creditors=frozenset(debt.subscriber for debt in debts),
+        owed=tuple(owed),
+    )
 
 
 def _item(change: StoredChange, stored: StoredMilestone, role: Literal["news", "correction"]) -> IssueItem:
@@ -140,16 +171,18 @@ def _item(change: StoredChange, stored: StoredMilestone, role: Literal["news", "
 
 
 def _draft(
-    settings: Settings, database: Database, cadence: Cadence, period: str, items: list[IssueItem], now: dt.datetime
+    settings: Settings, database: Database, cadence: Cadence, period: str, found: _Pending, now: dt.datetime
 ) -> Issue:
     issues = Issues(database)
     number = issues.next_number()
-    made = render(settings, database, number, cadence, compose(items).items, now)
+    items, owed = (compose(some).items if some else () for some in (found.items, found.owed))
+    made = render(settings, database, number, cadence, items, now, owed=owed)
     issue = issues.draft(
         cadence, period, made.items, made.variants, subject=made.subject, content_hash=made.content_hash, now=now,
-        number=number, rendered_with=made.rendered_with,
+        number=number, rendered_with=made.rendered_with, owed=owed,
     )
-    log.info("drafted issue %d (%s %s) of %d milestones", issue.number, cadence, period, len(items))
+    log.info("drafted issue %d (%s %s) of %d milestones, and %d owed to %d readers", issue.number, cadence, period,
+             len(items), len(owed), len(found.creditors))
     return issue
 
 
@@ -166,66 +199,124 @@ class Rendered:
 
 def render(
     settings: Settings, database: Database, number: int, cadence: Cadence, items: Sequence[IssueItem],
-    now: dt.datetime, *, edit: Edit = UNEDITED,
+    now: dt.datetime, *, edit: Edit = UNEDITED, owed: Sequence[IssueItem] = (),
 ) -> Rendered:
     """Render `items`, in their order, for every choice among the subscribers; raises LintError when it is unfit.
 
     The hash is of all but the day of the hand-over, which is filled in then; `now`'s is only looked at.
+    `owed`: what it carries of earlier issues; one of `items` and `owed` may be empty.
     """
     letter, mail, web = settings.newsletter, settings.mail, settings.web
     renderer = Renderer(letter, mail, web)
-    composed = compose(items, phrases=renderer.phrases, edit=edit, as_ordered=True)
-    owed = _owed(database, items)
-    readers = {
-        (frozenset(subscriber.topics), owed.get(subscriber.id, frozenset()))
-        for subscriber in Subscribers(database).list(state="active", cadence=cadence)
-    }
+    composed = compose(items or owed, phrases=renderer.phrases, edit=edit, as_ordered=True)
+    own = composed.items if items else ()
     named = list_id(settings, database)
     head = letterhead(settings, named)
-    rendered: list[Variant] = []
-    for name, chosen in variants(composed.items, readers).items():
-        variant = renderer.render(number, cadence, chosen, name=name, edit=edit, as_ordered=True)
-        sent_today = dated(variant, now, letter)
-        findings = lint(
-            sent_today, newsletter=letter, mail=mail, web=web, items=chosen,
-            bases=[source.base_url for source in settings.sources], intro=edit.intro,
-        )
-        findings += message_findings(sent_today, letterhead=head, date=now)
-        if findings:
-            raise LintError(findings, where=f"the {cadence} issue, variant {name}")
-        rendered.append(variant)
+    rendered = [
+        _variant(settings, renderer, head, number, cadence, chosen, now, name=name, edit=edit)
+        for name, chosen in variants(own, _readers(database, cadence, (*own, *owed)), owed=owed).items()
+    ]
     digest = templates_digest(letter.templates)
     shown = shown_settings(letter, mail, web)
-    hashed = content_hash(composed.items, rendered, shown=shown, templates=digest, list_id=named, edit=edit)
+    hashed = content_hash(own, rendered, shown=shown, templates=digest, list_id=named, edit=edit, owed=owed)
     return Rendered(
-        items=composed.items, subject=composed.subject, variants=tuple(rendered), content_hash=hashed,
+        items=own, subject=composed.subject, variants=tuple(rendered), content_hash=hashed,
         rendered_with={"settings": shown, "templates": digest, "list_id": named},
     )
 
 
-def _owed(database: Database, items: Sequence[IssueItem]) -> dict[int, frozenset[int]]:
-    """Subscriber → the corrections among `items` that they are owed, by change id."""
-    return Editions(database).owed([item.change_id for item in items if item.role == "correction"])
+def _readers(database: Database, cadence: Cadence, items: Sequence[IssueItem]) -> set[tuple[frozenset[str], Standing]]:
+    """The choices among the readers of a cadence, each with how those stand to `items` who chose it."""
+    subscribers = Subscribers(database)
+    stands = Owed(database).standings(cadence, [item.change_id for item in items]).readers
+    some = {(topics, NOBODY) for topics in subscribers.choices(cadence)}
+    return some | {(topics, stands[reader]) for reader, topics in subscribers.topics_of(cadence, stands)}
+
+
+def _variant(
+    settings: Settings, renderer: Renderer, head: Letterhead, number: int, cadence: Cadence,
+    chosen: Sequence[IssueItem], now: dt.datetime, *, name: str, edit: Edit,
+) -> Variant:
+    """One rendering that is fit to be sent; raises LintError, RenderError."""
+    variant = renderer.render(number, cadence, chosen, name=name, edit=edit, as_ordered=True)
+    sent_today = dated(variant, now, renderer.newsletter)
+    findings = lint(
+        sent_today, newsletter=renderer.newsletter, mail=renderer.mail, web=renderer.web, items=chosen,
+        bases=[source.base_url for source in settings.sources], intro=edit.intro,
+    )
+    findings += message_findings(sent_today, letterhead=head, date=now)
+    if findings:
+        raise LintError(findings, where=f"the {cadence} issue, variant {name}")
+    return variant
+
+
+class _AtTheSeal:
+    """Makes the variants that the draft did not foresee, of the parts that its hash binds; each once."""
+
+    def __init__(self, settings: Settings, database: Database, issue: Issue) -> None:
+        self._issue = issue
+        self._made: dict[str, Variant | None] = {}
+        self._why_not: str | None = None
+        kept, own = Editions(database).find_rendered_with(issue.number), settings.newsletter.templates
+        sealed = seal(settings, database, issue.number)
+        self._settings, self._head = sealed.settings, letterhead(sealed.settings, sealed.list_id)
+        if kept is None:
+            self._why_not = "it was not kept what the issue was rendered with"
+        elif templates_digest(own) != kept.templates:
+            self._why_not = "the templates are others since the draft"
+
+    def render(self, name: str, chosen: Sequence[IssueItem]) -> Variant | None:
+        """The variant; None where it can't be made of what was approved, or is not fit to be sent."""
+        if name not in self._made:
+            self._made[name] = self._render(name, chosen)
+        return self._made[name]
+
+    def _render(self, name: str, chosen: Sequence[IssueItem]) -> Variant | None:
+        issue, letter = self._issue, self._settings.newsletter
+        if self._why_not is not None:
+            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, self._why_not)
+            return None
+        try:
+            renderer = Renderer(letter, self._settings.mail, self._settings.web)
+            return _variant(
+                self._settings, renderer, self._head, issue.number, issue.cadence, chosen, issue.created_at, name=name,
+                edit=issue.edit,
+            )
+        except (LintError, RenderError, SettingsError) as error:
+            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, error)
+            return None
 
 
 def freeze(
-    database: Database, number: int, *, content_hash: str, now: dt.datetime, undo: dt.timedelta = dt.timedelta(0)
+    settings: Settings, database: Database, number: int, *, content_hash: str, now: dt.datetime,
+    undo: dt.timedelta = dt.timedelta(0),
 ) -> LedgerCounts:
     """Approve exactly the content of that hash and fix the audience: every subscriber gets a delivery or a reason.
 
-    `undo`: how long after the approval the first mail waits. Raises ConflictError when the issue's content is another,
-    or when it is no draft.
+    `undo`: how long after the approval the first mail waits. Who chose anew since the draft gets a variant made now,
+    of what was drafted and approved. Raises ConflictError when the issue's content is another, or when it is no draft.
     """
     issues = Issues(database)
     issue = issues.approve(number, content_hash, now)
     names = frozenset(variant.name for variant in issues.variants(number))
-    # Asked before the transaction that freezes: a correction is drafted when the mails it corrects are out.
-    owed = _owed(database, issue.items)
+    seal = _AtTheSeal(settings, database, issue)
+    memory: dict[tuple[object, ...], Placement] = {}
 
-    def put(subscriber: Subscriber, suppressed: bool) -> Placement:
-        return place(subscriber, suppressed, cadence=issue.cadence, items=issue.items, rendered=names,
-                     drafted_at=issue.created_at, owed=owed.get(subscriber.id, frozenset()))
+    def put(subscriber: Subscriber, suppressed: bool, standing: Standing) -> Placement:
+        alike = (suppressed, subscriber.state, subscriber.cadence, subscriber.topics, standing,
+                 subscriber.created_at > issue.created_at)  # all that a placement depends on
+        if alike not in memory:
+            memory[alike] = place(
+                subscriber, suppressed, cadence=issue.cadence, items=issue.items, owed=issue.owed, rendered=names,
+                drafted_at=issue.created_at, standing=standing, render=seal.render,
+            )
+        return memory[alike]
 
+    for topics, standing in _readers(database, issue.cadence, (*issue.items, *issue.owed)):
+        chosen = offered(issue.items, topics, standing, owed=issue.owed)
+        name = variant_name(issue.items or issue.owed, chosen)
+        if chosen and name not in names:
+            seal.render(name, chosen)  # before the transaction that keeps everybody from signing up
     Editions(database).send_after(number, (issue.approved_at or now) + undo if undo else None)
     counts = Ledger(database).freeze(number, content_hash=content_hash, place=put, now=now)
     log.info("froze issue %d: %d deliveries, %d exclusions", number, counts.deliveries, sum(counts.exclusions.values()))
@@ -257,7 +348,7 @@ def freeze_unless_held(settings: Settings, database: Database, number: int, *, n
         hint = f"Look at it, then `milepost issue approve {number}`."
         raise HeldError(f"issue {number} waits for approval", where=None if "approval" in waits else waits, hint=hint)
     undo = undo_window(settings) if issue.approved_at is not None else dt.timedelta(0)
-    freeze(database, number, content_hash=issue.content_hash, now=now, undo=undo)
+    freeze(settings, database, number, content_hash=issue.content_hash, now=now, undo=undo)
 
 
 def made_to_json(made: Made) -> dict[str, Any]:
@@ -265,5 +356,6 @@ def made_to_json(made: Made) -> dict[str, Any]:
     issue = made.issue
     return {
         "issue": issue.number, "cadence": issue.cadence, "period": issue.period, "subject": issue.subject,
-        "items": len(issue.items), "state": issue.state, "waits": made.waits, "content_hash": issue.content_hash,
+        "items": len(issue.items), "owed": len(issue.owed),
+        "state": issue.state, "waits": made.waits, "content_hash": issue.content_hash,
     }

@@ -64,7 +64,7 @@ def create_app(
     writers = writers or Writers()
     leaving = Unsubscribe(pages, subscribers, readers=readers, writers=writers, now=now)
     choosing = Preferences(
-        pages, subscribers, topics, readers=readers, writers=writers, cadences=settings.newsletter.cadences
+        pages, subscribers, topics, readers=readers, writers=writers, cadences=settings.newsletter.cadences, now=now
     )
     routes = [*archive.routes(), *leaving.routes(), *choosing.routes()]
 

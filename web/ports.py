@@ -30,7 +30,9 @@ class Subscribers(Protocol):
     def get(self, subscriber_id: int) -> Subscriber:
         """The subscriber; raises NotFoundError."""
 
-    def set_choice(self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str]) -> Subscriber:
+    def set_choice(
+        self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str], now: dt.datetime
+    ) -> Subscriber:
         """Make it so, durably, before returning; () is everything. Raises NotFoundError."""
 
     def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> object:

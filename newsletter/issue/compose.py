@@ -45,16 +45,19 @@ def compose(
 
 def content_hash(
     items: Sequence[IssueItem], variants: Sequence[Variant], *, shown: Mapping[str, object], templates: str,
-    list_id: str | None = None, edit: Edit = UNEDITED,
+    list_id: str | None = None, edit: Edit = UNEDITED, owed: Sequence[IssueItem] = (),
 ) -> str:
     """SHA-256, in hex, of all that readers will get: items, settings, templates (their digest), rendered parts.
+
+    A variant that is made when the issue is sealed is made of these alone, so that the hash binds it too. `owed`: what
+    the issue carries of earlier ones; without any it hashes as it did before there were such.
 
     `shown`: see shown_settings. `list_id`: the list's own name; None for an issue from before it was part of this.
     Keys and passwords are not part of it. Equal issues hash equally whatever the order of `variants`.
     """
     named = {} if list_id is None else {"list_id": list_id}
     return json_hash(named | {
-        "inputs": inputs_hash(items, shown=shown, edit=edit),
+        "inputs": inputs_hash(items, shown=shown, edit=edit, owed=owed),
         "templates": templates,
         "variants": [
             [variant.name, variant.subject, _digest(variant.html), _digest(variant.text), variant.placeholder]
@@ -63,17 +66,23 @@ def content_hash(
     })
 
 
-def inputs_hash(items: Sequence[IssueItem], *, shown: Mapping[str, object], edit: Edit = UNEDITED) -> str:
+def inputs_hash(
+    items: Sequence[IssueItem], *, shown: Mapping[str, object], edit: Edit = UNEDITED, owed: Sequence[IssueItem] = ()
+) -> str:
     """SHA-256, in hex, of the items, of what an editor wrote, and of the settings that show in a mail."""
-    return json_hash({
-        "items": [
-            [item.change_id, item.version_id, item.role, item.first_seen_at.isoformat(), hashed_record(item.milestone),
-             [list(change) for change in item.fields]]
-            for item in items
-        ],
+    return json_hash(({"owed": _hashed(owed)} if owed else {}) | {
+        "items": _hashed(items),
         "edit": [edit.subject, edit.intro],
         "settings": shown,
     })
+
+
+def _hashed(items: Sequence[IssueItem]) -> list[object]:
+    return [
+        [item.change_id, item.version_id, item.role, item.first_seen_at.isoformat(), hashed_record(item.milestone),
+         [list(change) for change in item.fields]]
+        for item in items
+    ]
 
 
 def shown_settings(

@@ -5,37 +5,48 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
-from milepost.records import Cadence, IssueItem, Placement, Subscriber, check_aware
+from milepost.records import NOBODY, Cadence, IssueItem, Placement, Standing, Subscriber, Variant, check_aware
 from milepost.settings import WEEKDAYS
+from milepost.topics import fits
 
 EVERYTHING = "all"  # the variant that holds every item
+_OWED = "owed-"  # begins the period of an instant issue that no news gave its name
 PATIENCE = 4  # quiet windows that what was found first waits at the most, however much goes on landing
 
 
 def due(
     cadence: Cadence, *, now: dt.datetime, last: str | None, pending: Mapping[int, dt.datetime],
     timezone: str, weekday: str, hour: int, quiet: dt.timedelta = dt.timedelta(0),
+    owed: Mapping[int, dt.datetime] = MappingProxyType({}),
 ) -> str | None:
     """The period to publish now, or None.
 
     `pending`: change id → when it was detected, of the changes no issue of this cadence has announced. `last`: the
     period of the cadence's newest issue. `weekday` ("monday" …; weekly) and `hour` (0..23) are local to `timezone`.
 
+    `owed`: debt → since when, of what a former choice owes readers of this cadence and an issue of it can pay.
+
     instant: once nothing new has landed for `quiet` (see quiet_from). The others: once the slot has come for
     something detected at it or before; however many slots were missed, only the newest one is due, so that there is one
-    issue. What turns up after its slot, by however little, waits for the next.
+    issue. What turns up after its slot, by however little, waits for the next. What is owed waits for a slot as news
+    does; that of instant readers goes with the next news, or else at the hour of the day: however many change their
+    minds, that is one issue a day.
     """
     check_aware(now)
-    if not pending:
+    if not pending and not owed:
         return None
     if cadence == "instant":
-        period = f"c{min(pending)}"
-        return None if period == last or now < quiet_from(pending.values(), quiet) else period
+        if pending and (period := f"c{min(pending)}") != last:
+            return None if now < quiet_from(pending.values(), quiet) else period
+        slot = latest_slot("daily", now=now, timezone=timezone, weekday=weekday, hour=hour)
+        return f"{_OWED}{_name('daily', slot)}" if owed and min(owed.values()) <= slot else None
     slot = latest_slot(cadence, now=now, timezone=timezone, weekday=weekday, hour=hour)
-    if min(pending.values()) > slot:
+    if min([*pending.values(), *owed.values()]) > slot:
         return None
     period = _name(cadence, slot)
     return None if last is not None and last >= period else period  # ISO periods sort by time
@@ -75,13 +86,14 @@ def _slot(cadence: Cadence, day: dt.date, zone: ZoneInfo, weekday: str, hour: in
 
 
 def early_period(
-    cadence: Cadence, *, now: dt.datetime, pending: Collection[int], timezone: str, weekday: str, hour: int
+    cadence: Cadence, *, now: dt.datetime, pending: Collection[int], timezone: str, weekday: str, hour: int,
+    owed: Collection[int] = (),
 ) -> str:
-    """The period of an issue that an operator asks for before it is due.
+    """The period of an issue that an operator asks for before it is due; `pending` and `owed` are not both empty.
 
     It sorts just after the newest slot's own period, so that the next slot still has its turn.
     """
-    first = f"c{min(pending)}"
+    first = f"c{min(pending)}" if pending else f"{_OWED}{min(owed)}"
     if cadence == "instant":
         return first
     return f"{_name(cadence, latest_slot(cadence, now=now, timezone=timezone, weekday=weekday, hour=hour))}+{first}"
@@ -92,64 +104,95 @@ def _name(cadence: Cadence, moment: dt.datetime) -> str:
     return moment.strftime({"daily": "%Y-%m-%d", "weekly": "%G-W%V", "monthly": "%Y-%m"}[cadence])
 
 
-def matching(
-    items: Sequence[IssueItem], topics: Collection[str], owed: Collection[int] = ()
+def offered(
+    items: Sequence[IssueItem], topics: Collection[str], standing: Standing = NOBODY, *,
+    owed: Sequence[IssueItem] = (),
 ) -> tuple[IssueItem, ...]:
-    """The items for somebody with these topics (category and tag slugs; none = everything), in order.
+    """What an issue offers somebody with these topics (category and tag slugs; none = everything), in order.
 
-    News goes by topic. A correction goes to whoever is owed it (by its change id), whatever their topics are today:
-    they were told the mistake.
+    News of its own goes by topic, to whoever was not told it by another cadence. A correction goes to whoever is owed
+    it, whatever their topics are today: they were told the mistake. `owed`: what the issue carries of earlier ones of
+    its cadence; it goes to those alone whom a former choice owes it.
     """
-    wanted = {topic.casefold() for topic in topics}
-    return tuple(
-        item for item in items
-        if (item.change_id in owed if item.role == "correction" else not wanted or wanted & _topics(item))
-    )
+    def due(item: IssueItem) -> bool:
+        if item.role == "correction":
+            return item.change_id in standing.wrong
+        return item.milestone_id not in standing.told and fits(item.milestone, topics)
+
+    return tuple(filter(due, items)) + tuple(item for item in owed if item.change_id in standing.owed and due(item))
 
 
 def variants(
-    items: Sequence[IssueItem], readers: Iterable[tuple[Collection[str], Collection[int]]]
+    items: Sequence[IssueItem], readers: Iterable[tuple[Collection[str], Standing]], *, owed: Sequence[IssueItem] = (),
 ) -> dict[str, tuple[IssueItem, ...]]:
-    """Variant name → its items, for all readers' topics and corrections owed; "all" is always among them, and first.
+    """Variant name → its items, for all readers' topics and how they stand; "all" is always among them, and first.
 
     Where corrections are owed there is a variant without them too, for those who turn out not to be.
     """
-    named = {EVERYTHING: tuple(items)}
-    wanted = {(frozenset(topics), frozenset(owed)) for topics, owed in readers}
-    for topics, owed in wanted | {(topics, frozenset()) for topics, _ in wanted}:
-        chosen = matching(items, topics, owed)
+    named = {EVERYTHING: tuple(items or owed)}
+    wanted = {(frozenset(topics), standing) for topics, standing in readers}
+    for topics, standing in wanted | {(topics, NOBODY) for topics, _ in wanted}:
+        chosen = offered(items, topics, standing, owed=owed)
         if chosen:
-            named.setdefault(variant_name(items, chosen), chosen)
+            named.setdefault(variant_name(items or owed, chosen), chosen)
     return {EVERYTHING: named.pop(EVERYTHING)} | dict(sorted(named.items()))
 
 
 def variant_name(items: Sequence[IssueItem], chosen: Sequence[IssueItem]) -> str:
     """ "all" when everything was chosen, else a short hash of what was: equal choices share one rendering."""
-    if len(chosen) == len(items):
+    numbers = sorted(item.change_id for item in chosen)
+    if numbers == sorted(item.change_id for item in items):
         return EVERYTHING
-    ids = ",".join(str(number) for number in sorted(item.change_id for item in chosen))
-    return hashlib.sha256(ids.encode("ascii")).hexdigest()[:12]
+    return hashlib.sha256(",".join(map(str, numbers)).encode("ascii")).hexdigest()[:12]
 
 
 def place(
     subscriber: Subscriber, suppressed: bool, *, cadence: Cadence, items: Sequence[IssueItem],
-    rendered: Collection[str], drafted_at: dt.datetime, owed: Collection[int] = (),
+    rendered: Collection[str], drafted_at: dt.datetime, standing: Standing = NOBODY, owed: Sequence[IssueItem] = (),
+    render: Callable[[str, Sequence[IssueItem]], Variant | None] = lambda _name, _chosen: None,
 ) -> Placement:
     """Where freezing an issue puts one candidate.
 
-    `items`: the issue's; `rendered`: the names of its variants; `drafted_at`: when those were made. Who signed up, or
-    chose topics that need another variant, later than that is "joined_later". `owed`: the corrections among the items,
-    by change id, that are to be told to this subscriber; without a variant for just these, the news goes out alone.
+    `items`: the issue's; `owed`: what it carries of earlier ones; `rendered`: the names of its variants; `drafted_at`:
+    when those were made: who signed up later is "joined_later". `render` makes a variant that the draft did not
+    foresee, None where it can't: the reader gets one that tells less then, and what is missing stays owed; without any
+    that fits they are "owed" all of it.
     """
     reason = _exclusion(subscriber, suppressed, cadence, drafted_at)
     if reason is not None:
         return Placement(exclusion=reason)
-    choices = [matching(items, subscriber.topics, owed), matching(items, subscriber.topics)]
-    names = [variant_name(items, chosen) for chosen in choices if chosen]
-    if not names:
-        return Placement(exclusion="no_match")
-    name = next((name for name in names if name in rendered), None)
-    return Placement(exclusion="joined_later") if name is None else Placement(variant=name)
+    chosen = offered(items, subscriber.topics, standing, owed=owed)
+    held = {item.change_id for item in (*items, *owed)}
+    over = frozenset(
+        item.change_id for item in (*items, *owed)
+        if item.role == "news" and item.milestone_id in standing.told and item.change_id in standing.owed
+    )
+    for some in _less_and_less(chosen, {item.change_id for item in items}):
+        name = variant_name(items or owed, some)
+        made = None if name in rendered else render(name, some)
+        if name in rendered or made is not None:
+            told = frozenset(item.change_id for item in some)
+            missed = frozenset(item.change_id for item in chosen) - told - standing.owed
+            return Placement(
+                variant=name, rendering=made, told=standing.owed & told | over, passed=standing.passed, owes=missed,
+            )
+    missed = frozenset(item.change_id for item in chosen)
+    if missed or standing.owed - held:
+        reason = "owed"
+    elif any(fits(item.milestone, subscriber.topics) for item in items if item.role == "news") or not items:
+        reason = "nothing_new"
+    else:
+        reason = "no_match"
+    return Placement(exclusion=reason, told=over, passed=standing.passed, owes=missed - standing.owed)
+
+
+def _less_and_less(chosen: tuple[IssueItem, ...], own: Collection[int]) -> Iterator[tuple[IssueItem, ...]]:
+    """What to try to tell a reader: all that they are offered, then without what is owed, then the news alone."""
+    news = tuple(item for item in chosen if item.change_id in own)
+    alone = tuple(item for item in news if item.role == "news")
+    for before, some in pairwise(((), chosen, news, alone)):
+        if some and some != before:
+            yield some
 
 
 def _exclusion(subscriber: Subscriber, suppressed: bool, cadence: Cadence, drafted_at: dt.datetime) -> str | None:
@@ -160,8 +203,3 @@ def _exclusion(subscriber: Subscriber, suppressed: bool, cadence: Cadence, draft
     if subscriber.cadence != cadence:
         return "other_cadence"
     return "joined_later" if subscriber.created_at > drafted_at else None
-
-
-def _topics(item: IssueItem) -> set[str]:
-    milestone = item.milestone
-    return {topic.casefold() for topic in (milestone.category, *milestone.tags) if topic}

@@ -14,19 +14,18 @@ from milepost.errors import ConflictError
 from milepost.records import Edit, Issue, IssueItem, Variant
 from store.engine import Database
 from store.issues.issues import load, require_content, require_draft, write_content
+from store.ledger.owed import HANDED, take_back, wrong
 from store.schema.tables import (
     attempt,
-    change,
     delivery,
     exclusion,
     issue,
     issue_item,
+    issue_owed_item,
     issue_variant,
-    issue_variant_item,
 )
 
-_TOLD = ("sent", "unknown")  # the mail may have been read
-_BEGUN = ("claimed", "sending", *_TOLD)  # or may be on its way
+_BEGUN = ("claimed", "sending", *HANDED)  # the mail may have been read, or may be on its way
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,22 +45,27 @@ class Editions:
 
     def revise(
         self, number: int, *, replaces: str, items: Sequence[IssueItem], variants: Sequence[Variant], subject: str,
-        edit: Edit, content_hash: str, rendered_with: Mapping[str, object],
+        edit: Edit, content_hash: str, rendered_with: Mapping[str, object], owed: Sequence[IssueItem] = (),
     ) -> Issue:
         """Put other content in place of a draft's; an approval of the old content is void.
 
         `replaces` is the content hash it was edited from; `items` are some of its own, in a new order: those left out
-        are free for the next issue. Raises ConflictError when it is no draft, or was changed by somebody else.
+        are free for the next issue. `owed`: what it carries of earlier issues. Raises ConflictError when it is no
+        draft, or was changed by somebody else.
         """
         with self._database.begin() as connection:
             found = load(connection, number, lock=True)
             require_draft(found)
             require_content(found, replaces)
-            if not {item.change_id for item in items} <= {item.change_id for item in found.items}:
+            if not all(
+                {item.change_id for item in those} <= {item.change_id for item in before}
+                for those, before in ((items, found.items), (owed, found.owed))
+            ):
                 raise ConflictError("an edit adds nothing to an issue", where=f"issue {number}")
             connection.execute(sa.delete(issue_variant).where(issue_variant.c.issue == number))
             connection.execute(sa.delete(issue_item).where(issue_item.c.issue == number))
-            write_content(connection, number, found.cadence, items, variants)
+            connection.execute(sa.delete(issue_owed_item).where(issue_owed_item.c.issue == number))
+            write_content(connection, number, found.cadence, items, variants, owed)
             connection.execute(sa.update(issue).where(issue.c.number == number).values(
                 subject=subject, content_hash=content_hash, approved_at=None, rendered_with=rendered_with,
                 edit={"subject": edit.subject, "intro": edit.intro},
@@ -125,6 +129,7 @@ class Editions:
             ))
             if connection.execute(touched.limit(1)).first() is not None:
                 return False
+            take_back(connection, number)
             connection.execute(sa.delete(delivery).where(ours))
             connection.execute(sa.delete(exclusion).where(exclusion.c.issue == number))
             connection.execute(sa.update(issue).where(issue.c.number == number).values(
@@ -135,34 +140,5 @@ class Editions:
 
     def owed(self, corrections: Collection[int]) -> dict[int, frozenset[int]]:
         """Subscriber → those of these changes that correct what they were sent, and that no mail told them yet."""
-        if not corrections:
-            return {}
-        told = (
-            sa.select(delivery.c.subscriber, issue_item.c.milestone_id, issue_item.c.version_id,
-                      issue_item.c.change_id, issue_item.c.role)
-            .join_from(delivery, issue_variant_item, sa.and_(
-                delivery.c.issue == issue_variant_item.c.issue, delivery.c.variant == issue_variant_item.c.variant,
-            ))
-            .join(issue_item, sa.and_(
-                issue_item.c.issue == issue_variant_item.c.issue,
-                issue_item.c.change_id == issue_variant_item.c.change_id,
-            ))
-            .where(delivery.c.state.in_(_TOLD))
-        ).cte("told")
-        right = told.alias("put_right")
-        again = sa.exists().where(
-            right.c.subscriber == told.c.subscriber, right.c.change_id == change.c.id, right.c.role == "correction",
-        )
-        wrong = (
-            sa.select(told.c.subscriber, change.c.id)
-            .join_from(told, change, change.c.milestone_id == told.c.milestone_id)
-            .where(
-                change.c.id.in_(corrections), told.c.role == "news", told.c.version_id < change.c.new_version_id,
-                ~again,
-            )
-        )
-        found: dict[int, set[int]] = {}
         with self._database.connect() as connection:
-            for subscriber, change_id in connection.execute(wrong):
-                found.setdefault(subscriber, set()).add(change_id)
-        return {subscriber: frozenset(changes) for subscriber, changes in found.items()}
+            return wrong(connection, corrections)

@@ -33,6 +33,7 @@ from store.schema.tables import (
     flapping,
     issue,
     issue_item,
+    issue_owed_item,
     issue_variant,
     issue_variant_item,
     look,
@@ -72,23 +73,35 @@ class Issues:
     ) -> list[tuple[StoredChange, StoredMilestone]]:
         """Corrections, in no issue of `cadence` yet, to milestones that were news in an earlier one; oldest first.
 
-        They wait until that one is sent as far as it will be: only then it is settled who was told what. A milestone
-        that is by now what was told of it has none, whatever happened to it in between. A field that alternates on its
-        page waits until that is over.
+        Whatever cadence that one was of: its readers may read this one today. They wait until every issue that told the
+        mistake is sent as far as it will be: only then it is settled who was told what. A milestone that is by now what
+        was told of it has none, whatever happened to it in between. A field that alternates on its page waits until
+        that is over.
         """
-        news = sa.exists().where(
-            issue_item.c.cadence == cadence, issue_item.c.milestone_id == change.c.milestone_id,
-            issue_item.c.role == "news", issue_item.c.issue == issue.c.number, issue.c.state.in_(_OVER),
-            issue_item.c.version_id < change.c.new_version_id,
+        mistaken = (
+            issue_item.c.milestone_id == change.c.milestone_id, issue_item.c.role == "news",
+            issue_item.c.issue == issue.c.number, issue_item.c.version_id < change.c.new_version_id,
         )
+        news = sa.exists().where(*mistaken, issue.c.state.in_(_OVER))
+        on_its_way = sa.exists().where(*mistaken, issue.c.state.not_in((*_OVER, "draft")))
         used = sa.exists().where(issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id)
-        found = self._publishable(sa.and_(change.c.kind.in_(CORRECTIONS), news, ~used), since, before)
-        told = self._told(cadence, {stored.id for _, stored in found})
+        found = self._publishable(
+            sa.and_(change.c.kind.in_(CORRECTIONS), news, ~on_its_way, ~used), since, before
+        )
+        told = self._told({stored.id for _, stored in found})
         alternating = self._alternating()
         return [
-            (made, stored) for made, stored in found if told.get(stored.id) != stored.fingerprint
+            (made, stored) for made, stored in found if told.get(stored.id) != {stored.fingerprint}
             and not any((stored.id, field.field) in alternating for field in made.change.fields)
         ]
+
+    def carried(self, change_ids: Collection[int]) -> list[tuple[StoredChange, StoredMilestone]]:
+        """These changes with their milestones as they are today, oldest first, but those that nobody may be shown."""
+        if not change_ids:
+            return []
+        return self._publishable(
+            sa.and_(change.c.id.in_(sorted(change_ids)), milestone.c.state == "present"), None, None
+        )
 
     def _alternating(self) -> set[tuple[int, str]]:
         """(milestone's id, field) of all that alternates."""
@@ -96,22 +109,23 @@ class Issues:
             rows = connection.execute(sa.select(flapping.c.milestone_id, flapping.c.field))
             return {(row.milestone_id, row.field) for row in rows}
 
-    def _told(self, cadence: Cadence, milestone_ids: Collection[int]) -> dict[int, str]:
-        """The fingerprint of what was last told of these milestones, by id."""
+    def _told(self, milestone_ids: Collection[int]) -> dict[int, set[str]]:
+        """The fingerprints of what each cadence last told of these milestones, by id."""
         query = (
-            sa.select(issue_item.c.milestone_id, milestone_version.c.fingerprint)
+            sa.select(issue_item.c.milestone_id, issue_item.c.cadence, milestone_version.c.fingerprint)
             .join_from(issue_item, milestone_version, issue_item.c.version_id == milestone_version.c.id)
             .join(issue, issue_item.c.issue == issue.c.number)
-            .where(issue_item.c.cadence == cadence, issue.c.state.in_(_OVER))
+            .where(issue.c.state.in_(_OVER))
             .order_by(issue.c.number)
         )
         ids = sorted(milestone_ids)
-        told: dict[int, str] = {}
+        told: dict[int, dict[str, str]] = {}
         with self._database.connect() as connection:
             for start in range(0, len(ids), 500):
                 some = query.where(issue_item.c.milestone_id.in_(ids[start : start + 500]))
-                told |= {row.milestone_id: row.fingerprint for row in connection.execute(some)}
-        return told
+                for row in connection.execute(some):
+                    told.setdefault(row.milestone_id, {})[row.cadence] = row.fingerprint
+        return {milestone_id: set(last.values()) for milestone_id, last in told.items()}
 
     def _publishable(
         self, clause: sa.ColumnElement[bool], since: dt.datetime | None, before: dt.datetime | None
@@ -153,9 +167,11 @@ class Issues:
         now: dt.datetime,
         number: int | None = None,
         rendered_with: Mapping[str, object] | None = None,
+        owed: Sequence[IssueItem] = (),
     ) -> Issue:
         """Write an issue with its items and renderings, all or nothing.
 
+        `owed`: what earlier issues of the cadence told, for those whom a former choice owes it.
         `number` is the one it was rendered with (see `next_number`), `rendered_with` what else it takes to render it
         again: the settings that show, and the digest of the templates. Raises ConflictError when the period has an
         issue, when an item is in another issue of that cadence, may not be announced, or the number was taken.
@@ -175,7 +191,7 @@ class Issues:
                     content_hash=content_hash, created_at=now, rendered_with=rendered_with,
                 )
             )
-            write_content(connection, free, cadence, items, variants)
+            write_content(connection, free, cadence, items, variants, owed)
             return load(connection, free)
 
     def approve(self, number: int, content_hash: str, now: dt.datetime) -> Issue:
@@ -238,17 +254,20 @@ def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise _no_such(number)
+    return _issue(row, _items(connection, issue_item, number), _items(connection, issue_owed_item, number))
+
+
+def _items(connection: sa.Connection, table: sa.Table, number: int) -> tuple[IssueItem, ...]:
+    """The items of an issue in `table`, each as it was when the issue was drafted."""
     items = (
-        sa.select(
-            issue_item, milestone_version.c.record, milestone.c.first_seen_at, change.c.fields, change.c.detected_at
-        )
-        .join_from(issue_item, milestone_version, issue_item.c.version_id == milestone_version.c.id)
-        .join(milestone, issue_item.c.milestone_id == milestone.c.id)
-        .join(change, issue_item.c.change_id == change.c.id)
-        .where(issue_item.c.issue == number)
-        .order_by(issue_item.c.position)
+        sa.select(table, milestone_version.c.record, milestone.c.first_seen_at, change.c.fields, change.c.detected_at)
+        .join_from(table, milestone_version, table.c.version_id == milestone_version.c.id)
+        .join(milestone, table.c.milestone_id == milestone.c.id)
+        .join(change, table.c.change_id == change.c.id)
+        .where(table.c.issue == number)
+        .order_by(table.c.position)
     )
-    return _issue(row, tuple(
+    return tuple(
         IssueItem(
             change_id=item.change_id, milestone_id=item.milestone_id, version_id=item.version_id, role=item.role,
             milestone=milestone_from_json(item.record), first_seen_at=item.first_seen_at,
@@ -256,7 +275,7 @@ def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue
             corrected_at=item.detected_at if item.role == "correction" else None,
         )
         for item in connection.execute(items)
-    ))
+    )
 
 
 def load_variants(connection: sa.Connection, number: int) -> list[Variant]:
@@ -297,17 +316,24 @@ def require_content(found: Issue, content_hash: str) -> None:
 
 
 def write_content(
-    connection: sa.Connection, number: int, cadence: Cadence, items: Sequence[IssueItem], variants: Sequence[Variant]
+    connection: sa.Connection, number: int, cadence: Cadence, items: Sequence[IssueItem], variants: Sequence[Variant],
+    owed: Sequence[IssueItem] = (),
 ) -> None:
     """Write what an issue holds and its renderings; it has none yet."""
-    if items:
-        connection.execute(sa.insert(issue_item), [
-            {
-                "issue": number, "position": position, "role": item.role, "change_id": item.change_id,
-                "milestone_id": item.milestone_id, "version_id": item.version_id, "cadence": cadence,
-            }
-            for position, item in enumerate(items, 1)
-        ])
+    for table, those, more in ((issue_item, items, {"cadence": cadence}), (issue_owed_item, owed, {})):
+        if those:
+            connection.execute(sa.insert(table), [
+                {
+                    "issue": number, "position": position, "role": item.role, "change_id": item.change_id,
+                    "milestone_id": item.milestone_id, "version_id": item.version_id,
+                } | more
+                for position, item in enumerate(those, 1)
+            ])
+    write_variants(connection, number, variants)
+
+
+def write_variants(connection: sa.Connection, number: int, variants: Sequence[Variant]) -> None:
+    """Write renderings of an issue that it does not have yet."""
     if variants:
         connection.execute(sa.insert(issue_variant), [_variant_row(number, variant) for variant in variants])
     shown = [
@@ -368,10 +394,10 @@ def _variant_row(number: int, variant: Variant) -> dict[str, Any]:
     }
 
 
-def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...]) -> Issue:
+def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...], owed: tuple[IssueItem, ...] = ()) -> Issue:
     return Issue(
         number=row.number, cadence=row.cadence, period=row.period, state=row.state, subject=row.subject,
-        content_hash=row.content_hash, created_at=row.created_at, items=items, approved_at=row.approved_at,
+        content_hash=row.content_hash, created_at=row.created_at, items=items, owed=owed, approved_at=row.approved_at,
         frozen_at=row.frozen_at, handed_over_at=row.handed_over_at, candidates=row.candidates,
         deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
         edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after,

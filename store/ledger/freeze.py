@@ -1,6 +1,7 @@
 """Freezing an issue: every subscriber becomes a delivery or a listed exclusion, in one transaction.
 
-    subscribers, a chunk at a time ─▶ place (pure) ─▶ delivery | exclusion;  candidates = deliveries + exclusions
+    subscribers, a chunk at a time, and how each stands ─▶ place ─▶ delivery | exclusion
+    candidates = deliveries + exclusions, those among the latter that are owed among them
 """
 
 import datetime as dt
@@ -10,14 +11,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, StoreError
-from milepost.records import Placement, Subscriber
+from milepost.records import Placement, Standing, Subscriber, Variant
 from store.dialects import stop_writers
-from store.issues.issues import load, load_variants, require_content
+from store.issues.issues import load, load_variants, require_content, write_variants
+from store.ledger import owed
 from store.schema.tables import delivery, exclusion, issue, subscriber, suppression
 from store.subscribers.addresses import address_hash
 from store.subscribers.people import to_subscriber
 
-Place = Callable[[Subscriber, bool], Placement]
+Place = Callable[[Subscriber, bool, Standing], Placement]
 CHUNK = 500  # subscribers in memory at once
 
 
@@ -45,9 +47,13 @@ def freeze(
             hint=f"Look at it, then run `milepost issue approve {number}`.",
         )
     stop_writers(connection, subscriber)  # else a sign-up in between would be in one count and not in the other
-    variants = {variant.name for variant in load_variants(connection, number)}
+    variants = {variant.name: variant for variant in load_variants(connection, number)}
+    # Read here, where nobody can change a choice: a switch before this is seen, one after it sees this issue sealed.
+    held = {item.change_id for item in (*found.items, *found.owed)}
+    stands = owed.standings(connection, found.cadence, held)
     for chunk in _subscribers(connection, key):
-        _write(connection, number, [(who, place(who, suppressed)) for who, suppressed in chunk], variants, now)
+        placed = [(who, place(who, suppressed, stands.of(who.id))) for who, suppressed in chunk]
+        _write(connection, number, placed, variants, now)
     _balance(connection, number, now)
 
 
@@ -64,9 +70,12 @@ def _subscribers(connection: sa.Connection, key: bytes) -> Iterator[list[tuple[S
 
 
 def _write(
-    connection: sa.Connection, number: int, placed: list[tuple[Subscriber, Placement]], variants: set[str],
+    connection: sa.Connection, number: int, placed: list[tuple[Subscriber, Placement]], variants: dict[str, Variant],
     now: dt.datetime,
 ) -> None:
+    new = {made.name: made for _, one in placed if (made := one.rendering) is not None and made.name not in variants}
+    write_variants(connection, number, list(new.values()))
+    variants |= new
     deliveries: list[dict[str, Any]] = []
     exclusions: list[dict[str, Any]] = []
     for who, placement in placed:
@@ -85,6 +94,9 @@ def _write(
         connection.execute(sa.insert(delivery), deliveries)
     if exclusions:
         connection.execute(sa.insert(exclusion), exclusions)
+    owed.settle(connection, number, [
+        (who.id, one) for who, one in placed if one.told or one.passed or one.owes
+    ], now)
 
 
 def _balance(connection: sa.Connection, number: int, now: dt.datetime) -> None:

@@ -8,6 +8,7 @@
     issue ─ issue_item, issue_variant ─ …_item    what is published, and which variant shows what
     subscriber, suppression                       who hears, who never again
     subscriber_event                              what operators did about an address
+    owed, issue_owed_item                         what a former choice owes them, and the issue that carries it
     exclusion, delivery ─ attempt                 the ledger
     bounce                                        what came back of it
 """
@@ -360,6 +361,20 @@ issue_variant_item = sa.Table(
         ["issue", "variant"], ["issue_variant.issue", "issue_variant.name"], ondelete="CASCADE",
         name="fk_issue_variant_item_issue_variant_issue_variant",
     ),
+    sa.Index(None, "change_id"),
+)
+
+# What an issue tells again, to those alone whom a former choice owes it: each was in an earlier issue of the cadence.
+issue_owed_item = sa.Table(
+    "issue_owed_item", metadata,
+    sa.Column("issue", sa.ForeignKey("issue.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("role", sa.String(10), nullable=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.Column("milestone_id", sa.ForeignKey("milestone.id"), nullable=False),
+    sa.Column("version_id", sa.ForeignKey("milestone_version.id"), nullable=False),
+    _one_of("role", ("news", "correction")),
+    sa.UniqueConstraint("issue", "change_id"),
 )
 
 subscriber = sa.Table(
@@ -373,8 +388,35 @@ subscriber = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("confirmed_at", Moment),
     sa.Column("unsubscribed_at", Moment),
+    sa.Column("chosen_at", Moment),  # when cadence or topics last changed, or they came back; NULL: never
     _one_of("state", SUBSCRIBER_STATES),
     _one_of("cadence", records.CADENCES),
+    # Whoever never changed anything was told by their own cadence alone: nobody looks through those.
+    sa.Index(
+        "ix_subscriber_chosen", "cadence", "chosen_at",
+        postgresql_where=sa.text("chosen_at IS NOT NULL"), sqlite_where=sa.text("chosen_at IS NOT NULL"),
+    ),
+)
+
+# What a reader's former choice owes them still; a row is settled by the issue that tells it, or that passes it.
+owed = sa.Table(
+    "owed", metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id"), nullable=False),
+    sa.Column("change_id", sa.ForeignKey("change.id"), nullable=False),
+    sa.Column("since", Moment, nullable=False),
+    sa.Column("why", sa.String(10), nullable=False),
+    sa.Column("settled_by", sa.ForeignKey("issue.number")),
+    sa.Column("told", sa.Boolean),  # NULL: not settled; false: their choice wanted it no more
+    sa.Index(
+        "uq_owed_open", "subscriber", "change_id", unique=True,
+        postgresql_where=sa.text("told IS NULL"), sqlite_where=sa.text("told IS NULL"),
+    ),
+    sa.Index(
+        "ix_owed_settled", "settled_by",
+        postgresql_where=sa.text("settled_by IS NOT NULL"), sqlite_where=sa.text("settled_by IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,  # an issue may be named after one: no number comes twice
 )
 
 suppression = sa.Table(

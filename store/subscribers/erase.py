@@ -4,7 +4,7 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from store.ledger import transitions
+from store.ledger import owed, transitions
 from store.schema.tables import attempt, bounce, delivery, subscriber, suppression
 from store.subscribers import events
 from store.subscribers.addresses import address_hash
@@ -32,6 +32,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     ).scalar()
     if found is None:
         return False
+    owed.forget(connection, found)
     # Servers repeat the address in what they say.
     theirs = sa.select(delivery.c.id).where(delivery.c.subscriber == found)
     connection.execute(sa.update(attempt).where(attempt.c.delivery_id.in_(theirs)).values(text=""))

@@ -1,7 +1,7 @@
 """Subscribers: who asked, how often they want to hear and of what, in and out one by one or many at once."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from milepost.errors import ConflictError, HeldError, NotFoundError
 from milepost.records import Cadence, Subscriber, SubscriberState
 from store.dialects import insert
 from store.engine import Database
+from store.ledger import owed
 from store.meta import Meta
 from store.schema.tables import subscriber, suppression
 from store.subscribers import erase, events, suppressions
@@ -64,10 +65,7 @@ class Subscribers:
                 )
             if found.state == "active":
                 raise ConflictError("is active, there is nothing to return to", where=found.address)
-            connection.execute(
-                sa.update(subscriber).where(subscriber.c.id == found.id)
-                .values(state="active", confirmed_at=now, unsubscribed_at=None)
-            )
+            _turn(connection, found.id, {"state": "active", "confirmed_at": now, "unsubscribed_at": None}, now)
             events.log(connection, hash_, "returned", by, now)
             return _one(connection, subscriber.c.id == found.id, address)
 
@@ -78,10 +76,7 @@ class Subscribers:
         with self._database.begin() as connection:
             found = _one(connection, subscriber.c.normalized == normalized, address)
             if found.state != "unsubscribed":
-                connection.execute(
-                    sa.update(subscriber).where(subscriber.c.id == found.id)
-                    .values(state="unsubscribed", unsubscribed_at=now)
-                )
+                _turn(connection, found.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
                 events.log(connection, hash_, "unsubscribed", by, now)
             return _one(connection, subscriber.c.id == found.id, address)
 
@@ -95,26 +90,26 @@ class Subscribers:
             values |= {"confirmed_at": now, "unsubscribed_at": None}
         if state == "unsubscribed":
             values |= {"unsubscribed_at": now}
-        return self._change(subscriber_id, values, unless=subscriber.c.state == state)
+        return self._change(subscriber_id, values, now)
 
     def set_choice(
-        self, subscriber_id: int, *, cadence: Cadence | None = None, topics: Sequence[str] | None = None
+        self, subscriber_id: int, *, cadence: Cadence | None = None, topics: Sequence[str] | None = None,
+        now: dt.datetime,
     ) -> Subscriber:
-        """Change how often they hear, or of what (() = everything); raises NotFoundError."""
+        """Change how often they hear, or of what (() = everything); raises NotFoundError.
+
+        What the choice until now owes them is kept, and the next issue of the new cadence pays it.
+        """
         values: dict[str, Any] = {}
         if cadence is not None:
             values["cadence"] = cadence
         if topics is not None:
             values["topics"] = list(topics)
-        return self._change(subscriber_id, values)
+        return self._change(subscriber_id, values, now)
 
-    def _change(
-        self, subscriber_id: int, values: dict[str, Any], unless: sa.ColumnElement[bool] | None = None
-    ) -> Subscriber:
+    def _change(self, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> Subscriber:
         with self._database.begin() as connection:
-            if values:
-                query = sa.update(subscriber).where(subscriber.c.id == subscriber_id)
-                connection.execute((query if unless is None else query.where(~unless)).values(**values))
+            _turn(connection, subscriber_id, values, now)
             return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
 
     def get(self, subscriber_id: int) -> Subscriber:
@@ -140,6 +135,25 @@ class Subscribers:
             query = query.where(subscriber.c.cadence == cadence)
         with self._database.connect() as connection:
             return [to_subscriber(row) for row in connection.execute(query)]
+
+    def choices(self, cadence: Cadence) -> set[frozenset[str]]:
+        """Every choice of topics that active subscribers of a cadence made, once."""
+        query = sa.select(subscriber.c.topics).where(subscriber.c.state == "active", subscriber.c.cadence == cadence)
+        with self._database.connect() as connection:
+            return {frozenset(topics) for topics in connection.execute(query.distinct()).scalars()}
+
+    def topics_of(self, cadence: Cadence, ids: Collection[int]) -> Sequence[tuple[int, frozenset[str]]]:
+        """The topics of those of `ids` who are active subscribers of a cadence."""
+        query = sa.select(subscriber.c.id, subscriber.c.topics).where(
+            subscriber.c.state == "active", subscriber.c.cadence == cadence
+        )
+        wanted = sorted(ids)
+        found: dict[int, frozenset[str]] = {}
+        with self._database.connect() as connection:
+            for start in range(0, len(wanted), 500):
+                rows = connection.execute(query.where(subscriber.c.id.in_(wanted[start : start + 500])))
+                found |= {row.id: frozenset(row.topics) for row in rows}
+        return list(found.items())
 
     def counts(self) -> dict[str, int]:
         """How many there are in each state that has any."""
@@ -197,7 +211,7 @@ class Subscribers:
 
 _SELECT: sa.Select[Any] = sa.select(
     subscriber.c.id, subscriber.c.address, subscriber.c.normalized, subscriber.c.state, subscriber.c.cadence,
-    subscriber.c.topics, subscriber.c.created_at,
+    subscriber.c.topics, subscriber.c.created_at, subscriber.c.chosen_at,
 )
 
 
@@ -205,8 +219,28 @@ def to_subscriber(row: sa.Row[Any]) -> Subscriber:
     """A row of the subscriber table as a record."""
     return Subscriber(
         id=row.id, address=row.address, normalized=row.normalized, state=row.state, cadence=row.cadence,
-        topics=tuple(row.topics), created_at=row.created_at,
+        topics=tuple(row.topics), created_at=row.created_at, chosen_at=row.chosen_at,
     )
+
+
+def _turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> None:
+    """Give a subscriber another state, cadence or topics, and keep what those of until now owe them."""
+    found = sa.select(subscriber).where(subscriber.c.id == subscriber_id).with_for_update(key_share=True)
+    before = connection.execute(found).first()
+    if before is None:
+        return
+    turned = {
+        name: value for name, value in values.items()
+        if name in ("state", "cadence", "topics") and value != getattr(before, name)
+    }
+    if not turned:
+        return
+    chosen = {"chosen_at": now} if {"cadence", "topics"} & set(turned) or turned.get("state") == "active" else {}
+    # Before we look what they are owed: an issue that is being sealed is waited for here.
+    connection.execute(sa.update(subscriber).where(subscriber.c.id == subscriber_id).values(**values, **chosen))
+    why = {"active": "return", "unsubscribed": "left"}.get(turned.get("state", ""), "cadence")
+    if why != "cadence" or "cadence" in turned:  # other topics alone leave their cadence's news before them
+        owed.keep(connection, before, now, why)
 
 
 def _add(

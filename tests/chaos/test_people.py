@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.dates import utc_now
-from milepost.records import Placement, Subscriber
+from milepost.records import Placement, Standing, Subscriber
 from store.database import connect
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
@@ -109,7 +109,7 @@ def test_people_come_and_go_while_it_is_frozen(tmp_path: Path, backend: Backend,
     for writer in writers:
         writer.start()
 
-    def place(who: Subscriber, _suppressed: bool) -> Placement:
+    def place(who: Subscriber, _suppressed: bool, _standing: Standing) -> Placement:
         return Placement(variant="all") if who.state == "active" else Placement(exclusion=who.state)
 
     try:

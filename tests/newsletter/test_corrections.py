@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from lxml import html as lxml_html
 
 from milepost.dates import PartialDate
-from milepost.records import Edit, FieldChange, IssueItem, Subscriber, Variant
+from milepost.records import Edit, FieldChange, IssueItem, Standing, Subscriber, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import compose
 from newsletter.issue.corrections import correction_view, net, worth_telling
 from newsletter.issue.lint import lint
 from newsletter.issue.render import HTML_LIMIT, Renderer
 from newsletter.issue.safe import one_line
-from newsletter.news.select import matching, place, variants
+from newsletter.news.select import offered, place, variants
 from newsletter.words.phrases import ENGLISH
 from tests.html_page import text_of
 from tests.newsletter.reading import links_of
@@ -129,11 +129,12 @@ def test_a_correction_goes_to_those_who_were_told_whatever_their_topics(
 ) -> None:
     news, wrong = make_item(1), correct(3, "impact", 4, 5)
     items = [news, wrong]
+    told_wrong = Standing(wrong=frozenset({wrong.change_id}))
 
-    assert matching(items, ()) == (news,)
-    assert matching(items, (), [wrong.change_id]) == (news, wrong)
-    assert matching(items, ("knitting",), [wrong.change_id]) == (wrong,)
-    assert matching(items, ("navigation",)) == ()
+    assert offered(items, ()) == (news,)
+    assert offered(items, (), told_wrong) == (news, wrong)
+    assert offered(items, ("knitting",), told_wrong) == (wrong,)
+    assert offered(items, ("navigation",)) == ()
 
 
 def test_every_reader_is_placed_where_their_corrections_are(make_item: ItemMaker, correct: ItemMaker) -> None:
@@ -142,21 +143,22 @@ def test_every_reader_is_placed_where_their_corrections_are(make_item: ItemMaker
         ((), frozenset()), ((), frozenset({103})), ((), frozenset({103, 105})), (("knitting",), frozenset({105})),
         (("knitting",), frozenset()),
     ]
-    named = variants(items, readers)
+    named = variants(items, [(topics, Standing(wrong=wrong)) for topics, wrong in readers])
 
     def placed(topics: tuple[str, ...], owed: frozenset[int], rendered: Any = named) -> tuple[str | None, str | None]:
         reader = Subscriber(id=1, address="r@example.org", normalized="r@example.org", state="active",
                             cadence="weekly", topics=topics, created_at=NOW)
-        found = place(reader, False, cadence="weekly", items=items, rendered=rendered, drafted_at=NOW, owed=owed)
+        found = place(reader, False, cadence="weekly", items=items, rendered=rendered, drafted_at=NOW,
+                      standing=Standing(wrong=owed))
         return found.variant, found.exclusion
 
     told = [[item.change_id for item in named[placed(*reader)[0] or ""]] for reader in readers[:4]]
     assert told == [[1], [1, 103], [1, 103, 105], [105]]
     assert placed(*readers[4]) == (None, "no_match")
-    # what was not foreseen: the news goes out alone, and without any it is "later"
+    # what was not foreseen: the news goes out alone, and without any they are owed it
     alone = placed((), frozenset({105}))[0]
     assert [item.change_id for item in named[alone or ""]] == [1]
-    assert placed(("knitting",), frozenset({103})) == (None, "joined_later")
+    assert placed(("knitting",), frozenset({103})) == (None, "owed")
 
 
 def test_too_many_corrections_are_cut_and_counted(renderer: Renderer, correct: ItemMaker) -> None:

@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from milepost.records import Cadence, IssueItem, Subscriber
+from milepost.records import NOBODY, Cadence, IssueItem, Subscriber
 from newsletter.news.select import (
     due,
     early_period,
     latest_slot,
-    matching,
+    offered,
     place,
     quiet_from,
     variant_name,
@@ -267,7 +267,7 @@ def subscriber(**fields: Any) -> Subscriber:
         pytest.param({"topics": ("knitting",)}, False, "no_match", id="no topic matches"),
         pytest.param({"created_at": DRAFTED + dt.timedelta(seconds=1)}, False, "joined_later", id="signed up later"),
         pytest.param({"created_at": DRAFTED}, False, None, id="signed up in that instant"),
-        pytest.param({"topics": ("navigation",)}, False, "joined_later", id="chose what was not rendered"),
+        pytest.param({"topics": ("navigation",)}, False, "owed", id="chose what could not be rendered"),
     ],
 )
 def test_each_candidate_has_one_place(
@@ -287,7 +287,7 @@ def test_equal_choices_share_a_variant_and_each_place_names_a_rendered_one(make_
     items = [make_item(n) for n in range(1, 6)]
     choices = [(), ("standards",), ("time-zones",), ("STANDARDS", "knitting"), ("mechanisms",), ("knitting",)]
 
-    named = variants(items, [(topics, ()) for topics in choices])
+    named = variants(items, [(topics, NOBODY) for topics in choices])
 
     assert next(iter(named)) == "all"
     assert named["all"] == tuple(items)
@@ -296,7 +296,7 @@ def test_equal_choices_share_a_variant_and_each_place_names_a_rendered_one(make_
         placed = place(
             subscriber(topics=topics), False, cadence="weekly", items=items, rendered=named, drafted_at=DRAFTED
         )
-        chosen = matching(items, topics)
+        chosen = offered(items, topics)
         assert (placed.exclusion == "no_match") == (not chosen)
         if chosen:
             assert named[placed.variant or ""] == chosen
@@ -308,6 +308,6 @@ def test_a_variants_name_depends_on_its_items_alone(make_item: ItemMaker) -> Non
     assert variant_name(items, items[:2]) == variant_name(items, items[1::-1])
     assert variant_name(items, items[:2]) != variant_name(items, items[:3])
     assert variant_name(items, items) == "all"
-    assert variants(items, [(("pendulum",), ()), (("watches",), ())]) == variants(
-        items, [(("watches",), ()), (("pendulum",), ())]
+    assert variants(items, [(("pendulum",), NOBODY), (("watches",), NOBODY)]) == variants(
+        items, [(("watches",), NOBODY), (("pendulum",), NOBODY)]
     )

@@ -10,7 +10,18 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.dates import PartialDate
-from milepost.records import Change, IssueItem, Milestone, Placement, Snapshot, Subscriber, Validators, Variant
+from milepost.records import (
+    NOBODY,
+    Change,
+    IssueItem,
+    Milestone,
+    Placement,
+    Snapshot,
+    Standing,
+    Subscriber,
+    Validators,
+    Variant,
+)
 from store.archive.snapshots import Snapshots
 from store.database import Database, connect, upgrade
 from store.issues.issues import Issues
@@ -162,7 +173,7 @@ def added(record: Milestone) -> Change:
     return Change(source=record.source, key=record.key, kind="added")
 
 
-def everybody(who: Subscriber, suppressed: bool) -> Placement:
+def everybody(who: Subscriber, suppressed: bool, _: Standing = NOBODY) -> Placement:
     """A placement rule: whoever is active and not suppressed."""
     if suppressed:
         return Placement(exclusion="suppressed")
@@ -219,7 +230,7 @@ class World:
         ]
         self.subscribers.import_(entries, now=NOW, by=By(who="test", why="a list"))
 
-    def frozen(self, readers: int = 3, place: Callable[[Subscriber, bool], Placement] = everybody) -> int:
+    def frozen(self, readers: int = 3, place: Callable[[Subscriber, bool, Standing], Placement] = everybody) -> int:
         """An issue with one piece of news, frozen for so many readers."""
         self.baseline()
         self.look(make_milestone("news"))

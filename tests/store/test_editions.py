@@ -82,7 +82,7 @@ def test_who_was_told_the_mistake_is_owed_its_correction_once(drafted: World) ->
     editions = Editions(drafted.database)
     drafted.ledger.freeze(
         1, content_hash="c0ffee", now=NOW,
-        place=lambda who, _: Placement(variant="all") if who.id != 3 else Placement(exclusion="no_match"),
+        place=lambda who, *_: Placement(variant="all") if who.id != 3 else Placement(exclusion="no_match"),
     )
     send_one(drafted, 1)
     early = correct(drafted, "one", "Better")
@@ -104,7 +104,7 @@ def test_who_was_told_the_mistake_is_owed_its_correction_once(drafted: World) ->
     assert drafted.issues.get(2).items[0].corrected_at == LATER
     drafted.ledger.freeze(
         2, content_hash="decaf", now=LATER,
-        place=lambda who, _: Placement(variant="all") if who.id in first else Placement(exclusion="no_match"),
+        place=lambda who, *_: Placement(variant="all") if who.id in first else Placement(exclusion="no_match"),
     )
     send_one(drafted, 2)
     assert set(editions.owed([early])) == {1, 2} - set(first)

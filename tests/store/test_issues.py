@@ -133,7 +133,7 @@ def test_a_discarded_draft_frees_everything(ready: World) -> None:
 
 def test_only_a_draft_is_discarded(ready: World) -> None:
     draft(ready, ready.items())
-    ready.ledger.freeze(1, content_hash="c0ffee", place=lambda _, __: pytest.fail("nobody is here"), now=NOW)
+    ready.ledger.freeze(1, content_hash="c0ffee", place=lambda *_: pytest.fail("nobody is here"), now=NOW)
     with pytest.raises(ConflictError, match="it is frozen"):
         ready.issues.discard(1)
 
@@ -160,7 +160,7 @@ def test_corrections_to_what_was_published(ready: World) -> None:
     correct("two", "was never published")
     correct("one", "was published")
     assert ready.issues.corrections("instant") == []  # a draft is not published
-    ready.ledger.freeze(issue.number, content_hash="c0ffee", place=lambda _, __: pytest.fail("nobody"), now=NOW)
+    ready.ledger.freeze(issue.number, content_hash="c0ffee", place=lambda *_: pytest.fail("nobody"), now=NOW)
     assert ready.issues.corrections("instant") == []  # nor is one that is on its way
     ready.ledger.finish(issue.number)
     ((change, stored),) = ready.issues.corrections("instant")
@@ -184,7 +184,7 @@ def test_lists_by_state_and_cadence(ready: World) -> None:
 
 def test_a_variant_that_was_tampered_with(ready: World) -> None:
     draft(ready, ready.items())
-    ready.ledger.freeze(1, content_hash="c0ffee", place=lambda _, __: pytest.fail("nobody"), now=NOW)
+    ready.ledger.freeze(1, content_hash="c0ffee", place=lambda *_: pytest.fail("nobody"), now=NOW)
     with ready.database.begin() as connection:
         connection.execute(sa.update(tables.issue_variant).values(html="<p>Buy this</p>"))
     with pytest.raises(ConflictError, match="not what was rendered"):

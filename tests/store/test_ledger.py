@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError, StoreError
-from milepost.records import Claim, Placement, Reply, Subscriber
+from milepost.records import Claim, Placement, Reply, Standing, Subscriber
 from store.database import Database, check, connect
 from store.dialects import moment
 from store.ledger import freeze, holders
@@ -82,9 +82,9 @@ def test_freezing_twice_places_nobody_twice(world: World) -> None:
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        pytest.param(lambda _, __: Placement(variant="none"), "no variant 'none'", id="unknown variant"),
-        pytest.param(lambda _, __: Placement(), "not both or neither", id="nothing"),
-        pytest.param(lambda _, __: Placement(variant="all", exclusion="x"), "not both or neither", id="both"),
+        pytest.param(lambda *_: Placement(variant="none"), "no variant 'none'", id="unknown variant"),
+        pytest.param(lambda *_: Placement(), "not both or neither", id="nothing"),
+        pytest.param(lambda *_: Placement(variant="all", exclusion="x"), "not both or neither", id="both"),
     ],
 )
 def test_a_bad_placement_freezes_nothing(world: World, place: freeze.Place, message: str) -> None:
@@ -152,7 +152,7 @@ def test_sign_ups_while_freezing_are_counted_once(world: World, url: str) -> Non
             with elsewhere.connect() as connection:
                 return connection.execute(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one() > 0
 
-        def place(who: Subscriber, suppressed: bool) -> Placement:
+        def place(who: Subscriber, suppressed: bool, _: Standing) -> Placement:
             if not signing_up:
                 signing_up.append(pool.submit(World(elsewhere).subscribers.add, "late@example.org", now=NOW))
                 while not (waits() or signing_up[0].done()):

@@ -67,7 +67,7 @@ def test_adding_twice_changes_nothing(world: World) -> None:
 def test_states_and_choices(world: World) -> None:
     who, _ = world.subscribers.add("ada@example.org", state="pending", now=NOW)
     assert world.subscribers.set_state(who.id, "active", LATER).state == "active"
-    assert world.subscribers.set_choice(who.id, cadence="monthly", topics=["a", "b"]).topics == ("a", "b")
+    assert world.subscribers.set_choice(who.id, cadence="monthly", topics=["a", "b"], now=LATER).topics == ("a", "b")
     assert world.subscribers.set_state(who.id, "unsubscribed", LATER).state == "unsubscribed"
     world.subscribers.add("bo@example.org", now=NOW)
     assert world.subscribers.counts() == {"active": 1, "unsubscribed": 1}

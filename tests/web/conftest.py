@@ -84,7 +84,9 @@ class MemorySubscribers:
             state=self.states[subscriber_id], cadence=cadence, topics=topics, created_at=NOW,
         )
 
-    def set_choice(self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str]) -> Subscriber:
+    def set_choice(
+        self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str], now: dt.datetime
+    ) -> Subscriber:
         if subscriber_id not in self.states:
             raise NotFoundError("there is no such subscriber")
         self.choices[subscriber_id] = (cadence, tuple(topics))

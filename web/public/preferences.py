@@ -3,6 +3,7 @@
     GET /u/{token}/preferences ─▶ a form        POST ─▶ the choice, durable, and the form again
 """
 
+import datetime as dt
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -71,9 +72,10 @@ class Preferences:
 
     def __init__(
         self, pages: Pages, subscribers: Subscribers, topics: Topics, *, readers: Readers, writers: Writers,
-        cadences: Sequence[Cadence], clock: Callable[[], float] = time.monotonic,
+        cadences: Sequence[Cadence], now: Callable[[], dt.datetime], clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`cadences`: those on offer; `clock`, in seconds, tells when the topics are to be asked for again."""
+        self._now = now
         self._pages = pages
         self._subscribers = subscribers
         self._topics = topics
@@ -122,7 +124,7 @@ class Preferences:
         if len(cadences) != 1 or cadences[0] not in self._offered(reader) or not set(topics) <= offered:
             raise HTTPException(400)
         return self._subscribers.set_choice(
-            reader.id, cadence=cadences[0], topics=tuple(dict.fromkeys(topics))
+            reader.id, cadence=cadences[0], topics=tuple(dict.fromkeys(topics)), now=self._now()
         )
 
     def _offered(self, reader: Subscriber) -> tuple[Cadence, ...]:

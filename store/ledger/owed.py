@@ -1,0 +1,451 @@
+"""What each reader was told, and what a choice that they changed owes them still.
+
+    a switch, a return ─▶ keep: what their own cadence had not come to ─▶ owed ─▶ the next issue of today's cadence
+    deliveries and their variants' items ─▶ told: never again, whatever the cadence
+
+A change is open for a reader until an issue of their own cadence went out with it: it was told to them then, or their
+topics did not want it. Whoever changes nothing is owed nothing, and no query touches them.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from milepost.changes import CORRECTIONS, NEWS
+from milepost.codec import milestone_from_json
+from milepost.records import NOBODY, Cadence, Milestone, OwedRow, Placement, Standing
+from milepost.topics import fits
+from store.dialects import insert
+from store.engine import Database
+from store.meta import Meta
+from store.milestones.milestone_queries import HELD
+from store.schema.tables import (
+    change,
+    delivery,
+    issue,
+    issue_item,
+    issue_owed_item,
+    issue_variant_item,
+    look,
+    milestone,
+    milestone_version,
+    owed,
+    subscriber,
+    suppression,
+)
+from store.subscribers.addresses import address_hash
+
+# A mail that was handed over, or may have been, or is on its way.
+PROMISED = ("pending", "claimed", "sending", "deferred", "sent", "unknown")
+HANDED = ("sent", "unknown")
+_CHUNK = 500
+
+_OPEN = owed.c.told.is_(None)  # written out, since no planner finds a partial index behind a parameter
+_SEALED = issue.c.state != "draft"
+# The ledger's keys begin with the issue: who asks for a reader's rows names all issues, and is answered by the key.
+_OF_ANY_ISSUE = delivery.c.issue.in_(sa.select(issue.c.number))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Debt:
+    """One open row of a reader whom an issue of their cadence can pay."""
+
+    id: int
+    subscriber: int
+    change_id: int
+    role: Literal["news", "correction"]
+    milestone: Milestone
+    milestone_id: int
+    since: dt.datetime
+    topics: tuple[str, ...]  # of the reader
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standings:
+    """How readers of one cadence stand; whoever is not in it is told everything that fits, and owed nothing."""
+
+    readers: Mapping[int, Standing] = field(default_factory=dict)
+
+    def of(self, subscriber_id: int) -> Standing:
+        """One reader's."""
+        return self.readers.get(subscriber_id, NOBODY)
+
+
+
+class Owed:
+    """Who is owed what."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self, *, subscriber_id: int | None = None) -> Sequence[OwedRow]:
+        """What is owed to active readers (or to one, active or not), the oldest debts first."""
+        query = (
+            sa.select(
+                owed.c.id, owed.c.subscriber, subscriber.c.address, subscriber.c.cadence, owed.c.change_id,
+                milestone.c.source, milestone.c.key, milestone_version.c.record, owed.c.since, owed.c.why,
+            )
+            .join_from(owed, subscriber, owed.c.subscriber == subscriber.c.id)
+            .join(change, owed.c.change_id == change.c.id)
+            .join(milestone, change.c.milestone_id == milestone.c.id)
+            .join(milestone_version, sa.and_(
+                milestone_version.c.milestone_id == milestone.c.id, milestone_version.c.number == milestone.c.version,
+            ))
+            .where(_OPEN)
+            .order_by(owed.c.since, owed.c.id)
+        )
+        if subscriber_id is None:
+            query = query.where(subscriber.c.state == "active")
+        else:
+            query = query.where(owed.c.subscriber == subscriber_id)
+        with self._database.connect() as connection:
+            return [
+                OwedRow(
+                    id=row.id, subscriber=row.subscriber, address=row.address, cadence=row.cadence,
+                    change_id=row.change_id, source=row.source, key=row.key,
+                    title=milestone_from_json(row.record).title, since=row.since, why=row.why,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def payable(self, cadence: Cadence) -> Sequence[Debt]:
+        """What the next issue of `cadence` can pay: told by an earlier one, present, held by nobody, and wanted.
+
+        What a draft of the cadence holds already is its to pay.
+        """
+        key = Meta(self._database).address_key()
+        with self._database.connect() as connection:
+            rows = debts(connection, cadence, key=key)
+            ready = _ready(connection, cadence, {row.change_id for row in rows})
+            now = standings(connection, cadence, ready)
+        return [
+            row for row in rows if row.change_id in ready & now.of(row.subscriber).owed and (
+                row.change_id in now.of(row.subscriber).wrong if row.role == "correction"
+                else row.milestone_id not in now.of(row.subscriber).told
+            )
+        ]
+
+    def standings(self, cadence: Cadence, change_ids: Collection[int]) -> Standings:
+        """How the readers of a cadence stand to these changes, by what the tables hold now."""
+        with self._database.connect() as connection:
+            return standings(connection, cadence, change_ids)
+
+
+# --- a choice changes -----------------------------------------------------------------------------------------------
+
+
+def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str) -> None:
+    """Write down what a reader's choice still owes them, as it was before it changes (`row` of `subscriber`).
+
+    Open are the changes found since they joined that no sealed issue of their cadence held and no mail told them; what
+    a mail would have told them that was called off because they had left; and corrections of what they were told. Once
+    they left, only what was there before.
+    """
+    joined, left = row.confirmed_at, row.unsubscribed_at if row.state == "unsubscribed" else None
+    if row.state == "pending" or (joined is None and row.state == "unsubscribed"):
+        return
+    sealed = [_SEALED] if left is None else [_SEALED, issue.c.frozen_at < left]
+    held = ~sa.exists().where(look.c.id == change.c.look_id, HELD)
+    while_here = [] if left is None else [change.c.detected_at < left]
+    past = sa.exists().where(
+        issue_item.c.cadence == row.cadence, issue_item.c.milestone_id == change.c.milestone_id,
+        issue_item.c.role == "news", issue_item.c.issue == issue.c.number, *sealed,
+    )
+    news = {
+        (each.id, each.milestone_id)
+        for each in connection.execute(
+            sa.select(change.c.id, change.c.milestone_id)
+            .where(
+                change.c.announce, change.c.kind.in_(NEWS), held, ~past, *while_here,
+                change.c.detected_at >= (joined or row.created_at),
+            )
+        )
+    } | _called_off(connection, row.id)
+    told = _told_news(connection, [row.id], {milestone_id for _, milestone_id in news}).get(row.id, frozenset())
+    opened = {change_id for change_id, milestone_id in news if milestone_id not in told}
+    corrected = sa.exists().where(
+        issue_item.c.cadence == row.cadence, issue_item.c.change_id == change.c.id,
+        issue_item.c.issue == issue.c.number, *sealed,
+    )
+    corrections = connection.execute(
+        sa.select(change.c.id)
+        .where(change.c.announce, change.c.kind.in_(CORRECTIONS), held, ~corrected, *while_here)
+    ).scalars().all()
+    opened |= wrong(connection, corrections, only=row.id, states=PROMISED).get(row.id, frozenset())
+    write(connection, [(row.id, change_id) for change_id in sorted(opened)], why, now)
+
+
+def write(connection: sa.Connection, rows: Iterable[tuple[int, int]], why: str, now: dt.datetime) -> None:
+    """(subscriber, change) is owed from now on; what is owed already stays as it is."""
+    values = [
+        {"subscriber": reader, "change_id": change_id, "since": now, "why": why} for reader, change_id in rows
+    ]
+    if values:
+        connection.execute(insert(connection, owed).on_conflict_do_nothing(), values)
+
+
+def forget(connection: sa.Connection, subscriber_id: int) -> None:
+    """Nothing is owed any more to somebody who is erased."""
+    connection.execute(sa.delete(owed).where(owed.c.subscriber == subscriber_id, _OPEN))
+
+
+def _called_off(connection: sa.Connection, reader: int) -> set[tuple[int, int]]:
+    """(change, milestone) of the news in mails to a reader that were called off."""
+    query = _variant_items(change.c.id, change.c.milestone_id).where(
+        _OF_ANY_ISSUE, delivery.c.subscriber == reader, delivery.c.state == "cancelled", change.c.kind.in_(NEWS)
+    )
+    return {(row.id, row.milestone_id) for row in connection.execute(query)}
+
+
+# --- an issue is sealed, or taken back ------------------------------------------------------------------------------
+
+
+def settle(connection: sa.Connection, number: int, placed: Sequence[tuple[int, Placement]], now: dt.datetime) -> None:
+    """What an issue pays and passes, and what it could not pay: for the readers that are placed (id, placement)."""
+    paid: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    for reader, placement in placed:
+        paid[True] += [(reader, change_id) for change_id in placement.told]
+        paid[False] += [(reader, change_id) for change_id in placement.passed]
+    for told, rows in paid.items():
+        if rows:
+            one = sa.update(owed).where(
+                owed.c.subscriber == sa.bindparam("the_reader"), owed.c.change_id == sa.bindparam("the_change"), _OPEN,
+            ).values(settled_by=number, told=told)
+            connection.execute(one, [{"the_reader": reader, "the_change": change_id} for reader, change_id in rows])
+    write(
+        connection,
+        [(reader, change_id) for reader, placement in placed for change_id in sorted(placement.owes)],
+        "unrendered", now,
+    )
+
+
+def take_back(connection: sa.Connection, number: int) -> None:
+    """Undo what a sealed issue settled, before its deliveries go: it is a draft again.
+
+    Who turned to another cadence since, or left, may have been passed over there because this issue was to tell them:
+    what it was to tell them is owed.
+    """
+    at = connection.execute(sa.select(issue.c.frozen_at).where(issue.c.number == number)).scalar_one()
+    again = sa.select(owed.c.subscriber, owed.c.change_id).where(owed.c.settled_by == number)
+    reopened = [(row.subscriber, row.change_id) for row in connection.execute(again)]
+    connection.execute(sa.delete(owed).where(owed.c.settled_by == number))
+    changed = (
+        _variant_items(delivery.c.subscriber, change.c.id)
+        .join(subscriber, delivery.c.subscriber == subscriber.c.id)
+        .where(delivery.c.issue == number, sa.or_(subscriber.c.chosen_at >= at, subscriber.c.unsubscribed_at >= at))
+    )
+    reopened += [(row.subscriber, row.id) for row in connection.execute(changed)]
+    write(connection, dict.fromkeys(reopened), "taken_back", at)
+
+
+# --- what a reader stands at ----------------------------------------------------------------------------------------
+
+
+def standings(connection: sa.Connection, cadence: Cadence, change_ids: Collection[int]) -> Standings:
+    """See `Owed.standings`."""
+    kinds = {
+        row.id: row for row in connection.execute(
+            sa.select(change.c.id, change.c.milestone_id, change.c.kind, change.c.detected_at)
+            .where(change.c.id.in_(sorted(change_ids)))
+        )
+    }
+    news = {row.milestone_id for row in kinds.values() if row.kind in NEWS}
+    rows = debts(connection, cadence)
+    since = min((row.detected_at for row in kinds.values() if row.kind in NEWS), default=None)
+    told = told_by(connection, cadence, news, since)
+    mistaken = wrong(connection, [row.id for row in kinds.values() if row.kind in CORRECTIONS])
+    open_: dict[int, dict[bool, set[int]]] = {}
+    for row in rows:
+        wanted = row.role == "correction" or fits(row.milestone, row.topics)
+        open_.setdefault(row.subscriber, {True: set(), False: set()})[wanted].add(row.change_id)
+    return Standings(readers={
+        reader: Standing(
+            told=told.get(reader, frozenset()),
+            owed=frozenset(open_[reader][True]) if reader in open_ else frozenset(),
+            passed=frozenset(open_[reader][False]) if reader in open_ else frozenset(),
+            wrong=mistaken.get(reader, frozenset()),
+        )
+        for reader in {*told, *open_, *mistaken}
+    })
+
+
+def debts(connection: sa.Connection, cadence: Cadence, *, key: bytes | None = None) -> list[Debt]:
+    """The open rows of active readers of a cadence; with `key`, without those whose address is never to be mailed."""
+    query = (
+        sa.select(
+            owed.c.id, owed.c.subscriber, owed.c.change_id, owed.c.since, change.c.milestone_id, change.c.kind,
+            milestone_version.c.record, subscriber.c.topics, subscriber.c.normalized,
+        )
+        .join_from(owed, subscriber, owed.c.subscriber == subscriber.c.id)
+        .join(change, owed.c.change_id == change.c.id)
+        .join(milestone, change.c.milestone_id == milestone.c.id)
+        .join(milestone_version, sa.and_(
+            milestone_version.c.milestone_id == milestone.c.id, milestone_version.c.number == milestone.c.version,
+        ))
+        .where(_OPEN, subscriber.c.state == "active", subscriber.c.cadence == cadence)
+        .order_by(owed.c.id)
+    )
+    rows = connection.execute(query).all()
+    suppressed = set() if key is None else _suppressed(connection, {row.normalized for row in rows}, key)
+    records: dict[int, Milestone] = {}
+    for row in rows:
+        if row.milestone_id not in records:
+            records[row.milestone_id] = milestone_from_json(row.record)
+    return [
+        Debt(
+            id=row.id, subscriber=row.subscriber, change_id=row.change_id, milestone_id=row.milestone_id,
+            role="news" if row.kind in NEWS else "correction", milestone=records[row.milestone_id], since=row.since,
+            topics=tuple(row.topics),
+        )
+        for row in rows if row.normalized not in suppressed
+    ]
+
+
+def told_by(
+    connection: sa.Connection, cadence: Cadence, milestone_ids: Collection[int], since: dt.datetime | None
+) -> dict[int, frozenset[int]]:
+    """Reader of `cadence` → which of these milestones were told them as news, or are about to be.
+
+    By another cadence they can only have been told by it after `since`, when the first of them was found, and then
+    they chose anew since: nobody else is looked at.
+    """
+    if since is None or not milestone_ids:
+        return {}
+    changed = sa.select(subscriber.c.id).where(
+        subscriber.c.state == "active", subscriber.c.cadence == cadence, subscriber.c.chosen_at.is_not(None),
+        subscriber.c.chosen_at >= since,
+    )
+    return _told_news(connection, list(connection.execute(changed).scalars()), milestone_ids)
+
+
+def _told_news(
+    connection: sa.Connection, readers: Sequence[int], milestone_ids: Collection[int]
+) -> dict[int, frozenset[int]]:
+    """Reader → which of these milestones a mail told them as news, or is about to."""
+    if not readers or not milestone_ids:
+        return {}
+    found: dict[int, set[int]] = {}
+    telling = sa.select(change.c.id).where(
+        change.c.milestone_id.in_(sorted(milestone_ids)), change.c.kind.in_(NEWS)
+    )
+    # by issue and reader, which the ledger's own key answers
+    where: dict[int, dict[str, set[int]]] = {}
+    for row in connection.execute(
+        sa.select(issue_variant_item.c.issue, issue_variant_item.c.variant, change.c.milestone_id)
+        .join_from(issue_variant_item, change, issue_variant_item.c.change_id == change.c.id)
+        .where(issue_variant_item.c.change_id.in_(telling))
+    ):
+        where.setdefault(row.issue, {}).setdefault(row.variant, set()).add(row.milestone_id)
+    for number, variants in where.items():
+        for start in range(0, len(readers), _CHUNK):
+            rows = connection.execute(
+                sa.select(delivery.c.subscriber, delivery.c.variant).where(
+                    delivery.c.issue == number, delivery.c.subscriber.in_(readers[start : start + _CHUNK]),
+                    delivery.c.state.in_(PROMISED),
+                )
+            )
+            for reader, variant in rows:
+                found.setdefault(reader, set()).update(variants.get(variant, ()))
+    return {reader: frozenset(told) for reader, told in found.items() if told}
+
+
+def wrong(
+    connection: sa.Connection, corrections: Collection[int], *, only: int | None = None,
+    states: Collection[str] = HANDED,
+) -> dict[int, frozenset[int]]:
+    """Reader → those of these changes that correct what they were sent, and that no mail tells them.
+
+    `only`: this reader alone. `states`: what counts as sent, where it is the mistake.
+    """
+    if not corrections:
+        return {}
+    carried = sa.union_all(*(
+        sa.select(table.c.issue, table.c.change_id, table.c.milestone_id, table.c.version_id, table.c.role)
+        for table in (issue_item, issue_owed_item)
+    )).subquery("carried")
+    told = (
+        sa.select(delivery.c.subscriber, delivery.c.state, carried.c.milestone_id, carried.c.version_id,
+                  carried.c.change_id, carried.c.role)
+        .join_from(delivery, issue_variant_item, sa.and_(
+            delivery.c.issue == issue_variant_item.c.issue, delivery.c.variant == issue_variant_item.c.variant,
+        ))
+        .join(carried, sa.and_(
+            carried.c.issue == issue_variant_item.c.issue, carried.c.change_id == issue_variant_item.c.change_id,
+        ))
+        .where(delivery.c.state.in_(PROMISED))
+    )
+    if only is not None:
+        told = told.where(_OF_ANY_ISSUE, delivery.c.subscriber == only)
+    told_ = told.cte("told")
+    right = told_.alias("put_right")
+    again = sa.exists().where(
+        right.c.subscriber == told_.c.subscriber, right.c.change_id == change.c.id, right.c.role == "correction",
+    )
+    mistaken = (
+        sa.select(told_.c.subscriber, change.c.id)
+        .join_from(told_, change, change.c.milestone_id == told_.c.milestone_id)
+        .where(
+            change.c.id.in_(sorted(corrections)), told_.c.role == "news", told_.c.state.in_(states),
+            told_.c.version_id < change.c.new_version_id, ~again,
+        )
+    )
+    found: dict[int, set[int]] = {}
+    for reader, change_id in connection.execute(mistaken):
+        found.setdefault(reader, set()).add(change_id)
+    return {reader: frozenset(changes) for reader, changes in found.items()}
+
+
+def _variant_items(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Deliveries with the changes that their variants tell."""
+    return (
+        sa.select(*columns)
+        .select_from(delivery)
+        .join(issue_variant_item, sa.and_(
+            delivery.c.issue == issue_variant_item.c.issue, delivery.c.variant == issue_variant_item.c.variant,
+        ))
+        .join(change, issue_variant_item.c.change_id == change.c.id)
+    )
+
+
+def _ready(connection: sa.Connection, cadence: Cadence, change_ids: Collection[int]) -> set[int]:
+    """Those that sealed issues of a cadence told, that are in no draft of it, and that may be shown."""
+    if not change_ids:
+        return set()
+    ids = sorted(change_ids)
+    told = sa.exists().where(
+        issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id,
+        issue_item.c.issue == issue.c.number, _SEALED,
+    )
+    of_milestone = sa.exists().where(
+        issue_item.c.cadence == cadence, issue_item.c.milestone_id == change.c.milestone_id,
+        issue_item.c.role == "news", issue_item.c.issue == issue.c.number, _SEALED,
+    )
+    drafted = sa.exists().where(
+        issue_owed_item.c.change_id == change.c.id, issue_owed_item.c.issue == issue.c.number,
+        issue.c.cadence == cadence, issue.c.state == "draft",
+    )
+    query = (
+        sa.select(change.c.id)
+        .join_from(change, milestone)
+        .outerjoin(look, change.c.look_id == look.c.id)
+        .where(
+            change.c.id.in_(ids), change.c.announce, ~HELD, milestone.c.state == "present", ~drafted,
+            sa.case((change.c.kind.in_(NEWS), of_milestone), else_=told),
+        )
+    )
+    return set(connection.execute(query).scalars())
+
+
+def _suppressed(connection: sa.Connection, normalized: Collection[str], key: bytes) -> set[str]:
+    hashes = {address_hash(key, each): each for each in normalized}
+    found: set[str] = set()
+    listed = list(hashes)
+    for start in range(0, len(listed), _CHUNK):
+        query = sa.select(suppression.c.address_hash).where(
+            suppression.c.address_hash.in_(listed[start : start + _CHUNK])
+        )
+        found |= {hashes[each] for each in connection.execute(query).scalars()}
+    return found
