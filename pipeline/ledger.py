@@ -1,13 +1,17 @@
 """Who got an issue, who did not, and why: the ledger as operators ask it."""
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from milepost.records import DeliveryState, LedgerCounts
+from milepost.records import DeliveryState, LedgerCounts, OwedRow, Subscriber
 from store.database import Database
+from store.issues.issues import Issues
 from store.ledger.bounces import BounceRow, Bounces
 from store.ledger.ledger import AttemptRow, DeliveryRow, Holding, Ledger
+from store.ledger.owed import Owed
+from store.subscribers.people import Subscribers
 
 SETTLED: tuple[DeliveryState, ...] = ("sent", "failed", "suppressed", "unknown", "cancelled")
 
@@ -40,11 +44,80 @@ def ask(
     ]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Absent:
+    """Somebody who has no delivery of an issue."""
+
+    address: str
+    reason: str  # as the exclusion has it; "draft": nobody is placed yet; "unknown": never heard of; "later": see below
+    why: str  # a sentence
+    owed: tuple[OwedRow, ...] = ()  # what they are owed today, and by the next issue of which cadence
+
+
+def absent(database: Database, number: int, address: str) -> Absent:
+    """Why `address` has no delivery of an issue, and what they are owed; raises InputError when it is no address.
+
+    Raises NotFoundError when there is no such issue.
+    """
+    issue, who = Issues(database).get(number), Subscribers(database).find(address)
+    if who is None:
+        return Absent(address=address, reason="unknown", why="no subscriber has that address")
+    found = Ledger(database).exclusion_of(number, who.id)
+    reason = found or ("draft" if issue.frozen_at is None else "later")
+    return Absent(
+        address=who.address, reason=reason, why=why_absent(reason, who, issue.created_at, issue.frozen_at),
+        owed=tuple(Owed(database).list(subscriber_id=who.id)),
+    )
+
+
+def why_absent(reason: str, who: Subscriber, drafted: dt.datetime, sealed: dt.datetime | None) -> str:
+    """The sentence on one exclusion's reason, without its subject. Pure."""
+    changed = who.chosen_at is not None and who.chosen_at > drafted
+    match reason:
+        case "owed":
+            since = f" (changed {_at(who.chosen_at)}, draft {_at(drafted)})" if changed and who.chosen_at else ""
+            return f"topics{since}: no variant of what was drafted could be made for them"
+        case "other_cadence":
+            return "other_cadence" + (f" (today they read the {who.cadence} issue)")
+        case "joined_later":
+            return f"joined_later (signed up {_at(who.created_at)}, draft {_at(drafted)})"
+        case "no_match":
+            return "no_match: nothing in it was of their topics"
+        case "nothing_new":
+            return "nothing_new: they had been told all of it that they wanted"
+        case "draft":
+            return "nobody is placed yet: it is a draft"
+        case "later":
+            return f"signed up {_at(who.created_at)}, when it was sealed ({_at(sealed or drafted)})"
+        case _:
+            return reason
+
+
+def owed_words(rows: Sequence[OwedRow]) -> str:
+    """What is owed to one reader in words: by which issue, and which milestones; "" for nothing. Pure."""
+    if not rows:
+        return ""
+    return f"owed in the next {rows[0].cadence} issue: {', '.join(sorted({row.key for row in rows}))}"
+
+
+def owed(database: Database) -> Sequence[OwedRow]:
+    """What active readers are owed today, the oldest debts first."""
+    return Owed(database).list()
+
+
+def _at(moment: dt.datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
 def equation(counts: LedgerCounts) -> Mapping[str, int]:
-    """The terms whose sum is the number of candidates; whoever may still get it is waiting. Pure."""
+    """The terms whose sum is the number of candidates; whoever may still get it is waiting.
+
+    Whoever is owed all of it was left out, and the next issue of their cadence pays. Pure.
+    """
     terms: dict[str, int] = {state: counts.states.get(state, 0) for state in SETTLED}
     terms["waiting"] = sum(count for state, count in counts.states.items() if state not in SETTLED)
-    return terms | {"excluded": sum(counts.exclusions.values())}
+    owing = counts.exclusions.get("owed", 0)
+    return terms | {"owed": owing, "excluded": sum(counts.exclusions.values()) - owing}
 
 
 def held_by_others(database: Database, counts: LedgerCounts) -> tuple[Holding, ...]:

@@ -10,8 +10,10 @@ from milepost.records import Cadence, Issue, IssueState, KnownTopics, Subscriber
 class Issues(Protocol):
     """Called by the archive, from several threads at once; every method raises StoreError."""
 
-    def list(self, *, states: Sequence[IssueState] | None = None, limit: int | None = None) -> Sequence[Issue]:
-        """Issues in those states without their items, the latest first."""
+    def list(
+        self, *, states: Sequence[IssueState] | None = None, limit: int | None = None, public: bool = False
+    ) -> Sequence[Issue]:
+        """Issues in those states without their items, the latest first; `public`: only those that tell news."""
 
     def get(self, number: int) -> Issue:
         """One issue with its items; raises NotFoundError."""

@@ -43,6 +43,8 @@ def _issue_json(issue: "Issue") -> dict[str, object]:
         "subject": issue.subject, "content_hash": issue.content_hash, "created_at": issue.created_at.isoformat(),
         "items": [{"key": item.milestone.key, "title": item.milestone.title, "role": item.role}
                   for item in issue.items],
+        "owed": [{"key": item.milestone.key, "title": item.milestone.title, "role": item.role}
+                 for item in issue.owed],
         "candidates": issue.candidates, "deliveries": issue.deliveries, "exclusions": issue.exclusions,
         "handed_over_at": issue.handed_over_at.isoformat() if issue.handed_over_at else None,
         "pause_reason": issue.pause_reason,
@@ -70,12 +72,14 @@ def issue_draft(
         waits = waiting_news(door.settings, door.database, only=chosen)
         for waiting in waits:
             until = f"{waiting.until:%Y-%m-%d %H:%M} UTC, when no more has landed" if waiting.until else "its hour"
-            typer.echo(f"{waiting.changes} new for the {waiting.cadence} issue, which waits for {until}; "
+            owed = f", and what {counted(waiting.owed, 'reader')} are owed," if waiting.owed else ""
+            typer.echo(f"{waiting.changes} new for the {waiting.cadence} issue{owed} which waits for {until}; "
                        "`--now` drafts it at once.")
         if not waits:
             typer.echo("Nothing new to tell: no issue was drafted.")
     for issue in drafted:
-        told = counted(len(issue.items), "milestone")
+        told = counted(len(issue.items), "milestone") + (
+            f", and {len(issue.owed)} that some readers are owed" if issue.owed else "")
         typer.echo(f"Drafted issue {issue.number} ({issue.cadence}, {told}): {issue.subject}")
 
 
@@ -106,8 +110,10 @@ def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False
     typer.echo(f"Subject  {issue.subject}\nHash     {issue.content_hash}")
     if issue.pause_reason:
         typer.echo(f"{'Held  ' if issue.state == 'draft' else 'Paused'}   {issue.pause_reason}")
-    rows = [(position, item.milestone.date.human() if item.milestone.date else "", item.milestone.title, item.role)
-            for position, item in enumerate(issue.items, 1)]
+    places = [*((str(position), item) for position, item in enumerate(issue.items, 1)),
+              *(("owed", item) for item in issue.owed)]
+    rows = [(place, item.milestone.date.human() if item.milestone.date else "", item.milestone.title, item.role)
+            for place, item in places]
     print_table("", ("", "date", "milestone", ""), rows, empty="It holds no milestones.")
 
 

@@ -15,8 +15,8 @@ from milepost.dates import utc_now
 from milepost.errors import HeldError, InputError, MilepostError
 
 if TYPE_CHECKING:
-    from milepost.records import LedgerCounts
-    from pipeline.ledger import Told
+    from milepost.records import LedgerCounts, OwedRow
+    from pipeline.ledger import Absent, Told
 
 
 def mount(app: typer.Typer) -> None:
@@ -24,6 +24,7 @@ def mount(app: typer.Typer) -> None:
         cls=WithDefault, help="Who got an issue, who did not, and why; hand-overs that nobody knows the end of.",
     )
     ledger.command("show")(show)
+    ledger.command("owed")(owed)
     ledger.command("resolve")(resolve)
     app.add_typer(ledger, name="ledger")
     app.command()(bounces)
@@ -40,21 +41,24 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show who got an issue, who did not, and why; the sum always comes out."""
-    from pipeline.ledger import ask, held_by_others, held_to_json
+    from pipeline.ledger import absent, ask, held_by_others, held_to_json
 
     door: CliContext = context.obj
     asked = state is not None or address is not None
     counts, told = ask(door.database, number, state=delivery_state_of(state) if state else None, address=address)
     held = [held_to_json(one) for one in held_by_others(door.database, counts)]
+    missing = absent(door.database, number, address) if address is not None and not told and state is None else None
     if as_json:
         print_json(_counts_json(counts) | {"held": held} | ({"rows": [
             _row_json(one) | (_story_json(one) if address else {}) for one in told
-        ]} if asked else {}))
+        ]} if asked else {}) | ({"absent": _absent_json(missing)} if missing else {}))
         return
     _print_equation(counts)
     if held:
         typer.echo(f"Held: {holders(held)}")
-    if asked:
+    if missing is not None:
+        _print_absent(missing)
+    elif asked:
         print_table("", ("address", "state", "tries", "code", "said", "when"),
                     [(r.address, r.state, r.attempts, r.code, r.text, _clock(r.updated_at))
                      for r in (one.row for one in told)],
@@ -63,15 +67,53 @@ def show(
         _print_story(one)
 
 
+def owed(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List who is owed which milestone since they chose anew, and by which issue it is paid."""
+    from pipeline.ledger import owed as rows_owed
+
+    door: CliContext = context.obj
+    rows = rows_owed(door.database)
+    if as_json:
+        print_json([{"address": row.address} | _owed_json(row) for row in rows])
+        return
+    print_table("", ("address", "milestone", "since", "why", "paid by"),
+                [(r.address, r.key, _clock(r.since), r.why, f"the next {r.cadence} issue") for r in rows],
+                empty="Nobody is owed anything.")
+
+
+def _print_absent(missing: "Absent") -> None:
+    from pipeline.ledger import owed_words
+
+    excluded = "" if missing.reason in ("draft", "unknown", "later") else "excluded: "
+    words = owed_words(missing.owed)
+    typer.echo(f"{missing.address}: {excluded}{missing.why}" + (f"; {words}" if words else "") + ".")
+
+
+def _absent_json(missing: "Absent") -> dict[str, Any]:
+    return {
+        "address": missing.address, "reason": missing.reason, "why": missing.why,
+        "owed": [_owed_json(row) for row in missing.owed],
+    }
+
+
+def _owed_json(row: "OwedRow") -> dict[str, Any]:
+    return {
+        "source": row.source, "key": row.key, "title": row.title, "since": row.since.isoformat(), "why": row.why,
+        "next": row.cadence,
+    }
+
+
 def _print_equation(counts: "LedgerCounts") -> None:
     from pipeline.ledger import SETTLED, equation
 
     terms = equation(counts)
-    listed = " + ".join(f"{count} {term}" for term, count in terms.items())
+    listed = " + ".join(f"{count} {term}" for term, count in terms.items() if count or term != "owed")
     typer.echo(f"Issue {counts.issue}: {counts.candidates} candidates = {listed}")
     excluded = ", ".join(f"{count} {reason}" for reason, count in counts.exclusions.items() if count)
     if excluded:
         typer.echo(f"Excluded: {excluded}")
+    if terms["owed"]:
+        typer.echo(f"The next issue pays the {terms['owed']} who are owed: `milepost ledger owed` names them.")
     waiting = ", ".join(
         f"{count} {state}" for state, count in counts.states.items() if state not in SETTLED and count
     )

@@ -74,9 +74,9 @@ class Issues:
         """Corrections, in no issue of `cadence` yet, to milestones that were news in an earlier one; oldest first.
 
         Whatever cadence that one was of: its readers may read this one today. They wait until every issue that told the
-        mistake is sent as far as it will be: only then it is settled who was told what. A milestone that is by now what
-        was told of it has none, whatever happened to it in between. A field that alternates on its page waits until
-        that is over.
+        mistake is sent as far as it will be: only then it is settled who was told what (`store.ledger.owed.wrong`). A
+        milestone that is by now what was told of it has none, whatever happened to it in between. A field that
+        alternates on its page waits until that is over.
         """
         mistaken = (
             issue_item.c.milestone_id == change.c.milestone_id, issue_item.c.role == "news",
@@ -110,22 +110,21 @@ class Issues:
             return {(row.milestone_id, row.field) for row in rows}
 
     def _told(self, milestone_ids: Collection[int]) -> dict[int, set[str]]:
-        """The fingerprints of what each cadence last told of these milestones, by id."""
+        """The fingerprints of all that was ever told of these milestones, by id."""
         query = (
-            sa.select(issue_item.c.milestone_id, issue_item.c.cadence, milestone_version.c.fingerprint)
+            sa.select(issue_item.c.milestone_id, milestone_version.c.fingerprint)
             .join_from(issue_item, milestone_version, issue_item.c.version_id == milestone_version.c.id)
             .join(issue, issue_item.c.issue == issue.c.number)
             .where(issue.c.state.in_(_OVER))
-            .order_by(issue.c.number)
         )
         ids = sorted(milestone_ids)
-        told: dict[int, dict[str, str]] = {}
+        told: dict[int, set[str]] = {}
         with self._database.connect() as connection:
             for start in range(0, len(ids), 500):
                 some = query.where(issue_item.c.milestone_id.in_(ids[start : start + 500]))
                 for row in connection.execute(some):
-                    told.setdefault(row.milestone_id, {})[row.cadence] = row.fingerprint
-        return {milestone_id: set(last.values()) for milestone_id, last in told.items()}
+                    told.setdefault(row.milestone_id, set()).add(row.fingerprint)
+        return told
 
     def _publishable(
         self, clause: sa.ColumnElement[bool], since: dt.datetime | None, before: dt.datetime | None
@@ -171,10 +170,10 @@ class Issues:
     ) -> Issue:
         """Write an issue with its items and renderings, all or nothing.
 
-        `owed`: what earlier issues of the cadence told, for those whom a former choice owes it.
-        `number` is the one it was rendered with (see `next_number`), `rendered_with` what else it takes to render it
-        again: the settings that show, and the digest of the templates. Raises ConflictError when the period has an
-        issue, when an item is in another issue of that cadence, may not be announced, or the number was taken.
+        `owed`: what earlier issues of the cadence told, for those whom a former choice owes it. `number` is the one it
+        was rendered with (see `next_number`), `rendered_with` what else it takes to render it again: the settings that
+        show, and the digest of the templates. Raises ConflictError when the period has an issue, when an item is in
+        another issue of that cadence, may not be announced, or the number was taken.
         """
         with self._database.begin() as connection:
             serialize(connection, "issues")
@@ -231,10 +230,13 @@ class Issues:
             return None if number is None else load(connection, number)
 
     def list(
-        self, *, cadence: Cadence | None = None, states: Sequence[IssueState] | None = None, limit: int | None = None
+        self, *, cadence: Cadence | None = None, states: Sequence[IssueState] | None = None, limit: int | None = None,
+        public: bool = False,
     ) -> list[Issue]:
-        """Issues without their items, the latest first."""
+        """Issues without their items, the latest first; `public`: none that only tells some what they missed."""
         query = sa.select(issue).order_by(issue.c.number.desc()).limit(limit)
+        if public:
+            query = query.where(sa.exists().where(issue_item.c.issue == issue.c.number))
         if cadence is not None:
             query = query.where(issue.c.cadence == cadence)
         if states is not None:

@@ -300,6 +300,11 @@ class Ledger:
         with self._database.connect() as connection:
             return queries.rows(connection, number, state, address, limit)
 
+    def exclusion_of(self, number: int, subscriber_id: int) -> str | None:
+        """Why an issue has no delivery for that subscriber; None where it has one, or never heard of them."""
+        with self._database.connect() as connection:
+            return queries.exclusion_of(connection, number, subscriber_id)
+
     def attempts(self, delivery_id: int) -> list[AttemptRow]:
         """Everything that was tried for one delivery, oldest first."""
         with self._database.connect() as connection:

@@ -21,7 +21,7 @@ from milepost.topics import fits
 from store.dialects import insert
 from store.engine import Database
 from store.meta import Meta
-from store.milestones.milestone_queries import HELD
+from store.milestones.milestone_queries import HELD, visible_by_id
 from store.schema.tables import (
     change,
     delivery,
@@ -358,15 +358,19 @@ def wrong(
 ) -> dict[int, frozenset[int]]:
     """Reader → those of these changes that correct what they were sent, and that no mail tells them.
 
-    `only`: this reader alone. `states`: what counts as sent, where it is the mistake.
+    None of them for whom the last mail told what is shown today. `only`: this reader alone. `states`: what counts as
+    sent, where it is the mistake.
     """
     if not corrections:
         return {}
+    ids = sorted(corrections)
+    concerned = sa.select(change.c.milestone_id).where(change.c.id.in_(ids))
     carried = sa.union_all(*(
         sa.select(table.c.issue, table.c.change_id, table.c.milestone_id, table.c.version_id, table.c.role)
+        .where(table.c.milestone_id.in_(concerned))
         for table in (issue_item, issue_owed_item)
     )).subquery("carried")
-    told = (
+    query = (
         sa.select(delivery.c.subscriber, delivery.c.state, carried.c.milestone_id, carried.c.version_id,
                   carried.c.change_id, carried.c.role)
         .join_from(delivery, issue_variant_item, sa.and_(
@@ -378,23 +382,34 @@ def wrong(
         .where(delivery.c.state.in_(PROMISED))
     )
     if only is not None:
-        told = told.where(_OF_ANY_ISSUE, delivery.c.subscriber == only)
-    told_ = told.cte("told")
-    right = told_.alias("put_right")
+        query = query.where(_OF_ANY_ISSUE, delivery.c.subscriber == only)
+    told = query.cte("told")
+    right, other = told.alias("put_right"), told.alias("other")
     again = sa.exists().where(
-        right.c.subscriber == told_.c.subscriber, right.c.change_id == change.c.id, right.c.role == "correction",
+        right.c.subscriber == told.c.subscriber, right.c.change_id == change.c.id, right.c.role == "correction",
     )
+    last = sa.select(sa.func.max(other.c.version_id)).where(
+        other.c.subscriber == told.c.subscriber, other.c.milestone_id == told.c.milestone_id,
+    ).scalar_subquery()
     mistaken = (
-        sa.select(told_.c.subscriber, change.c.id)
-        .join_from(told_, change, change.c.milestone_id == told_.c.milestone_id)
+        sa.select(told.c.subscriber, change.c.id, change.c.milestone_id, last.label("last"))
+        .join_from(told, change, change.c.milestone_id == told.c.milestone_id)
         .where(
-            change.c.id.in_(sorted(corrections)), told_.c.role == "news", told_.c.state.in_(states),
-            told_.c.version_id < change.c.new_version_id, ~again,
+            change.c.id.in_(ids), told.c.role == "news", told.c.state.in_(states),
+            told.c.version_id < change.c.new_version_id, ~again,
         )
     )
+    shown = visible_by_id(connection, list(connection.execute(concerned.distinct()).scalars()))
+    prints = {
+        row.id: row.fingerprint for row in connection.execute(
+            sa.select(milestone_version.c.id, milestone_version.c.fingerprint)
+            .where(milestone_version.c.milestone_id.in_(concerned))
+        )
+    }
     found: dict[int, set[int]] = {}
-    for reader, change_id in connection.execute(mistaken):
-        found.setdefault(reader, set()).add(change_id)
+    for reader, change_id, milestone_id, version_id in connection.execute(mistaken):
+        if prints[version_id] != shown[milestone_id].fingerprint:
+            found.setdefault(reader, set()).add(change_id)
     return {reader: frozenset(changes) for reader, changes in found.items()}
 
 

@@ -90,6 +90,15 @@ def rows(
     return [DeliveryRow(**row) for row in connection.execute(query).mappings()]
 
 
+def exclusion_of(connection: sa.Connection, number: int, subscriber_id: int) -> str | None:
+    """See `Ledger.exclusion_of`."""
+    query = sa.select(exclusion.c.reason).where(
+        exclusion.c.issue == number, exclusion.c.subscriber == subscriber_id
+    )
+    reason: str | None = connection.execute(query).scalar()
+    return reason
+
+
 def attempts(connection: sa.Connection, delivery_id: int) -> list[AttemptRow]:
     """See `Ledger.attempts`."""
     query = (

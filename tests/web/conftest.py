@@ -36,9 +36,14 @@ class MemoryIssues:
         self.by_number: dict[int, Issue] = {}
         self.down = False
 
-    def list(self, *, states: Sequence[IssueState] | None = None, limit: int | None = None) -> list[Issue]:
+    def list(
+        self, *, states: Sequence[IssueState] | None = None, limit: int | None = None, public: bool = False
+    ) -> list[Issue]:
         self._check()
-        found = [issue for issue in self.by_number.values() if states is None or issue.state in states]
+        found = [
+            issue for issue in self.by_number.values()
+            if (states is None or issue.state in states) and (issue.items or not public)
+        ]
         return sorted(found, key=lambda issue: -issue.number)[:limit]
 
     def get(self, number: int) -> Issue:

@@ -46,7 +46,7 @@ class Archive:
 
     def numbers(self) -> list[int]:
         """The issues that are shown, the latest first."""
-        return [issue.number for issue in self._issues.list(states=SHOWN)]
+        return [issue.number for issue in self._issues.list(states=SHOWN, public=True)]
 
     def index(self) -> str:
         """The page of all issues."""
@@ -63,7 +63,7 @@ class Archive:
 
     def feed(self, name: str) -> bytes:
         """A feed or the sitemap, by its file's name (web.feeds.FEEDS)."""
-        listed = self._issues.list(states=SHOWN)
+        listed = self._issues.list(states=SHOWN, public=True)
         entries = [self._entry(self._shown(issue.number)) for issue in listed[:IN_FEEDS]]
         return FEEDS[name].make(self._settings, listed, entries)
 
@@ -92,12 +92,12 @@ class Archive:
     def _rows(self) -> list[dict[str, object]]:
         return [
             {"number": issue.number, "subject": issue.subject, "day": self._day(issue)}
-            for issue in self._issues.list(states=SHOWN, limit=LATEST)
+            for issue in self._issues.list(states=SHOWN, limit=LATEST, public=True)
         ]
 
     def _shown(self, number: int) -> Issue:
         found = self._issues.get(number)
-        if found.state not in SHOWN or not found.items:
+        if found.state not in SHOWN or not (found.items or found.owed):
             raise NotFoundError("it is not shown", where=f"issue {number}")
         return found
 
@@ -111,11 +111,16 @@ class Archive:
         }
 
     def _view(self, issue: Issue) -> IssueView:
-        """Made from the records, not from the mail: what a long mail leaves out is here."""
+        """Made from the records, not from the mail: what a long mail leaves out is here.
+
+        What an issue carries of earlier ones stands on their pages; on its own only where it carries nothing else, for
+        then a mail of it leads here.
+        """
         phrases = self._pages.phrases
+        items = issue.items or issue.owed
         return issue_view(
-            compose(issue.items, phrases=phrases, edit=issue.edit, as_ordered=True),
-            number=issue.number, cadence=issue.cadence, day=self._day(issue), plan=Plan.whole(issue.items),
+            compose(items, phrases=phrases, edit=issue.edit, as_ordered=True),
+            number=issue.number, cadence=issue.cadence, day=self._day(issue), plan=Plan.whole(items),
             placeholder="", newsletter=self._settings.newsletter, mail=self._settings.mail, web=self._settings.web,
             phrases=phrases,
         )

@@ -1,5 +1,8 @@
 """What a reader's former choice owes them, when the choice changed, and the issue that carries what is owed."""
 
+import hashlib
+from itertools import combinations
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,6 +12,8 @@ revision = "0012"
 down_revision = "0011"
 branch_labels = None
 depends_on = None
+
+_MOST = 16  # items of an issue whose choices are tried: 65,536
 
 
 def upgrade() -> None:
@@ -64,3 +69,36 @@ def upgrade() -> None:
         sa.UniqueConstraint("issue", "change_id", name=op.f("uq_issue_owed_item_issue_change_id")),
     )
     op.create_index(op.f("ix_issue_variant_item_change_id"), "issue_variant_item", ["change_id"], unique=False)
+    _fill(op.get_bind())
+
+
+def _fill(connection: sa.Connection) -> None:
+    """Variants whose items were not written down: their names are hashes of them, so that few items can be tried."""
+    items: dict[int, list[int]] = {}
+    for row in connection.execute(sa.text("SELECT issue, change_id FROM issue_item ORDER BY issue, position")):
+        items.setdefault(row.issue, []).append(row.change_id)
+    unknown = connection.execute(sa.text(
+        "SELECT issue, name FROM issue_variant WHERE NOT EXISTS (SELECT 1 FROM issue_variant_item "
+        "WHERE issue_variant_item.issue = issue_variant.issue AND issue_variant_item.variant = issue_variant.name)"
+    )).all()
+    rows = [
+        {"issue": row.issue, "variant": row.name, "position": position, "change_id": change_id}
+        for row in unknown for position, change_id in enumerate(_items(row.name, items.get(row.issue, [])), 1)
+    ]
+    if rows:
+        connection.execute(sa.text(
+            "INSERT INTO issue_variant_item (issue, variant, position, change_id) "
+            "VALUES (:issue, :variant, :position, :change_id)"
+        ), rows)
+
+
+def _items(name: str, items: list[int]) -> list[int]:
+    """Those of an issue's items, in their order, that a variant's name is the hash of; none where too many are."""
+    if len(items) > _MOST:
+        return []
+    for count in range(1, len(items)):
+        for some in combinations(items, count):
+            text = ",".join(map(str, sorted(some)))
+            if hashlib.sha256(text.encode("ascii")).hexdigest()[:12] == name:
+                return list(some)
+    return []
