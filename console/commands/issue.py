@@ -72,7 +72,7 @@ def issue_draft(
         waits = waiting_news(door.settings, door.database, only=chosen)
         for waiting in waits:
             until = f"{waiting.until:%Y-%m-%d %H:%M} UTC, when no more has landed" if waiting.until else "its hour"
-            owed = f", and what {counted(waiting.owed, 'reader')} are owed," if waiting.owed else ""
+            owed = f", and {counted(waiting.owed, 'reader')} owed," if waiting.owed else ","
             typer.echo(f"{waiting.changes} new for the {waiting.cadence} issue{owed} which waits for {until}; "
                        "`--now` drafts it at once.")
         if not waits:
