@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 14  # the revision this program was made for
+HEAD = 15  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")

@@ -8,8 +8,8 @@ from alembic import op
 
 from store.schema.columns import Moment
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
@@ -17,7 +17,7 @@ _MOST = 16  # items of an issue whose choices are tried: 65,536
 
 
 def upgrade() -> None:
-    """From 0013; variants of old issues that were not written down item by item are filled in where that is known."""
+    """From 0014; variants of old issues that were not written down item by item are filled in where that is known."""
     op.add_column("subscriber", sa.Column("chosen_at", Moment()))
     op.create_index(
         "ix_subscriber_chosen", "subscriber", ["cadence", "chosen_at"], unique=False,
