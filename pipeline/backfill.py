@@ -4,16 +4,20 @@
 """
 
 import datetime as dt
+import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from extractors import registry
 from extractors.base import SiteExtractor
 from milepost.dates import utc_now
-from milepost.errors import ConflictError, NotFoundError
+from milepost.errors import ConflictError, ExtractError, NotFoundError
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, Flap, Milestone, StoredMilestone
 from milepost.settings import Settings, SourceSettings
@@ -21,10 +25,9 @@ from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
 from newsletter.news.flapping import kept_back
 from pipeline.look.page_workers import Crew
-from pipeline.look.reading import Progress, key_of
+from pipeline.look.reading import Progress, key_of, stored_page, whole
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
-from pipeline.look.rereading import BATCH, read_again, workers
-from pipeline.look.stored_page import Reader
+from pipeline.look.stored_page import Reader, Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database, connect
@@ -39,6 +42,8 @@ __all__ = [
     "resume", "undo",
 ]
 
+BATCH = 64  # pages read together; the answers of a few batches are in memory, however many pages there are
+MANY = 2_000  # pages from which starting other processes pays
 KEPT = 10_000  # changes that a result holds; all are counted
 _CHUNK = 500
 
@@ -310,3 +315,79 @@ def reread_to_json(reread: Reread) -> dict[str, Any]:
         "issues": [{"issue": told.issue, "state": told.state, "keys": list(told.keys)} for told in reread.told],
         "failures": list(reread.failures),
     }
+
+
+# --- reading many pages, in order, on every core where there are many
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """What a batch of pages came to."""
+
+    read_to: str  # URL of its last page
+    pages: int
+    records: tuple[tuple[Milestone, int], ...]  # with the snapshot of each
+    failures: tuple[str, ...]  # a sentence a page
+
+
+def workers(pages: int) -> int:
+    """How many processes are worth having for so many pages: 0 is none but this one."""
+    return (os.cpu_count() or 1) if pages >= MANY else 0
+
+
+def _read_batch(guard: ReadingGuard, stored: Sequence[Stored], *, apart: bool) -> Batch:
+    """Read one batch; a bad page stops no other."""
+    records: list[tuple[Milestone, int]] = []
+    failures: list[str] = []
+    for page, answer in zip(stored, guard.records(stored, apart=apart), strict=True):
+        try:
+            if isinstance(answer, ExtractError):
+                raise answer
+            records += [(whole(record), page.snapshot_id) for record in answer]
+        except ExtractError as error:
+            failures.append(str(error))
+    return Batch(
+        read_to=stored[-1].url, pages=len(stored), records=tuple(records), failures=tuple(failures)
+    )
+
+
+def read_again(
+    guard: ReadingGuard, source: str, site: SiteExtractor, snapshots: Snapshots, pages: Pages,
+    work: Sequence[tuple[str, int]], *, processes: int, batch: int = BATCH,
+) -> Iterator[Batch]:
+    """The batches of `work` (URL, snapshot id), in its order; `batch` pages each."""
+    loads = (
+        _load(source, site, snapshots, pages, work[start : start + batch])
+        for start in range(0, len(work), batch)
+    )
+    if processes < 2:
+        for stored in loads:
+            yield _read_batch(guard, stored, apart=False)
+        return
+    with ThreadPoolExecutor(processes) as pool:  # each thread waits for a worker
+        read = partial(_read_batch, guard, apart=True)
+        yield from _ahead(loads, lambda stored: pool.submit(read, stored), ahead=2 * processes)
+
+
+def _ahead(
+    loads: Iterator[list[Stored]], submit: Callable[[list[Stored]], "Future[Batch]"], *, ahead: int
+) -> Iterator[Batch]:
+    """Keep a few batches in flight, and no more than that in memory."""
+    flying: deque[Future[Batch]] = deque()
+    for stored in loads:
+        flying.append(submit(stored))
+        if len(flying) > ahead:
+            yield flying.popleft().result()
+    while flying:
+        yield flying.popleft().result()
+
+
+def _load(
+    source: str, site: SiteExtractor, snapshots: Snapshots, pages: Pages, work: Sequence[tuple[str, int]]
+) -> list[Stored]:
+    keys = {url: key_of(site, url) for url, _ in work}
+    cards = pages.cards(source, {key for key in keys.values() if key is not None})
+    taken = snapshots.some([snapshot_id for _, snapshot_id in work])
+    return [
+        stored_page(taken[snapshot_id], snapshot_id, cards.get(keys[url] or "", ())) for url, snapshot_id in work
+    ]

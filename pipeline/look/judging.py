@@ -15,12 +15,11 @@ from newsletter.news.detect import detect
 from newsletter.news.flapping import Flapping
 from newsletter.news.guards import Counted
 from newsletter.news.renames import Match
-from pipeline.look.absence import Absences
-from pipeline.look.crawled_look import CrawledLook
+from pipeline.look.absence import Absences, Missed
+from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
 from pipeline.look.unread_entries import UnreadEntries
-from pipeline.look.unseen import Missed
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 from store.milestones.source_labels import SourceLabels

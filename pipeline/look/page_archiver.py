@@ -1,21 +1,26 @@
 """Takes what a crawl finds into the store as it arrives, and remembers for the end of the look what is gone or moved.
 
     Recall ─▶ crawl ─▶ Fetched, NotModified, Gone, Redirected, Failed ─▶ Intake ─▶ (store)
+                                                                     the crawl is over ─▶ CrawledLook
 """
 
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from crawler.outcomes import Disallowed, Failed, Fetched, Gone, NotModified, Outcome, Redirected
+from crawler.outcomes import CrawlReport, Disallowed, Failed, Fetched, Gone, NotModified, Outcome, Redirected
 from extractors.base import SiteExtractor
 from milepost.errors import ExtractError
 from milepost.records import Validators
+from milepost.settings import GuardSettings, SourceSettings
 from pipeline.look.reading import key_of, stored_page
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
 from pipeline.look.stored_page import Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
+from store.database import Database
+from store.milestones.looks import Look, Looks
+from store.milestones.milestones import Milestones
 
 _TOGETHER = 1000  # "not modified"s that share one transaction: losing some costs nothing but their time
 
@@ -111,3 +116,19 @@ class Intake:
             if old is not None and new is not None and old != new:
                 found[old] = new
         return found
+
+
+class CrawledLook:
+    """One look at one source after its crawl: what it brought, and what is remembered of the source."""
+
+    def __init__(
+        self, database: Database, guards: GuardSettings, settings: SourceSettings, look: Look, intake: Intake,
+        crawled: CrawlReport, *, now: Callable[[], dt.datetime],
+    ) -> None:
+        self.database, self.guards, self.settings, self.look = database, guards, settings, look
+        self.intake, self.crawled, self.now, self.source = intake, crawled, now, look.source
+        self.looks, self.milestones, self.pages = Looks(database), Milestones(database), Pages(database)
+        self.snapshots = Snapshots(database)
+        self.known = self.milestones.count(look.source)  # before this look
+        self.listed = len(crawled.listed) if crawled.complete else None
+        self.listed_before = self.looks.listed_before(look.source)

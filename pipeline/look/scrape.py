@@ -20,9 +20,8 @@ from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.records import CHANGE_KINDS, LookReport, Unread
 from milepost.settings import Settings, SourceSettings
-from pipeline.look.crawled_look import CrawledLook
-from pipeline.look.finish_look import Conclusion
-from pipeline.look.page_archiver import Intake, Recall
+from pipeline.look.finish_look import finish_look
+from pipeline.look.page_archiver import CrawledLook, Intake, Recall
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading import Progress
 from pipeline.look.reading_guard import ReadingGuard, StoppedPages
@@ -120,9 +119,7 @@ def _look(
     if crawled.unchanged:
         unread = each_once(pages.unread(source.key))
         return _unchanged(looks, Milestones(database), source.key, look_id, crawled, unread, now())
-    ended = Conclusion(
-        CrawledLook(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now)
-    ).end()
+    ended = finish_look(CrawledLook(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now))
     meta.set(_ASKED.format(source=source.key), asked_at.isoformat() if ended.whole else None)
     meta.set(DISALLOWED.format(source=source.key), str(crawled.disallowed) if crawled.disallowed else None)
     return replace(ended.report, found_by=_found_by(source.key, crawled))

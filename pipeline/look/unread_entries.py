@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from extractors.reconcile import UNREAD
 from milepost.dates import PartialDate
 from milepost.records import Milestone, Unread
-from pipeline.look.crawled_look import CrawledLook
+from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading
 from store.database import Database
 from store.milestones.profiles import Profiles
