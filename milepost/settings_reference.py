@@ -4,7 +4,7 @@ import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, SecretStr
@@ -73,6 +73,8 @@ def _bounds(metadata: Iterable[Any]) -> Iterator[str]:
 
 def _kind(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0])
     if origin is Literal:
         return ", ".join(f"`{word}`" for word in inner)
     if origin in (Union, types.UnionType):
@@ -81,8 +83,6 @@ def _kind(annotation: Any) -> str:
         return f"list of {_kind(inner[0])}"
     if origin is not None and issubclass(origin, Mapping):
         return "table"
-    if hasattr(annotation, "__metadata__"):
-        return _kind(inner[0])
     return _KINDS[annotation]
 
 
