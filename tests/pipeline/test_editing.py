@@ -161,7 +161,8 @@ def test_what_was_approved_is_sent_whatever_is_set_since(careful: Settings, data
     })})
     edit(before, database, 1, intro=INTRO)
     approve(before, database, 1, content_hash=Issues(database).get(1).content_hash, now=utc_now())
-    sealed = {reader.address: as_sent(before, database, reader) for reader in Subscribers(database).list()}
+    at = utc_now()  # of the hand-over, which Date and masthead tell
+    sealed = {reader.address: as_sent(before, database, reader, at) for reader in Subscribers(database).list()}
 
     letter = careful.newsletter.model_copy(update={"name": "Renamed", "accent": "#0a7d4f", "language": "de",
                                                    "tagline": "Another", "images": True, "undo_minutes": 0})
@@ -172,7 +173,7 @@ def test_what_was_approved_is_sent_whatever_is_set_since(careful: Settings, data
     send_trial(later, trial_mail(later, database, 1, "editor@press.example", now=utc_now()))
     [trial] = [path.read_bytes() for path in mails.glob("*.eml")]
     send_at_once(database, 1)
-    dispatch(later, 1)
+    dispatch(later, 1, now=lambda: at)
 
     arrived = [path.read_bytes() for path in mails.glob("*.eml")]
     for address, message in sealed.items():
@@ -184,9 +185,9 @@ def test_what_was_approved_is_sent_whatever_is_set_since(careful: Settings, data
     assert b"Subject: [Test] " in trial
 
 
-def as_sent(settings: Settings, database: Database, reader: Subscriber) -> bytes:
-    """The mail of issue 1 to a reader, made now."""
-    mailing = steps._mailing(settings, database, 1, now=utc_now())
+def as_sent(settings: Settings, database: Database, reader: Subscriber, at: dt.datetime) -> bytes:
+    """The mail of issue 1 to a reader, made at that moment."""
+    mailing = steps._mailing(settings, database, 1, now=at)
     return mailing.templates["all"].bytes_for(
         address=reader.address, unsubscribe_url=mailing.link(reader.id), message_id=mailing.message_id(reader.id)
     )
