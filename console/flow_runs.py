@@ -9,17 +9,17 @@ import typer
 from console.context import CliContext
 
 
-def config_path(door: CliContext) -> Path:
+def config_path(cli: CliContext) -> Path:
     """The settings file as flows are told of it; checked here, so that a wrong one is a sentence and not a crash."""
     from milepost.settings import config_file
 
-    _ = door.settings
-    return config_file(door.config).resolve()
+    _ = cli.settings
+    return config_file(cli.config).resolve()
 
 
-def flow_result(door: CliContext, name: str, **parameters: Any) -> Any:
+def flow_result(cli: CliContext, name: str, **parameters: Any) -> Any:
     """Run the flow `flows.<name>:<name>` to its end and return its result; raises what it raised."""
-    config = config_path(door)
+    config = config_path(cli)
     from flows import engine
 
     home = config.parent / ".milepost" / "prefect"

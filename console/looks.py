@@ -76,12 +76,12 @@ def _told(look: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "no change"
 
 
-def waiting(door: CliContext, looks: list[dict[str, Any]]) -> list[str]:
+def waiting(cli: CliContext, looks: list[dict[str, Any]]) -> list[str]:
     """What these looks leave for an operator to decide: holds, and open questions about renames."""
     from pipeline.holds import pending_renames
 
     seen = [look["source"] for look in looks if "error" not in look]
     held = [f"{look['source']} is held: {look['held']}" for look in looks if look["held"]]
     held += [f"{question.source}: is {question.new_key} what {question.old_key} was?"
-             for question in (pending_renames(door.database) if seen else ()) if question.source in seen]
+             for question in (pending_renames(cli.database) if seen else ()) if question.source in seen]
     return held

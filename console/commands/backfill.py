@@ -48,23 +48,23 @@ def run(
     from pipeline.backfill import Selection, nothing_fits, require_some, reread_to_json
     from pipeline.backfill import backfill as reread
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     selection = Selection(keys=tuple(keys or ()), since=_moment(since, "--since"), until=_moment(until, "--until"),
                           extractor=extractor)
-    chosen = sources or [source.key for source in door.settings.sources]
+    chosen = sources or [source.key for source in cli.settings.sources]
     for key in chosen:
-        door.settings.source(key)
-    require_some(door.database, chosen, selection)
+        cli.settings.source(key)
+    require_some(cli.database, chosen, selection)
     if prefect:
         from console.flow_runs import flow_result
 
-        results = flow_result(door, "backfill", sources=chosen, dry_run=dry_run, selection=selection.to_json())
+        results = flow_result(cli, "backfill", sources=chosen, dry_run=dry_run, selection=selection.to_json())
     else:
         results = []
         for key in chosen:
             with progress(f"Reading {key} again", quiet=as_json, unit="pages") as bar:
                 results.append(reread_to_json(reread(
-                    door.settings, key, dry_run=dry_run, selection=selection, progress=bar, processes=processes
+                    cli.settings, key, dry_run=dry_run, selection=selection, progress=bar, processes=processes
                 )))
     _tell(results, as_json=as_json)
     if selection != Selection() and not any(result["read"] for result in results):
@@ -76,11 +76,11 @@ def resume(context: typer.Context, backfill_id: Id, as_json: JsonFlag = False) -
     from pipeline.backfill import reread_to_json
     from pipeline.backfill import resume as go_on
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
 
     def work() -> "Reread":
         with progress(f"Going on with backfill {backfill_id}", quiet=as_json, unit="pages") as bar:
-            return go_on(door.settings, backfill_id, progress=bar)
+            return go_on(cli.settings, backfill_id, progress=bar)
 
     _tell([reread_to_json(work())], as_json=as_json)
 
@@ -134,8 +134,8 @@ def show_list(
     """List the backfills, the latest first."""
     from pipeline.backfill import listed as backfills
 
-    door: CliContext = context.obj
-    listed = backfills(door.database, source)
+    cli: CliContext = context.obj
+    listed = backfills(cli.database, source)
     if as_json:
         print_json([_backfill_json(one) for one in listed])
         return
@@ -170,8 +170,8 @@ def undo(
     from milepost.dates import utc_now
     from pipeline.backfill import undo as take_back
 
-    door: CliContext = context.obj
-    versions = take_back(door.database, backfill_id, why=why, now=utc_now())
+    cli: CliContext = context.obj
+    versions = take_back(cli.database, backfill_id, why=why, now=utc_now())
     typer.echo(f"Took backfill {backfill_id} back: {versions} records are as they were before.")
 
 

@@ -42,8 +42,8 @@ def db_upgrade(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Create the database, or bring an older one up to this version."""
     from pipeline.upkeep import upgrade
 
-    door: CliContext = context.obj
-    revision = upgrade(door.settings)
+    cli: CliContext = context.obj
+    revision = upgrade(cli.settings)
     if as_json:
         print_json({"revision": revision})
     else:
@@ -58,8 +58,8 @@ def db_check(
     """Check that the database is whole: its structure, its archive, and the sum of every ledger."""
     from pipeline.upkeep import check
 
-    door: CliContext = context.obj
-    findings = check(door.database, every=every)
+    cli: CliContext = context.obj
+    findings = check(cli.database, every=every)
     if as_json:
         print_json(list(findings))
     for finding in findings if not as_json else ():
@@ -74,8 +74,8 @@ def db_backup(context: typer.Context, to: Annotated[Path, typer.Argument(help="T
     """Write a backup of the SQLite database while it is in use."""
     from pipeline.upkeep import backup
 
-    door: CliContext = context.obj
-    size = backup(door.database, to)
+    cli: CliContext = context.obj
+    size = backup(cli.database, to)
     typer.echo(f"Wrote {to} ({size:,} bytes).")
 
 
@@ -87,8 +87,8 @@ def db_restore(
     """Restore a backup. It refuses to send anything until `db confirm-restore`: it can't know what went out since."""
     from pipeline.upkeep import restore
 
-    door: CliContext = context.obj
-    restore(door.settings, source, replace=replace)
+    cli: CliContext = context.obj
+    restore(cli.settings, source, replace=replace)
     typer.echo("Restored. Nothing is sent before `milepost db confirm-restore --why …`.")
 
 
@@ -102,11 +102,11 @@ def db_confirm_restore(
     """Let a restored (or copied) database send again. By default what waited then is listed as unknown, not sent."""
     from pipeline.upkeep import confirm
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     if waiting not in ("pending", "unknown"):
         raise InputError(f"there is no such choice as {waiting!r}", where="--waiting", hint="Want pending or unknown.")
     choice = cast("Literal['pending', 'unknown']", waiting)
-    unknown = confirm(door.database, why, waiting=choice, now=utc_now())
+    unknown = confirm(cli.database, why, waiting=choice, now=utc_now())
     typer.echo(f"Confirmed; {counted(unknown, 'delivery is', 'deliveries are')} listed as unknown.")
 
 
@@ -118,8 +118,8 @@ def db_copy(
     """Copy everything into another, empty database (SQLite or PostgreSQL), verified by counts and hashes."""
     from pipeline.upkeep import copy
 
-    door: CliContext = context.obj
-    copied = copy(door.settings, to)
+    cli: CliContext = context.obj
+    copied = copy(cli.settings, to)
     if as_json:
         print_json([{"table": part.table, "rows": part.rows, "sha256": part.sha256} for part in copied])
         return
@@ -135,8 +135,8 @@ def archive_size(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Show how many pages are stored, and how small."""
     from pipeline.upkeep import archive_size as measure
 
-    door: CliContext = context.obj
-    size = measure(door.database)
+    cli: CliContext = context.obj
+    size = measure(cli.database)
     stored = size.stored_bytes + size.dictionary_bytes
     share = stored / size.raw_bytes if size.raw_bytes else 0.0
     if as_json:
@@ -156,8 +156,8 @@ def archive_export(
     """Write the stored pages as a WARC file (ISO 28500), which other archives read."""
     from pipeline.upkeep import export_warc
 
-    door: CliContext = context.obj
-    records = export_warc(door.database, warc, source=source, now=utc_now())
+    cli: CliContext = context.obj
+    records = export_warc(cli.database, warc, source=source, now=utc_now())
     if as_json:
         print_json({"file": str(warc), "records": records})
         return
@@ -168,8 +168,8 @@ def archive_train(context: typer.Context) -> None:
     """Train a new compression dictionary on the stored pages, and pack them again with it."""
     from pipeline.upkeep import train
 
-    door: CliContext = context.obj
-    typer.echo(f"Packed {train(door.database, utc_now())} bodies again; see `milepost archive size`.")
+    cli: CliContext = context.obj
+    typer.echo(f"Packed {train(cli.database, utc_now())} bodies again; see `milepost archive size`.")
 
 
 def archive_prune(
@@ -180,8 +180,8 @@ def archive_prune(
     """Forget old snapshots. What is evidence for a record, or a page's latest, always stays."""
     from pipeline.upkeep import prune
 
-    door: CliContext = context.obj
-    gone = prune(door.database, utc_now() - dt.timedelta(days=days))
+    cli: CliContext = context.obj
+    gone = prune(cli.database, utc_now() - dt.timedelta(days=days))
     if as_json:
         print_json({"snapshots": gone.snapshots, "blobs": gone.blobs, "bytes": gone.bytes})
         return
@@ -196,8 +196,8 @@ def archive_build(
     """Write every sealed issue as a static site: pages, index, Atom, JSON Feed, sitemap."""
     from web.export import build_archive
 
-    door: CliContext = context.obj
-    built = build_archive(door.settings, door.database, out)
+    cli: CliContext = context.obj
+    built = build_archive(cli.settings, cli.database, out)
     if as_json:
         print_json({"written": [str(path) for path in built.written], "unchanged": built.unchanged})
         return

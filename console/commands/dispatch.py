@@ -37,25 +37,25 @@ def dispatch(
     from pipeline.dispatch import drain, sent_to_json
     from pipeline.edit import find
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     again = f"milepost dispatch {number}{' --drain' if to_the_end else ''}"
-    door.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
-    hold_back(door, number, find(door.database, number).state, None, again)
+    cli.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
+    hold_back(cli, number, find(cli.database, number).state, None, again)
     with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
-        sent = (drain if to_the_end else one)(door.settings, number, progress=bar, take_over=take_over)
+        sent = (drain if to_the_end else one)(cli.settings, number, progress=bar, take_over=take_over)
     result: dict[str, Any] = sent_to_json(sent)
     if as_json:
         print_json(result)
     else:
         print_sent(result, again)
     if result["stopped"]:
-        typer.echo(f"milepost: stopped. {door.kept}", err=True)
+        typer.echo(f"milepost: stopped. {cli.kept}", err=True)
         return
-    hold_back(door, number, result["state"], result["paused"], again, held=result["held"])
+    hold_back(cli, number, result["state"], result["paused"], again, held=result["held"])
 
 
 def hold_back(
-    door: CliContext, number: int, state: str, reason: str | None, again: str, *,
+    cli: CliContext, number: int, state: str, reason: str | None, again: str, *,
     held: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Raises HeldError for an issue that waits for an operator or another dispatcher, ConflictError for one that was
@@ -67,7 +67,7 @@ def hold_back(
     from pipeline.edit import find
 
     if state == "paused":
-        why = reason or find(door.database, number).pause_reason
+        why = reason or find(cli.database, number).pause_reason
         raise HeldError(f"it is paused: {why}", where=f"issue {number}",
                         hint=f"Mend that, then `milepost issue resume {number}` and `{again}`.")
     if reason is not None:

@@ -24,8 +24,8 @@ def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List the looks that are held, and the questions that are open."""
     from pipeline.holds import held_looks, pending_renames
 
-    door: CliContext = context.obj
-    held, questions = held_looks(door.database), pending_renames(door.database)
+    cli: CliContext = context.obj
+    held, questions = held_looks(cli.database), pending_renames(cli.database)
     if as_json:
         looks = [{"kind": "look", "look": h.id, "source": h.source, "guard": h.guard, "reason": h.held,
                   "at": h.started_at.isoformat()} for h in held]
@@ -62,8 +62,8 @@ def holds_release(
     from milepost.dates import utc_now
     from pipeline.holds import release
 
-    door: CliContext = context.obj
-    release(door.database, look, why=why, now=utc_now(), once=once)
+    cli: CliContext = context.obj
+    release(cli.database, look, why=why, now=utc_now(), once=once)
     typer.echo(f"Released look {look}: its changes count as news from now on.")
     if not once:
         typer.echo("What the look found the source to be like is as it should be from now on.")
@@ -76,8 +76,8 @@ def show_questions(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List new milestones that may be old ones renamed; none is announced before you have said which it is."""
     from pipeline.holds import pending_renames
 
-    door: CliContext = context.obj
-    questions = pending_renames(door.database)
+    cli: CliContext = context.obj
+    questions = pending_renames(cli.database)
     if as_json:
         print_json([_question_json(question) for question in questions])
         return
@@ -98,7 +98,7 @@ def resolve_question(
 
     if same is None:
         raise typer.BadParameter("Say which it is: --same (the same milestone renamed) or --new (a new one: news).")
-    door: CliContext = context.obj
-    answered = resolve_rename(door.database, question, as_rename=same, why=why, now=utc_now())
+    cli: CliContext = context.obj
+    answered = resolve_rename(cli.database, question, as_rename=same, why=why, now=utc_now())
     said = f"is {answered.old_key}, renamed: no news" if same else "is new, and goes into the next issue"
     typer.echo(f"{answered.new_key} {said}.")

@@ -62,14 +62,14 @@ def issue_draft(
     """Draft an issue from what is new. It is not frozen and not sent."""
     from pipeline.publish import draft_due, waiting_news
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     chosen = cadence_of(cadence) if cadence else None
-    drafted = draft_due(door.settings, door.database, only=chosen, early=now)
+    drafted = draft_due(cli.settings, cli.database, only=chosen, early=now)
     if as_json:
         print_json([_issue_json(issue) for issue in drafted])
         return
     if not drafted:
-        waits = waiting_news(door.settings, door.database, only=chosen)
+        waits = waiting_news(cli.settings, cli.database, only=chosen)
         for waiting in waits:
             until = f"{waiting.until:%Y-%m-%d %H:%M} UTC, when no more has landed" if waiting.until else "its hour"
             owed = f", and {counted(waiting.owed, 'reader')} owed," if waiting.owed else ","
@@ -87,8 +87,8 @@ def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List the issues, newest first."""
     from pipeline.edit import issues_by_number
 
-    door: CliContext = context.obj
-    issues = issues_by_number(door.database)
+    cli: CliContext = context.obj
+    issues = issues_by_number(cli.database)
     if as_json:
         print_json([_issue_json(issue) for issue in issues])
         return
@@ -101,8 +101,8 @@ def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False
     """Show one issue: what is in it, its hash, and how far it is."""
     from pipeline.edit import find
 
-    door: CliContext = context.obj
-    issue = find(door.database, number)
+    cli: CliContext = context.obj
+    issue = find(cli.database, number)
     if as_json:
         print_json(_issue_json(issue))
         return
@@ -128,12 +128,12 @@ def issue_preview(
     from pipeline.edit import variants
     from web.export import write_preview
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     if out is None and not show:
-        for variant in variants(door.settings, door.database, number, now=utc_now()):
+        for variant in variants(cli.settings, cli.database, number, now=utc_now()):
             typer.echo(variant.html if html else variant.text)
         return
-    written = write_preview(door.settings, door.database, number, out or Path(mkdtemp(prefix="milepost-preview-")))
+    written = write_preview(cli.settings, cli.database, number, out or Path(mkdtemp(prefix="milepost-preview-")))
     for path in written:
         typer.echo(f"Wrote {path}")
     if show:
@@ -154,7 +154,7 @@ def issue_edit(
     """Change a draft. It is rendered again and has a new hash; an approval of the old one is void."""
     from pipeline.edit import edit
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     words: str | None = None
     if intro is not None:
         try:
@@ -162,7 +162,7 @@ def issue_edit(
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise InputError(f"can't be read: {reason}", where=str(intro), hint="Give a UTF-8 text file.") from None
-    issue = edit(door.settings, door.database, number, subject=subject, intro=words, order=tuple(first or ()),
+    issue = edit(cli.settings, cli.database, number, subject=subject, intro=words, order=tuple(first or ()),
                  leave_out=tuple(leave_out or ()))
     if as_json:
         print_json(_issue_json(issue))
@@ -176,9 +176,9 @@ def issue_test(
     """Send one test mail, marked [Test]; it is in no ledger and its unsubscribe link is nobody's."""
     from pipeline.edit import send_trial, trial_mail
 
-    door: CliContext = context.obj
-    mail = trial_mail(door.settings, door.database, number, to, now=utc_now())
-    reply = send_trial(door.settings, mail)
+    cli: CliContext = context.obj
+    mail = trial_mail(cli.settings, cli.database, number, to, now=utc_now())
+    reply = send_trial(cli.settings, mail)
     typer.echo(f"Sent a test of issue {number} to {mail.address}: {reply.code or ''} {reply.text}".rstrip())
 
 
@@ -196,12 +196,12 @@ def issue_approve(
     """
     from pipeline.edit import approve, find
 
-    door: CliContext = context.obj
-    approved = content_hash or find(door.database, number).content_hash
-    counts = approve(door.settings, door.database, number, content_hash=approved, now=utc_now())
-    minutes = door.settings.newsletter.undo_minutes
+    cli: CliContext = context.obj
+    approved = content_hash or find(cli.database, number).content_hash
+    counts = approve(cli.settings, cli.database, number, content_hash=approved, now=utc_now())
+    minutes = cli.settings.newsletter.undo_minutes
     if as_json:
-        print_json(_issue_json(find(door.database, number)))
+        print_json(_issue_json(find(cli.database, number)))
         return
     typer.echo(f"Froze issue {number}: {counted(counts.candidates, 'subscriber')}, "
                f"{counted(counts.deliveries, 'delivery', 'deliveries')}, "
@@ -218,22 +218,22 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
     """
     from pipeline.dispatch import dispatch, make_ready, sent_to_json
 
-    door: CliContext = context.obj
-    door.kept = f"The ledger knows who was mailed; `milepost issue send {number}` goes on with the rest."
-    make_ready(door.settings, door.database, number, now=utc_now())
+    cli: CliContext = context.obj
+    cli.kept = f"The ledger knows who was mailed; `milepost issue send {number}` goes on with the rest."
+    make_ready(cli.settings, cli.database, number, now=utc_now())
     if prefect:
         from console.flow_runs import flow_result
 
-        result = flow_result(door, "dispatch", issue=number)[0]
+        result = flow_result(cli, "dispatch", issue=number)[0]
     else:
         with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
-            result = sent_to_json(dispatch(door.settings, number, progress=bar))
+            result = sent_to_json(dispatch(cli.settings, number, progress=bar))
     if as_json:
         print_json(result)
     else:
         print_sent(result, f"milepost issue send {number}")
     hold_back(
-        door, number, result["state"], result["paused"], f"milepost issue send {number}", held=result["held"]
+        cli, number, result["state"], result["paused"], f"milepost issue send {number}", held=result["held"]
     )
 
 
@@ -245,8 +245,8 @@ def issue_stop(
     """Stop an issue at any time: before its first mail it is a draft again, later it is paused."""
     from pipeline.edit import stop
 
-    door: CliContext = context.obj
-    stopped = stop(door.database, number, reason=why)
+    cli: CliContext = context.obj
+    stopped = stop(cli.database, number, reason=why)
     said = "is a draft again: nothing was sent" if stopped.undone else "is paused"
     typer.echo(f"Issue {number} {said}.")
 
@@ -255,8 +255,8 @@ def issue_replay(context: typer.Context, number: Number, as_json: JsonFlag = Fal
     """Render an issue again from what is stored, and prove that the bytes are the ones that were sent."""
     from pipeline.edit import replay
 
-    door: CliContext = context.obj
-    again = replay(door.settings, door.database, number)
+    cli: CliContext = context.obj
+    again = replay(cli.settings, cli.database, number)
     if as_json:
         print_json({"issue": number, "proven": again.proven, "differing": list(again.differing),
                     "same_templates": again.same_templates})
@@ -272,8 +272,8 @@ def issue_discard(context: typer.Context, number: Number) -> None:
     """Throw a draft away; its milestones are free for the next one."""
     from pipeline.edit import discard
 
-    door: CliContext = context.obj
-    discard(door.database, number)
+    cli: CliContext = context.obj
+    discard(cli.database, number)
     typer.echo(f"Discarded draft {number}.")
 
 
@@ -281,8 +281,8 @@ def issue_pause(context: typer.Context, number: Number, why: Why) -> None:
     """Stop an issue that is being sent; a dispatcher that runs obeys before its next message."""
     from pipeline.edit import pause
 
-    door: CliContext = context.obj
-    pause(door.database, number, why)
+    cli: CliContext = context.obj
+    pause(cli.database, number, why)
     typer.echo(f"Paused issue {number}.")
 
 
@@ -290,8 +290,8 @@ def issue_resume(context: typer.Context, number: Number) -> None:
     """Let a paused issue be sent again."""
     from pipeline.edit import resume
 
-    door: CliContext = context.obj
-    resume(door.database, number)
+    cli: CliContext = context.obj
+    resume(cli.database, number)
     typer.echo(f"Issue {number} may be sent again: `milepost issue send {number}`.")
 
 
@@ -304,14 +304,14 @@ def issue_throttle(
     """Set how fast an issue is sent; a dispatcher that runs obeys within seconds."""
     from pipeline.throttle import throttle
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     try:
         per_second = None if rate == "off" else float(rate)
     except ValueError:
         raise InputError(f"{rate!r} is no rate", where="issue throttle",
                          hint="Give messages a second, as in 20 or 0.5, or off.") from None
-    throttle(door.database, number, per_second)
-    usual = door.settings.mail.per_second
+    throttle(cli.database, number, per_second)
+    usual = cli.settings.mail.per_second
     if as_json:
         print_json({"issue": number, "throttle": per_second, "usual": usual})
     elif per_second is not None:

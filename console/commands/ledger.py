@@ -43,11 +43,11 @@ def show(
     """Show who got an issue, who did not, and why; the sum always comes out."""
     from pipeline.ledger import absent, ask, held_by_others, held_to_json
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     asked = state is not None or address is not None
-    counts, told = ask(door.database, number, state=delivery_state_of(state) if state else None, address=address)
-    held = [held_to_json(one) for one in held_by_others(door.database, counts)]
-    missing = absent(door.database, number, address) if address is not None and not told and state is None else None
+    counts, told = ask(cli.database, number, state=delivery_state_of(state) if state else None, address=address)
+    held = [held_to_json(one) for one in held_by_others(cli.database, counts)]
+    missing = absent(cli.database, number, address) if address is not None and not told and state is None else None
     if as_json:
         print_json(_counts_json(counts) | {"held": held} | ({"rows": [
             _row_json(one) | (_story_json(one) if address else {}) for one in told
@@ -71,8 +71,8 @@ def owed(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List who is owed which milestone since they chose anew, and by which issue it is paid."""
     from pipeline.ledger import owed as rows_owed
 
-    door: CliContext = context.obj
-    rows = rows_owed(door.database)
+    cli: CliContext = context.obj
+    rows = rows_owed(cli.database)
     if as_json:
         print_json([{"address": row.address} | _owed_json(row) for row in rows])
         return
@@ -200,14 +200,14 @@ def resolve(
     """
     from pipeline import resolve
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     if bool(log) == bool(address):
         raise InputError("nothing to go by", where="ledger resolve", hint="Give --postfix-log FILE, or --to ADDRESS.")
     if address is not None:
         if outcome is None:
             raise InputError("an outcome is missing", where="--as", hint="Choose from sent, failed, pending.")
         one = resolve.resolve_by_word(
-            door.database, number, address, outcome_of(outcome), why, now=utc_now()
+            cli.database, number, address, outcome_of(outcome), why, now=utc_now()
         )
         if as_json:
             print_json({"issue": number, "address": one.address, "outcome": outcome})
@@ -215,7 +215,7 @@ def resolve(
             typer.echo(f"Issue {number}: {one.address} is {outcome} now.")
         return
     resolved = resolve.resolve_by_log(
-        door.settings, door.database, number, log or [], now=utc_now(), complete=complete
+        cli.settings, cli.database, number, log or [], now=utc_now(), complete=complete
     )
     left = resolved.results.get("unknown", 0)
     if as_json:
@@ -247,18 +247,18 @@ def bounces(
     """Read what came back: suppress dead addresses, count soft bounces, let complainers go; never answers anybody."""
     from pipeline import bounces as steps
 
-    door: CliContext = context.obj
-    sources = source or door.settings.bounces.sources
+    cli: CliContext = context.obj
+    sources = source or cli.settings.bounces.sources
     if not sources:
         raise InputError("no inbox to read", where="bounces", hint="Name one, or set bounces.sources.")
     gathered: list[steps.Gathered] = []
     failures: list[MilepostError] = []
     for each in sources:
         try:
-            gathered.append(steps.read_bounces(door.settings, door.database, each, now=utc_now()))
+            gathered.append(steps.read_bounces(cli.settings, cli.database, each, now=utc_now()))
         except MilepostError as error:  # the other inboxes are read all the same
             failures.append(error)
-    worn_out = steps.suppress_worn_out(door.database, now=utc_now())
+    worn_out = steps.suppress_worn_out(cli.database, now=utc_now())
     if as_json:
         print_json({
             "sources": [{"source": g.source, "read": g.read}

@@ -58,8 +58,8 @@ def milestones(
     if as_json or form is not Format.TABLE:
         export(context, source=source, form=Exported.JSONL if as_json else Exported(form.value))
         return
-    door: CliContext = context.obj
-    listed = on_record(door.database, source)
+    cli: CliContext = context.obj
+    listed = on_record(cli.database, source)
     rows = [(m.date.human() if m.date else "", m.key, m.title, m.category, m.impact) for m in listed]
     print_table("", ("date", "key", "title", "category", "impact"), rows,
                 empty="No milestones yet. Run `milepost scrape`.")
@@ -77,8 +77,8 @@ def export(
     from pipeline.export import lines
     from pipeline.milestones import on_record
 
-    door: CliContext = context.obj
-    written = lines(form.value, on_record(door.database, source))
+    cli: CliContext = context.obj
+    written = lines(form.value, on_record(cli.database, source))
     if out is None:
         for line in written:
             sys.stdout.write(f"{line}\n")
@@ -104,10 +104,10 @@ def import_(
     from milepost.dates import utc_now
     from pipeline.import_milestones import Importer
 
-    door: CliContext = context.obj
-    importer = Importer(door.database, sources=[known.key for known in door.settings.sources], now=utc_now())
+    cli: CliContext = context.obj
+    importer = Importer(cli.database, sources=[known.key for known in cli.settings.sources], now=utc_now())
     if source is not None:
-        door.settings.source(source)
+        cli.settings.source(source)
     try:
         if str(file) == "-":
             imported = importer.take(sys.stdin, source=source)
@@ -143,8 +143,8 @@ def list_changes(
     kinds = [known for known in CHANGE_KINDS if kind is None or known == kind]
     if not kinds:
         raise InputError(f"there is no kind {kind!r}", where="--kind", hint=f"Choose from {', '.join(CHANGE_KINDS)}.")
-    door: CliContext = context.obj
-    listed = changes(door.database, source=source, kinds=kinds, limit=limit, announced_only=not every)
+    cli: CliContext = context.obj
+    listed = changes(cli.database, source=source, kinds=kinds, limit=limit, announced_only=not every)
     if as_json:
         for stored in listed:
             change = stored.change
@@ -172,8 +172,8 @@ def search(
     from milepost.codec import milestone_to_json
     from pipeline.milestones import search as look_for
 
-    door: CliContext = context.obj
-    found = look_for(door.database, text, limit)
+    cli: CliContext = context.obj
+    found = look_for(cli.database, text, limit)
     if as_json:
         for hit in found:
             print_json(milestone_to_json(hit))

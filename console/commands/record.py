@@ -53,8 +53,8 @@ def show(
     if past:
         history(context, key, source, as_json)
         return
-    door: CliContext = context.obj
-    stored = find(door.database, source, key)
+    cli: CliContext = context.obj
+    stored = find(cli.database, source, key)
     milestone = stored.milestone
     if as_json:
         print_json(milestone_to_json(milestone) | {"version": stored.version, "fingerprint": stored.fingerprint})
@@ -94,8 +94,8 @@ def history(context: typer.Context, key: Key, source: OneSource = None, as_json:
     """The same as `milepost show KEY --history`."""
     from pipeline.milestones import history as past
 
-    door: CliContext = context.obj
-    versions = past(door.database, key, source)
+    cli: CliContext = context.obj
+    versions = past(cli.database, key, source)
     if as_json:
         print_json([_version_json(version) for version in versions])
         return
@@ -123,8 +123,8 @@ def diff(
     """Show what differs between two versions of a milestone."""
     from pipeline.milestones import diff as compare
 
-    door: CliContext = context.obj
-    found = compare(door.database, key, older, newer, source)
+    cli: CliContext = context.obj
+    found = compare(cli.database, key, older, newer, source)
     if as_json:
         print_json([field._asdict() for field in found])
         return
@@ -146,11 +146,11 @@ def explain(
     from pipeline.explain import explain as walk
     from pipeline.explain import explain_item, explanation_to_json
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     if issue is not None and item is not None:
-        told = explain_item(door.database, issue, item)
+        told = explain_item(cli.database, issue, item)
     elif key is not None and field is not None:
-        told = [walk(door.database, key, field, source=source)]
+        told = [walk(cli.database, key, field, source=source)]
     else:
         raise typer.BadParameter("What to explain? Give KEY FIELD, or --issue N --item KEY.")
     for position, one in enumerate(told):

@@ -23,30 +23,30 @@ def run(context: typer.Context, as_json: JsonFlag = False) -> None:
     from console.flow_runs import flow_result
     from pipeline.several import UnfinishedError
 
-    door: CliContext = context.obj
-    if not door.settings.sources:
+    cli: CliContext = context.obj
+    if not cli.settings.sources:
         raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
-    door.kept = "What was finished is kept, the ledger knows who was mailed, and the next run goes on from there."
-    _ = door.database  # one that is missing is told at once, not after Prefect has started
+    cli.kept = "What was finished is kept, the ledger knows who was mailed, and the next run goes on from there."
+    _ = cli.database  # one that is missing is told at once, not after Prefect has started
     failures: list[str] = []
     try:
-        result = flow_result(door, "run")
+        result = flow_result(cli, "run")
     except UnfinishedError as error:
         result = error.result
         failures += map(str, error.errors)
     if as_json:
         print_json(result)
     else:
-        _print_run(door, result)
+        _print_run(cli, result)
     failures += [sentence for look in result["looks"] for sentence in look["failures"]]
     failures += [f"issue {ledger['issue']} is paused: {ledger['paused']}" for ledger in result["ledgers"]
                  if ledger["paused"]]
     held = [f"issue {ledger['issue']}: {holders(ledger['held'])}" for ledger in result["ledgers"] if ledger["held"]]
-    decide = waiting(door, result["looks"])
+    decide = waiting(cli, result["looks"])
     conclude(failures, [*decide, *held], hint="See `milepost holds`." if decide else "The next run goes on after that.")
 
 
-def _print_run(door: CliContext, result: dict[str, Any]) -> None:
+def _print_run(cli: CliContext, result: dict[str, Any]) -> None:
     from pipeline.publish import waiting_news
 
     print_looks(result["looks"])
@@ -58,7 +58,7 @@ def _print_run(door: CliContext, result: dict[str, Any]) -> None:
         states = ", ".join(f"{count} {state}" for state, count in ledger["states"].items() if count)
         said = "not sent now" if "error" in ledger else states or "nobody to send it to"
         typer.echo(f"Issue {ledger['issue']}: {said}")
-    for news in waiting_news(door.settings, door.database):
+    for news in waiting_news(cli.settings, cli.database):
         until = f"{news.until:%Y-%m-%d %H:%M} UTC" if news.until else "its hour"
         typer.echo(f"{news.changes} new for the {news.cadence} issue, which waits for {until}.")
 
@@ -83,6 +83,6 @@ def web(
     """Serve the issues' pages and the one-click unsubscribe."""
     from web.serve import serve
 
-    door: CliContext = context.obj
-    typer.echo(f"Serving on http://{host}:{port} (public address: {door.settings.web.base_url}). Stop with Ctrl-C.")
-    serve(door.settings, host=host, port=port)
+    cli: CliContext = context.obj
+    typer.echo(f"Serving on http://{host}:{port} (public address: {cli.settings.web.base_url}). Stop with Ctrl-C.")
+    serve(cli.settings, host=host, port=port)

@@ -33,44 +33,44 @@ def scrape(
     """Look at the sources: fetch, read, detect what changed. Nobody is mailed."""
     from console.exit_report import conclude
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     if dry_run:
         if prefect:
             raise typer.BadParameter("--dry-run keeps nothing, so there is nothing for Prefect: leave one out.")
-        _try_out(door, sources, as_json=as_json)
+        _try_out(cli, sources, as_json=as_json)
         return
-    door.kept = "Pages that were fetched are archived, and the next look goes on from there; nothing was announced."
-    keys = _chosen(door, sources)
-    looks = _looks_by_prefect(door, keys, full=full) if prefect else _looks(door, keys, full=full, quiet=as_json)
+    cli.kept = "Pages that were fetched are archived, and the next look goes on from there; nothing was announced."
+    keys = _chosen(cli, sources)
+    looks = _looks_by_prefect(cli, keys, full=full) if prefect else _looks(cli, keys, full=full, quiet=as_json)
     if as_json:
         for look in looks:
             print_json(look)
     else:
         print_looks(looks)
-    conclude((sentence for look in looks for sentence in look["failures"]), waiting(door, looks))
+    conclude((sentence for look in looks for sentence in look["failures"]), waiting(cli, looks))
 
 
-def _chosen(door: CliContext, sources: list[str] | None) -> list[str]:
-    keys = sources or [source.key for source in door.settings.sources]
+def _chosen(cli: CliContext, sources: list[str] | None) -> list[str]:
+    keys = sources or [source.key for source in cli.settings.sources]
     if not keys:
         raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
     for key in keys:
-        door.settings.source(key)  # a name that is none fails before anything is asked for
+        cli.settings.source(key)  # a name that is none fails before anything is asked for
     return keys
 
 
-def _try_out(door: CliContext, sources: list[str] | None, *, as_json: bool) -> None:
+def _try_out(cli: CliContext, sources: list[str] | None, *, as_json: bool) -> None:
     """What a first look at each source would find; one that is down doesn't keep us from the rest."""
     from console.exit_report import conclude
     from pipeline.several import down_to_json
     from pipeline.sources import tried_to_json, try_source
 
-    door.kept = "Nothing was kept: it was a dry run."
+    cli.kept = "Nothing was kept: it was a dry run."
     told: list[dict[str, Any]] = []
     with phases(quiet=as_json) as begin:
-        for key in _chosen(door, sources):
+        for key in _chosen(cli, sources):
             try:
-                told.append(tried_to_json(try_source(door.settings, key, progress=begin(f"Looking at {key}"))))
+                told.append(tried_to_json(try_source(cli.settings, key, progress=begin(f"Looking at {key}"))))
             except MilepostError as error:
                 told.append(down_to_json(key, error) | {"dry_run": True})
     for one in told:
@@ -85,7 +85,7 @@ def _try_out(door: CliContext, sources: list[str] | None, *, as_json: bool) -> N
     )
 
 
-def _looks(door: CliContext, keys: list[str], *, full: bool, quiet: bool) -> list[dict[str, Any]]:
+def _looks(cli: CliContext, keys: list[str], *, full: bool, quiet: bool) -> list[dict[str, Any]]:
     """One look after the other; a source that is down doesn't keep us from the rest."""
     from pipeline.look.scrape import report_to_json, scrape
     from pipeline.several import down_to_json
@@ -94,7 +94,7 @@ def _looks(door: CliContext, keys: list[str], *, full: bool, quiet: bool) -> lis
     with phases(quiet=quiet) as begin:
         for key in keys:
             try:
-                report = scrape(door.settings, key, full=full, progress=begin(f"Looking at {key}"))
+                report = scrape(cli.settings, key, full=full, progress=begin(f"Looking at {key}"))
             except MilepostError as error:
                 looks.append(down_to_json(key, error))
                 if isinstance(error, StoreError):
@@ -104,12 +104,12 @@ def _looks(door: CliContext, keys: list[str], *, full: bool, quiet: bool) -> lis
     return looks
 
 
-def _looks_by_prefect(door: CliContext, keys: list[str], *, full: bool) -> list[dict[str, Any]]:
+def _looks_by_prefect(cli: CliContext, keys: list[str], *, full: bool) -> list[dict[str, Any]]:
     from console.flow_runs import flow_result
     from pipeline.several import UnfinishedError
 
     try:
-        looks: list[dict[str, Any]] = flow_result(door, "scrape", sources=keys, full=full)
+        looks: list[dict[str, Any]] = flow_result(cli, "scrape", sources=keys, full=full)
     except UnfinishedError as error:
         looks = error.result
     return looks

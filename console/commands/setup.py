@@ -38,8 +38,8 @@ def doctor(
     """Check settings, database, sources, relay and DNS; nothing is sent, but for a test mail with --to."""
     from pipeline.doctor import examine
 
-    door: CliContext = context.obj
-    findings = examine(door.settings, to=to)
+    cli: CliContext = context.obj
+    findings = examine(cli.settings, to=to)
     if as_json:
         print_json([{"check": f.check, "ok": f.ok, "says": f.says, "publish": f.publish} for f in findings])
     else:

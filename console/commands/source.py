@@ -58,8 +58,8 @@ def check(
     """Show how a source's stored pages read now: each field, who told it, who differs, and what could not be read."""
     from pipeline.sources import check_source
 
-    door: CliContext = context.obj
-    found = check_source(door.settings, key)
+    cli: CliContext = context.obj
+    found = check_source(cli.settings, key)
     if as_json:
         print_json(asdict(found))
     else:

@@ -56,10 +56,10 @@ def add(
     """Add a subscriber who has confirmed to you that they want it; exit code 3 for who left or is suppressed."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
-    chosen = cadence_of(cadence) if cadence else door.settings.newsletter.cadences[0]
+    cli: CliContext = context.obj
+    chosen = cadence_of(cadence) if cadence else cli.settings.newsletter.cadences[0]
     subscriber, created = subscribers.add(
-        door.database, address, cadence=chosen, topics=tuple(topic or ()),
+        cli.database, address, cadence=chosen, topics=tuple(topic or ()),
         by=subscribers.By(who=operator(by), why=why), now=utc_now(),
     )
     if as_json:
@@ -78,8 +78,8 @@ def list_(
     """List subscribers."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
-    listed = subscribers.listed(door.database, subscriber_state_of(state) if state else None)
+    cli: CliContext = context.obj
+    listed = subscribers.listed(cli.database, subscriber_state_of(state) if state else None)
     if as_json:
         for subscriber in listed:
             print_json(_to_json(subscriber))
@@ -98,8 +98,8 @@ def show(
     """Show all that is known of an address: its choice, whether it is suppressed and why, and who did what about it."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
-    shown = subscribers.show(door.database, address)
+    cli: CliContext = context.obj
+    shown = subscribers.show(cli.database, address)
     who, listed = shown.subscriber, shown.suppression
     if as_json:
         print_json({
@@ -143,9 +143,9 @@ def import_(
     """Import subscribers from CSV; nobody who left is brought back, and what isn't understood is named."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     imported = subscribers.import_file(
-        door.database, file, cadence=door.settings.newsletter.cadences[0], by=operator(by), now=utc_now(),
+        cli.database, file, cadence=cli.settings.newsletter.cadences[0], by=operator(by), now=utc_now(),
         chosen=subscribers.choices(map_ or (), ignore or (), word or (), state), dry_run=dry_run,
     )
     counts = {result: imported.count(result) for result in subscribers.RESULTS}
@@ -219,14 +219,14 @@ def export(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Print every subscriber as CSV that no spreadsheet runs (or JSON lines); `subscribers import` reads it."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     if as_json:
-        for row in subscribers.export(door.database):
+        for row in subscribers.export(cli.database):
             print_json(row | {"topics": row["topics"].split()})
         return
     writer = csv.DictWriter(sys.stdout, subscribers.COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(subscribers.export_csv(door.database))
+    writer.writerows(subscribers.export_csv(cli.database))
 
 
 def unsubscribe(
@@ -239,9 +239,9 @@ def unsubscribe(
     """Unsubscribe an address; no message begins for it after this."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     word = subscribers.By(who=operator(by), why=why)
-    found = subscribers.unsubscribe(door.database, address, by=word, now=utc_now())
+    found = subscribers.unsubscribe(cli.database, address, by=word, now=utc_now())
     if as_json:
         print_json(_to_json(found))
         return
@@ -258,9 +258,9 @@ def return_(
     """Make somebody active again who left, or whose confirmation never came; exit code 3 for who is suppressed."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     word = subscribers.By(who=operator(by), why=why)
-    found = subscribers.return_(door.database, address, by=word, now=utc_now())
+    found = subscribers.return_(cli.database, address, by=word, now=utc_now())
     if as_json:
         print_json(_to_json(found))
         return
@@ -277,9 +277,9 @@ def erase(
     """Forget an address everywhere and never mail it again; what stays is a keyed hash. This can't be undone."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     word = subscribers.By(who=operator(by), why=why)
-    known = subscribers.erase(door.database, address, by=word, now=utc_now())
+    known = subscribers.erase(cli.database, address, by=word, now=utc_now())
     if as_json:
         print_json({"erased": True, "was_subscriber": known})
         return

@@ -34,9 +34,9 @@ def list_(
     """List the addresses that are never mailed, with the reason; who was erased is a hash."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
-    listed = subscribers.suppressed(door.database)
-    events = subscribers.histories(door.database) if history else {}
+    cli: CliContext = context.obj
+    listed = subscribers.suppressed(cli.database)
+    events = subscribers.histories(cli.database) if history else {}
     names = {one.address_hash: one.normalized or f"erased:{one.address_hash[:12]}" for one in listed}
     lifted = [hash_ for hash_ in events if hash_ not in names]
     if as_json:
@@ -74,9 +74,9 @@ def add(
     """Never mail an address again, subscriber or not."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     word = subscribers.By(who=operator(by), why=why)
-    new = subscribers.suppress(door.database, address, by=word, now=utc_now())
+    new = subscribers.suppress(cli.database, address, by=word, now=utc_now())
     if as_json:
         print_json({"address": address, "added": new})
         return
@@ -93,10 +93,10 @@ def lift(
     """Let a suppressed address be mailed again; what it was suppressed for stays in its history."""
     from pipeline import subscribers
 
-    door: CliContext = context.obj
+    cli: CliContext = context.obj
     word = subscribers.By(who=operator(by), why=why)
-    was = subscribers.lift(door.database, address, by=word, now=utc_now())
-    found = subscribers.show(door.database, address).subscriber
+    was = subscribers.lift(cli.database, address, by=word, now=utc_now())
+    found = subscribers.show(cli.database, address).subscriber
     state = found.state if found else None
     if as_json:
         print_json({"address": address, "was": was.reason, "subscriber": state})
