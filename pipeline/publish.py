@@ -141,11 +141,7 @@ def _pending(database: Database, cadence: Cadence) -> _Pending:
     issues = Issues(database)
     found = [(change, _item(change, stored, "news")) for change, stored in issues.unannounced(cadence)]
     corrections = [(change, _item(change, stored, "correction")) for change, stored in issues.corrections(cadence)]
-    kept = {item.change_id for item in worth_telling([item for _, item in corrections])}
-    if kept:
-        wronged = Editions(database).owed(kept)
-        readers = {subscriber.id for subscriber in Subscribers(database).list(state="active", cadence=cadence)}
-        kept &= {change_id for subscriber, changes in wronged.items() if subscriber in readers for change_id in changes}
+    kept = _kept(database, cadence, [item for _, item in corrections])
     found += [(change, item) for change, item in corrections if change.id in kept]
     own = {change.id for change, _ in found}
     debts = [debt for debt in Owed(database).payable(cadence) if debt.change_id not in own]
@@ -159,6 +155,18 @@ def _pending(database: Database, cadence: Cadence) -> _Pending:
         debts={debt.id: debt.since for debt in debts}, creditors=frozenset(debt.subscriber for debt in debts),
         owed=tuple(owed),
     )
+
+
+def _kept(database: Database, cadence: Cadence, corrections: Sequence[IssueItem]) -> set[int]:
+    """Those of these corrections, by change, that readers of a cadence are owed and that come to anything for them."""
+    if not corrections:
+        return set()
+    wronged = Editions(database).owed([item.change_id for item in corrections])
+    readers = {subscriber for subscriber, _ in Subscribers(database).topics_of(cadence, wronged)}
+    return {
+        item.change_id for theirs in {changes for subscriber, changes in wronged.items() if subscriber in readers}
+        for item in worth_telling([item for item in corrections if item.change_id in theirs])
+    }
 
 
 def _item(change: StoredChange, stored: StoredMilestone, role: Literal["news", "correction"]) -> IssueItem:

@@ -1,0 +1,253 @@
+"""Random walks of readers who change their minds at any instant between detection and hand-over.
+
+    join, leave, return, other cadence, other topics ─┐
+    detect, correct, draft, seal, take back, dispatch ┴─▶ each (reader, milestone that fits since they joined) once
+
+The walk keeps a book of its own: what each reader must still hear, by rules that know neither rows nor queries.
+"""
+
+import datetime as dt
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from milepost.records import Cadence, Settlement
+from milepost.records import Reply as SmtpReply
+from pipeline.edit import stop
+from pipeline.publish import draft_due, freeze
+from store.database import Database
+from store.issues.issues import Issues
+from store.ledger.ledger import Ledger
+from store.ledger.owed import PROMISED, Owed
+from store.subscribers.people import Subscribers
+from tests.pipeline.town import DAY, Town
+from tests.store.conftest import _empty, postgresql_server, postgresql_shared, sqlite_shared  # noqa: F401
+
+CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly")
+TOPICS = ("research", "ships")
+EXAMPLES = {"sqlite": 12, "postgresql": 4}
+
+places = st.integers(0, 99)
+cadences = st.sampled_from(CADENCES)
+topics = st.sampled_from([(), ("research",), ("ships",)])
+outcomes = st.sampled_from(["sent", "sent", "sent", "unknown", "failed"])
+
+
+@dataclass
+class Known:
+    """A reader, as the walk knows them."""
+
+    id: int
+    cadence: Cadence
+    topics: tuple[str, ...]
+    active: bool = True
+    must: set[str] = field(default_factory=set)  # milestones they have to hear of, while nothing else is noted
+    failed: set[str] = field(default_factory=set)  # … that a mail told them which the ledger lists as failed
+
+
+class Walk(RuleBasedStateMachine):
+    """One town and its readers; `database` is set by the test."""
+
+    database: Database
+
+    def __init__(self) -> None:
+        super().__init__()
+        _empty(self.database)
+        self.town = Town(self.database)
+        self.town.offers(*CADENCES)
+        self.readers: list[Known] = []
+        self.topic: dict[str, str] = {}
+        self.titles: dict[str, str] = {}
+        self.sealed: dict[Cadence, set[str]] = {cadence: set() for cadence in CADENCES}
+        for cadence in CADENCES:
+            self.joins(cadence, ())
+
+    def _tick(self) -> dt.datetime:
+        self.town.now += dt.timedelta(minutes=7)
+        return self.town.now
+
+    def _reader(self, place: int) -> Known:
+        return self.readers[place % len(self.readers)]
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    @rule(cadence=cadences, wanted=topics)
+    def joins(self, cadence: Cadence, wanted: tuple[str, ...]) -> None:
+        if len(self.readers) < 6:
+            self._tick()
+            found = self.town.reader(f"r{len(self.readers)}", cadence, wanted)
+            self.readers.append(Known(id=found.id, cadence=cadence, topics=wanted))
+
+    @rule(place=places, cadence=cadences)
+    def turns_to(self, place: int, cadence: Cadence) -> None:
+        who = self._reader(place)
+        Subscribers(self.database).set_choice(who.id, cadence=cadence, now=self._tick())
+        who.cadence = cadence
+
+    @rule(place=places, wanted=topics)
+    def wants(self, place: int, wanted: tuple[str, ...]) -> None:
+        who = self._reader(place)
+        Subscribers(self.database).set_choice(who.id, topics=wanted, now=self._tick())
+        who.topics = wanted
+
+    @rule(place=places)
+    def leaves_or_returns(self, place: int) -> None:
+        who = self._reader(place)
+        who.active = not who.active
+        Subscribers(self.database).set_state(who.id, "active" if who.active else "unsubscribed", self._tick())
+
+    # --- news -------------------------------------------------------------------------------------------------------
+
+    @rule(topic=st.sampled_from(TOPICS))
+    def is_found(self, topic: str) -> None:
+        key = f"m{len(self.topic)}"
+        self._tick()
+        self.topic[key], self.titles[key] = topic, f"Title of {key}"
+        self.town.finds(key, category=topic)
+        for who in self.readers:
+            if who.active:
+                who.must.add(key)
+
+    @rule(place=places)
+    def is_corrected(self, place: int) -> None:
+        if self.topic:
+            key = sorted(self.topic)[place % len(self.topic)]
+            now = self._tick()
+            self.titles[key] = f"Title of {key}, as of {now:%d %H:%M}"
+            self.town.finds(key, category=self.topic[key], title=self.titles[key])
+
+    # --- issues -----------------------------------------------------------------------------------------------------
+
+    @rule(hours=st.sampled_from([1, 5, 24, 24 * 7]))
+    def time_passes(self, hours: int) -> None:
+        self.town.now += dt.timedelta(hours=hours)
+
+    @rule(cadence=cadences)
+    def is_drafted(self, cadence: Cadence) -> None:
+        now = self._tick()
+        draft_due(self.town.settings, self.database, only=cadence, now=lambda: now)
+
+    @rule(place=places)
+    def is_sealed(self, place: int) -> None:
+        drafts = Issues(self.database).list(states=["draft"])
+        if drafts:
+            self._seal(drafts[place % len(drafts)].number)
+
+    def _seal(self, number: int) -> None:
+        issue = Issues(self.database).get(number)
+        now = self._tick()
+        before = {who.id: self._told(who) for who in self.readers}
+        counts = freeze(self.town.settings, self.database, number, content_hash=issue.content_hash, now=now)
+        assert counts.balanced
+        assert "owed" not in counts.exclusions  # nothing changed that would keep a variant from being made
+        own = {item.milestone.key for item in issue.items if item.role == "news"}
+        self.sealed[issue.cadence] |= own
+        for who in self.readers:
+            if not who.active or who.cadence != issue.cadence:
+                continue
+            passed = {key for key in who.must & self.sealed[issue.cadence] if not self._fits(who, key)}
+            who.must -= passed - before[who.id].keys()
+
+    def _fits(self, who: Known, key: str) -> bool:
+        return not who.topics or self.topic[key] in who.topics
+
+    @rule(place=places)
+    def is_taken_back(self, place: int) -> None:
+        sealed = Issues(self.database).list(states=["frozen"])
+        if sealed:
+            issue = Issues(self.database).get(sealed[place % len(sealed)].number)
+            if stop(self.database, issue.number, reason="thought better of it").undone:
+                self.sealed[issue.cadence] -= {item.milestone.key for item in issue.items if item.role == "news"}
+
+    @rule(place=places, share=st.integers(1, 4), outcome=outcomes)
+    def is_sent(self, place: int, share: int, outcome: str) -> None:
+        waiting = Issues(self.database).list(states=["frozen", "sending"])
+        if waiting:
+            self._send(waiting[place % len(waiting)].number, share, outcome)
+
+    def _send(self, number: int, limit: int, outcome: str) -> None:
+        ledger = Ledger(self.database)
+        claims = ledger.claim(number, limit=limit, lease_seconds=60)
+        begun = ledger.advance([], claims).begun
+        reply = SmtpReply(code={"sent": 250, "failed": 554}.get(outcome), text="x", phase="dot")
+        ledger.advance([
+            Settlement(claim=claim, state=outcome, reply=reply)  # type: ignore[arg-type]
+            for claim in claims if claim.delivery_id in begun
+        ], [])
+        if outcome == "failed":
+            shown = self._shown(number)
+            for row in ledger.rows(number, "failed"):
+                who = next(one for one in self.readers if one.id == row.subscriber)
+                who.failed |= {key for key, _, _ in shown[row.variant]}
+        ledger.finish(number)
+
+    # --- what always holds ------------------------------------------------------------------------------------------
+
+    def _shown(self, number: int) -> dict[str, list[tuple[str, str, str]]]:
+        """Variant → (key, role, title) of what it shows."""
+        issue = Issues(self.database).get(number)
+        items = {item.change_id: item for item in (*issue.items, *issue.owed)}
+        return {
+            variant.name: [
+                (items[one].milestone.key, items[one].role, items[one].milestone.title) for one in variant.change_ids
+            ]
+            for variant in Issues(self.database).variants(number)
+        }
+
+    def _told(self, who: Known, states: tuple[str, ...] = PROMISED) -> dict[str, list[tuple[str, str]]]:
+        """Milestone → (role, title) of each telling, oldest first."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for issue in reversed(Issues(self.database).list()):
+            shown = self._shown(issue.number)
+            for row in Ledger(self.database).rows(issue.number):
+                if row.subscriber == who.id and row.state in states:
+                    for key, role, title in shown[row.variant]:
+                        found.setdefault(key, []).append((role, title))
+        return found
+
+    @invariant()
+    def nothing_is_told_twice(self) -> None:
+        for who in self.readers:
+            for key, tellings in self._told(who).items():
+                assert Counter(role for role, _ in tellings)["news"] <= 1, (who, key, tellings)
+                assert max(Counter(title for role, title in tellings if role == "correction").values(), default=0) <= 1
+
+    def teardown(self) -> None:
+        """Everything is drafted, sealed and sent: then everybody has heard what they have to hear, or is on a list."""
+        for _ in range(4):
+            self.town.now += 8 * DAY
+            for draft in reversed(Issues(self.database).list(states=["draft"])):
+                self._seal(draft.number)
+            self._tick()
+            for draft in draft_due(self.town.settings, self.database, now=lambda: self.town.now):
+                self._seal(draft.number)
+            for issue in Issues(self.database).list(states=["frozen", "sending"]):
+                self._send(issue.number, 50, "sent")
+        self.nothing_is_told_twice()
+        owed = {(row.subscriber, row.key) for row in Owed(self.database).list()}
+        for who in self.readers:
+            if not who.active:
+                continue
+            told = self._told(who, ("sent", "unknown"))
+            wanted = {key for key in who.must if self._fits(who, key)} - who.failed
+            assert wanted <= told.keys(), (who, wanted - told.keys(), owed)
+            assert not {key for reader, key in owed if reader == who.id and self._fits(who, key)}, (who, owed)
+            for key, tellings in told.items():
+                if any(role == "news" for role, _ in tellings) and key not in who.failed:
+                    assert tellings[-1][1] == self.titles[key], (who, key, tellings)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_every_reader_hears_each_milestone_that_fits_once(engine: str, request: pytest.FixtureRequest) -> None:
+    class OnThis(Walk):
+        database: Any = request.getfixturevalue(f"{engine}_shared")
+
+    run_state_machine_as_test(OnThis, settings=settings(  # type: ignore[no-untyped-call]
+        max_examples=EXAMPLES[engine], stateful_step_count=25, deadline=None, print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    ))
