@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
 
+from milepost import keyed
 from milepost.errors import SettingsError
 
 _VERSION = b"\x01"
@@ -38,7 +39,7 @@ def keyed_hash(key: str | bytes, purpose: bytes, *parts: str | int | bytes) -> b
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode("utf-8")
         said.append(len(raw).to_bytes(4, "big") + raw)
-    return hmac.digest(key_bytes(key), b"".join(said), "sha256")
+    return keyed.keyed_hash(key_bytes(key), b"".join(said))
 
 
 def base32(raw: bytes) -> str:

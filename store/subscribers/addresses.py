@@ -1,11 +1,11 @@
 """E-mail addresses: which we take, what makes two of them one person, and their keyed hash."""
 
-import hmac
 from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
 from milepost.errors import InputError
+from milepost.keyed import keyed_hash
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,4 +41,4 @@ def normalize(address: str) -> str:
 
 def address_hash(key: bytes, normalized: str) -> str:
     """HMAC-SHA256 (RFC 2104) of a normalized address, in hex: tells nobody without the key who it is."""
-    return hmac.digest(key, normalized.encode("utf-8"), "sha256").hex()
+    return keyed_hash(key, normalized.encode("utf-8")).hex()
