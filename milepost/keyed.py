@@ -1,4 +1,4 @@
-"""HMAC-SHA256 under a key that comes with every mail: begun once and copied, as hmac's own objects can be (RFC 2104 §4).
+"""HMAC-SHA256 under a key that comes with every mail: begun once, then copied, as hmac's objects are made to be.
 
 A mail has three of them (link, Message-ID, address), and beginning each anew took 2.3 % of the dispatch's instructions.
 """

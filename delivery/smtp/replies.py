@@ -28,14 +28,19 @@ LONGEST_RETRY_S = 3 * 3600.0  # twenty refusals in a row still fit into the 72 h
 
 _BEFORE_MAIL = frozenset({"connect", "ehlo", "tls", "auth"})
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?=\s|$)", re.ASCII)
+# Each with a word that it can't be without, in lower case: looking for that first takes a tenth of the time.
 _QUEUE_IDS = (
     # Postfix, OpenSMTPD, aiosmtpd, Exim ("OK id=…"), Exchange ("… [InternalId=…]")
-    re.compile(r"\bqueued (?:mail )?(?:as|for delivery as|with id) <?([A-Za-z0-9._:-]{1,100})", re.IGNORECASE),
-    re.compile(r"\b(?:id|InternalId)=<?([A-Za-z0-9._:-]{1,100})", re.IGNORECASE),
-    re.compile(r"\b([A-Za-z0-9]{4,100}) Message accepted for delivery\b", re.IGNORECASE),  # Sendmail
-    re.compile(r"\bok \d+ qp (\d{1,20})\b", re.IGNORECASE),  # qmail
-    re.compile(r"\bok +\d{9,11} ([A-Za-z0-9.-]{10,100}) - gsmtp\b", re.IGNORECASE),  # Gmail
-    re.compile(r"\bOk ([0-9a-f]{16}-[0-9a-f-]{20,80})", re.IGNORECASE),  # Amazon SES
+    ("queued ", re.compile(
+        r"\bqueued (?:mail )?(?:as|for delivery as|with id) <?([A-Za-z0-9._:-]{1,100})", re.IGNORECASE,
+    )),
+    ("id=", re.compile(r"\b(?:id|InternalId)=<?([A-Za-z0-9._:-]{1,100})", re.IGNORECASE)),
+    ("accepted for", re.compile(  # Sendmail
+        r"\b([A-Za-z0-9]{4,100}) Message accepted for delivery\b", re.IGNORECASE,
+    )),
+    (" qp ", re.compile(r"\bok \d+ qp (\d{1,20})\b", re.IGNORECASE)),  # qmail
+    (" gsmtp", re.compile(r"\bok +\d{9,11} ([A-Za-z0-9.-]{10,100}) - gsmtp\b", re.IGNORECASE)),  # Gmail
+    ("ok ", re.compile(r"\bOk ([0-9a-f]{16}-[0-9a-f-]{20,80})", re.IGNORECASE)),  # Amazon SES
 )
 _ABOUT_ONE = frozenset({"rcpt", "data", "dot"})  # each transaction has one recipient
 _AT_ONCE = frozenset({"rcpt", "report"})  # before a filter has seen the mail; a report tells of either
@@ -177,8 +182,9 @@ def words(raw: bytes | str) -> str:
 
 def queue_id(text: str) -> str | None:
     """The relay's own name for a message it took ("queued as 4Xk2…"), when its reply tells it."""
-    for pattern in _QUEUE_IDS:
-        if (match := pattern.search(text)) is not None:
+    lower = text.lower()
+    for word, pattern in _QUEUE_IDS:
+        if word in lower and (match := pattern.search(text)) is not None:
             return match.group(1).rstrip(".:")
     return None
 
