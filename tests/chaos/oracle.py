@@ -6,6 +6,8 @@ WHAT: data (it was asked to take one), took, silent (took it and gave no reply).
 The plan: {"seed": 1, "gap_ms": 0, "window": null, "faults": [[VERB, WHAT, SHARE, TIMES], …]}. A fault strikes that
 share of the readers (chosen by a hash of seed, verb and reader, so that a run can be repeated), TIMES times each; it is
 a reply, "drop", or after the dot "late SECONDS" and "never". `window`: octets that the kernel keeps for us, unread.
+`session`: [N, WHAT], the answer to the MAIL after N messages of a connection, which ends with it. No fault strikes any
+more once PLAN.json.mended is there.
 """
 
 import asyncio
@@ -21,7 +23,9 @@ from pathlib import Path
 
 
 class Oracle:
-    def __init__(self, plan: dict[str, object], log: int) -> None:
+    def __init__(self, plan: dict[str, object], log: int, mended: Path = Path("/nowhere")) -> None:
+        self.mended = mended
+        self.session: tuple[int, str] | None = plan.get("session")  # type: ignore[assignment]
         self.seed = plan["seed"]
         self.gap = float(str(plan.get("gap_ms", 0))) / 1000
         self.faults: list[tuple[str, str, float, int]] = [tuple(fault) for fault in plan.get("faults", [])]  # type: ignore[attr-defined]
@@ -34,6 +38,8 @@ class Oracle:
         return int.from_bytes(hashlib.sha256(said.encode()).digest()[:4], "big") / 2**32
 
     def strike(self, verb: str, reader: str) -> str | None:
+        if self.mended.exists():
+            return None
         for index, (at, what, share, times) in enumerate(self.faults):
             if at == verb and self.struck[index, reader] < times and self.chance(index, verb, reader) < share:
                 self.struck[index, reader] += 1
@@ -66,7 +72,7 @@ class Oracle:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.met += 1
-        visitor, who = f"visitor{self.met}", ""
+        visitor, who, mails = f"visitor{self.met}", "", 0
         if not await self._say(writer, "connect", visitor, "220 oracle.example ESMTP"):
             return
         named = False
@@ -77,6 +83,9 @@ class Oracle:
                 usual = "250-oracle.example\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES"
                 await self._say(writer, "ehlo", visitor, usual)
             elif word == b"MAIL":
+                mails += 1
+                if self.session is not None and mails > self.session[0]:
+                    await self._end(writer, self.session[1])
                 sender = address.group(1).decode() if address else ""
                 named = await self._say(writer, "mail", sender, "250 2.1.0 Ok")
             elif word == b"RCPT":
@@ -97,6 +106,13 @@ class Oracle:
                 return
             else:
                 writer.write(b"250 2.0.0 Ok\r\n")
+
+    async def _end(self, writer: asyncio.StreamWriter, what: str) -> None:
+        """The session is over: with 421, or without a word."""
+        if what != "drop":
+            writer.write(f"{what}\r\n".encode())
+            await writer.drain()
+        raise ConnectionResetError
 
     async def _leave_midway(self, writer: asyncio.StreamWriter) -> None:
         """Ask for the message, let as much of it come as the kernel takes, and be gone."""
@@ -136,8 +152,8 @@ class Oracle:
         writer.write(f"250 2.0.0 Ok: queued as {hashlib.sha256(who.encode()).hexdigest()[:10]}\r\n".encode())
 
 
-async def main(plan: dict[str, object], log: str) -> None:
-    oracle = Oracle(plan, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+async def main(plan: dict[str, object], log: str, mended: Path) -> None:
+    oracle = Oracle(plan, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), mended)
     listener = socket.create_server(("127.0.0.1", 0), backlog=200)
     if plan.get("window"):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(str(plan["window"])))
@@ -147,4 +163,4 @@ async def main(plan: dict[str, object], log: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2]))
+    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text()), sys.argv[2], Path(f"{sys.argv[1]}.mended")))

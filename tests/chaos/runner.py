@@ -106,7 +106,8 @@ class Line(NamedTuple):
 class World:
     """A frozen issue, and an oracle to send it to."""
 
-    def __init__(self, url: str, port: int, log: Path, readers: int) -> None:
+    def __init__(self, url: str, port: int, log: Path, readers: int, mended: Path = Path("/nowhere")) -> None:
+        self.mended = mended
         self.order = Order(url=url, port=port, lease=LEASE)
         self.url, self.log, self.readers = url, log, readers
         self.runs = 0
@@ -136,6 +137,31 @@ class World:
             ledger.recover(1)
             ledger.finish(1)
         return self.states()
+
+    def until_it_holds(self, child: Child, seconds: float = 60) -> None:
+        """Wait until a dispatcher has taken deliveries, or is at its end."""
+        give_up = time.monotonic() + seconds
+        with connect(self.url) as database:
+            ledger = Ledger(database)
+            while child.process.exitcode is None:
+                if any(one.holder and one.holder.pid == child.process.pid for one in ledger.held(1)):
+                    return
+                assert time.monotonic() < give_up, "it took nothing"
+                time.sleep(0.02)
+
+    def mend(self) -> None:
+        """The oracle's faults are over."""
+        self.mended.touch()
+
+    def resume(self) -> None:
+        """An operator says that a paused issue may go on."""
+        with connect(self.url) as database:
+            Ledger(database).resume(1)
+
+    def take_over(self) -> tuple[int, int]:
+        """As `dispatch --take-over` does before it sends."""
+        with connect(self.url) as database:
+            return Ledger(database).take_over(1)
 
     def states(self) -> dict[str, int]:
         with connect(self.url) as database:
@@ -202,17 +228,19 @@ def names(number: int) -> list[str]:
 @contextmanager
 def world(
     folder: Path, backend: Backend, readers: int, *, seed: int = 1, gap_ms: float = 0, faults: Sequence[Fault] = (),
-    size: int = 60, window: int | None = None,
+    size: int = 60, window: int | None = None, session: tuple[int, str] | None = None,
 ) -> Iterator[World]:
     """A new world, its files in `folder`; whoever is still at work in it at the end is killed."""
     folder.mkdir(parents=True, exist_ok=True)
     url = backend.fresh(folder)
     fill(url, names(readers), size=size)
     plan, log = folder / "plan.json", folder / "oracle.log"
-    plan.write_text(json.dumps({"seed": seed, "gap_ms": gap_ms, "faults": faults, "window": window}))
+    plan.write_text(json.dumps(
+        {"seed": seed, "gap_ms": gap_ms, "faults": faults, "window": window, "session": session}
+    ))
     log.touch()
     with program("oracle.py", str(plan), str(log)) as port:
-        here = World(url, port, log, readers)
+        here = World(url, port, log, readers, Path(f"{plan}.mended"))
         try:
             yield here
         finally:

@@ -3,8 +3,10 @@
 The whole table: `make chaos` (CHAOS=full: 200 kills, 10,000 readers; CHAOS_SEED: another run to play again).
 """
 
+import random
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ import pytest
 from delivery.smtp.session import Timeouts
 from milepost.dates import utc_now
 from store.database import connect
+from store.issues.issues import Issues
 from store.upkeep.backup import backup, restore
 from store.upkeep.restore import confirm_restore
 from tests.chaos import runner
 from tests.chaos.backends import Backend, Sqlite
 from tests.chaos.conftest import Size, Told
+from tests.chaos.oracle import Oracle
 from tests.chaos.runner import Fault
 
 chaos = pytest.mark.chaos
@@ -260,3 +264,126 @@ def test_asked_to_end(tmp_path: Path, backend: Backend, size: Size, told: Told) 
         verdict = here.verdict()
     told("F17 SIGTERM", backend, verdict)
     assert verdict.states == {"sent": size.few * 5}
+
+
+# --- whose lease it is ------------------------------------------------------------------------------------------------
+
+
+@chaos
+def test_killed_and_taken_over(tmp_path: Path, backend: Backend, size: Size, told: Told) -> None:
+    """No lease would end before the test does: what the dead hold is taken from them, and nothing of the living."""
+    dice = random.Random(size.seed)  # noqa: S311 (a seed is to be played again)
+    with runner.world(tmp_path, backend, 5 * size.few, seed=size.seed, gap_ms=30) as here:
+        living = here.start(lease=3600, connections=1)
+        killed = taken = 0
+        for _ in range(5):
+            child = here.start(lease=3600)
+            here.until_it_holds(child)
+            time.sleep(dice.uniform(0.0, 0.3))
+            assert here.take_over() == (0, 0), "it took from the living"
+            killed += child.kill()
+            taken += sum(here.take_over())
+        living.end()
+        here.finish(lease=3600)
+        verdict = here.verdict()
+    told(f"F1 kill -9 and take-over ({taken} taken)", backend, verdict, at_most=size.connections * killed)
+    assert taken > 0
+
+
+@chaos
+def test_a_reply_that_comes_after_the_lease(tmp_path: Path, backend: Backend, size: Size, told: Told) -> None:
+    """Who waits for it lives, and renews: others who come meanwhile find nothing to take, and nothing is in doubt."""
+    with runner.world(
+        tmp_path, backend, size.few, seed=size.seed, faults=[("dot", f"late {2 * runner.LEASE + 1}", 0.04, 1)]
+    ) as here:
+        children = [here.start()]
+        here.until(5)
+        for _ in range(4):
+            time.sleep(runner.LEASE / 2)
+            children.append(here.start())
+        for child in children:
+            child.end()
+        here.finish()
+        verdict = here.verdict()
+    told("F8 reply after two leases", backend, verdict)
+    assert verdict.states == {"sent": size.few}
+
+
+# --- whose fault a refusal is -----------------------------------------------------------------------------------------
+
+OF_US = [
+    ("connect", "554 5.7.1 go away"), ("ehlo", "550 5.7.1 not you"), ("mail", "530 5.7.0 who are you"),
+    ("mail", "550 5.7.1 no"), ("rcpt", "554 5.7.1 relay access denied"), ("rcpt", "550 5.7.1 denied"),
+    ("rcpt", "550 no"), ("data", "550 5.7.1 policy"), ("dot", "550 5.7.26 unauthenticated"), ("dot", "554 no"),
+]
+
+
+@chaos
+@pytest.mark.parametrize("few", [True, False], ids=["six readers", "many"])
+@pytest.mark.parametrize(("verb", "what"), OF_US, ids=[f"{verb} {what}" for verb, what in OF_US])
+def test_a_refusal_of_us_again_and_again_then_mended(
+    verb: str, what: str, few: bool, tmp_path: Path, backend: Backend, size: Size, told: Told
+) -> None:
+    readers = 6 if few else size.few
+    # EHLO, and the HELO of a server that refuses it
+    with runner.world(tmp_path, backend, readers, seed=size.seed, faults=[(verb, what, 1.0, 999)]) as here:
+        for _ in range(3):
+            assert here.start().end().startswith("paused")
+            assert here.states() == {"pending": readers}
+            here.resume()
+        here.mend()
+        here.finish()
+        verdict = here.verdict()
+    told(f"F20 {verb} {what[:12]}, {readers}", backend, verdict)
+    assert verdict.states == {"sent": readers}
+
+
+OF_A_MAILBOX = {
+    "550 5.1.1 User unknown in virtual mailbox table": "failed",
+    "550 5.5.0 Requested action not taken: mailbox unavailable": "failed",
+    "525 5.7.13 Disabled recipient address": "failed",
+    "550 5.7.1 Recipient address rejected: User temporary locked": "sent",
+    "550 Mailbox is blocked": "failed",
+    "550 No such user here": "failed",
+    "552 5.2.2 Over quota": "failed",
+    "550 5.7.1 User is suspended": "failed",
+    "550-5.2.1 receiving mail at a rate\r\n550 5.2.1 that prevents more": "sent",
+    "550 5.4.1 Recipient address rejected: Access denied": "failed",
+}
+
+
+@chaos
+def test_refused_by_a_mailbox_in_ten_servers_words(
+    tmp_path: Path, backend: Backend, size: Size, told: Told
+) -> None:
+    faults: list[Fault] = [("rcpt", what, 0.015, 1) for what in OF_A_MAILBOX]
+    oracle = Oracle({"seed": size.seed, "faults": faults}, -1)
+
+    def becomes(reader: str) -> str:
+        while what := oracle.strike("rcpt", reader):  # after "later" there may be another
+            if OF_A_MAILBOX[what] == "failed":
+                return "failed"
+        return "sent"
+
+    expected = Counter(map(becomes, runner.names(size.readers)))
+    with runner.world(tmp_path, backend, size.readers, seed=size.seed, faults=faults) as here:
+        here.finish()
+        verdict = here.verdict()
+        with connect(here.url) as database:
+            assert Issues(database).get(1).state == "complete"
+    told("F21 a mailbox refuses, ten ways", backend, verdict)
+    assert verdict.states == dict(expected)
+    assert expected["failed"] > 10
+
+
+@chaos
+@pytest.mark.parametrize("what", ["421 4.7.0 that was enough", "drop"])
+def test_a_session_ends_after_seven_mails(
+    what: str, tmp_path: Path, backend: Backend, size: Size, told: Told
+) -> None:
+    with runner.world(tmp_path, backend, size.few, seed=size.seed, session=(7, what)) as here:
+        said = here.start(whole=True).end()
+        verdict = here.verdict()
+    told(f"F22 {what[:3]} after 7 mails", backend, verdict)
+    assert said.startswith("complete")  # in one run: nobody waited
+    assert verdict.states == {"sent": size.few}
