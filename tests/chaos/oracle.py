@@ -79,8 +79,9 @@ class Oracle:
         while line := await reader.readline():
             word = line[:4].upper()
             address = re.search(rb"<(.*)>", line)
-            if word == b"EHLO":
-                usual = "250-oracle.example\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES"
+            if word in (b"EHLO", b"HELO"):
+                offers = "250-PIPELINING\r\n250 ENHANCEDSTATUSCODES"
+                usual = f"250-oracle.example\r\n{offers}" if word == b"EHLO" else "250 oracle.example"
                 await self._say(writer, "ehlo", visitor, usual)
             elif word == b"MAIL":
                 mails += 1

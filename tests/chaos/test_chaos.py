@@ -325,7 +325,6 @@ def test_a_refusal_of_us_again_and_again_then_mended(
     verb: str, what: str, few: bool, tmp_path: Path, backend: Backend, size: Size, told: Told
 ) -> None:
     readers = 6 if few else size.few
-    # EHLO, and the HELO of a server that refuses it
     with runner.world(tmp_path, backend, readers, seed=size.seed, faults=[(verb, what, 1.0, 999)]) as here:
         for _ in range(3):
             assert here.start().end().startswith("paused")
