@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,11 +20,22 @@ from playwright.sync_api import Browser
 
 from bench.browser import PICTURES, Scheme, browser, chromium, draw, save
 from console.demo.site.server import SampleSite
-from milepost.records import UNEDITED, Cadence, Edit, FieldChange, Image, IssueItem, KnownTopics, Milestone
+from milepost.records import (
+    UNEDITED,
+    Amended,
+    Cadence,
+    Edit,
+    FieldChange,
+    Image,
+    IssueItem,
+    KnownTopics,
+    Milestone,
+)
 from milepost.settings import Settings, parse
 from newsletter.issue.compose import compose
+from newsletter.issue.corrections import amendment_view
 from newsletter.issue.render import Renderer
-from newsletter.issue.view import Plan, issue_view
+from newsletter.issue.view import Plan, issue_link, issue_view
 from pipeline.look.scrape import scrape
 from store.database import connect, upgrade
 from store.issues.issues import Issues
@@ -147,6 +158,8 @@ class Scenes:
             "web": lambda: self.web([*eight[:3], *(replace(one, change_id=50 + n) for n, one in
                                                   enumerate(corrections(self.records)))]),
             "choice": self.choice,
+            "archive": self.archive,
+            "unable": self.unable,
         }
 
     def mail(
@@ -174,10 +187,42 @@ class Scenes:
         settings, pages = self.settings, Pages(self.settings.newsletter, self.settings.web)
         draft = compose(items)
         view = issue_view(
-            draft, number=12, cadence="weekly", day=pages.phrases.day(NOW.date()), plan=Plan.whole(items),
+            draft, number=12, cadence="weekly", sequence=3, day=pages.phrases.day(NOW.date()), plan=Plan.whole(items),
             placeholder="", newsletter=settings.newsletter, mail=settings.mail, web=settings.web, phrases=pages.phrases,
         )
-        return pages.html("issue.html.j2", issue=view, subject=draft.subject, earlier=11, later=None)
+        wrong = [one for one in items if one.role == "correction"]
+        amended = {
+            items[0].milestone_id: Amended(fields=wrong[0].fields, corrected_at=NOW, issue=14),
+            items[1].milestone_id: Amended(fields=wrong[2].fields, corrected_at=NOW, withdrawn_at=NOW),
+        }
+        marks = {
+            number: amendment_view(
+                what, phrases=pages.phrases, timezone="UTC", issue_url=partial(issue_link, settings.web)
+            )
+            for number, what in amended.items()
+        }
+        return pages.html(
+            "issue.html.j2", issue=view, subject=draft.subject, amendments=marks, earlier=11, later=None,
+            also=[(10, "Instant no. 7"), (11, "Instant no. 8")], canonical=issue_link(settings.web, 12),
+        )
+
+    def archive(self) -> str:
+        """The page of all issues: four cadences, each piece of news once."""
+        pages = Pages(self.settings.newsletter, self.settings.web)
+        return pages.html("issues.html.j2", issues=[
+            {
+                "number": number, "subject": record.title, "day": pages.phrases.day(NOW.date()),
+                "label": pages.phrases.numbered_issue(number, "instant", number),
+                "also": [(20 + number, pages.phrases.numbered_issue(20, cadence, number // (place + 2) + 1))
+                         for place, cadence in enumerate(("daily", "weekly", "monthly"))][: 4 - number % 4],
+            }
+            for number, record in zip(range(6, 0, -1), self.records, strict=False)
+        ])
+
+    def unable(self) -> str:
+        """What a reader sees while the store can't be had."""
+        pages = Pages(self.settings.newsletter, self.settings.web)
+        return pages.html("unable.html.j2", hint=pages.phrases.unable_hint, again="/u/token")
 
     def choice(self) -> str:
         """The page of a reader's choice."""

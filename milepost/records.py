@@ -326,6 +326,20 @@ class Issue:
     pause_reason: str | None = None  # of a draft: why it waits for an approval, though the settings ask for none
     edit: Edit = UNEDITED
     send_after: dt.datetime | None = None  # until then an approval can be undone; nothing is sent before
+    sequence: int | None = None  # its place in its cadence, as readers are told; None: they are told the number
+
+
+Told = frozenset[tuple[str, int]]  # what an issue tells: ("news", milestone's id), ("correction", change's id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Amended:
+    """What became of a milestone after an issue told of it."""
+
+    fields: tuple[FieldChange, ...] = ()  # of every correction since, oldest first
+    corrected_at: dt.datetime | None = None  # when the last of them was found
+    withdrawn_at: dt.datetime | None = None  # when it was found gone, and it is gone still
+    issue: int | None = None  # the one that told the correction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

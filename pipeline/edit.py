@@ -65,7 +65,8 @@ def edit(
         subject=issue.edit.subject if subject is None else clean_lines(subject),
         intro=issue.edit.intro if intro is None else clean_lines(intro),
     )
-    made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written, owed=issue.owed)
+    made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written, owed=issue.owed,
+                  sequence=issue.sequence)
     revised = Editions(database).revise(
         number, replaces=issue.content_hash, items=made.items, variants=made.variants, subject=made.subject,
         edit=written, content_hash=made.content_hash, rendered_with=made.rendered_with, owed=issue.owed,
@@ -238,6 +239,7 @@ def replay(settings: Settings, database: Database, number: int) -> Replay:
         renderer.render(
             number, issue.cadence, [items[change_id] for change_id in variant.change_ids],
             None if has_day_slot(variant) else issue.created_at, name=variant.name, edit=issue.edit, as_ordered=True,
+            sequence=issue.sequence,
         )
         for variant in stored
     ]

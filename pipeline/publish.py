@@ -182,12 +182,12 @@ def _draft(
     settings: Settings, database: Database, cadence: Cadence, period: str, found: _Pending, now: dt.datetime
 ) -> Issue:
     issues = Issues(database)
-    number = issues.next_number()
+    number, sequence = issues.next_number(), issues.next_sequence(cadence)
     items, owed = (compose(some).items if some else () for some in (found.items, found.owed))
-    made = render(settings, database, number, cadence, items, now, owed=owed)
+    made = render(settings, database, number, cadence, items, now, owed=owed, sequence=sequence)
     issue = issues.draft(
         cadence, period, made.items, made.variants, subject=made.subject, content_hash=made.content_hash, now=now,
-        number=number, rendered_with=made.rendered_with, owed=owed,
+        number=number, sequence=sequence, rendered_with=made.rendered_with, owed=owed,
     )
     log.info("drafted issue %d (%s %s) of %d milestones, and %d owed to %d readers", issue.number, cadence, period,
              len(items), len(owed), len(found.creditors))
@@ -207,7 +207,7 @@ class Rendered:
 
 def render(
     settings: Settings, database: Database, number: int, cadence: Cadence, items: Sequence[IssueItem],
-    now: dt.datetime, *, edit: Edit = UNEDITED, owed: Sequence[IssueItem] = (),
+    now: dt.datetime, *, edit: Edit = UNEDITED, owed: Sequence[IssueItem] = (), sequence: int | None = None,
 ) -> Rendered:
     """Render `items`, in their order, for every choice among the subscribers; raises LintError when it is unfit.
 
@@ -221,7 +221,7 @@ def render(
     named = list_id(settings, database)
     head = letterhead(settings, named)
     rendered = [
-        _variant(settings, renderer, head, number, cadence, chosen, now, name=name, edit=edit)
+        _variant(settings, renderer, head, number, cadence, chosen, now, name=name, edit=edit, sequence=sequence)
         for name, chosen in variants(own, _readers(database, cadence, (*own, *owed)), owed=owed).items()
     ]
     digest = templates_digest(letter.templates)
@@ -243,10 +243,10 @@ def _readers(database: Database, cadence: Cadence, items: Sequence[IssueItem]) -
 
 def _variant(
     settings: Settings, renderer: Renderer, head: Letterhead, number: int, cadence: Cadence,
-    chosen: Sequence[IssueItem], now: dt.datetime, *, name: str, edit: Edit,
+    chosen: Sequence[IssueItem], now: dt.datetime, *, name: str, edit: Edit, sequence: int | None,
 ) -> Variant:
     """One rendering that is fit to be sent; raises LintError, RenderError."""
-    variant = renderer.render(number, cadence, chosen, name=name, edit=edit, as_ordered=True)
+    variant = renderer.render(number, cadence, chosen, name=name, edit=edit, as_ordered=True, sequence=sequence)
     sent_today = dated(variant, now, renderer.newsletter)
     findings = lint(
         sent_today, newsletter=renderer.newsletter, mail=renderer.mail, web=renderer.web, items=chosen,
@@ -288,7 +288,7 @@ class _AtTheSeal:
             renderer = Renderer(letter, self._settings.mail, self._settings.web)
             return _variant(
                 self._settings, renderer, self._head, issue.number, issue.cadence, chosen, issue.created_at, name=name,
-                edit=issue.edit,
+                edit=issue.edit, sequence=issue.sequence,
             )
         except (LintError, RenderError, SettingsError) as error:
             log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, error)

@@ -1,10 +1,19 @@
 """What the pages need of the store; its own classes fit, and so do fakes."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from milepost.records import Cadence, Issue, IssueState, KnownTopics, Subscriber, SubscriberState
+from milepost.records import (
+    Amended,
+    Cadence,
+    Issue,
+    IssueState,
+    KnownTopics,
+    Subscriber,
+    SubscriberState,
+    Told,
+)
 
 
 class Issues(Protocol):
@@ -17,6 +26,14 @@ class Issues(Protocol):
 
     def get(self, number: int) -> Issue:
         """One issue with its items; raises NotFoundError."""
+
+    def told(self, states: Sequence[IssueState]) -> Mapping[int, Told]:
+        """Issue → what it tells, of those in these states."""
+
+    def amended(
+        self, states: Sequence[IssueState], number: int | None = None
+    ) -> Mapping[int, Mapping[int, Amended]]:
+        """Issue → milestone's id → what became of it since, of those in these states, or of one."""
 
 
 class Topics(Protocol):

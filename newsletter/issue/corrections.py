@@ -3,14 +3,14 @@
     items of one milestone ─▶ net (first old, last new) ─▶ CorrectionView
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from milepost.codec import date_from_json
 from milepost.fields import CONTENT_FIELDS, FIELD
-from milepost.records import ChangeKind, FieldChange, IssueItem
+from milepost.records import Amended, ChangeKind, FieldChange, IssueItem
 from newsletter.issue.safe import clip, link, one_line
 from newsletter.words.phrases import Phrases
 
@@ -34,6 +34,7 @@ class FieldView:
 class CorrectionView:
     """A milestone that was told wrongly."""
 
+    milestone_id: int
     title: str  # as it is now
     fields: tuple[FieldView, ...]
     line: str  # "First seen 16 November 2026 · corrected 23 November 2026"
@@ -53,9 +54,14 @@ def by_milestone(items: Sequence[IssueItem]) -> list[list[IssueItem]]:
 
 def net(items: Sequence[IssueItem]) -> tuple[FieldChange, ...]:
     """What one milestone's corrections come to, oldest first: A → B and B → C is A → C; A → B → A is nothing."""
+    return net_of(change for item in items for change in item.fields)
+
+
+def net_of(changes: Iterable[FieldChange]) -> tuple[FieldChange, ...]:
+    """The same of the changes themselves."""
     first: dict[str, object] = {}
     last: dict[str, FieldChange] = {}
-    for change in (change for item in items for change in item.fields if change.kind not in _QUIET):
+    for change in (change for change in changes if change.kind not in _QUIET):
         first.setdefault(change.field, change.old)
         last[change.field] = change
     return tuple(
@@ -82,12 +88,44 @@ def correction_view(items: Sequence[IssueItem], *, phrases: Phrases, timezone: s
             day=told, corrected=phrases.plain_day(newest.corrected_at.astimezone(zone).date())
         )
     return CorrectionView(
+        milestone_id=newest.milestone_id,
         title=title,
         fields=tuple(_field(change, phrases) for change in net(items)),
         line=line,
         url=link(newest.milestone.url),
         link_text=phrases.read_on,
         link_label=phrases.read_on_about.format(text=phrases.read_on, title=clip(title, 88)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AmendmentView:
+    """What stands beside a milestone that was corrected or withdrawn after an issue told of it."""
+
+    line: str  # "Corrected on 13 April 2026"; or what says that it was withdrawn
+    fields: tuple[FieldView, ...]
+    url: str | None  # of the issue that told it
+    link_text: str
+
+
+def amendment_view(
+    amended: Amended, *, phrases: Phrases, timezone: str, issue_url: Callable[[int], str]
+) -> AmendmentView | None:
+    """The view of what became of a milestone; None when it is again what was told."""
+    fields = net_of(amended.fields)
+    forms = []
+    if fields and amended.corrected_at is not None:
+        forms.append((phrases.corrected_on, amended.corrected_at))
+    if amended.withdrawn_at is not None:
+        forms.append((phrases.withdrawn_on, amended.withdrawn_at))
+    if not forms:
+        return None
+    zone = ZoneInfo(timezone)
+    return AmendmentView(
+        line=" · ".join(form.format(day=phrases.plain_day(at.astimezone(zone).date())) for form, at in forms),
+        fields=tuple(_field(change, phrases) for change in fields),
+        url=issue_url(amended.issue) if fields and amended.issue is not None else None,
+        link_text=phrases.correction_told,
     )
 
 

@@ -48,9 +48,9 @@ class Renderer:
 
     def render(
         self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime | None = None, *,
-        name: str = "all", edit: Edit = UNEDITED, as_ordered: bool = False,
+        name: str = "all", edit: Edit = UNEDITED, as_ordered: bool = False, sequence: int | None = None,
     ) -> Variant:
-        """Render issue `number`; `name` is the variant's, for the rest see compose.
+        """Render issue `number`, the `sequence`th of its cadence; `name` is the variant's, for the rest see compose.
 
         The masthead has a slot for the day, which `dated` fills when the issue is handed over; with `now` (aware), as
         in issues from before that, it has the day of that moment.
@@ -64,7 +64,7 @@ class Renderer:
 
         def view(plan: Plan) -> IssueView:
             return issue_view(
-                draft, number=number, cadence=cadence, day=day, plan=plan, placeholder=placeholder,
+                draft, number=number, cadence=cadence, sequence=sequence, day=day, plan=plan, placeholder=placeholder,
                 newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases,
             )
 

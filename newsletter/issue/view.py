@@ -76,6 +76,7 @@ class Row:
 class ItemView:
     """A milestone as it is read."""
 
+    milestone_id: int
     full: bool
     title: str
     year: str  # "1957", or "" when undated
@@ -104,7 +105,7 @@ class IssueView:
     logo: ImageView | None
     logo_width: int  # CSS pixels
     intro: tuple[Block, ...]
-    line: str  # "Issue 12 · Monday, 23 November 2026 · 2 new milestones"
+    line: str  # "Weekly no. 12 · Monday, 23 November 2026 · 2 new milestones"
     lead: ItemView | None
     news: tuple[ItemView, ...]  # after the lead
     corrections: tuple[CorrectionView, ...]
@@ -134,7 +135,7 @@ def day_in_words(moment: dt.datetime, newsletter: NewsletterSettings, phrases: P
 
 
 def issue_view(
-    draft: Draft, *, number: int, cadence: Cadence, day: str, plan: Plan, placeholder: str,
+    draft: Draft, *, number: int, cadence: Cadence, sequence: int | None, day: str, plan: Plan, placeholder: str,
     newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, phrases: Phrases,
 ) -> IssueView:
     """Make the view of an issue; `day` stands in its masthead, in words or as the slot for them."""
@@ -152,7 +153,7 @@ def issue_view(
     contents = _contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else ()
     among = any(mark.when and not mark.here for mark in contents)
     name = one_line(newsletter.name)
-    line = (phrases.issue.format(number=number), day, phrases.tally(len(news), len(wrong)))
+    line = (phrases.numbered_issue(number, cadence, sequence), day, phrases.tally(len(news), len(wrong)))
     return IssueView(
         name=name,
         tagline=one_line(newsletter.tagline),
@@ -194,6 +195,7 @@ def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrase
         title, what, url = clip(title, _TITLE_WIDTH), (summary,) if summary else (), url or issue_url
     link_text = phrases.read_on if full else phrases.read_rest
     return ItemView(
+        milestone_id=item.milestone_id,
         full=full,
         title=title,
         year=year,

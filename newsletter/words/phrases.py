@@ -60,6 +60,9 @@ class Phrases:
     date_settled: str
     first_seen: str
     seen_and_corrected: str
+    corrected_on: str
+    withdrawn_on: str
+    correction_told: str
 
     # the colophon
     why_you: str
@@ -71,6 +74,8 @@ class Phrases:
 
     # the pages
     all_issues: str
+    also_in: str
+    numbered: Mapping[Cadence, str]
     first_to_come: str
     no_trackers: str
     feeds: str
@@ -143,6 +148,12 @@ class Phrases:
         if date.until == "..":
             return self.since.format(date=text)
         return self.from_to.format(start=text, end=self.date(PartialDate(value=date.until))) if date.until else text
+
+    def numbered_issue(self, number: int, cadence: Cadence, sequence: int | None) -> str:
+        """What readers see an issue called: by its place in its cadence, or by its number where it has none."""
+        if sequence is None:
+            return self.issue.format(number=number)
+        return self.numbered[cadence].format(number=sequence)
 
     def plain_day(self, moment: dt.date) -> str:
         """A day of our own calendar."""
@@ -219,6 +230,9 @@ ENGLISH = Phrases(
     date_settled="{date}, now certain",
     first_seen="First seen {day}",
     seen_and_corrected="First seen {day} · corrected {corrected}",
+    corrected_on="Corrected on {day}",
+    withdrawn_on="Withdrawn on {day}: its source no longer shows it",
+    correction_told="The issue that told the correction",
     why_you="You get this because you asked {name} to write to you {rhythm}.",
     no_tracking="Nothing in this mail tells us whether you opened it.",
     read_on_web="Read this issue on the web",
@@ -228,6 +242,11 @@ ENGLISH = Phrases(
         "instant": "as milestones are added", "daily": "every day", "weekly": "every week", "monthly": "every month",
     }),
     all_issues="All issues",
+    also_in="Also in:",
+    numbered=MappingProxyType({
+        "instant": "Instant no. {number}", "daily": "Daily no. {number}", "weekly": "Weekly no. {number}",
+        "monthly": "Monthly no. {number}",
+    }),
     first_to_come="The first one is still to come.",
     no_trackers="No scripts, no cookies, no trackers on this page.",
     feeds="Follow without mail:",

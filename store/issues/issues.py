@@ -15,6 +15,7 @@ from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import milestone_from_json
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import (
+    Amended,
     Cadence,
     Edit,
     FieldChange,
@@ -23,10 +24,12 @@ from milepost.records import (
     IssueState,
     StoredChange,
     StoredMilestone,
+    Told,
     Variant,
 )
 from store.dialects import serialize
 from store.engine import Database
+from store.issues import published
 from store.milestones.milestone_queries import HELD, changes_query, stored_change, visible_by_id
 from store.schema.tables import (
     change,
@@ -152,6 +155,13 @@ class Issues:
         with self._database.connect() as connection:
             return _next_number(connection)
 
+    def next_sequence(self, cadence: Cadence) -> int:
+        """Which of its cadence the next draft will be; issues from before these were counted count too."""
+        query = sa.select(sa.func.count(), sa.func.max(issue.c.sequence)).where(issue.c.cadence == cadence)
+        with self._database.connect() as connection:
+            count, last = connection.execute(query).one()
+        return int(max(count, last or 0)) + 1
+
     # --- drafts -----------------------------------------------------------------------------------------------------
 
     def draft(
@@ -165,15 +175,16 @@ class Issues:
         content_hash: str,
         now: dt.datetime,
         number: int | None = None,
+        sequence: int | None = None,
         rendered_with: Mapping[str, object] | None = None,
         owed: Sequence[IssueItem] = (),
     ) -> Issue:
         """Write an issue with its items and renderings, all or nothing.
 
-        `owed`: what earlier issues of the cadence told, for those whom a former choice owes it. `number` is the one it
-        was rendered with (see `next_number`), `rendered_with` what else it takes to render it again: the settings that
-        show, and the digest of the templates. Raises ConflictError when the period has an issue, when an item is in
-        another issue of that cadence, may not be announced, or the number was taken.
+        `owed`: what earlier issues of the cadence told, for those whom a former choice owes it. `number` and `sequence`
+        are those it was rendered with (see `next_…`), `rendered_with` what else it takes to render it again: the
+        settings that show, and the digest of the templates. Raises ConflictError when the period has an issue, when an
+        item is in another issue of that cadence, may not be announced, or the number was taken.
         """
         with self._database.begin() as connection:
             serialize(connection, "issues")
@@ -188,6 +199,7 @@ class Issues:
                 sa.insert(issue).values(
                     number=free, cadence=cadence, period=period, state="draft", subject=subject,
                     content_hash=content_hash, created_at=now, rendered_with=rendered_with,
+                    sequence=sequence,
                 )
             )
             write_content(connection, free, cadence, items, variants, owed)
@@ -243,6 +255,18 @@ class Issues:
             query = query.where(issue.c.state.in_(states))
         with self._database.connect() as connection:
             return [_issue(row, ()) for row in connection.execute(query)]
+
+    def told(self, states: Sequence[IssueState]) -> Mapping[int, Told]:
+        """Issue → what it tells, of those in these states: see store.issues.published."""
+        with self._database.connect() as connection:
+            return published.told(connection, states)
+
+    def amended(
+        self, states: Sequence[IssueState], number: int | None = None
+    ) -> Mapping[int, Mapping[int, Amended]]:
+        """Issue → milestone's id → what became of it since, of those in these states, or of one."""
+        with self._database.connect() as connection:
+            return published.amended(connection, states, number)
 
     def variants(self, number: int) -> Sequence[Variant]:
         """Every rendering of an issue, by name; raises StoreError when one is not what it was."""
@@ -402,7 +426,7 @@ def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...], owed: tuple[IssueItem
         content_hash=row.content_hash, created_at=row.created_at, items=items, owed=owed, approved_at=row.approved_at,
         frozen_at=row.frozen_at, handed_over_at=row.handed_over_at, candidates=row.candidates,
         deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
-        edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after,
+        edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after, sequence=row.sequence,
     )
 
 

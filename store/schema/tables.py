@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 15  # the revision this program was made for
+HEAD = 16  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -315,10 +315,12 @@ issue = sa.Table(
     sa.Column("rendered_with", Json),  # {"settings", "templates"}: what it takes to render it again
     sa.Column("send_after", Moment),  # until then an approval can be undone
     sa.Column("handed_over_at", Moment),  # the day of its mails; null: none went out, or before this was kept
+    sa.Column("sequence", sa.Integer),  # counts within its cadence; NULL: from before, when readers saw the number
     _one_of("cadence", records.CADENCES),
     _one_of("state", ISSUE_STATES),
     sa.CheckConstraint("candidates = deliveries + exclusions", name="equation"),
     sa.UniqueConstraint("cadence", "period"),
+    sa.Index("uq_issue_sequence", "cadence", "sequence", unique=True),
 )
 
 issue_item = sa.Table(

@@ -117,7 +117,7 @@ def violations(opened: Browser, html: str, **look: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["t2", "t4", "pictures", "edited", "he", "web", "choice"])
+@pytest.mark.parametrize("name", ["t2", "t4", "pictures", "edited", "he", "web", "choice", "archive", "unable"])
 def test_everybody_can_read_it(opened: Browser, scenes: Scenes, name: str, scheme: Any) -> None:
     assert violations(opened, scenes.all[name](), scheme=scheme) == []
 
@@ -136,7 +136,7 @@ def test_every_picture_of_the_documentation_is_drawn_by_a_command() -> None:
 
 
 def test_nothing_sticks_out_on_a_telephone(opened: Browser, scenes: Scenes) -> None:
-    for name in ("t1", "pictures", "edited", "t4", "de", "he", "web", "choice"):
+    for name in ("t1", "pictures", "edited", "t4", "de", "he", "web", "choice", "archive", "unable"):
         for text in (1.0, 2.0):
             with page(opened, scenes.all[name](), width=375, text=text) as shown:
                 assert shown.evaluate("document.documentElement.scrollWidth") <= 375, (name, text)

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from email import policy
 from email.message import EmailMessage
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+from lxml import etree, html
 
 from milepost.dates import utc_now
 from milepost.settings import Settings
+from newsletter.words.phrases import ENGLISH
 from pipeline.dispatch import dispatch, waiting
 from pipeline.edit import replay
 from pipeline.look.scrape import scrape
@@ -18,7 +21,11 @@ from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
+from tests.html_page import elements, strings
+from tests.html_page import text_of as page_text
 from tests.pipeline.stage import READERS, BreakableSite
+from web.export import build_archive
+from web.public.feeds import ATOM
 
 
 @pytest.fixture
@@ -155,3 +162,34 @@ def test_a_milestone_corrected_before_it_was_told_is_told_right_at_once(
     assert "It changed hardly anything at all" in told
     assert "CORRECTED" not in told
     assert play() == []
+
+
+def test_the_page_of_the_issue_that_was_wrong_says_so_and_its_bytes_stay(
+    site: BreakableSite, key: str, play: Callable[[], list[int]], database: Database, settings: Settings,
+    tmp_path: Path,
+) -> None:
+    sealed = Issues(database).variants(1)
+    before = build_archive(settings, database, tmp_path / "site")
+    old = why(site, key)
+    retell(site, key, old, "It changed hardly anything at all")
+    assert play() == [2]
+
+    again = build_archive(settings, database, tmp_path / "site")
+
+    assert tmp_path / "site/issues/1/index.html" in set(before.written) & set(again.written)
+    page = html.fromstring((tmp_path / "site/issues/1/index.html").read_text(encoding="utf-8"))
+    [mark] = elements(page, "//*[@class='amended']")
+    day = ENGLISH.plain_day(utc_now().astimezone(ZoneInfo(settings.newsletter.timezone)).date())
+    assert f"Corrected on {day}" in page_text(mark)
+    assert old.split()[0] in page_text(elements(mark, ".//del")[0])
+    assert "It changed hardly anything at all" in page_text(elements(mark, ".//ins")[0])
+    assert strings(mark, ".//a/@href") == [f"{settings.web.base_url}/issues/2"]
+    feed = etree.parse(tmp_path / "site/feed.atom").getroot()
+    [first] = [
+        {name: str(entry.findtext(f"{{{ATOM}}}{name}")) for name in ("id", "published", "updated", "content")}
+        for entry in feed.iter(f"{{{ATOM}}}entry") if str(entry.findtext(f"{{{ATOM}}}id")).endswith(":issue/1")
+    ]
+    assert first["updated"] >= first["published"]
+    assert "It changed hardly anything at all" in first["content"]
+    assert Issues(database).variants(1) == sealed
+    assert replay(settings, database, 1).proven

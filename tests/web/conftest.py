@@ -12,6 +12,7 @@ from delivery.message import tokens
 from milepost.dates import PartialDate
 from milepost.errors import NotFoundError, StoreError
 from milepost.records import (
+    Amended,
     Cadence,
     Issue,
     IssueItem,
@@ -20,6 +21,7 @@ from milepost.records import (
     Milestone,
     Subscriber,
     SubscriberState,
+    Told,
 )
 from milepost.settings import Settings, parse
 from web.app import create_app
@@ -34,6 +36,7 @@ class MemoryIssues:
 
     def __init__(self) -> None:
         self.by_number: dict[int, Issue] = {}
+        self.amendments: dict[int, dict[int, Amended]] = {}
         self.down = False
 
     def list(
@@ -51,6 +54,24 @@ class MemoryIssues:
         if number not in self.by_number:
             raise NotFoundError("there is no such issue", where=f"issue {number}")
         return self.by_number[number]
+
+    def told(self, states: Sequence[IssueState]) -> dict[int, Told]:
+        self._check()
+        return {
+            issue.number: frozenset(
+                (item.role, item.milestone_id if item.role == "news" else item.change_id) for item in issue.items
+            )
+            for issue in self.by_number.values() if issue.state in states
+        }
+
+    def amended(
+        self, states: Sequence[IssueState], number: int | None = None
+    ) -> dict[int, dict[int, Amended]]:
+        self._check()
+        return {
+            each: found for each, found in self.amendments.items()
+            if self.by_number[each].state in states and number in (None, each)
+        }
 
     def _check(self) -> None:
         if self.down:

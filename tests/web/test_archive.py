@@ -19,8 +19,8 @@ from tests.html_page import elements, strings, text_of
 SHOWN = ["frozen", "sending", "paused", "complete", "needs_review"]
 
 
-def test_the_index_lists_the_latest_first(ask: Any, issues: Any, issue: Any) -> None:
-    issues.by_number = {number: issue(number) for number in (1, 2, 12)}
+def test_the_index_lists_the_latest_first(ask: Any, issues: Any, issue: Any, item: Any) -> None:
+    issues.by_number = {number: issue(number, items=(item(number),)) for number in (1, 2, 12)}
     issues.by_number[13] = issue(13, items=(), owed=issue(1).items)  # for a few readers alone
     for path in ("/", "/issues"):
         page = html.fromstring(ask("GET", path).text)

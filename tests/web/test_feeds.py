@@ -75,11 +75,13 @@ def test_sitemap(ask: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/feed.atom", "/feed.json", "/sitemap.xml"])
 @pytest.mark.usefixtures("three")
-def test_a_feed_that_is_the_same_is_not_sent_again(path: str, ask: Any, issues: Any, issue: Any) -> None:
+def test_a_feed_that_is_the_same_is_not_sent_again(
+    path: str, ask: Any, issues: Any, issue: Any, item: Any
+) -> None:
     first = ask("GET", path)
     again = ask("GET", path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    issues.by_number[4] = issue(4)
+    issues.by_number[4] = issue(4, items=(item(9),))
     assert ask("GET", path, headers={"If-None-Match": first.headers["etag"]}).status_code == 200
 
 

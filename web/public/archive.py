@@ -1,10 +1,14 @@
 """The archive: every issue that was sealed, each on a page of its own that leaves nothing out, and the feeds of them.
 
+What several cadences told is listed once; what was corrected or withdrawn since is marked, beside the sealed words.
+
     GET /  /issues  /issues/{n}        GET /feed.atom  /feed.json  /sitemap.xml
 """
 
+import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -13,13 +17,15 @@ from starlette.routing import Route
 
 from milepost.dates import utc_now
 from milepost.errors import NotFoundError
-from milepost.records import Issue, IssueState
+from milepost.records import Amended, Issue, IssueState
 from milepost.settings import Settings
 from newsletter.issue.compose import compose
-from newsletter.issue.view import IssueView, Plan, day_in_words, issue_view
+from newsletter.issue.corrections import AmendmentView, amendment_view
+from newsletter.issue.view import IssueView, Plan, day_in_words, issue_link, issue_view
 from web.pages import Pages
 from web.ports import Issues
-from web.public.feeds import FEEDS, Entry, etag
+from web.public.feeds import FEEDS, Entry, etag, published_at
+from web.public.listing import Listing, listing
 
 # A draft is nobody's business yet, a cancelled one no more; from the seal on a mail may point here.
 SHOWN: tuple[IssueState, ...] = ("frozen", "sending", "paused", "complete", "needs_review")
@@ -45,11 +51,11 @@ class Archive:
         ]
 
     def numbers(self) -> list[int]:
-        """The issues that are shown, the latest first."""
+        """The issues that have a page, the latest first."""
         return [issue.number for issue in self._issues.list(states=SHOWN, public=True)]
 
     def index(self) -> str:
-        """The page of all issues."""
+        """The page of all entries."""
         return self._pages.html("issues.html.j2", issues=self._rows())
 
     def issue(self, number: int) -> str:
@@ -63,9 +69,14 @@ class Archive:
 
     def feed(self, name: str) -> bytes:
         """A feed or the sitemap, by its file's name (web.feeds.FEEDS)."""
-        listed = self._issues.list(states=SHOWN, public=True)
-        entries = [self._entry(self._shown(issue.number)) for issue in listed[:IN_FEEDS]]
-        return FEEDS[name].make(self._settings, listed, entries)
+        entries = self._listing().entries
+        amended = self._issues.amended(SHOWN)
+        changed = {issue.number: self._changed(issue, amended.get(issue.number, {})) for issue in entries}
+        full = [
+            self._entry(self._shown(issue.number), amended.get(issue.number, {}), changed[issue.number])
+            for issue in entries[:IN_FEEDS]
+        ]
+        return FEEDS[name].make(self._settings, [(issue, changed[issue.number]) for issue in entries], full)
 
     def _index(self, _: Request) -> Response:
         return self._pages.page("issues.html.j2", issues=self._rows())
@@ -89,11 +100,24 @@ class Archive:
 
         return answer
 
+    def _listing(self) -> Listing:
+        return listing(self._issues.list(states=SHOWN, public=True), self._issues.told(SHOWN))
+
     def _rows(self) -> list[dict[str, object]]:
+        listed = self._listing()
         return [
-            {"number": issue.number, "subject": issue.subject, "day": self._day(issue)}
-            for issue in self._issues.list(states=SHOWN, limit=LATEST, public=True)
+            {
+                "number": issue.number, "subject": issue.subject, "label": self._label(issue), "day": self._day(issue),
+                "also": self._links(listed.repeats[issue.number]),
+            }
+            for issue in listed.entries[:LATEST]
         ]
+
+    def _links(self, issues: Sequence[Issue]) -> list[tuple[int, str]]:
+        return [(issue.number, self._label(issue)) for issue in issues]
+
+    def _label(self, issue: Issue) -> str:
+        return self._pages.phrases.numbered_issue(issue.number, issue.cadence, issue.sequence)
 
     def _shown(self, number: int) -> Issue:
         found = self._issues.get(number)
@@ -102,12 +126,13 @@ class Archive:
         return found
 
     def _values(self, issue: Issue) -> dict[str, Any]:
-        numbers = self.numbers()
-        place = numbers.index(issue.number) if issue.number in numbers else -1
+        listed = self._listing()
+        earlier, later = listed.of_cadence.get(issue.number, (None, None))
+        amended = self._issues.amended(SHOWN, issue.number).get(issue.number, {})
         return {
-            "issue": self._view(issue), "subject": issue.subject,
-            "earlier": numbers[place + 1] if 0 <= place < len(numbers) - 1 else None,
-            "later": numbers[place - 1] if place > 0 else None,
+            "issue": self._view(issue), "subject": issue.subject, "amendments": self._amendments(amended),
+            "earlier": earlier, "later": later, "also": self._links(listed.repeats.get(issue.number, ())),
+            "canonical": issue_link(self._settings.web, listed.canonical.get(issue.number, issue.number)),
         }
 
     def _view(self, issue: Issue) -> IssueView:
@@ -120,17 +145,34 @@ class Archive:
         items = issue.items or issue.owed
         return issue_view(
             compose(items, phrases=phrases, edit=issue.edit, as_ordered=True),
-            number=issue.number, cadence=issue.cadence, day=self._day(issue), plan=Plan.whole(items),
-            placeholder="", newsletter=self._settings.newsletter, mail=self._settings.mail, web=self._settings.web,
-            phrases=phrases,
+            number=issue.number, cadence=issue.cadence, sequence=issue.sequence, day=self._day(issue),
+            plan=Plan.whole(items), placeholder="", newsletter=self._settings.newsletter, mail=self._settings.mail,
+            web=self._settings.web, phrases=phrases,
         )
 
-    def _entry(self, issue: Issue) -> Entry:
+    def _amendments(self, amended: Mapping[int, Amended]) -> dict[int, AmendmentView]:
+        """By milestone: what stands beside it, since the sealed words stay as they were."""
+        views = {
+            milestone_id: amendment_view(
+                what, phrases=self._pages.phrases, timezone=self._settings.newsletter.timezone,
+                issue_url=partial(issue_link, self._settings.web),
+            )
+            for milestone_id, what in amended.items()
+        }
+        return {milestone_id: view for milestone_id, view in views.items() if view is not None}
+
+    def _changed(self, issue: Issue, amended: Mapping[int, Amended]) -> dt.datetime:
+        """When what an entry shows was last another."""
+        shown = self._amendments(amended)
+        moments = [moment for milestone_id in shown
+                   for moment in (amended[milestone_id].corrected_at, amended[milestone_id].withdrawn_at) if moment]
+        return max([published_at(issue), *moments])
+
+    def _entry(self, issue: Issue, amended: Mapping[int, Amended], changed: dt.datetime) -> Entry:
         view = self._view(issue)
-        return Entry(
-            issue=issue, url=view.issue_url, html=self._pages.html("content.html.j2", issue=view),
-            summary=view.preheader,
-        )
+        html = self._pages.html("content.html.j2", issue=view, amendments=self._amendments(amended))
+        return Entry(issue=issue, url=view.issue_url, html=html, summary=view.preheader, changed=changed,
+                     label=self._label(issue))
 
     def _day(self, issue: Issue) -> str:
         """The day of its hand-over: today's where that is to come, its draft's where it went out with that one."""

@@ -1,5 +1,6 @@
 """The archive for programs: Atom (RFC 4287), JSON Feed 1.1 and a sitemap, pure from issues to bytes."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -26,9 +27,14 @@ class Entry:
     """An issue with its whole content."""
 
     issue: Issue
+    label: str  # "Weekly no. 3"
     url: str
     html: str
     summary: str
+    changed: dt.datetime  # when it was last another: sealed, or corrected since
+
+
+Listed = tuple[Issue, dt.datetime]  # an entry, and when it was last another
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,10 +42,10 @@ class Feed:
     """One way to tell programs."""
 
     media_type: str
-    make: Callable[[Settings, Sequence[Issue], Sequence[Entry]], bytes]  # all issues shown, the latest with content
+    make: Callable[[Settings, Sequence[Listed], Sequence[Entry]], bytes]  # all that are listed, the latest with content
 
 
-def atom(settings: Settings, _issues: Sequence[Issue], entries: Sequence[Entry]) -> bytes:
+def atom(settings: Settings, _listed: Sequence[Listed], entries: Sequence[Entry]) -> bytes:
     """An Atom feed document; its ids are tag URIs (RFC 4151), which outlive a change of address."""
     letter, base = settings.newsletter, settings.web.base_url
     feed = etree.Element(f"{{{ATOM}}}feed", nsmap=_default(ATOM))
@@ -48,7 +54,7 @@ def atom(settings: Settings, _issues: Sequence[Issue], entries: Sequence[Entry])
     if letter.tagline:
         _add(feed, "subtitle", one_line(letter.tagline))
     _add(feed, "id", f"{base}/")
-    _add(feed, "updated", max((_moment(entry.issue) for entry in entries), default="1970-01-01T00:00:00Z"))
+    _add(feed, "updated", max((_rfc3339(entry.changed) for entry in entries), default="1970-01-01T00:00:00Z"))
     _add(feed, "link", rel="self", type="application/atom+xml", href=f"{base}/feed.atom")
     _add(feed, "link", rel="alternate", type="text/html", href=f"{base}/issues")
     author = _add(feed, "author")
@@ -57,15 +63,16 @@ def atom(settings: Settings, _issues: Sequence[Issue], entries: Sequence[Entry])
         element = _add(feed, "entry")
         _add(element, "title", one_line(entry.issue.subject))
         _add(element, "id", _id(settings, entry.issue))
-        _add(element, "published", _moment(entry.issue))
-        _add(element, "updated", _moment(entry.issue))
+        _add(element, "published", _rfc3339(published_at(entry.issue)))
+        _add(element, "updated", _rfc3339(entry.changed))
+        _add(element, "category", term=entry.issue.cadence, label=entry.label)
         _add(element, "link", rel="alternate", type="text/html", href=entry.url)
         _add(element, "summary", entry.summary)
         _add(element, "content", clean(entry.html), type="html")
     return etree.tostring(feed, xml_declaration=True, encoding="utf-8")
 
 
-def json_feed(settings: Settings, _issues: Sequence[Issue], entries: Sequence[Entry]) -> bytes:
+def json_feed(settings: Settings, _listed: Sequence[Listed], entries: Sequence[Entry]) -> bytes:
     """A JSON Feed 1.1 document."""
     letter, base = settings.newsletter, settings.web.base_url
     document = {
@@ -82,7 +89,9 @@ def json_feed(settings: Settings, _issues: Sequence[Issue], entries: Sequence[En
                 "title": one_line(entry.issue.subject),
                 "summary": entry.summary,
                 "content_html": entry.html,
-                "date_published": _moment(entry.issue),
+                "date_published": _rfc3339(published_at(entry.issue)),
+                "date_modified": _rfc3339(entry.changed),
+                "tags": [entry.issue.cadence],
             }
             for entry in entries
         ],
@@ -92,17 +101,17 @@ def json_feed(settings: Settings, _issues: Sequence[Issue], entries: Sequence[En
     return json.dumps(document, ensure_ascii=False, indent=1).encode("utf-8")
 
 
-def sitemap(settings: Settings, issues: Sequence[Issue], _entries: Sequence[Entry]) -> bytes:
-    """A sitemap (sitemaps.org 0.9) of the index and every issue, at most 50,000."""
+def sitemap(settings: Settings, listed: Sequence[Listed], _entries: Sequence[Entry]) -> bytes:
+    """A sitemap (sitemaps.org 0.9) of the index and every entry, at most 50,000."""
     base = settings.web.base_url
     root = etree.Element(f"{{{SITEMAP}}}urlset", nsmap=_default(SITEMAP))
-    pages = [(f"{base}/issues", issues[0] if issues else None)]
-    pages += [(f"{base}/issues/{issue.number}", issue) for issue in issues[:49_999]]
-    for url, issue in pages:
+    pages = [(f"{base}/issues", max((changed for _, changed in listed), default=None))]
+    pages += [(f"{base}/issues/{issue.number}", changed) for issue, changed in listed[:49_999]]
+    for url, changed in pages:
         page = etree.SubElement(root, f"{{{SITEMAP}}}url")
         etree.SubElement(page, f"{{{SITEMAP}}}loc").text = url
-        if issue is not None:
-            etree.SubElement(page, f"{{{SITEMAP}}}lastmod").text = _moment(issue)
+        if changed is not None:
+            etree.SubElement(page, f"{{{SITEMAP}}}lastmod").text = _rfc3339(changed)
     return etree.tostring(root, xml_declaration=True, encoding="utf-8")
 
 
@@ -129,9 +138,13 @@ def _default(namespace: str) -> dict[str, str]:
     return cast("dict[str, str]", {None: namespace})
 
 
-def _moment(issue: Issue) -> str:
-    """When an issue was sealed, after RFC 3339."""
-    return (issue.handed_over_at or issue.frozen_at or issue.created_at).isoformat(timespec="seconds")
+def published_at(issue: Issue) -> dt.datetime:
+    """When readers first had it."""
+    return issue.handed_over_at or issue.frozen_at or issue.created_at
+
+
+def _rfc3339(moment: dt.datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 def _id(settings: Settings, issue: Issue) -> str:
