@@ -92,10 +92,19 @@ def mailing() -> Mailing:
     """Each reader has a link, a Message-ID and an envelope of their own."""
     return Mailing(
         issue=1, templates={"all": template()[1]},
-        link=lambda who: f"https://timeline.example/u/{tokens.make(KEY, subscriber_id=who, list_id='m.t.example')}",
-        message_id=lambda who: tokens.message_id(KEY, issue=1, subscriber_id=who, domain="timeline.example"),
+        link=lambda claim: link(claim.reader), message_id=lambda claim: name(claim.reader),
         envelope=lambda claim: f"b{claim.subscriber_id}@bounces.example",
     )
+
+
+def link(handle: str) -> str:
+    """A reader's own way out."""
+    return f"https://timeline.example/u/{tokens.make(KEY, handle=handle, list_id='m.t.example')}"
+
+
+def name(handle: str) -> str:
+    """The Message-ID of a reader's mail."""
+    return tokens.message_id(KEY, issue="1" * 20, reader=handle, domain="timeline.example")
 
 
 def letters(messages: int) -> Iterator[tuple[int, str, bytes]]:
@@ -105,7 +114,7 @@ def letters(messages: int) -> Iterator[tuple[int, str, bytes]]:
     for who in range(messages):
         address = f"r{who}@readers.example"
         yield who, address, built.bytes_for(
-            address=address, unsubscribe_url=prepared.link(who), message_id=prepared.message_id(who)
+            address=address, unsubscribe_url=link(f"{who:020}"), message_id=name(f"{who:020}")
         )
 
 

@@ -48,8 +48,8 @@ class Mailing:
 
     issue: int
     templates: Mapping[str, MessageTemplate]  # variant → template
-    link: Callable[[int], str]  # subscriber id → unsubscribe URL
-    message_id: Callable[[int], str]  # subscriber id → Message-ID with angle brackets, the same on every attempt
+    link: Callable[[Claim], str]  # → unsubscribe URL
+    message_id: Callable[[Claim], str]  # → Message-ID with angle brackets, the same on every attempt
     envelope: Callable[[Claim], str]  # → the address bounces go to
     sign: Callable[[bytes], bytes] = bytes  # message → the same below a DKIM-Signature; `bytes` leaves it as it is
 
@@ -92,8 +92,8 @@ def letter(mailing: Mailing, claim: Claim) -> Letter:
             f"there is no message for the variant {claim.variant}", where=f"issue {claim.issue}",
             hint="The issue was frozen with other variants than it has now: look at it before going on.",
         )
-    message_id = mailing.message_id(claim.subscriber_id)
-    link = mailing.link(claim.subscriber_id)
+    message_id = mailing.message_id(claim)
+    link = mailing.link(claim)
     message = template.bytes_for(address=claim.address, unsubscribe_url=link, message_id=message_id)
     sign = mailing.sign
     return Letter(

@@ -370,6 +370,14 @@ NOBODY = Standing()  # how those stand who never changed anything
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReaderLink:
+    """Whom a reader's own link names: by the handle, or in those of earlier releases by the id."""
+
+    handle: str | None = None
+    subscriber_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
     """Where freezing puts one candidate: into a variant, or among the exclusions with the reason."""
 
@@ -413,6 +421,7 @@ class Claim:
     lease: str  # token; every later step re-checks it
     attempts: int  # made before this one
     first_attempt_at: dt.datetime | None
+    reader: str  # the subscriber's handle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -293,7 +293,14 @@ class WebSettings(_Section):
     """Where unsubscribe links and issue pages live."""
     signing_key: SecretStr | None = None
     """Keeps readers' links unforgeable, 32 characters at least; left out, the store keeps a random one. Changing it
-    breaks the links already sent."""
+    breaks the links already sent, unless the old one goes to `previous_signing_keys`."""
+    previous_signing_keys: tuple[SecretStr, ...] = ()
+    """Keys that signed links before: those go on working. Change keys between two issues, not while one is sent."""
+
+    @field_validator("previous_signing_keys")
+    @classmethod
+    def _each_long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        return tuple(key for key in keys if cls._long_enough(key))
 
     @field_validator("signing_key")
     @classmethod

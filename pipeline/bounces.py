@@ -17,10 +17,11 @@ from pathlib import Path
 from delivery.bounces import inboxes
 from delivery.bounces.reports import Bounce, delivery_of, parse
 from delivery.bounces.soft_bounce_limit import RULE, Rule, Strike, worn_out
+from delivery.message import verp
 from delivery.ports import Arrival, Inbox
 from milepost.errors import ConflictError
 from milepost.settings import Settings
-from pipeline.mail_identity import signing_key
+from pipeline.mail_identity import signing_keys
 from pipeline.resolve import Outcome, message_ids
 from store.database import Database
 from store.ledger.bounces import Bounces, Notice, Traced
@@ -91,20 +92,23 @@ class _Reader:
     """Takes messages in chunks: the ledger is asked once for the Message-IDs of many."""
 
     def __init__(self, settings: Settings, database: Database, now: dt.datetime) -> None:
-        self._key = signing_key(settings, database)
+        self._keys = signing_keys(settings, database)
         self._bounces, self._ledger, self._now = Bounces(database), Ledger(database), now
         self._unknown = message_ids(settings, database)
 
     def read(self, arrivals: Sequence[Arrival], results: Counter[str]) -> list[Arrival]:
         """Record a chunk and count what came of it; returns what may be put away."""
-        reports: list[tuple[Arrival, Notice, Bounce]] = []
+        found_in: list[tuple[Arrival, Bounce]] = []
         for arrival in arrivals:
             results["read"] += 1
             bounce = parse(arrival.raw)
             if bounce is None:
                 results["unrelated"] += 1
                 continue
-            reports.append((arrival, self._notice(arrival, bounce), bounce))
+            found_in.append((arrival, bounce))
+        claimed = [verp.claimed(address) for _, bounce in found_in for address in bounce.addresses]
+        names = self._bounces.names({number for number in claimed if number is not None})
+        reports = [(arrival, self._notice(arrival, bounce, names), bounce) for arrival, bounce in found_in]
         traced = self._bounces.trace([notice for _, notice, _ in reports], self._unknown)
         for arrival, notice, bounce in reports:
             found = traced.get(notice.digest)
@@ -115,10 +119,12 @@ class _Reader:
             log.info("%s: %s (%s %s)", arrival.name, effect, bounce.kind, bounce.status or "")
         return [arrival for arrival, _, _ in reports]
 
-    def _notice(self, arrival: Arrival, bounce: Bounce) -> Notice:
+    def _notice(self, arrival: Arrival, bounce: Bounce, names: Mapping[int, str]) -> Notice:
+        tried = (delivery_of(key, bounce, names.get) for key in self._keys)
+        proven = next((number for number in tried if number is not None), None)
         return Notice(
             digest=hashlib.sha256(arrival.raw).hexdigest(), grade=bounce.grade,
-            delivery_id=delivery_of(self._key, bounce), message_id=bounce.message_id, code=bounce.code,
+            delivery_id=proven, message_id=bounce.message_id, code=bounce.code,
             enhanced=bounce.status, text=bounce.diagnostic or bounce.kind, suppress=bounce.suppress,
         )
 

@@ -39,6 +39,7 @@ from pipeline.throttle import forget, watched
 from store.database import Database, connect
 from store.issues.editions import Editions
 from store.issues.issues import Issues
+from store.ledger.bounces import delivery_name
 from store.ledger.ledger import Holding, Ledger
 
 log = logging.getLogger("milepost.dispatch")
@@ -237,6 +238,7 @@ def _mailing(settings: Settings, database: Database, number: int, *, now: dt.dat
     """All that is the same for every recipient, built and verified once, with what the issue was approved with."""
     key = signing_key(settings, database)
     moment = Editions(database).hand_over(number, now)
+    handle = Editions(database).handle(number)
     sealed = seal(settings, database, number)
     settings, named = sealed.settings, sealed.list_id
     domain, head = sender_domain(settings), letterhead(settings, named)
@@ -249,12 +251,18 @@ def _mailing(settings: Settings, database: Database, number: int, *, now: dt.dat
 
     def envelope(claim: Claim) -> str:
         """One for each delivery where bounces have a domain, so that a bounce names its delivery."""
-        return usual if bounces is None else verp.make(key, base=bounces, delivery_id=claim.delivery_id)
+        return usual if bounces is None else verp.make(
+            key, base=bounces, delivery_id=claim.delivery_id, name=delivery_name(handle, claim.reader)
+        )
+
+    def name(claim: Claim) -> str:
+        """As it was named at an earlier attempt, where the issue was drafted before it had a handle."""
+        issue, reader = (number, claim.subscriber_id) if handle is None else (handle, claim.reader)
+        return message_id(key, issue=issue, reader=reader, domain=domain)
 
     return Mailing(
-        issue=number, templates=templates,
-        link=lambda subscriber: unsubscribe_url(settings, key, named, subscriber),
-        message_id=lambda subscriber: message_id(key, issue=number, subscriber_id=subscriber, domain=domain),
+        issue=number, templates=templates, message_id=name,
+        link=lambda claim: unsubscribe_url(settings, key, named, claim.reader),
         envelope=envelope, sign=signing(settings),
     )
 

@@ -21,7 +21,7 @@ from newsletter.issue.render import dated
 from store.database import Database
 from store.issues.editions import Editions
 from store.issues.issues import Issues
-from store.meta import Meta
+from store.meta import SIGNING_KEY, Meta
 
 _LIST_ID = "list_id"
 
@@ -122,9 +122,20 @@ def signing_key(settings: Settings, database: Database) -> bytes:
     return Meta(database).signing_key() if key is None else key.get_secret_value().encode("utf-8")
 
 
-def unsubscribe_url(settings: Settings, key: bytes, list_name: str, subscriber_id: int) -> str:
+def signing_keys(settings: Settings, database: Database) -> tuple[bytes, ...]:
+    """The keys that what comes back may be signed with: today's, then those of web.previous_signing_keys.
+
+    The store's own random key is among them once it has signed anything, whatever the settings say since.
+    """
+    now, kept = signing_key(settings, database), Meta(database).get(SIGNING_KEY)
+    before = [key.get_secret_value().encode("utf-8") for key in settings.web.previous_signing_keys]
+    own = [bytes.fromhex(kept)] if kept is not None else []
+    return tuple(dict.fromkeys((now, *before, *own)))
+
+
+def unsubscribe_url(settings: Settings, key: bytes, list_name: str, handle: str) -> str:
     """One subscriber's own link, the same in every issue."""
-    return f"{settings.web.base_url}/u/{make(key, subscriber_id=subscriber_id, list_id=list_name)}"
+    return f"{settings.web.base_url}/u/{make(key, handle=handle, list_id=list_name)}"
 
 
 def relay(settings: Settings, *, timeout: float | None = None) -> Transport:

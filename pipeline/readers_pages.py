@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from milepost.settings import Settings
-from pipeline.mail_identity import list_id, signing_key
+from pipeline.mail_identity import list_id, signing_keys
 from store.database import Database
 from store.issues.issues import Issues
 from store.milestones.topics import Topics
@@ -17,7 +17,7 @@ class Behind:
     issues: Issues
     subscribers: Subscribers
     topics: Topics
-    key: bytes  # signs the readers' own links
+    keys: tuple[bytes, ...]  # the readers' own links are signed with one of them
     list_id: str
 
 
@@ -25,5 +25,5 @@ def behind(settings: Settings, database: Database) -> Behind:
     """Over the open `database`."""
     return Behind(
         issues=Issues(database), subscribers=Subscribers(database), topics=Topics(database),
-        key=signing_key(settings, database), list_id=list_id(settings, database),
+        keys=signing_keys(settings, database), list_id=list_id(settings, database),
     )

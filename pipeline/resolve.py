@@ -15,7 +15,7 @@ from delivery.bounces import relay_log
 from delivery.message.tokens import message_id
 from milepost.errors import ConflictError, InputError, NotFoundError
 from milepost.settings import Settings
-from pipeline.mail_identity import seal, sender_domain, signing_key
+from pipeline.mail_identity import seal, sender_domain, signing_keys
 from store.database import Database
 from store.ledger.ledger import DeliveryRow, Ledger
 from store.ledger.resolve import Unknown, Unknowns
@@ -39,7 +39,7 @@ class Resolved:
 def message_ids(settings: Settings, database: Database, number: int | None = None) -> dict[str, int]:
     """Message-ID → delivery of each unknown hand-over; made anew where the dispatcher died before it could tell."""
     names = _Names(settings, database)
-    return {names.of(one): one.id for one in Unknowns(database).list(number)}
+    return {name: one.id for one in Unknowns(database).list(number) for name in names.of(one)}
 
 
 class _Names:
@@ -47,16 +47,18 @@ class _Names:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
-        self._key = signing_key(settings, database)
+        self._keys = signing_keys(settings, database)
         self._domains: dict[int, str] = {}  # by issue: of its sender when it was rendered
 
-    def of(self, one: Unknown) -> str:
+    def of(self, one: Unknown) -> tuple[str, ...]:
+        """One of these, by the key that was in use."""
         if one.message_id is not None:
-            return one.message_id
+            return (one.message_id,)
         if one.issue not in self._domains:
             self._domains[one.issue] = sender_domain(seal(self._settings, self._database, one.issue).settings)
-        return message_id(
-            self._key, issue=one.issue, subscriber_id=one.subscriber, domain=self._domains[one.issue]
+        issue, reader = (one.issue, one.subscriber) if one.handle is None else (one.handle, one.reader)
+        return tuple(
+            message_id(key, issue=issue, reader=reader, domain=self._domains[one.issue]) for key in self._keys
         )
 
 
@@ -76,18 +78,21 @@ def resolve_by_log(
         return Resolved(issue=number, unknown=0, results={}, evidence=())
     names = _Names(settings, database)
     sought = {
-        names.of(one): relay_log.Sought(
+        name: relay_log.Sought(
             address=one.address, since=one.since, attempts=one.attempts
         )
-        for one in unknown
+        for one in unknown for name in names.of(one)
     }
     found = relay_log.read(relay_log.lines(files, now=now), sought, now=now)
-    if complete:
-        found = relay_log.with_absent(found, sought, where=", ".join(map(str, files)))
+    if complete:  # of what may have gone by several names, all have to be missing
+        never = {
+            by[0]: sought[by[0]] for by in map(names.of, unknown) if not any(name in found.mentioned for name in by)
+        }
+        found = relay_log.with_absent(found, never, where=", ".join(map(str, files)))
     results: Counter[str] = Counter()
     evidence = []
     for one in unknown:
-        proof = found.evidence.get(names.of(one))
+        proof = next((found.evidence[name] for name in names.of(one) if name in found.evidence), None)
         outcome = "unknown" if proof is None else _apply(database, one, proof, now)
         results[outcome] += 1
         if proof is not None and outcome != "unknown":

@@ -62,7 +62,7 @@ def upgrade(url: str, *, to: str = "head") -> str:
     One transaction: killed in the middle, it has changed nothing and can be run again. Raises SchemaError when a
     newer Milepost made the database, StoreError when it can't be opened or written.
     """
-    database = Database(url)
+    database = Database(url, foreign_keys=False)
     try:
         if database.file is not None:
             _make_file(database.file)
@@ -73,12 +73,22 @@ def upgrade(url: str, *, to: str = "head") -> str:
             _refuse_newer(revision(connection) or 0, database)
             config.attributes["connection"] = connection
             command.upgrade(config, to)
+            _require_keys(connection, database)
             found = revision(connection) or 0
             if found == tables.HEAD and not search.is_whole(connection):
                 search.reindex(connection)
             return f"{found:04d}"
     finally:
         database.close()
+
+
+def _require_keys(connection: sa.Connection, database: Database) -> None:
+    """What SQLite did not check while tables were made anew."""
+    if database.dialect == "sqlite" and (orphan := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+        raise StoreError(
+            f"row {orphan[1]} of {orphan[0]} points to a row of {orphan[2]} that is missing; nothing was changed",
+            where=database.where, hint="Run `milepost db check` with the version that made it.",
+        )
 
 
 def _refuse_newer(found: int, database: Database) -> None:

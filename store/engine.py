@@ -44,8 +44,9 @@ def parse(url: str) -> URL:
 class Database:
     """A database and the two ways to use it: `begin` to write, `connect` to read. Close it, or use it in `with`."""
 
-    def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
-        """`wait_seconds`: how long a step waits for another writer, and for a connection.
+    def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS, foreign_keys: bool = True) -> None:
+        """`wait_seconds`: how long a step waits for another writer, and for a connection. `foreign_keys`: whether
+        SQLite checks them at each step; a migration that makes a table anew can't have it.
 
         Opens nothing yet; see `store.database.connect`.
         """
@@ -55,6 +56,8 @@ class Database:
         if self.dialect == "postgresql":
             self.where = self.url.set(drivername="postgresql").render_as_string()
         self.engine = _engine(self.url, wait_seconds, writes=True)
+        if not foreign_keys and self.dialect == "sqlite":
+            sa.event.listen(self.engine, "connect", _sqlite_no_foreign_keys)
         self._readers = _engine(self.url, wait_seconds, writes=False)
 
     @property
@@ -124,6 +127,10 @@ def _sqlite_session(connection: Any, record: Any) -> None:  # noqa: ARG001 (the 
     cursor.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns (delivery.T3 relies on it)
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _sqlite_no_foreign_keys(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
+    connection.execute("PRAGMA foreign_keys = OFF")
 
 
 def _sqlite_read_only(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)

@@ -10,6 +10,7 @@ from store.schema.tables import meta
 
 SIGNING_KEY = "signing_key"
 ADDRESS_KEY = "address_key"
+LINKS_BY_ID_UP_TO = "links_by_id_up_to"  # whom links were mailed to that name an id (they name a handle since)
 RESTORED_FROM = "restored_from"  # where the data came from; while it is there, nothing is claimed (upkeep.restore)
 
 

@@ -9,6 +9,7 @@ had, 500 for a bug. All have the same protective headers.
 
 import datetime as dt
 import logging
+import re
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
@@ -48,19 +49,19 @@ def create_app(
     subscribers: Subscribers,
     topics: Topics,
     settings: Settings,
-    key: str | bytes,
+    keys: Sequence[str | bytes],
     list_id: str,
     now: Callable[[], dt.datetime],
     writers: Writers | None = None,
 ) -> ASGIApp:
-    """The ASGI application. `key` signs the unsubscribe tokens, `list_id` is the list they must name.
+    """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list they must name.
 
-    `writers`: the threads of what writes, the usual ones unless told otherwise. Raises SettingsError when the
-    key is too short.
+    `writers`: the threads of what writes, the usual ones unless told otherwise. Raises SettingsError when
+    a key is too short.
     """
     pages = Pages(settings.newsletter, settings.web)
     archive = Archive(pages, issues, settings)
-    readers = Readers(key, list_id)
+    readers = Readers(keys, list_id)
     writers = writers or Writers()
     leaving = Unsubscribe(pages, subscribers, readers=readers, writers=writers, now=now)
     choosing = Preferences(
@@ -89,7 +90,23 @@ def create_app(
         routes=routes, exception_handlers={HTTPException: refused, MilepostError: unable, Exception: broken}
     )
     app.router.redirect_slashes = False
-    return _Headers(app)  # around everything, so that an answer to a bug has them too
+    return _Headers(_Tidied(app))  # around everything, so that an answer to a bug has them too
+
+
+class _Tidied:
+    """Takes off what programs put behind a reader's link: a slash, a full stop, a bracket, a quote."""
+
+    _JUNK = re.compile(r"(?<=[A-Za-z0-9_-])[^A-Za-z0-9_-]+\Z")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/u/"):
+            tidy = self._JUNK.sub("", scope["path"])
+            if tidy != "/u":
+                scope = dict(scope, path=tidy)
+        await self._app(scope, receive, send)
 
 
 def _allowed(routes: Sequence[Route], request: Request) -> str:

@@ -10,6 +10,7 @@ from milepost.records import (
     Issue,
     IssueState,
     KnownTopics,
+    ReaderLink,
     Subscriber,
     SubscriberState,
     Told,
@@ -46,8 +47,8 @@ class Topics(Protocol):
 class Subscribers(Protocol):
     """Called by the pages that a reader's own link leads to; every method raises StoreError."""
 
-    def get(self, subscriber_id: int) -> Subscriber:
-        """The subscriber; raises NotFoundError."""
+    def linked(self, link: ReaderLink) -> Subscriber:
+        """Whom a link was mailed to; raises NotFoundError."""
 
     def set_choice(
         self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str], now: dt.datetime

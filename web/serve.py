@@ -18,7 +18,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     with open_database(settings, wait_seconds=STORE_SECONDS) as database, _listen(host, port) as listener:
         kept = behind(settings, database)
         app = create_app(
-            issues=kept.issues, subscribers=kept.subscribers, topics=kept.topics, settings=settings, key=kept.key,
+            issues=kept.issues, subscribers=kept.subscribers, topics=kept.topics, settings=settings, keys=kept.keys,
             list_id=kept.list_id, now=utc_now,
         )
         # access logs would keep who opened which link and when

@@ -100,9 +100,10 @@ def of_words(status: str, said: str) -> Bounce:
     )
 
 
-def delivery_of(key: str | bytes, bounce: Bounce) -> int | None:
+def delivery_of(key: str | bytes, bounce: Bounce, name_of: verp.NameOf = verp.unnamed) -> int | None:
     """The delivery this is about, proven by an address that only we could make; None: it proves nothing, ignore it."""
-    return next((found for found in (verp.parse(key, one) for one in bounce.addresses) if found is not None), None)
+    read = (verp.parse(key, one, name_of) for one in bounce.addresses)
+    return next((found for found in read if found is not None), None)
 
 
 def parse(raw: bytes, *, envelope_to: Sequence[str] = ()) -> Bounce | None:

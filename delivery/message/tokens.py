@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from milepost import keyed
 from milepost.errors import SettingsError
+from milepost.records import ReaderLink
 
-_VERSION = b"\x01"
+_BY_ID, _BY_HANDLE = b"\x01", b"\x02"  # versions: the first names an id, which a restored database may give again
+_HANDLE_BYTES = 10
 _MAC_BYTES = 16  # half of SHA-256: the least RFC 2104 §5 allows, and a short link is one that survives line wrapping
 _LONGEST = 512  # characters of a token worth looking at
 _UNSUBSCRIBE = b"milepost unsubscribe 1\0"  # one purpose, one domain: a MAC of one is never a MAC of another
@@ -21,7 +23,7 @@ _PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)  # ten
 class Unsubscribe:
     """What a genuine token says: this subscriber wants no more of this list."""
 
-    subscriber_id: int
+    link: ReaderLink
     list_id: str
 
 
@@ -48,20 +50,24 @@ def base32(raw: bytes) -> str:
     return "".join([_PAIRS[number >> shift & 1023] for shift in range(8 * len(raw) - 10, -1, -10)])
 
 
-def make(key: str | bytes, *, subscriber_id: int, list_id: str) -> str:
+def make(key: str | bytes, *, handle: str, list_id: str) -> str:
     """The unsubscribe token of one subscriber on one list: URL-safe, the same every time, good for ever.
 
-    Raises ValueError for a negative id or an empty list, SettingsError for a key too short.
+    `handle`: the subscriber's, 20 hexadecimal digits. Raises ValueError when it is none or the list is empty,
+    SettingsError for a key too short.
     """
-    if subscriber_id < 0 or not list_id:
+    named = bytes.fromhex(handle)
+    if len(named) != _HANDLE_BYTES or not list_id:
         raise ValueError("a token names a subscriber and a list")
-    number = subscriber_id.to_bytes(max(1, (subscriber_id.bit_length() + 7) // 8), "big")
-    payload = _VERSION + bytes([len(number)]) + number + list_id.encode("utf-8")
+    payload = _BY_HANDLE + named + list_id.encode("utf-8")
     return _b64(payload + _mac(key, payload))
 
 
 def verify(key: str | bytes, token: str) -> Unsubscribe | None:
-    """What `token` says, or None for anything that `make` did not make with this key. Compares in constant time."""
+    """What `token` says, or None for anything that `make`, or that of an earlier release, did not make with this key.
+
+    Compares in constant time.
+    """
     if not token or len(token) > _LONGEST or not token.isascii():
         return None
     try:
@@ -72,18 +78,24 @@ def verify(key: str | bytes, token: str) -> Unsubscribe | None:
     # The decoder skips foreign characters and spare bits: only the one canonical spelling is a token.
     if not hmac.compare_digest(mac, _mac(key, payload)) or _b64(raw) != token:
         return None
-    if len(payload) < 3 or payload[:1] != _VERSION:
+    if payload[:1] == _BY_HANDLE:
+        end = 1 + _HANDLE_BYTES
+        link = ReaderLink(handle=payload[1:end].hex())
+    elif payload[:1] == _BY_ID and len(payload) > 2:
+        end = 2 + payload[1]
+        link = ReaderLink(subscriber_id=int.from_bytes(payload[2:end], "big"))
+    else:
         return None
-    end = 2 + payload[1]
-    return Unsubscribe(subscriber_id=int.from_bytes(payload[2:end], "big"), list_id=payload[end:].decode("utf-8"))
+    return Unsubscribe(link=link, list_id=payload[end:].decode("utf-8"))
 
 
-def message_id(key: str | bytes, *, issue: int, subscriber_id: int, domain: str) -> str:
+def message_id(key: str | bytes, *, issue: int | str, reader: int | str, domain: str) -> str:
     """The Message-ID, with its angle brackets, of one delivery: the same on every attempt, unlike any other.
 
-    160 bits of a keyed hash, so it tells nobody who the reader is. `domain` is ASCII. RFC 5322 §3.6.4.
+    `issue` and `reader` are handles, both; of an issue without one its number and the id. 160 bits of a keyed hash, so
+    it tells nobody who the reader is. `domain` is ASCII. RFC 5322 §3.6.4.
     """
-    return f"<{base32(keyed_hash(key, _MESSAGE_ID, issue, subscriber_id)[:20])}@{domain}>"
+    return f"<{base32(keyed_hash(key, _MESSAGE_ID, issue, reader)[:20])}@{domain}>"
 
 
 def _mac(key: str | bytes, payload: bytes) -> bytes:

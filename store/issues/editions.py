@@ -96,6 +96,12 @@ class Editions:
             load(connection, number, lock=True)
             connection.execute(sa.update(issue).where(issue.c.number == number).values(send_after=moment))
 
+    def handle(self, number: int) -> str | None:
+        """The issue's random name in those of its mails; None: it was drafted before they had one."""
+        with self._database.connect() as connection:
+            found: str | None = connection.execute(sa.select(issue.c.handle).where(issue.c.number == number)).scalar()
+            return found
+
     def hand_over(self, number: int, now: dt.datetime) -> dt.datetime:
         """When the hand-over of a frozen issue began: the moment that all its mails are dated by.
 

@@ -6,6 +6,7 @@
 
 import datetime as dt
 import hashlib
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -200,6 +201,7 @@ class Issues:
                     number=free, cadence=cadence, period=period, state="draft", subject=subject,
                     content_hash=content_hash, created_at=now, rendered_with=rendered_with,
                     sequence=sequence,
+                    handle=secrets.token_hex(10),
                 )
             )
             write_content(connection, free, cadence, items, variants, owed)

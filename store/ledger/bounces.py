@@ -6,7 +6,7 @@ The delivery's own state never changes here: it was handed over, and that stays 
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -72,6 +72,11 @@ class Struck:
     strikes: Sequence[tuple[int, dt.datetime]] = field(default=())  # (issue, when it was sent)
 
 
+def delivery_name(issue_handle: str | None, reader: str) -> str:
+    """The random name of a delivery; "" where its issue was drafted before there were any."""
+    return f"{issue_handle}{reader}" if issue_handle else ""
+
+
 class Bounces:
     """The reports that were read. Every method raises StoreError when the database can't."""
 
@@ -114,6 +119,21 @@ class Bounces:
             one.digest: Traced(**row, proof="message-id" if one.delivery_id is None else "envelope")
             for one in notices if (row := rows.get(cast("int", ids[one.digest]))) is not None
         }
+
+    def names(self, deliveries: Collection[int]) -> dict[int, str]:
+        """The random names of those of these deliveries that there are; "" for one whose issue had none."""
+        found: dict[int, str] = {}
+        wanted = sorted(id_ for id_ in deliveries if id_ < 2**63)
+        with self._database.connect() as connection:
+            for at in range(0, len(wanted), _CHUNK):
+                query = (
+                    sa.select(delivery.c.id, issue.c.handle, subscriber.c.handle.label("reader"))
+                    .join(issue, issue.c.number == delivery.c.issue)
+                    .join(subscriber, subscriber.c.id == delivery.c.subscriber)
+                    .where(delivery.c.id.in_(wanted[at : at + _CHUNK]))
+                )
+                found |= {row.id: delivery_name(row.handle, row.reader) for row in connection.execute(query)}
+        return found
 
     def record(self, notice: Notice, traced: Traced | None, now: dt.datetime) -> Effect:
         """Keep one report and do what it asks for, in one durable transaction; a second time does nothing ("seen")."""

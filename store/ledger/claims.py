@@ -28,7 +28,7 @@ from store.ledger.transitions import (
     ready,
     update,
 )
-from store.schema.tables import delivery, issue
+from store.schema.tables import delivery, issue, subscriber
 from store.upkeep.restore import refuse
 
 
@@ -87,11 +87,14 @@ def _take(
         ),
         lease,
     ).all()
+    ids = {row.subscriber for row in rows}
+    named = connection.execute(sa.select(subscriber.c.id, subscriber.c.handle).where(subscriber.c.id.in_(ids)))
+    handles = {row.id: row.handle for row in named}
     return [
         Claim(
             delivery_id=id_, issue=number, subscriber_id=who, address=address, variant=variant,
             lease=str(lease["the_lease"]),
-            attempts=attempts, first_attempt_at=first,
+            attempts=attempts, first_attempt_at=first, reader=handles[who],
         )
         for id_, who, address, variant, attempts, first in sorted(rows, key=itemgetter(0))
     ]

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from store.engine import Database
 from store.ledger.transitions import in_state
-from store.schema.tables import attempt, delivery
+from store.schema.tables import attempt, delivery, issue, subscriber
 from store.subscribers.addresses import parse
 
 
@@ -20,6 +20,8 @@ class Unknown:
     subscriber: int
     address: str
     message_id: str | None  # None where its dispatcher died before it could tell
+    reader: str  # the subscriber's handle
+    handle: str | None  # the issue's
     attempts: int
     since: dt.datetime  # its uncertain hand-over began then at the earliest
 
@@ -40,9 +42,11 @@ class Unknowns:
         query = (
             sa.select(
                 delivery.c.id, delivery.c.issue, delivery.c.subscriber, delivery.c.address, delivery.c.message_id,
-                delivery.c.attempts,
+                delivery.c.attempts, subscriber.c.handle.label("reader"), issue.c.handle,
                 sa.func.coalesce(settled, delivery.c.first_attempt_at, delivery.c.updated_at).label("since"),
             )
+            .join(subscriber, subscriber.c.id == delivery.c.subscriber)
+            .join(issue, issue.c.number == delivery.c.issue)
             .where(in_state("unknown"))
             .order_by(delivery.c.id)
         )

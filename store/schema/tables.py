@@ -13,12 +13,14 @@
     bounce                                        what came back of it
 """
 
+import secrets
+
 import sqlalchemy as sa
 
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 16  # the revision this program was made for
+HEAD = 17  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -314,6 +316,7 @@ issue = sa.Table(
     sa.Column("edit", Json),  # {"subject", "intro"}: what an editor wrote
     sa.Column("rendered_with", Json),  # {"settings", "templates"}: what it takes to render it again
     sa.Column("send_after", Moment),  # until then an approval can be undone
+    sa.Column("handle", sa.String(20)),  # at random: in its mails' names; NULL: it was drafted when they had none
     sa.Column("handed_over_at", Moment),  # the day of its mails; null: none went out, or before this was kept
     sa.Column("sequence", sa.Integer),  # counts within its cadence; NULL: from before, when readers saw the number
     _one_of("cadence", records.CADENCES),
@@ -381,7 +384,7 @@ issue_owed_item = sa.Table(
 
 subscriber = sa.Table(
     "subscriber", metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Integer, primary_key=True),  # never given twice: see store.upkeep.numbering
     sa.Column("address", sa.Text, nullable=False),
     sa.Column("normalized", sa.Text, nullable=False, unique=True),
     sa.Column("state", sa.String(12), nullable=False),
@@ -391,6 +394,8 @@ subscriber = sa.Table(
     sa.Column("confirmed_at", Moment),
     sa.Column("unsubscribed_at", Moment),
     sa.Column("chosen_at", Moment),  # when cadence or topics last changed, or they came back; NULL: never
+    # At random: in this reader's links.
+    sa.Column("handle", sa.String(20), nullable=False, unique=True, default=lambda: secrets.token_hex(10)),
     _one_of("state", SUBSCRIBER_STATES),
     _one_of("cadence", records.CADENCES),
     # Whoever never changed anything was told by their own cadence alone: nobody looks through those.
@@ -398,6 +403,7 @@ subscriber = sa.Table(
         "ix_subscriber_chosen", "cadence", "chosen_at",
         postgresql_where=sa.text("chosen_at IS NOT NULL"), sqlite_where=sa.text("chosen_at IS NOT NULL"),
     ),
+    sqlite_autoincrement=True,
 )
 
 # What a reader's former choice owes them still; a row is settled by the issue that tells it, or that passes it.
@@ -485,6 +491,7 @@ delivery = sa.Table(
             ("unknown", "id", sa.text("state = 'unknown'")),
         )
     ),
+    sqlite_autoincrement=True,
 )
 
 attempt = sa.Table(

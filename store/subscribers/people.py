@@ -7,11 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, HeldError, NotFoundError
-from milepost.records import Cadence, Subscriber, SubscriberState
+from milepost.records import Cadence, ReaderLink, Subscriber, SubscriberState
 from store.dialects import insert
 from store.engine import Database
 from store.ledger import owed
-from store.meta import Meta
+from store.meta import LINKS_BY_ID_UP_TO, Meta
 from store.schema.tables import subscriber, suppression
 from store.subscribers import erase, events, suppressions
 from store.subscribers.addresses import Address, address_hash, parse
@@ -116,6 +116,19 @@ class Subscribers:
         """The subscriber; raises NotFoundError."""
         with self._database.connect() as connection:
             return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
+
+    def linked(self, link: ReaderLink) -> Subscriber:
+        """Whom a reader's own link was mailed to; raises NotFoundError when that is nobody here.
+
+        A link that names an id is of an earlier release: whoever got their id since then was never mailed it.
+        """
+        where = "a reader's link"
+        if link.handle is not None:
+            with self._database.connect() as connection:
+                return _one(connection, subscriber.c.handle == link.handle, where)
+        last = int(Meta(self._database).get(LINKS_BY_ID_UP_TO) or 0)
+        with self._database.connect() as connection:
+            return _one(connection, sa.and_(subscriber.c.id == link.subscriber_id, subscriber.c.id <= last), where)
 
     def find(self, address: str) -> Subscriber | None:
         """The subscriber of that address, None when there is none; raises InputError when it is no address."""

@@ -17,6 +17,7 @@ from milepost.errors import ConflictError, InputError, SchemaError, StoreError
 from store.engine import Database
 from store.faults import translated
 from store.schema import tables
+from store.upkeep.numbering import highest_given
 from store.upkeep.restore import mark
 
 WAIT_SECONDS = 60.0  # for whoever writes to the database that is replaced
@@ -57,7 +58,7 @@ def restore(source: Path, url: str, *, replace: bool = False) -> None:
         _copy(source, unfinished)
         _require_milepost(unfinished, source)
         _require_whole(unfinished)
-        _mark(unfinished, source)
+        _mark(unfinished, source, _given(file) if file.exists() else {})
         # Marked before it gets there: no dispatcher can see it without the mark.
         if file.exists():
             _require_free(file)
@@ -130,10 +131,20 @@ def _require_whole(file: Path) -> None:
         raise StoreError(f"the copy is damaged: {said}", where=str(file), hint="Run `milepost db check`.")
 
 
-def _mark(file: Path, source: Path) -> None:
+def _given(file: Path) -> dict[str, int]:
+    """The highest ids that the database to be replaced has given; none of one that can't be read."""
+    engine = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
+    try:
+        with engine.connect() as connection:
+            return highest_given(connection)
+    except sa.exc.DatabaseError:  # damaged: why it is replaced
+        return {}
+
+
+def _mark(file: Path, source: Path, given: dict[str, int]) -> None:
     engine = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
     with translated(str(file)), engine.begin() as connection:
-        mark(connection, str(source))
+        mark(connection, str(source), given)
 
 
 def _to_disk(file: Path) -> None:

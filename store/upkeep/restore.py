@@ -4,6 +4,7 @@
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from store.engine import Database
 from store.ledger import batches, transitions
 from store.meta import RESTORED_FROM
 from store.schema.tables import delivery, issue, meta
+from store.upkeep.numbering import jump
 
 _SQLITE = b"SQLite format 3\0"  # how every such file begins: https://www.sqlite.org/fileformat.html#the_database_header
 
@@ -32,8 +34,12 @@ def require_sqlite(backup: Path) -> None:
         raise InputError("is no database", where=str(backup), hint="Choose a file that `db backup` wrote.")
 
 
-def mark(connection: sa.Connection, origin: str) -> None:
-    """From now on this database refuses to send."""
+def mark(connection: sa.Connection, origin: str, given: Mapping[str, int] | None = None) -> None:
+    """From now on this database refuses to send, and gives no id that was given since its backup.
+
+    `given`: see `numbering.jump`.
+    """
+    jump(connection, given)
     new = insert(connection, meta).values(key=RESTORED_FROM, value=origin)
     connection.execute(new.on_conflict_do_update(index_elements=["key"], set_={"value": origin}))
 

@@ -158,8 +158,8 @@ def mailing(database: Database, number: int = 1, sign: Callable[[bytes], bytes] 
     variants = Issues(database).variants(number)
     templates = {v.name: MessageTemplate.build(v, letterhead=head, date=FROZEN) for v in variants}
     return Mailing(
-        issue=number, templates=templates, link=lambda who: f"https://{DOMAIN}/u/{who}",
-        message_id=lambda who: tokens.message_id(KEY, issue=number, subscriber_id=who, domain=DOMAIN),
+        issue=number, templates=templates, link=lambda claim: f"https://{DOMAIN}/u/{claim.subscriber_id}",
+        message_id=lambda claim: tokens.message_id(KEY, issue=number, reader=claim.reader, domain=DOMAIN),
         envelope=lambda claim: verp.make(KEY, base=BOUNCES, delivery_id=claim.delivery_id), sign=sign,
     )
 

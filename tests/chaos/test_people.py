@@ -9,19 +9,23 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from delivery.message import tokens
 from milepost.dates import utc_now
-from milepost.records import Placement, Standing, Subscriber
-from store.database import connect
+from milepost.errors import NotFoundError
+from milepost.records import Placement, ReaderLink, Standing, Subscriber
+from store.database import connect, upgrade
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.schema.tables import delivery, exclusion, subscriber
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
+from store.upkeep.backup import backup, restore
 from tests.chaos import runner
 from tests.chaos.backends import Backend
 from tests.chaos.conftest import Size, Told
 
 pytestmark = pytest.mark.chaos
+KEY = "an-invented-key-of-thirty-two-characters"
 
 
 def leave(url: str, names: list[str]) -> dict[str, tuple[float, dt.datetime]]:
@@ -143,3 +147,43 @@ def test_people_come_and_go_while_it_is_frozen(tmp_path: Path, backend: Backend,
         assert seen[0].candidates < seen[2].candidates, "nobody came meanwhile"
         assert seen[2].exclusions["unsubscribed"] > 0
     print(f"\nF19 {backend.name}: {[c.candidates for c in seen]} candidates in three freezes, all placed")  # noqa: T201
+
+
+def test_a_backup_is_put_back_and_old_links_are_used(tmp_path: Path, size: Size) -> None:
+    """F24: people come after the backup, are mailed, and are lost; others come: a link is its person's or nobody's."""
+    dice = random.Random(size.seed)  # noqa: S311 (a seed is to be played again)
+    url = f"sqlite:///{tmp_path}/0.db"
+    mailed: dict[str, str] = {}  # token → to whom
+    upgrade(url)
+    for generation in range(1, 6):
+        with connect(url) as database:
+            for number in range(dice.randrange(1, 20)):
+                Subscribers(database).add(f"g{generation}-{number}@readers.example", now=utc_now())
+                if number == 5:
+                    backup(database, tmp_path / f"{generation}.backup")
+            with database.connect() as connection:
+                rows = connection.execute(sa.select(subscriber.c.handle, subscriber.c.address)).all()
+            mailed |= {tokens.make(KEY, handle=row.handle, list_id="l.example"): row.address for row in rows}
+            if not (tmp_path / f"{generation}.backup").exists():
+                backup(database, tmp_path / f"{generation}.backup")
+        url = f"sqlite:///{tmp_path}/{generation}.db"
+        restore(tmp_path / f"{generation}.backup", url)
+    acted = 0
+    with connect(url) as database:
+        people = Subscribers(database)
+        for number in range(200):
+            people.add(f"last-{number}@readers.example", now=utc_now())
+        for token, address in mailed.items():
+            said = tokens.verify(KEY, token)
+            assert said is not None
+            try:
+                who = people.linked(said.link)
+            except NotFoundError:
+                assert people.find(address) is None, "a link of somebody who is here does nothing"
+                continue
+            assert who.address == address
+            acted += 1
+        for old in range(1, 200):  # links of a release whose links named ids: this database never mailed one
+            with pytest.raises(NotFoundError):
+                people.linked(ReaderLink(subscriber_id=old))
+    assert 0 < acted < len(mailed), "nobody was lost, or everybody"

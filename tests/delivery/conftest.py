@@ -58,10 +58,10 @@ def a_mailing(**changes: Any) -> Mailing:
     fields: dict[str, Any] = {
         "issue": 1,
         "templates": {"all": MessageTemplate.build(a_variant(), letterhead=a_letterhead(), date=START)},
-        "link": lambda reader: (
-            f"https://timeline.example/u/{tokens.make(KEY, subscriber_id=reader, list_id=LIST_ID)}"
+        "link": lambda claim: f"https://timeline.example/u/{tokens.make(KEY, handle=claim.reader, list_id=LIST_ID)}",
+        "message_id": lambda claim: tokens.message_id(
+            KEY, issue=1, reader=claim.reader, domain="timeline.example"
         ),
-        "message_id": lambda reader: tokens.message_id(KEY, issue=1, subscriber_id=reader, domain="timeline.example"),
         "envelope": lambda claim: f"b{claim.subscriber_id}@bounces.example",
     }
     return Mailing(**(fields | changes))

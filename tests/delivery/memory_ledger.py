@@ -294,6 +294,7 @@ class MemoryLedger:
         return Claim(
             delivery_id=row.delivery_id, issue=self.issue, subscriber_id=row.subscriber_id, address=row.address,
             variant=row.variant, lease=row.lease, attempts=row.tried, first_attempt_at=row.first_attempt_at,
+            reader=f"{row.subscriber_id:020}",
         )
 
     def _free(self, row: Row) -> None:

@@ -109,7 +109,7 @@ class Office:
 def a_letter(number: int, message: bytes = b"Subject: 7\r\n\r\nNews.\r\n") -> Letter:
     claim = Claim(
         delivery_id=number, issue=7, subscriber_id=number, address=f"r{number}@readers.example", variant="all",
-        lease=f"lease-{number}", attempts=0, first_attempt_at=None,
+        lease=f"lease-{number}", attempts=0, first_attempt_at=None, reader=f"{number:020}",
     )
     return Letter(
         claim=claim, sender=f"b{number}@bounces.example", message_id=f"<{number}@timeline.example>", message=message

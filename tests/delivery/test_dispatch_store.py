@@ -53,8 +53,10 @@ with connect(url) as database:
                 v.name: MessageTemplate.build(v, letterhead=letterhead, date=now)
                 for v in Issues(database).variants(1)
             },
-            link=lambda reader: f"https://timeline.example/u/{reader}",
-            message_id=lambda reader: tokens.message_id(key, issue=1, subscriber_id=reader, domain="timeline.example"),
+            link=lambda claim: f"https://timeline.example/u/{claim.reader}",
+            message_id=lambda claim: tokens.message_id(
+                key, issue=1, reader=claim.reader, domain="timeline.example"
+            ),
             envelope=lambda claim: f"b{claim.subscriber_id}@bounces.example",
         ),
         now=lambda: dt.datetime.now(dt.UTC), limits=Limits(batch=4),

@@ -83,7 +83,7 @@ def received(
     )
     mailing: Mailing = mailings(
         templates={"all": MessageTemplate.build(variant, letterhead=letterhead, date=DATE)},
-        link=lambda reader: f"https://timeline.example/list/u/{'t' * 60}{reader}?a=1&b=2",
+        link=lambda claim: f"https://timeline.example/list/u/{'t' * 60}{claim.subscriber_id}?a=1&b=2",
     )
     assert dispatch(ledgers(1), transport, mailing, now=clock).results == {"sent": 1}
     content = relay.taken[0].content
@@ -169,8 +169,8 @@ def test_readers_differ_only_where_they_must(templates: Any) -> None:
     one, two = (
         template.bytes_for(
             address=f"r{reader}@readers.example",
-            unsubscribe_url=f"https://timeline.example/u/{tokens.make(KEY, subscriber_id=reader, list_id='l.example')}",
-            message_id=tokens.message_id(KEY, issue=1, subscriber_id=reader, domain="timeline.example"),
+            unsubscribe_url=f"https://timeline.example/u/{tokens.make(KEY, handle=f'{reader:020}', list_id='l.eu')}",
+            message_id=tokens.message_id(KEY, issue=1, reader=reader, domain="timeline.example"),
         ).split(b"\r\n")
         for reader in (1, 2)
     )

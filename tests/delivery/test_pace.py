@@ -9,7 +9,7 @@ from milepost.records import Claim
 def to(address: str) -> Claim:
     return Claim(
         delivery_id=1, issue=1, subscriber_id=1, address=address, variant="all", lease="x", attempts=0,
-        first_attempt_at=None,
+        first_attempt_at=None, reader="0" * 20,
     )
 
 

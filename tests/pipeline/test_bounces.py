@@ -82,7 +82,9 @@ class Stage:
 
     def sender(self, index: int) -> str:
         key = signing_key(self.settings, self.database)
-        return verp.make(key, base="bounces@clockwork.example", delivery_id=self.rows[index].id)
+        id_ = self.rows[index].id
+        name = Bounces(self.database).names([id_])[id_]
+        return verp.make(key, base="bounces@clockwork.example", delivery_id=id_, name=name)
 
     def report(self, name: str, *, to: str, action: str = "failed", status: str = "5.1.1", said: str = "550 gone",
                message_id: str = "<unknown@elsewhere.example>") -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, HeldError, InputError
-from milepost.records import Subscriber
+from milepost.records import Claim, Subscriber
 from milepost.settings import Settings
 from pipeline import dispatch as steps
 from pipeline.dispatch import dispatch, waiting
@@ -30,6 +30,7 @@ from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.schema.tables import issue as issue_table
+from store.schema.tables import subscriber
 from store.subscribers.people import Subscribers
 from tests.pipeline.stage import BreakableSite
 
@@ -188,8 +189,14 @@ def test_what_was_approved_is_sent_whatever_is_set_since(careful: Settings, data
 def as_sent(settings: Settings, database: Database, reader: Subscriber, at: dt.datetime) -> bytes:
     """The mail of issue 1 to a reader, made at that moment."""
     mailing = steps._mailing(settings, database, 1, now=at)
+    with database.connect() as connection:
+        handle = connection.execute(sa.select(subscriber.c.handle).where(subscriber.c.id == reader.id)).scalar_one()
+    claim = Claim(
+        delivery_id=1, issue=1, subscriber_id=reader.id, address=reader.address, variant="all", lease="", attempts=0,
+        first_attempt_at=None, reader=handle,
+    )
     return mailing.templates["all"].bytes_for(
-        address=reader.address, unsubscribe_url=mailing.link(reader.id), message_id=mailing.message_id(reader.id)
+        address=reader.address, unsubscribe_url=mailing.link(claim), message_id=mailing.message_id(claim)
     )
 
 

@@ -3,19 +3,25 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from pydantic import SecretStr
 
 from delivery.message import verp
+from delivery.message.tokens import message_id
 from milepost.dates import utc_now
 from milepost.errors import SettingsError
-from milepost.settings import Settings
+from milepost.settings import Settings, parse
 from pipeline import dispatch as steps
 from pipeline.look.scrape import scrape
-from pipeline.mail_identity import signing_key
+from pipeline.mail_identity import signing_key, signing_keys
 from pipeline.publish import publish
+from pipeline.readers_pages import behind
 from store.database import Database
+from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
+from store.schema.tables import issue
 from tests.pipeline.stage import READERS, BreakableSite
 
 
@@ -69,8 +75,45 @@ def test_an_envelope_names_its_delivery_where_bounces_have_a_domain(
     senders = [mailing.envelope(claim) for claim in claims]
     assert len(set(senders)) == len(READERS)
     key = signing_key(bouncing, database)
-    assert [verp.parse(key, sender) for sender in senders] == [claim.delivery_id for claim in claims]
+    ids = [claim.delivery_id for claim in claims]
+    names = Bounces(database).names(ids)
+    assert [verp.parse(key, sender, names.get) for sender in senders] == [verp.claimed(one) for one in senders] == ids
+    strangers = dict.fromkeys(ids, "f" * 40)  # who got these numbers from a database that was put back
+    assert [verp.parse(key, sender, strangers.get) for sender in senders] == [None] * len(ids)
+    assert verp.parse(key, senders[0]) is None
     assert all(sender.endswith("@bounce.clockwork.example") for sender in senders)
+
+
+def test_an_issue_from_before_mails_had_handles_keeps_the_names_of_its_mails(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    news(settings, site)
+    [number] = steps.waiting(settings)
+    with database.begin() as connection:
+        connection.execute(sa.update(issue).values(handle=None))
+    bouncing = with_mail(settings, bounce_domain="bounce.clockwork.example")
+    mailing = steps._mailing(bouncing, database, number, now=utc_now())
+    [claim, *_] = Ledger(database).claim(number, limit=10, lease_seconds=60)
+    key = signing_key(bouncing, database)
+    assert mailing.message_id(claim) == message_id(
+        key, issue=number, reader=claim.subscriber_id, domain="clockwork.example"
+    )
+    sender = verp.make(key, base="bounces@bounce.clockwork.example", delivery_id=claim.delivery_id)
+    assert mailing.envelope(claim) == sender
+    assert verp.parse(key, sender, Bounces(database).names([claim.delivery_id]).get) == claim.delivery_id
+
+
+def test_what_a_key_of_before_signed_is_known(settings: Settings, database: Database) -> None:
+    own = signing_key(settings, database)
+    assert signing_keys(settings, database) == (own,)
+    first, second = SecretStr("a" * 32), SecretStr("b" * 32)
+    web = settings.web.model_copy(update={"signing_key": second, "previous_signing_keys": (first,)})
+    rotated = settings.model_copy(update={"web": web})
+    assert signing_key(rotated, database) == b"b" * 32
+    assert signing_keys(rotated, database) == (b"b" * 32, b"a" * 32, own)
+    assert behind(rotated, database).keys == signing_keys(rotated, database)
+    with pytest.raises(SettingsError, match="previous_signing_keys"):
+        parse({"web": {"previous_signing_keys": ["short"]}})
 
 
 def test_the_settings_set_the_limits(settings: Settings) -> None:

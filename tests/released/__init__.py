@@ -38,8 +38,8 @@ def site() -> Content:
     return content.published().edited()
 
 
-def restore(url: str, revision: str) -> None:
-    """Make an empty database the one that the release of `revision` left, and upgrade it."""
+def restore(url: str, revision: str, *, marked: bool = False) -> None:
+    """Make an empty database the one that the release of `revision` left, and upgrade it; `marked`: it is a backup."""
     upgrade(url, to=revision)
     rows: dict[str, list[dict[str, Any]]] = json.loads((HERE / f"{revision}.json").read_text(encoding="utf-8"))
     with Database(url) as database, database.begin() as connection:
@@ -48,6 +48,8 @@ def restore(url: str, revision: str) -> None:
                 then = sa.table(table.name, *(sa.column(name, table.c[name].type) for name in rows[table.name][0]))
                 connection.execute(sa.insert(then), [_values(row) for row in rows[table.name]])
                 _continue_numbering(connection, table)
+        if marked:
+            connection.execute(sa.insert(tables.meta).values(key="restored_from", value="backup.db"))
     upgrade(url)
     with Database(url) as database, database.begin() as connection:
         search.reindex(connection)

@@ -73,6 +73,8 @@ def _empty(database: Database) -> None:
     """Empty every table and start its numbers anew: quicker than a new database, with its statements compiled."""
     with database.begin() as connection:
         connection.execute(sa.text(f"DELETE FROM {tables.SEARCH}"))  # noqa: S608 (a name of our own)
+        if database.dialect == "sqlite":
+            connection.execute(sa.text("DELETE FROM sqlite_sequence"))
         for table in reversed(tables.metadata.sorted_tables):
             connection.execute(sa.delete(table))
             key = table.autoincrement_column

@@ -16,9 +16,10 @@ from store.milestones.search import Search
 from store.schema import tables
 from store.upkeep.backup import backup, restore
 from store.upkeep.copy import copy
+from store.upkeep.numbering import FAR
 from store.upkeep.restore import confirm_restore, restored_from
 from tests.hand_over import begin, settle
-from tests.store.conftest import NOW, World, make_milestone, make_snapshot
+from tests.store.conftest import NOW, VARIANT, World, everybody, make_milestone, make_snapshot
 
 OK = Reply(code=250, phase="dot")
 
@@ -100,6 +101,49 @@ def test_a_restored_database_refuses_to_send(sent: tuple[World, Path, int], tmp_
         assert len(world.ledger.claim(number, limit=9, lease_seconds=60)) == 3
         with pytest.raises(ConflictError, match="nothing to confirm"):
             confirm_restore(database, "again", NOW)
+
+
+def test_no_id_is_given_twice_after_a_restore(sent: tuple[World, Path, int], tmp_path: Path) -> None:
+    world, file, number = sent
+    lost = [world.subscribers.add(f"late{index}@example.org", now=NOW)[0].id for index in range(3)]
+    for again in range(2):
+        url = f"sqlite:///{tmp_path}/restored{again}.db"
+        restore(file, url)
+        with connect(url) as database:
+            people = World(database).subscribers
+            new = [people.add(f"new{again}{index}@example.org", now=NOW)[0].id for index in range(3)]
+            assert not set(new) & set(lost)
+            assert min(new) > FAR
+            confirm_restore(database, "we looked", NOW)
+            before = max(row.id for row in World(database).ledger.rows(number))
+            issue = World(database).issues.draft(
+                "instant", f"c9{again}", [], [VARIANT], subject="9", content_hash="9", now=NOW
+            )
+            World(database).ledger.freeze(issue.number, content_hash="9", place=everybody, now=NOW)
+            assert min(row.id for row in World(database).ledger.rows(issue.number)) > before + FAR // 2
+            file = tmp_path / f"next{again}.db"
+            backup(database, file)
+            lost += new
+
+
+def test_the_same_backup_put_back_twice_gives_no_id_twice(sent: tuple[World, Path, int]) -> None:
+    world, file, _ = sent
+    url, given = f"sqlite:///{world.database.file}", []
+    world.database.close()
+    for again in range(3):
+        restore(file, url, replace=True)
+        with connect(url) as database:
+            given += [World(database).subscribers.add(f"x{again}{n}@example.org", now=NOW)[0].id for n in range(3)]
+    assert len(set(given)) == 9
+    assert given == sorted(given)
+
+
+def test_an_id_that_was_taken_back_is_not_given_again(sqlite_database: Database) -> None:
+    people = World(sqlite_database).subscribers
+    gone, _ = people.add("gone@example.org", now=NOW)
+    with sqlite_database.begin() as connection:
+        connection.execute(sa.delete(tables.subscriber))
+    assert people.add("new@example.org", now=NOW)[0].id > gone.id
 
 
 def test_what_may_have_been_sent_is_listed_instead(sent: tuple[World, Path, int], tmp_path: Path) -> None:
@@ -204,7 +248,7 @@ def test_everything_moves_to_the_other_engine(url: str, other_engine: str) -> No
         confirm_restore(target, "the old one is switched off", NOW)
         assert len(world.ledger.claim(number, limit=9, lease_seconds=60)) == 2
         world.look(make_milestone("after"))  # new rows are numbered after the old ones
-        assert world.subscribers.add("new@example.org", now=NOW)[0].id == 5
+        assert world.subscribers.add("new@example.org", now=NOW)[0].id > FAR  # none that was given since
     with connect(url) as source:
         assert restored_from(source) is None
 

@@ -40,8 +40,12 @@ def old_url(empty_url: str) -> str:
             fingerprint=fingerprint(record), snapshot_id=1, extractor="site/1", look_id=1, created_at=NOW)
         put(tables.change, look_id=1, milestone_id=1, kind="added", fields=[], new_version_id=1, detected_at=NOW,
             announce=False)
-        put(tables.subscriber, address="a@example.org", normalized="a@example.org", state="active",
-            cadence="instant", topics=[], created_at=NOW)
+        names = ("address", "normalized", "state", "cadence", "topics", "created_at")  # a handle came later
+        then = sa.table("subscriber", *(sa.column(name, tables.subscriber.c[name].type) for name in names))
+        connection.execute(sa.insert(then).values(
+            address="a@example.org", normalized="a@example.org", state="active", cadence="instant", topics=[],
+            created_at=NOW,
+        ))
     return empty_url
 
 

@@ -1,5 +1,6 @@
 """A database of every release, upgraded: what is on record hashes as it did, and what was sent renders as it was."""
 
+import datetime as dt
 from collections.abc import Iterator
 
 import pytest
@@ -7,16 +8,21 @@ import sqlalchemy as sa
 
 from console.demo.site.server import SampleSite
 from milepost.codec import milestone_from_json, milestone_to_json
+from milepost.errors import NotFoundError
 from milepost.fingerprint import fingerprint, hashed_record
+from milepost.records import ReaderLink
 from milepost.settings import Settings, parse
 from pipeline.edit import replay
 from pipeline.look.scrape import scrape
 from store.database import Database, check, connect
 from store.issues.issues import Issues
-from store.schema.tables import milestone_version
+from store.schema.tables import milestone_version, subscriber
+from store.subscribers.people import Subscribers
+from store.upkeep.numbering import FAR
 from tests import released
 
 ISSUES = (1, 2)
+NOW = dt.datetime(2026, 11, 30, 9, 0, tzinfo=dt.UTC)
 
 
 @pytest.fixture(params=released.RELEASES)
@@ -57,6 +63,26 @@ def test_every_record_reads_writes_and_hashes_as_it_did(url: str) -> None:
             assert milestone_to_json(record).keys() - row.record.keys() == record.unknown - set(row.record["unknown"])
             assert fingerprint(record) == row.fingerprint
         assert check(database) == []
+
+
+def test_links_of_that_release_lead_to_whom_they_were_mailed_to_and_to_nobody_since(url: str) -> None:
+    with connect(url) as database:
+        people = Subscribers(database)
+        for who in people.list():
+            assert people.linked(ReaderLink(subscriber_id=who.id)) == who
+        new, _ = people.add("since@readers.example", now=NOW)
+        with database.connect() as connection:
+            handles = dict(connection.execute(sa.select(subscriber.c.id, subscriber.c.handle)).all())
+        assert people.linked(ReaderLink(handle=handles[new.id])) == new
+        for nobody in (ReaderLink(subscriber_id=new.id), ReaderLink(handle="0" * 20), ReaderLink()):
+            with pytest.raises(NotFoundError):
+                people.linked(nobody)
+
+
+def test_a_backup_of_that_release_gives_no_id_again_once_it_is_upgraded(empty_url: str) -> None:
+    released.restore(empty_url, released.RELEASES[-1], marked=True)
+    with connect(empty_url) as database:
+        assert Subscribers(database).add("since@readers.example", now=NOW)[0].id > FAR
 
 
 def test_a_redeploy_of_the_same_site_makes_no_version(settings: Settings) -> None:

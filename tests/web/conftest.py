@@ -19,6 +19,7 @@ from milepost.records import (
     IssueState,
     KnownTopics,
     Milestone,
+    ReaderLink,
     Subscriber,
     SubscriberState,
     Told,
@@ -28,6 +29,7 @@ from web.app import create_app
 
 NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
 KEY = "an-invented-key-of-thirty-two-characters"
+OLD_KEY = "the-key-before-it-of-thirty-two-characters"
 LIST_ID = "milestones.timeline.example"
 
 
@@ -99,10 +101,15 @@ class MemorySubscribers:
         self.asked: list[tuple[int, SubscriberState, dt.datetime]] = []
         self.down = False
 
-    def get(self, subscriber_id: int) -> Subscriber:
+    def linked(self, link: ReaderLink) -> Subscriber:
         if self.down:
             raise StoreError("the disk is full")
-        if subscriber_id not in self.states:
+        return self.get(link.subscriber_id if link.handle is None else int(link.handle))
+
+    def get(self, subscriber_id: int | None) -> Subscriber:
+        if self.down:
+            raise StoreError("the disk is full")
+        if subscriber_id is None or subscriber_id not in self.states:
             raise NotFoundError("there is no such subscriber")
         cadence, topics = self.choices[subscriber_id]
         return Subscriber(
@@ -190,7 +197,7 @@ def token() -> Callable[..., str]:
     """The token of a subscriber."""
 
     def make(subscriber: int = 7, *, key: str = KEY, list_id: str = LIST_ID) -> str:
-        return tokens.make(key, subscriber_id=subscriber, list_id=list_id)
+        return tokens.make(key, handle=f"{subscriber:020}", list_id=list_id)
 
     return make
 
@@ -200,7 +207,7 @@ def make_app(
     issues: MemoryIssues, subscribers: MemorySubscribers, topics: MemoryTopics
 ) -> Callable[[Settings], Any]:
     return lambda settings: create_app(
-        issues=issues, subscribers=subscribers, topics=topics, settings=settings, key=KEY, list_id=LIST_ID,
+        issues=issues, subscribers=subscribers, topics=topics, settings=settings, keys=[KEY, OLD_KEY], list_id=LIST_ID,
         now=lambda: NOW,
     )
 

@@ -65,6 +65,27 @@ def test_forged_tokens_change_nothing_and_tell_nothing(method: str, ask: Any, to
     assert subscribers.asked == []
 
 
+JUNK = ["/", ".", ",", ")", ">", "%3E", "%22", "'", "%20", "./", "%C2%A0", "?utm_source=x", "%E2%80%9D.", "*", "%0A"]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_programs_put_behind_a_link_harms_nothing(junk: str, ask: Any, token: Any, subscribers: Any) -> None:
+    assert "Leave Looms" in ask("GET", f"/u/{token()}{junk}").text
+    assert "Looms" in ask("GET", f"/u/{token()}/preferences{junk}").text
+    assert ask("POST", f"/u/{token()}{junk}", data={"List-Unsubscribe": "One-Click"}).status_code == 200
+    assert subscribers.states == {7: "unsubscribed", 8: "active"}
+
+
+def test_a_link_signed_with_the_key_before_this_one_works(ask: Any, token: Any, subscribers: Any) -> None:
+    assert ask("POST", f"/u/{token(key='the-key-before-it-of-thirty-two-characters')}").status_code == 200
+    assert subscribers.states[7] == "unsubscribed"
+
+
+def test_a_link_of_an_earlier_release_works(ask: Any, subscribers: Any) -> None:
+    ask("POST", "/u/AQEHbWlsZXN0b25lcy50aW1lbGluZS5leGFtcGxlEmbv1t80N_PbmVmPiS5lGw")
+    assert subscribers.states == {7: "unsubscribed", 8: "active"}
+
+
 def test_a_store_that_is_down_asks_to_come_again(ask: Any, token: Any, subscribers: Any) -> None:
     subscribers.down = True
     answer = ask("POST", f"/u/{token()}")

@@ -21,8 +21,8 @@ class Locked:
         self._subscribers = subscribers
         self.released = threading.Event()
 
-    def get(self, subscriber_id: int) -> Any:
-        return self._subscribers.get(subscriber_id)
+    def linked(self, link: Any) -> Any:
+        return self._subscribers.linked(link)
 
     def set_state(self, *given: Any) -> Any:
         assert self.released.wait(60)
@@ -46,7 +46,7 @@ def crowd(
         locked = Locked(subscribers)
         app = create_app(
             issues=issues, subscribers=locked, topics=topics, settings=settings, now=lambda: issue(1).created_at,
-            key="an-invented-key-of-thirty-two-characters", list_id="milestones.timeline.example",
+            keys=["an-invented-key-of-thirty-two-characters"], list_id="milestones.timeline.example",
             writers=Writers(threads=4, wait_seconds=wait_seconds),
         )
 

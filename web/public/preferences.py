@@ -98,11 +98,11 @@ class Preferences:
         return await self._writers.run(partial(self._answer, request, form))
 
     def _answer(self, request: Request, form: dict[str, list[str]] | None) -> Response:
-        number = self._readers.of(request)
-        if number is None:
+        link = self._readers.of(request)
+        if link is None:
             return self._pages.page("leave_unknown.html.j2", status=404, private=True)
         try:
-            reader = self._subscribers.get(number)
+            reader = self._subscribers.linked(link)
             if reader.state != "active":
                 return self._gone()
             if form is not None:

@@ -1,19 +1,25 @@
 """Who a reader's own link belongs to: its token says so, and nothing else is asked."""
 
+from collections.abc import Sequence
+
 from starlette.requests import Request
 
 from delivery.message import tokens
+from milepost.records import ReaderLink
 
 
 class Readers:
     """Reads the tokens of one list; no cookie, no login, no address typed."""
 
-    def __init__(self, key: str | bytes, list_id: str) -> None:
-        """Raises SettingsError when the key is too short."""
-        self._key = tokens.key_bytes(key)
+    def __init__(self, keys: Sequence[str | bytes], list_id: str) -> None:
+        """`keys`: any of them may have signed. Raises SettingsError when one is too short."""
+        self._keys = tuple(map(tokens.key_bytes, keys))
         self._list_id = list_id
 
-    def of(self, request: Request) -> int | None:
-        """The subscriber whose token is in the path; None for a token that we did not make for this list."""
-        said = tokens.verify(self._key, request.path_params["token"])
-        return said.subscriber_id if said is not None and said.list_id == self._list_id else None
+    def of(self, request: Request) -> ReaderLink | None:
+        """Whom the token in the path names; None for a token that we did not make for this list."""
+        for key in self._keys:
+            said = tokens.verify(key, request.path_params["token"])
+            if said is not None and said.list_id == self._list_id:
+                return said.link
+        return None

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from milepost.errors import NotFoundError
+from milepost.records import ReaderLink
 from newsletter.issue.view import PREFERENCES
 from web.pages import Pages
 from web.ports import Subscribers
@@ -50,12 +51,15 @@ class Unsubscribe:
 
     async def _leave(self, request: Request) -> Response:
         """Whatever the body's form, and whether or not it could be read: who posts to this address wants to leave."""
-        reader = self._readers.of(request)
-        if reader is None:
+        link = self._readers.of(request)
+        if link is None:
             return self._unknown()
         with contextlib.suppress(NotFoundError):  # erased meanwhile: gone is gone, nobody learns who was ever here
-            await self._writers.run(partial(self._subscribers.set_state, reader, "unsubscribed", self._now()))
+            await self._writers.run(partial(self._let_go, link))
         return self._pages.page("left.html.j2", private=True)
+
+    def _let_go(self, link: ReaderLink) -> None:
+        self._subscribers.set_state(self._subscribers.linked(link).id, "unsubscribed", self._now())
 
     def _unknown(self) -> Response:
         return self._pages.page("leave_unknown.html.j2", status=404, private=True)
