@@ -2,7 +2,7 @@
 
     pages not read yet ─▶ records ─┐
     what is gone or moved ─────────┴▶ renames, detect ─▶ guards ─▶ versions, changes, questions ─▶ report
-         reading, absence                 judging         hold             record                  finish_look
+         reading, absence                 judging         hold
 """
 
 from collections import Counter
@@ -36,129 +36,190 @@ class Ended:
     whole: bool  # it saw all there is, and nothing speaks against what it saw
 
 
-def finish_look(at: CrawledLook) -> Ended:
-    """One look at one source, after its crawl: read, judge, record, report. What a crash leaves undone the next does.
-    """
-    baseline, crawled, source = at.look.baseline, at.crawled, at.source
-    at.snapshots.note_listed(source, crawled.listed, at.look.id)
-    reading = _read(at)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Question:
+    """What an operator accepts who releases a look that one guard held, and when that has done its work."""
 
-    absences = Absences(at)
-    judge = Judge(at, absences)
-    left = absences.left_pages(reading)
-    absence = absences.absence(left)
-    judged = judge.judge(reading, absence)
-    firsts = absences.missing(absence, judged.matches, left)
-    failures, failed = _failures(at, reading, judged)
-    drifted = judge.drifted(reading, judged)
-    unseen = missed(at, reading, *absences.astray())
-    unread = unread_entries(at, reading)
-    counted = judge.count(reading, judged, drifted, firsts, failed, unseen, unread)
-
-    stopped = hold(counted)
-    lacking = incomplete(replace(counted, let_go=0)) if counted.let_go else None
-    # What can't be read withholds no baseline: what was read is one, and the rest waits for an operator.
-    held = None if baseline and stopped is not None and stopped.guard != "unread" else stopped
-    if baseline and stopped is not None and held is None:
-        failures.append(f"{source}: no baseline yet: {stopped.reason}")
-    elif baseline and not judged.entries and not at.known:
-        failures.append(f"{source}: no baseline yet: no milestone was found")
-
-    entries = judged.entries if held is None else _while_held(judged.entries, held)
-    entries += tuple([] if stopped is not None else absences.leaving(firsts))
-    changed = any(change is not None for change, _, _ in entries)
-    row_held = held if held is None or changed or not _waits_already(at, held) else None
-    _record(at, entries, judged, held=None if baseline else row_held)
-    settled = 0
-    if stopped is None and not baseline:
-        settled = settle(at.database, source, absence, now=at.now())
-        _release_earlier(at, absence, clean=failed == 0 and not judged.contests)
-    for question in _questions(drifted, unseen, unread, held):
-        _remember(at, question, held, row_held)
-
-    whole = crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
-    notes = (*map(str, judged.flapping), *(() if stopped is not None else drifted.notes))
-    if lacking is not None and stopped is None and (entries or at.known):
-        notes += (f"the look went on without them: {lacking}",)
-    degraded = at.looks.degraded(source) if drifted.degraded is None else drifted.degraded
-    milestones = at.milestones.count(source)
-    first = baseline and whole and milestones > 0
-    kinds = Counter(change.kind for change, _, _ in entries if change is not None)
-    kinds["renamed"] += settled
-    verdicts: tuple[tuple[LookVerdict, object], ...] = (
-        ("no-baseline", baseline and not first), ("held", held),
-        ("incomplete", not whole or lacking is not None), ("degraded", degraded),
-    )
-    report = LookReport(
-        source=source, look_id=at.look.id, state=next((verdict for verdict, true in verdicts if true), "complete"),
-        requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified, failed=failed,
-        disallowed=crawled.disallowed, milestones=milestones, baseline=first,
-        changes={kind: kinds[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
-        failures=tuple(failures), degraded=degraded, notes=notes,
-        unread=len(unread.all), unread_first=tuple(map(str, unread.all[:FIRST])),
-        unread_dates=unread_dates(reading.records.values()),
-    )
-    at.looks.finish(
-        at.look.id, state="complete" if whole else "incomplete", now=at.now(), requests=report.requests,
-        fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
-        milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
-        listed=at.listed, guard=held.guard if held else None, notes=notes, degraded=degraded,
-    )
-    return Ended(report=report, whole=whole)
+    guard: str
+    found: dict[str, Any]
+    over: bool  # what was accepted is of no use any more …
+    once: bool = False  # … but for what was let pass for good
 
 
-# --- reading
+class Conclusion:
+    """Of one look at one source, after its crawl."""
 
+    def __init__(self, at: CrawledLook) -> None:
+        self._at = at
+        self._absences = Absences(at)
+        self._judge = Judge(at, self._absences)
 
-def _read(at: CrawledLook) -> Reading:
-    """What is to be read, read; what it taught of the source's labels is kept."""
-    labels = SourceLabels(at.database)
-    reading = read_stored(
-        at.intake.site, at.source, at.snapshots, at.pages, _worklist(at), guard=at.intake.guard,
-        stopped=at.intake.stopped, labels=labels.known(at.source),
-    )
-    labels.learn(at.source, reading.labels, at.now())
-    return reading
+    def end(self) -> Ended:
+        """Read, judge, record and report; what a crash leaves undone the next look does."""
+        at = self._at
+        baseline, crawled, source = at.look.baseline, at.crawled, at.source
+        at.snapshots.note_listed(source, crawled.listed, at.look.id)
+        reading = self._read()
 
+        absences, judge = self._absences, self._judge
+        left = absences.left_pages(reading)
+        absence = absences.absence(left)
+        judged = judge.judge(reading, absence)
+        firsts = absences.missing(absence, judged.matches, left)
+        failures, failed = self._failures(reading, judged)
+        drifted = judge.drifted(reading, judged)
+        unseen = missed(at, reading, *absences.astray())
+        unread = unread_entries(at, reading)
+        counted = judge.count(reading, judged, drifted, firsts, failed, unseen, unread)
 
-def _worklist(at: CrawledLook) -> dict[str, int]:
-    """Pages to read: those fetched and not read since (also by a look that died), and those whose cards changed."""
-    work = dict(at.snapshots.unread(at.source))
-    keys = at.snapshots.to_reread(at.source)
-    known = at.milestones.some(at.source, keys)
-    last = at.pages.last_read(at.source, [stored.milestone.url for stored in known.values()])
-    again = {
-        stored.milestone.url: (key, stored.snapshot_id) for key, stored in known.items()
-        if stored.snapshot_id is not None and stored.milestone.url in last and not last[stored.milestone.url].gone
-    }
-    at.pages.forget_rereads(at.source, keys - {key for key, _ in again.values()})
-    return _alternating(at) | {url: snapshot_id for url, (_, snapshot_id) in again.items()} | work
+        stopped = hold(counted)
+        lacking = incomplete(replace(counted, let_go=0)) if counted.let_go else None
+        # What can't be read withholds no baseline: what was read is one, and the rest waits for an operator.
+        held = None if baseline and stopped is not None and stopped.guard != "unread" else stopped
+        if baseline and stopped is not None and held is None:
+            failures.append(f"{source}: no baseline yet: {stopped.reason}")
+        elif baseline and not judged.entries and not at.known:
+            failures.append(f"{source}: no baseline yet: no milestone was found")
 
+        entries = judged.entries if held is None else _while_held(judged.entries, held)
+        entries += tuple([] if stopped is not None else absences.leaving(firsts))
+        changed = any(change is not None for change, _, _ in entries)
+        row_held = held if held is None or changed or not self._waits_already(held) else None
+        self._record(entries, judged, held=None if baseline else row_held)
+        settled = 0
+        if stopped is None and not baseline:
+            settled = settle(at.database, source, absence, now=at.now())
+            self._release_earlier(absence, clean=failed == 0 and not judged.contests)
+        for question in _questions(drifted, unseen, unread, held):
+            self._remember(question, held, row_held)
 
-def _alternating(at: CrawledLook) -> dict[str, int]:
-    """Pages of what alternates, as far as they answered in this look: it is counted what they tell, changed or not.
-    """
-    known = at.milestones.some(at.source, at.milestones.flaps(at.source))
-    urls = {page_address(stored.milestone.url) for stored in known.values()}
-    return at.pages.seen(at.source, urls, at.look.started_at)
+        whole = crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
+        notes = (*map(str, judged.flapping), *(() if stopped is not None else drifted.notes))
+        if lacking is not None and stopped is None and (entries or at.known):
+            notes += (f"the look went on without them: {lacking}",)
+        degraded = at.looks.degraded(source) if drifted.degraded is None else drifted.degraded
+        milestones = at.milestones.count(source)
+        first = baseline and whole and milestones > 0
+        kinds = Counter(change.kind for change, _, _ in entries if change is not None)
+        kinds["renamed"] += settled
+        verdicts: tuple[tuple[LookVerdict, object], ...] = (
+            ("no-baseline", baseline and not first), ("held", held),
+            ("incomplete", not whole or lacking is not None), ("degraded", degraded),
+        )
+        report = LookReport(
+            source=source, look_id=at.look.id, state=next((verdict for verdict, true in verdicts if true), "complete"),
+            requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified, failed=failed,
+            disallowed=crawled.disallowed, milestones=milestones, baseline=first,
+            changes={kind: kinds[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
+            failures=tuple(failures), degraded=degraded, notes=notes,
+            unread=len(unread.all), unread_first=tuple(map(str, unread.all[:FIRST])),
+            unread_dates=unread_dates(reading.records.values()),
+        )
+        at.looks.finish(
+            at.look.id, state="complete" if whole else "incomplete", now=at.now(), requests=report.requests,
+            fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
+            milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
+            listed=at.listed, guard=held.guard if held else None, notes=notes, degraded=degraded,
+        )
+        return Ended(report=report, whole=whole)
 
+    def _read(self) -> Reading:
+        """What is to be read, read; what it taught of the source's labels is kept."""
+        at = self._at
+        labels = SourceLabels(at.database)
+        reading = read_stored(
+            at.intake.site, at.source, at.snapshots, at.pages, self._worklist(), guard=at.intake.guard,
+            stopped=at.intake.stopped, labels=labels.known(at.source),
+        )
+        labels.learn(at.source, reading.labels, at.now())
+        return reading
 
-def _failures(at: CrawledLook, reading: Reading, judged: Judged) -> tuple[list[str], int]:
-    """A sentence for each thing that went wrong, and the number of pages that did."""
-    crawled, intake = at.crawled, at.intake
-    listed = [f"{url}: listed, but it answers {status}" for url, status in intake.gone.items()
-              if url in crawled.listed]
-    sentences = [*crawled.reasons, *crawled.unread, *(str(failed.error) for failed in crawled.failures), *listed,
-                 *intake.unread_listings, *reading.failures, *map(str, judged.contests)]
-    return sentences, crawled.failed + len(listed) + len(intake.unread_listings) + len(reading.failures)
+    def _worklist(self) -> dict[str, int]:
+        """Pages to read: those fetched and not read since (also by a look that died), and those whose cards changed."""
+        at = self._at
+        work = dict(at.snapshots.unread(at.source))
+        keys = at.snapshots.to_reread(at.source)
+        known = at.milestones.some(at.source, keys)
+        last = at.pages.last_read(at.source, [stored.milestone.url for stored in known.values()])
+        again = {
+            stored.milestone.url: (key, stored.snapshot_id) for key, stored in known.items()
+            if stored.snapshot_id is not None and stored.milestone.url in last and not last[stored.milestone.url].gone
+        }
+        at.pages.forget_rereads(at.source, keys - {key for key, _ in again.values()})
+        return self._alternating() | {url: snapshot_id for url, (_, snapshot_id) in again.items()} | work
 
+    def _alternating(self) -> dict[str, int]:
+        """Pages of what alternates, as far as they answered in this look: it is counted what they tell, changed or not.
+        """
+        known = self._at.milestones.some(self._at.source, self._at.milestones.flaps(self._at.source))
+        urls = {page_address(stored.milestone.url) for stored in known.values()}
+        return self._at.pages.seen(self._at.source, urls, self._at.look.started_at)
 
-# --- recording
+    def _failures(self, reading: Reading, judged: Judged) -> tuple[list[str], int]:
+        """A sentence for each thing that went wrong, and the number of pages that did."""
+        crawled, intake = self._at.crawled, self._at.intake
+        listed = [f"{url}: listed, but it answers {status}" for url, status in intake.gone.items()
+                  if url in crawled.listed]
+        sentences = [*crawled.reasons, *crawled.unread, *(str(failed.error) for failed in crawled.failures), *listed,
+                     *intake.unread_listings, *reading.failures, *map(str, judged.contests)]
+        return sentences, crawled.failed + len(listed) + len(intake.unread_listings) + len(reading.failures)
 
+    def _waits_already(self, stopped: Hold) -> bool:
+        """Whether an earlier look waits for the same answer: then one question is enough."""
+        return stopped.guard in _LASTING and any(look.guard == stopped.guard for look in self._waiting())
 
-def _waits_already(at: CrawledLook, stopped: Hold) -> bool:
-    """Whether an earlier look waits for the same answer: then one question is enough."""
-    return stopped.guard in _LASTING and any(look.guard == stopped.guard for look in _waiting(at))
+    def _record(self, entries: tuple[Entry, ...], judged: Judged, *, held: Hold | None) -> None:
+        at = self._at
+        matches, keys = judged.matches, {record.key for _, record, _ in entries}
+        if not entries and not matches:
+            return
+        at.milestones.apply(
+            at.look.id, at.source, entries, announce=not at.look.baseline, held=held.reason if held else False,
+            guard=held.guard if held else None, now=at.now(), silent={found.new for found in matches if not found.sure},
+            likenesses=likenesses(matches), flaps={key: still for key, still in judged.flaps.items() if key in keys},
+        )
+
+    def _remember(self, question: _Question, held: Hold | None, row_held: Hold | None) -> None:
+        """Offer what a held look found for an operator to accept; put away what was accepted and has done its work."""
+        at = self._at
+        profiles = Profiles(at.database, question.guard)
+        if held is not None and held.guard == question.guard:
+            waiting = [look.id for look in self._waiting() if look.guard == held.guard]
+            # the look whose release answers for this one
+            asking = at.look.id if row_held is not None or not waiting else waiting[0]
+            profiles.offer(at.source, question.found, at.now(), look_id=asking)
+        elif question.over:
+            profiles.retire(at.source, at.now(), once=question.once)
+
+    def _waiting(self) -> Sequence[Look]:
+        return self._at.looks.list(self._at.source, waiting=True)
+
+    def _release_earlier(self, absence: Absence, *, clean: bool) -> None:
+        """A look that saw all lets earlier ones go on that only waited because they had not.
+
+        `clean`: nothing that it read is in doubt either, so that an earlier doubt which keeps no change back is over.
+        """
+        at = self._at
+        if not at.crawled.complete:
+            return
+        for look in self._waiting():
+            if look.guard not in ("drift", "incomplete", "unread") or look.id == at.look.id:
+                continue
+            if clean and not at.milestones.changes(look_id=look.id, limit=1):
+                why = f"it kept no change back, and look {at.look.id} saw every page and could read it"
+                at.looks.release(look.id, why, at.now())
+                # nobody accepted what that look found
+                if look.guard == "unread":
+                    Profiles(at.database, "unread").retire(at.source, at.now(), look_id=look.id)
+                else:
+                    Profiles(at.database).retire(at.source, at.now())
+                continue
+            if look.guard != "incomplete":
+                continue
+            added = [change.change.key for change in at.milestones.changes(look_id=look.id, kinds=NEWS)]
+            many = surge(len(added), at.known, minimum=at.guards.surge_min, share=at.guards.surge_share)
+            if many is None and not absence.missing & set(added):
+                at.looks.release(look.id, f"look {at.look.id} saw all of it again", at.now())
 
 
 def _while_held(entries: tuple[Entry, ...], held: Hold) -> tuple[Entry, ...]:
@@ -170,27 +231,6 @@ def _while_held(entries: tuple[Entry, ...], held: Hold) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries if (not drifted if entry[0] is None else entry[0].kind != "restored"))
 
 
-def _record(at: CrawledLook, entries: tuple[Entry, ...], judged: Judged, *, held: Hold | None) -> None:
-    matches, keys = judged.matches, {record.key for _, record, _ in entries}
-    if not entries and not matches:
-        return
-    at.milestones.apply(
-        at.look.id, at.source, entries, announce=not at.look.baseline, held=held.reason if held else False,
-        guard=held.guard if held else None, now=at.now(), silent={found.new for found in matches if not found.sure},
-        likenesses=likenesses(matches), flaps={key: still for key, still in judged.flaps.items() if key in keys},
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Question:
-    """What an operator accepts who releases a look that one guard held, and when that has done its work."""
-
-    guard: str
-    found: dict[str, Any]
-    over: bool  # what was accepted is of no use any more …
-    once: bool = False  # … but for what was let pass for good
-
-
 def _questions(drifted: Drifted, unseen: Missed, unread: UnreadEntries, held: Hold | None) -> Sequence[_Question]:
     seen = [] if drifted.now is None else [_Question(
         guard="drift", found=profile_to_json(drifted.now), over=held is None and (drifted.once or not drifted.accepted),
@@ -199,45 +239,3 @@ def _questions(drifted: Drifted, unseen: Missed, unread: UnreadEntries, held: Ho
         *seen, _Question(guard="incomplete", found=unseen_to_json(unseen.all), over=unseen.over),
         _Question(guard="unread", found={"marks": [one.mark for one in unread.lost]}, over=held is None, once=True),
     )
-
-
-def _remember(at: CrawledLook, question: _Question, held: Hold | None, row_held: Hold | None) -> None:
-    """Offer what a held look found for an operator to accept; put away what was accepted and has done its work."""
-    profiles = Profiles(at.database, question.guard)
-    if held is not None and held.guard == question.guard:
-        waiting = [look.id for look in _waiting(at) if look.guard == held.guard]
-        asking = at.look.id if row_held is not None or not waiting else waiting[0]  # whose release answers for this one
-        profiles.offer(at.source, question.found, at.now(), look_id=asking)
-    elif question.over:
-        profiles.retire(at.source, at.now(), once=question.once)
-
-
-def _waiting(at: CrawledLook) -> Sequence[Look]:
-    return at.looks.list(at.source, waiting=True)
-
-
-def _release_earlier(at: CrawledLook, absence: Absence, *, clean: bool) -> None:
-    """A look that saw all lets earlier ones go on that only waited because they had not.
-
-    `clean`: nothing that it read is in doubt either, so that an earlier doubt which keeps no change back is over.
-    """
-    if not at.crawled.complete:
-        return
-    for look in _waiting(at):
-        if look.guard not in ("drift", "incomplete", "unread") or look.id == at.look.id:
-            continue
-        if clean and not at.milestones.changes(look_id=look.id, limit=1):
-            why = f"it kept no change back, and look {at.look.id} saw every page and could read it"
-            at.looks.release(look.id, why, at.now())
-            # nobody accepted what that look found
-            if look.guard == "unread":
-                Profiles(at.database, "unread").retire(at.source, at.now(), look_id=look.id)
-            else:
-                Profiles(at.database).retire(at.source, at.now())
-            continue
-        if look.guard != "incomplete":
-            continue
-        added = [change.change.key for change in at.milestones.changes(look_id=look.id, kinds=NEWS)]
-        many = surge(len(added), at.known, minimum=at.guards.surge_min, share=at.guards.surge_share)
-        if many is None and not absence.missing & set(added):
-            at.looks.release(look.id, f"look {at.look.id} saw all of it again", at.now())

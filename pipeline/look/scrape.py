@@ -20,7 +20,7 @@ from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.records import CHANGE_KINDS, LookReport, Unread
 from milepost.settings import Settings, SourceSettings
-from pipeline.look.finish_look import finish_look
+from pipeline.look.finish_look import Conclusion
 from pipeline.look.page_archiver import CrawledLook, Intake, Recall
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading import Progress
@@ -119,7 +119,8 @@ def _look(
     if crawled.unchanged:
         unread = each_once(pages.unread(source.key))
         return _unchanged(looks, Milestones(database), source.key, look_id, crawled, unread, now())
-    ended = finish_look(CrawledLook(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now))
+    at = CrawledLook(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now)
+    ended = Conclusion(at).end()
     meta.set(_ASKED.format(source=source.key), asked_at.isoformat() if ended.whole else None)
     meta.set(DISALLOWED.format(source=source.key), str(crawled.disallowed) if crawled.disallowed else None)
     return replace(ended.report, found_by=_found_by(source.key, crawled))
