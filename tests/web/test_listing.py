@@ -8,6 +8,8 @@ from lxml import html
 
 from milepost.records import Amended, FieldChange
 from tests.html_page import elements, strings, text_of
+from web.pages import Pages
+from web.public.archive import Archive
 from web.public.listing import listing
 
 CADENCES = ("instant", "daily", "weekly", "monthly")
@@ -71,6 +73,17 @@ def test_a_digest_of_what_was_told_is_no_entry_and_stands_for_itself(
     digest = html.fromstring(ask("GET", "/issues/3").text)
     assert strings(digest, "//link[@rel='canonical']/@href") == ["https://timeline.example/issues/3"]
     assert "Issue 3 · " in text_of(digest)  # from before they were counted by cadence, as its mail says
+
+
+def test_an_issue_for_a_few_readers_has_a_page_and_is_no_entry(
+    ask: Any, issues: Any, issue: Any, item: Any, settings: Any
+) -> None:
+    issues.by_number = {1: issue(1, items=(item(1),)), 2: issue(2, items=(), owed=(item(1),))}
+    archive = Archive(Pages(settings.newsletter, settings.web), issues, settings)
+    assert archive.numbers() == [2, 1]  # of both a file is written: a mail leads to it
+    assert "Milestone number 1" in archive.issue(2)
+    page = html.fromstring(ask("GET", "/issues").text)
+    assert strings(page, "//*[@class='issues']/li/a/@href") == ["/issues/1"]
 
 
 def test_what_was_sealed_first_stays_the_entry(issue: Any, item: Any) -> None:

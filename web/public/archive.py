@@ -51,8 +51,8 @@ class Archive:
         ]
 
     def numbers(self) -> list[int]:
-        """The issues that have a page, the latest first."""
-        return [issue.number for issue in self._issues.list(states=SHOWN, public=True)]
+        """The issues that have a page, the latest first; also those for a few readers alone: their mails lead there."""
+        return [issue.number for issue in self._issues.list(states=SHOWN)]
 
     def index(self) -> str:
         """The page of all entries."""
