@@ -86,6 +86,27 @@ def test_an_issue_for_a_few_readers_has_a_page_and_is_no_entry(
     assert strings(page, "//*[@class='issues']/li/a/@href") == ["/issues/1"]
 
 
+def test_what_the_issues_tell_is_asked_again_when_they_are_others(
+    ask: Any, make_app: Any, settings: Any, issues: Any, issue: Any, item: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    told = issues.told
+
+    def counted(states: Any) -> Any:
+        asked.append(states)
+        return told(states)
+
+    monkeypatch.setattr(issues, "told", counted)
+    issues.by_number[1] = issue(1)
+    app = make_app(settings)
+    for _ in range(3):
+        ask("GET", "/issues/1", app=app)
+    assert len(asked) == 1
+    issues.by_number[2] = issue(2, items=(item(9),))
+    assert "/issues/2" in ask("GET", "/issues", app=app).text
+    assert len(asked) == 2
+
+
 def test_what_was_sealed_first_stays_the_entry(issue: Any, item: Any) -> None:
     weekly = issue(2, items=(item(1),), frozen_at=issue(1).created_at)
     told = {2: frozenset({("news", 1)})}

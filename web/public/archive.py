@@ -41,6 +41,7 @@ class Archive:
         self._pages = pages
         self._issues = issues
         self._settings = settings
+        self._kept: tuple[Sequence[Issue], Listing] | None = None  # two threads that make it at once make the same
 
     def routes(self) -> list[Route]:
         return [
@@ -101,7 +102,11 @@ class Archive:
         return answer
 
     def _listing(self) -> Listing:
-        return listing(self._issues.list(states=SHOWN, public=True), self._issues.told(SHOWN))
+        """As the issues are now; what they tell is asked again only when one was sealed, sent or taken back since."""
+        issues, kept = self._issues.list(states=SHOWN, public=True), self._kept
+        if kept is None or kept[0] != issues:
+            kept = self._kept = (issues, listing(issues, self._issues.told(SHOWN)))
+        return kept[1]
 
     def _rows(self) -> list[dict[str, object]]:
         listed = self._listing()
