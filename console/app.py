@@ -67,6 +67,7 @@ def _mount() -> None:
         holds,
         issue,
         ledger,
+        letters,
         milestones,
         record,
         run,
@@ -78,8 +79,8 @@ def _mount() -> None:
     )
 
     for part in (
-        setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, subscribers, suppressions,
-        database, run,
+        setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
+        suppressions, database, run,
     ):
         part.mount(app)
 

@@ -48,6 +48,14 @@ def _http_base(url: str) -> str:
     return url.rstrip("/")
 
 
+def _origin(url: str) -> str:
+    """A web origin as browsers send it (RFC 6454 §6.2)."""
+    parts = urlsplit(_http_base(url))
+    if parts.path or url != url.lower() or not url.isascii():
+        raise ValueError("want scheme and host alone, in lower case, as in https://timeline.example")
+    return url.rstrip("/")
+
+
 def _https_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or parts.username or not url.isascii() or not url.isprintable():
@@ -67,6 +75,7 @@ def _of_fields(names: Named) -> Named:
 
 
 HttpBase = Annotated[str, AfterValidator(_http_base)]
+Origin = Annotated[str, AfterValidator(_origin)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$",
                          title="names of fonts with commas between them, as in Georgia, serif")]
@@ -296,6 +305,16 @@ class WebSettings(_Section):
     breaks the links already sent, unless the old one goes to `previous_signing_keys`."""
     previous_signing_keys: tuple[SecretStr, ...] = ()
     """Keys that signed links before: those go on working. Change keys between two issues, not while one is sent."""
+    signup: bool = True
+    """Take sign-ups, on `/subscribe` and by `POST /api/subscribe`; each has to be confirmed by mail."""
+    allow_origins: tuple[Origin, ...] = ()
+    """Other sites whose pages may post to `/api/subscribe` from a browser, as in `https://timeline.example`."""
+    signup_per_network: Annotated[int, Field(ge=1)] = 20
+    """The most different addresses that one network (IPv4 /24, IPv6 /48) may sign up in an hour."""
+    signup_per_hour: Annotated[int, Field(ge=1)] = 500
+    """The most confirmation mails an hour; more wait their turn, and what ten hours can't send is refused."""
+    welcome: bool = True
+    """A mail after the confirmation, with a link to the last issue."""
 
     @field_validator("previous_signing_keys")
     @classmethod

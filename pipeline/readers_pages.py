@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from milepost.settings import Settings
 from pipeline.mail_identity import list_id, signing_keys
+from pipeline.sign_up import SigningUp
 from store.database import Database
 from store.issues.issues import Issues
 from store.milestones.topics import Topics
@@ -12,11 +13,12 @@ from store.subscribers.people import Subscribers
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Behind:
-    """What stands behind the pages; `web.ports` says what each of the first three promises."""
+    """What stands behind the pages; `web.ports` says what each of the first four promises."""
 
     issues: Issues
     subscribers: Subscribers
     topics: Topics
+    signing_up: SigningUp
     keys: tuple[bytes, ...]  # the readers' own links are signed with one of them
     list_id: str
 
@@ -25,5 +27,6 @@ def behind(settings: Settings, database: Database) -> Behind:
     """Over the open `database`."""
     return Behind(
         issues=Issues(database), subscribers=Subscribers(database), topics=Topics(database),
+        signing_up=SigningUp(settings, database),
         keys=signing_keys(settings, database), list_id=list_id(settings, database),
     )

@@ -16,15 +16,17 @@ from pipeline.subscriber_files.columns import FIELDS, Choices, Column, Field
 from pipeline.subscriber_files.consent import folded
 from pipeline.subscriber_files.formulas import escape
 from store.database import Database
+from store.subscribers.addresses import parse
 from store.subscribers.events import By, Event
 from store.subscribers.importing import RESULTS, STANDINGS, Outcome, Result, Standing
 from store.subscribers.people import COLUMNS, Subscribers
+from store.subscribers.sign_ups import Consent, SignUp, SignUps
 from store.subscribers.suppressions import Suppression, Suppressions
 
 __all__ = [
-    "COLUMNS", "RESULTS", "By", "Choices", "Column", "Event", "Imported", "Outcome", "Result", "Shown", "Suppression",
-    "add", "choices", "erase", "export", "export_csv", "histories", "import_file", "lift", "listed", "return_", "show",
-    "suppress", "suppressed", "unsubscribe",
+    "COLUMNS", "RESULTS", "By", "Choices", "Column", "Consent", "Event", "Imported", "Outcome", "Result", "Shown",
+    "Suppression", "add", "choices", "erase", "export", "export_csv", "histories", "import_file", "lift", "listed",
+    "return_", "show", "suppress", "suppressed", "unsubscribe",
 ]
 
 
@@ -175,14 +177,17 @@ class Shown:
     subscriber: Subscriber | None
     suppression: Suppression | None
     history: tuple[Event, ...]
+    sign_up: SignUp | None  # that waits for its confirmation, or was confirmed this month
+    consents: tuple[Consent, ...]  # what proves that they asked, oldest first
 
 
 def show(database: Database, address: str) -> Shown:
     """All that is known of one address; raises InputError when it is none."""
-    found, list_ = Subscribers(database).find(address), Suppressions(database)
+    found, list_, sign_ups = Subscribers(database).find(address), Suppressions(database), SignUps(database)
     return Shown(
         address=found.address if found else address.strip(), subscriber=found, suppression=list_.find(address),
-        history=tuple(list_.history(address)),
+        history=tuple(list_.history(address)), sign_up=sign_ups.of(parse(address).normalized),
+        consents=tuple(sign_ups.consents(found.id)) if found else (),
     )
 
 

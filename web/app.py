@@ -1,7 +1,8 @@
-"""The web application: a reader's way to read and to leave, and nothing that needs a login.
+"""The web application: a reader's way to read, to come and to leave, and nothing that needs a login.
 
     GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml ─▶ archive
     GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
+    GET, POST /subscribe, /c/{name} ─▶ subscribe        POST /api/subscribe ─▶ subscribe_api
 
 What can't be answered is a page too: 400, 404, 405 and 413 for what was asked wrongly, 503 while the store can't be
 had, 500 for a bug. All have the same protective headers.
@@ -24,10 +25,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from milepost.errors import MilepostError
 from milepost.settings import Settings
 from web.pages import Pages
-from web.ports import Issues, Subscribers, Topics
+from web.ports import Issues, SigningUp, Subscribers, Topics
 from web.public.archive import Archive
-from web.public.preferences import Preferences
+from web.public.preferences import KeptTopics, Preferences
 from web.public.readers import Readers
+from web.public.subscribe import Subscribe
+from web.public.subscribe_api import SubscribeApi
 from web.public.unsubscribe import Unsubscribe
 from web.writing import Writers
 
@@ -48,26 +51,34 @@ def create_app(
     issues: Issues,
     subscribers: Subscribers,
     topics: Topics,
+    signing_up: SigningUp,
     settings: Settings,
     keys: Sequence[str | bytes],
     list_id: str,
     now: Callable[[], dt.datetime],
     writers: Writers | None = None,
+    wake: Callable[[], None] = lambda: None,
 ) -> ASGIApp:
     """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list they must name.
 
-    `writers`: the threads of what writes, the usual ones unless told otherwise. Raises SettingsError when
-    a key is too short.
+    `writers`: the threads of what writes, the usual ones unless told otherwise. `wake`: called after each
+    sign-up, so that its letter goes out. Raises SettingsError when a key is too short.
     """
     pages = Pages(settings.newsletter, settings.web)
     archive = Archive(pages, issues, settings)
     readers = Readers(keys, list_id)
     writers = writers or Writers()
     leaving = Unsubscribe(pages, subscribers, readers=readers, writers=writers, now=now)
+    kept = KeptTopics(topics)
     choosing = Preferences(
-        pages, subscribers, topics, readers=readers, writers=writers, cadences=settings.newsletter.cadences, now=now
+        pages, subscribers, kept, readers=readers, writers=writers, cadences=settings.newsletter.cadences, now=now
     )
-    routes = [*archive.routes(), *leaving.routes(), *choosing.routes()]
+    coming = Subscribe(
+        pages, signing_up, kept, readers=readers, writers=writers, settings=settings, key=keys[0], now=now, wake=wake,
+        latest=archive.latest,
+    )
+    posting = SubscribeApi(signing_up, writers=writers, web=settings.web, now=now, wake=wake)
+    routes = [*archive.routes(), *leaving.routes(), *choosing.routes(), *coming.routes(), *posting.routes()]
 
     def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400

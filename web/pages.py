@@ -33,7 +33,7 @@ class Pages:
         self._environment.globals.update(
             newsletter=newsletter, phrases=self.phrases, light=theme.light, dark=theme.dark,
             direction=direction(newsletter.language), serif=newsletter.font, sans=newsletter.label_font,
-            root=urlsplit(web.base_url).path if web else "",
+            root=urlsplit(web.base_url).path if web else "", signup=web is not None and web.signup,
         )
         self._images = newsletter.images
 

@@ -15,6 +15,7 @@ from milepost.records import (
     SubscriberState,
     Told,
 )
+from pipeline.sign_up import Asked, Confirmed, SignUp, Turned
 
 
 class Issues(Protocol):
@@ -57,3 +58,22 @@ class Subscribers(Protocol):
 
     def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> object:
         """Make it so, durably, before returning; doing it twice changes nothing. Raises NotFoundError."""
+
+
+class SigningUp(Protocol):
+    """Called by the ways in, from several threads at once; every method raises StoreError."""
+
+    def ask(self, asked: Asked, now: dt.datetime) -> None:
+        """Take it in, durably, before returning; the same for every address. Raises InputError for none."""
+
+    def check(self, address: str) -> None:
+        """Raises InputError for what is no address; asks nobody."""
+
+    def turn_away(self, why: Turned, now: dt.datetime) -> None:
+        """Count what is answered as if it had been taken."""
+
+    def find(self, name: str, now: dt.datetime) -> SignUp | None:
+        """The sign-up whose link that is; None for a wrong, an old or a foreign one."""
+
+    def confirm(self, name: str, host: str | None, now: dt.datetime) -> Confirmed:
+        """Make a reader of it, durably, before returning; a second time changes nothing."""

@@ -1,4 +1,4 @@
-"""Commands that run the whole: `run` through Prefect, `demo` on the sample site, `web` for readers' clicks."""
+"""Commands that run the whole: `run` through Prefect, `demo` on the sample site, `web` for readers."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,18 +7,23 @@ import typer
 
 from console.commands.dispatch import holders
 from console.context import CliContext
+from console.groups import WithDefault
 from console.looks import print_looks, waiting
 from console.output import JsonFlag, counted, print_json
 from milepost.errors import InputError
 
 
 def mount(app: typer.Typer) -> None:
-    for command in (run, demo, web):
+    for command in (run, demo):
         app.command()(command)
+    web = typer.Typer(cls=WithDefault, help="The readers' pages: issues, sign-up, and the way out.")
+    web.command("serve")(serve)
+    web.command("embed")(embed)
+    app.add_typer(web, name="web")
 
 
 def run(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """Scrape, publish what is due, dispatch what waits: once, through Prefect."""
+    """Scrape, publish what is due, dispatch what waits, send letters: once, through Prefect."""
     from console.exit_report import conclude
     from console.flow_runs import flow_result
     from pipeline.several import UnfinishedError
@@ -41,6 +46,8 @@ def run(context: typer.Context, as_json: JsonFlag = False) -> None:
     failures += [sentence for look in result["looks"] for sentence in look["failures"]]
     failures += [f"issue {ledger['issue']} is paused: {ledger['paused']}" for ledger in result["ledgers"]
                  if ledger["paused"]]
+    if result["letters"] and result["letters"]["why"]:
+        failures.append(f"letters wait: {result['letters']['why']}")
     held = [f"issue {ledger['issue']}: {holders(ledger['held'])}" for ledger in result["ledgers"] if ledger["held"]]
     decide = waiting(cli, result["looks"])
     conclude(failures, [*decide, *held], hint="See `milepost holds`." if decide else "The next run goes on after that.")
@@ -58,6 +65,8 @@ def _print_run(cli: CliContext, result: dict[str, Any]) -> None:
         states = ", ".join(f"{count} {state}" for state, count in ledger["states"].items() if count)
         said = "not sent now" if "error" in ledger else states or "nobody to send it to"
         typer.echo(f"Issue {ledger['issue']}: {said}")
+    if result["letters"] and result["letters"]["sent"]:
+        typer.echo(f"Letters: {result['letters']['sent']} sent")
     for news in waiting_news(cli.settings, cli.database):
         until = f"{news.until:%Y-%m-%d %H:%M} UTC" if news.until else "its hour"
         typer.echo(f"{news.changes} new for the {news.cadence} issue, which waits for {until}.")
@@ -75,14 +84,22 @@ def demo(
     play(folder, direct=direct, keep=keep, as_json=as_json)
 
 
-def web(
+def serve(
     context: typer.Context,
     host: Annotated[str, typer.Option("--host", help="Listen here; keep it behind your TLS proxy.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Listen on this port.")] = 8025,
 ) -> None:
-    """Serve the issues' pages and the one-click unsubscribe."""
-    from web.serve import serve
+    """Serve the issues' pages, the sign-up and the one-click unsubscribe, and send the letters of both."""
+    from web import serve as server
 
     cli: CliContext = context.obj
     typer.echo(f"Serving on http://{host}:{port} (public address: {cli.settings.web.base_url}). Stop with Ctrl-C.")
-    serve(cli.settings, host=host, port=port)
+    server.serve(cli.settings, host=host, port=port)
+
+
+def embed(context: typer.Context) -> None:
+    """Print a form for any page: plain HTML, no script; it leads to the sign-up page, where the choice is made."""
+    from web.embed import form
+
+    cli: CliContext = context.obj
+    typer.echo(form(cli.settings), nl=False)

@@ -18,7 +18,7 @@ from milepost.errors import HeldError, MilepostError
 
 if TYPE_CHECKING:
     from milepost.records import Subscriber
-    from pipeline.subscribers import Imported, Outcome, Result
+    from pipeline.subscribers import Consent, Imported, Outcome, Result
 
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="A category or tag; more than once for more.")]
 _SAMPLE = 10  # rows that a dry run shows
@@ -95,7 +95,7 @@ def show(
     address: Annotated[str, typer.Argument(help="Whose.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show all that is known of an address: its choice, whether it is suppressed and why, and who did what about it."""
+    """Show all that is known of an address: its choice and the proof of it, whether it is suppressed, who did what."""
     from pipeline import subscribers
 
     cli: CliContext = context.obj
@@ -107,6 +107,13 @@ def show(
             "suppressed": {"reason": listed.reason, "since": listed.created_at.isoformat()} if listed else None,
             "history": [{"at": one.at.isoformat(), "action": one.action, "by": one.by, "why": one.why}
                         for one in shown.history],
+            "sign_up": None if (asked := shown.sign_up) is None else {
+                "asked_at": asked.asked_at.isoformat(), "times": asked.asked, "cadence": asked.cadence,
+                "topics": list(asked.topics), "source": asked.source, "path": asked.path,
+                "reminded_at": asked.reminded_at.isoformat() if asked.reminded_at else None,
+                "confirmed_at": asked.confirmed_at.isoformat() if asked.confirmed_at else None,
+            },
+            "consents": [_consent(one) for one in shown.consents],
         })
         return
     if who is None:
@@ -116,9 +123,26 @@ def show(
                    f"since {who.created_at:%Y-%m-%d}.")
     if listed is not None:
         typer.echo(f"Suppressed since {listed.created_at:%Y-%m-%d}: {listed.reason}. Nothing is sent to it.")
+    if shown.sign_up is not None and shown.sign_up.confirmed_at is None:
+        typer.echo(f"Signed up {shown.sign_up.asked_at:%Y-%m-%d %H:%M} ({shown.sign_up.source or 'source unknown'}), "
+                   f"asked {counted(shown.sign_up.asked, 'time')}; it waits for its confirmation.")
+    for proof in shown.consents:
+        typer.echo(f"Asked {proof.asked_at:%Y-%m-%d %H:%M} on {proof.source or 'a form'}"
+                   f"{f' {proof.path}' if proof.path else ''} (words {proof.form}, network {proof.network[:12]}), "
+                   f"confirmed {proof.confirmed_at:%Y-%m-%d %H:%M} (network {proof.confirmed_network[:12]}): "
+                   f"{proof.cadence}, {', '.join(proof.topics) or 'everything'}.")
     print_table("", ("when", "what", "who", "why"),
                 [(f"{one.at:%Y-%m-%d %H:%M}", one.action, one.by, one.why) for one in shown.history],
-                empty="No operator did anything about it.")
+                empty="Nothing was done about it.")
+
+
+def _consent(one: "Consent") -> dict[str, object]:
+    return {
+        "asked_at": one.asked_at.isoformat(), "form": one.form, "language": one.language, "source": one.source,
+        "variant": one.variant, "path": one.path, "network": one.network, "cadence": one.cadence,
+        "topics": list(one.topics), "confirmed_at": one.confirmed_at.isoformat(),
+        "confirmed_network": one.confirmed_network,
+    }
 
 
 def import_(

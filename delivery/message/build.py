@@ -40,6 +40,8 @@ class Letterhead:
     reply_to: headers.Mailbox | None = None
     archive: str | None = None  # http(s) URL of the web archive
     feedback_id: str | None = None  # "campaign:customer:type:sender", where a mailbox provider wants it
+    one_click: bool = True  # the message's link is the way out; False: it confirms, and no program may press it
+    auto_submitted: bool = False  # RFC 3834: an answer to what somebody did; no vacation notice comes back
 
 
 class MessageTemplate:
@@ -181,9 +183,12 @@ def _head(variant: Variant, letterhead: Letterhead, date: dt.datetime, boundary:
     pieces.append(headers.line("List-Id", headers.list_id(letterhead.list_id, letterhead.list_name)))
     if letterhead.archive:
         pieces.append(headers.line("List-Archive", f"<{headers.url(letterhead.archive)}>"))
-    # Bytes, not EmailMessage: that RFC 2047-encodes a long URL, and one-click breaks (python/cpython#85725).
-    pieces += [b"List-Unsubscribe: <", "url", b">\r\n"]
-    pieces.append(headers.line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+    if letterhead.one_click:
+        # Bytes, not EmailMessage: that RFC 2047-encodes a long URL, and one-click breaks (python/cpython#85725).
+        pieces += [b"List-Unsubscribe: <", "url", b">\r\n"]
+        pieces.append(headers.line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+    if letterhead.auto_submitted:
+        pieces.append(headers.line("Auto-Submitted", "auto-generated"))
     if letterhead.feedback_id:
         pieces.append(headers.line("Feedback-ID", headers.one_line(letterhead.feedback_id)))
     pieces.append(headers.line("Content-Type", f'multipart/alternative;\r\n boundary="{boundary}"'))

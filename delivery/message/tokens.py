@@ -15,6 +15,7 @@ _MAC_BYTES = 16  # half of SHA-256: the least RFC 2104 §5 allows, and a short l
 _LONGEST = 512  # characters of a token worth looking at
 _UNSUBSCRIBE = b"milepost unsubscribe 1\0"  # one purpose, one domain: a MAC of one is never a MAC of another
 _MESSAGE_ID = b"milepost message-id 1\0"
+_LETTER = b"milepost letter 1\0"
 _DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)  # ten bits each
 
@@ -96,6 +97,11 @@ def message_id(key: str | bytes, *, issue: int | str, reader: int | str, domain:
     it tells nobody who the reader is. `domain` is ASCII. RFC 5322 §3.6.4.
     """
     return f"<{base32(keyed_hash(key, _MESSAGE_ID, issue, reader)[:20])}@{domain}>"
+
+
+def letter_message_id(key: str | bytes, *, letter: int, queued: str, domain: str) -> str:
+    """The same of a letter, a mail that is no issue; `queued`: when, so that a restored database gives no id twice."""
+    return f"<{base32(keyed_hash(key, _LETTER, letter, queued)[:20])}@{domain}>"
 
 
 def _mac(key: str | bytes, payload: bytes) -> bytes:

@@ -21,6 +21,7 @@ from newsletter.issue.mjml_vocabulary import lint_mjml
 from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
 from newsletter.issue.view import IssueView, Plan, day_in_words, day_slot, issue_view, link_slot
+from newsletter.letters import LetterView
 from newsletter.words.languages import phrases_for
 from newsletter.words.phrases import Phrases
 
@@ -28,6 +29,7 @@ HTML_LIMIT = 95_000  # bytes; Gmail clips at 102 KB what it counts after its own
 TEXT_WIDTH = 72  # columns of the text part
 _HTML_TEMPLATE = "issue.mjml.j2"
 _TEXT_TEMPLATE = "issue.txt.j2"
+_LETTER_TEMPLATES = ("letter.mjml.j2", "letter.txt.j2")
 
 
 class Renderer:
@@ -69,13 +71,20 @@ class Renderer:
             )
 
         plan, source, html = self._fitted(draft, view)
-        findings = lint_mjml(source)
-        if findings:
-            raise LintError(findings, where=f"the MJML of variant {name}")
-        text = self._fill(self._text, _TEXT_TEMPLATE, view(plan))
+        _refuse_unknown(source, f"variant {name}")
+        text = self._fill(self._text, _TEXT_TEMPLATE, issue=view(plan))
         return Variant(
             name=name, subject=draft.subject, html=html, text=text, placeholder=placeholder,
             change_ids=tuple(item.change_id for item in draft.items),
+        )
+
+    def letter(self, view: LetterView) -> Variant:
+        """Render a mail that is no issue; raises RenderError and LintError as `render` does."""
+        source = self._fill(self._html, _LETTER_TEMPLATES[0], letter=view)
+        _refuse_unknown(source, f"the letter {view.kind}")
+        return Variant(
+            name=view.kind, subject=view.subject, html=self._mail(source), placeholder=view.placeholder, change_ids=(),
+            text=self._fill(self._text, _LETTER_TEMPLATES[1], letter=view),
         )
 
     def placeholder(self, items: Sequence[IssueItem], edit: Edit = UNEDITED) -> str:
@@ -85,7 +94,7 @@ class Renderer:
 
     def mjml(self, view: IssueView) -> str:
         """The MJML of a view; raises RenderError."""
-        return self._fill(self._html, _HTML_TEMPLATE, view)
+        return self._fill(self._html, _HTML_TEMPLATE, issue=view)
 
     def _fitted(self, draft: Draft, view: Callable[[Plan], IssueView]) -> tuple[Plan, str, str]:
         """The most generous plan whose HTML fits, its MJML and that HTML."""
@@ -123,14 +132,20 @@ class Renderer:
             raise RenderError("the HTML is not pure ASCII", where=_HTML_TEMPLATE, hint="Print values through {{ }}.")
         return html
 
-    def _fill(self, environment: Environment, template: str, view: IssueView) -> str:
+    def _fill(self, environment: Environment, template: str, **view: IssueView | LetterView) -> str:
         try:
             return environment.get_template(template).render(
-                issue=view, phrases=self.phrases, light=self.theme.light, dark=self.theme.dark,
+                **view, phrases=self.phrases, light=self.theme.light, dark=self.theme.dark,
                 serif=self.newsletter.font, sans=self.newsletter.label_font,
             )
         except TemplateError as error:
             raise RenderError(f"{type(error).__name__}: {error}", where=template, hint="Mend the template.") from error
+
+
+def _refuse_unknown(source: str, where: str) -> None:
+    findings = lint_mjml(source)
+    if findings:
+        raise LintError(findings, where=f"the MJML of {where}")
 
 
 def dated(variant: Variant, moment: dt.datetime, newsletter: NewsletterSettings) -> Variant:

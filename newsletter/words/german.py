@@ -100,6 +100,48 @@ GERMAN = Phrases(
     left_title="Abbestellt",
     left="Sie haben abbestellt",
     left_hint="{name} wird Ihnen nicht mehr schreiben. Danke, dass Sie mitgelesen haben.",
+    subscribe="Abonnieren",
+    subscribe_to="{name} abonnieren",
+    subscribe_hint="Zuerst kommt eine Mail mit einer Schaltfläche, damit niemand jemand anderen anmelden kann. Danach "
+    "kommen nur die Ausgaben, die Sie hier wählen. In jeder steht ein Link zum Abbestellen, keine verrät uns, ob sie "
+    "geöffnet wurde, und Ihre Adresse geben wir niemandem.",
+    your_address="Ihre E-Mail-Adresse",
+    address_wrong="An diese Adresse kann keine Mail gehen. Ist sie richtig geschrieben?",
+    trap="Dieses Feld bitte leer lassen",
+    form_stale="Bitte sehen Sie es noch einmal an und drücken Sie dann die Schaltfläche.",
+    asked_title="Sehen Sie in Ihr Postfach",
+    asked="Noch ein Klick",
+    asked_hint="Eine Mail ist unterwegs an die Adresse, die Sie angegeben haben. Öffnen Sie sie und drücken Sie ihre "
+    "Schaltfläche: Erst dann sind Sie angemeldet.",
+    asked_later="Nach einigen Minuten ist nichts da? Sehen Sie bei der unerwünschten Post nach, oder versuchen Sie es "
+    "morgen noch einmal.",
+    closed="Im Augenblick kann sich niemand anmelden",
+    closed_hint="Alle Ausgaben können Sie hier lesen und auch ohne Mail verfolgen.",
+    confirm="Soll {name} Ihnen schreiben?",
+    confirm_hint="{rhythm}, {about}.",
+    confirm_press="Ja, melden Sie mich an",
+    about_everything="über alles",
+    about_these="über {topics}",
+    link_unknown="Dieser Link führt nicht weiter",
+    link_unknown_hint="Er wurde schon benutzt, er ist älter als dreißig Tage, oder ein Mailprogramm hat ihn "
+    "abgeschnitten. Sie können sich jederzeit neu anmelden.",
+    welcome_title="Angemeldet",
+    welcome="Sie sind angemeldet",
+    welcome_hint="{name} wird Ihnen schreiben: {rhythm}, {about}.",
+    read_latest="Die neueste Ausgabe lesen",
+    letter_confirm="Bitte bestätigen: {name}",
+    letter_confirm_preheader="Ein Klick, und Sie sind angemeldet.",
+    letter_asked="Jemand hat {name} gebeten, an diese Adresse zu schreiben: {rhythm}. Waren Sie das? Dann drücken Sie "
+    "die Schaltfläche.",
+    letter_not_you="Waren Sie es nicht? Dann brauchen Sie nichts zu tun: Ohne die Schaltfläche folgt nichts als eine "
+    "Erinnerung, und nach dreißig Tagen wird diese Adresse vergessen.",
+    letter_not_you_either="Waren Sie es nicht? Dann brauchen Sie nichts zu tun: Dies war die letzte Mail, und nach "
+    "dreißig Tagen wird diese Adresse vergessen.",
+    letter_remind="Wartet noch auf Sie: {name}",
+    letter_reminded="Vor einer Weile hat jemand {name} gebeten, an diese Adresse zu schreiben ({rhythm}), und niemand "
+    "hat es bisher bestätigt. Waren Sie das? Dann drücken Sie die Schaltfläche.",
+    letter_welcome="Willkommen bei {name}",
+    letter_by_hand="Falls die Schaltfläche nicht geht, kopieren Sie diese Adresse:",
     day_form="{day}. {month} {year}",
     month_form="{month} {year}",
     circa="um {date}",

@@ -114,6 +114,41 @@ class Phrases:
     left: str
     left_hint: str
 
+    # signing up
+    subscribe: str
+    subscribe_to: str
+    subscribe_hint: str
+    your_address: str
+    address_wrong: str
+    trap: str
+    form_stale: str
+    asked_title: str
+    asked: str
+    asked_hint: str
+    asked_later: str
+    closed: str
+    closed_hint: str
+    confirm: str
+    confirm_hint: str
+    confirm_press: str
+    about_everything: str
+    about_these: str
+    link_unknown: str
+    link_unknown_hint: str
+    welcome_title: str
+    welcome: str
+    welcome_hint: str
+    read_latest: str
+    letter_confirm: str
+    letter_confirm_preheader: str
+    letter_asked: str
+    letter_not_you: str
+    letter_not_you_either: str
+    letter_remind: str
+    letter_reminded: str
+    letter_welcome: str
+    letter_by_hand: str
+
     # dates and slugs
     day_form: str
     month_form: str
@@ -286,6 +321,46 @@ ENGLISH = Phrases(
     left_title="Unsubscribed",
     left="You are unsubscribed",
     left_hint="{name} will not write to you again. Thank you for having read it.",
+    subscribe="Subscribe",
+    subscribe_to="Subscribe to {name}",
+    subscribe_hint="First comes one mail with a button, so that nobody can sign up somebody else. After that, only the "
+    "issues that you choose here. Every one of them has a link to leave, no mail tells us whether it was opened, and "
+    "your address is given to nobody.",
+    your_address="Your e-mail address",
+    address_wrong="No mail can be sent to this address. Is it spelt right?",
+    trap="Leave this field empty",
+    form_stale="Please look at it once more, then press the button.",
+    asked_title="Look into your inbox",
+    asked="One more press",
+    asked_hint="A mail is on its way to the address that you gave. Open it and press its button: only then are you "
+    "signed up.",
+    asked_later="Nothing there after some minutes? Look among the unwanted mail, or try again tomorrow.",
+    closed="Nobody can sign up at the moment",
+    closed_hint="All issues can be read here, and followed without mail.",
+    confirm="Shall {name} write to you?",
+    confirm_hint="{rhythm}, {about}.",
+    confirm_press="Yes, sign me up",
+    about_everything="about everything",
+    about_these="about {topics}",
+    link_unknown="This link does not lead on",
+    link_unknown_hint="It was used already, it is older than thirty days, or a mail program broke it. "
+    "You can sign up again at any time.",
+    welcome_title="Signed up",
+    welcome="You are signed up",
+    welcome_hint="{name} will write to you {rhythm}, {about}.",
+    read_latest="Read the latest issue",
+    letter_confirm="Please confirm: {name}",
+    letter_confirm_preheader="One press, and you are signed up.",
+    letter_asked="Somebody asked {name} to write to this address {rhythm}. Was it you? Then press the button.",
+    letter_not_you="Was it not you? Then you need do nothing: without the button nothing follows but one reminder, and "
+    "after thirty days this address is forgotten.",
+    letter_not_you_either="Was it not you? Then you need do nothing: this was the last mail, and after thirty days "
+    "this address is forgotten.",
+    letter_remind="Still waiting for you: {name}",
+    letter_reminded="A while ago somebody asked {name} to write to this address {rhythm}, and nobody has confirmed it "
+    "yet. Was it you? Then press the button.",
+    letter_welcome="Welcome to {name}",
+    letter_by_hand="If the button does not work, copy this address:",
     day_form="{day} {month} {year}",
     month_form="{month} {year}",
     circa="c. {date}",

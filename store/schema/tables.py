@@ -9,6 +9,8 @@
     subscriber, suppression                       who hears, who never again
     subscriber_event                              what operators did about an address
     owed, issue_owed_item                         what a former choice owes them, and the issue that carries it
+    sign_up ─ consent, sign_up_count              who asked and has to confirm, what proves it, what was refused
+    letter                                        mails that are no issue, on their way
     exclusion, delivery ─ attempt                 the ledger
     bounce                                        what came back of it
 """
@@ -20,7 +22,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 17  # the revision this program was made for
+HEAD = 18  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -31,6 +33,8 @@ DELIVERY_STATES = (
 )
 DECISIONS = ("pending", "rename", "new")
 GRADES = ("hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear")
+LETTER_KINDS = ("confirm", "remind", "welcome")
+LETTER_STATES = ("queued", "sending", "sent", "failed", "dropped")
 PAGE_KINDS = ("milestone", "listing", "other")
 
 SEARCH = "milestone_search"  # store.search: made by its migration alone, since each engine has its own kind
@@ -446,6 +450,83 @@ subscriber_event = sa.Table(
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("why", sa.Text, nullable=False),  # empty after an erase
     sa.Index(None, "address_hash", "id"),
+)
+
+# An address that somebody typed: no subscriber before it is confirmed, and forgotten after a month.
+sign_up = sa.Table(
+    "sign_up", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("normalized", sa.Text, nullable=False, unique=True),
+    sa.Column("address_hash", sa.String(64), nullable=False),  # as of `suppression`
+    sa.Column("name", sa.String(32), nullable=False, unique=True),  # random: in the link of its mails
+    sa.Column("cadence", sa.String(8), nullable=False),
+    sa.Column("topics", Json, nullable=False, server_default="[]"),
+    sa.Column("language", sa.String(35), nullable=False),
+    sa.Column("form", sa.String(32), nullable=False),  # the version of the words that were read; see meta "form.…"
+    sa.Column("source", sa.Text),
+    sa.Column("variant", sa.Text),
+    sa.Column("path", sa.Text),
+    sa.Column("network", sa.String(64), nullable=False),  # a keyed hash
+    sa.Column("asked", sa.Integer, nullable=False, server_default="1"),  # times, the last one at:
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("reminded_at", Moment),
+    sa.Column("confirmed_at", Moment),
+    _one_of("cadence", records.CADENCES),
+    sa.Index(None, "network", "asked_at"),
+    sa.Index(None, "asked_at"),
+)
+
+# The proof that a subscriber asked; one for each confirmation.
+consent = sa.Table(
+    "consent", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id"), nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("form", sa.String(32), nullable=False),
+    sa.Column("language", sa.String(35), nullable=False),
+    sa.Column("source", sa.Text),
+    sa.Column("variant", sa.Text),
+    sa.Column("path", sa.Text),
+    sa.Column("network", sa.String(64), nullable=False),
+    sa.Column("cadence", sa.String(8), nullable=False),
+    sa.Column("topics", Json, nullable=False, server_default="[]"),
+    sa.Column("confirmed_at", Moment, nullable=False),
+    sa.Column("confirmed_network", sa.String(64), nullable=False),
+    sa.Index(None, "subscriber", "id"),
+)
+
+# What was asked and refused in an hour, so that a flood is seen and a shut door is no secret.
+sign_up_count = sa.Table(
+    "sign_up_count", metadata,
+    sa.Column("hour", Moment, primary_key=True),
+    sa.Column("what", sa.String(12), primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+)
+
+# Mails that are no issue: at least once each, at most one of a kind for an address and day.
+letter = sa.Table(
+    "letter", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("kind", sa.String(12), nullable=False),
+    sa.Column("address", sa.Text, nullable=False),  # empty a month later, and after an erase
+    sa.Column("address_hash", sa.String(64), nullable=False),
+    sa.Column("day", sa.String(10), nullable=False),
+    sa.Column("sign_up", sa.ForeignKey("sign_up.id", ondelete="SET NULL")),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id")),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lease", sa.String(32)),
+    sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
+    sa.Column("queued_at", Moment, nullable=False),
+    sa.Column("next_attempt_at", Moment, nullable=False),
+    sa.Column("sent_at", Moment),
+    sa.Column("why", sa.Text, nullable=False),  # the relay's last words, or why it was dropped
+    _one_of("kind", LETTER_KINDS),
+    _one_of("state", LETTER_STATES),
+    sa.UniqueConstraint("kind", "address_hash", "day"),
+    sa.Index(None, "state", "next_attempt_at"),
+    sa.Index(None, "sign_up"),
 )
 
 exclusion = sa.Table(

@@ -4,8 +4,8 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-from store.ledger import owed, transitions
-from store.schema.tables import attempt, bounce, delivery, subscriber, suppression
+from store.ledger import letters, owed, transitions
+from store.schema.tables import attempt, bounce, consent, delivery, letter, sign_up, subscriber, suppression
 from store.subscribers import events
 from store.subscribers.addresses import address_hash
 from store.subscribers.events import By
@@ -18,21 +18,30 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     """See `Subscribers.erase`, which opens the transaction."""
     hash_ = address_hash(key, normalized)
     suppress(connection, key, normalized, REASON, now)
-    connection.execute(sa.update(suppression).where(suppression.c.address_hash == hash_).values(normalized=None))
+    connection.execute(
+        sa.update(suppression).where(suppression.c.address_hash == hash_).values(normalized=None, reason=REASON)
+    )
     events.forget_words(connection, hash_)
     events.log(connection, hash_, "erased", by, now)
+    earlier = connection.execute(
+        sa.select(sa.func.count()).select_from(subscriber).where(subscriber.c.normalized.startswith(f"erased:{hash_}"))
+    ).scalar_one()  # an operator lifted it since, and the same person came and went again
+    gone = f"erased:{hash_}:{earlier}" if earlier else f"erased:{hash_}"
     found = connection.execute(
         sa.update(subscriber)
         .where(subscriber.c.normalized == normalized)
         .values(
-            address="", normalized=f"erased:{hash_}", state="unsubscribed", topics=[],
+            address="", normalized=gone, state="unsubscribed", topics=[],
             unsubscribed_at=now,
         )
         .returning(subscriber.c.id)
     ).scalar()
+    letters.empty(connection, letter.c.address_hash == hash_)
+    connection.execute(sa.delete(sign_up).where(sign_up.c.address_hash == hash_))
     if found is None:
         return False
     owed.forget(connection, found)
+    connection.execute(sa.delete(consent).where(consent.c.subscriber == found))
     # Servers repeat the address in what they say.
     theirs = sa.select(delivery.c.id).where(delivery.c.subscriber == found)
     connection.execute(sa.update(attempt).where(attempt.c.delivery_id.in_(theirs)).values(text=""))
@@ -40,7 +49,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     connection.execute(
         sa.update(delivery)
         .where(delivery.c.subscriber == found)
-        .values(address="", normalized=f"erased:{hash_}", text=None)
+        .values(address="", normalized=gone, text=None)
     )
     # What waits is never begun: it has nowhere to go.
     ours = delivery.c.subscriber == found

@@ -1,4 +1,4 @@
-"""What operators did about an address, who, when and why: kept by its keyed hash, so that an erase leaves no name."""
+"""What was done about an address, who, when and why: kept by its keyed hash, so that an erase leaves no name."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from milepost.errors import InputError
 from store.schema.tables import subscriber_event
 
-Action = Literal["added", "imported", "unsubscribed", "returned", "erased", "suppressed", "lifted"]
+Action = Literal["added", "imported", "unsubscribed", "returned", "erased", "suppressed", "lifted", "confirmed"]
 _LONGEST = 500  # characters of a reason
 
 

@@ -65,7 +65,7 @@ class Subscribers:
                 )
             if found.state == "active":
                 raise ConflictError("is active, there is nothing to return to", where=found.address)
-            _turn(connection, found.id, {"state": "active", "confirmed_at": now, "unsubscribed_at": None}, now)
+            turn(connection, found.id, {"state": "active", "confirmed_at": now, "unsubscribed_at": None}, now)
             events.log(connection, hash_, "returned", by, now)
             return _one(connection, subscriber.c.id == found.id, address)
 
@@ -76,7 +76,7 @@ class Subscribers:
         with self._database.begin() as connection:
             found = _one(connection, subscriber.c.normalized == normalized, address)
             if found.state != "unsubscribed":
-                _turn(connection, found.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+                turn(connection, found.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
                 events.log(connection, hash_, "unsubscribed", by, now)
             return _one(connection, subscriber.c.id == found.id, address)
 
@@ -109,7 +109,7 @@ class Subscribers:
 
     def _change(self, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> Subscriber:
         with self._database.begin() as connection:
-            _turn(connection, subscriber_id, values, now)
+            turn(connection, subscriber_id, values, now)
             return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
 
     def get(self, subscriber_id: int) -> Subscriber:
@@ -236,7 +236,7 @@ def to_subscriber(row: sa.Row[Any]) -> Subscriber:
     )
 
 
-def _turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> None:
+def turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> None:
     """Give a subscriber another state, cadence or topics, and keep what those of until now owe them."""
     found = sa.select(subscriber).where(subscriber.c.id == subscriber_id).with_for_update(key_share=True)
     before = connection.execute(found).first()

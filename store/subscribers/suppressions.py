@@ -1,6 +1,7 @@
 """Addresses never to be mailed again, found by a keyed hash so that even an erased one stays on the list."""
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,16 @@ class Suppression:
     normalized: str | None  # None after an erase
     reason: str
     created_at: dt.datetime
+
+
+# What a mailbox that works proves wrong; all other reasons somebody meant. Written by store.ledger.bounces,
+# delivery.smtp.replies and delivery.bounces.reports.
+_BOUNCED = re.compile(r"[45]\d\d(?: [45]\.\d+\.\d+)?|bounce \S.*|\d+ soft bounces")
+
+
+def liftable(reason: str) -> bool:
+    """Whether a reader's own confirmation takes an address off the list: for bounces alone. Pure."""
+    return _BOUNCED.fullmatch(reason) is not None
 
 
 class Suppressions:
@@ -101,11 +112,20 @@ def find(connection: sa.Connection, hash_: str) -> Suppression | None:
 def suppress(
     connection: sa.Connection, key: bytes, normalized: str, reason: str, now: dt.datetime | sa.ColumnElement[Any]
 ) -> bool:
-    """Add a normalized address to the list in an open transaction; returns whether that is new."""
+    """Add a normalized address to the list in an open transaction; returns whether that is new.
+
+    Where it is on the list for bounces, a reason that no confirmation lifts takes their place.
+    """
     # Ledger.begin holds this row while it decides, so that no DATA begins after our commit.
     connection.execute(sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized).with_for_update())
     new = insert(connection, suppression).values(
         address_hash=address_hash(key, normalized), normalized=normalized, reason=reason, created_at=now
     )
     done = connection.execute(new.on_conflict_do_nothing().returning(suppression.c.id))
-    return done.first() is not None
+    if done.first() is not None:
+        return True
+    known = find(connection, address_hash(key, normalized))
+    if known is not None and liftable(known.reason) and not liftable(reason):
+        mine = suppression.c.address_hash == known.address_hash
+        connection.execute(sa.update(suppression).where(mine).values(reason=reason))
+    return False

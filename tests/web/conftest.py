@@ -25,6 +25,7 @@ from milepost.records import (
     Told,
 )
 from milepost.settings import Settings, parse
+from pipeline.sign_up import Asked, Confirmed, SignUp, Turned
 from web.app import create_app
 
 NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
@@ -202,13 +203,32 @@ def token() -> Callable[..., str]:
     return make
 
 
+class NoSignUps:
+    """Nobody comes in."""
+
+    def check(self, address: str) -> None:
+        raise NotImplementedError
+
+    def ask(self, asked: Asked, now: dt.datetime) -> None:
+        raise NotImplementedError
+
+    def turn_away(self, why: Turned, now: dt.datetime) -> None:
+        raise NotImplementedError
+
+    def find(self, name: str, now: dt.datetime) -> SignUp | None:
+        return None
+
+    def confirm(self, name: str, host: str | None, now: dt.datetime) -> Confirmed:
+        return Confirmed(ended="unknown")
+
+
 @pytest.fixture
 def make_app(
     issues: MemoryIssues, subscribers: MemorySubscribers, topics: MemoryTopics
 ) -> Callable[[Settings], Any]:
     return lambda settings: create_app(
-        issues=issues, subscribers=subscribers, topics=topics, settings=settings, keys=[KEY, OLD_KEY], list_id=LIST_ID,
-        now=lambda: NOW,
+        issues=issues, subscribers=subscribers, topics=topics, signing_up=NoSignUps(), settings=settings,
+        keys=[KEY, OLD_KEY], list_id=LIST_ID, now=lambda: NOW,
     )
 
 

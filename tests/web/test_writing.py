@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from milepost.errors import StoreError
+from tests.web.conftest import NoSignUps
 from web.app import create_app
 from web.writing import Writers
 
@@ -45,7 +46,8 @@ def crowd(
     def send(path: str, *, wait_seconds: float, **body: Any) -> tuple[httpx.Response, int, list[httpx.Response]]:
         locked = Locked(subscribers)
         app = create_app(
-            issues=issues, subscribers=locked, topics=topics, settings=settings, now=lambda: issue(1).created_at,
+            issues=issues, subscribers=locked, topics=topics, signing_up=NoSignUps(), settings=settings,
+            now=lambda: issue(1).created_at,
             keys=["an-invented-key-of-thirty-two-characters"], list_id="milestones.timeline.example",
             writers=Writers(threads=4, wait_seconds=wait_seconds),
         )

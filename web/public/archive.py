@@ -55,6 +55,11 @@ class Archive:
         """The issues that have a page, the latest first; also those for a few readers alone: their mails lead there."""
         return [issue.number for issue in self._issues.list(states=SHOWN)]
 
+    def latest(self) -> int | None:
+        """The number of the last one that is shown."""
+        found = self._issues.list(states=SHOWN, limit=1)
+        return found[0].number if found else None
+
     def index(self) -> str:
         """The page of all entries."""
         return self._pages.html("issues.html.j2", issues=self._rows())

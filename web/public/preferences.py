@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,11 +21,11 @@ from newsletter.issue.view import PREFERENCES
 from newsletter.words.phrases import Phrases
 from web.pages import Pages
 from web.ports import Subscribers, Topics
+from web.public.forms import read_form
 from web.public.readers import Readers
 from web.writing import Writers
 
 MOST = 32  # topics of a kind that are offered, the most common ones; whoever chose others keeps them on offer
-_LONGEST = 64 * 1024  # bytes of a form
 _FRESH_FOR = 300.0  # seconds before the topics are asked for again
 
 
@@ -51,7 +50,7 @@ def choice(
         _group(phrases, phrases.tags, [*tags, *strays], chosen),
     )
     return {
-        "cadences": [(value, _sentence(phrases.rhythms[value]), value == cadence) for value in cadences],
+        "cadences": [(value, sentence(phrases.rhythms[value]), value == cadence) for value in cadences],
         "groups": [group for group in groups if group.topics],
     }
 
@@ -63,8 +62,24 @@ def _group(phrases: Phrases, title: str, topics: Sequence[str], chosen: Collecti
     ))
 
 
-def _sentence(words: str) -> str:
+def sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
+
+
+class KeptTopics:
+    """What can be asked for, looked up every few minutes; two threads may do so at once, to the same end."""
+
+    def __init__(self, topics: Topics, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`, in seconds, tells when it is time."""
+        self._topics, self._clock = topics, clock
+        self._kept: tuple[float, KnownTopics] | None = None
+
+    def known(self) -> KnownTopics:
+        """See `web.ports.Topics`."""
+        now = self._clock()
+        if self._kept is None or now - self._kept[0] >= _FRESH_FOR:
+            self._kept = (now, self._topics.known())
+        return self._kept[1]
 
 
 class Preferences:
@@ -72,9 +87,9 @@ class Preferences:
 
     def __init__(
         self, pages: Pages, subscribers: Subscribers, topics: Topics, *, readers: Readers, writers: Writers,
-        cadences: Sequence[Cadence], now: Callable[[], dt.datetime], clock: Callable[[], float] = time.monotonic,
+        cadences: Sequence[Cadence], now: Callable[[], dt.datetime],
     ) -> None:
-        """`cadences`: those on offer; `clock`, in seconds, tells when the topics are to be asked for again."""
+        """`cadences`: those on offer."""
         self._now = now
         self._pages = pages
         self._subscribers = subscribers
@@ -82,8 +97,6 @@ class Preferences:
         self._readers = readers
         self._writers = writers
         self._cadences = tuple(cadences)
-        self._clock = clock
-        self._kept: tuple[float, KnownTopics] | None = None
 
     def routes(self) -> list[Route]:
         place = f"/u/{{token}}{PREFERENCES}"
@@ -94,7 +107,7 @@ class Preferences:
         return self._answer(request, None)
 
     async def _save(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await read_form(request)
         return await self._writers.run(partial(self._answer, request, form))
 
     def _answer(self, request: Request, form: dict[str, list[str]] | None) -> Response:
@@ -110,7 +123,7 @@ class Preferences:
         except NotFoundError:  # erased: the same page as for whoever left
             return self._gone()
         values = choice(
-            self._pages.phrases, self._known(), cadences=self._offered(reader), cadence=reader.cadence,
+            self._pages.phrases, self._topics.known(), cadences=self._offered(reader), cadence=reader.cadence,
             topics=reader.topics,
         )
         leave = request.path_params["token"]
@@ -119,7 +132,7 @@ class Preferences:
     def _chosen(self, reader: Subscriber, form: dict[str, list[str]]) -> Subscriber:
         """Make the form's choice the reader's; HTTPException 400 for what was not on offer."""
         cadences, topics = form.get("cadence", []), form.get("topic", [])
-        known = self._known()
+        known = self._topics.known()
         offered = {*known.categories, *known.tags, *reader.topics}
         if len(cadences) != 1 or cadences[0] not in self._offered(reader) or not set(topics) <= offered:
             raise HTTPException(400)
@@ -131,25 +144,5 @@ class Preferences:
         """Those of the settings, and the reader's own though it be no more among them."""
         return self._cadences if reader.cadence in self._cadences else (*self._cadences, reader.cadence)
 
-    def _known(self) -> KnownTopics:
-        """What can be asked for; two threads that ask for it at once do so twice, to the same end."""
-        now = self._clock()
-        if self._kept is None or now - self._kept[0] >= _FRESH_FOR:
-            self._kept = (now, self._topics.known())
-        return self._kept[1]
-
     def _gone(self) -> Response:
         return self._pages.page("left.html.j2", private=True)
-
-
-async def _form(request: Request) -> dict[str, list[str]]:
-    """The fields of an urlencoded form; HTTPException 413 for one too long, 400 for one that is none."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST:
-            raise HTTPException(413)
-    try:
-        return parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=1000)
-    except ValueError:
-        raise HTTPException(400) from None

@@ -23,3 +23,7 @@ class Readers:
             if said is not None and said.list_id == self._list_id:
                 return said.link
         return None
+
+    def path_of(self, handle: str) -> str:
+        """The path of a reader's own link."""
+        return f"/u/{tokens.make(self._keys[0], handle=handle, list_id=self._list_id)}"

@@ -1,0 +1,75 @@
+"""What a letter says: a mail that is no issue, in the newsletter's language, and nothing in it that a stranger typed.
+
+    kind, choice ─▶ LetterView ─▶ newsletter.issue.render.Renderer.letter
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from milepost.records import Cadence
+from milepost.settings import MailSettings, NewsletterSettings
+from newsletter.issue.safe import header, one_line, paragraphs
+from newsletter.words.languages import direction
+from newsletter.words.phrases import Phrases
+
+Kind = Literal["confirm", "remind", "welcome"]
+LINK = "milepost-letter-link-0000"  # what stands for the recipient's own link; no text of ours holds it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LetterView:
+    """A letter as it is read."""
+
+    kind: Kind
+    name: str
+    language: str
+    direction: str  # "ltr" | "rtl"
+    subject: str
+    preheader: str
+    title: str
+    lines: tuple[str, ...]
+    button: tuple[str, str] | None  # address and words
+    by_hand: str  # before the address of the button in full, or ""
+    after: tuple[str, ...]  # below the button
+    links: tuple[tuple[str, str], ...]  # address and words, at the foot
+    postal_address: tuple[str, ...]
+    placeholder: str
+
+
+def about(phrases: Phrases, topics: Sequence[str]) -> str:
+    """A choice of topics in words: "about everything"."""
+    if not topics:
+        return phrases.about_everything
+    return phrases.about_these.format(topics=", ".join(phrases.label(one_line(topic)) for topic in topics))
+
+
+def letter_view(
+    kind: Kind, *, cadence: Cadence, topics: Sequence[str] = (), newsletter: NewsletterSettings, mail: MailSettings,
+    phrases: Phrases, latest: str | None = None, preferences: str = "",
+) -> LetterView:
+    """Make the view of a letter; `latest`: the address of the last issue, `preferences`: what follows `LINK` in that
+    of the page of a reader's choice.
+    """
+    name, rhythm = one_line(newsletter.name), phrases.rhythms[cadence]
+    if kind == "welcome":
+        said = phrases.welcome_hint.format(name=name, rhythm=rhythm, about=about(phrases, topics))
+        return LetterView(
+            kind=kind, name=name, language=newsletter.language, direction=direction(newsletter.language),
+            subject=header(phrases.letter_welcome.format(name=name)), preheader=said, title=phrases.welcome,
+            lines=(said,), button=(latest, phrases.read_latest) if latest else None, by_hand="",
+            after=(phrases.no_tracking,),
+            links=((f"{LINK}{preferences}", phrases.preferences), (LINK, phrases.unsubscribe)),
+            postal_address=paragraphs(mail.postal_address), placeholder=LINK,
+        )
+    first = kind == "confirm"
+    asked = (phrases.letter_asked if first else phrases.letter_reminded).format(name=name, rhythm=rhythm)
+    subject = (phrases.letter_confirm if first else phrases.letter_remind).format(name=name)
+    return LetterView(
+        kind=kind, name=name, language=newsletter.language, direction=direction(newsletter.language),
+        subject=header(subject), preheader=phrases.letter_confirm_preheader,
+        title=phrases.confirm.format(name=name), lines=(asked,), button=(LINK, phrases.confirm_press),
+        by_hand=phrases.letter_by_hand, after=(phrases.letter_not_you if first else phrases.letter_not_you_either,
+                                               phrases.no_tracking),
+        links=(), postal_address=paragraphs(mail.postal_address), placeholder=LINK,
+    )

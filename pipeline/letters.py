@@ -1,0 +1,299 @@
+"""Letters on their way: those that are due are decided on, written, signed and handed over; what fails waits.
+
+    queue ─claim─▶ decide (pure) ─▶ dropped, and why
+                              └─▶ write ─▶ relay ─▶ sent | queued again | failed ─▶ queue
+
+At least once: a process that dies after the relay's 250 leaves a letter that is sent again, with the same Message-ID.
+"""
+
+import datetime as dt
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from delivery.message.build import MessageTemplate
+from delivery.message.headers import address as plain
+from delivery.message.tokens import letter_message_id
+from delivery.ports import Session
+from delivery.smtp import replies
+from milepost.errors import DeliveryError, MilepostError, RenderError
+from milepost.records import Cadence, IssueState, Reply
+from milepost.settings import Settings
+from newsletter.issue.render import Renderer
+from newsletter.issue.view import PREFERENCES, issue_link
+from newsletter.letters import letter_view
+from pipeline.mail_identity import (
+    bounce_address,
+    letterhead,
+    list_id,
+    relay,
+    sender_domain,
+    signing,
+    signing_key,
+    unsubscribe_url,
+)
+from pipeline.sign_up import counts, tend
+from store.database import Database
+from store.issues.issues import Issues
+from store.ledger.letters import Letter, Letters, LetterState, Taken
+from store.subscribers.suppressions import liftable
+
+__all__ = ["Letter", "LettersDone", "Standing", "decide", "send_letters", "standing", "work_off"]
+
+log = logging.getLogger("milepost.letters")
+
+MONTH, HOUR = dt.timedelta(days=30), dt.timedelta(hours=1)
+TRIES = 3  # confirmation mails to an address in a month that nobody answers: who wanted it would have
+FIRST_RETRY_S = 60.0  # somebody waits for it: sooner than an issue
+_TOGETHER = 20  # claimed at once
+_WAIT = dt.timedelta(minutes=5)  # before a letter beyond the hour's number is looked at again
+_TIMEOUT = 60.0  # seconds for an answer of the relay: the lease is longer
+_ON_THE_WEB: tuple[IssueState, ...] = ("sending", "paused", "complete", "needs_review")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LettersDone:
+    """What a round through the queue did."""
+
+    sent: int = 0
+    dropped: int = 0
+    failed: int = 0
+    waiting: int = 0  # that were due and could not be sent now
+    why: str = ""  # the last reason for which one waits
+    next_due: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How the queue and the sign-ups stand."""
+
+    letters: tuple[Letter, ...]  # the latest
+    states: Mapping[LetterState, int]
+    sign_ups: Mapping[str, int]  # in the last day: taken, and refused by which limit
+
+
+def decide(letter: Taken) -> str | None:
+    """None where the letter is to be sent, else why not. Pure.
+
+    A confirmation goes to whoever may come back by it, readers too: it makes their new choice theirs.
+    """
+    if not letter.address:
+        return "its address is forgotten"
+    if letter.suppressed is not None and (letter.kind == "welcome" or not liftable(letter.suppressed)):
+        return f"suppressed: {letter.suppressed}"
+    if letter.kind == "welcome":
+        return None if letter.state == "active" else "is no reader any more"
+    if letter.name is None:
+        return "its sign-up is forgotten"
+    if letter.confirmed:
+        return "is confirmed already"
+    if letter.sent_before >= TRIES:
+        return f"{letter.sent_before} in a month went unanswered"
+    return None
+
+
+def send_letters(
+    settings: Settings, database: Database, *, now: Callable[[], dt.datetime], stop: Callable[[], bool] = lambda: False,
+) -> LettersDone:
+    """Send what is due; calling it again, and from several processes at once, is always safe.
+
+    One letter that can't be sent never stops the others; a relay that is not there, or refuses us, ends the round and
+    leaves the rest queued. Raises StoreError, SettingsError, HeldError in a restored database.
+    """
+    queue = Letters(database)
+    round_ = _Round(settings, database, queue, now)
+    try:
+        while not stop() and not round_.why:
+            taken = queue.claim(now(), limit=_TOGETHER, memory=MONTH)
+            if not taken:
+                break
+            for letter in taken:
+                round_.deal_with(letter)
+    finally:
+        round_.hang_up()
+    done = round_.results
+    return LettersDone(
+        sent=done["sent"], dropped=done["dropped"], failed=done["failed"], waiting=done["waiting"], why=round_.why,
+        next_due=queue.next_due(),
+    )
+
+
+def work_off(settings: Settings, database: Database, *, now: Callable[[], dt.datetime]) -> LettersDone:
+    """What the schedule does: reminders, forgetting, and what the web process did not send."""
+    tend(database, now())
+    return send_letters(settings, database, now=now)
+
+
+def standing(database: Database, now: dt.datetime, *, limit: int) -> Standing:
+    """How things stand: the latest letters, all of them by state, and a day's sign-ups."""
+    queue = Letters(database)
+    return Standing(
+        letters=tuple(queue.list(limit=limit)), states=queue.counts(),
+        sign_ups=counts(database, now - dt.timedelta(days=1)),
+    )
+
+
+def letters_to_json(done: LettersDone) -> dict[str, object]:
+    """The form of the letters' part in `run --json`."""
+    return {"sent": done.sent, "dropped": done.dropped, "failed": done.failed, "waiting": done.waiting, "why": done.why}
+
+
+@dataclass(slots=True)
+class _Round:
+    """One round: the open session, and what came of the letters so far."""
+
+    settings: Settings
+    database: Database
+    queue: Letters
+    now: Callable[[], dt.datetime]
+    why: str = ""  # why it ends early
+    results: Counter[str] = field(default_factory=Counter)
+    session: Session | None = None
+    writer: "_Writer | None" = None
+
+    def deal_with(self, letter: Taken) -> None:
+        """To one of its ends, whatever happens."""
+        dropped = decide(letter)
+        if dropped is not None:
+            self._settle(letter, "dropped", dropped, tried=False)
+        elif self.why:
+            self._wait(letter, self.why, self.now() + _WAIT, tried=False)
+        elif letter.kind == "confirm" and self._enough():
+            said = f"more than {self.settings.web.signup_per_hour} confirmations an hour (web.signup_per_hour)"
+            log.warning("letters wait: %s. `milepost letters` lists them.", said)
+            self._wait(letter, said, self.now() + _WAIT, tried=False)
+        else:
+            self._send(letter)
+
+    def hang_up(self) -> None:
+        if self.session is not None:
+            self.session.quit()
+            self.session = None
+
+    def _enough(self) -> bool:
+        sent = self.queue.sent_since(["confirm"], self.now() - HOUR)
+        return sent >= self.settings.web.signup_per_hour
+
+    def _send(self, letter: Taken) -> None:
+        try:
+            if self.writer is None:
+                self.writer = _Writer.of(self.settings, self.database)
+            message, sender = self.writer.write(letter)
+        except RenderError as error:
+            self._settle(letter, "failed", str(error))
+            log.error("letter %d can't be written: %s", letter.id, error)  # noqa: TRY400 (our own sentence)
+            return
+        try:
+            if self.session is None or not self.session.alive:
+                self.session = relay(self.settings, timeout=_TIMEOUT).open()
+        except DeliveryError as error:
+            self.why = str(error)
+            self._wait(letter, self.why, self._later(letter))
+            return
+        self._read(letter, _hand_over(self.session, sender, letter.address, message))
+
+    def _read(self, letter: Taken, reply: Reply) -> None:
+        verdict = replies.classify(reply)
+        said = f"{reply.code or 'no reply'} {reply.text}".strip()
+        match verdict.outcome:
+            case "sent":
+                self._settle(letter, "sent", said)
+            case "failed":
+                self._settle(letter, "failed", said)
+            case _:
+                if verdict.outcome == "refused":
+                    self.why = f"the mail server refuses us: {said}"
+                if self.now() - letter.queued_at >= replies.GIVE_UP:
+                    self._settle(letter, "failed", f"given up after 72 h; the last answer: {said}")
+                else:
+                    self._wait(letter, said, self._later(letter))
+        if self.session is not None and not (verdict.outcome == "sent" and self.session.alive):
+            if verdict.hang_up or not self.session.alive:
+                self.hang_up()
+            else:
+                self.session.reset()
+
+    def _later(self, letter: Taken) -> dt.datetime:
+        factor = FIRST_RETRY_S / replies.FIRST_RETRY_S if letter.attempts < 2 else 1.0
+        return self.now() + dt.timedelta(seconds=factor * replies.backoff(letter.attempts, f"letter {letter.id}"))
+
+    def _wait(self, letter: Taken, why: str, again_at: dt.datetime, *, tried: bool = True) -> None:
+        self.results["waiting"] += 1
+        self.queue.settle(letter, "queued", self.now(), why=why, again_at=again_at, tried=tried)
+
+    def _settle(self, letter: Taken, state: LetterState, why: str, *, tried: bool = True) -> None:
+        self.results[state] += 1
+        self.queue.settle(letter, state, self.now(), why=why, tried=tried)
+        log.info("letter %d (%s): %s%s", letter.id, letter.kind, state, f", {why}" if state != "sent" else "")
+
+
+def _hand_over(session: Session, sender: str, address: str, message: bytes) -> Reply:
+    """One transaction, to its last reply."""
+    steps: tuple[Callable[[], Reply], ...] = (
+        lambda: session.mail(sender), lambda: session.rcpt(address), lambda: session.data(message),
+    )
+    reply = steps[0]()
+    for step in steps[1:]:
+        if reply.code is None or reply.code // 100 != 2:
+            break
+        reply = step()
+    return reply
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Writer:
+    """All that is the same for the letters of a round."""
+
+    settings: Settings
+    key: bytes
+    list_name: str
+    latest: str | None
+    renderer: Renderer
+    sign: Callable[[bytes], bytes]
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> "_Writer":
+        issues = Issues(database).list(states=list(_ON_THE_WEB), limit=1)
+        return cls(
+            settings=settings, key=signing_key(settings, database), list_name=list_id(settings, database),
+            latest=issue_link(settings.web, issues[0].number) if issues else None,
+            renderer=Renderer(settings.newsletter, settings.mail, settings.web), sign=signing(settings),
+        )
+
+    def write(self, letter: Taken) -> tuple[bytes, str]:
+        """The message and its envelope's sender; raises RenderError."""
+        settings, welcome = self.settings, letter.kind == "welcome"
+        view = letter_view(
+            letter.kind, cadence=cast("Cadence", letter.cadence or settings.newsletter.cadences[0]),
+            topics=letter.topics, newsletter=settings.newsletter, mail=settings.mail, phrases=self.renderer.phrases,
+            latest=self.latest, preferences=PREFERENCES,
+        )
+        head = replace(letterhead(settings, self.list_name), one_click=welcome, auto_submitted=not welcome)
+        template = MessageTemplate.build(self.renderer.letter(view), letterhead=head, date=letter.queued_at)
+        if welcome and letter.reader is not None:
+            link = unsubscribe_url(settings, self.key, self.list_name, letter.reader)
+        else:
+            link = confirm_url(settings, letter.name or "")
+        message = template.bytes_for(
+            address=letter.address, unsubscribe_url=link,
+            message_id=letter_message_id(
+                self.key, letter=letter.id, queued=letter.queued_at.isoformat(), domain=sender_domain(settings)
+            ),
+        )
+        return self.sign(message), plain(bounce_address(settings))
+
+
+def confirm_url(settings: Settings, name: str) -> str:
+    """The link of a sign-up's mails."""
+    return f"{settings.web.base_url}/c/{name}"
+
+
+def quietly(settings: Settings, database: Database, *, now: Callable[[], dt.datetime]) -> LettersDone:
+    """`work_off` for a process that goes on whatever happens: what went wrong is in the log and in `why`."""
+    try:
+        return work_off(settings, database, now=now)
+    except MilepostError as error:
+        log.error("letters can't be sent now: %s", error)  # noqa: TRY400 (our own sentence)
+        return LettersDone(why=str(error))

@@ -1,0 +1,174 @@
+"""Signing up: what somebody typed becomes an entry, and the press on a button in a mail makes a reader of it.
+
+    form, JSON ─▶ ask ─▶ entry + letter (queued) ─▶ pipeline.letters ─▶ a mail ─▶ find, confirm ─▶ a subscriber
+
+Whether an address is new, known, gone or suppressed is looked up only when its letter is due: whoever asks is answered
+the same, and as fast.
+"""
+
+import datetime as dt
+import hashlib
+import ipaddress
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from milepost.errors import InputError
+from milepost.printable import printable
+from milepost.records import Cadence
+from milepost.settings import Settings
+from newsletter.words.languages import phrases_for
+from newsletter.words.phrases import Phrases
+from store.database import Database
+from store.subscribers.addresses import Address, parse
+from store.subscribers.sign_ups import Confirmed, Consent, Limits, Request, SignUp, SignUps, Tended
+
+__all__ = [
+    "Asked", "Confirmed", "Consent", "SignUp", "SigningUp", "Tended", "Turned", "consents", "counts", "form_version",
+    "network_of", "tend",
+]
+
+log = logging.getLogger("milepost.sign_up")
+
+Turned = Literal["trap", "too_fast", "too_old"]
+BACKLOG_HOURS = 10  # of confirmation mails that may wait to be sent
+_LONGEST = 200  # characters of what a form says about itself
+_ADDRESS_LONGEST = 320  # characters of an address worth looking at (RFC 5321 §4.5.3.1: 64 + 1 + 255)
+_ALARM_S = 600.0  # between two lines of the log about one limit
+# What a reader of our own form has read when they press its button, and what asks them again in the mail and its page.
+_WORDS = ("subscribe_to", "subscribe_hint", "how_often", "about_what", "about_hint", "subscribe", "letter_asked",
+          "confirm", "confirm_hint", "confirm_press")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a form says, before anything is known of it."""
+
+    address: str
+    cadence: Cadence | None = None  # None: the newsletter's first
+    topics: tuple[str, ...] = ()
+    source: str | None = None
+    variant: str | None = None
+    path: str | None = None
+    own_form: bool = False  # our page, whose words we know; else another site's
+    host: str | None = None  # the asking machine's address
+
+
+def network_of(host: str | None) -> str:
+    """The network of an address, as sign-ups are counted by it: IPv4 /24, IPv6 /48; "unknown" for none. Pure."""
+    try:
+        address = ipaddress.ip_address((host or "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))
+
+
+def form_words(phrases: Phrases) -> str:
+    """The words of our own form and of what asks again, one a line. Pure."""
+    return "\n".join(getattr(phrases, name) for name in _WORDS)
+
+
+def form_version(phrases: Phrases) -> str:
+    """The version of those words, which changes when they do: "page-en-3f9a21c0". Pure."""
+    return f"page-{phrases.locale}-{hashlib.sha256(form_words(phrases).encode()).hexdigest()[:8]}"
+
+
+def address_of(text: str) -> Address:
+    """The address somebody typed; raises InputError for none."""
+    if len(text) > _ADDRESS_LONGEST:
+        raise InputError("not an e-mail address we can send to: it is too long", where="address")
+    return parse(text)
+
+
+def _said(text: str | None) -> str | None:
+    """What a form says about itself: one line of printable signs, not too long."""
+    return printable(text[: _LONGEST * 2])[:_LONGEST] if text else None
+
+
+class SigningUp:
+    """The way in, over the open `database`; several threads may use it at once."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._sign_ups = settings, SignUps(database)
+        phrases = phrases_for(settings.newsletter.language)
+        self._form = form_version(phrases)
+        self._words: str | None = form_words(phrases)
+        self._limits = Limits(
+            per_network=settings.web.signup_per_network, backlog=BACKLOG_HOURS * settings.web.signup_per_hour
+        )
+        self._alarms: dict[str, dt.datetime] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, asked: Asked, now: dt.datetime) -> None:
+        """Take it in, and answer nothing: nobody learns who is known, nor that a limit was reached.
+
+        Raises InputError when the address is none, StoreError.
+        """
+        letter = self._settings.newsletter
+        if self._words is not None:  # once a process: a consent of years ago can still be read
+            self._sign_ups.keep_words(self._form, self._words)
+            self._words = None
+        refused = self._sign_ups.ask(
+            Request(
+                address=address_of(asked.address), cadence=asked.cadence or letter.cadences[0],
+                topics=tuple(dict.fromkeys(asked.topics)), language=letter.language,
+                form=self._form if asked.own_form else "site", source=_said(asked.source),
+                variant=_said(asked.variant), path=_said(asked.path), network=self.network(asked.host),
+            ),
+            self._limits, now,
+        )
+        if refused is not None:
+            self._alarm(refused, now)
+
+    def check(self, address: str) -> None:
+        """Raises InputError for what is no address."""
+        address_of(address)
+
+    def turn_away(self, why: Turned, now: dt.datetime) -> None:
+        """Count what is answered as if it had been taken."""
+        self._sign_ups.count(why, now)
+
+    def find(self, name: str, now: dt.datetime) -> SignUp | None:
+        """The entry whose link that is."""
+        return self._sign_ups.find(name, now)
+
+    def confirm(self, name: str, host: str | None, now: dt.datetime) -> Confirmed:
+        """The reader pressed the button."""
+        done = self._sign_ups.confirm(name, self.network(host), now, welcome=self._settings.web.welcome)
+        log.info("a sign-up's link: %s", done.ended)
+        return done
+
+    def network(self, host: str | None) -> str:
+        """The keyed hash of the network of an address."""
+        return self._sign_ups.network_hash(network_of(host))
+
+    def _alarm(self, refused: str, now: dt.datetime) -> None:
+        with self._lock:
+            before = self._alarms.get(refused)
+            if before is not None and (now - before).total_seconds() < _ALARM_S:
+                return
+            self._alarms[refused] = now
+        what = {
+            "network": "a network signs up more addresses in an hour than web.signup_per_network",
+            "backlog": f"more letters wait than {BACKLOG_HOURS} hours of web.signup_per_hour can send",
+        }[refused]
+        log.warning("sign-ups are refused: %s. `milepost letters` counts them.", what)
+
+
+def tend(database: Database, now: dt.datetime) -> Tended:
+    """Remind who did not confirm in a day, forget what is a month old."""
+    return SignUps(database).tend(now)
+
+
+def counts(database: Database, since: dt.datetime) -> Mapping[str, int]:
+    """What was taken and refused since."""
+    return SignUps(database).counts(since)
+
+
+def consents(database: Database, subscriber_id: int) -> Sequence[Consent]:
+    """What proves that a subscriber asked."""
+    return SignUps(database).consents(subscriber_id)

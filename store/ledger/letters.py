@@ -1,0 +1,201 @@
+"""Letters: mails that are no issue, in a queue of their own beside the ledger; at least once each.
+
+    enqueue ─▶ queued ─claim─▶ sending ─settle─▶ sent | failed | dropped | queued again, later
+                  ▲────lease over────┘
+
+At most one of a kind for an address and day, whoever asks and however often: the table's own rule, not a habit.
+"""
+
+import datetime as dt
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from milepost.records import SubscriberState
+from store.dialects import insert, seconds
+from store.engine import Database
+from store.schema.tables import letter, sign_up, subscriber, suppression
+from store.upkeep import restore
+
+LetterKind = Literal["confirm", "remind", "welcome"]
+LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
+LEASE_SECONDS = 120
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Letter:
+    """One letter as it is listed."""
+
+    id: int
+    kind: LetterKind
+    address: str  # "" a month later, and after an erase
+    state: LetterState
+    attempts: int
+    queued_at: dt.datetime
+    next_attempt_at: dt.datetime
+    sent_at: dt.datetime | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """A letter that this process holds a lease on, and all that decides about it."""
+
+    id: int
+    kind: LetterKind
+    address: str
+    lease: str  # token
+    attempts: int  # made before this one
+    queued_at: dt.datetime
+    name: str | None  # of the sign-up's link; None: it was forgotten
+    confirmed: bool  # the sign-up
+    cadence: str | None  # its choice
+    topics: tuple[str, ...]
+    reader: str | None  # the subscriber's handle, in their links
+    state: SubscriberState | None  # the subscriber's of that address; None: it is none
+    suppressed: str | None  # why
+    sent_before: int  # letters of the kind that went to the address in the last month
+
+
+def enqueue(
+    connection: sa.Connection, kind: LetterKind, address: str, hash_: str, now: dt.datetime, *,
+    entry: int | None = None, subscriber: int | None = None,
+) -> None:
+    """Queue a letter in the transaction that makes it due; nothing where the address has one of the day."""
+    new = insert(connection, letter).values(
+        kind=kind, address=address, address_hash=hash_, day=f"{now.astimezone(dt.UTC):%Y-%m-%d}", sign_up=entry,
+        subscriber=subscriber, state="queued", queued_at=now, next_attempt_at=now, why="",
+    )
+    connection.execute(new.on_conflict_do_nothing())
+
+
+def empty(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+    """Take the addresses out of letters; those that wait have nowhere to go."""
+    state = sa.case((letter.c.state == "queued", "dropped"), else_=letter.c.state)
+    connection.execute(sa.update(letter).where(which).values(address="", why="", state=state))
+
+
+class Letters:
+    """The queue."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, now: dt.datetime, *, limit: int, memory: dt.timedelta) -> list[Taken]:
+        """Take letters that are due, and those of a process that died, oldest first.
+
+        `memory`: how far back `Taken.sent_before` counts. Raises HeldError in a restored database.
+        """
+        with self._database.begin() as connection:
+            clock = seconds(self._database.dialect)
+            due = connection.execute(
+                sa.select(letter.c.id)
+                .where(sa.or_(
+                    sa.and_(letter.c.state == "queued", letter.c.next_attempt_at <= now),
+                    sa.and_(letter.c.state == "sending", letter.c.lease_until < clock),
+                ))
+                .order_by(letter.c.next_attempt_at, letter.c.id).limit(limit).with_for_update(skip_locked=True)
+            ).scalars().all()
+            if not due:
+                return []
+            restore.refuse(connection)
+            lease = secrets.token_hex(16)
+            connection.execute(
+                sa.update(letter).where(letter.c.id.in_(due))
+                .values(state="sending", lease=lease, lease_until=clock + LEASE_SECONDS)
+            )
+            return _facts(connection, due, lease, now - memory)
+
+    def settle(
+        self, taken: Taken, state: LetterState, now: dt.datetime, *, why: str = "", again_at: dt.datetime | None = None,
+        tried: bool = True,
+    ) -> bool:
+        """What became of a claimed one; False when its lease was over and somebody else has it.
+
+        `again_at`: when it is tried again (state "queued"); `tried`: whether that was an attempt.
+        """
+        values: dict[str, Any] = {"state": state, "lease": None, "lease_until": None, "why": why[:500]}
+        if tried:
+            values["attempts"] = letter.c.attempts + 1
+        if state == "sent":
+            values["sent_at"] = now
+        if again_at is not None:
+            values["next_attempt_at"] = again_at
+        mine = sa.and_(letter.c.id == taken.id, letter.c.lease == taken.lease)
+        with self._database.begin() as connection:
+            return connection.execute(sa.update(letter).where(mine).values(**values)).rowcount == 1
+
+    def sent_since(self, kinds: Sequence[LetterKind], since: dt.datetime) -> int:
+        """How many of those kinds went out since."""
+        query = sa.select(sa.func.count()).select_from(letter).where(
+            letter.c.kind.in_(kinds), letter.c.state == "sent", letter.c.sent_at > since
+        )
+        with self._database.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def of(self, hash_: str) -> list[Letter]:
+        """The letters of an address, oldest first."""
+        query = sa.select(*_COLUMNS).where(letter.c.address_hash == hash_).order_by(letter.c.id)
+        with self._database.connect() as connection:
+            return [Letter(**row) for row in connection.execute(query).mappings()]
+
+    def list(self, *, limit: int, waiting: bool = False) -> list[Letter]:
+        """Letters, the latest first; `waiting`: those alone that are not settled."""
+        query = sa.select(*_COLUMNS).order_by(letter.c.id.desc()).limit(limit)
+        if waiting:
+            query = query.where(letter.c.state.in_(("queued", "sending")))
+        with self._database.connect() as connection:
+            return [Letter(**row) for row in connection.execute(query).mappings()]
+
+    def counts(self) -> Mapping[LetterState, int]:
+        """How many there are in each state that has any."""
+        query = sa.select(letter.c.state, sa.func.count()).group_by(letter.c.state)
+        with self._database.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def next_due(self) -> dt.datetime | None:
+        """When the earliest one that waits is due."""
+        query = sa.select(sa.func.min(letter.c.next_attempt_at)).where(letter.c.state == "queued")
+        with self._database.connect() as connection:
+            found: dt.datetime | None = connection.execute(query).scalar()
+            return found
+
+
+_COLUMNS = [letter.c[name] for name in Letter.__dataclass_fields__]
+
+
+def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.datetime) -> list[Taken]:
+    earlier = letter.alias("earlier")
+    before = (
+        sa.select(sa.func.count()).select_from(earlier)
+        .where(
+            earlier.c.address_hash == letter.c.address_hash, earlier.c.kind == letter.c.kind,
+            earlier.c.state == "sent", earlier.c.sent_at > since,
+        )
+        .correlate(letter).scalar_subquery()
+    )
+    person = sa.or_(subscriber.c.id == letter.c.subscriber, subscriber.c.normalized == sign_up.c.normalized)
+    query = (
+        sa.select(
+            letter.c.id, letter.c.kind, letter.c.address, letter.c.attempts, letter.c.queued_at, sign_up.c.name,
+            sign_up.c.confirmed_at, sign_up.c.cadence, sign_up.c.topics, subscriber.c.handle,
+            subscriber.c.state, suppression.c.reason, before.label("sent_before"),
+        )
+        .select_from(letter)
+        .outerjoin(sign_up, sign_up.c.id == letter.c.sign_up)
+        .outerjoin(subscriber, person)
+        .outerjoin(suppression, suppression.c.address_hash == letter.c.address_hash)
+        .where(letter.c.id.in_(ids)).order_by(letter.c.next_attempt_at, letter.c.id)
+    )
+    return [
+        Taken(
+            id=row.id, kind=row.kind, address=row.address, lease=lease, attempts=row.attempts, queued_at=row.queued_at,
+            name=row.name, confirmed=row.confirmed_at is not None, cadence=row.cadence,
+            topics=tuple(row.topics or ()), reader=row.handle, state=row.state, suppressed=row.reason,
+            sent_before=row.sent_before,
+        )
+        for row in connection.execute(query)
+    ]

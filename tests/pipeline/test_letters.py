@@ -1,0 +1,313 @@
+"""Letters on their way: who gets one, what it says, and that none is lost or sent twice while the relay has trouble."""
+
+import datetime as dt
+import email
+import re
+from collections.abc import Callable, Iterator
+from email import policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, cast
+
+import dkim
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from milepost.settings import Settings, parse
+from newsletter.words.languages import CATALOGUES
+from pipeline.letters import TRIES, decide, send_letters, standing, work_off
+from pipeline.sign_up import Asked, SigningUp
+from store.database import Database, connect, upgrade
+from store.ledger.letters import Letters, Taken
+from store.subscribers.events import By
+from store.subscribers.people import Subscribers
+from store.subscribers.sign_ups import SignUps
+from store.subscribers.suppressions import Suppressions
+from tests.delivery.misbehaving_relay import DROP, Relay
+
+NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
+MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
+ADA = "ada@readers.example"
+US = By(who="an operator", why="they asked")
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    running = Relay()
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def make_settings(relay: Relay, tmp_path: Path) -> Callable[..., Settings]:
+    def make(**more: Any) -> Settings:
+        sections: dict[str, Any] = {
+            "store": {"url": f"sqlite:///{tmp_path}/milepost.db"},
+            "mail": {"url": f"smtp://127.0.0.1:{relay.port}", "from": "Clockwork <news@clockwork.example>",
+                     "postal_address": "1 Escapement Row, Exampletown"},
+            "newsletter": {"name": "Clockwork", "cadences": ["instant", "weekly"]},
+            "web": {"base_url": "https://news.clockwork.example"},
+        }
+        return parse({name: section | more.get(name, {}) for name, section in sections.items()})
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings()
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    upgrade(settings.store.url)
+    with connect(settings.store.url) as opened:
+        yield opened
+
+
+def ask(settings: Settings, database: Database, address: str = ADA, now: dt.datetime = NOW, **more: Any) -> None:
+    SigningUp(settings, database).ask(Asked(address=address, cadence="weekly", host="192.0.2.7", **more), now)
+
+
+def send(settings: Settings, database: Database, now: dt.datetime = NOW) -> Any:
+    return send_letters(settings, database, now=lambda: now)
+
+
+def mails(relay: Relay) -> list[EmailMessage]:
+    return [cast("EmailMessage", email.message_from_bytes(one.content, policy=policy.SMTP)) for one in relay.taken]
+
+
+def text(mail: EmailMessage, kind: str = "plain") -> str:
+    part = mail.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())
+
+
+def entry(database: Database, address: str = ADA) -> Any:
+    return SignUps(database).of(address)
+
+
+def confirm(settings: Settings, database: Database, now: dt.datetime = NOW) -> Any:
+    return SigningUp(settings, database).confirm(entry(database).name, "192.0.2.9", now)
+
+
+def test_the_mail_asks_and_its_link_is_the_sign_up_s(settings: Settings, database: Database, relay: Relay) -> None:
+    ask(settings, database)
+    assert send(settings, database).sent == 1
+    [mail] = mails(relay)
+    link = f"https://news.clockwork.example/c/{entry(database).name}"
+    assert (mail["To"], mail["Subject"], mail["Auto-Submitted"]) == (ADA, "Please confirm: Clockwork", "auto-generated")
+    assert "List-Unsubscribe" not in mail  # no program may press the button
+    assert mail["List-Id"] == "Clockwork <news.clockwork.example>"
+    assert text(mail).count(link) == 1
+    assert f'href="{link}"' in text(mail, "html")
+    assert "every week" in text(mail)
+    linked = set(re.findall(r'(?:href|src|background)="([^"]*)"', text(mail, "html")))
+    assert linked == {link}  # nothing is loaded, nothing else is linked
+
+
+def test_nothing_that_a_stranger_typed_is_in_it(settings: Settings, database: Database, relay: Relay) -> None:
+    ask(settings, database, source="BUY-GOLD https://evil.example", variant="BUY-GOLD", path="/BUY-GOLD")
+    send(settings, database)
+    raw = relay.taken[0].content
+    assert b"GOLD" not in raw
+    assert b"evil" not in raw
+    [mail] = mails(relay)
+    assert "GOLD" not in text(mail) + text(mail, "html")
+
+
+@pytest.mark.parametrize("language", ["en", "de", "he"])
+def test_every_letter_is_written_in_every_language_and_signed(
+    make_settings: Callable[..., Settings], database: Database, relay: Relay, tmp_path: Path, language: str
+) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    (tmp_path / "dkim.pem").write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ))
+    settings = make_settings(newsletter={"language": language}, mail={"dkim_key_file": str(tmp_path / "dkim.pem")})
+    ask(settings, database)
+    send(settings, database)
+    work_off(settings, database, now=lambda: NOW + DAY)
+    confirm(settings, database, NOW + DAY)
+    send(settings, database, NOW + DAY)
+    words = CATALOGUES[language]
+    assert [mail["Subject"] for mail in mails(relay)] == [
+        form.format(name="Clockwork") for form in (words.letter_confirm, words.letter_remind, words.letter_welcome)
+    ]
+    record = b"v=DKIM1; k=rsa; p=" + b"".join(key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).splitlines()[1:-1])
+    for one in relay.taken:
+        assert dkim.verify(one.content.rstrip(b"\r\n") + b"\r\n", dnsfunc=lambda *_, **__: record)
+    for mail in mails(relay):
+        assert f'lang="{language}"' in text(mail, "html")
+
+
+def test_the_welcome_has_the_way_out(settings: Settings, database: Database, relay: Relay) -> None:
+    ask(settings, database)
+    send(settings, database)
+    confirm(settings, database)
+    send(settings, database)
+    welcome = mails(relay)[1]
+    link = welcome["List-Unsubscribe"].strip("<>")
+    assert link.startswith("https://news.clockwork.example/u/")
+    assert welcome["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert "Auto-Submitted" not in welcome
+    assert f"{link}/preferences" in text(welcome)
+    assert link in text(welcome).splitlines()
+
+
+def test_a_welcome_can_be_left_out(
+    make_settings: Callable[..., Settings], database: Database
+) -> None:
+    settings = make_settings(web={"welcome": False})
+    ask(settings, database)
+    confirm(settings, database)
+    assert send(settings, database).sent == 0
+
+
+class TestWhoGetsOne:
+    @pytest.mark.parametrize(("state", "reason", "goes"), [
+        ("new", None, True), ("pending", None, True), ("active", None, True), ("unsubscribed", None, True),
+        ("active", "550 5.1.1", True), ("unsubscribed", "3 soft bounces", True), ("unsubscribed", "complaint", False),
+        ("new", "by an operator: no", False), ("new", "erased", False),
+    ])
+    def test_whoever_may_come_back_by_it(
+        self, settings: Settings, database: Database, relay: Relay, state: Any, reason: str | None, goes: bool
+    ) -> None:
+        if state != "new":
+            Subscribers(database).add(ADA, state=state, now=NOW)
+        if reason is not None:
+            Suppressions(database).add(ADA, reason, NOW)
+        ask(settings, database)
+        done = send(settings, database)
+        assert (done.sent, done.dropped) == ((1, 0) if goes else (0, 1))
+        assert len(relay.taken) == done.sent
+
+    def test_a_victim_who_answers_nothing_is_left_in_peace(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        for day in range(20):
+            for _ in range(5):
+                ask(settings, database, now=NOW + day * DAY)
+            send(settings, database, NOW + day * DAY)
+        assert len(relay.taken) == TRIES
+        assert standing(database, NOW, limit=1).letters[0].why == f"{TRIES} in a month went unanswered"
+
+    def test_the_same_person_in_another_spelling_is_one(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        for address in ("ada@bücher.example", "ADA@xn--bcher-kva.example", "Ada@BÜCHER.example"):
+            ask(settings, database, address)
+        assert send(settings, database).sent == 1
+        assert relay.taken[0].recipients[0].lower() == "ada@xn--bcher-kva.example"
+
+    def test_a_letter_that_came_too_late_says_why(self) -> None:
+        letter = Taken(
+            id=1, kind="confirm", address=ADA, lease="l", attempts=0, queued_at=NOW, name="n", confirmed=True,
+            cadence="weekly", topics=(), reader="00" * 10, state="active", suppressed=None, sent_before=0,
+        )
+        assert decide(letter) == "is confirmed already"
+
+
+class TestTrouble:
+    def test_a_relay_that_is_not_there_costs_no_sign_up(
+        self, settings: Settings, database: Database, relay: Relay, make_settings: Callable[..., Settings]
+    ) -> None:
+        nowhere = make_settings(mail={"url": "smtp://127.0.0.1:9"})
+        for name in ("ada", "grace", "zoe"):
+            ask(nowhere, database, f"{name}@readers.example")
+        away = send(nowhere, database)
+        assert (away.sent, away.waiting) == (0, 3)
+        assert "127.0.0.1:9" in away.why
+        assert send(settings, database).sent == 0  # not yet
+        assert send(settings, database, NOW + 6 * MINUTE).sent == 3
+
+    @pytest.mark.parametrize("verb", ["connect", "mail", "rcpt", "data", "dot"])
+    def test_a_refusal_that_may_pass_is_tried_again(
+        self, settings: Settings, database: Database, relay: Relay, verb: str
+    ) -> None:
+        ask(settings, database)
+        relay.fault(verb, None, "451 4.3.0 not now")
+        assert send(settings, database).waiting == 1
+        assert send(settings, database, NOW + 10 * MINUTE).sent == 1
+        assert len(relay.taken) == 1
+
+    def test_an_answer_that_was_lost_brings_the_same_mail_again(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        ask(settings, database)
+        relay.fault("dot", None, DROP)
+        assert send(settings, database).waiting == 1
+        assert send(settings, database, NOW + 10 * MINUTE).sent == 1
+        assert len({one.content for one in relay.taken}) == 1  # byte for byte, Message-ID and all
+
+    def test_one_address_that_is_none_stops_nobody(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        ask(settings, database, "gone@readers.example")
+        ask(settings, database)
+        relay.fault("rcpt", None, "550 5.1.1 no such user")
+        done = send(settings, database)
+        assert (done.sent, done.failed) == (1, 1)
+        assert Suppressions(database).list() == []  # a stranger typed it: it proves nothing about a reader
+
+    def test_a_refusal_of_us_ends_the_round_and_costs_nobody(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        for name in ("ada", "grace", "zoe"):
+            ask(settings, database, f"{name}@readers.example")
+        relay.fault("mail", None, "530 5.7.0 authentication required")
+        done = send(settings, database)
+        assert (done.sent, done.failed, done.waiting) == (0, 0, 3)
+        assert "refuses us" in done.why
+        assert send(settings, database, NOW + 10 * MINUTE).sent == 3
+
+    def test_two_senders_at_once_send_each_once(self, settings: Settings, database: Database, relay: Relay) -> None:
+        ask(settings, database)
+        relay.before_answer = lambda _: send(settings, database)  # another process, while this one waits for its 250
+        assert send(settings, database).sent == 1
+        assert len(relay.taken) == 1
+
+    def test_more_than_an_hour_may_send_wait_their_turn(
+        self, make_settings: Callable[..., Settings], database: Database, relay: Relay, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings = make_settings(web={"signup_per_hour": 2})
+        for name in ("ada", "grace", "zoe"):
+            ask(settings, database, f"{name}@readers.example")
+        assert send(settings, database).sent == 2
+        assert "web.signup_per_hour" in caplog.text
+        assert send(settings, database, NOW + 30 * MINUTE).sent == 0
+        assert send(settings, database, NOW + 61 * MINUTE).sent == 1
+
+    def test_what_is_refused_is_counted_and_told(
+        self, make_settings: Callable[..., Settings], database: Database, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings = make_settings(web={"signup_per_network": 1})
+        door = SigningUp(settings, database)
+        for name in ("ada", "grace", "zoe"):
+            door.ask(Asked(address=f"{name}@readers.example", host="192.0.2.7"), NOW)
+        assert standing(database, NOW, limit=9).sign_ups == {"network": 2, "taken": 1}
+        assert caplog.text.count("web.signup_per_network") == 1  # not a line for each
+
+
+def test_whoever_left_returns_by_the_mail_and_erasing_stays(
+    settings: Settings, database: Database, relay: Relay
+) -> None:
+    ask(settings, database)
+    send(settings, database)
+    reader = confirm(settings, database).subscriber
+    Subscribers(database).set_state(reader, "unsubscribed", NOW)
+    ask(settings, database, now=NOW + DAY)
+    send(settings, database, NOW + DAY)
+    assert confirm(settings, database, NOW + DAY).ended == "confirmed"
+    assert Subscribers(database).get(reader).state == "active"
+    Subscribers(database).erase(ADA, US, NOW + DAY)
+    ask(settings, database, now=NOW + 2 * DAY)
+    before = len(relay.taken)
+    send(settings, database, NOW + 2 * DAY)
+    assert len(relay.taken) == before
+    assert ADA not in {one.address for one in Letters(database).list(limit=99) if one.state != "dropped"}

@@ -1,0 +1,316 @@
+"""An address that somebody typed: how it becomes a subscriber, how it is forgotten, and what is kept as proof."""
+
+import datetime as dt
+import random
+from typing import Any
+
+import pytest
+
+from milepost.errors import HeldError
+from store.database import Database
+from store.ledger.letters import Letters
+from store.meta import RESTORED_FROM, Meta
+from store.subscribers.addresses import parse
+from store.subscribers.events import By
+from store.subscribers.importing import Entry
+from store.subscribers.people import Subscribers
+from store.subscribers.sign_ups import Limits, Request, SignUps
+from store.subscribers.suppressions import Suppressions, liftable
+from tests.store.conftest import NOW
+
+PLENTY = Limits(per_network=1000, backlog=1000)
+DAY, MONTH = dt.timedelta(days=1), dt.timedelta(days=30)
+US = By(who="an operator", why="they asked")
+
+
+def a_request(address: str = "Ada@Readers.Example", **changes: Any) -> Request:
+    fields: dict[str, Any] = {
+        "address": parse(address), "cadence": "weekly", "topics": ("chess",), "language": "en", "form": "page-en-1",
+        "source": "timeline", "path": "/story", "network": "n1",
+    }
+    return Request(**(fields | changes))
+
+
+@pytest.fixture
+def sign_ups(database: Database) -> SignUps:
+    return SignUps(database)
+
+
+@pytest.fixture
+def letters(database: Database) -> Letters:
+    return Letters(database)
+
+
+def name_of(sign_ups: SignUps, address: str = "ada@readers.example") -> str:
+    found = sign_ups.of(address)
+    assert found is not None
+    return found.name
+
+
+def send_all(letters: Letters, now: dt.datetime) -> list[str]:
+    taken = letters.claim(now, limit=100, memory=MONTH)
+    for one in taken:
+        assert letters.settle(one, "sent", now)
+    return [one.kind for one in taken]
+
+
+def test_what_is_asked_is_no_subscriber_until_it_is_confirmed(database: Database, sign_ups: SignUps) -> None:
+    assert sign_ups.ask(a_request(), PLENTY, NOW) is None
+    assert Subscribers(database).list() == []
+    assert sign_ups.confirm(name_of(sign_ups), "n2", NOW + DAY).ended == "confirmed"
+    [reader] = Subscribers(database).list()
+    assert (reader.address, reader.state, reader.cadence, reader.topics) == (
+        "Ada@readers.example", "active", "weekly", ("chess",)
+    )
+    [proof] = sign_ups.consents(reader.id)
+    assert (proof.asked_at, proof.confirmed_at, proof.form, proof.source, proof.path) == (
+        NOW, NOW + DAY, "page-en-1", "timeline", "/story"
+    )
+    assert (proof.network, proof.confirmed_network) == ("n1", "n2")
+
+
+def test_ten_thousand_sign_ups_for_one_victim_are_one_letter(sign_ups: SignUps, letters: Letters) -> None:
+    for number in range(200):  # from as many networks
+        assert sign_ups.ask(a_request(network=f"n{number}"), PLENTY, NOW) is None
+    assert send_all(letters, NOW) == ["confirm"]
+    sign_ups.ask(a_request(), PLENTY, NOW + dt.timedelta(hours=1))
+    assert send_all(letters, NOW + dt.timedelta(hours=1)) == []
+    assert sign_ups.counts(NOW)["taken"] == 201
+    assert [one.sent_before for one in letters.claim(NOW, limit=9, memory=MONTH)] == []
+
+
+def test_the_next_day_has_a_letter_of_its_own_and_knows_of_the_first(sign_ups: SignUps, letters: Letters) -> None:
+    sign_ups.ask(a_request(), PLENTY, NOW)
+    send_all(letters, NOW)
+    sign_ups.ask(a_request(), PLENTY, NOW + DAY)
+    [again] = letters.claim(NOW + DAY, limit=9, memory=MONTH)
+    assert (again.kind, again.sent_before) == ("confirm", 1)
+
+
+def test_the_last_choice_counts_and_an_earlier_mail_s_link_still_works(database: Database, sign_ups: SignUps) -> None:
+    sign_ups.ask(a_request(), PLENTY, NOW)
+    first = name_of(sign_ups)
+    sign_ups.ask(a_request(cadence="instant", topics=()), PLENTY, NOW + DAY)
+    assert sign_ups.confirm(first, "n", NOW + DAY).ended == "confirmed"
+    [reader] = Subscribers(database).list()
+    assert (reader.cadence, reader.topics) == ("instant", ())
+
+
+def test_a_network_has_so_many_addresses_an_hour_and_others_are_not_kept_waiting(sign_ups: SignUps) -> None:
+    tight = Limits(per_network=2, backlog=100)
+    asked = [sign_ups.ask(a_request(f"r{number}@readers.example"), tight, NOW) for number in range(4)]
+    assert asked == [None, None, "network", "network"]
+    assert sign_ups.ask(a_request("r0@readers.example"), tight, NOW) is None  # the same one again
+    assert sign_ups.ask(a_request("x@readers.example", network="n2"), tight, NOW) is None
+    assert sign_ups.ask(a_request("r3@readers.example"), tight, NOW + dt.timedelta(hours=2)) is None
+    assert sign_ups.counts(NOW) == {"network": 2, "taken": 5}
+
+
+def test_a_queue_that_is_full_takes_no_more_until_it_is_sent(sign_ups: SignUps, letters: Letters) -> None:
+    tight = Limits(per_network=100, backlog=2)
+    asked = [sign_ups.ask(a_request(f"r{number}@readers.example"), tight, NOW) for number in range(3)]
+    assert asked == [None, None, "backlog"]
+    send_all(letters, NOW)
+    assert sign_ups.ask(a_request("r3@readers.example"), tight, NOW) is None
+
+
+class TestConfirming:
+    @pytest.mark.parametrize("name", ["", "x", "a" * 24, "ab\0", "../etc"])
+    def test_a_link_that_is_none(self, sign_ups: SignUps, name: str) -> None:
+        assert sign_ups.confirm(name.replace("\0", ""), "n", NOW).ended == "unknown"
+
+    def test_a_second_press_changes_nothing(self, database: Database, sign_ups: SignUps) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        name = name_of(sign_ups)
+        first, second = sign_ups.confirm(name, "n", NOW), sign_ups.confirm(name, "n", NOW + DAY)
+        assert (first.ended, second.ended) == ("confirmed", "again")
+        assert len(sign_ups.consents(first.subscriber or 0)) == 1
+
+    def test_an_old_link_brings_nobody_back_who_left_since(self, database: Database, sign_ups: SignUps) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        name = name_of(sign_ups)
+        reader = sign_ups.confirm(name, "n", NOW).subscriber or 0
+        Subscribers(database).set_state(reader, "unsubscribed", NOW)
+        assert sign_ups.confirm(name, "n", NOW).ended == "used"
+        assert Subscribers(database).get(reader).state == "unsubscribed"
+
+    def test_who_left_comes_back_by_signing_up_anew(self, database: Database, sign_ups: SignUps) -> None:
+        reader, _ = Subscribers(database).add("ada@readers.example", now=NOW)
+        Subscribers(database).set_state(reader.id, "unsubscribed", NOW)
+        sign_ups.ask(a_request(), PLENTY, NOW + DAY)
+        assert Subscribers(database).get(reader.id).state == "unsubscribed"  # asking alone does nothing
+        assert sign_ups.confirm(name_of(sign_ups), "n", NOW + DAY).subscriber == reader.id
+        assert Subscribers(database).get(reader.id).state == "active"
+
+    @pytest.mark.parametrize("reason", ["550 5.1.1", "bounce 5.1.1", "bounce in words", "3 soft bounces", "556"])
+    def test_bounces_are_lifted_and_the_history_says_so(
+        self, database: Database, sign_ups: SignUps, reason: str
+    ) -> None:
+        Suppressions(database).add("ada@readers.example", reason, NOW)
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        assert Suppressions(database).find("ada@readers.example")  # asking alone lifts nothing
+        assert sign_ups.confirm(name_of(sign_ups), "n", NOW).ended == "confirmed"
+        assert Suppressions(database).find("ada@readers.example") is None
+        assert [one.action for one in Suppressions(database).history("ada@readers.example")] == ["lifted", "confirmed"]
+
+    @pytest.mark.parametrize("reason", ["complaint", "erased", "by an operator: abusive", "status = complained"])
+    def test_no_other_reason_is(self, database: Database, sign_ups: SignUps, reason: str) -> None:
+        Suppressions(database).add("ada@readers.example", reason, NOW)
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        assert sign_ups.confirm(name_of(sign_ups), "n", NOW).ended == "kept_out"
+        assert Suppressions(database).find("ada@readers.example")
+        assert Subscribers(database).list() == []
+        assert not liftable(reason)
+
+    def test_a_month_later_the_link_is_nobody_s(self, database: Database, sign_ups: SignUps) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        name = name_of(sign_ups)
+        assert sign_ups.find(name, NOW + MONTH - DAY) is not None
+        assert sign_ups.find(name, NOW + MONTH) is None
+        assert sign_ups.confirm(name, "n", NOW + MONTH).ended == "unknown"
+        assert Subscribers(database).list() == []
+
+
+class TestTending:
+    def test_one_reminder_a_day_after_the_letter_went_out(self, sign_ups: SignUps, letters: Letters) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        assert sign_ups.tend(NOW + 2 * DAY).reminded == 0  # it never went out: no relay was there
+        send_all(letters, NOW + 2 * DAY)
+        assert sign_ups.tend(NOW + 3 * DAY - dt.timedelta(seconds=1)).reminded == 0
+        assert sign_ups.tend(NOW + 3 * DAY).reminded == 1
+        assert send_all(letters, NOW + 3 * DAY) == ["remind"]
+        assert sign_ups.tend(NOW + 9 * DAY).reminded == 0
+
+    def test_who_confirmed_is_not_reminded(self, sign_ups: SignUps, letters: Letters) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        send_all(letters, NOW)
+        sign_ups.confirm(name_of(sign_ups), "n", NOW)
+        assert sign_ups.tend(NOW + 3 * DAY).reminded == 0
+
+    def test_a_month_later_the_address_is_nowhere(self, sign_ups: SignUps, letters: Letters) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        send_all(letters, NOW)
+        assert sign_ups.tend(NOW + MONTH - DAY).forgotten == 0
+        assert sign_ups.tend(NOW + MONTH).forgotten == 1
+        assert sign_ups.of("ada@readers.example") is None
+        assert {one.address for one in letters.list(limit=9)} == {""}
+
+
+class TestLetters:
+    def test_one_that_was_taken_is_nobody_else_s(self, sign_ups: SignUps, letters: Letters) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        assert len(letters.claim(NOW, limit=9, memory=MONTH)) == 1
+        assert letters.claim(NOW, limit=9, memory=MONTH) == []
+
+    def test_one_of_a_process_that_died_is_taken_again(
+        self, database: Database, sign_ups: SignUps, letters: Letters
+    ) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        [dead] = letters.claim(NOW, limit=9, memory=MONTH)
+        expire(database)
+        [taken] = letters.claim(NOW, limit=9, memory=MONTH)
+        assert not letters.settle(dead, "sent", NOW)  # it wakes up: the letter is not its any more
+        assert letters.settle(taken, "sent", NOW)
+
+    def test_what_is_put_off_is_not_due_before(self, sign_ups: SignUps, letters: Letters) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        [taken] = letters.claim(NOW, limit=9, memory=MONTH)
+        letters.settle(taken, "queued", NOW, why="451 later", again_at=NOW + DAY)
+        assert letters.claim(NOW, limit=9, memory=MONTH) == []
+        assert letters.next_due() == NOW + DAY
+        assert [one.attempts for one in letters.claim(NOW + DAY, limit=9, memory=MONTH)] == [1]
+
+    def test_a_restored_database_sends_none(self, database: Database, sign_ups: SignUps, letters: Letters) -> None:
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        Meta(database).set(RESTORED_FROM, "a backup")
+        with pytest.raises(HeldError):
+            letters.claim(NOW, limit=9, memory=MONTH)
+
+
+def expire(database: Database) -> None:
+    """Every lease ends now."""
+    import sqlalchemy as sa
+
+    from store.schema.tables import letter
+
+    with database.begin() as connection:
+        connection.execute(sa.update(letter).values(lease_until=1.0))
+
+
+def test_erasing_takes_the_address_out_of_all_of_it(database: Database, sign_ups: SignUps, letters: Letters) -> None:
+    sign_ups.ask(a_request(), PLENTY, NOW)
+    reader = sign_ups.confirm(name_of(sign_ups), "n", NOW).subscriber or 0
+    sign_ups.ask(a_request(), PLENTY, NOW)
+    Subscribers(database).erase("ada@readers.example", US, NOW)
+    assert sign_ups.of("ada@readers.example") is None
+    assert sign_ups.consents(reader) == []
+    assert {(one.address, one.state) for one in letters.list(limit=9)} == {("", "dropped")}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_walk_the_state_is_what_the_reader_did_last(database: Database, sign_ups: SignUps, seed: int) -> None:
+    """Signing up, confirming, leaving, erasing by the reader; imports and bounces by others, in any order."""
+    chance, address = random.Random(seed), "ada@readers.example"  # noqa: S311
+    people, list_ = Subscribers(database), Suppressions(database)
+    wanted = kept_out = False  # what the reader said last; what only an operator can undo
+    bounced = False
+    known = False
+    now = NOW
+    for _ in range(40):
+        now += dt.timedelta(hours=chance.randint(1, 60))
+        step = chance.choice(["ask", "ask", "confirm", "confirm", "leave", "import", "bounce", "complain", "erase"])
+        if step in ("complain", "erase") and chance.random() < 0.8:
+            continue
+        entry, reader = sign_ups.of(address), people.find(address)
+        if step == "ask":
+            sign_ups.ask(a_request(address), PLENTY, now)
+        elif step == "confirm" and entry is not None:
+            ended = sign_ups.confirm(entry.name, "n", now).ended
+            if ended == "confirmed":
+                assert not kept_out
+                wanted, bounced, known = True, False, True
+        elif step == "leave" and reader is not None:
+            people.set_state(reader.id, "unsubscribed", now)
+            wanted = False
+        elif step == "import":
+            fresh = reader is None and list_.find(address) is None
+            people.import_([Entry(line=1, address=parse(address), standing="active", cadence="daily")], now=now, by=US)
+            wanted, known = (True, True) if fresh else (wanted, known)  # an import never resurrects
+        elif step == "bounce" and reader is not None:
+            bounced = list_.add(address, "550 5.1.1", now) or bounced
+        elif step == "complain" and reader is not None:
+            list_.add(address, "complaint", now)
+            people.set_state(reader.id, "unsubscribed", now)
+            wanted = False
+            kept_out = True
+        elif step == "erase":
+            people.erase(address, US, now)
+            wanted, known = False, False
+            kept_out = True
+        sign_ups.tend(now)
+        reader, listed = people.find(address), list_.find(address)
+        assert (reader is not None and reader.state == "active") == wanted, (step, seed)
+        assert (listed is not None) == (kept_out or bounced)
+        assert (reader is not None) == known
+
+
+def test_who_comes_again_after_an_operator_lifted_their_erasure_can_be_erased_again(
+    database: Database, sign_ups: SignUps
+) -> None:
+    for _ in range(3):
+        sign_ups.ask(a_request(), PLENTY, NOW)
+        assert sign_ups.confirm(name_of(sign_ups), "n", NOW).ended == "confirmed"
+        assert Subscribers(database).erase("ada@readers.example", US, NOW)
+        Suppressions(database).lift("ada@readers.example", US, NOW)
+    assert {one.address for one in Subscribers(database).list()} == {""}
+
+
+@pytest.mark.parametrize("later", ["complaint", "by an operator: abusive"])
+def test_a_reason_that_somebody_meant_takes_the_place_of_a_bounce(database: Database, later: str) -> None:
+    list_ = Suppressions(database)
+    assert list_.add("ada@readers.example", "550 5.1.1", NOW)
+    assert not list_.add("ada@readers.example", later, NOW)
+    assert not list_.add("ada@readers.example", "556", NOW)
+    found = list_.find("ada@readers.example")
+    assert found is not None
+    assert found.reason == later

@@ -1,0 +1,19 @@
+"""The form for other sites."""
+
+from typing import Any
+
+from lxml import html
+
+from web.embed import form
+
+
+def test_it_is_plain_and_posts_to_our_page(settings: Any) -> None:
+    printed = form(settings.model_copy(update={
+        "newsletter": settings.newsletter.model_copy(update={"name": '<b>"Looms" & Engines'})
+    }))
+    tree: Any = html.fromstring(printed)
+    assert tree.tag == "form"
+    assert (tree.get("method"), tree.get("action")) == ("post", "https://timeline.example/subscribe")
+    assert not tree.xpath("//script|//img|//link|//iframe|//b")
+    assert 'Subscribe to <b>"Looms" & Engines' in tree.text_content()
+    assert {one.get("name") for one in tree.xpath("//input")} == {"email", "website", "source"}

@@ -1,0 +1,337 @@
+"""The way in: a form, a JSON body, a link in a mail. Whoever asks is answered the same, and only a press counts."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from lxml import html
+
+from milepost.settings import Settings
+from pipeline.sign_up import SigningUp, network_of
+from store.database import Database, connect, upgrade
+from store.ledger.letters import Letters
+from store.subscribers.events import By
+from store.subscribers.people import Subscribers
+from store.subscribers.sign_ups import SignUps
+from store.subscribers.suppressions import Suppressions
+from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemoryTopics
+from web.app import create_app
+from web.public.subscribe import OLDEST_S, stamp, stamped
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+ADA = "ada@readers.example"
+SITE = "https://site.example"
+US = By(who="an operator", why="they asked")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path}/milepost.db"
+    upgrade(url)
+    with connect(url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def web() -> dict[str, Any]:
+    """More of the settings of [web]."""
+    return {}
+
+
+@pytest.fixture
+def app(database: Database, settings: Settings, issues: MemoryIssues, topics: MemoryTopics, web: dict[str, Any]) -> Any:
+    changed = settings.model_copy(update={"web": settings.web.model_copy(update=web)})
+    return create_app(
+        issues=issues, subscribers=Subscribers(database), topics=topics, signing_up=SigningUp(changed, database),
+        settings=changed, keys=[KEY], list_id=LIST_ID, now=lambda: NOW,
+    )
+
+
+@pytest.fixture
+def post(ask: Callable[..., httpx.Response], app: Any) -> Callable[..., httpx.Response]:
+    """Posts a JSON body, as the site's own form does."""
+
+    def send(body: Any, **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return ask("POST", "/api/subscribe", app=app, content=content, headers=headers)
+
+    return send
+
+
+@pytest.fixture
+def fill(ask: Callable[..., httpx.Response], app: Any) -> Callable[..., httpx.Response]:
+    """Sends our own form, as somebody does who read it."""
+
+    def send(**fields: Any) -> httpx.Response:
+        read = stamp(KEY, NOW - dt.timedelta(seconds=20))
+        given = {"email": ADA, "cadence": "weekly", "shown": read, "website": ""} | fields
+        return ask("POST", "/subscribe", app=app, content=urlencode(given, doseq=True), headers=FORM)
+
+    return send
+
+
+def found(page: httpx.Response, query: str) -> list[Any]:
+    """What an XPath finds on a page."""
+    return cast("list[Any]", html.document_fromstring(page.text).xpath(query))
+
+
+def taken(database: Database) -> list[str]:
+    """The addresses that a letter is on its way to."""
+    return [one.address for one in Letters(database).list(limit=100)]
+
+
+def name_of(database: Database, address: str = ADA) -> str:
+    found = SignUps(database).of(address)
+    assert found is not None
+    return found.name
+
+
+class TestTheSitesOwnForm:
+    @pytest.mark.parametrize(("body", "status", "answer"), [
+        (b"", 400, {"error": "A valid JSON body is required"}),
+        (b"{", 400, {"error": "A valid JSON body is required"}),
+        (b"\xff\xfe{\x00}\x00", 400, {"error": "A valid JSON body is required"}),
+        (b"[" * 100_000, 413, {"error": "A valid JSON body is required"}),
+        (b"[" * 9_000, 400, {"error": "A valid JSON body is required"}),
+        (b"email=ada%40readers.example", 400, {"error": "A valid JSON body is required"}),
+        (b"{}", 400, {"error": "Email is required"}),
+        (b"[]", 400, {"error": "Email is required"}),
+        (b"null", 400, {"error": "Email is required"}),
+        ({"email": "  "}, 400, {"error": "Email is required"}),
+        ({"email": 7}, 400, {"error": "Email is required"}),
+        ({"website": "x"}, 400, {"error": "Email is required"}),
+        ({"email": "none", "website": " x "}, 200, {"success": True}),
+        ({"email": ADA, "website": "x", "source": "s"}, 200, {"success": True}),
+        ({"email": "none"}, 400, {"error": "A valid email is required"}),
+        ({"email": "a@b, c@d.example"}, 400, {"error": "A valid email is required"}),
+        ({"email": "ada@readers.example\r\nBcc: eve@evil.example"}, 400, {"error": "A valid email is required"}),
+        ({"email": "ada\0@readers.example"}, 400, {"error": "A valid email is required"}),
+        ({"email": "\ud800@readers.example"}, 400, {"error": "A valid email is required"}),
+        ({"email": f"{'a' * 9000}@readers.example"}, 400, {"error": "A valid email is required"}),
+        ({"email": ADA}, 200, {"success": True, "source": "site"}),
+        ({"email": f" {ADA}\n", "source": " hero ", "variant": "b", "path": " /x ", "website": "  "}, 200,
+         {"success": True, "source": "hero", "variant": "b", "path": "/x"}),
+        ({"email": ADA, "source": 7, "variant": "", "path": None, "website": False}, 200,
+         {"success": True, "source": "site"}),
+        ({"email": ADA, "source": "\ud800\0"}, 200, {"success": True, "source": "\ud800\0"}),
+    ], ids=lambda value: str(value)[:40])
+    def test_is_answered_as_it_expects(
+        self, post: Callable[..., httpx.Response], database: Database, body: Any, status: int, answer: dict[str, Any]
+    ) -> None:
+        found = post(body)
+        assert (found.status_code, json.loads(found.content)) == (status, answer)
+        assert found.headers["Content-Type"] == "application/json"
+        asked = status == 200 and "source" in answer
+        assert taken(database) == ([ADA] if asked else [])
+
+    @pytest.mark.parametrize("web", [{"signup": False}])
+    def test_while_sign_ups_are_off(self, post: Callable[..., httpx.Response], database: Database) -> None:
+        assert post({"email": "none"}).json() == {"error": "A valid email is required"}
+        assert post({"email": ADA, "website": "x"}).json() == {"success": True}
+        off = post({"email": ADA})
+        assert (off.status_code, off.json()) == (503, {"error": "Newsletter is not configured"})
+        assert taken(database) == []
+
+    def test_what_nobody_foresaw(self, post: Callable[..., httpx.Response], database: Database) -> None:
+        database.close()
+        file = database.file
+        assert file is not None
+        file.write_bytes(b"no database any more" * 100)
+        found = post({"email": ADA})
+        assert (found.status_code, found.json()) == (500, {"error": "Failed to subscribe"})
+
+    def test_the_answer_is_the_same_for_whoever_it_is(
+        self, post: Callable[..., httpx.Response], database: Database
+    ) -> None:
+        people, list_ = Subscribers(database), Suppressions(database)
+        for state in ("pending", "active", "unsubscribed"):
+            people.add(f"{state}@readers.example", state=state, now=NOW)
+        list_.add("bounced@readers.example", "550 5.1.1", NOW)
+        list_.add("complained@readers.example", "complaint", NOW)
+        people.erase("erased@readers.example", US, NOW)
+        answers = {
+            (found.status_code, found.content, tuple(sorted(found.headers)))
+            for name in ("new", "pending", "active", "unsubscribed", "bounced", "complained", "erased")
+            for found in (post({"email": f"{name}@readers.example"}),)
+        }
+        assert len(answers) == 1
+        assert len(taken(database)) == 7  # what differs is decided when the letter is due
+
+
+class TestOrigins:
+    @pytest.fixture
+    def web(self) -> dict[str, Any]:
+        return {"allow_origins": (SITE,)}
+
+    def test_a_site_that_is_named_may_post(self, post: Callable[..., httpx.Response], database: Database) -> None:
+        found = post({"email": ADA}, Origin=SITE)
+        assert found.headers["Access-Control-Allow-Origin"] == SITE
+        assert "Origin" in found.headers["Vary"]
+        assert taken(database) == [ADA]
+
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://site.example.evil.example",
+                                        "http://site.example"])
+    def test_another_may_not_even_without_asking_first(
+        self, post: Callable[..., httpx.Response], database: Database, origin: str
+    ) -> None:
+        found = post({"email": ADA}, Origin=origin, **{"Content-Type": "text/plain"})
+        assert found.status_code == 403
+        assert "Access-Control-Allow-Origin" not in found.headers
+        assert taken(database) == []
+
+    def test_our_own_pages_may(self, post: Callable[..., httpx.Response]) -> None:
+        assert post({"email": ADA}, Origin="https://timeline.example").status_code == 200
+
+    @pytest.mark.parametrize(("origin", "allowed"), [(SITE, True), ("https://evil.example", False)])
+    def test_a_browser_asks_first(
+        self, ask: Callable[..., httpx.Response], app: Any, origin: str, allowed: bool
+    ) -> None:
+        found = ask("OPTIONS", "/api/subscribe", app=app, headers={
+            "Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type",
+        })
+        assert (found.headers.get("Access-Control-Allow-Origin") == SITE) == allowed
+        assert (found.status_code == 200) == allowed
+        if allowed:
+            assert "POST" in found.headers["Access-Control-Allow-Methods"]
+            assert "content-type" in found.headers["Access-Control-Allow-Headers"].lower()
+
+
+class TestOurOwnForm:
+    def test_it_needs_no_script_and_says_what_will_be_sent(
+        self, ask: Callable[..., httpx.Response], app: Any
+    ) -> None:
+        page = ask("GET", "/subscribe", app=app)
+        assert page.headers["Cache-Control"] == "no-store"
+        assert not found(page, "//script")
+        assert [one.get("value") for one in found(page, "//input[@name='cadence']")] == ["instant", "weekly"]
+        assert len(found(page, "//input[@name='topic']")) == 4
+        assert "link to leave" in page.text
+
+    def test_a_choice_is_kept_and_the_answer_names_nobody(
+        self, fill: Callable[..., httpx.Response], database: Database
+    ) -> None:
+        page = fill(topic=["chess", "research"])
+        assert page.status_code == 200
+        assert "One more press" in page.text
+        assert ADA not in page.text
+        entry = SignUps(database).of(ADA)
+        assert entry is not None
+        assert (entry.cadence, entry.topics, entry.language) == ("weekly", ("chess", "research"), "en")
+        assert re.fullmatch(r"page-en-[0-9a-f]{8}", entry.form)
+        assert "Subscribe" in (SignUps(database).words(entry.form) or "")
+
+    @pytest.mark.parametrize(("fields", "counted"), [
+        ({"website": "https://spam.example"}, "trap"),
+        ({"shown": stamp(KEY, NOW - dt.timedelta(seconds=0.5))}, "too_fast"),
+        ({"shown": stamp(KEY, NOW + dt.timedelta(hours=1))}, "too_fast"),
+        ({"shown": stamp(KEY, NOW - dt.timedelta(seconds=OLDEST_S + 1))}, "too_old"),
+    ])
+    def test_a_program_gets_the_same_page_and_nothing_else(
+        self, fill: Callable[..., httpx.Response], database: Database, fields: dict[str, str], counted: str
+    ) -> None:
+        assert fill(**fields).content == fill().content
+        assert SignUps(database).counts(NOW)[counted] == 1
+        assert taken(database) == [ADA]  # of the second, honest one
+
+    @pytest.mark.parametrize("shown", ["", "x", "123", "123-aaaa", stamp("another-key-of-more-than-16", NOW), "9" * 40])
+    def test_a_form_of_another_site_leads_to_ours_with_the_address_filled_in(
+        self, fill: Callable[..., httpx.Response], database: Database, shown: str
+    ) -> None:
+        page = fill(shown=shown, source="blog")
+        assert found(page, "//input[@name='email']/@value") == [ADA]
+        assert found(page, "//input[@name='source']/@value") == ["blog"]
+        assert taken(database) == []
+        [fresh] = found(page, "//input[@name='shown']/@value")
+        assert stamped(KEY, fresh, NOW + dt.timedelta(seconds=5)) == "good"
+
+    def test_an_address_that_is_none_can_be_mended(
+        self, fill: Callable[..., httpx.Response], database: Database
+    ) -> None:
+        page = fill(email='ada"><script>@', topic=["chess"])
+        assert page.status_code == 400
+        assert not found(page, "//script")
+        assert found(page, "//input[@name='email']/@aria-invalid") == ["true"]
+        assert found(page, "//input[@name='topic'][@checked]/@value") == ["chess"]
+        [again] = found(page, "//input[@name='shown']/@value")
+        assert fill(shown=again).status_code == 200
+        assert taken(database) == [ADA]
+
+    @pytest.mark.parametrize("fields", [{"cadence": "hourly"}, {"topic": "nothing-of-ours"}])
+    def test_what_was_not_on_offer_is_refused(self, fill: Callable[..., httpx.Response], fields: Any) -> None:
+        assert fill(**fields).status_code == 400
+
+    @pytest.mark.parametrize(("content", "status"), [
+        (b"email=" + b"a" * 1_000_000, 413), (b"&".join([b"a=1"] * 10_000), 400), (b"email=\xff\xfe", 400),
+        (b"email=a%00b%40readers.example", 200),
+    ])
+    def test_bodies_that_are_none(
+        self, ask: Callable[..., httpx.Response], app: Any, content: bytes, status: int
+    ) -> None:
+        assert ask("POST", "/subscribe", app=app, content=content, headers=FORM).status_code == status
+
+    @pytest.mark.parametrize("web", [{"signup": False}])
+    def test_while_sign_ups_are_off(
+        self, ask: Callable[..., httpx.Response], app: Any, fill: Callable[..., httpx.Response]
+    ) -> None:
+        assert ask("GET", "/subscribe", app=app).status_code == 503
+        assert fill().status_code == 503
+
+
+class TestTheLinkInTheMail:
+    def test_reading_it_changes_nothing(
+        self, fill: Callable[..., httpx.Response], ask: Callable[..., httpx.Response], app: Any, database: Database
+    ) -> None:
+        fill()
+        path = f"/c/{name_of(database)}"
+        for method in ("GET", "HEAD", "GET"):
+            assert ask(method, path, app=app).status_code == 200
+        assert Subscribers(database).list() == []
+        page = ask("GET", path, app=app)
+        assert len(found(page, "//form[@method='post']//button")) == 1
+        assert ADA not in page.text
+        assert page.headers["X-Robots-Tag"] == "noindex, nofollow"
+
+    def test_the_button_makes_a_reader_and_a_second_press_no_other(
+        self, fill: Callable[..., httpx.Response], ask: Callable[..., httpx.Response], app: Any, database: Database
+    ) -> None:
+        fill()
+        path = f"/c/{name_of(database)}"
+        first, second = ask("POST", path, app=app), ask("POST", path, app=app)
+        assert first.status_code == second.status_code == 200
+        [reader] = Subscribers(database).list()
+        assert (reader.address, reader.state, reader.cadence) == (ADA, "active", "weekly")
+        [own] = found(first, "//p[@class='aside']/a/@href")
+        assert ask("GET", own, app=app).status_code == 200  # the page of their choice
+        assert len(SignUps(database).consents(reader.id)) == 1
+
+    @pytest.mark.parametrize("name", ["", "x", "a" * 24, "a" * 5000, "%00", "../../etc/passwd", "%F0%9F%92%A9"])
+    def test_a_link_that_is_none_gets_a_page_with_a_way_on(
+        self, ask: Callable[..., httpx.Response], app: Any, database: Database, name: str
+    ) -> None:
+        for method in ("GET", "POST"):
+            page = ask(method, f"/c/{name}", app=app)
+            assert page.status_code == 404
+            assert found(page, "//a[@href='/subscribe']")
+
+    def test_one_that_was_cut_and_one_that_is_old(
+        self, fill: Callable[..., httpx.Response], ask: Callable[..., httpx.Response], app: Any, database: Database
+    ) -> None:
+        fill()
+        name = name_of(database)
+        assert ask("GET", f"/c/{name[:-1]}", app=app).status_code == 404
+        SignUps(database).tend(NOW + dt.timedelta(days=30))
+        assert ask("POST", f"/c/{name}", app=app).status_code == 404
+
+
+@pytest.mark.parametrize(("host", "network"), [
+    ("192.0.2.77", "192.0.2.0/24"), ("::ffff:192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2:3::4", "2001:db8:1::/48"),
+    ("fe80::1%eth0", "fe80::/48"), (None, "unknown"), ("testclient", "unknown"), ("", "unknown"),
+])
+def test_a_network_is_what_one_customer_has(host: str | None, network: str) -> None:
+    assert network_of(host) == network

@@ -1,0 +1,181 @@
+"""The way in: a form, a mail, and a page whose button makes a reader of whoever pressed it.
+
+    GET /subscribe ─▶ a form with a signed time     POST ─▶ "look into your inbox", whoever it is
+    GET /c/{name} ─▶ what was chosen, one button    POST ─▶ a reader      (GET and HEAD change nothing)
+"""
+
+import datetime as dt
+import hmac
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from delivery.message.tokens import base32, keyed_hash
+from milepost.errors import InputError
+from milepost.records import Cadence
+from milepost.settings import Settings
+from newsletter.issue.view import PREFERENCES
+from newsletter.letters import about
+from pipeline.sign_up import Asked, SignUp, Turned
+from web.pages import Pages
+from web.ports import SigningUp, Topics
+from web.public.forms import read_form
+from web.public.preferences import choice, sentence
+from web.public.readers import Readers
+from web.writing import Writers
+
+TRAP = "website"  # a field that no reader sees
+FASTEST_S, OLDEST_S = 1.0, 24 * 3600.0  # between the page and its form: a program's, a forgotten one's
+_STAMP = b"milepost sign-up form 1\0"
+_MAC_BYTES = 10
+_MOST_TOPICS = 100
+
+
+def stamp(key: str | bytes, now: dt.datetime) -> str:
+    """When a form was shown, unforgeable: milliseconds since 1970 and their keyed hash."""
+    shown = str(int(now.timestamp() * 1000))
+    return f"{shown}-{base32(keyed_hash(key, _STAMP, shown)[:_MAC_BYTES])}"
+
+
+def stamped(key: str | bytes, said: str, now: dt.datetime) -> Turned | Literal["good", "none"]:
+    """What the stamp of a form says; "none": it has none of ours. Pure."""
+    shown, _, mac = said.partition("-")
+    if not (shown.isascii() and shown.isdecimal() and len(shown) < 16 and mac.isascii()):
+        return "none"
+    if not hmac.compare_digest(mac, base32(keyed_hash(key, _STAMP, shown)[:_MAC_BYTES])):
+        return "none"
+    age = now.timestamp() - int(shown) / 1000
+    if age < FASTEST_S:
+        return "too_fast"
+    return "too_old" if age > OLDEST_S else "good"
+
+
+class Subscribe:
+    """Its routes."""
+
+    def __init__(
+        self, pages: Pages, signing_up: SigningUp, topics: Topics, *, readers: Readers, writers: Writers,
+        settings: Settings, key: str | bytes, now: Callable[[], dt.datetime], wake: Callable[[], None],
+        latest: Callable[[], int | None],
+    ) -> None:
+        """`wake`: there is a letter to send; `latest`: the number of the last issue."""
+        self._pages, self._signing_up, self._topics = pages, signing_up, topics
+        self._readers, self._writers, self._settings = readers, writers, settings
+        self._key, self._now, self._wake, self._latest = key, now, wake, latest
+        self._cadences: Sequence[Cadence] = settings.newsletter.cadences
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/subscribe", self._show, methods=["GET"]),
+            Route("/subscribe", self._ask, methods=["POST"]),
+            Route("/c", self._unknown, methods=["GET"]),
+            Route("/c/{name:path}", self._confirming, methods=["GET"]),
+            Route("/c/{name:path}", self._confirm, methods=["POST"]),
+        ]
+
+    def _show(self, _: Request) -> Response:
+        return self._form() if self._settings.web.signup else self._closed()
+
+    async def _ask(self, request: Request) -> Response:
+        form = await read_form(request)
+        if not self._settings.web.signup:
+            return self._closed()
+
+        def first(name: str) -> str:
+            return form.get(name, [""])[0].strip()
+
+        if first(TRAP):
+            return await self._turned("trap")
+        said = stamped(self._key, first("shown"), self._now())
+        if said in ("too_fast", "too_old"):
+            return await self._turned(said)
+        known = await run_in_threadpool(self._topics.known)
+        wanted, topics = first("cadence") or self._cadences[0], form.get("topic", [])[:_MOST_TOPICS]
+        cadence = next((one for one in self._cadences if one == wanted), None)
+        if cadence is None or not {*topics} <= {*known.categories, *known.tags}:
+            raise HTTPException(400)
+        asked = Asked(
+            address=first("email"), cadence=cadence, topics=tuple(topics), source=first("source") or "page",
+            path=first("path") or None, own_form=True, host=_host(request),
+        )
+        if said == "none":  # another site's form, or a page that was kept too well: the choice is made here
+            return self._form(asked=asked, hint=self._pages.phrases.form_stale)
+        try:
+            await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
+        except InputError:
+            return self._form(status=400, asked=asked, wrong=True, shown=first("shown"))
+        self._wake()
+        return self._done()
+
+    def _confirming(self, request: Request) -> Response:
+        """GET and HEAD change nothing: mail scanners follow every link."""
+        entry = self._signing_up.find(_name(request), self._now())
+        if entry is None or entry.confirmed_at is not None:
+            return self._unknown(request)
+        return self._pages.page("confirm.html.j2", private=True, said=self._said(entry))
+
+    async def _confirm(self, request: Request) -> Response:
+        """Whatever the body says: who posts to this address has the mail, and pressed the button."""
+        name = _name(request)
+        done = await self._writers.run(partial(self._signing_up.confirm, name, _host(request), self._now()))
+        entry = await run_in_threadpool(self._signing_up.find, name, self._now())
+        if done.handle is None or entry is None:
+            return await run_in_threadpool(self._unknown, request)
+        self._wake()
+        return self._pages.page(
+            "welcome.html.j2", private=True, latest=await run_in_threadpool(self._latest),
+            said=self._pages.phrases.welcome_hint.format(
+                name=self._settings.newsletter.name, rhythm=self._pages.phrases.rhythms[entry.cadence],
+                about=about(self._pages.phrases, entry.topics),
+            ),
+            choice=f"{self._readers.path_of(done.handle)}{PREFERENCES}",
+        )
+
+    def _said(self, entry: SignUp) -> str:
+        phrases = self._pages.phrases
+        return sentence(phrases.confirm_hint.format(
+            rhythm=phrases.rhythms[entry.cadence], about=about(phrases, entry.topics)
+        ))
+
+    def _form(
+        self, *, status: int = 200, asked: Asked | None = None, wrong: bool = False, hint: str = "", shown: str = ""
+    ) -> Response:
+        """`shown`: the stamp of the form that was sent, so that mending it is not too fast."""
+        values: dict[str, Any] = choice(
+            self._pages.phrases, self._topics.known(), cadences=self._cadences,
+            cadence=(asked.cadence if asked else None) or self._cadences[0], topics=asked.topics if asked else (),
+        )
+        return self._pages.page(
+            "subscribe.html.j2", status=status, private=True, wrong=wrong, hint=hint, trap=TRAP,
+            address=asked.address[:320] if asked else "", shown=shown or stamp(self._key, self._now()),
+            source=(asked.source if asked else None) or "page", path=(asked.path if asked else None) or "", **values,
+        )
+
+    async def _turned(self, why: Turned) -> Response:
+        await self._writers.run(partial(self._signing_up.turn_away, why, self._now()))
+        return self._done()
+
+    def _done(self) -> Response:
+        return self._pages.page("asked.html.j2", private=True)
+
+    def _closed(self) -> Response:
+        return self._pages.page("closed.html.j2", status=503, private=True)
+
+    def _unknown(self, _: Request) -> Response:
+        return self._pages.page("link_unknown.html.j2", status=404, private=True)
+
+
+def _name(request: Request) -> str:
+    """The name in a link; "" for what can be none, which no database has to be asked about."""
+    name: str = request.path_params["name"]
+    return name if name.isascii() and len(name) <= 32 and name.isprintable() else ""
+
+
+def _host(request: Request) -> str | None:
+    return request.client.host if request.client else None

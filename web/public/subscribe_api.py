@@ -1,0 +1,111 @@
+"""Where another site's own form posts to: JSON in, JSON out, the same answer for whoever it is about.
+
+    POST /api/subscribe {email, source, variant, path, website} ─▶ {success, source, variant, path} | {error}
+    OPTIONS ─▶ the browser's question whether that site may (web.allow_origins; Fetch standard §3.2)
+"""
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from milepost.errors import InputError
+from milepost.settings import WebSettings
+from pipeline.sign_up import Asked
+from web.ports import SigningUp
+from web.public.forms import read_body
+from web.writing import Writers
+
+_log = logging.getLogger(__name__)
+PATH = "/api/subscribe"
+_LONGEST = 16 * 1024  # bytes of a body
+_NO_JSON, _NO_EMAIL = "A valid JSON body is required", "Email is required"
+_NO_ADDRESS, _CLOSED = "A valid email is required", "Newsletter is not configured"
+_FAILED, _FOREIGN = "Failed to subscribe", "This origin is not allowed"
+_PREFLIGHT_S = 600
+
+
+class SubscribeApi:
+    """Its route."""
+
+    def __init__(
+        self, signing_up: SigningUp, *, writers: Writers, web: WebSettings, now: Callable[[], dt.datetime],
+        wake: Callable[[], None],
+    ) -> None:
+        self._signing_up, self._writers, self._now, self._wake = signing_up, writers, now, wake
+        self._open = web.signup
+        own = urlsplit(web.base_url)
+        self._origins = {*web.allow_origins, f"{own.scheme}://{own.netloc}".lower()}
+
+    def routes(self) -> list[Route]:
+        cors = Middleware(
+            CORSMiddleware, allow_origins=sorted(self._origins), allow_methods=["POST"],
+            allow_headers=["Content-Type"], max_age=_PREFLIGHT_S,
+        )
+        return [Route(PATH, self._answer, methods=["POST", "OPTIONS"], middleware=[cors])]
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "OPTIONS":  # no preflight: that one is answered before it comes here
+            return Response(status_code=204, headers={"Allow": "OPTIONS, POST"})
+        try:
+            origin = request.headers.get("origin")
+            if origin is not None and origin not in self._origins:  # a browser can post without a preflight, too
+                return _say(403, error=_FOREIGN)
+            return await self._subscribe(request)
+        except HTTPException as error:
+            return _say(error.status_code, error=_NO_JSON)
+        except Exception:  # noqa: BLE001 (whatever it is, the site's form has a word for it)
+            _log.exception("a sign-up failed")
+            return _say(500, error=_FAILED)
+
+    async def _subscribe(self, request: Request) -> Response:
+        try:
+            body = json.loads((await read_body(request, _LONGEST)).decode("utf-8"))
+        except (ValueError, RecursionError):
+            return _say(400, error=_NO_JSON)
+        fields: Mapping[str, Any] = body if isinstance(body, dict) else {}
+        email, website = _text(fields, "email"), _text(fields, "website")
+        if email is None:
+            return _say(400, error=_NO_EMAIL)
+        if website is not None:  # a field that no reader sees
+            return _say(200, success=True)
+        said = {"source": _text(fields, "source") or "site"} | {
+            name: text for name in ("variant", "path") if (text := _text(fields, name)) is not None
+        }
+        host = request.client.host if request.client else None
+        asked = Asked(
+            address=email, source=said["source"], variant=said.get("variant"), path=said.get("path"), host=host
+        )
+        try:
+            if not self._open:
+                self._signing_up.check(asked.address)
+                return _say(503, error=_CLOSED)
+            await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
+        except InputError:
+            return _say(400, error=_NO_ADDRESS)
+        self._wake()
+        return _say(200, success=True, **said)
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str | None:
+    """A field's text without the space around it; None for a blank one, and for what is no text."""
+    value = fields.get(name)
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def _say(status: int, **said: object) -> Response:
+    """In ASCII: what came in as half a surrogate pair can go out again."""
+    return Response(
+        json.dumps(said), status_code=status, media_type="application/json",
+        headers={"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"},
+    )
