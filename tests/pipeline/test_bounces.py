@@ -315,6 +315,7 @@ def test_the_ledger_and_bounces_from_the_command_line(uncertain: Stage, config: 
     story = json.loads(milepost("ledger", number, "--to", address, "--json").stdout)
     assert story["equation"] == {
         "sent": 1, "failed": 1, "suppressed": 0, "unknown": 0, "cancelled": 0, "waiting": 1, "excluded": 0,
+        "owed": 0,
     }
     [row] = story["rows"]
     assert row["state"] == "sent"
