@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delivery.smtp.replies import GIVE_UP, NEGATIVE, Verdict, advice, backoff, classify, enhanced_code, queue_id, read
+from delivery.smtp.replies import (
+    GIVE_UP,
+    NEGATIVE,
+    Judge,
+    Verdict,
+    advice,
+    backoff,
+    classify,
+    enhanced_code,
+    queue_id,
+    read,
+)
 from milepost.records import Reply
 
 
@@ -201,3 +212,18 @@ def test_what_to_do_about_a_refusal(phase: str, text: str, expected: str) -> Non
 
 def test_advice_is_total() -> None:
     assert advice(Reply(code=None, phase="odd")) == ""
+
+
+def test_what_is_vague_is_in_doubt_until_a_mail_was_taken() -> None:
+    judge = Judge()
+    vague = judge(said("rcpt", "550 no"))
+    assert judge.doubtful(vague)
+    judge(said("dot", "250 2.0.0 queued"))
+    assert not judge.doubtful(judge(said("rcpt", "550 no")))
+    assert judge.on_all(taken_before=False) is None
+
+
+def test_ten_refusals_of_the_message_itself_and_nobody_served_are_enough() -> None:
+    judge = Judge()
+    verdicts = [judge(said("dot", "554 no")).pause for _ in range(10)]
+    assert verdicts == [False] * 9 + [True]
