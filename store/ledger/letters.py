@@ -89,16 +89,20 @@ class Letters:
 
         `memory`: how far back `Taken.sent_before` counts. Raises HeldError in a restored database.
         """
+        clock = seconds(self._database.dialect)
+        query = (
+            sa.select(letter.c.id)
+            .where(sa.or_(
+                sa.and_(letter.c.state == "queued", letter.c.next_attempt_at <= now),
+                sa.and_(letter.c.state == "sending", letter.c.lease_until < clock),
+            ))
+            .order_by(letter.c.next_attempt_at, letter.c.id).limit(limit)
+        )
+        with self._database.connect() as connection:  # each sign-up wakes us: who finds nothing keeps no writer waiting
+            if connection.execute(query).first() is None:
+                return []
         with self._database.begin() as connection:
-            clock = seconds(self._database.dialect)
-            due = connection.execute(
-                sa.select(letter.c.id)
-                .where(sa.or_(
-                    sa.and_(letter.c.state == "queued", letter.c.next_attempt_at <= now),
-                    sa.and_(letter.c.state == "sending", letter.c.lease_until < clock),
-                ))
-                .order_by(letter.c.next_attempt_at, letter.c.id).limit(limit).with_for_update(skip_locked=True)
-            ).scalars().all()
+            due = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
             if not due:
                 return []
             restore.refuse(connection)

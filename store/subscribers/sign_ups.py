@@ -209,24 +209,33 @@ class SignUps:
 
     def tend(self, now: dt.datetime) -> Tended:
         """Remind whoever was written to a day ago and did not confirm, once; forget what is a month old."""
+        old, named = now - FORGET_AFTER, letter.c.address != ""
+        waiting = (
+            sa.select(sign_up.c.id, sign_up.c.address, sign_up.c.address_hash)
+            .where(
+                sign_up.c.confirmed_at.is_(None), sign_up.c.reminded_at.is_(None),
+                sa.exists().where(
+                    letter.c.sign_up == sign_up.c.id, letter.c.kind == "confirm", letter.c.state == "sent",
+                    letter.c.sent_at <= now - REMIND_AFTER,
+                ),
+            )
+        )
+        with self._database.connect() as connection:  # mostly there is nothing: no writer waits for us then
+            month_old = (
+                sa.select(sign_up.c.id).where(sign_up.c.asked_at <= old),
+                sa.select(letter.c.id).where(named, letter.c.queued_at <= old),
+                sa.select(sign_up_count.c.hour).where(sign_up_count.c.hour <= old),
+            )
+            if all(connection.execute(query.limit(1)).first() is None for query in (waiting, *month_old)):
+                return Tended(reminded=0, forgotten=0)
         with self._database.begin() as connection:
             serialize(connection, "sign_up")
-            due = connection.execute(
-                sa.select(sign_up.c.id, sign_up.c.address, sign_up.c.address_hash)
-                .where(
-                    sign_up.c.confirmed_at.is_(None), sign_up.c.reminded_at.is_(None),
-                    sa.exists().where(
-                        letter.c.sign_up == sign_up.c.id, letter.c.kind == "confirm", letter.c.state == "sent",
-                        letter.c.sent_at <= now - REMIND_AFTER,
-                    ),
-                )
-            ).all()
+            due = connection.execute(waiting).all()
             for entry in due:
                 enqueue(connection, "remind", entry.address, entry.address_hash, now, entry=entry.id)
                 connection.execute(sa.update(sign_up).where(sign_up.c.id == entry.id).values(reminded_at=now))
-            old = now - FORGET_AFTER
             theirs = letter.c.sign_up.in_(sa.select(sign_up.c.id).where(sign_up.c.asked_at <= old))
-            empty(connection, sa.and_(letter.c.address != "", sa.or_(letter.c.queued_at <= old, theirs)))
+            empty(connection, sa.and_(named, sa.or_(letter.c.queued_at <= old, theirs)))
             gone = connection.execute(sa.delete(sign_up).where(sign_up.c.asked_at <= old)).rowcount
             connection.execute(sa.delete(sign_up_count).where(sign_up_count.c.hour <= old))
             return Tended(reminded=len(due), forgotten=gone)
