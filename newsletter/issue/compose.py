@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from milepost.codec import json_hash
 from milepost.fingerprint import hashed_record
@@ -99,10 +100,10 @@ def shown_settings(
     }
     if mail.feedback_id is not None:
         head["feedback_id"] = mail.feedback_id
-    return {
-        "newsletter": newsletter.model_dump(mode="json", include=shown), "mail": head,
-        "web": {"base_url": web.base_url},
-    }
+    page: dict[str, object] = {"base_url": web.base_url}
+    if web.signup:
+        page["signup"] = True
+    return {"newsletter": newsletter.model_dump(mode="json", include=shown), "mail": head, "web": page}
 
 
 def settings_from(
@@ -111,7 +112,9 @@ def settings_from(
     """The settings of `shown_settings`, enough to render with; `templates` is not among them, only their digest is."""
     return (
         NewsletterSettings.model_validate(shown["newsletter"]).model_copy(update={"templates": templates}),
-        MailSettings.model_validate(shown["mail"]), WebSettings.model_validate(shown["web"]),
+        MailSettings.model_validate(shown["mail"]),
+        # An issue from before there was a sign-up has no link to it.
+        WebSettings.model_validate({"signup": False} | cast("dict[str, object]", shown["web"])),
     )
 
 

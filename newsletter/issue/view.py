@@ -117,6 +117,7 @@ class IssueView:
     issue_url: str
     placeholder: str  # where the recipient's own link goes: the way out
     preferences: str  # and the one to the page of their choice
+    subscribe: str  # where whoever it was forwarded to can sign up, or ""
 
 
 def link_slot(digest: str) -> str:
@@ -176,6 +177,7 @@ def issue_view(
         issue_url=issue_url,
         placeholder=placeholder,
         preferences=f"{placeholder}{PREFERENCES}",
+        subscribe=f"{web.base_url}/subscribe" if web.signup else "",
     )
 
 

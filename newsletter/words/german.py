@@ -101,6 +101,7 @@ GERMAN = Phrases(
     left="Sie haben abbestellt",
     left_hint="{name} wird Ihnen nicht mehr schreiben. Danke, dass Sie mitgelesen haben.",
     subscribe="Abonnieren",
+    forwarded="Wurde Ihnen das weitergeleitet? Abonnieren",
     subscribe_to="{name} abonnieren",
     subscribe_hint="Zuerst kommt eine Mail mit einer Schaltfläche, damit niemand jemand anderen anmelden kann. Danach "
     "kommen nur die Ausgaben, die Sie hier wählen. In jeder steht ein Link zum Abbestellen, keine verrät uns, ob sie "

@@ -116,6 +116,7 @@ class Phrases:
 
     # signing up
     subscribe: str
+    forwarded: str
     subscribe_to: str
     subscribe_hint: str
     your_address: str
@@ -322,6 +323,7 @@ ENGLISH = Phrases(
     left="You are unsubscribed",
     left_hint="{name} will not write to you again. Thank you for having read it.",
     subscribe="Subscribe",
+    forwarded="Was this forwarded to you? Subscribe",
     subscribe_to="Subscribe to {name}",
     subscribe_hint="First comes one mail with a button, so that nobody can sign up somebody else. After that, only the "
     "issues that you choose here. Every one of them has a link to leave, no mail tells us whether it was opened, and "

@@ -148,3 +148,13 @@ def test_the_settings_that_show_survive_being_kept(
 
     assert shown_settings(*again) == shown_settings(newsletter, head, web)
     assert (again[1].sender, again[1].feedback_id) == (mail.sender, "campaign:sender")
+
+
+def test_an_issue_from_before_there_was_a_sign_up_links_to_none(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
+) -> None:
+    shown = shown_settings(newsletter, mail, web)
+    assert settings_from(shown)[2].signup
+    off = shown_settings(newsletter, mail, web.model_copy(update={"signup": False}))
+    assert off == shown | {"web": {"base_url": web.base_url}}  # as it was hashed then
+    assert not settings_from(off)[2].signup
