@@ -146,7 +146,10 @@ class Walk(RuleBasedStateMachine):
         before = {who.id: self._told(who) for who in self.readers}
         counts = freeze(self.town.settings, self.database, number, content_hash=issue.content_hash, now=now)
         assert counts.balanced
-        assert "owed" not in counts.exclusions  # nothing changed that would keep a variant from being made
+        # Nothing changed that would keep a variant from being made: who waits is owed what this draft never held.
+        held = {item.milestone.key for item in (*issue.items, *issue.owed)}
+        waiting = {row.subscriber for row in Owed(self.database).list() if row.key not in held}
+        assert counts.exclusions.get("owed", 0) <= len(waiting)
         own = {item.milestone.key for item in issue.items if item.role == "news"}
         self.sealed[issue.cadence] |= own
         for who in self.readers:
@@ -187,6 +190,15 @@ class Walk(RuleBasedStateMachine):
                 who = next(one for one in self.readers if one.id == row.subscriber)
                 who.failed |= {key for key, *_ in shown[row.variant]}
         ledger.finish(number)
+
+    @rule(place=places, topic=st.sampled_from(TOPICS), cadence=cadences)
+    def hears_and_turns(self, place: int, topic: str, cadence: Cadence) -> None:
+        """The way to hear a thing twice that chance alone seldom takes: told by one cadence, then in another."""
+        self.is_found(topic)
+        self.is_drafted(self._reader(place).cadence, early=True, seal=True)
+        for issue in Issues(self.database).list(states=["frozen", "sending"]):
+            self._send(issue.number, 50, "sent")
+        self.turns_to(place, cadence)
 
     # --- what always holds ------------------------------------------------------------------------------------------
 

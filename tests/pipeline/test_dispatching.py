@@ -440,7 +440,7 @@ def test_a_run_that_leaves_an_issue_to_another_dispatcher_is_held(
     held = [{"deliveries": 72, "until": "2026-11-23T08:50:00+01:00", "life": "elsewhere", "host": "mail", "pid": 4711}]
     ledger = {"issue": 7, "states": {"claimed": 72}, "paused": None, "held": held}
     monkeypatch.setattr(
-        "console.flow_runs.flow_result", lambda *_: {"looks": [], "issues": [], "ledgers": [ledger]}
+        "console.flow_runs.flow_result", lambda *_: {"looks": [], "issues": [], "ledgers": [ledger], "letters": None}
     )
     with pytest.raises(HeldError) as caught:
         say("run")
