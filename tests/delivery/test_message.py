@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from delivery.dispatch import Mailing, dispatch
-from delivery.message import headers, tokens
+from delivery.message import headers, quoted, tokens
 from delivery.message.build import Letterhead, MessageTemplate, message_findings
 from delivery.message.headers import Mailbox
 from delivery.message.misread import Meant, misread_headers
@@ -380,3 +380,9 @@ def test_any_text_in_any_field_gives_a_mail_with_our_headers(
     plain = next(iter(message.iter_parts()))
     clean = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
     assert plain.get_payload(decode=True) == f"{clean}{LINK}{clean}".replace("\n", "\r\n").encode()
+
+
+@given(st.text(alphabet="aF.=/-%3D", min_size=60, max_size=240))
+def test_a_long_link_is_cut_as_the_body_is_encoded(path: str) -> None:
+    url = f"https://news.example/{path}"
+    assert quoted.value(url) == quoted.encode(url)

@@ -30,7 +30,7 @@ from tests.store.conftest import _empty, postgresql_server, postgresql_shared, s
 
 CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly")
 TOPICS = ("research", "ships")
-EXAMPLES = {"sqlite": 10, "postgresql": 3}
+EXAMPLES = {"sqlite": 6, "postgresql": 2}
 
 places = st.integers(0, 99)
 cadences = st.sampled_from(CADENCES)
