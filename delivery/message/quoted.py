@@ -20,18 +20,21 @@ def encode(text: str) -> bytes:
         tokens = [" " if octet == 32 else _TOKENS[octet] for octet in row]
         if tokens and tokens[-1] == " ":
             tokens[-1] = "=20"
-        current: list[str] = []
-        width = 0
-        for token in tokens:
-            if width + len(token) > _LINE:
-                lines.append("".join([*current, "="]))
-                current, width = [], 0
-            if width == 0:
-                token = _AT_START.get(token, token)
-            current.append(token)
-            width += len(token)
-        lines.append("".join(current))
+        lines.append(_cut("".join(tokens)))
     return "\r\n".join(lines).encode("ascii")
+
+
+def _cut(rest: str) -> str:
+    """One encoded line of text in lines that are short enough, between soft line breaks."""
+    lines: list[str] = []
+    while rest:
+        rest = _AT_START.get(rest[0], rest[0]) + rest[1:]
+        end = _LINE
+        if len(rest) > _LINE and (code := rest.rfind("=", _LINE - 2, _LINE)) >= 0:
+            end = code  # a code stays in one piece
+        lines.append(rest[:end])
+        rest = rest[end:]
+    return "=\r\n".join(lines)
 
 
 def segments(text: str, placeholder: str) -> tuple[bytes, ...]:
@@ -44,19 +47,6 @@ def segments(text: str, placeholder: str) -> tuple[bytes, ...]:
 
 
 def value(url: str) -> bytes:
-    """What goes between two segments: `url` (ASCII) on a line of its own, on more only when it is beyond 75 octets.
-
-    The same octets as `encode` gives, found by cutting: it is asked for twice a mail.
-    """
-    rest = url.replace("=", "=3D")  # all that an address can hold and quoted-printable can't
-    if len(rest) <= _LINE:
-        return rest.encode("ascii")
-    lines: list[str] = []
-    while rest:
-        rest = _AT_START.get(rest[0], rest[0]) + rest[1:]
-        end = _LINE
-        if len(rest) > _LINE and (code := rest.rfind("=", _LINE - 2, _LINE)) >= 0:
-            end = code  # a code stays in one piece
-        lines.append(rest[:end])
-        rest = rest[end:]
-    return "=\r\n".join(lines).encode("ascii")
+    """What goes between two segments: `url` (ASCII) on a line of its own, on more only when it is beyond 75 octets."""
+    plain = url.replace("=", "=3D")  # all that an address can hold and quoted-printable can't
+    return (plain if len(plain) <= _LINE else _cut(plain)).encode("ascii")
