@@ -79,7 +79,7 @@ def measured(work: Callable[[Archive], None]) -> dict[str, Any]:
 
 def run_milepost(url: str, concurrency: int) -> dict[str, Any]:
     sys.path.insert(0, str(ROOT))
-    from crawler.crawl import CrawlPlan, Fetched, Outcome, crawl, user_agent
+    from crawler.crawl import CrawlPlan, Fetched, Outcome, crawl
     from milepost.records import PageKind, Validators
     from milepost.settings import FetchSettings
 
@@ -92,7 +92,7 @@ def run_milepost(url: str, concurrency: int) -> dict[str, Any]:
     plan = CrawlPlan(
         source="bench", base_url=BASE, fetch_from=url, allow_hosts=frozenset({str(urlsplit(url).hostname)}),
         seeds=("/",), classify=lambda path: kinds[kind_of(path)], limits=FetchSettings(concurrency=concurrency),
-        user_agent=user_agent(None), max_pages=1_000_000,
+        max_pages=1_000_000,
     )
 
     def work(archive: Archive) -> None:

@@ -16,10 +16,17 @@ from crawler.connect import Connector, Resolver, system_resolver, words
 from crawler.decode import ACCEPT_ENCODING, Body
 from crawler.guard import AllowedHosts, check_url
 from crawler.transport import GuardedTransport
+from milepost import __version__
 from milepost.errors import FetchError, RefusedError
 from milepost.settings import FetchSettings
 
 DRAIN = 64 * 1024  # bytes of an error's body read to keep the connection; more costs the connection
+
+
+def user_agent(contact: str | None) -> str:
+    """How we introduce ourselves: "Milepost/0.1.0 (+https://example.org/contact)"."""
+    plain = "".join(sign for sign in contact or "" if " " <= sign < "\x7f").strip()
+    return f"Milepost/{__version__} (+{plain})" if plain else f"Milepost/{__version__}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +52,7 @@ class Client:
     """Asks one URL at a time of each caller; an async context manager that owns its connections."""
 
     def __init__(
-        self, *, limits: FetchSettings, user_agent: str, allow_hosts: Iterable[str] = (),
+        self, *, limits: FetchSettings, allow_hosts: Iterable[str] = (),
         resolver: Resolver = system_resolver, tls: ssl.SSLContext | None = None,
     ) -> None:
         """`allow_hosts`: private hosts that may be asked; `tls`: whom to trust instead of the usual authorities."""
@@ -54,7 +61,7 @@ class Client:
             Connector(allowed=AllowedHosts.of(allow_hosts), resolver=resolver), connections=limits.concurrency, tls=tls
         )
         self._headers = {
-            "User-Agent": user_agent,
+            "User-Agent": user_agent(limits.contact),
             "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.5",
             "Accept-Encoding": ACCEPT_ENCODING,
             "Connection": "keep-alive",

@@ -6,7 +6,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping
 
 from crawler.client import Client
 from crawler.connect import Resolver, system_resolver
@@ -26,22 +26,26 @@ from crawler.outcomes import (
     Outcome,
     Progress,
     Redirected,
-    Tally,
-    user_agent,
 )
 from crawler.pace import Pace, Time, WallTime
-from crawler.page import PageReader
+from crawler.page import PageClient
 from crawler.paths import Site
 from milepost.errors import FetchError, MilepostError, SourceDownError
+from milepost.printable import printable
 from milepost.records import PageKind, Snapshot
 
 __all__ = [
     "CrawlPlan", "CrawlReport", "Disallowed", "Failed", "Fetched", "Gone", "Memory", "NotModified", "Outcome",
-    "Redirected", "RobotsCache", "crawl", "user_agent",
+    "Redirected", "RobotsCache", "crawl",
 ]
 
 Handle = Callable[[str, PageKind], Awaitable[None]]
 
+MAX_FAILURES = 1000  # kept whole in the report; all are counted
+_FINDERS = {"sitemap": 1, "listing": 2, "known": 4, "redirect": 8}
+_LISTED = _FINDERS["sitemap"] | _FINDERS["listing"]
+_RANK = tuple(4 * bool(mask & 4) + 2 * bool(mask & 2) for mask in range(16))
+_NAMES = tuple(frozenset(name for name, bit in _FINDERS.items() if mask & bit) for mask in range(16))
 _HINT = "Open it in a browser; if it is up there, compare base_url and fetch_from in the settings."
 
 
@@ -57,11 +61,8 @@ async def crawl(
     """
     site = Site.of(plan.base_url, plan.fetch_from)
     clock = clock or WallTime()
-    pace = Pace(clock, interval=plan.min_interval)
-    client = Client(
-        limits=plan.limits, user_agent=plan.user_agent, allow_hosts=plan.allow_hosts, resolver=resolver
-    )
-    async with client:
+    pace = Pace(clock, interval=plan.limits.min_interval)
+    async with Client(limits=plan.limits, allow_hosts=plan.allow_hosts, resolver=resolver) as client:
         fetcher = Fetcher(
             client, limits=plan.limits, pace=pace, clock=clock, now=now, dice=dice or random.Random()  # noqa: S311
         )
@@ -78,7 +79,7 @@ class _Look:
     ) -> None:
         self._plan, self._site, self._fetcher, self._pace = plan, site, fetcher, pace
         self._on_page, self._now, self._robots = on_page, now, robots
-        self._reader = PageReader(plan, site, fetcher, memory=memory, robots=robots, now=now)
+        self._client = PageClient(plan, site, fetcher, memory=memory, robots=robots, now=now)
         self._tally = Tally(site)
         self._work = Work(plan.limits.concurrency, max_pages=plan.max_pages, progress=progress)
 
@@ -161,7 +162,7 @@ class _Look:
         await self._ask(path, kind)
 
     async def _ask(self, path: str, kind: PageKind, *, poll: bool = False) -> Outcome:
-        outcome = await self._reader.read(path, kind, poll=poll)
+        outcome = await self._client.ask(path, kind, poll=poll)
         self._on_page(outcome)
         self._tally.count(outcome)
         match outcome:
@@ -266,3 +267,103 @@ class Work:
             self._done += 1
             if self._progress is not None:
                 self._progress(self._done, len(self._added))
+
+
+class _FoundBy(Mapping[str, frozenset[str]]):
+    """Identity URL → finders, a view on the masks by path: a hundred thousand sets are sixteen."""
+
+    def __init__(self, site: Site, masks: Mapping[str, int]) -> None:
+        self._site, self._masks = site, masks
+
+    def __getitem__(self, url: str) -> frozenset[str]:
+        base = self._site.base
+        if not url.startswith(base):
+            raise KeyError(url)
+        return _NAMES[self._masks[url[len(base):]]]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._site.identity, self._masks)
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+
+class Tally:
+    """The growing facts of one crawl: two small ones a page, who named it and what became of it, never its body."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._masks: dict[str, int] = {}
+        self._aside: dict[str, list[tuple[str, int]]] = {}
+        self.fetched = self.not_modified = self.failed = self.gone = self.redirected = self.disallowed = 0
+        self.failures: list[Failed] = []
+        self.reasons: list[str] = []
+        self.unread: list[str] = []
+
+    @property
+    def paths(self) -> KeysView[str]:
+        """The milestones' paths in the order they were found."""
+        return self._masks.keys()
+
+    @property
+    def had(self) -> int:
+        """Pages that the site did answer for."""
+        return self.fetched + self.not_modified + self.gone + self.redirected
+
+    def found(self, path: str, finder: str) -> None:
+        """`finder` names the milestone at `path`."""
+        self._masks[path] = self._masks.get(path, 0) | _FINDERS[finder]
+
+    def settle(self) -> None:
+        """Of paths that differ in upper and lower case only, keep one: the known, else the linked, else the first."""
+        chosen: dict[str, str] = {}
+        for path, mask in self._masks.items():
+            folded = path.casefold()
+            rival = chosen.setdefault(path if folded == path else folded, path)
+            if _RANK[mask] > _RANK[self._masks[rival]]:
+                chosen[folded] = path
+        if len(chosen) == len(self._masks):
+            return
+        for path in list(self._masks):
+            keeper = chosen[path.casefold()]
+            if keeper != path:
+                self._aside.setdefault(keeper, []).append((path, self._masks[path]))
+                self._masks[keeper] |= self._masks.pop(path)
+
+    def recall(self, path: str) -> list[str]:
+        """`path` is gone: the other spellings of it, taken up again."""
+        spellings = self._aside.pop(path, [])
+        self._masks |= dict(spellings)
+        return [spelling for spelling, _ in spellings]
+
+    def count(self, outcome: Outcome) -> None:
+        match outcome:
+            case Fetched():
+                self.fetched += 1
+            case NotModified():
+                self.not_modified += 1
+            case Gone():
+                self.gone += 1
+            case Redirected():
+                self.redirected += 1
+            case Disallowed():
+                self.disallowed += 1
+            case Failed():
+                self.failed += 1
+                if len(self.failures) < MAX_FAILURES:
+                    self.failures.append(outcome)
+
+    def report(self, requests: int, *, complete: bool, unchanged: bool = False) -> CrawlReport:
+        listed = frozenset(self._site.identity(path) for path, mask in self._masks.items() if mask & _LISTED)
+        return CrawlReport(
+            requests=requests, fetched=self.fetched, not_modified=self.not_modified, failed=self.failed,
+            listed=listed, complete=complete, failures=tuple(self.failures), gone=self.gone,
+            redirected=self.redirected, disallowed=self.disallowed,
+            reasons=tuple(dict.fromkeys(map(printable, self.reasons))),
+            unread=tuple(map(printable, self.unread)), unchanged=unchanged,
+            found_by=_FoundBy(self._site, self._masks),
+            aliases={
+                self._site.identity(spelling): self._site.identity(path)
+                for path, spellings in self._aside.items() for spelling, _ in spellings
+            },
+        )

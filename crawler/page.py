@@ -40,7 +40,7 @@ def validators_of(headers: Mapping[str, str]) -> Validators | None:
     return Validators(etag=etag, last_modified=modified) if etag or modified else None
 
 
-class PageReader:
+class PageClient:
     """Turns a path into an outcome."""
 
     def __init__(
@@ -50,7 +50,7 @@ class PageReader:
         self._memory, self._robots, self._now = memory, robots, now
         self._streak = 0
 
-    async def read(self, path: str, kind: PageKind, *, poll: bool = False) -> Outcome:
+    async def ask(self, path: str, kind: PageKind, *, poll: bool = False) -> Outcome:
         """Ask for the page at `path`; `poll`: a "not changed" is welcome whatever its links."""
         url = self._site.identity(path)
         if self._streak >= max(_GIVE_UP, 2 * self._plan.limits.concurrency):
@@ -58,7 +58,7 @@ class PageReader:
             return Failed(url=url, kind=kind, error=error)
         blind = kind == "listing" and self._plan.links is not None and self._plan.linked_before is None and not poll
         try:
-            outcome = await self._read(path, url, kind, None if blind else self._memory.validators(url))
+            outcome = await self._ask(path, url, kind, None if blind else self._memory.validators(url))
         except _DisallowedError:
             return Disallowed(url=url, kind=kind)
         except FetchError as error:
@@ -67,7 +67,7 @@ class PageReader:
         self._streak = 0
         return outcome
 
-    async def _read(self, path: str, url: str, kind: PageKind, validators: Validators | None) -> Outcome:
+    async def _ask(self, path: str, url: str, kind: PageKind, validators: Validators | None) -> Outcome:
         place = self._site.fetch_url(path)
         await self._allowed(place)
         asked = conditional(validators)

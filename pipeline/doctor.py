@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from crawler.client import Client
-from crawler.outcomes import user_agent
 from delivery.checks import dns_records
 from delivery.checks.dns_records import Sender
 from delivery.checks.nameserver import DnsResolver
@@ -165,10 +164,7 @@ def _unread_of(database: Database, source: str) -> tuple[tuple[Unread, ...], tup
 
 
 async def _ask(settings: Settings, source: SourceSettings, url: str) -> int:
-    async with Client(
-        limits=settings.fetch, user_agent=user_agent(settings.fetch.contact),
-        allow_hosts=frozenset(source.allow_hosts),
-    ) as client:
+    async with Client(limits=settings.fetch, allow_hosts=source.allow_hosts) as client:
         return (await client.get(url)).status
 
 

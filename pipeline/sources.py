@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crawler.client import Client
-from crawler.outcomes import user_agent
 from extractors import registry
 from extractors.charset import decode
 from extractors.drift import dispute
@@ -154,9 +153,7 @@ def start_site(key: str, url: str, root: Path, *, fetch: FetchSettings, allow_ho
 
 
 async def _fetch(url: str, fetch: FetchSettings, allow_hosts: tuple[str, ...]) -> str:
-    async with Client(
-        limits=fetch, user_agent=user_agent(fetch.contact), allow_hosts=frozenset(allow_hosts)
-    ) as client:
+    async with Client(limits=fetch, allow_hosts=allow_hosts) as client:
         answer = await client.get(url)
     if answer.status != 200:
         raise FetchError(f"it answers {answer.status}", where=url, status=answer.status,

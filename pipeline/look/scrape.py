@@ -13,7 +13,7 @@ from typing import Any
 
 from crawler.crawl import crawl
 from crawler.links import hrefs
-from crawler.outcomes import CrawlPlan, CrawlReport, user_agent
+from crawler.outcomes import CrawlPlan, CrawlReport
 from extractors import registry
 from extractors.base import SiteExtractor
 from milepost.dates import utc_now
@@ -184,9 +184,8 @@ def _plan(
     return CrawlPlan(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
         allow_hosts=frozenset(source.allow_hosts), seeds=site.seeds, classify=site.classify, limits=settings.fetch,
-        user_agent=user_agent(settings.fetch.contact), max_pages=source.max_pages,
+        max_pages=source.max_pages,
         poll=poll.path if poll else None, poll_hash=poll.body_hash if poll else None,
-        min_interval=settings.fetch.min_interval,
         known_urls=frozenset(pages.urls(source.key, "milestone")),
         links=hrefs, linked_before=lambda url: _links_of_stored(snapshots, source.key, url),
     )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from crawler.connect import system_resolver
-from crawler.crawl import CrawlPlan, CrawlReport, Failed, Fetched, Outcome, crawl, user_agent
+from crawler.crawl import CrawlPlan, CrawlReport, Failed, Fetched, Outcome, crawl
 from milepost.records import PageKind, Validators
 from milepost.settings import FetchSettings
 
@@ -286,12 +286,14 @@ class Looking:
             self.memory.known[outcome.url] = outcome.validators
 
     def plan(self, **changed: Any) -> CrawlPlan:
-        limits: dict[str, Any] = {"concurrency": 2, "retries": 2, "timeout": 20.0}
+        limits: dict[str, Any] = {
+            "concurrency": 2, "retries": 2, "timeout": 20.0, "contact": "https://milepost.example",
+        }
         limits |= {name: changed.pop(name) for name in list(changed) if name in FetchSettings.model_fields}
         given: dict[str, Any] = {
             "source": "timeline", "base_url": BASE, "fetch_from": self.web.url,
             "allow_hosts": frozenset({"127.0.0.1"}), "seeds": ("/",), "classify": classify,
-            "limits": FetchSettings(**limits), "user_agent": user_agent("https://milepost.example"), "max_pages": 1000,
+            "limits": FetchSettings(**limits), "max_pages": 1000,
         }
         return CrawlPlan(**(given | changed))
 

@@ -20,9 +20,7 @@ async def to_loopback(_host, _port):
 def client(**given):
     allowed = given.pop("allow_hosts", {"127.0.0.1", "timeline.example"})
     limits = FetchSettings(concurrency=2, timeout=given.pop("timeout", 30.0))
-    return Client(
-        limits=limits, user_agent="test", allow_hosts=allowed, resolver=to_loopback, **given
-    )
+    return Client(limits=limits, allow_hosts=allowed, resolver=to_loopback, **given)
 
 
 def get(url, *, times=1, **given):

@@ -93,7 +93,7 @@ async def loopback(_host, _port):
 
 def client(resolver=None, **given):
     limits = FetchSettings(**({"concurrency": 1, "timeout": 60.0, "retries": 0} | given))
-    return Client(limits=limits, user_agent="test", allow_hosts=("peer.example",), resolver=resolver or loopback)
+    return Client(limits=limits, allow_hosts=("peer.example",), resolver=resolver or loopback)
 
 
 async def tried(asking, url):

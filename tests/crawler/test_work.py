@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.crawl import Work, crawl
+from crawler.crawl import MAX_FAILURES, Tally, Work, crawl
 from crawler.decode import Body, gunzip
-from crawler.outcomes import MAX_FAILURES, Failed, Gone, Tally
+from crawler.outcomes import Failed, Gone
 from crawler.paths import Site
 from milepost.errors import FetchError, RefusedError
 
