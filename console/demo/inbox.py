@@ -24,7 +24,9 @@ class _Keep:
         to = re.sub(r"[^A-Za-z0-9@.+-]", "_", envelope.rcpt_tos[0])
         self.kept += 1
         content: bytes = envelope.content
-        (self.folder / f"{self.kept:02d}-{to}.eml").write_bytes(content)
+        written = self.folder / f"{self.kept:02d}-{to}.part"
+        written.write_bytes(content)
+        written.rename(written.with_suffix(".eml"))  # whoever waits for a mail never reads half of one
         return f"250 2.0.0 kept as {self.kept:02d}"
 
 

@@ -1,6 +1,7 @@
 """The demo: the sample site, a real SMTP inbox, and the main job between them, all in one folder on loopback.
 
     baseline (nobody is mailed) ─▶ the site publishes two and corrects one ─▶ second look ─▶ issue ─▶ three mails
+    a stranger signs up on the web and confirms ─▶ the site goes on ─▶ third look ─▶ issue ─▶ four mails
 """
 
 import shutil
@@ -14,14 +15,16 @@ from typing import Any
 import typer
 
 from console.demo.inbox import serve_inbox
+from console.demo.newcomer import come_in, mails, web_server
 from console.demo.site.server import SampleSite
 from console.output import print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import InputError, MilepostError
 from milepost.settings import Settings, load
 
+NEWCOMER = "mary@readers.example"
 SUBSCRIBERS = ("ada@readers.example", "grace@readers.example", "zoe@bücher.example")
-OURS = ("milepost.toml", "milepost.db", "milepost.db-wal", "milepost.db-shm", "inbox", "issue")
+OURS = ("milepost.toml", "milepost.db", "milepost.db-wal", "milepost.db-shm", "inbox", "issue", "web.log")
 SETTINGS = """\
 # The demo's settings; `milepost --config {folder}/milepost.toml …` works on what it left behind.
 [store]
@@ -86,14 +89,12 @@ def play(folder: Path, *, direct: bool, keep: bool, as_json: bool) -> None:
     say: Callable[[str], None] = (lambda _line: None) if as_json else typer.echo
     folder = folder.resolve()
     _clear(folder)
+    from web.serve import free_port
+
     with ExitStack() as stack:
         site = stack.enter_context(SampleSite())
         port = stack.enter_context(serve_inbox(folder / "inbox"))
-        web = "https://news.clockwork.example"
-        if keep:
-            from web.serve import free_port
-
-            web = f"http://127.0.0.1:{free_port()}"
+        web = f"http://127.0.0.1:{free_port()}"
         config = folder / "milepost.toml"
         config.write_text(SETTINGS.format(folder=folder, site=site.url, smtp=port, web=web), encoding="utf-8")
         settings = load(config)
@@ -103,7 +104,7 @@ def play(folder: Path, *, direct: bool, keep: bool, as_json: bool) -> None:
 
             prepare(folder / "prefect")
             say("Starting Prefect (an empty home takes it half a minute; `milepost demo --direct` does without) …")
-        summary = _act(stage, site, say)
+        summary = _act(stage, site, folder, say)
         _check(summary)
         summary |= _write_issue(settings, folder)
         if as_json:
@@ -114,41 +115,76 @@ def play(folder: Path, *, direct: bool, keep: bool, as_json: bool) -> None:
             _keep(settings, web, site.url, port, say)
 
 
-def _act(stage: Stage, site: SampleSite, say: Callable[[str], None]) -> dict[str, Any]:
-    from pipeline import dispatch, publish
-    from pipeline.look import scrape
+def _act(stage: Stage, site: SampleSite, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     from pipeline.upkeep import upgrade
 
     settings = stage.settings
     upgrade(settings)
     _subscribe(settings)
-
-    def look() -> list[dict[str, Any]]:
-        return [scrape.report_to_json(scrape.scrape(settings, "clockwork"))]
-
-    [first] = stage.play("baseline", "scrape", look)
+    first = _look(stage, "baseline")
     say(f"1  baseline      {first['milestones']} milestones on record, nobody mailed")
     site.publish()
     site.edit()
     say("2  the site      publishes two milestones, corrects one, and deploys: every page's bytes differ")
-    [second] = stage.play("second look", "scrape", look)
-    told = ", ".join(f"{count} {kind}" for kind, count in second["changes"].items() if count)
-    say(f"3  second look   {told}")
-    issues = stage.play(
-        "publish", "publish", lambda: [publish.made_to_json(made) for made in publish.publish(settings)]
-    )
-    for issue in issues:
-        say(f"4  publish       issue {issue['issue']}: {issue['subject']}")
-    ledgers = stage.play(
-        "dispatch", "dispatch",
-        lambda: [dispatch.sent_to_json(dispatch.dispatch(settings, number)) for number in dispatch.waiting(settings)],
-    )
-    for ledger in ledgers:
-        say(f"5  dispatch      {', '.join(f'{count} {state}' for state, count in ledger['states'].items() if count)}")
-    return {"looks": [first, second], "issues": issues, "ledgers": ledgers,
-            "requests": first["requests"] + second["requests"],
+    second = _look(stage, "second look")
+    say(f"3  second look   {counts(second['changes'])}")
+    issues, ledgers = _mail(stage, "")
+    _say_mailed(say, 4, issues, ledgers)
+    with web_server(stage.config, settings.web.base_url, folder / "web.log"):
+        welcome = come_in(NEWCOMER, web=settings.web.base_url, inbox=folder / "inbox")
+    say(f"6  sign-up       {NEWCOMER} fills in the form on the web; a mail comes; its link's button says: {welcome}")
+    site.go_on()
+    say("7  the site      publishes one more")
+    third = _look(stage, "third look")
+    say(f"8  third look    {counts(third['changes'])}")
+    more_issues, more_ledgers = _mail(stage, ", again")
+    _say_mailed(say, 9, more_issues, more_ledgers)
+    received = [str(mail["Subject"]) for mail in mails(folder / "inbox", NEWCOMER)]
+    say(f"   {NEWCOMER} has {len(received)} mails: {'; '.join(received)}")
+    return {"looks": [first, second, third], "issues": [*issues, *more_issues], "ledgers": [*ledgers, *more_ledgers],
+            "requests": sum(look["requests"] for look in (first, second, third)),
+            "newcomer": {"address": NEWCOMER, "page": welcome, "mails": received},
             "runs": [{"step": name, "state": state, "run": run, "seconds": seconds}
                      for name, state, run, seconds in stage.runs]}
+
+
+def _look(stage: Stage, name: str) -> dict[str, Any]:
+    from pipeline.look import scrape
+
+    [report] = stage.play(
+        name, "scrape", lambda: [scrape.report_to_json(scrape.scrape(stage.settings, "clockwork"))]
+    )
+    found: dict[str, Any] = report
+    return found
+
+
+def _mail(stage: Stage, which: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Publish and dispatch: the issues that were made, and how the ledger stands of each that was sent."""
+    from pipeline import dispatch, publish
+
+    settings = stage.settings
+    issues = stage.play(
+        f"publish{which}", "publish", lambda: [publish.made_to_json(made) for made in publish.publish(settings)]
+    )
+    ledgers = stage.play(
+        f"dispatch{which}", "dispatch",
+        lambda: [dispatch.sent_to_json(dispatch.dispatch(settings, number)) for number in dispatch.waiting(settings)],
+    )
+    return issues, ledgers
+
+
+def _say_mailed(
+    say: Callable[[str], None], step: int, issues: list[dict[str, Any]], ledgers: list[dict[str, Any]]
+) -> None:
+    for issue in issues:
+        say(f"{step}  publish       issue {issue['issue']}: {issue['subject']}")
+    for ledger in ledgers:
+        say(f"{step + 1:<2} dispatch      {counts(ledger['states'])}")
+
+
+def counts(of: dict[str, int]) -> str:
+    """What there is any of: "2 added, 1 corrected"."""
+    return ", ".join(f"{count} {name}" for name, count in of.items() if count)
 
 
 def _subscribe(settings: Settings) -> None:
@@ -161,15 +197,20 @@ def _subscribe(settings: Settings) -> None:
 
 
 def _check(summary: dict[str, Any]) -> None:
-    """The demo is a promise: two added, one corrected, one issue, three mails."""
-    first, second = summary["looks"]
-    found = {kind: count for kind, count in second["changes"].items() if count}
+    """The demo is a promise: two added, one corrected, an issue to three; a newcomer, one added, an issue to four."""
+    looks, received = summary["looks"], summary["newcomer"]["mails"]
+    found = [counts(look["changes"]) for look in looks[1:]]
     sent = [ledger["states"].get("sent", 0) for ledger in summary["ledgers"]]
-    failures = [*first["failures"], *second["failures"]]
-    expected = first["baseline"] and found == {"added": 2, "corrected": 1} and sent == [len(SUBSCRIBERS)]
+    failures = [sentence for look in looks for sentence in look["failures"]]
+    expected = (
+        looks[0]["baseline"] and found == ["2 added, 1 corrected", "1 added"]
+        and sent == [len(SUBSCRIBERS), len(SUBSCRIBERS) + 1]
+        and received[2:] == [summary["issues"][-1]["subject"]]  # after the mail that asked and the one that welcomes
+    )
     if failures or not expected:
         raise MilepostError(
-            f"the demo came out otherwise than it must: changes {found}, sent {sent}, failures {failures or 'none'}",
+            f"the demo came out otherwise than it must: changes {found}, sent {sent}, the newcomer has {received}, "
+            f"failures {failures or 'none'}",
             hint="Please report this.",
         )
 
@@ -195,12 +236,13 @@ def _tell(summary: dict[str, Any], stage: Stage, folder: Path) -> None:
     columns = ("step", "state", "flow run" if not stage.direct else "engine", "seconds")
     print_table("", columns, [(run["step"], run["state"], run["run"], str(run["seconds"])) for run in summary["runs"]],
                 empty="")
-    [ledger] = summary["ledgers"]
     typer.echo(f"\nRequests    {summary['requests']}"
-               f"\nMilestones  {summary['looks'][1]['milestones']}"
-               f"\nChanges     2 added, 1 corrected (it was in no mail yet, so no mail corrects it)"
-               f"\nLedger      {ledger['candidates']} candidates = {ledger['deliveries']} deliveries "
-               f"({', '.join(f'{count} {state}' for state, count in ledger['states'].items() if count)})\n")
+               f"\nMilestones  {summary['looks'][-1]['milestones']}"
+               f"\nChanges     2 added, 1 corrected (it was in no mail yet, so no mail corrects it); 1 added")
+    for number, ledger in enumerate(summary["ledgers"], 1):
+        typer.echo(f"Issue {number}     {ledger['candidates']} candidates = {ledger['deliveries']} deliveries "
+                   f"({counts(ledger['states'])})")
+    typer.echo()
     typer.echo("Look at")
     for name in ("html", "text", "database"):
         typer.echo(f"  {name:<9} {summary['files'][name]}")

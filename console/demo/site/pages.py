@@ -45,6 +45,7 @@ class Content:
     categories: Mapping[str, str]
     stories: tuple[Story, ...]
     edits: tuple[Mapping[str, str], ...] = ()
+    later: tuple[Story, ...] = ()  # what they are yet to write
 
     def published(self) -> "Content":
         """With the stories that were held back."""
@@ -58,6 +59,10 @@ class Content:
         stories = tuple(replace(story, **changes.get(story.key, {})) for story in self.stories)
         return replace(self, stories=stories, edits=())
 
+    def continued(self) -> "Content":
+        """With what was written after that."""
+        return replace(self, stories=(*self.stories, *self.later), later=())
+
     @property
     def shown(self) -> tuple[Story, ...]:
         """The stories on the site, oldest first."""
@@ -67,16 +72,15 @@ class Content:
 def load() -> Content:
     """The content that ships with the program."""
     data = tomllib.loads(files("console.demo.site").joinpath("milestones.toml").read_text(encoding="utf-8"))
-    stories = tuple(
-        Story(**{
-            **story,
-            "date": PartialDate(value=story["date"]),
-            **{name: tuple(story[name]) for name in ("people", "organizations", "tags")},
-        })
-        for story in data["milestones"]
+    return Content(
+        **data["site"], eras=data["eras"], categories=data["categories"], edits=tuple(data["edits"]),
+        stories=tuple(map(_story, data["milestones"])), later=tuple(map(_story, data["later"])),
     )
-    return Content(**data["site"], eras=data["eras"], categories=data["categories"], stories=stories,
-                   edits=tuple(data["edits"]))
+
+
+def _story(data: Mapping[str, Any]) -> Story:
+    lists = {name: tuple(data[name]) for name in ("people", "organizations", "tags")}
+    return Story(**{**data, "date": PartialDate(value=data["date"]), **lists})
 
 
 def build(content: Content, *, build_id: str) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ class SampleSite:
             site.url          # "http://127.0.0.1:49152"
             site.publish()    # two milestones are added
             site.edit()       # one number in an old milestone is corrected
+            site.go_on()      # another milestone is added
             site.deploy()     # the same content once more: every page's bytes change, no record does
             site.requests     # how many requests were answered so far
 
@@ -64,6 +65,10 @@ class SampleSite:
     def edit(self) -> None:
         """Correct one number in one old milestone."""
         self.deploy(self._content.edited())
+
+    def go_on(self) -> None:
+        """Add what was written after that."""
+        self.deploy(self._content.continued())
 
     def deploy(self, content: pages.Content | None = None) -> None:
         """Build all pages again, of `content` or of what there is."""
