@@ -84,7 +84,8 @@ def mails(inbox: Path, address: str) -> list[EmailMessage]:
 
 def _press(browser: httpx.Client, page: httpx.Response, **filled: str) -> httpx.Response:
     """Fill the page's form in, all else as it stands, and press its button."""
-    forms = html.document_fromstring(page.text).forms if page.is_success else []
+    found = html.fromstring(page.text).iter("form") if page.is_success else ()
+    forms = [form for form in found if isinstance(form, html.FormElement)]
     if not forms:
         raise MilepostError(
             f"a page of the demo has no form ({page.status_code})", where=page.url.path, hint="Please report this."
