@@ -5,7 +5,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -157,6 +157,21 @@ class Unread:
 
     def __str__(self) -> str:
         return f"“{self.says}” ({self.why})"
+
+
+def each_once(unread: Iterable[Unread]) -> tuple[Unread, ...]:
+    """In their order; a card that stands on several listings is one."""
+    return tuple({one.mark: one for one in unread}.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoppedPage:
+    """A page whose reading had to be ended, by what it held and by whom it was read."""
+
+    body_hash: str
+    by: str  # extractor and release: a newer one may try once
+    why: str
+    at: str  # ISO 8601, with its zone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,13 +25,12 @@ from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
 from newsletter.news.flapping import kept_back
 from pipeline.look.page_workers import Crew
-from pipeline.look.reading import Progress, key_of, stored_page, whole
-from pipeline.look.reading_guard import ReadingGuard, StoppedPages
-from pipeline.look.stored_page import Reader, Stored
+from pipeline.look.reading import key_of, whole
+from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
+from pipeline.several import Progress
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database, connect
-from store.meta import Meta
 from store.milestones.apply_look import Entry
 from store.milestones.backfills import MAX_FAILURES, Backfill, Backfills, ReadAgain, Told
 from store.milestones.milestones import Milestones
@@ -119,30 +118,27 @@ def backfill(
     """
     started = time.monotonic()
     source = settings.source(key)
-    site = registry.get(source.extractor, source.options)
+    reader = SiteReader(ReadBy.of(source))
     with connect(settings.store.url) as database, Crew(settings.guards.max_read_seconds) as crew:
-        labels = SourceLabels(database)
-        reader = Reader(
-            source=key, extractor=source.extractor, options=dict(source.options), labels=labels.known(key)
-        )
-        stopped = StoppedPages(Meta(database), key)
-        guard = ReadingGuard(reader, crew, known=stopped.known(), now=now)
+        labels, pages = SourceLabels(database), Pages(database)
+        guard = ReadingGuard(reader, crew, stopped=pages.stopped(key), now=now)
+        guard.teach(labels.known(key))
         store, milestones, tally = Backfills(database), Milestones(database), _Tally()
         chosen = frozenset(selection.keys)
-        work = list(_wanted(site, selection, milestones, key, store.selected(
+        work = list(_wanted(reader.site, selection, milestones, key, store.selected(
             key, since=selection.since, until=selection.until
         )))
         flaps = milestones.flaps(key)
-        run = None if dry_run else store.open(key, site.signature, selection.to_json(), now())
+        run = None if dry_run else store.open(key, reader.site.signature, selection.to_json(), now())
         left = work if run is None or run.read_to is None else [one for one in work if one[0] > str(run.read_to)]
         done, failures = len(work) - len(left), list(run.failures if run else ())
         batches = read_again(
-            guard, key, site, Snapshots(database), Pages(database), left,
+            guard, Snapshots(database), pages, left,
             processes=workers(len(left)) if processes is None else processes, batch=batch,
         )
         for part in batches:
             if run is not None:
-                guard.note(stopped)
+                pages.note_stopped(key, guard.news())
             records = [ReadAgain(record=record, snapshot_id=at) for record, at in part.records
                        if not chosen or record.key in chosen]
             known = milestones.some(key, [one.record.key for one in records])
@@ -352,12 +348,12 @@ def _read_batch(guard: ReadingGuard, stored: Sequence[Stored], *, apart: bool) -
 
 
 def read_again(
-    guard: ReadingGuard, source: str, site: SiteExtractor, snapshots: Snapshots, pages: Pages,
-    work: Sequence[tuple[str, int]], *, processes: int, batch: int = BATCH,
+    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Sequence[tuple[str, int]], *,
+    processes: int, batch: int = BATCH,
 ) -> Iterator[Batch]:
     """The batches of `work` (URL, snapshot id), in its order; `batch` pages each."""
     loads = (
-        _load(source, site, snapshots, pages, work[start : start + batch])
+        _load(guard, snapshots, pages, work[start : start + batch])
         for start in range(0, len(work), batch)
     )
     if processes < 2:
@@ -383,11 +379,11 @@ def _ahead(
 
 
 def _load(
-    source: str, site: SiteExtractor, snapshots: Snapshots, pages: Pages, work: Sequence[tuple[str, int]]
+    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Sequence[tuple[str, int]]
 ) -> list[Stored]:
-    keys = {url: key_of(site, url) for url, _ in work}
-    cards = pages.cards(source, {key for key in keys.values() if key is not None})
+    keys = {url: key_of(guard.site, url) for url, _ in work}
+    cards = pages.cards(guard.source, {key for key in keys.values() if key is not None})
     taken = snapshots.some([snapshot_id for _, snapshot_id in work])
     return [
-        stored_page(taken[snapshot_id], snapshot_id, cards.get(keys[url] or "", ())) for url, snapshot_id in work
+        Stored.of(taken[snapshot_id], snapshot_id, cards.get(keys[url] or "", ())) for url, snapshot_id in work
     ]

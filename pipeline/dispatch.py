@@ -22,7 +22,6 @@ from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
 from pipeline.edit import find, require_window_over, send_at_once
 from pipeline.ledger import held_by_others, held_to_json
-from pipeline.look.reading import Progress
 from pipeline.mail_identity import (
     bounce_address,
     dated_variants,
@@ -35,6 +34,7 @@ from pipeline.mail_identity import (
     unsubscribe_url,
 )
 from pipeline.publish import freeze_unless_held
+from pipeline.several import Progress
 from pipeline.throttle import forget, watched
 from store.database import Database, connect
 from store.issues.editions import Editions

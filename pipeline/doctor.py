@@ -23,7 +23,7 @@ from milepost.errors import MilepostError
 from milepost.records import Unread, Variant
 from milepost.settings import Settings, SourceSettings
 from pipeline.edit import TrialMail, send_trial
-from pipeline.look.unread_entries import each_once, lost_and_waiting
+from pipeline.look.unread_entries import lost_and_waiting
 from pipeline.mail_identity import bounce_address, letterhead, list_id, relay, sender, sender_domain, signer, signing
 from store.archive.pages import Pages
 from store.database import Database, connect
@@ -158,7 +158,7 @@ def _unread(settings: Settings) -> Iterator[Finding]:
 
 
 def _unread_of(database: Database, source: str) -> tuple[tuple[Unread, ...], tuple[Unread, ...]]:
-    found = each_once(Pages(database).unread(source))
+    found = Pages(database).unread(source)
     known = Milestones(database).known(source) if found else {}
     return lost_and_waiting(database, source, found, known)
 

@@ -6,6 +6,7 @@ from typing import Any
 from milepost.errors import MilepostError
 from milepost.records import CHANGE_KINDS
 
+Progress = Callable[[int, int], None]  # pieces done, pieces known so far
 Made = list[dict[str, Any]]
 
 

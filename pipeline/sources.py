@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crawler.client import Client
-from extractors import registry
 from extractors.charset import decode
 from extractors.drift import dispute
 from extractors.generic import Generic, GenericOptions
@@ -19,18 +18,18 @@ from milepost.codec import milestone_to_json
 from milepost.dates import utc_now
 from milepost.errors import ExtractError, FetchError, InputError, RefusedError
 from milepost.fields import FIELDS
-from milepost.records import LookReport, Page
+from milepost.records import LookReport, Page, each_once
 from milepost.settings import FetchSettings, Settings
 from pipeline.look.page_workers import Crew
-from pipeline.look.reading import Progress, read_stored, stored_page
-from pipeline.look.reading_guard import ReadingGuard, StoppedPages
-from pipeline.look.scrape import DISALLOWED, scrape
-from pipeline.look.stored_page import Reader
-from pipeline.look.unread_entries import FIRST, each_once, newest_of, unread_dates
+from pipeline.look.reading import read_stored
+from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
+from pipeline.look.scrape import scrape
+from pipeline.look.unread_entries import FIRST, newest_of, unread_dates
+from pipeline.several import Progress
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import connect, upgrade
-from store.meta import Meta
+from store.milestones.looks import Looks
 from store.milestones.source_labels import SourceLabels
 
 _SKELETON = '''"""{key}: say in a sentence what this site tells, and how its pages are built."""
@@ -194,23 +193,19 @@ def tried_to_json(tried: Tried) -> dict[str, Any]:
 
 def check_source(settings: Settings, key: str) -> SourceCheck:
     """Read a source's latest stored pages with today's extractor and count; fetches and writes nothing."""
-    source = settings.source(key)
-    site = registry.get(source.extractor, source.options)
+    reader = SiteReader(ReadBy.of(settings.source(key)))
     with connect(settings.store.url) as database, Crew(settings.guards.max_read_seconds) as crew:
         snapshots, pages = Snapshots(database), Pages(database)
-        guard = ReadingGuard(
-            Reader(source=key, extractor=source.extractor, options=dict(source.options)), crew,
-            known=StoppedPages(Meta(database), key).known(), now=utc_now,
-        )
+        guard = ReadingGuard(reader, crew, stopped=pages.stopped(key), now=utc_now)
         work = {page.url: page.last_snapshot_id for page in snapshots.pages(key, kind="milestone")
                 if page.last_snapshot_id is not None}
         labels = SourceLabels(database).known(key)
-        disallowed = int(Meta(database).get(DISALLOWED.format(source=key)) or 0)
-        reading = read_stored(site, key, snapshots, pages, work, guard=guard, labels=labels)
+        disallowed = Looks(database).disallowed(key)
+        reading = read_stored(guard, snapshots, pages, work, labels=labels, dry=True)
         unread, failures = dict(reading.unread), list(reading.failures)
         for listing in snapshots.pages(key, kind="listing"):
             if listing.last_snapshot_id is not None:
-                stored = stored_page(snapshots.get(listing.last_snapshot_id), listing.last_snapshot_id)
+                stored = Stored.of(snapshots.get(listing.last_snapshot_id), listing.last_snapshot_id)
                 try:
                     unread[listing.url] = guard.unread(stored)
                 except ExtractError as error:
@@ -229,7 +224,7 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
             witnesses=dict(witnesses),
             disputed=disputed, examples=examples,
         ))
-    newest, puzzling = newest_of(records), each_once(unread)
+    newest, puzzling = newest_of(records), each_once(one for found in unread.values() for one in found)
     return SourceCheck(
         source=key, pages=len(work), fields=tuple(fields), failures=tuple(failures), disallowed=disallowed,
         found=len(records), unread=len(puzzling), unread_first=tuple(map(str, puzzling[:FIRST])),

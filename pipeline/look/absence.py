@@ -138,7 +138,7 @@ class Absences:
         base = self._at.settings.base_url.rstrip("/")
         away = {
             url: end or "one another" for url, end in ends.items()
-            if end is None or counted[end] > 1 or self._at.intake.site.classify(end.removeprefix(base)) != "milestone"
+            if end is None or counted[end] > 1 or self._at.site.classify(end.removeprefix(base)) != "milestone"
         }
         return frozenset(away), next(iter(Counter(away.values()).most_common(1)), ("", 0))[0]
 

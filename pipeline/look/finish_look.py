@@ -128,8 +128,7 @@ class Conclusion:
         at = self._at
         labels = SourceLabels(at.database)
         reading = read_stored(
-            at.intake.site, at.source, at.snapshots, at.pages, self._worklist(), guard=at.intake.guard,
-            stopped=at.intake.stopped, labels=labels.known(at.source),
+            at.intake.guard, at.snapshots, at.pages, self._worklist(), labels=labels.known(at.source)
         )
         labels.learn(at.source, reading.labels, at.now())
         return reading

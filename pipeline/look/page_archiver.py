@@ -9,13 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from crawler.outcomes import CrawlReport, Disallowed, Failed, Fetched, Gone, NotModified, Outcome, Redirected
-from extractors.base import SiteExtractor
 from milepost.errors import ExtractError
 from milepost.records import Validators
 from milepost.settings import GuardSettings, SourceSettings
-from pipeline.look.reading import key_of, stored_page
-from pipeline.look.reading_guard import ReadingGuard, StoppedPages
-from pipeline.look.stored_page import Stored
+from pipeline.look.reading import key_of
+from pipeline.look.reading_guard import ReadingGuard, Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database
@@ -41,11 +39,8 @@ class Intake:
 
     snapshots: Snapshots
     pages: Pages
-    site: SiteExtractor
-    source: str
-    now: Callable[[], dt.datetime]
     guard: ReadingGuard
-    stopped: StoppedPages
+    now: Callable[[], dt.datetime]
     gone: dict[str, int] = field(default_factory=dict)  # milestone URL → 404 or 410
     moved: dict[str, str] = field(default_factory=dict)  # milestone URL → URL of the page it redirects to
     failed: set[str] = field(default_factory=set)  # milestone URLs
@@ -58,17 +53,17 @@ class Intake:
             case Fetched(snapshot=snapshot, kind=kind, validators=validators):
                 snapshot_id = self.snapshots.add(snapshot, kind, validators)
                 if kind == "listing":
-                    self._take_cards(stored_page(snapshot, snapshot_id))
+                    self._take_cards(Stored.of(snapshot, snapshot_id))
             case NotModified(url=url):
                 self._unchanged.append(url)
                 if len(self._unchanged) >= _TOGETHER:
                     self.flush()
             case Gone(url=url, kind=kind, status=status):
-                self.snapshots.mark_gone(self.source, url, status, self.now())
+                self.snapshots.mark_gone(self.guard.source, url, status, self.now())
                 if kind == "milestone":
                     self.gone[url] = status
             case Redirected(url=url, kind="milestone", target=target, status=status):
-                self.pages.note_moved(self.source, url, target, status, self.now())
+                self.pages.note_moved(self.guard.source, url, target, status, self.now())
                 self.moved[url] = target
             case Failed(url=url, kind="milestone"):
                 self.failed.add(url)
@@ -83,19 +78,19 @@ class Intake:
             self.unread_listings.append(str(error))
             return
         finally:
-            self.guard.note(self.stopped)
-        self.snapshots.replace_cards(self.source, listing.url, cards)
-        self.pages.note_unread(self.source, {listing.url: unread})
+            self.pages.note_stopped(self.guard.source, self.guard.news())
+        self.snapshots.replace_cards(self.guard.source, listing.url, cards)
+        self.pages.note_unread(self.guard.source, {listing.url: unread})
 
     def flush(self) -> None:
         """Write the "not modified"s that wait."""
         if self._unchanged:
-            self.pages.note_not_modified(self.source, self._unchanged, self.now())
+            self.pages.note_not_modified(self.guard.source, self._unchanged, self.now())
             self._unchanged.clear()
 
     def key(self, url: str) -> str | None:
         """The milestone's key in an address; None when it is no milestone's."""
-        return key_of(self.site, url)
+        return key_of(self.guard.site, url)
 
     def destination(self, url: str) -> str | None:
         """Where the redirects of a page end; None when they go in a circle."""
@@ -128,7 +123,7 @@ class CrawledLook:
         self.database, self.guards, self.settings, self.look = database, guards, settings, look
         self.intake, self.crawled, self.now, self.source = intake, crawled, now, look.source
         self.looks, self.milestones, self.pages = Looks(database), Milestones(database), Pages(database)
-        self.snapshots = Snapshots(database)
+        self.snapshots, self.site = Snapshots(database), intake.guard.site
         self.known = self.milestones.count(look.source)  # before this look
         self.listed = len(crawled.listed) if crawled.complete else None
         self.listed_before = self.looks.listed_before(look.source)

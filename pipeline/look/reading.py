@@ -3,7 +3,7 @@
 import html
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,10 @@ from extractors.base import SiteExtractor
 from extractors.charset import decode
 from extractors.labels import Labels
 from milepost.errors import ExtractError, InputError
-from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, Snapshot, Unread
-from pipeline.look.reading_guard import ReadingGuard, StoppedPages
-from pipeline.look.stored_page import Stored
+from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, Unread
+from pipeline.look.reading_guard import ReadingGuard, Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
-
-Progress = Callable[[int, int], None]
 
 _HEAD = 50_000  # characters within which a page has its <head>
 _LINK = re.compile(r"<link\b[^>]{1,2000}>", re.IGNORECASE)
@@ -51,16 +48,16 @@ def whole(record: Milestone) -> Milestone:
 
 
 def read_stored(
-    site: SiteExtractor, source: str, snapshots: Snapshots, pages: Pages, work: Mapping[str, int],
-    progress: Progress | None = None, *, guard: ReadingGuard, stopped: StoppedPages | None = None,
-    labels: Sequence[LabelPair] = (),
+    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Mapping[str, int], *,
+    labels: Sequence[LabelPair] = (), dry: bool = False,
 ) -> Reading:
     """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other.
 
-    A page that stopped its reader is kept in `stopped` at once: should the look die later, it is known. `labels`: what
-    the source's labels are known to stand for. A page whose label only a later one explains is read again, so that the
-    order of pages changes nothing.
+    A page that stopped its reader is noted at once, unless `dry`: should the look die later, it is known. `labels`:
+    what the source's labels are known to stand for. A page whose label only a later one explains is read again, so
+    that the order of pages changes nothing.
     """
+    site, source = guard.site, guard.source
     cards = pages.cards(source, {key for url in work if (key := key_of(site, url)) is not None})
     records: dict[str, Milestone] = {}
     read_from: dict[str, int] = {}
@@ -69,7 +66,7 @@ def read_stored(
     unread: dict[str, tuple[Unread, ...]] = {}
 
     def read(url: str, snapshot_id: int) -> list[Milestone]:
-        stored = stored_page(snapshots.get(snapshot_id), snapshot_id, cards.get(key_of(site, url) or "", ()))
+        stored = Stored.of(snapshots.get(snapshot_id), snapshot_id, cards.get(key_of(site, url) or "", ()))
         try:
             answer = guard.records([stored])[0]
             if isinstance(answer, ExtractError):
@@ -77,14 +74,14 @@ def read_stored(
             found = [whole(record) for record in answer]
             unread[url] = guard.unread(stored)
         finally:
-            if stopped is not None:
-                guard.note(stopped)
+            if not dry:
+                pages.note_stopped(source, guard.news())
         return found
 
     guard.teach(labels)
     learnt: dict[LabelPair, None] = {}
     puzzled: dict[str, set[LabelPair]] = {}  # page URL → labels that nothing explained
-    for done, (url, snapshot_id) in enumerate(work.items(), 1):
+    for url, snapshot_id in work.items():
         try:
             for record in read(url, snapshot_id):
                 records[record.key], read_from[record.key] = record, snapshot_id
@@ -96,8 +93,6 @@ def read_stored(
         except ExtractError as error:
             failures.append(str(error))
             failed.add(url)
-        if progress is not None:
-            progress(done, len(work))
     after = Labels((*labels, *learnt))
     guard.teach((*labels, *learnt))
     for url, pairs in puzzled.items():
@@ -106,14 +101,6 @@ def read_stored(
     return Reading(
         records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt),
         unread=unread,
-    )
-
-
-def stored_page(snapshot: Snapshot, snapshot_id: int, cards: Sequence[tuple[str, Card]] = ()) -> Stored:
-    """A snapshot as readers get it, with what listings show of its milestone."""
-    return Stored(
-        url=snapshot.url, snapshot_id=snapshot_id, body=snapshot.body,
-        content_type=snapshot.headers.get("content-type", ""), cards=tuple(cards),
     )
 
 

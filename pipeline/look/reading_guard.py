@@ -9,111 +9,146 @@ Where a page is read was decided by measuring: the slowest page of ORDINARY byte
 """
 
 import datetime as dt
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from extractors import registry
-from extractors.base import SiteExtractor
+from extractors.charset import decode
 from extractors.labels import Labels
 from milepost import __version__
 from milepost.errors import ExtractError
-from milepost.records import Card, LabelPair, Milestone, Unread, body_hash
+from milepost.records import Card, LabelPair, Milestone, Page, Snapshot, StoppedPage, Unread, body_hash
 from pipeline.look.page_workers import Crew, Ended
-from pipeline.look.stored_page import Reader, Stored, read_cards, read_records, read_unread
-from store.meta import Meta
+
+if TYPE_CHECKING:
+    from milepost.settings import SourceSettings  # a worker starts without, in half the time
+
+T = TypeVar("T")
 
 ORDINARY = 160 * 1024  # bytes; formatting elements that are never closed take the parser a square of them
 
-_KEPT = "stopped_readers.{source}"
 _HINT = "It is not read again until it changes; look at what the site serves there."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stopped:
-    """A page whose reading had to be ended, by what it held and by whom it was read."""
+class Stored:
+    """A stored page as a reader gets it."""
 
-    body_hash: str
-    by: str  # extractor and release: a newer one may try once
-    why: str
-    at: str  # ISO 8601, with its zone
+    url: str
+    snapshot_id: int
+    body: bytes
+    content_type: str
+    cards: tuple[tuple[str, Card], ...] = ()  # what listings show of its milestone: (address of the listing, card)
 
-    def error(self, url: str) -> ExtractError:
-        return ExtractError(f"{self.why} ({self.at[:16]}), so what is known of it stands", where=url, hint=_HINT)
+    @classmethod
+    def of(cls, snapshot: Snapshot, snapshot_id: int, cards: Sequence[tuple[str, Card]] = ()) -> "Stored":
+        """A snapshot, with what listings show of its milestone."""
+        return cls(
+            url=snapshot.url, snapshot_id=snapshot_id, body=snapshot.body,
+            content_type=snapshot.headers.get("content-type", ""), cards=tuple(cards),
+        )
+
+    @property
+    def page(self) -> Page:
+        """Its text, as extractors get it."""
+        return Page(url=self.url, text=decode(self.body, self.content_type))
 
 
-class StoppedPages:
-    """The pages of a source that stopped a reader, kept in the store: few, or a site is not worth following."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadBy:
+    """Which extractor reads for which source; small enough to be sent to another process with every batch."""
 
-    def __init__(self, meta: Meta, source: str) -> None:
-        self._meta, self._name = meta, _KEPT.format(source=source)
+    source: str
+    extractor: str
+    options: Mapping[str, object]
+    labels: tuple[LabelPair, ...] = ()  # what the source's labels stand for
 
-    def known(self) -> dict[str, Stopped]:
-        """By address."""
-        return {url: Stopped(**kept) for url, kept in json.loads(self._meta.get(self._name) or "{}").items()}
+    @classmethod
+    def of(cls, source: "SourceSettings") -> "ReadBy":
+        """As the settings tell it."""
+        return cls(source=source.key, extractor=source.extractor, options=dict(source.options))
 
-    def note(self, url: str, stopped: Stopped | None) -> None:
-        """Remember one; None: it has been read since."""
-        all_of_them = self.known()
-        if stopped is None:
-            all_of_them.pop(url, None)
-        else:
-            all_of_them[url] = stopped
-        kept = {url: asdict(one) for url, one in sorted(all_of_them.items())}
-        self._meta.set(self._name, json.dumps(kept) if kept else None)
+
+class SiteReader:
+    """Reads stored pages, in whichever process; each of its methods raises ExtractError for a page it can't read."""
+
+    def __init__(self, by: ReadBy) -> None:
+        """Raises SettingsError for an extractor that can't be had."""
+        self.by, self.site = by, registry.get(by.extractor, by.options)
+        self._labels = Labels(by.labels)
+
+    def records(self, stored: Stored) -> tuple[Milestone, ...]:
+        """The milestones of a page."""
+        return self.site.read_many(stored.page, source=self.by.source, cards=stored.cards, labels=self._labels)
+
+    def cards(self, listing: Stored) -> tuple[Card, ...]:
+        """The cards of a listing."""
+        return self.site.cards(listing.page)
+
+    def unread(self, stored: Stored) -> tuple[Unread, ...]:
+        """What looks like a milestone on a page or a listing and could not be read."""
+        return self.site.unread(stored.page)
+
+
+def _read_apart(by: ReadBy, read: Callable[[SiteReader, Stored], T], stored: Stored) -> T:
+    """What a worker calls."""
+    return read(SiteReader(by), stored)
 
 
 class ReadingGuard:
-    """Reads the pages of one source; may be shared by threads, but `note` is for the one that owns the store."""
+    """Reads the pages of one source; may be shared by threads."""
 
     def __init__(
-        self, reader: Reader, crew: Crew, *, known: Mapping[str, Stopped], now: Callable[[], dt.datetime],
+        self, reader: SiteReader, crew: Crew, *, stopped: Mapping[str, StoppedPage], now: Callable[[], dt.datetime],
         careful: bool = False,
     ) -> None:
-        """`careful`: a look died over these pages perhaps, so each is read by a worker."""
-        self._reader, self._crew, self._known, self._now = reader, crew, dict(known), now
-        self._site: SiteExtractor = registry.get(reader.extractor, reader.options)
-        self._apart = careful or not registry.is_ours(reader.extractor)
-        self._by = f"{self._site.signature}, Milepost {__version__}"
-        self._news: dict[str, Stopped | None] = {}
-        self._labels = Labels(reader.labels)
+        """`stopped`: the pages known to have stopped a reader, by address. `careful`: a look died over these pages
+        perhaps, so each is read by a worker."""
+        self._reader, self._crew, self._known, self._now = reader, crew, dict(stopped), now
+        self.source, self.site = reader.by.source, reader.site
+        self._apart = careful or not registry.is_ours(reader.by.extractor)
+        self._signed = f"{self.site.signature}, Milepost {__version__}"
+        self._news: dict[str, StoppedPage | None] = {}
 
     def teach(self, labels: Sequence[LabelPair]) -> None:
         """What the source's labels stand for, from now on."""
-        self._reader, self._labels = replace(self._reader, labels=tuple(labels)), Labels(labels)
+        self._reader = SiteReader(replace(self._reader.by, labels=tuple(labels)))
 
     def records(self, pages: Sequence[Stored], *, apart: bool = False) -> list[tuple[Milestone, ...] | ExtractError]:
         """An answer a page, in order; `apart`: all by a worker, so that other threads go on meanwhile."""
-        return self._read(partial(read_records, self._reader), self._records_here, pages, apart=apart)
+        return self._read(SiteReader.records, pages, apart=apart)
 
     def cards(self, listing: Stored) -> tuple[Card, ...]:
         """The cards of a listing; raises ExtractError when it can't be read."""
-        answer: Any = self._read(partial(read_cards, self._reader), self._cards_here, [listing], apart=False)[0]
-        if isinstance(answer, ExtractError):
-            raise answer
-        cards: tuple[Card, ...] = answer
-        return cards
+        return self._one(SiteReader.cards, listing)
 
     def unread(self, page: Stored) -> tuple[Unread, ...]:
         """What looks like a milestone on a page or listing and could not be read; raises ExtractError as `cards`."""
-        answer: Any = self._read(partial(read_unread, self._reader), self._unread_here, [page], apart=False)[0]
-        if isinstance(answer, ExtractError):
-            raise answer
-        unread: tuple[Unread, ...] = answer
-        return unread
+        return self._one(SiteReader.unread, page)
 
-    def note(self, kept: StoppedPages) -> None:
-        """Write down which pages stopped a reader, and which have been read since."""
+    def news(self) -> dict[str, StoppedPage | None]:
+        """Which pages stopped a reader and which (None) have been read since, by address: what `Pages` is to note.
+
+        Each is told once.
+        """
+        told: dict[str, StoppedPage | None] = {}
         while self._news:
             url, stopped = self._news.popitem()
-            kept.note(url, stopped)
+            told[url] = stopped
+        return told
+
+    def _one(self, read: Callable[[SiteReader, Stored], T], page: Stored) -> T:
+        answer = self._read(read, [page], apart=False)[0]
+        if isinstance(answer, ExtractError):
+            raise answer
+        return answer
 
     def _read(
-        self, there: Callable[[Stored], Any], here: Callable[[Stored], Any], pages: Sequence[Stored], *, apart: bool
-    ) -> list[Any]:
-        answers: dict[int, Any] = {}
+        self, read: Callable[[SiteReader, Stored], T], pages: Sequence[Stored], *, apart: bool
+    ) -> list[T | ExtractError]:
+        answers: dict[int, T | ExtractError] = {}
         left: list[tuple[int, Stored]] = []
         for number, stored in enumerate(pages):
             refused = self._refused(stored)
@@ -122,9 +157,9 @@ class ReadingGuard:
             elif apart or self._apart or len(stored.body) > ORDINARY:
                 left.append((number, stored))
             else:
-                answers[number] = _tried(here, stored)
+                answers[number] = _tried(partial(read, self._reader), stored)
         if left:
-            told = self._crew.read(there, [stored for _, stored in left])
+            told = self._crew.read(partial(_read_apart, self._reader.by, read), [stored for _, stored in left])
             for (number, stored), answer in zip(left, told, strict=True):
                 answers[number] = self._stopped(stored, answer.why) if isinstance(answer, Ended) else answer
         for number, stored in enumerate(pages):
@@ -132,33 +167,26 @@ class ReadingGuard:
                 self._news[stored.url] = None
         return [answers[number] for number in range(len(pages))]
 
-    def _records_here(self, stored: Stored) -> tuple[Milestone, ...]:
-        return self._site.read_many(
-            stored.page, source=self._reader.source, cards=stored.cards, labels=self._labels
-        )
-
-    def _cards_here(self, stored: Stored) -> tuple[Card, ...]:
-        return self._site.cards(stored.page)
-
-    def _unread_here(self, stored: Stored) -> tuple[Unread, ...]:
-        return self._site.unread(stored.page)
-
     def _refused(self, stored: Stored) -> ExtractError | None:
         before = self._known.get(stored.url)
-        if before is None or before.by != self._by or before.body_hash != body_hash(stored.body):
+        if before is None or before.by != self._signed or before.body_hash != body_hash(stored.body):
             return None
-        return before.error(stored.url)
+        return _refusal(before, stored.url)
 
     def _stopped(self, stored: Stored, why: str) -> ExtractError:
-        stopped = Stopped(
-            body_hash=body_hash(stored.body), by=self._by, why=why, at=self._now().isoformat(timespec="seconds")
+        stopped = StoppedPage(
+            body_hash=body_hash(stored.body), by=self._signed, why=why, at=self._now().isoformat(timespec="seconds")
         )
         self._known[stored.url] = self._news[stored.url] = stopped
-        return stopped.error(stored.url)
+        return _refusal(stopped, stored.url)
 
 
-def _tried(function: Callable[[Stored], Any], stored: Stored) -> Any:
+def _refusal(stopped: StoppedPage, url: str) -> ExtractError:
+    return ExtractError(f"{stopped.why} ({stopped.at[:16]}), so what is known of it stands", where=url, hint=_HINT)
+
+
+def _tried(read: Callable[[Stored], T], stored: Stored) -> T | ExtractError:
     try:
-        return function(stored)
+        return read(stored)
     except ExtractError as error:
         return error

@@ -14,7 +14,6 @@ from typing import Any
 from crawler.crawl import crawl
 from crawler.links import hrefs
 from crawler.outcomes import CrawlPlan, CrawlReport
-from extractors import registry
 from extractors.base import SiteExtractor
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
@@ -23,23 +22,18 @@ from milepost.settings import Settings, SourceSettings
 from pipeline.look.finish_look import Conclusion
 from pipeline.look.page_archiver import CrawledLook, Intake, Recall
 from pipeline.look.page_workers import Crew
-from pipeline.look.reading import Progress
-from pipeline.look.reading_guard import ReadingGuard, StoppedPages
+from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader
 from pipeline.look.renaming import open_questions
-from pipeline.look.stored_page import Reader
-from pipeline.look.unread_entries import FIRST, each_once
+from pipeline.look.unread_entries import FIRST
+from pipeline.several import Progress
 from store.archive.pages import Pages
 from store.archive.retention import Archive
 from store.archive.snapshots import Snapshots
 from store.database import Database, connect
-from store.meta import Meta
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 
 log = logging.getLogger("milepost.scrape")
-
-DISALLOWED = "disallowed.{source}"  # how many pages robots.txt kept from the last look that asked for all
-_ASKED = "asked_in_full.{source}"  # when every page was last asked for by a look that came out complete
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,19 +54,15 @@ def scrape(
     was known stays in every case, and the next look goes on from there.
     """
     source = settings.source(key)
-    site = registry.get(source.extractor, source.options)
+    reader = SiteReader(ReadBy.of(source))
     with connect(settings.store.url) as database:
-        looks, stopped = Looks(database), StoppedPages(Meta(database), key)
-        reader = Reader(source=key, extractor=source.extractor, options=dict(source.options))
+        looks, pages = Looks(database), Pages(database)
         careful = looks.running(key)  # or dead, perhaps over a page that waits to be read
         look_id = looks.start(key, now())
         try:
             with Crew(settings.guards.max_read_seconds) as crew:
-                guard = ReadingGuard(reader, crew, known=stopped.known(), now=now, careful=careful)
-                intake = Intake(
-                    snapshots=Snapshots(database), pages=Pages(database), site=site, source=key, now=now, guard=guard,
-                    stopped=stopped,
-                )
+                guard = ReadingGuard(reader, crew, stopped=pages.stopped(key), now=now, careful=careful)
+                intake = Intake(snapshots=Snapshots(database), pages=pages, guard=guard, now=now)
                 report = _look(settings, source, intake, database, look_id, full=full, progress=progress)
         except MilepostError as error:
             _give_up(looks, look_id, error, now())
@@ -106,23 +96,23 @@ def _look(
     full: bool, progress: Progress | None,
 ) -> LookReport:
     snapshots, pages, looks = intake.snapshots, intake.pages, Looks(database)
-    site, now = intake.site, intake.now
+    site, now = intake.guard.site, intake.now
     poll = None if full else _poll(source, database, now())
-    meta, asked_at = Meta(database), now()
+    asked_at = now()
     if poll is None:
-        meta.set(_ASKED.format(source=source.key), None)  # until this look is complete: a dead one counts for nothing
+        looks.note_asked_in_full(source.key, None)  # until this look is complete: a dead one counts for nothing
     crawled = asyncio.run(crawl(
         _plan(settings, source, site, snapshots, pages, poll=poll),
         memory=Recall(known=pages.validators(source.key)), on_page=intake, now=now, progress=progress,
     ))
     intake.flush()
     if crawled.unchanged:
-        unread = each_once(pages.unread(source.key))
+        unread = pages.unread(source.key)
         return _unchanged(looks, Milestones(database), source.key, look_id, crawled, unread, now())
     at = CrawledLook(database, settings.guards, source, looks.get(look_id), intake, crawled, now=now)
     ended = Conclusion(at).end()
-    meta.set(_ASKED.format(source=source.key), asked_at.isoformat() if ended.whole else None)
-    meta.set(DISALLOWED.format(source=source.key), str(crawled.disallowed) if crawled.disallowed else None)
+    looks.note_asked_in_full(source.key, asked_at if ended.whole else None)
+    looks.note_disallowed(source.key, crawled.disallowed)
     return replace(ended.report, found_by=_found_by(source.key, crawled))
 
 
@@ -145,12 +135,13 @@ def _poll(source: SourceSettings, database: Database, now: dt.datetime) -> Poll 
     It must be when the last look was anything but complete, when pages still wait to be read or for an operator's word
     on what can't be, and every so many hours: the poll page tells of new milestones, not of every edit.
     """
-    snapshots, asked = Snapshots(database), Meta(database).get(_ASKED.format(source=source.key))
+    snapshots, looks = Snapshots(database), Looks(database)
+    asked = looks.asked_in_full(source.key)
     if source.poll is None or asked is None:
         return None
-    if now - dt.datetime.fromisoformat(asked) >= dt.timedelta(hours=source.full_every_hours):
+    if now - asked >= dt.timedelta(hours=source.full_every_hours):
         return None
-    if any(look.guard == "unread" for look in Looks(database).list(source.key, waiting=True)):
+    if any(look.guard == "unread" for look in looks.list(source.key, waiting=True)):
         return None
     latest = snapshots.latest(source.key, f"{source.base_url}{source.poll}")
     if latest is None or snapshots.unread(source.key) or snapshots.to_reread(source.key):

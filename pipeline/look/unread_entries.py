@@ -1,6 +1,6 @@
 """What a source shows and nobody can read: counted over its pages as they were last read, not over one look's alone."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from extractors.reconcile import UNREAD
@@ -30,7 +30,7 @@ def unread_entries(at: CrawledLook, reading: Reading) -> UnreadEntries:
     """Keep what the pages of this look were not read for, and count what there is by now."""
     at.pages.note_unread(at.source, reading.unread)
     since = at.look.started_at if at.crawled.complete else None
-    found = each_once(at.pages.unread(at.source, since))
+    found = at.pages.unread(at.source, since)
     if not found:
         return UnreadEntries()
     known = {key: stored.milestone for key, stored in at.milestones.known(at.source).items()}
@@ -53,11 +53,6 @@ def lost_and_waiting(
     accepted = {mark for one in released for mark in one.data["marks"]}
     lost = tuple(one for one in found if one.key not in known)
     return lost, tuple(one for one in lost if one.mark not in accepted)
-
-
-def each_once(unread: Mapping[str, Iterable[Unread]]) -> tuple[Unread, ...]:
-    """By page, in its order; a card that stands on several listings is one."""
-    return tuple({one.mark: one for found in unread.values() for one in found}.values())
 
 
 def newest_of(records: Iterable[Milestone]) -> Milestone | None:

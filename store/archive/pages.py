@@ -4,6 +4,7 @@
 """
 
 import datetime as dt
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
@@ -11,13 +12,15 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from milepost.codec import card_from_json
-from milepost.records import Card, PageKind, Unread, Validators
+from milepost.records import Card, PageKind, StoppedPage, Unread, Validators, each_once
 from store.dialects import insert
 from store.engine import Database
+from store.meta import Meta
 from store.milestones.looks import ensure_source
 from store.schema.tables import listing_card, page, reread
 
 CHUNK = 500  # values named in one statement
+_STOPPED = "stopped_readers.{source}"
 
 
 class LastRead(NamedTuple):
@@ -58,15 +61,27 @@ class Pages:
                     .values(unread=[asdict(one) for one in found] or sa.null())
                 )
 
-    def unread(self, source: str, since: dt.datetime | None = None) -> dict[str, tuple[Unread, ...]]:
-        """Of each page that is there what could not be read on it; of those seen since then, if it is given."""
+    def unread(self, source: str, since: dt.datetime | None = None) -> tuple[Unread, ...]:
+        """What could not be read on the pages that are there, each once; on those seen since then, if it is given."""
         query = sa.select(page.c.url, page.c.unread).where(
             page.c.source == source, page.c.unread.is_not(None), page.c.gone_since.is_(None)
         ).order_by(page.c.url)
         if since is not None:
             query = query.where(page.c.seen_at >= since)
         with self._database.connect() as connection:
-            return {row.url: tuple(Unread(**one) for one in row.unread) for row in connection.execute(query)}
+            return each_once(Unread(**one) for row in connection.execute(query) for one in row.unread)
+
+    def stopped(self, source: str) -> dict[str, StoppedPage]:
+        """The pages that stopped their reader, by address: few, or a site is not worth following."""
+        kept = json.loads(Meta(self._database).get(_STOPPED.format(source=source)) or "{}")
+        return {url: StoppedPage(**one) for url, one in kept.items()}
+
+    def note_stopped(self, source: str, news: Mapping[str, StoppedPage | None]) -> None:
+        """Remember pages that stopped their reader; None: it has been read since."""
+        if news:
+            now: dict[str, StoppedPage | None] = {**self.stopped(source), **news}
+            kept = {url: asdict(one) for url, one in sorted(now.items()) if one is not None}
+            Meta(self._database).set(_STOPPED.format(source=source), json.dumps(kept) if kept else None)
 
     def last_read(self, source: str, urls: Collection[str]) -> dict[str, LastRead]:
         """Of these pages those that were ever read."""

@@ -10,10 +10,14 @@ import sqlalchemy as sa
 from milepost.errors import ConflictError, NotFoundError
 from store.dialects import insert
 from store.engine import Database
+from store.meta import Meta
 from store.milestones.profiles import take_profile
 from store.schema.tables import look, page, source
 
 LookState = Literal["running", "complete", "incomplete", "failed"]
+
+_ASKED = "asked_in_full.{source}"
+_DISALLOWED = "disallowed.{source}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +118,23 @@ class Looks:
             require_running(connection, look_id)
             connection.execute(sa.update(look).where(look.c.id == look_id).values(**values))
             return _get(connection, look_id)
+
+    def asked_in_full(self, source_key: str) -> dt.datetime | None:
+        """When every page was last asked for by a look that came out complete; None while one is under way, or died."""
+        kept = Meta(self._database).get(_ASKED.format(source=source_key))
+        return None if kept is None else dt.datetime.fromisoformat(kept)
+
+    def note_asked_in_full(self, source_key: str, at: dt.datetime | None) -> None:
+        """A look that asks for every page began (None), or came out complete, having begun at `at`."""
+        Meta(self._database).set(_ASKED.format(source=source_key), None if at is None else at.isoformat())
+
+    def disallowed(self, source_key: str) -> int:
+        """How many pages robots.txt kept from the last look that asked for all."""
+        return int(Meta(self._database).get(_DISALLOWED.format(source=source_key)) or 0)
+
+    def note_disallowed(self, source_key: str, pages: int) -> None:
+        """See `disallowed`."""
+        Meta(self._database).set(_DISALLOWED.format(source=source_key), str(pages) if pages else None)
 
     def hold(self, look_id: int, reason: str) -> None:
         """Make the changes of a look wait for an operator; raises NotFoundError when there is no such look."""
