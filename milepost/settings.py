@@ -315,6 +315,9 @@ class WebSettings(_Section):
     """The most confirmation mails an hour; more wait their turn, and what ten hours can't send is refused."""
     welcome: bool = True
     """A mail after the confirmation, with a link to the last issue."""
+    connections: Annotated[int, Field(ge=16, le=50_000)] = 1000
+    """The most connections at once, for each process; one too many takes the place of whichever kept us waiting
+    longest."""
 
     @field_validator("previous_signing_keys")
     @classmethod

@@ -4,14 +4,16 @@
     GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
     GET, POST /subscribe, /c/{name} ─▶ subscribe        POST /api/subscribe ─▶ subscribe_api
 
-What can't be answered is a page too: 400, 404, 405 and 413 for what was asked wrongly, 503 while the store can't be
-had, 500 for a bug. All have the same protective headers.
+What can't be answered is a page too: 400, 404, 405, 408 and 413 for what was asked wrongly, 503 while the store can't
+be had, 500 for a bug. All have the same protective headers.
 """
 
 import datetime as dt
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -58,11 +60,14 @@ def create_app(
     now: Callable[[], dt.datetime],
     writers: Writers | None = None,
     wake: Callable[[], None] = lambda: None,
+    lifespan: Callable[[Any], AbstractAsyncContextManager[None]] | None = None,
 ) -> ASGIApp:
     """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list they must name.
 
     `writers`: the threads of what writes, the usual ones unless told otherwise. `wake`: called after each
-    sign-up, so that its letter goes out. Raises SettingsError when a key is too short.
+    sign-up, so that its letter goes out. `lifespan`: what is open while the server runs.
+
+    Raises SettingsError when a key is too short.
     """
     pages = Pages(settings.newsletter, settings.web)
     archive = Archive(pages, issues, settings)
@@ -83,6 +88,8 @@ def create_app(
     def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400
         page = pages.page("missing.html.j2" if status == 404 else "refused.html.j2", status=status)
+        if isinstance(error, HTTPException) and error.headers:
+            page.headers.update(error.headers)
         if status == 405:
             page.headers["Allow"] = _allowed(routes, request)
         return page
@@ -98,7 +105,8 @@ def create_app(
         return pages.page("unable.html.j2", status=500, hint=pages.phrases.broken_hint, again="")
 
     app = Starlette(
-        routes=routes, exception_handlers={HTTPException: refused, MilepostError: unable, Exception: broken}
+        routes=routes, exception_handlers={HTTPException: refused, MilepostError: unable, Exception: broken},
+        lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     return _Headers(_Tidied(app))  # around everything, so that an answer to a bug has them too

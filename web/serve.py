@@ -1,8 +1,18 @@
-"""Serves the readers' pages: the web application over the store, until it is told to stop."""
+"""Serves the readers' pages: the web application over the store, until it is told to stop.
 
+    settings ─▶ Site (in each process: database, application, letters) ─▶ uvicorn, over web.connections
+"""
+
+import contextlib
+import logging
 import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp
 
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
@@ -11,32 +21,77 @@ from pipeline import letters
 from pipeline.readers_pages import behind
 from pipeline.upkeep import open_database
 from web.app import create_app
+from web.connections import ACCEPTED_AT_ONCE, KEEP_ALIVE_S, connections, room_for
 from web.letter_sender import LetterSender
+from web.log_throttle import throttle
 from web.writing import STORE_SECONDS
+
+DRAIN_S = 15  # for requests in hand, when the process ends
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Makes the application of one process, with all that is open as long as it runs."""
+
+    settings: Settings
+    level: int  # of the log
+
+    def __call__(self) -> ASGIApp:
+        """Raises StoreError, SchemaError and SettingsError."""
+        throttle(self.level)
+        settings = self.settings
+        with contextlib.ExitStack() as stack:
+            database = stack.enter_context(open_database(settings, wait_seconds=STORE_SECONDS))
+            kept = behind(settings, database)
+            sender = LetterSender(lambda: letters.quietly(settings, database, now=utc_now))
+
+            @contextlib.asynccontextmanager
+            async def lifespan(_: Any) -> AsyncIterator[None]:
+                with opened:
+                    opened.enter_context(sender)
+                    yield
+                    await run_in_threadpool(opened.close)  # the letter in hand is finished; nobody waits for the loop
+
+            app = create_app(
+                issues=kept.issues, subscribers=kept.subscribers, topics=kept.topics, signing_up=kept.signing_up,
+                settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
+                lifespan=lifespan,
+            )
+            opened = stack.pop_all()
+        return app
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on."""
-    with open_database(settings, wait_seconds=STORE_SECONDS) as database, _listen(host, port) as listener:
-        kept = behind(settings, database)
-        sender = LetterSender(lambda: letters.quietly(settings, database, now=utc_now))
-        app = create_app(
-            issues=kept.issues, subscribers=kept.subscribers, topics=kept.topics, signing_up=kept.signing_up,
-            settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
-        )
-        # access logs would keep who opened which link and when
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
-        with sender:
-            server.run(sockets=[listener])
+    throttle()
+    with listen(host, port) as listener:
+        uvicorn.Server(_config(settings)).run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _config(settings: Settings) -> uvicorn.Config:
+    level = min((handler.level for handler in logging.getLogger("milepost").handlers), default=logging.WARNING)
+    most = room_for(settings.web.connections)
+    return uvicorn.Config(
+        Site(settings, level), factory=True, lifespan="on", ws="none",
+        http=connections(most),  # type: ignore[arg-type]
+        log_config=None, log_level="warning", access_log=False,  # it would keep who opened which link and when
+        server_header=False, backlog=min(ACCEPTED_AT_ONCE, most), timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket whose connections send what they have at once: 40 ms of each kept connection's answer were Nagle's
+    algorithm, waiting for the client's delayed acknowledgement (RFC 1122 §4.2.3.2, §4.2.3.4)."""
     try:
-        return socket.create_server((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=ACCEPTED_AT_ONCE)
     except OSError as error:
         raise MilepostError(
             f"can't be listened on: {error.strerror}", where=f"{host}:{port}", hint="Choose another --host or --port."
         ) from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def free_port() -> int:

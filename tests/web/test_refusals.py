@@ -1,5 +1,6 @@
 """What can't be answered is answered well: the right status, the right headers, and a page."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -87,3 +88,25 @@ def test_not_now_says_so_in_the_newsletters_language_and_leads_back(
     assert (answer.status_code, page.get("lang")) == (503, "de")
     assert "es wurde nichts verändert" in text_of(page)
     assert f"/news/u/{token()}" in strings(page, "//main//a/@href")
+
+
+def test_a_body_that_never_comes_is_a_page_and_ends_the_connection(
+    make_app: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.public.forms.SECONDS", 0.01)
+    told: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/subscribe", "raw_path": b"/subscribe", "query_string": b"",
+             "headers": [(b"content-length", b"100")], "http_version": "1.1", "scheme": "http", "root_path": "",
+             "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 1)}
+
+    asyncio.run(asyncio.wait_for(make_app(settings)(scope, receive, send), 30))
+
+    assert told[0]["status"] == 408
+    assert (b"connection", b"close") in told[0]["headers"]

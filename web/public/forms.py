@@ -1,28 +1,36 @@
-"""Reads what a form sent: urlencoded, not too long, and nothing else."""
+"""Reads what a form sent: urlencoded, in UTF-8, not too long, in time, and nothing else."""
 
+import asyncio
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 LONGEST = 64 * 1024  # bytes of a form
+SECONDS = 20.0  # for all of it to come
 _FIELDS = 1000
 
 
 async def read_body(request: Request, longest: int = LONGEST) -> bytes:
-    """The body; HTTPException 413 for one too long."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > longest:
-            raise HTTPException(413)
-    return body
+    """The body; HTTPException 413 for one too long, 408 for one that doesn't come, 400 for one that breaks off."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > longest:
+                    raise HTTPException(413)
+    except TimeoutError:
+        raise HTTPException(408, headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(400) from None  # which nobody hears
+    return bytes(body)
 
 
 async def read_form(request: Request) -> dict[str, list[str]]:
     """The fields of an urlencoded form; HTTPException 413 for one too long, 400 for one that is none."""
     body = await read_body(request)
     try:
-        return parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_FIELDS)
+        return parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
     except ValueError:
         raise HTTPException(400) from None

@@ -63,7 +63,9 @@ class SubscribeApi:
                 return _say(403, error=_FOREIGN)
             return await self._subscribe(request)
         except HTTPException as error:
-            return _say(error.status_code, error=_NO_JSON)
+            answer = _say(error.status_code, error=_NO_JSON)
+            answer.headers.update(error.headers or {})
+            return answer
         except Exception:  # noqa: BLE001 (whatever it is, the site's form has a word for it)
             _log.exception("a sign-up failed")
             return _say(500, error=_FAILED)
