@@ -51,6 +51,7 @@ class Mailing:
     link: Callable[[Claim], str]  # → unsubscribe URL
     message_id: Callable[[Claim], str]  # → Message-ID with angle brackets, the same on every attempt
     envelope: Callable[[Claim], str]  # → the address bounces go to
+    leave: Callable[[Claim], str] | None = None  # → where a mail takes them off the list; None: no such way
     sign: Callable[[bytes], bytes] = bytes  # message → the same below a DKIM-Signature; `bytes` leaves it as it is
 
 
@@ -94,7 +95,10 @@ def letter(mailing: Mailing, claim: Claim) -> Letter:
         )
     message_id = mailing.message_id(claim)
     link = mailing.link(claim)
-    message = template.bytes_for(address=claim.address, unsubscribe_url=link, message_id=message_id)
+    message = template.bytes_for(
+        address=claim.address, unsubscribe_url=link, message_id=message_id,
+        leave_address=mailing.leave(claim) if mailing.leave else None,
+    )
     sign = mailing.sign
     return Letter(
         claim=claim, sender=headers.address(mailing.envelope(claim)), message_id=message_id,

@@ -188,7 +188,7 @@ class MailSettings(_Section):
     """The most messages a second to one domain."""
     bounce_domain: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$",
                                                title="a domain, as in bounces.example.org")] = None
-    """Gives each delivery a return address of its own, by which a bounce names it."""
+    """Gives each mail a return address of its own, by which a bounce names it, and each reader one to leave by."""
     dkim_key_file: Path | None = None
     """A private key (RSA-2048 or Ed25519) that signs every mail."""
     oauth2_token: SecretStr | None = None

@@ -1,6 +1,7 @@
 """Reads what came back and does what it asks for: suppresses, unsubscribes, counts, and settles what was uncertain.
 
     inbox ─▶ parse ─▶ whose is it? ─▶ (an unknown hand-over is settled) ─▶ recorded ─▶ put away
+          └▶ a mail to a reader's own address ─▶ that reader leaves
 
 Each report is put away only after its effect is on the disk, and counts once however often it is read.
 """
@@ -13,35 +14,44 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
-from delivery.bounces import inboxes
+from delivery.bounces import inboxes, leaving
+from delivery.bounces.leaving import LeaveRequest
 from delivery.bounces.reports import Bounce, delivery_of, parse
 from delivery.bounces.soft_bounce_limit import RULE, Rule, Strike, worn_out
 from delivery.message import verp
+from delivery.message.tokens import letter_message_id
 from delivery.ports import Arrival, Inbox
 from milepost.errors import ConflictError
 from milepost.settings import Settings
-from pipeline.mail_identity import signing_keys
+from pipeline.mail_identity import sender_domain, signing_keys
 from pipeline.resolve import Outcome, message_ids
 from store.database import Database
 from store.ledger.bounces import Bounces, Notice, Traced
 from store.ledger.ledger import Ledger
+from store.ledger.letters import Letters
 
 log = logging.getLogger("milepost.bounces")
 
 RESULTS = (
-    "suppressed", "unsubscribed", "counted", "noted", "resolved", "seen", "forged", "unrelated",
+    "suppressed", "unsubscribed", "ended", "counted", "noted", "resolved", "seen", "forged", "unproven", "unrelated",
 )
+_MEMORY = dt.timedelta(days=30)  # of letters that a report may name by their Message-ID
 _CHUNK = 200  # messages in hand at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gathered:
-    """What one inbox held; `results` counts by RESULTS ("resolved" beside the effect of the same report)."""
+    """What one inbox held; `results` counts by RESULTS ("resolved" beside the effect of the same report).
+
+    `unproven`: mails that ask to be taken off the list and prove nothing, which are left for a person to read.
+    """
 
     source: str
     read: int
     results: Mapping[str, int]
+    unproven: tuple[str, ...] = ()
 
 
 def read_bounces(
@@ -62,7 +72,9 @@ def read_bounces(
         for chunk in _chunks(inbox):
             done = reader.read(chunk, results)
             inbox.put_away(done)
-    return Gathered(source=_shown(source), read=results.pop("read", 0), results=dict(results))
+    return Gathered(
+        source=_shown(source), read=results.pop("read", 0), results=dict(results), unproven=tuple(reader.unproven)
+    )
 
 
 def suppress_worn_out(database: Database, *, now: dt.datetime, rule: Rule = RULE) -> list[str]:
@@ -95,29 +107,81 @@ class _Reader:
         self._keys = signing_keys(settings, database)
         self._bounces, self._ledger, self._now = Bounces(database), Ledger(database), now
         self._unknown = message_ids(settings, database)
+        self._letters, self._domain = Letters(database), sender_domain(settings)
+        self._letter_ids: Mapping[str, int] | None = None
+        self.unproven: list[str] = []
 
     def read(self, arrivals: Sequence[Arrival], results: Counter[str]) -> list[Arrival]:
         """Record a chunk and count what came of it; returns what may be put away."""
         found_in: list[tuple[Arrival, Bounce]] = []
+        answered: list[Arrival] = []
         for arrival in arrivals:
             results["read"] += 1
+            asked = leaving.read(arrival.raw)
+            if asked is not None and asked.addresses:
+                if self._leave(arrival, asked, results):
+                    answered.append(arrival)
+                continue
             bounce = parse(arrival.raw)
+            if bounce is None and asked is not None:
+                self._leave(arrival, asked, results)
+                continue
             if bounce is None:
                 results["unrelated"] += 1
                 continue
             found_in.append((arrival, bounce))
         claimed = [verp.claimed(address) for _, bounce in found_in for address in bounce.addresses]
         names = self._bounces.names({number for number in claimed if number is not None})
+        letters = [verp.claimed_letter(address) for _, bounce in found_in for address in bounce.addresses]
+        queued = self._letters.queued_at({number for number in letters if number is not None})
         reports = [(arrival, self._notice(arrival, bounce, names), bounce) for arrival, bounce in found_in]
         traced = self._bounces.trace([notice for _, notice, _ in reports], self._unknown)
         for arrival, notice, bounce in reports:
             found = traced.get(notice.digest)
             if found is not None and found.state == "unknown" and self._settle(found, bounce):
                 results["resolved"] += 1
-            effect = self._bounces.record(notice, found, self._now)
+            letter = None if found is not None else self._letter_of(bounce, queued)
+            if letter is not None:
+                effect = self._bounces.record_letter(notice, *letter, self._now)
+            else:
+                effect = self._bounces.record(notice, found, self._now)
             results[effect] += 1
             log.info("%s: %s (%s %s)", arrival.name, effect, bounce.kind, bounce.status or "")
-        return [arrival for arrival, _, _ in reports]
+        return [*answered, *(arrival for arrival, _, _ in reports)]
+
+    def _leave(self, arrival: Arrival, asked: LeaveRequest, results: Counter[str]) -> bool:
+        """Take off the list whom the address names; False for a mail that names nobody, or that no person wrote."""
+        tried = (leaving.reader_of(key, asked) for key in self._keys)
+        handle = None if asked.automatic else next((found for found in tried if found is not None), None)
+        digest = hashlib.sha256(arrival.raw).hexdigest()
+        effect = None if handle is None else self._bounces.leave(digest, handle, self._now)
+        if effect is None:
+            results["unproven"] += 1
+            why = "an automatic answer" if asked.automatic else f"from {asked.author or 'nobody'}: {asked.subject}"
+            self.unproven.append(f"{arrival.name} ({why})")
+            return False
+        results[effect] += 1
+        log.info("%s: %s (asks to leave)", arrival.name, effect)
+        return True
+
+    def _letter_of(
+        self, bounce: Bounce, queued: Mapping[int, str]
+    ) -> tuple[int, Literal["envelope", "message-id"]] | None:
+        """The letter that a report is about, and what proves it."""
+        for key in self._keys:
+            for address in bounce.addresses:
+                found = verp.parse_letter(key, address, queued.get)
+                if found is not None:
+                    return found, "envelope"
+        if bounce.message_id is None or not bounce.message_id.endswith(f"@{self._domain}>"):
+            return None
+        if self._letter_ids is None:
+            self._letter_ids = {
+                letter_message_id(key, letter=letter, queued=at, domain=self._domain): letter
+                for letter, at in self._letters.sent(self._now - _MEMORY).items() for key in self._keys
+            }
+        letter = self._letter_ids.get(bounce.message_id)
+        return None if letter is None else (letter, "message-id")
 
     def _notice(self, arrival: Arrival, bounce: Bounce, names: Mapping[int, str]) -> Notice:
         tried = (delivery_of(key, bounce, names.get) for key in self._keys)

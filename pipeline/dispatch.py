@@ -24,8 +24,8 @@ from pipeline.edit import find, require_window_over, send_at_once
 from pipeline.ledger import held_by_others, held_to_json
 from pipeline.mail_identity import (
     bounce_address,
+    bounces_at,
     dated_variants,
-    letterhead,
     relay,
     seal,
     sender_domain,
@@ -240,14 +240,15 @@ def _mailing(settings: Settings, database: Database, number: int, *, now: dt.dat
     moment = Editions(database).hand_over(number, now)
     handle = Editions(database).handle(number)
     sealed = seal(settings, database, number)
-    settings, named = sealed.settings, sealed.list_id
-    domain, head = sender_domain(settings), letterhead(settings, named)
+    settings, named, head = sealed.settings, sealed.list_id, sealed.letterhead
+    domain, leave_domain = sender_domain(settings), sealed.leave_domain
     templates: Mapping[str, MessageTemplate] = {
         variant.name: MessageTemplate.build(variant, letterhead=head, date=moment)
         for variant in dated_variants(sealed.settings, database, number, now=moment)
     }
     usual = bounce_address(settings)
-    bounces = f"bounces@{settings.mail.bounce_domain}" if settings.mail.bounce_domain else None
+    bounces = bounces_at(settings.mail.bounce_domain) if settings.mail.bounce_domain else None
+    leaving = bounces_at(leave_domain) if leave_domain else None
 
     def envelope(claim: Claim) -> str:
         """One for each delivery where bounces have a domain, so that a bounce names its delivery."""
@@ -264,6 +265,7 @@ def _mailing(settings: Settings, database: Database, number: int, *, now: dt.dat
         issue=number, templates=templates, message_id=name,
         link=lambda claim: unsubscribe_url(settings, key, named, claim.reader),
         envelope=envelope, sign=signing(settings),
+        leave=None if leaving is None else lambda claim: verp.make_leave(key, base=leaving, handle=claim.reader),
     )
 
 

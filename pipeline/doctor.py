@@ -24,7 +24,17 @@ from milepost.records import Unread, Variant
 from milepost.settings import Settings, SourceSettings
 from pipeline.edit import TrialMail, send_trial
 from pipeline.look.unread_entries import lost_and_waiting
-from pipeline.mail_identity import bounce_address, letterhead, list_id, relay, sender, sender_domain, signer, signing
+from pipeline.mail_identity import (
+    bounce_address,
+    bounces_at,
+    letterhead,
+    list_id,
+    relay,
+    sender,
+    sender_domain,
+    signer,
+    signing,
+)
 from store.archive.pages import Pages
 from store.database import Database, connect
 from store.milestones.looks import Looks
@@ -72,6 +82,7 @@ def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterato
     if settings.mail.fallback is not None:
         yield _try("second relay", lambda: _relay(_second(settings)))
     yield from _published(settings, resolver)
+    yield from _leaving(settings)
     if to is not None:
         yield _try("test mail", lambda: _test_mail(settings, to))
     key = "set in the settings" if settings.web.signing_key else "a random one, kept in the database"
@@ -218,6 +229,16 @@ def _published(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
     )
     for one in dns_records.examine(resolver, who):
         yield Finding(check=one.check, ok=one.ok, says=one.says, publish=str(one.publish) if one.publish else None)
+
+
+def _leaving(settings: Settings) -> Iterator[Finding]:
+    """Mails name an address to leave by where bounces have a domain: somebody has to read what comes there."""
+    domain = settings.mail.bounce_domain
+    if domain is not None and not settings.bounces.sources:
+        yield Finding(check="leaving by mail", ok=None, says=(
+            f"mails name an address to leave by, {bounces_at(domain).replace('@', '+…@')}, and bounces.sources names "
+            "no inbox: see that `milepost bounces INBOX` reads what comes there, daily"
+        ))
 
 
 def _test_mail(settings: Settings, to: str) -> str:

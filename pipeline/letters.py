@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from delivery.message import verp
 from delivery.message.build import MessageTemplate
 from delivery.message.headers import address as plain
 from delivery.message.tokens import letter_message_id
@@ -26,6 +27,7 @@ from newsletter.issue.view import PREFERENCES, issue_link
 from newsletter.letters import letter_view
 from pipeline.mail_identity import (
     bounce_address,
+    bounces_at,
     letterhead,
     list_id,
     relay,
@@ -270,7 +272,10 @@ class _Writer:
             topics=letter.topics, newsletter=settings.newsletter, mail=settings.mail, phrases=self.renderer.phrases,
             latest=self.latest, preferences=PREFERENCES,
         )
-        head = replace(letterhead(settings, self.list_name), one_click=welcome, auto_submitted=not welcome)
+        way_out = welcome and letter.reader is not None and settings.mail.bounce_domain is not None
+        head = replace(
+            letterhead(settings, self.list_name, leave_by_mail=way_out), one_click=welcome, auto_submitted=not welcome
+        )
         template = MessageTemplate.build(self.renderer.letter(view), letterhead=head, date=letter.queued_at)
         if welcome and letter.reader is not None:
             link = unsubscribe_url(settings, self.key, self.list_name, letter.reader)
@@ -278,11 +283,23 @@ class _Writer:
             link = confirm_url(settings, letter.name or "")
         message = template.bytes_for(
             address=letter.address, unsubscribe_url=link,
+            leave_address=verp.make_leave(
+                self.key, base=bounces_at(settings.mail.bounce_domain or ""), handle=letter.reader or ""
+            ) if way_out else None,
             message_id=letter_message_id(
                 self.key, letter=letter.id, queued=letter.queued_at.isoformat(), domain=sender_domain(settings)
             ),
         )
-        return self.sign(message), plain(bounce_address(settings))
+        return self.sign(message), self._envelope(letter)
+
+    def _envelope(self, letter: Taken) -> str:
+        """One for each letter where bounces have a domain, so that a bounce names it."""
+        domain = self.settings.mail.bounce_domain
+        if domain is None:
+            return plain(bounce_address(self.settings))
+        return verp.make_letter(
+            self.key, base=bounces_at(domain), letter=letter.id, queued=letter.queued_at.isoformat()
+        )
 
 
 def confirm_url(settings: Settings, name: str) -> str:

@@ -71,13 +71,18 @@ def list_id(settings: Settings, database: Database) -> str:
     return kept
 
 
-def letterhead(settings: Settings, named: str) -> Letterhead:
+def bounces_at(domain: str) -> str:
+    """The address below which each mail has one of its own, where bounces have a domain."""
+    return f"bounces@{domain}"
+
+
+def letterhead(settings: Settings, named: str, *, leave_by_mail: bool = False) -> Letterhead:
     """What every message says about the list of that name (see list_id)."""
     reply_to = settings.mail.reply_to
     return Letterhead(
         sender=sender(settings), list_id=named, list_name=settings.newsletter.name,
         reply_to=_mailbox(reply_to, "mail.reply_to") if reply_to else None, archive=f"{settings.web.base_url}/issues",
-        feedback_id=settings.mail.feedback_id,
+        feedback_id=settings.mail.feedback_id, leave_by_mail=leave_by_mail,
     )
 
 
@@ -87,17 +92,23 @@ class Seal:
 
     settings: Settings  # today's, but for what shows in a mail or its headers
     list_id: str
+    leave_domain: str | None  # of the address in List-Unsubscribe; None: an issue from before there was one has none
+
+    @property
+    def letterhead(self) -> Letterhead:
+        """What its messages say about the list."""
+        return letterhead(self.settings, self.list_id, leave_by_mail=self.leave_domain is not None)
 
 
 def seal(settings: Settings, database: Database, number: int) -> Seal:
     """The seal of an issue: what was previewed and approved is what is sent.
 
-    What shows in nothing (the relay, its password, keys, the bounces' domain) is today's. An issue from before this was
-    kept goes out with the settings of today.
+    What shows in nothing (the relay, its password, keys, the envelope's domain) is today's. An issue from before this
+    was kept goes out with the settings of today.
     """
     kept = Editions(database).find_rendered_with(number)
     if kept is None:
-        return Seal(settings=settings, list_id=list_id(settings, database))
+        return Seal(settings=settings, list_id=list_id(settings, database), leave_domain=None)
     letter, mail, web = settings_from(kept.settings, templates=settings.newsletter.templates)
     shown = {"sender", "reply_to", "postal_address", "feedback_id"}
     then = settings.model_copy(update={
@@ -105,7 +116,9 @@ def seal(settings: Settings, database: Database, number: int) -> Seal:
         "mail": settings.mail.model_copy(update={name: getattr(mail, name) for name in shown}),
         "web": settings.web.model_copy(update={"base_url": web.base_url}),
     })
-    return Seal(settings=then, list_id=kept.list_id or list_id(settings, database))
+    return Seal(
+        settings=then, list_id=kept.list_id or list_id(settings, database), leave_domain=mail.bounce_domain
+    )
 
 
 def dated_variants(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> list[Variant]:

@@ -219,7 +219,7 @@ def render(
     composed = compose(items or owed, phrases=renderer.phrases, edit=edit, as_ordered=True)
     own = composed.items if items else ()
     named = list_id(settings, database)
-    head = letterhead(settings, named)
+    head = letterhead(settings, named, leave_by_mail=mail.bounce_domain is not None)
     rendered = [
         _variant(settings, renderer, head, number, cadence, chosen, now, name=name, edit=edit, sequence=sequence)
         for name, chosen in variants(own, _readers(database, cadence, (*own, *owed)), owed=owed).items()
@@ -267,7 +267,7 @@ class _AtTheSeal:
         self._why_not: str | None = None
         kept, own = Editions(database).find_rendered_with(issue.number), settings.newsletter.templates
         sealed = seal(settings, database, issue.number)
-        self._settings, self._head = sealed.settings, letterhead(sealed.settings, sealed.list_id)
+        self._settings, self._head = sealed.settings, sealed.letterhead
         if kept is None:
             self._why_not = "it was not kept what the issue was rendered with"
         elif templates_digest(own) != kept.templates:

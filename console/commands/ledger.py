@@ -262,13 +262,17 @@ def bounces(
     if as_json:
         print_json({
             "sources": [{"source": g.source, "read": g.read}
-                        | {result: g.results.get(result, 0) for result in steps.RESULTS} for g in gathered],
+                        | {result: g.results.get(result, 0) for result in steps.RESULTS}
+                        | {"left_for_you": list(g.unproven)} for g in gathered],
             "worn_out": worn_out,
         })
     else:
         print_table("", ("inbox", "read", *steps.RESULTS),
                     [(g.source, g.read, *(g.results.get(result, 0) for result in steps.RESULTS)) for g in gathered],
                     empty="No inbox could be read.")
+        for one in (mail for each in gathered for mail in each.unproven):
+            typer.echo(f"Asks to leave and proves nothing: {one}. It is left in the inbox; if you know who it is, run "
+                       "`milepost subscribers unsubscribe ADDRESS --why …`.")
         for address in worn_out:
             typer.echo(f"Suppressed {address}: too many soft bounces.")
     for failure in failures[:-1]:

@@ -41,14 +41,15 @@ def list_(
                 {"id": one.id, "kind": one.kind, "address": one.address or None, "state": one.state,
                  "attempts": one.attempts, "queued_at": one.queued_at.isoformat(),
                  "next_attempt_at": one.next_attempt_at.isoformat() if one.state == "queued" else None,
-                 "sent_at": one.sent_at.isoformat() if one.sent_at else None, "why": one.why}
+                 "sent_at": one.sent_at.isoformat() if one.sent_at else None, "why": one.why,
+                 "came_back": one.came_back or None}
                 for one in found.letters
             ],
         })
         return
     print_table("", ("queued", "kind", "to", "state", "why"), [
         (f"{one.queued_at:%Y-%m-%d %H:%M}", one.kind, one.address or "(forgotten)", one.state,
-         "" if one.state == "sent" else one.why)
+         f"came back: {one.came_back}" if one.came_back else "" if one.state == "sent" else one.why)
         for one in found.letters
     ], empty="No letter was ever written.")
     if found.states:

@@ -127,7 +127,7 @@ def parse(raw: bytes, *, envelope_to: Sequence[str] = ()) -> Bounce | None:
             return _feedback(part, parts, outer)
     if (told := _told_by_a_provider(message, parts, outer)) is not None:
         return told
-    author = _author(message)
+    author = author_of(message)
     return None if author is None else _old_form(message, parts, outer, len(raw), by_machine=author == "machine")
 
 
@@ -276,7 +276,7 @@ def _told_by_a_provider(message: Message, parts: Sequence[Message], outer: tuple
 
 
 
-def _author(message: Message) -> Literal["machine", "nobody"] | None:
+def author_of(message: Message) -> Literal["machine", "nobody"] | None:
     """Who wrote a letter without a form: a mailer, by its name or marks; nobody (the null sender); None: a person.
 
     RFC 3834 §5 has "auto-replied" on answers of both, so the word alone makes no holiday note of a mailer's letter.

@@ -2,7 +2,8 @@
 
     Variant + Letterhead + date ─▶ MessageTemplate ─▶ bytes_for(address, unsubscribe_url, message_id)
 
-Sources: RFC 5322, RFC 2045 and 2046 (the two parts), RFC 8058 (one-click), RFC 2369 and 2919 (the list headers).
+Sources: RFC 5322, RFC 2045 and 2046 (the two parts), RFC 8058 (one-click), RFC 2369 and 2919 (the list headers),
+RFC 6068 (mailto).
 """
 
 import datetime as dt
@@ -19,7 +20,7 @@ from delivery.message.misread import Meant, misread_headers
 from milepost.errors import RenderError
 from milepost.records import Variant
 
-_Slot = Literal["address", "message_id", "url", "url_in_text", "url_in_html"]
+_Slot = Literal["address", "message_id", "url", "url_in_text", "url_in_html", "leave"]
 _Piece = bytes | _Slot
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|[\x00\x80-\xff]")
 _DOT = re.compile(rb"(?:\A|\r\n)\.")
@@ -28,6 +29,7 @@ _SAMPLE: Final = {
     "unsubscribe_url": "https://verify.example/u/AQEqbWlsZXN0b25lcw==",
     "message_id": "<verify@verify.example>",
 }
+_SAMPLE_LEAVE: Final = "bounces+leave-verify@verify.example"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +43,7 @@ class Letterhead:
     archive: str | None = None  # http(s) URL of the web archive
     feedback_id: str | None = None  # "campaign:customer:type:sender", where a mailbox provider wants it
     one_click: bool = True  # the message's link is the way out; False: it confirms, and no program may press it
+    leave_by_mail: bool = False  # the message has a second way out: an address of the reader's own to write to
     auto_submitted: bool = False  # RFC 3834: an answer to what somebody did; no vacation notice comes back
 
 
@@ -91,10 +94,13 @@ class MessageTemplate:
         """SHA-256 (hex) of all that recipients share: equal for equal input, on any machine and on any day."""
         return self._content_hash
 
-    def bytes_for(self, *, address: str, unsubscribe_url: str, message_id: str) -> bytes:
+    def bytes_for(
+        self, *, address: str, unsubscribe_url: str, message_id: str, leave_address: str | None = None
+    ) -> bytes:
         """The whole message for one recipient: CRLF, ASCII, the same bytes for the same arguments.
 
-        No line of it begins with a dot, so that it is the same before and after dot-stuffing (RFC 5321 §4.5.2).
+        `leave_address`: where a mail of theirs takes them off the list; wanted where the letterhead has it. No line of
+        it begins with a dot, so that it is the same before and after dot-stuffing (RFC 5321 §4.5.2).
         Raises RenderError when an argument could make another header or another recipient.
         """
         link = headers.url(unsubscribe_url)
@@ -107,6 +113,8 @@ class MessageTemplate:
             "url_in_text": in_text,
             "url_in_html": in_text if in_html == link else quoted.value(in_html),
         }
+        if leave_address is not None:
+            values["leave"] = headers.address(leave_address).encode("ascii")
         pieces: list[Any] = list(self._pieces)
         for index, slot in self._slots:
             pieces[index] = values[slot]
@@ -115,7 +123,7 @@ class MessageTemplate:
     def verify(self, variant: Variant, letterhead: Letterhead, date: dt.datetime) -> None:
         """Check the finished bytes of a sample recipient as another program would read them; raises RenderError."""
         where = f"variant {self._variant}"
-        raw = self.bytes_for(**_SAMPLE)
+        raw = self.bytes_for(**_SAMPLE, leave_address=_SAMPLE_LEAVE if letterhead.leave_by_mail else None)
         head, _, body = raw.partition(b"\r\n\r\n")
         if _BARE.search(raw):
             raise RenderError("the message holds a bare line end or something beyond ASCII", where=where)
@@ -185,7 +193,11 @@ def _head(variant: Variant, letterhead: Letterhead, date: dt.datetime, boundary:
         pieces.append(headers.line("List-Archive", f"<{headers.url(letterhead.archive)}>"))
     if letterhead.one_click:
         # Bytes, not EmailMessage: that RFC 2047-encodes a long URL, and one-click breaks (python/cpython#85725).
-        pieces += [b"List-Unsubscribe: <", "url", b">\r\n"]
+        # The order is ours to choose and says which way we like best (RFC 2369 §2): the one-click is first.
+        pieces += [b"List-Unsubscribe: <", "url", b">"]
+        if letterhead.leave_by_mail:
+            pieces += [b",\r\n <mailto:", "leave", b"?subject=unsubscribe>"]
+        pieces.append(b"\r\n")
         pieces.append(headers.line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     if letterhead.auto_submitted:
         pieces.append(headers.line("Auto-Submitted", "auto-generated"))

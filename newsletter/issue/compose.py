@@ -100,6 +100,8 @@ def shown_settings(
     }
     if mail.feedback_id is not None:
         head["feedback_id"] = mail.feedback_id
+    if mail.bounce_domain is not None:
+        head["bounce_domain"] = mail.bounce_domain  # where a mail takes a reader off the list
     page: dict[str, object] = {"base_url": web.base_url}
     if web.signup:
         page["signup"] = True

@@ -1,6 +1,8 @@
 """What came back, beside the ledger: each report counts once, and its effect is on the disk before it is put away.
 
     Notice ─ trace ─▶ whose delivery it is ─ record ─▶ a row, and suppressed | unsubscribed | counted | noted
+           └────────▶ which letter it is ─ record_letter ─▶ a row, and its sign-up ended | suppressed | unsubscribed …
+    a mail to a reader's own address ─ leave ─▶ a row, and unsubscribed
 
 The delivery's own state never changes here: it was handed over, and that stays true.
 """
@@ -16,11 +18,17 @@ from milepost.records import DeliveryState
 from store.dialects import insert
 from store.engine import Database
 from store.meta import Meta
-from store.schema.tables import bounce, delivery, issue, subscriber
+from store.schema.tables import bounce, delivery, issue, letter, sign_up, subscriber
+from store.subscribers import events
+from store.subscribers.addresses import address_hash, parse
+from store.subscribers.events import By
+from store.subscribers.people import turn
+from store.subscribers.sign_ups import READER
 from store.subscribers.suppressions import suppress
 
 Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear"]
-Effect = Literal["suppressed", "unsubscribed", "counted", "noted", "seen", "forged"]
+Effect = Literal["suppressed", "unsubscribed", "ended", "counted", "noted", "seen", "forged"]
+BY_MAIL = "by a mail to the address that was theirs alone"
 _CHUNK = 500  # names asked for in one statement
 
 
@@ -160,6 +168,67 @@ class Bounces:
             if notice.suppress is not None:
                 return "suppressed"
             return "counted" if notice.grade == "soft" else "noted"
+
+    def record_letter(
+        self, notice: Notice, letter_id: int, proof: Literal["envelope", "message-id"], now: dt.datetime
+    ) -> Effect:
+        """The same for a letter. A dead address ends the sign-up that wrote to it; whoever is a subscriber with that
+        address is suppressed, and whoever complains, reader or not, is never written to again.
+        """
+        key = self._key()
+        with self._database.begin() as connection:
+            new = insert(connection, bounce).values(
+                digest=notice.digest, read_at=now, letter=letter_id, proof=proof, grade=notice.grade,
+                code=notice.code, enhanced=notice.enhanced, text=notice.text,
+            )
+            if connection.execute(new.on_conflict_do_nothing().returning(bounce.c.id)).first() is None:
+                return "seen"
+            found = connection.execute(
+                sa.select(letter.c.address, letter.c.sign_up).where(letter.c.id == letter_id)
+            ).one()
+            if notice.suppress is None or not found.address:
+                return "counted" if notice.grade == "soft" else "noted"
+            ended = connection.execute(
+                sa.delete(sign_up).where(sign_up.c.id == found.sign_up, sign_up.c.confirmed_at.is_(None))
+            ).rowcount
+            normalized = parse(found.address).normalized
+            reader = connection.execute(
+                sa.select(subscriber.c.id, subscriber.c.state).where(subscriber.c.normalized == normalized)
+            ).first()
+            complains = notice.grade == "complaint"
+            if reader is not None or complains:  # a stranger's typing error is nobody's address
+                suppress(connection, key, normalized, notice.suppress, now)
+            if reader is not None and complains:
+                turn(connection, reader.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+            if complains:
+                return "unsubscribed"
+            return "suppressed" if reader is not None else "ended" if ended else "noted"
+
+    def leave(self, digest: str, handle: str, now: dt.datetime) -> Effect | None:
+        """The reader of that handle asks by a mail to be taken off the list; None: there is no such reader.
+
+        The same mail read again does nothing ("seen"): they may have come back since.
+        """
+        key = self._key()
+        with self._database.begin() as connection:
+            reader = connection.execute(
+                sa.select(subscriber.c.id, subscriber.c.state, subscriber.c.normalized)
+                .where(subscriber.c.handle == handle)
+            ).first()
+            if reader is None:
+                return None
+            new = insert(connection, bounce).values(
+                digest=digest, read_at=now, proof="envelope", grade="unclear", text="asks to leave"
+            )
+            if connection.execute(new.on_conflict_do_nothing().returning(bounce.c.id)).first() is None:
+                return "seen"
+            if reader.state == "unsubscribed":
+                return "noted"
+            turn(connection, reader.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+            events.log(
+                connection, address_hash(key, reader.normalized), "unsubscribed", By(who=READER, why=BY_MAIL), now
+            )
+            return "unsubscribed"
 
     def of(self, delivery_id: int) -> list[BounceRow]:
         """What came back for one delivery, in the order it was read."""

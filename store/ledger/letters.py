@@ -8,7 +8,7 @@ At most one of a kind for an address and day, whoever asks and however often: th
 
 import datetime as dt
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from milepost.records import SubscriberState
 from store.dialects import insert, seconds
 from store.engine import Database
-from store.schema.tables import letter, sign_up, subscriber, suppression
+from store.schema.tables import bounce, letter, sign_up, subscriber, suppression
 from store.upkeep import restore
 
 LetterKind = Literal["confirm", "remind", "welcome"]
@@ -38,6 +38,7 @@ class Letter:
     next_attempt_at: dt.datetime
     sent_at: dt.datetime | None
     why: str
+    came_back: str  # what a report said of it, "" when none came
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +74,9 @@ def enqueue(
 
 
 def empty(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
-    """Take the addresses out of letters; those that wait have nowhere to go."""
+    """Take the addresses out of letters, and of what servers said of them; those that wait have nowhere to go."""
+    theirs = bounce.c.letter.in_(sa.select(letter.c.id).where(which))
+    connection.execute(sa.update(bounce).where(theirs).values(text=""))
     state = sa.case((letter.c.state == "queued", "dropped"), else_=letter.c.state)
     connection.execute(sa.update(letter).where(which).values(address="", why="", state=state))
 
@@ -144,7 +147,7 @@ class Letters:
         """The letters of an address, oldest first."""
         query = sa.select(*_COLUMNS).where(letter.c.address_hash == hash_).order_by(letter.c.id)
         with self._database.connect() as connection:
-            return [Letter(**row) for row in connection.execute(query).mappings()]
+            return _listed(connection, query)
 
     def list(self, *, limit: int, waiting: bool = False) -> list[Letter]:
         """Letters, the latest first; `waiting`: those alone that are not settled."""
@@ -152,7 +155,19 @@ class Letters:
         if waiting:
             query = query.where(letter.c.state.in_(("queued", "sending")))
         with self._database.connect() as connection:
-            return [Letter(**row) for row in connection.execute(query).mappings()]
+            return _listed(connection, query)
+
+    def queued_at(self, ids: Collection[int]) -> dict[int, str]:
+        """When those of these letters that there are were queued: it is part of their names."""
+        query = sa.select(letter.c.id, letter.c.queued_at).where(letter.c.id.in_([id_ for id_ in ids if id_ < 2**63]))
+        with self._database.connect() as connection:
+            return {row.id: row.queued_at.isoformat() for row in connection.execute(query)}
+
+    def sent(self, since: dt.datetime) -> dict[int, str]:
+        """The same of all that went out since."""
+        query = sa.select(letter.c.id, letter.c.queued_at).where(letter.c.state == "sent", letter.c.sent_at > since)
+        with self._database.connect() as connection:
+            return {row.id: row.queued_at.isoformat() for row in connection.execute(query)}
 
     def counts(self) -> Mapping[LetterState, int]:
         """How many there are in each state that has any."""
@@ -168,7 +183,19 @@ class Letters:
             return found
 
 
-_COLUMNS = [letter.c[name] for name in Letter.__dataclass_fields__]
+_COLUMNS = [letter.c[name] for name in Letter.__dataclass_fields__ if name != "came_back"]
+
+
+def _listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:
+    rows = connection.execute(query).mappings().all()
+    reports = sa.select(bounce.c.letter, bounce.c.grade, bounce.c.enhanced, bounce.c.code, bounce.c.text).where(
+        bounce.c.letter.in_([row["id"] for row in rows])
+    )
+    told = {
+        row.letter: " ".join(str(part) for part in (row.grade, row.enhanced or row.code, row.text) if part)
+        for row in connection.execute(reports.order_by(bounce.c.id))
+    }
+    return [Letter(**row, came_back=told.get(row["id"], "")) for row in rows]
 
 
 def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.datetime) -> list[Taken]:

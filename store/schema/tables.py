@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 18  # the revision this program was made for
+HEAD = 19  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -596,11 +596,13 @@ bounce = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False, unique=True),  # SHA-256 of the report: it counts once
     sa.Column("read_at", Moment, nullable=False),
     sa.Column("delivery_id", sa.ForeignKey("delivery.id")),  # NULL: it proved nothing, and nothing was done
-    sa.Column("proof", sa.String(10)),  # how it named its delivery
+    sa.Column("letter", BigKey),  # the id of the one it was about, where it was about one; letters are kept for good
+    sa.Column("proof", sa.String(10)),  # how it named its delivery or letter
     sa.Column("grade", sa.String(10), nullable=False),
     sa.Column("code", sa.Integer),
     sa.Column("enhanced", sa.String(16)),
     sa.Column("text", sa.Text, nullable=False),
     _one_of("grade", GRADES),
+    sa.Index(None, "letter"),
     sa.Index(None, "delivery_id", "id"),
 )

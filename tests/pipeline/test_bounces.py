@@ -3,9 +3,11 @@
 import datetime as dt
 import functools
 import json
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from delivery.bounces.soft_bounce_limit import Rule
 from delivery.message import verp
@@ -16,10 +18,12 @@ from milepost.settings import Settings
 from pipeline import dispatch as sending
 from pipeline.bounces import RESULTS, read_bounces, suppress_worn_out
 from pipeline.mail_identity import signing_key
+from pipeline.publish import publish
 from pipeline.resolve import message_ids, resolve_by_log, resolve_by_word
 from store.database import Database
 from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
+from store.schema.tables import subscriber
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.console import terminal
@@ -330,3 +334,103 @@ def test_without_an_inbox_or_a_log_it_says_what_to_do(config: Path) -> None:
     milepost = functools.partial(terminal.milepost, "--config", str(config))
     assert "Name one, or set bounces.sources" in milepost("bounces").stderr
     assert "Give --postfix-log FILE, or --to ADDRESS" in milepost("ledger", "resolve", "1").stderr
+
+
+REQUEST = """\
+From: Somebody Else <else@elsewhere.example>
+To: {to}
+Subject: {subject}
+{more}
+Please.
+"""
+
+
+class TestLeavingByMail:
+    @pytest.fixture
+    def address(self, stage: Stage) -> str:
+        """The first reader's own, in the List-Unsubscribe of their mails."""
+        key = signing_key(stage.settings, stage.database)
+        with stage.database.connect() as connection:
+            query = sa.select(subscriber.c.handle).where(subscriber.c.id == stage.rows[0].subscriber)
+            return verp.make_leave(
+                key, base="bounces@bounce.clockwork.example", handle=connection.execute(query).scalar_one()
+            )
+
+    @staticmethod
+    def arrive(stage: Stage, name: str, to: str, *, subject: str = "unsubscribe", more: str = "") -> None:
+        (stage.folder / "new" / name).write_text(REQUEST.format(to=to, subject=subject, more=more))
+
+    @staticmethod
+    def left(stage: Stage) -> list[str]:
+        return [one.address for one in Subscribers(stage.database).list(state="unsubscribed")]
+
+    def test_a_mail_to_it_lets_that_reader_go_and_no_other(self, stage: Stage, address: str) -> None:
+        self.arrive(stage, "1.request", address)
+        assert stage.gather() == {"read": 1, "unsubscribed": 1}
+        assert self.left(stage) == [stage.rows[0].address]
+        assert stage.waiting == []
+        [event] = [one for one in Suppressions(stage.database).history(stage.rows[0].address)
+                   if one.action == "unsubscribed"]
+        assert "by a mail" in event.why
+
+    def test_read_again_it_does_nothing_to_who_came_back(self, stage: Stage, address: str) -> None:
+        self.arrive(stage, "1.request", address)
+        stage.gather()
+        Subscribers(stage.database).set_state(stage.rows[0].subscriber, "active", utc_now())
+        self.arrive(stage, "2.the same", address)
+        assert stage.gather() == {"read": 1, "seen": 1}
+        assert self.left(stage) == []
+
+    def test_what_proves_nothing_is_counted_listed_and_kept_for_a_person(self, stage: Stage, address: str) -> None:
+        self.arrive(stage, "1.wrong", address.replace("leave-", "leave-a"))
+        self.arrive(stage, "2.none", "bounces@bounce.clockwork.example", more=f"X-From: {stage.rows[0].address}")
+        self.arrive(stage, "3.away", address, more="Auto-Submitted: auto-replied")
+        # Whoever can write a From can write a reader's.
+        text = REQUEST.format(to="news@clockwork.example", subject="unsubscribe", more="")
+        (stage.folder / "new" / "4.from").write_text(
+            text.replace("else@elsewhere.example", stage.rows[0].address)
+        )
+        found = read_bounces(stage.settings, stage.database, "maildir:///in", now=utc_now(), folder=stage.folder.parent)
+        assert found.results == {"unproven": 4}
+        assert len(found.unproven) == 4
+        assert "new/2.none (from Somebody Else <else@elsewhere.example>: unsubscribe)" in found.unproven
+        assert "new/3.away (an automatic answer)" in found.unproven
+        assert self.left(stage) == []
+        assert stage.waiting == ["1.wrong", "2.none", "3.away", "4.from"]
+
+    def test_the_command_says_what_to_do_about_it(self, stage: Stage, config: Path) -> None:
+        self.arrive(stage, "1.none", "bounces@bounce.clockwork.example")
+        done = terminal.milepost("--config", str(config), "bounces", f"maildir:///{stage.folder}")
+        assert "1.none (from Somebody Else" in done.stdout
+        assert "milepost subscribers unsubscribe" in done.stdout
+
+
+def test_mails_say_where_to_write_and_those_sealed_before_say_what_they_said(
+    settings: Settings, database: Database, mails: Path, issued: None  # noqa: ARG001 (it comes first)
+) -> None:
+    bouncing = settings.model_copy(update={
+        "mail": settings.mail.model_copy(update={"bounce_domain": "bounce.clockwork.example"})
+    })
+    sending.dispatch(bouncing, 1)  # drafted while there was no such address
+    assert len(list(mails.glob("*.eml"))) == 3
+    assert not any(b"mailto:" in one.read_bytes().partition(b"\r\n\r\n")[0] for one in mails.glob("*.eml"))
+
+
+def test_a_reader_leaves_by_the_address_that_their_own_mail_shows(
+    settings: Settings, database: Database, mails: Path, news: None, tmp_path: Path  # noqa: ARG001 (it comes first)
+) -> None:
+    bouncing = settings.model_copy(update={
+        "mail": settings.mail.model_copy(update={"bounce_domain": "bounce.clockwork.example"})
+    })
+    publish(bouncing)
+    sending.dispatch(settings, 1)  # the address is the issue's own by now, whatever is set since
+    arrived = [message_from_bytes(path.read_bytes()) for path in mails.glob("*.eml")]
+    [mail] = [one for one in arrived if one["To"] == READERS[1]]
+    https, mailto = mail["List-Unsubscribe"].split(",")
+    assert https.startswith("<https://news.clockwork.example/u/")
+    address = mailto.strip().removeprefix("<mailto:").partition("?")[0]
+    for part in ("new", "cur", "tmp"):
+        (tmp_path / "in" / part).mkdir(parents=True)
+    (tmp_path / "in" / "new" / "1").write_text(REQUEST.format(to=address, subject="", more=""))
+    read_bounces(settings, database, "maildir:///in", now=utc_now(), folder=tmp_path)
+    assert [one.address for one in Subscribers(database).list(state="unsubscribed")] == [READERS[1]]

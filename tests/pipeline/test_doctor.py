@@ -52,6 +52,13 @@ def test_without_a_network_it_says_so_and_fails_nothing(settings: Settings) -> N
         ("SPF", "DMARC", "bounces", "PTR")
     )
     assert "run it again where the DNS answers" in findings["SPF"].says
+    assert findings["leaving by mail"].ok is None
+    assert "bounces+…@bounce.timeline.tld" in findings["leaving by mail"].says
+
+
+def test_an_inbox_that_is_read_needs_no_word_about_leaving(settings: Settings) -> None:
+    read = settings.model_copy(update={"bounces": settings.bounces.model_copy(update={"sources": ("mbox:///in",)})})
+    assert "leaving by mail" not in found(read, None, sender="Timeline <news@timeline.tld>", bounce_domain="b.tld")
 
 
 def test_the_records_to_publish_are_given(settings: Settings, tmp_path: Path) -> None:

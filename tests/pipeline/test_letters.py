@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from milepost.settings import Settings, parse
 from newsletter.words.languages import CATALOGUES
+from pipeline.bounces import read_bounces
 from pipeline.letters import TRIES, decide, send_letters, standing, work_off
 from pipeline.sign_up import Asked, SigningUp
 from store.database import Database, connect, upgrade
@@ -311,3 +312,114 @@ def test_whoever_left_returns_by_the_mail_and_erasing_stays(
     send(settings, database, NOW + 2 * DAY)
     assert len(relay.taken) == before
     assert ADA not in {one.address for one in Letters(database).list(limit=99) if one.state != "dropped"}
+
+
+REPORT = """\
+From: MAILER-DAEMON@relay.example
+To: {to}
+Content-Type: multipart/report; report-type={kind}; boundary=b
+
+--b
+Content-Type: message/{kind}
+
+{said}
+--b
+Content-Type: text/rfc822-headers
+
+Message-ID: {message_id}
+--b--
+"""
+GONE = """\
+Reporting-MTA: dns; relay.example
+
+Final-Recipient: rfc822; x@y.example
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 no such user
+"""
+ABUSE = "Feedback-Type: abuse\n"
+
+
+class TestWhatComesBack:
+    @pytest.fixture
+    def bouncing(self, make_settings: Callable[..., Settings]) -> Settings:
+        return make_settings(mail={"bounce_domain": "bounce.clockwork.example"})
+
+    @staticmethod
+    def comes_back(
+        settings: Settings, database: Database, folder: Path, *, to: str = "bounces@clockwork.example",
+        message_id: str = "<x@elsewhere.example>", said: str = GONE, kind: str = "delivery-status",
+    ) -> dict[str, int]:
+        for part in ("new", "cur", "tmp"):
+            (folder / "in" / part).mkdir(parents=True, exist_ok=True)
+        text = REPORT.format(to=to, kind=kind, said=said, message_id=message_id)
+        (folder / "in" / "new" / "1").write_text(text)
+        return dict(read_bounces(settings, database, "maildir:///in", now=NOW + MINUTE, folder=folder).results)
+
+    def test_a_dead_address_ends_its_sign_up_and_the_list_says_why(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        ask(bouncing, database)
+        send(bouncing, database)
+        sender = relay.taken[0].sender
+        assert sender.startswith("bounces+letter-")
+        assert sender.endswith("@bounce.clockwork.example")
+        assert self.comes_back(bouncing, database, tmp_path, to=sender) == {"ended": 1}
+        assert entry(database) is None
+        [letter] = standing(database, NOW, limit=9).letters
+        assert (letter.state, letter.came_back) == ("sent", "hard 5.1.1 smtp; 550 5.1.1 no such user")
+        assert Suppressions(database).list() == []  # a stranger typed it, and it is nobody's
+        assert self.comes_back(bouncing, database, tmp_path, to=sender) == {"seen": 1}
+        assert work_off(bouncing, database, now=lambda: NOW + DAY).sent == 0  # nothing is left to be reminded of
+
+    def test_it_is_known_by_its_message_id_where_bounces_have_no_domain(
+        self, settings: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        ask(settings, database)
+        send(settings, database)
+        [mail] = mails(relay)
+        assert self.comes_back(settings, database, tmp_path, message_id=mail["Message-ID"]) == {"ended": 1}
+
+    def test_a_forged_one_ends_nothing(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        ask(bouncing, database)
+        send(bouncing, database)
+        forged = relay.taken[0].sender.replace("letter-", "letter-1")
+        assert self.comes_back(bouncing, database, tmp_path, to=forged) == {"forged": 1}
+        assert entry(database) is not None
+
+    def test_a_welcome_that_came_back_counts_for_the_reader(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        ask(bouncing, database)
+        send(bouncing, database)
+        confirm(bouncing, database)
+        send(bouncing, database)
+        welcome = mails(relay)[1]
+        assert "mailto:bounces+leave-" in welcome["List-Unsubscribe"]
+        assert self.comes_back(bouncing, database, tmp_path, to=relay.taken[1].sender) == {"suppressed": 1}
+        [listed] = Suppressions(database).list()
+        assert (listed.normalized, listed.reason) == (ADA, "bounce 5.1.1")
+
+    def test_whoever_complains_about_a_confirmation_never_gets_another(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        ask(bouncing, database)
+        send(bouncing, database)
+        sender = relay.taken[0].sender
+        told = self.comes_back(bouncing, database, tmp_path, to=sender, said=ABUSE, kind="feedback-report")
+        assert told == {"unsubscribed": 1}
+        assert entry(database) is None
+        ask(bouncing, database, now=NOW + DAY)
+        assert send(bouncing, database, NOW + DAY).dropped == 1
+
+    def test_an_erase_takes_what_servers_said(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        ask(bouncing, database)
+        send(bouncing, database)
+        self.comes_back(bouncing, database, tmp_path, to=relay.taken[0].sender)
+        Subscribers(database).erase(ADA, US, NOW + DAY)
+        [letter] = standing(database, NOW, limit=9).letters
+        assert (letter.address, letter.came_back) == ("", "hard 5.1.1")
