@@ -5,11 +5,13 @@
          reading, absence                 judging         hold
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from crawler.outcomes import CrawlReport
 from extractors.drift import profile_to_json
 from milepost.changes import NEWS
 from milepost.records import CHANGE_KINDS, LookReport, LookVerdict, page_address
@@ -18,22 +20,37 @@ from pipeline.look.absence import Absences, Missed, missed, unseen_to_json
 from pipeline.look.judging import Drifted, Judge, Judged
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading, read_stored
-from pipeline.look.renaming import Absence, likenesses, settle
+from pipeline.look.renaming import Absence, likenesses, open_questions, settle
 from pipeline.look.unread_entries import FIRST, UnreadEntries, unread_dates, unread_entries
 from store.milestones.looks import Look
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 from store.milestones.source_labels import SourceLabels
 
+log = logging.getLogger("milepost.scrape")
+
 _LASTING = ("drift", "shrunken", "removal", "incomplete", "unread")  # what they see is there at the next look too
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
-    """What a look came to."""
+def conclude(at: CrawledLook) -> LookReport:
+    """Read, judge, record and report; what a crash leaves undone the next look does."""
+    return _unchanged(at) if at.crawled.unchanged else _Conclusion(at).end()
 
-    report: LookReport
-    whole: bool  # it saw all there is, and nothing speaks against what it saw
+
+def _unchanged(at: CrawledLook) -> LookReport:
+    """The report of a look that ended at the poll page."""
+    crawled, degraded, unread = at.crawled, at.looks.degraded(at.source), at.pages.unread(at.source)
+    report = LookReport(
+        source=at.source, look_id=at.look.id, state="degraded" if degraded else "complete", requests=crawled.requests,
+        fetched=crawled.fetched, not_modified=crawled.not_modified, failed=0, milestones=at.known, baseline=False,
+        changes=dict.fromkeys(CHANGE_KINDS, 0), degraded=degraded, questions=open_questions(at.database, at.source),
+        unread=len(unread), unread_first=tuple(map(str, unread[:FIRST])),
+    )
+    at.looks.finish(
+        at.look.id, state="complete", now=at.now(), requests=report.requests, fetched=report.fetched,
+        not_modified=report.not_modified, milestones=report.milestones, degraded=degraded,
+    )
+    return report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +63,7 @@ class _Question:
     once: bool = False  # … but for what was let pass for good
 
 
-class Conclusion:
+class _Conclusion:
     """Of one look at one source, after its crawl."""
 
     def __init__(self, at: CrawledLook) -> None:
@@ -54,8 +71,7 @@ class Conclusion:
         self._absences = Absences(at)
         self._judge = Judge(at, self._absences)
 
-    def end(self) -> Ended:
-        """Read, judge, record and report; what a crash leaves undone the next look does."""
+    def end(self) -> LookReport:
         at = self._at
         baseline, crawled, source = at.look.baseline, at.crawled, at.source
         at.snapshots.note_listed(source, crawled.listed, at.look.id)
@@ -113,7 +129,8 @@ class Conclusion:
             changes={kind: kinds[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
             failures=tuple(failures), degraded=degraded, notes=notes,
             unread=len(unread.all), unread_first=tuple(map(str, unread.all[:FIRST])),
-            unread_dates=unread_dates(reading.records.values()),
+            unread_dates=unread_dates(reading.records.values()), found_by=_found_by(source, crawled),
+            questions=open_questions(at.database, source),
         )
         at.looks.finish(
             at.look.id, state="complete" if whole else "incomplete", now=at.now(), requests=report.requests,
@@ -121,7 +138,9 @@ class Conclusion:
             milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
             listed=at.listed, guard=held.guard if held else None, notes=notes, degraded=degraded,
         )
-        return Ended(report=report, whole=whole)
+        at.looks.note_asked_in_full(source, at.look.started_at if whole else None)
+        at.looks.note_disallowed(source, crawled.disallowed)
+        return report
 
     def _read(self) -> Reading:
         """What is to be read, read; what it taught of the source's labels is kept."""
@@ -238,3 +257,16 @@ def _questions(drifted: Drifted, unseen: Missed, unread: UnreadEntries, held: Ho
         *seen, _Question(guard="incomplete", found=unseen_to_json(unseen.all), over=unseen.over),
         _Question(guard="unread", found={"marks": [one.mark for one in unread.lost]}, over=held is None, once=True),
     )
+
+
+def _found_by(source: str, crawled: CrawlReport) -> dict[str, int]:
+    """How many milestones the sitemap, the listings or both named; those that only one of them did are logged."""
+    ways: Counter[str] = Counter()
+    for url, finders in crawled.found_by.items():
+        way = "+".join(sorted(finders & {"listing", "sitemap"}))
+        if not way:
+            continue
+        ways[way] += 1
+        if "+" not in way:
+            log.info("%s: only the %s names %s", source, way, url)
+    return dict(ways)

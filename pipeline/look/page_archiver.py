@@ -1,19 +1,33 @@
-"""Takes what a crawl finds into the store as it arrives, and remembers for the end of the look what is gone or moved.
+"""Asks a site for its pages and takes what comes into the store at once; what is gone or moved is kept for the end.
 
-    Recall ─▶ crawl ─▶ Fetched, NotModified, Gone, Redirected, Failed ─▶ Intake ─▶ (store)
-                                                                     the crawl is over ─▶ CrawledLook
+    what is known ─▶ plan ─▶ crawl ─▶ Fetched, NotModified, Gone, Redirected, Failed ─▶ Intake ─▶ (store)
+                                                                        the crawl is over ─▶ CrawledLook
 """
 
+import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from crawler.outcomes import CrawlReport, Disallowed, Failed, Fetched, Gone, NotModified, Outcome, Redirected
+from crawler.crawl import crawl
+from crawler.links import hrefs
+from crawler.outcomes import (
+    CrawlPlan,
+    CrawlReport,
+    Disallowed,
+    Failed,
+    Fetched,
+    Gone,
+    NotModified,
+    Outcome,
+    Redirected,
+)
 from milepost.errors import ExtractError
 from milepost.records import Validators
-from milepost.settings import GuardSettings, SourceSettings
+from milepost.settings import GuardSettings, Settings, SourceSettings
 from pipeline.look.reading import key_of
 from pipeline.look.reading_guard import ReadingGuard, Stored
+from pipeline.several import Progress
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database
@@ -127,3 +141,55 @@ class CrawledLook:
         self.known = self.milestones.count(look.source)  # before this look
         self.listed = len(crawled.listed) if crawled.complete else None
         self.listed_before = self.looks.listed_before(look.source)
+
+
+def archive_pages(
+    settings: Settings, database: Database, look: Look, guard: ReadingGuard, *, full: bool,
+    now: Callable[[], dt.datetime], progress: Progress | None,
+) -> CrawledLook:
+    """Ask for the pages of the look's source and archive each as it comes; `full`: whatever the poll page says.
+
+    Raises what `crawl` raises; what came by then is in the store.
+    """
+    source = settings.source(look.source)
+    snapshots, pages = Snapshots(database), Pages(database)
+    poll = None if full else _poll(source, snapshots, Looks(database), now())
+    if poll is None:
+        # until this look is complete: a dead one counts for nothing
+        Looks(database).note_asked_in_full(source.key, None)
+    plan = CrawlPlan(
+        source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
+        allow_hosts=frozenset(source.allow_hosts), seeds=guard.site.seeds, classify=guard.site.classify,
+        limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
+        known_urls=frozenset(pages.urls(source.key, "milestone")),
+        links=hrefs, linked_before=lambda url: _links_of_stored(snapshots, source.key, url),
+    )
+    intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now)
+    recall = Recall(known=pages.validators(source.key))
+    crawled = asyncio.run(crawl(plan, memory=recall, on_page=intake, now=now, progress=progress))
+    intake.flush()
+    return CrawledLook(database, settings.guards, source, look, intake, crawled, now=now)
+
+
+def _poll(source: SourceSettings, snapshots: Snapshots, looks: Looks, now: dt.datetime) -> str | None:
+    """The SHA-256 of the page to ask for first, so that an unchanged site costs two requests, as it was last seen.
+
+    None when this look must be a full one: when the last look was anything but complete, when pages still wait to be
+    read or for an operator's word on what can't be, and every so many hours: the poll page tells of new milestones,
+    not of every edit.
+    """
+    asked = looks.asked_in_full(source.key)
+    if source.poll is None or asked is None or now - asked >= dt.timedelta(hours=source.full_every_hours):
+        return None
+    if any(look.guard == "unread" for look in looks.list(source.key, waiting=True)):
+        return None
+    latest = snapshots.latest(source.key, f"{source.base_url}{source.poll}")
+    if latest is None or snapshots.unread(source.key) or snapshots.to_reread(source.key):
+        return None
+    return latest[1].body_hash
+
+
+def _links_of_stored(snapshots: Snapshots, source: str, url: str) -> Iterable[str]:
+    """The links of a listing that answered 304: those of the snapshot it stands for."""
+    latest = snapshots.latest(source, url)
+    return () if latest is None else hrefs(latest[1])

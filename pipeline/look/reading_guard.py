@@ -10,7 +10,7 @@ Where a page is read was decided by measuring: the slowest page of ORDINARY byte
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -63,7 +63,6 @@ class ReadBy:
     source: str
     extractor: str
     options: Mapping[str, object]
-    labels: tuple[LabelPair, ...] = ()  # what the source's labels stand for
 
     @classmethod
     def of(cls, source: "SourceSettings") -> "ReadBy":
@@ -74,14 +73,14 @@ class ReadBy:
 class SiteReader:
     """Reads stored pages, in whichever process; each of its methods raises ExtractError for a page it can't read."""
 
-    def __init__(self, by: ReadBy) -> None:
-        """Raises SettingsError for an extractor that can't be had."""
+    def __init__(self, by: ReadBy, labels: Sequence[LabelPair] = ()) -> None:
+        """`labels`: what the source's labels stand for. Raises SettingsError for an extractor that can't be had."""
         self.by, self.site = by, registry.get(by.extractor, by.options)
-        self._labels = Labels(by.labels)
+        self.labels, self._meanings = tuple(labels), Labels(labels)
 
     def records(self, stored: Stored) -> tuple[Milestone, ...]:
         """The milestones of a page."""
-        return self.site.read_many(stored.page, source=self.by.source, cards=stored.cards, labels=self._labels)
+        return self.site.read_many(stored.page, source=self.by.source, cards=stored.cards, labels=self._meanings)
 
     def cards(self, listing: Stored) -> tuple[Card, ...]:
         """The cards of a listing."""
@@ -92,9 +91,11 @@ class SiteReader:
         return self.site.unread(stored.page)
 
 
-def _read_apart(by: ReadBy, read: Callable[[SiteReader, Stored], T], stored: Stored) -> T:
+def _read_apart(
+    by: ReadBy, labels: Sequence[LabelPair], read: Callable[[SiteReader, Stored], T], stored: Stored
+) -> T:
     """What a worker calls."""
-    return read(SiteReader(by), stored)
+    return read(SiteReader(by, labels), stored)
 
 
 class ReadingGuard:
@@ -114,7 +115,7 @@ class ReadingGuard:
 
     def teach(self, labels: Sequence[LabelPair]) -> None:
         """What the source's labels stand for, from now on."""
-        self._reader = SiteReader(replace(self._reader.by, labels=tuple(labels)))
+        self._reader = SiteReader(self._reader.by, labels)
 
     def records(self, pages: Sequence[Stored], *, apart: bool = False) -> list[tuple[Milestone, ...] | ExtractError]:
         """An answer a page, in order; `apart`: all by a worker, so that other threads go on meanwhile."""
@@ -159,7 +160,8 @@ class ReadingGuard:
             else:
                 answers[number] = _tried(partial(read, self._reader), stored)
         if left:
-            told = self._crew.read(partial(_read_apart, self._reader.by, read), [stored for _, stored in left])
+            there = partial(_read_apart, self._reader.by, self._reader.labels, read)
+            told = self._crew.read(there, [stored for _, stored in left])
             for (number, stored), answer in zip(left, told, strict=True):
                 answers[number] = self._stopped(stored, answer.why) if isinstance(answer, Ended) else answer
         for number, stored in enumerate(pages):
