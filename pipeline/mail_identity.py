@@ -34,6 +34,11 @@ def sender(settings: Settings) -> Mailbox:
     return _mailbox(settings.mail.sender, "mail.from")
 
 
+def sender_name(settings: Settings) -> str:
+    """The name in mail.from as it was typed; "" where there is none."""
+    return parseaddr(settings.mail.sender)[0]
+
+
 def bounce_address(settings: Settings) -> str:
     """Where bounces go that name no delivery, the envelope's sender: mail.return_path, else the sender's address."""
     path = settings.mail.return_path

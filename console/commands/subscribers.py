@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.arguments import Who, Why, cadence_of, operator, subscriber_state_of
+from console.by_hand import by_hand
 from console.context import CliContext
 from console.exit_report import MOST
 from console.groups import Group
@@ -263,13 +264,10 @@ def unsubscribe(
     """Unsubscribe an address; no message begins for it after this."""
     from pipeline import subscribers
 
-    cli: CliContext = context.obj
-    word = subscribers.By(who=operator(by), why=why)
-    found = subscribers.unsubscribe(cli.database, address, by=word, now=utc_now())
-    if as_json:
-        print_json(_to_json(found))
-        return
-    typer.echo(f"Unsubscribed {found.address}.")
+    by_hand(
+        context, subscribers.unsubscribe, address, why=why, by=by, as_json=as_json,
+        form=_to_json, says=lambda found: f"Unsubscribed {found.address}.",
+    )
 
 
 def return_(
@@ -282,13 +280,10 @@ def return_(
     """Make somebody active again who left, or whose confirmation never came; exit code 3 for who is suppressed."""
     from pipeline import subscribers
 
-    cli: CliContext = context.obj
-    word = subscribers.By(who=operator(by), why=why)
-    found = subscribers.return_(cli.database, address, by=word, now=utc_now())
-    if as_json:
-        print_json(_to_json(found))
-        return
-    typer.echo(f"{found.address} is {found.state} again ({found.cadence}).")
+    by_hand(
+        context, subscribers.return_, address, why=why, by=by, as_json=as_json,
+        form=_to_json, says=lambda found: f"{found.address} is {found.state} again ({found.cadence}).",
+    )
 
 
 def erase(
@@ -301,11 +296,9 @@ def erase(
     """Forget an address everywhere and never mail it again; what stays is a keyed hash. This can't be undone."""
     from pipeline import subscribers
 
-    cli: CliContext = context.obj
-    word = subscribers.By(who=operator(by), why=why)
-    known = subscribers.erase(cli.database, address, by=word, now=utc_now())
-    if as_json:
-        print_json({"erased": True, "was_subscriber": known})
-        return
-    typer.echo("Forgotten; it is never mailed again." if known else
-               "It was no subscriber's; it is never mailed from now on.")
+    by_hand(
+        context, subscribers.erase, address, why=why, by=by, as_json=as_json,
+        form=lambda known: {"erased": True, "was_subscriber": known},
+        says=lambda known: ("Forgotten; it is never mailed again." if known else
+                            "It was no subscriber's; it is never mailed from now on."),
+    )

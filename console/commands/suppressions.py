@@ -4,15 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.arguments import Who, Why, operator
+from console.arguments import Who, Why
+from console.by_hand import by_hand
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table
-from milepost.dates import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from milepost.records import SubscriberState
     from pipeline.subscribers import Event
 
 
@@ -74,13 +75,11 @@ def add(
     """Never mail an address again, subscriber or not."""
     from pipeline import subscribers
 
-    cli: CliContext = context.obj
-    word = subscribers.By(who=operator(by), why=why)
-    new = subscribers.suppress(cli.database, address, by=word, now=utc_now())
-    if as_json:
-        print_json({"address": address, "added": new})
-        return
-    typer.echo(f"{address} is never mailed from now on." if new else f"{address} was suppressed already.")
+    by_hand(
+        context, subscribers.suppress, address, why=why, by=by, as_json=as_json,
+        form=lambda new: {"address": address, "added": new},
+        says=lambda new: f"{address} is never mailed from now on." if new else f"{address} was suppressed already.",
+    )
 
 
 def lift(
@@ -94,16 +93,18 @@ def lift(
     from pipeline import subscribers
 
     cli: CliContext = context.obj
-    word = subscribers.By(who=operator(by), why=why)
-    was = subscribers.lift(cli.database, address, by=word, now=utc_now())
-    found = subscribers.show(cli.database, address).subscriber
-    state = found.state if found else None
-    if as_json:
-        print_json({"address": address, "was": was.reason, "subscriber": state})
-        return
+
+    def state() -> "SubscriberState | None":
+        found = subscribers.show(cli.database, address).subscriber
+        return found.state if found else None
+
     after = {
         None: f"It is no subscriber: `milepost subscribers add {address}`.", "active": "It is mailed again.",
         "pending": f"It waits for its confirmation: `milepost subscribers return {address} --why …`.",
         "unsubscribed": f"It has left: `milepost subscribers return {address} --why …`.",
     }
-    typer.echo(f"{address} is suppressed no more (was: {was.reason}). {after[state]}")
+    by_hand(
+        context, subscribers.lift, address, why=why, by=by, as_json=as_json,
+        form=lambda was: {"address": address, "was": was.reason, "subscriber": state()},
+        says=lambda was: f"{address} is suppressed no more (was: {was.reason}). {after[state()]}",
+    )

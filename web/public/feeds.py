@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parseaddr
 from types import MappingProxyType
 from typing import cast
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from lxml import etree
 from milepost.records import Issue
 from milepost.settings import Settings
 from newsletter.issue.safe import clean, one_line
+from pipeline.mail_identity import sender_name
 
 ATOM = "http://www.w3.org/2005/Atom"
 SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -45,6 +45,10 @@ class Feed:
     make: Callable[[Settings, Sequence[Listed], Sequence[Entry]], bytes]  # all that are listed, the latest with content
 
 
+def _author(settings: Settings) -> str:
+    return one_line(sender_name(settings)) or one_line(settings.newsletter.name)
+
+
 def atom(settings: Settings, _listed: Sequence[Listed], entries: Sequence[Entry]) -> bytes:
     """An Atom feed document; its ids are tag URIs (RFC 4151), which outlive a change of address."""
     letter, base = settings.newsletter, settings.web.base_url
@@ -58,7 +62,7 @@ def atom(settings: Settings, _listed: Sequence[Listed], entries: Sequence[Entry]
     _add(feed, "link", rel="self", type="application/atom+xml", href=f"{base}/feed.atom")
     _add(feed, "link", rel="alternate", type="text/html", href=f"{base}/issues")
     author = _add(feed, "author")
-    _add(author, "name", one_line(parseaddr(settings.mail.sender)[0]) or one_line(letter.name))
+    _add(author, "name", _author(settings))
     for entry in entries:
         element = _add(feed, "entry")
         _add(element, "title", one_line(entry.issue.subject))
@@ -81,7 +85,7 @@ def json_feed(settings: Settings, _listed: Sequence[Listed], entries: Sequence[E
         "home_page_url": f"{base}/issues",
         "feed_url": f"{base}/feed.json",
         "language": letter.language,
-        "authors": [{"name": one_line(parseaddr(settings.mail.sender)[0]) or one_line(letter.name)}],
+        "authors": [{"name": _author(settings)}],
         "items": [
             {
                 "id": _id(settings, entry.issue),
