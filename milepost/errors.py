@@ -10,6 +10,7 @@
     ├── StoreError                  the database said no
     │   ├── SchemaError             it is older or newer than this program
     │   ├── NotFoundError           no such issue, milestone, subscriber
+    │   ├── BusyError               others are at it; it passes by itself
     │   └── ConflictError           it changed under us, or the state forbids it
     ├── RenderError                 an issue can't be turned into a mail
     │   └── LintError               it can, but readers would not be glad: not sealed
@@ -84,6 +85,10 @@ class SchemaError(StoreError):
 
 class NotFoundError(StoreError):
     """There is no such issue, milestone, subscriber or look."""
+
+
+class BusyError(StoreError):
+    """The database is locked, or every connection or writer is in use: later it will do the same thing."""
 
 
 class ConflictError(StoreError):

@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Collection, Mapping
 from email.utils import getaddresses, parseaddr
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -63,6 +64,15 @@ def _https_url(url: str) -> str:
     return url
 
 
+def _network(text: str) -> str:
+    """An IP address, or a network."""
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError("want an IP address or a network, as in 10.0.0.0/8") from None
+    return text
+
+
 Named = TypeVar("Named", bound=Collection[str])
 
 
@@ -75,6 +85,7 @@ def _of_fields(names: Named) -> Named:
 
 
 HttpBase = Annotated[str, AfterValidator(_http_base)]
+Network = Annotated[str, AfterValidator(_network)]
 Origin = Annotated[str, AfterValidator(_origin)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$",
@@ -315,6 +326,11 @@ class WebSettings(_Section):
     """The most confirmation mails an hour; more wait their turn, and what ten hours can't send is refused."""
     welcome: bool = True
     """A mail after the confirmation, with a link to the last issue."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many processes `milepost web` serves with, on one machine; on SQLite they take turns to write."""
+    trusted_proxies: tuple[Network, ...] = ("127.0.0.1", "::1")
+    """Whose X-Forwarded-For is believed: addresses or networks of your proxies, as in `10.0.0.0/8`. Sign-ups are
+    counted by the visitor it names."""
     connections: Annotated[int, Field(ge=16, le=50_000)] = 1000
     """The most connections at once, for each process; one too many takes the place of whichever kept us waiting
     longest."""

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from milepost.errors import ConflictError, StoreError
+from milepost.errors import BusyError, ConflictError, StoreError
+
+_LOCKED = "the database is locked by another program"
 
 # SQLite's primary result codes (https://www.sqlite.org/rescode.html) → what happened, what to do.
 _SQLITE: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("the disk is full", "Free some space and run it again; nothing was half written."),
-    sqlite3.SQLITE_BUSY: ("the database is locked by another program", "Wait for it to end, then run it again."),
-    sqlite3.SQLITE_LOCKED: ("the database is locked by another program", "Wait for it to end, then run it again."),
+    sqlite3.SQLITE_BUSY: (_LOCKED, "Wait for it to end, then run it again."),
+    sqlite3.SQLITE_LOCKED: (_LOCKED, "Wait for it to end, then run it again."),
     sqlite3.SQLITE_READONLY: ("the database can't be written to", "Check the owner and mode of its file and folder."),
     sqlite3.SQLITE_CANTOPEN: ("the database can't be opened", "Check the path, its owner and mode."),
     sqlite3.SQLITE_PERM: ("the database can't be opened", "Check the path, its owner and mode."),
@@ -26,7 +28,7 @@ _SQLITE: dict[int, tuple[str, str]] = {
 _POSTGRESQL: dict[str, tuple[str, str]] = {
     "53100": ("the disk is full", "Free some space and run it again; nothing was half written."),
     "53300": ("the database has no connection left", "Raise max_connections or run fewer programs at once."),
-    "55P03": ("the database is locked by another program", "Wait for it to end, then run it again."),
+    "55P03": (_LOCKED, "Wait for it to end, then run it again."),
     "25006": ("the database can't be written to", "Connect to the primary server, not to a replica."),
     "42501": ("the database refuses this user", "Grant it rights on the schema."),
     "3D000": ("there is no such database", "Create it (`createdb`), then run `milepost db upgrade`."),
@@ -76,7 +78,9 @@ def translate(error: sa.exc.DBAPIError | sqlite3.Error, where: str) -> StoreErro
         fault = _sqlite_fault(cause)
     else:
         fault = _postgresql_fault(cause, lost=isinstance(error, sa.exc.OperationalError))
-    return None if fault is None else StoreError(fault[0], where=where, hint=fault[1])
+    if fault is None:
+        return None
+    return (BusyError if fault[0] == _LOCKED else StoreError)(fault[0], where=where, hint=fault[1])
 
 
 @contextmanager
@@ -90,5 +94,5 @@ def translated(where: str) -> Iterator[None]:
             raise
         raise fault from error
     except sa.exc.TimeoutError as error:  # the pool's: it never got as far as the driver
-        raise StoreError("every connection to the database is in use", where=where,
+        raise BusyError("every connection to the database is in use", where=where,
                          hint="Wait for what is running, then run it again.") from error

@@ -34,10 +34,9 @@ from web.public.readers import Readers
 from web.public.subscribe import Subscribe
 from web.public.subscribe_api import SubscribeApi
 from web.public.unsubscribe import Unsubscribe
-from web.writing import Writers
+from web.writing import RETRY_SECONDS, Writers
 
 _log = logging.getLogger(__name__)
-RETRY_SECONDS = 60  # what the page says in words, said to programs
 _ALWAYS = {
     "Referrer-Policy": "no-referrer",  # the address of a way out is a key: no other site may see it
     "X-Content-Type-Options": "nosniff",

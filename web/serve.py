@@ -1,6 +1,6 @@
 """Serves the readers' pages: the web application over the store, until it is told to stop.
 
-    settings ─▶ Site (in each process: database, application, letters) ─▶ uvicorn, over web.connections
+    settings ─▶ web.processes × Site (database, application, letters) ─▶ uvicorn, over web.connections
 """
 
 import contextlib
@@ -24,7 +24,9 @@ from web.app import create_app
 from web.connections import ACCEPTED_AT_ONCE, KEEP_ALIVE_S, connections, room_for
 from web.letter_sender import LetterSender
 from web.log_throttle import throttle
-from web.writing import STORE_SECONDS
+from web.proxies import Proxies
+from web.workers import HEALTH_S, Workers, end_with_parent
+from web.writing import IN_TURN, STORE_SECONDS, THREADS, Writers
 
 DRAIN_S = 15  # for requests in hand, when the process ends
 
@@ -52,20 +54,28 @@ class Site:
                     yield
                     await run_in_threadpool(opened.close)  # the letter in hand is finished; nobody waits for the loop
 
+            end_with_parent()
             app = create_app(
                 issues=kept.issues, subscribers=kept.subscribers, topics=kept.topics, signing_up=kept.signing_up,
                 settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
-                lifespan=lifespan,
+                lifespan=lifespan, writers=Writers(threads=IN_TURN if self.settings.web.processes > 1 and database.file
+                                                   else THREADS),
             )
             opened = stack.pop_all()
-        return app
+        return Proxies(app, settings.web)
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on."""
+    """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on, StoreError and
+    SchemaError when the database can't be opened."""
     throttle()
     with listen(host, port) as listener:
-        uvicorn.Server(_config(settings)).run(sockets=[listener])
+        config = _config(settings)
+        if config.workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+            return
+        open_database(settings).close()  # a worker that can't open it is tried again and again
+        Workers(config, [listener]).run()
 
 
 def _config(settings: Settings) -> uvicorn.Config:
@@ -75,7 +85,8 @@ def _config(settings: Settings) -> uvicorn.Config:
         Site(settings, level), factory=True, lifespan="on", ws="none",
         http=connections(most),  # type: ignore[arg-type]
         log_config=None, log_level="warning", access_log=False,  # it would keep who opened which link and when
-        server_header=False, backlog=min(ACCEPTED_AT_ONCE, most), timeout_keep_alive=KEEP_ALIVE_S,
+        proxy_headers=False, server_header=False, workers=settings.web.processes, timeout_worker_healthcheck=HEALTH_S,
+        backlog=min(ACCEPTED_AT_ONCE, most), timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
     )
 

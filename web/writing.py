@@ -8,10 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from milepost.errors import StoreError
+from milepost.errors import BusyError
 
 THREADS = 16  # below the connections that a pool of store.engine gives
 SLOT_SECONDS = 1.0  # for a free one of them
+IN_TURN = 2  # threads where processes share an SQLite file: who waits for it polls, and many keep the unlucky waiting
+RETRY_SECONDS = 60  # what the pages say in words ("in a minute"), said to programs
 STORE_SECONDS = 2.0  # for another writer to finish: with the above no reader waits more than 3 s for "not now"
 
 Answer = TypeVar("Answer")
@@ -26,12 +28,12 @@ class Writers:
         self._wait_seconds = wait_seconds
 
     async def run(self, write: Callable[[], Answer]) -> Answer:
-        """What `write` returns or raises; StoreError, and nothing was begun, when no thread came free in time."""
+        """What `write` returns or raises; BusyError, and nothing was begun, when no thread came free in time."""
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await self._free.acquire()
         except TimeoutError:
-            raise StoreError("too many writers wait already", hint="Try again in a minute.") from None
+            raise BusyError("too many writers wait already", hint="Try again in a minute.") from None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, write)
         finally:

@@ -93,7 +93,9 @@ def serve(
     from web import serve as server
 
     cli: CliContext = context.obj
-    typer.echo(f"Serving on http://{host}:{port} (public address: {cli.settings.web.base_url}). Stop with Ctrl-C.")
+    processes = cli.settings.web.processes
+    typer.echo(f"Serving on http://{host}:{port} (public address: {cli.settings.web.base_url}"
+               f"{f', {processes} processes' if processes > 1 else ''}). Stop with Ctrl-C.")
     server.serve(cli.settings, host=host, port=port)
 
 

@@ -146,6 +146,23 @@ class TestTheSitesOwnForm:
         found = post({"email": ADA})
         assert (found.status_code, found.json()) == (500, {"error": "Failed to subscribe"})
 
+    def test_a_locked_database_passes_by_itself(
+        self, ask: Callable[..., httpx.Response], settings: Settings, issues: MemoryIssues, topics: MemoryTopics,
+        database: Database,
+    ) -> None:
+        with database.begin(), connect(str(database.url), wait_seconds=0.01) as hurried:
+            app = create_app(
+                issues=issues, subscribers=Subscribers(hurried), topics=topics, settings=settings, keys=[KEY],
+                signing_up=SigningUp(settings, hurried), list_id=LIST_ID, now=lambda: NOW,
+            )
+            found = ask("POST", "/api/subscribe", app=app, content=json.dumps({"email": ADA}))
+            page = ask("POST", "/subscribe", app=app, headers=FORM, content=urlencode(
+                {"email": ADA, "shown": stamp(KEY, NOW - dt.timedelta(seconds=20))}))
+        assert (found.status_code, found.json()) == (503, {"error": "Failed to subscribe"})
+        assert page.status_code == 503
+        assert found.headers["retry-after"] == page.headers["retry-after"] == "60"
+        assert taken(database) == []
+
     def test_the_answer_is_the_same_for_whoever_it_is(
         self, post: Callable[..., httpx.Response], database: Database
     ) -> None:

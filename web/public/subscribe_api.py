@@ -19,12 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from milepost.errors import InputError
+from milepost.errors import BusyError, InputError
 from milepost.settings import WebSettings
 from pipeline.sign_up import Asked
 from web.ports import SigningUp
 from web.public.forms import read_body
-from web.writing import Writers
+from web.writing import RETRY_SECONDS, Writers
 
 _log = logging.getLogger(__name__)
 PATH = "/api/subscribe"
@@ -65,6 +65,11 @@ class SubscribeApi:
         except HTTPException as error:
             answer = _say(error.status_code, error=_NO_JSON)
             answer.headers.update(error.headers or {})
+            return answer
+        except BusyError as error:
+            _log.error("a sign-up can't be taken now: %s", error)
+            answer = _say(503, error=_FAILED)
+            answer.headers["Retry-After"] = str(RETRY_SECONDS)
             return answer
         except Exception:  # noqa: BLE001 (whatever it is, the site's form has a word for it)
             _log.exception("a sign-up failed")
