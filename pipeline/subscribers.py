@@ -21,6 +21,7 @@ from store.subscribers.events import By, Event
 from store.subscribers.importing import RESULTS, STANDINGS, Outcome, Result, Standing
 from store.subscribers.people import COLUMNS, Subscribers
 from store.subscribers.sign_ups import Consent, SignUp, SignUps
+from store.subscribers.story import Moment, story
 from store.subscribers.suppressions import Suppression, Suppressions
 
 __all__ = [
@@ -179,6 +180,7 @@ class Shown:
     history: tuple[Event, ...]
     sign_up: SignUp | None  # that waits for its confirmation, or was confirmed this month
     consents: tuple[Consent, ...]  # what proves that they asked, oldest first
+    story: tuple[Moment, ...]  # all that happened, oldest first
 
 
 def show(database: Database, address: str) -> Shown:
@@ -187,7 +189,7 @@ def show(database: Database, address: str) -> Shown:
     return Shown(
         address=found.address if found else address.strip(), subscriber=found, suppression=list_.find(address),
         history=tuple(list_.history(address)), sign_up=sign_ups.of(parse(address).normalized),
-        consents=tuple(sign_ups.consents(found.id)) if found else (),
+        consents=tuple(sign_ups.consents(found.id)) if found else (), story=tuple(story(database, address)),
     )
 
 

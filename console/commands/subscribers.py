@@ -115,6 +115,8 @@ def show(
                 "confirmed_at": asked.confirmed_at.isoformat() if asked.confirmed_at else None,
             },
             "consents": [_consent(one) for one in shown.consents],
+            "story": [{"at": one.at.isoformat(), "what": one.what, "state": one.state or None,
+                       "who": one.who or None, "said": one.said} for one in shown.story],
         })
         return
     if who is None:
@@ -132,8 +134,8 @@ def show(
                    f"{f' {proof.path}' if proof.path else ''} (words {proof.form}, network {proof.network[:12]}), "
                    f"confirmed {proof.confirmed_at:%Y-%m-%d %H:%M} (network {proof.confirmed_network[:12]}): "
                    f"{proof.cadence}, {', '.join(proof.topics) or 'everything'}.")
-    print_table("", ("when", "what", "who", "why"),
-                [(f"{one.at:%Y-%m-%d %H:%M}", one.action, one.by, one.why) for one in shown.history],
+    print_table("", ("when", "what", "state", "who", "said"),
+                [(f"{one.at:%Y-%m-%d %H:%M}", one.what, one.state, one.who, one.said) for one in shown.story],
                 empty="Nothing was done about it.")
 
 

@@ -114,6 +114,8 @@ class MessageTemplate:
             "url_in_html": in_text if in_html == link else quoted.value(in_html),
         }
         if leave_address is not None:
+            if len(link) + len(leave_address) > headers.MAX_LINE - 60:
+                raise RenderError("the two ways out are too long for one line of the header", where=link[:80])
             values["leave"] = headers.address(leave_address).encode("ascii")
         pieces: list[Any] = list(self._pieces)
         for index, slot in self._slots:
@@ -194,9 +196,10 @@ def _head(variant: Variant, letterhead: Letterhead, date: dt.datetime, boundary:
     if letterhead.one_click:
         # Bytes, not EmailMessage: that RFC 2047-encodes a long URL, and one-click breaks (python/cpython#85725).
         # The order is ours to choose and says which way we like best (RFC 2369 §2): the one-click is first.
+        # One line: programs that read it by themselves stumble over a fold.
         pieces += [b"List-Unsubscribe: <", "url", b">"]
         if letterhead.leave_by_mail:
-            pieces += [b",\r\n <mailto:", "leave", b"?subject=unsubscribe>"]
+            pieces += [b", <mailto:", "leave", b"?subject=unsubscribe>"]
         pieces.append(b"\r\n")
         pieces.append(headers.line("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
     if letterhead.auto_submitted:

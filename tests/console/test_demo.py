@@ -21,7 +21,12 @@ def test_it_ends_with_a_newcomer_who_gets_the_next_issue(tmp_path: Path) -> None
     shown = milepost(
         "--config", told["files"]["settings"], "subscribers", "show", told["newcomer"]["address"], "--json"
     )
-    assert json.loads(shown.stdout)["consents"][0]["source"] == "page"  # they signed up; nobody added them
+    known = json.loads(shown.stdout)
+    assert known["consents"][0]["source"] == "page"  # they signed up; nobody added them
+    assert [(one["what"], one["state"]) for one in known["story"]] == [
+        ("signed up", "confirmed"), ("letter confirm", "sent"), ("confirmed", None), ("letter welcome", "sent"),
+        ("issue 2", "sent"),
+    ]
 
 
 def test_a_folder_of_somebody_s_own_is_left_alone(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from newsletter.words.languages import CATALOGUES
 from pipeline.bounces import read_bounces
 from pipeline.letters import TRIES, decide, send_letters, standing, work_off
 from pipeline.sign_up import Asked, SigningUp
+from pipeline.subscribers import show
 from store.database import Database, connect, upgrade
 from store.ledger.letters import Letters, Taken
 from store.subscribers.events import By
@@ -423,3 +424,39 @@ class TestWhatComesBack:
         Subscribers(database).erase(ADA, US, NOW + DAY)
         [letter] = standing(database, NOW, limit=9).letters
         assert (letter.address, letter.came_back) == ("", "hard 5.1.1")
+
+    def test_the_story_of_an_address_is_told_in_the_order_of_time(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        def told() -> list[tuple[str, str, str]]:
+            return [(one.what, one.state, one.who) for one in show(database, ADA).story]
+
+        ask(bouncing, database, source="page", path="/issues/7")
+        assert told()[0] == ("signed up", "waits", "the reader")
+        send(bouncing, database, NOW + MINUTE)
+        confirm(bouncing, database, NOW + 2 * MINUTE)
+        send(bouncing, database, NOW + 3 * MINUTE)
+        welcome = relay.taken[1].sender
+        reader = Subscribers(database).find(ADA)
+        assert reader is not None
+        Subscribers(database).set_choice(reader.id, cadence="instant", now=NOW + 10 * MINUTE)
+        for part in ("new", "cur", "tmp"):
+            (tmp_path / "in" / part).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / "new" / "1").write_text(
+            REPORT.format(to=welcome, kind="delivery-status", said=GONE, message_id="<x@y.example>")
+        )
+        read_bounces(bouncing, database, "maildir:///in", now=NOW + 20 * MINUTE, folder=tmp_path)
+        Subscribers(database).unsubscribe(ADA, US, NOW + DAY)
+        story = [
+            ("signed up", "confirmed", "the reader"), ("letter confirm", "sent", ""), ("confirmed", "", "the reader"),
+            ("letter welcome", "sent", ""), ("chose", "", ""), ("letter welcome came back", "hard", ""),
+            ("never mailed again", "", ""), ("unsubscribed", "", "an operator"),
+        ]
+        assert told() == story
+        [first, *_] = show(database, ADA).story
+        assert first.said.startswith("on page /issues/7, words site, network ")
+        Subscribers(database).erase(ADA, US, NOW + 2 * DAY)
+        said = " ".join(one.said for one in show(database, ADA).story)
+        assert "page" not in said
+        assert "no such user" not in said
+        assert ("erased", "", "an operator") in told()
