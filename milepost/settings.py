@@ -324,6 +324,9 @@ class WebSettings(_Section):
     """The most different addresses that one network (IPv4 /24, IPv6 /48) may sign up in an hour."""
     signup_per_hour: Annotated[int, Field(ge=1)] = 500
     """The most confirmation mails an hour; more wait their turn, and what ten hours can't send is refused."""
+    check_domain: bool = True
+    """Ask the DNS whether a typed address's domain takes mail: the page asks back, and no letter goes to one that
+    another site's form sent and that takes none."""
     welcome: bool = True
     """A mail after the confirmation, with a link to the last issue."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from delivery.checks.mail_domain import MailDomains
 from delivery.message import verp
 from delivery.message.build import MessageTemplate
 from delivery.message.headers import address as plain
@@ -76,8 +77,9 @@ class Standing:
     sign_ups: Mapping[str, int]  # in the last day: taken, and refused by which limit
 
 
-def decide(letter: Taken) -> str | None:
-    """None where the letter is to be sent, else why not. Pure.
+def decide(letter: Taken, takes_mail: Callable[[str], bool | None] = lambda _address: None) -> str | None:
+    """None where the letter is to be sent, else why not. Pure but for `takes_mail`, which is asked last, and only about
+    what another site's form sent: our own has asked back. False: the address's domain takes no mail.
 
     A confirmation goes to whoever may come back by it, readers too: it makes their new choice theirs.
     """
@@ -93,11 +95,14 @@ def decide(letter: Taken) -> str | None:
         return "is confirmed already"
     if letter.sent_before >= TRIES:
         return f"{letter.sent_before} in a month went unanswered"
+    if letter.kind == "confirm" and letter.form == "site" and takes_mail(letter.address) is False:
+        return "its domain takes no mail: no MX, no address (web.check_domain)"
     return None
 
 
 def send_letters(
     settings: Settings, database: Database, *, now: Callable[[], dt.datetime], stop: Callable[[], bool] = lambda: False,
+    domains: MailDomains | None = None,
 ) -> LettersDone:
     """Send what is due; calling it again, and from several processes at once, is always safe.
 
@@ -105,7 +110,7 @@ def send_letters(
     leaves the rest queued. Raises StoreError, SettingsError, HeldError in a restored database.
     """
     queue = Letters(database)
-    round_ = _Round(settings, database, queue, now)
+    round_ = _Round(settings, database, queue, now, domains=domains or MailDomains())
     try:
         while not stop() and not round_.why:
             taken = queue.claim(now(), limit=_TOGETHER, memory=MONTH)
@@ -154,10 +159,14 @@ class _Round:
     results: Counter[str] = field(default_factory=Counter)
     session: Session | None = None
     writer: "_Writer | None" = None
+    domains: MailDomains = field(default_factory=MailDomains)
+
+    def takes_mail(self, address: str) -> bool | None:
+        return self.domains.takes_mail(address) if self.settings.web.check_domain else None
 
     def deal_with(self, letter: Taken) -> None:
         """To one of its ends, whatever happens."""
-        dropped = decide(letter)
+        dropped = decide(letter, self.takes_mail)
         if dropped is not None:
             self._settle(letter, "dropped", dropped, tried=False)
         elif self.why:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from delivery.checks.mail_domain import MailDomains, nearly
 from milepost.errors import InputError
 from milepost.printable import printable
 from milepost.records import Cadence
@@ -26,8 +27,8 @@ from store.subscribers.addresses import Address, parse
 from store.subscribers.sign_ups import Confirmed, Consent, Limits, Request, SignUp, SignUps, Tended
 
 __all__ = [
-    "Asked", "Confirmed", "Consent", "SignUp", "SigningUp", "Tended", "Turned", "consents", "counts", "form_version",
-    "network_of", "tend",
+    "Asked", "Confirmed", "Consent", "Doubt", "SignUp", "SigningUp", "Tended", "Turned", "consents", "counts",
+    "form_version", "network_of", "tend",
 ]
 
 log = logging.getLogger("milepost.sign_up")
@@ -54,6 +55,14 @@ class Asked:
     path: str | None = None
     own_form: bool = False  # our page, whose words we know; else another site's
     host: str | None = None  # the asking machine's address
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubt:
+    """An address whose domain takes no mail, as far as the DNS says."""
+
+    domain: str  # as it was typed
+    instead: str | None  # the same address at a common domain that this one is nearly
 
 
 def network_of(host: str | None) -> str:
@@ -92,8 +101,10 @@ def _said(text: str | None) -> str | None:
 class SigningUp:
     """The way in, over the open `database`; several threads may use it at once."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, domains: MailDomains | None = None) -> None:
+        """`domains`: who asks the DNS, the usual one unless told otherwise."""
         self._settings, self._sign_ups = settings, SignUps(database)
+        self._domains = domains or MailDomains()
         phrases = phrases_for(settings.newsletter.language)
         self._form = form_version(phrases)
         self._words: str | None = form_words(phrases)
@@ -127,6 +138,18 @@ class SigningUp:
     def check(self, address: str) -> None:
         """Raises InputError for what is no address."""
         address_of(address)
+
+    def doubt(self, address: str) -> Doubt | None:
+        """Why an address may be misspelt; None where nothing says so, nobody answers in time, or nobody is to ask.
+
+        It tells of the domain alone, never of who is known. Raises InputError for what is no address.
+        """
+        parsed = address_of(address)
+        if not self._settings.web.check_domain or self._domains.takes_mail(parsed.normalized) is not False:
+            return None
+        local, _, domain = address.strip().rpartition("@")
+        near = nearly(parsed.normalized.rpartition("@")[2])
+        return Doubt(domain=domain, instead=f"{local}@{near}" if near else None)
 
     def turn_away(self, why: Turned, now: dt.datetime) -> None:
         """Count what is answered as if it had been taken."""

@@ -15,7 +15,7 @@ from milepost.records import (
     SubscriberState,
     Told,
 )
-from pipeline.sign_up import Asked, Confirmed, SignUp, Turned
+from pipeline.sign_up import Asked, Confirmed, Doubt, SignUp, Turned
 
 
 class Issues(Protocol):
@@ -68,6 +68,9 @@ class SigningUp(Protocol):
 
     def check(self, address: str) -> None:
         """Raises InputError for what is no address; asks nobody."""
+
+    def doubt(self, address: str) -> Doubt | None:
+        """Why an address may be misspelt, within seconds; None where nothing says so. Raises InputError for none."""
 
     def turn_away(self, why: Turned, now: dt.datetime) -> None:
         """Count what is answered as if it had been taken."""

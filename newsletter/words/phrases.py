@@ -121,6 +121,9 @@ class Phrases:
     subscribe_hint: str
     your_address: str
     address_wrong: str
+    domain_doubt: str
+    domain_instead: str
+    domain_sure: str
     trap: str
     form_stale: str
     asked_title: str
@@ -330,6 +333,9 @@ ENGLISH = Phrases(
     "your address is given to nobody.",
     your_address="Your e-mail address",
     address_wrong="No mail can be sent to this address. Is it spelt right?",
+    domain_doubt="It seems that {domain} takes no mail. Is that spelt right?",
+    domain_instead="I meant {address}",
+    domain_sure="Yes, send it anyway",
     trap="Leave this field empty",
     form_stale="Please look at it once more, then press the button.",
     asked_title="Look into your inbox",

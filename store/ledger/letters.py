@@ -53,6 +53,7 @@ class Taken:
     queued_at: dt.datetime
     name: str | None  # of the sign-up's link; None: it was forgotten
     confirmed: bool  # the sign-up
+    form: str | None  # the version of the words its form had; "site": another site's
     cadence: str | None  # its choice
     topics: tuple[str, ...]
     reader: str | None  # the subscriber's handle, in their links
@@ -212,7 +213,7 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
     query = (
         sa.select(
             letter.c.id, letter.c.kind, letter.c.address, letter.c.attempts, letter.c.queued_at, sign_up.c.name,
-            sign_up.c.confirmed_at, sign_up.c.cadence, sign_up.c.topics, subscriber.c.handle,
+            sign_up.c.confirmed_at, sign_up.c.form, sign_up.c.cadence, sign_up.c.topics, subscriber.c.handle,
             subscriber.c.state, suppression.c.reason, before.label("sent_before"),
         )
         .select_from(letter)
@@ -224,7 +225,7 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
     return [
         Taken(
             id=row.id, kind=row.kind, address=row.address, lease=lease, attempts=row.attempts, queued_at=row.queued_at,
-            name=row.name, confirmed=row.confirmed_at is not None, cadence=row.cadence,
+            name=row.name, confirmed=row.confirmed_at is not None, form=row.form, cadence=row.cadence,
             topics=tuple(row.topics or ()), reader=row.handle, state=row.state, suppressed=row.reason,
             sent_before=row.sent_before,
         )

@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from delivery.checks.mail_domain import MailDomains
 from milepost.settings import Settings, parse
 from newsletter.words.languages import CATALOGUES
 from pipeline.bounces import read_bounces
@@ -210,9 +211,24 @@ class TestWhoGetsOne:
     def test_a_letter_that_came_too_late_says_why(self) -> None:
         letter = Taken(
             id=1, kind="confirm", address=ADA, lease="l", attempts=0, queued_at=NOW, name="n", confirmed=True,
-            cadence="weekly", topics=(), reader="00" * 10, state="active", suppressed=None, sent_before=0,
+            form="site", cadence="weekly", topics=(), reader="00" * 10, state="active", suppressed=None, sent_before=0,
         )
         assert decide(letter) == "is confirmed already"
+
+
+    @pytest.mark.parametrize(("own_form", "sent"), [(False, 0), (True, 1)])
+    def test_a_domain_without_mail_gets_none_unless_our_own_page_has_asked_back(
+        self, settings: Settings, database: Database, relay: Relay, own_form: bool, sent: int
+    ) -> None:
+        class Nothing:
+            def lookup(self, name: str, kind: str) -> list[str]:
+                return []
+
+        ask(settings, database, "ada@looms.tld", own_form=own_form)
+        domains = MailDomains(Nothing)
+        done = send_letters(settings, database, now=lambda: NOW, domains=domains)
+        assert (done.sent, done.dropped) == (sent, 1 - sent)
+        assert sent or "takes no mail" in standing(database, NOW, limit=1).letters[0].why
 
 
 class TestTrouble:

@@ -25,7 +25,7 @@ from milepost.records import (
     Told,
 )
 from milepost.settings import Settings, parse
-from pipeline.sign_up import Asked, Confirmed, SignUp, Turned
+from pipeline.sign_up import Asked, Confirmed, Doubt, SignUp, Turned
 from web.app import create_app
 
 NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
@@ -210,6 +210,9 @@ class NoSignUps:
         raise NotImplementedError
 
     def ask(self, asked: Asked, now: dt.datetime) -> None:
+        raise NotImplementedError
+
+    def doubt(self, address: str) -> Doubt | None:
         raise NotImplementedError
 
     def turn_away(self, why: Turned, now: dt.datetime) -> None:

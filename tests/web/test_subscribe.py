@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from lxml import html
 
+from delivery.checks.mail_domain import MailDomains
 from milepost.settings import Settings
 from pipeline.sign_up import SigningUp, network_of
 from store.database import Database, connect, upgrade
@@ -45,11 +47,20 @@ def web() -> dict[str, Any]:
 
 
 @pytest.fixture
-def app(database: Database, settings: Settings, issues: MemoryIssues, topics: MemoryTopics, web: dict[str, Any]) -> Any:
+def domains() -> MailDomains | None:
+    """Who asks the DNS."""
+    return None
+
+
+@pytest.fixture
+def app(
+    database: Database, settings: Settings, issues: MemoryIssues, topics: MemoryTopics, web: dict[str, Any],
+    domains: MailDomains | None,
+) -> Any:
     changed = settings.model_copy(update={"web": settings.web.model_copy(update=web)})
     return create_app(
-        issues=issues, subscribers=Subscribers(database), topics=topics, signing_up=SigningUp(changed, database),
-        settings=changed, keys=[KEY], list_id=LIST_ID, now=lambda: NOW,
+        issues=issues, subscribers=Subscribers(database), topics=topics,
+        signing_up=SigningUp(changed, database, domains), settings=changed, keys=[KEY], list_id=LIST_ID, now=lambda: NOW,
     )
 
 
@@ -352,3 +363,63 @@ class TestTheLinkInTheMail:
 ])
 def test_a_network_is_what_one_customer_has(host: str | None, network: str) -> None:
     assert network_of(host) == network
+
+
+class Dns:
+    """Knows gmail.com alone; `held` keeps it from answering."""
+
+    held: threading.Event | None = None
+
+    def lookup(self, name: str, kind: str) -> list[str]:
+        if self.held is not None:
+            self.held.wait(30)
+        return ["10 mx.mail.tld"] if (name, kind) == ("gmail.com", "MX") else []
+
+
+class TestADomainThatTakesNoMail:
+    @pytest.fixture
+    def dns(self) -> Dns:
+        return Dns()
+
+    @pytest.fixture
+    def domains(self, dns: Dns) -> MailDomains:
+        return MailDomains(lambda: dns)
+
+    def test_the_page_asks_back_and_keeps_what_was_typed(
+        self, fill: Callable[..., httpx.Response], database: Database
+    ) -> None:
+        page = fill(email="ada@gmial.com", topic=["chess"])
+        assert page.status_code == 200
+        assert "It seems that gmial.com takes no mail. Is that spelt right?" in page.text
+        assert found(page, "//input[@name='email']/@value") == ["ada@gmial.com"]
+        assert found(page, "//input[@name='topic'][@checked]/@value") == ["chess"]
+        assert found(page, "//input[@name='instead']/@value") == ["ada@gmail.com"]
+        assert len(found(page, "//form//button")) == 1  # Enter sends what was typed, not what we guess
+        assert taken(database) == []
+        [shown] = found(page, "//input[@name='shown']/@value")
+        fill(email="ada@gmial.com", instead="ada@gmail.com", shown=shown)
+        assert taken(database) == ["ada@gmail.com"]
+
+    def test_yes_sends_it_anyway(self, fill: Callable[..., httpx.Response], database: Database) -> None:
+        assert not found(fill(email="ada@looms.tld"), "//input[@name='instead']")
+        assert "One more press" in fill(email="ada@looms.tld", sure="yes").text
+        assert taken(database) == ["ada@looms.tld"]
+
+    def test_json_gets_the_usual_answer(self, post: Callable[..., httpx.Response], database: Database) -> None:
+        assert post({"email": "ada@looms.tld"}).json() == {"success": True, "source": "site"}
+        assert taken(database) == ["ada@looms.tld"]
+
+    def test_a_name_server_that_is_silent_keeps_nobody_out(
+        self, fill: Callable[..., httpx.Response], database: Database, dns: Dns, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("web.public.subscribe.DNS_SECONDS", 0.01)
+        dns.held = threading.Event()
+        # A loop that ends waits for its threads: the answer comes once the page is out.
+        threading.Timer(0.3, dns.held.set).start()
+        fill(email="ada@looms.tld")
+        assert taken(database) == ["ada@looms.tld"]
+
+    @pytest.mark.parametrize("web", [{"check_domain": False}])
+    def test_it_can_be_switched_off(self, fill: Callable[..., httpx.Response], database: Database) -> None:
+        fill(email="ada@gmial.com")
+        assert taken(database) == ["ada@gmial.com"]

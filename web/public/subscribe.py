@@ -4,6 +4,7 @@
     GET /c/{name} ─▶ what was chosen, one button    POST ─▶ a reader      (GET and HEAD change nothing)
 """
 
+import asyncio
 import datetime as dt
 import hmac
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from milepost.records import Cadence
 from milepost.settings import Settings
 from newsletter.issue.view import PREFERENCES
 from newsletter.letters import about
-from pipeline.sign_up import Asked, SignUp, Turned
+from pipeline.sign_up import Asked, Doubt, SignUp, Turned
 from web.pages import Pages
 from web.ports import SigningUp, Topics
 from web.public.forms import read_form
@@ -33,6 +34,7 @@ from web.writing import Writers
 TRAP = "website"  # a field that no reader sees
 FASTEST_S, OLDEST_S = 1.0, 24 * 3600.0  # between the page and its form: a program's, a forgotten one's
 _STAMP = b"milepost sign-up form 1\0"
+DNS_SECONDS = 2.0  # for a word on the domain of an address
 _MAC_BYTES = 10
 _MOST_TOPICS = 100
 
@@ -101,17 +103,28 @@ class Subscribe:
         if cadence is None or not {*topics} <= {*known.categories, *known.tags}:
             raise HTTPException(400)
         asked = Asked(
-            address=first("email"), cadence=cadence, topics=tuple(topics), source=first("source") or "page",
-            path=first("path") or None, own_form=True, host=_host(request),
+            address=first("instead") or first("email"), cadence=cadence, topics=tuple(topics),
+            source=first("source") or "page", path=first("path") or None, own_form=True, host=_host(request),
         )
         if said == "none":  # another site's form, or a page that was kept too well: the choice is made here
             return self._form(asked=asked, hint=self._pages.phrases.form_stale)
         try:
+            doubt = None if first("sure") else await self._doubt(asked.address)
+            if doubt is not None:
+                return self._form(asked=asked, doubt=doubt, shown=first("shown"))
             await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
         except InputError:
             return self._form(status=400, asked=asked, wrong=True, shown=first("shown"))
         self._wake()
         return self._done()
+
+    async def _doubt(self, address: str) -> Doubt | None:
+        """None too where the DNS takes longer than anybody waits for a form; the question goes on in its thread."""
+        asked = asyncio.ensure_future(run_in_threadpool(self._signing_up.doubt, address))
+        done, _ = await asyncio.wait([asked], timeout=DNS_SECONDS)
+        if not done:
+            asked.add_done_callback(lambda late: late.cancelled() or late.exception())
+        return asked.result() if done else None
 
     def _confirming(self, request: Request) -> Response:
         """GET and HEAD change nothing: mail scanners follow every link."""
@@ -144,7 +157,8 @@ class Subscribe:
         ))
 
     def _form(
-        self, *, status: int = 200, asked: Asked | None = None, wrong: bool = False, hint: str = "", shown: str = ""
+        self, *, status: int = 200, asked: Asked | None = None, wrong: bool = False, hint: str = "", shown: str = "",
+        doubt: Doubt | None = None,
     ) -> Response:
         """`shown`: the stamp of the form that was sent, so that mending it is not too fast."""
         values: dict[str, Any] = choice(
@@ -152,7 +166,7 @@ class Subscribe:
             cadence=(asked.cadence if asked else None) or self._cadences[0], topics=asked.topics if asked else (),
         )
         return self._pages.page(
-            "subscribe.html.j2", status=status, private=True, wrong=wrong, hint=hint, trap=TRAP,
+            "subscribe.html.j2", status=status, private=True, wrong=wrong, hint=hint, trap=TRAP, doubt=doubt,
             address=asked.address[:320] if asked else "", shown=shown or stamp(self._key, self._now()),
             source=(asked.source if asked else None) or "page", path=(asked.path if asked else None) or "", **values,
         )
