@@ -60,7 +60,8 @@ def app(
     changed = settings.model_copy(update={"web": settings.web.model_copy(update=web)})
     return create_app(
         issues=issues, subscribers=Subscribers(database), topics=topics,
-        signing_up=SigningUp(changed, database, domains), settings=changed, keys=[KEY], list_id=LIST_ID, now=lambda: NOW,
+        signing_up=SigningUp(changed, database, domains), settings=changed, keys=[KEY], list_id=LIST_ID,
+        now=lambda: NOW,
     )
 
 
