@@ -237,14 +237,14 @@ def _nothing(number: int) -> DispatchReport:
 def _mailing(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> Mailing:
     """All that is the same for every recipient, built and verified once, with what the issue was approved with."""
     key = signing_key(settings, database)
-    moment = Editions(database).hand_over(number, now)
-    handle = Editions(database).handle(number)
+    editions = Editions(database)
+    moment, handle = editions.hand_over(number, now), editions.handle(number)
     sealed = seal(settings, database, number)
     settings, named, head = sealed.settings, sealed.list_id, sealed.letterhead
     domain, leave_domain = sender_domain(settings), sealed.leave_domain
     templates: Mapping[str, MessageTemplate] = {
         variant.name: MessageTemplate.build(variant, letterhead=head, date=moment)
-        for variant in dated_variants(sealed.settings, database, number, now=moment)
+        for variant in dated_variants(sealed, database, number, now=moment)
     }
     usual = bounce_address(settings)
     bounces = bounces_at(settings.mail.bounce_domain) if settings.mail.bounce_domain else None

@@ -42,7 +42,7 @@ def find(database: Database, number: int) -> Issue:
 
 def variants(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> Sequence[Variant]:
     """The renderings of an issue as they would be sent `now`, or were sent; raises NotFoundError."""
-    return dated_variants(settings, database, number, now=now)
+    return dated_variants(seal(settings, database, number), database, number, now=now)
 
 
 def edit(
@@ -107,11 +107,11 @@ def trial_mail(
     of it. Raises InputError for what is no address, or no variant of the issue.
     """
     to = addresses.parse(address).address
-    found = {each.name: each for each in dated_variants(settings, database, number, now=now)}
+    sealed = seal(settings, database, number)
+    found = {each.name: each for each in dated_variants(sealed, database, number, now=now)}
     if variant not in found:
         known = ", ".join(found) or "none"
         raise InputError(f"it has no variant {variant!r}", where=f"issue {number}", hint=f"It has: {known}.")
-    sealed = seal(settings, database, number)
     then = sealed.settings
     mark = phrases_for(then.newsletter.language).test
     marked = replace(found[variant], subject=f"{mark} {found[variant].subject}")

@@ -126,12 +126,11 @@ def seal(settings: Settings, database: Database, number: int) -> Seal:
     )
 
 
-def dated_variants(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> list[Variant]:
+def dated_variants(sealed: Seal, database: Database, number: int, *, now: dt.datetime) -> list[Variant]:
     """The renderings of an issue with the day of its hand-over in their mastheads; `now`'s where that is to come."""
     issues = Issues(database)
-    letter = seal(settings, database, number).settings.newsletter
     moment = issues.get(number).handed_over_at or now
-    return [dated(variant, moment, letter) for variant in issues.variants(number)]
+    return [dated(variant, moment, sealed.settings.newsletter) for variant in issues.variants(number)]
 
 
 def signing_key(settings: Settings, database: Database) -> bytes:

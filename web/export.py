@@ -13,7 +13,7 @@ from pathlib import Path
 from milepost.dates import utc_now
 from milepost.errors import InputError
 from milepost.settings import Settings
-from pipeline.mail_identity import dated_variants
+from pipeline import edit
 from pipeline.readers_pages import behind
 from pipeline.upkeep import Database
 from web.pages import Pages
@@ -61,7 +61,7 @@ def write_preview(settings: Settings, database: Database, number: int, out: Path
     """
     issues = behind(settings, database).issues
     archive = Archive(Pages(settings.newsletter, settings.web), issues, settings)
-    variants = dated_variants(settings, database, number, now=utc_now())
+    variants = edit.variants(settings, database, number, now=utc_now())
     files = {
         f"issue-{number}-{variant.name}.{ending}": content
         for variant in sorted(variants, key=lambda variant: variant.name != "all")
