@@ -7,7 +7,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any
 
@@ -25,29 +25,37 @@ from store.ledger.transitions import GIVEN, HELD, TRANSITIONS, Row, Terms, Trans
 class Each:
     """A statement about one delivery, run for each of many."""
 
-    __slots__ = ("_statement", "_text", "_values")
-
     def __init__(self, dialect: str, make: Callable[[Terms], sa.Executable]) -> None:
-        """`make` writes the statement in the terms that it is given."""
-        self._text = ""
-        if dialect == "postgresql":
-            self._statement = make(Terms(dialect, _listed().__getitem__))
-            return
+        """`make` writes the statement in the terms that it is given, once it is needed: most ledgers send nothing."""
+        self._dialect, self._make = dialect, make
+
+    @cached_property
+    def _listing(self) -> sa.Executable:
+        """The statement that PostgreSQL runs for a list of rows."""
+        return self._make(Terms(self._dialect, _listed().__getitem__))
+
+    @cached_property
+    def _prepared(self) -> tuple[str, Callable[[Row], Any]]:
+        """The text that SQLite runs for each row, and a row's values as it wants them."""
         # In the order of their places: the driver would look each name up again for every row.
-        compiled: Any = make(Terms(dialect)).compile(dialect=sqlite.dialect())  # type: ignore[attr-defined]
-        self._text, self._values = str(compiled), itemgetter(*compiled.positiontup)
+        compiled: Any = self._make(Terms(self._dialect)).compile(dialect=sqlite.dialect())  # type: ignore[attr-defined]
+        return str(compiled), itemgetter(*compiled.positiontup)
 
     def on_driver(self, driver: sqlite3.Connection, rows: Sequence[Row]) -> int:
         """How many rows it changed, on a SQLite connection."""
-        return driver.executemany(self._text, map(self._values, rows)).rowcount if rows else 0
+        if not rows:
+            return 0
+        text, values = self._prepared
+        return driver.executemany(text, map(values, rows)).rowcount
 
     def on(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
         """How many rows it changed, in an open transaction."""
         if not rows:
             return 0
-        if self._text:
-            return connection.exec_driver_sql(self._text, [self._values(row) for row in rows]).rowcount
-        return connection.execute(self._statement, {"rows": rows}).rowcount
+        if self._dialect == "postgresql":
+            return connection.execute(self._listing, {"rows": rows}).rowcount
+        text, values = self._prepared
+        return connection.exec_driver_sql(text, [values(row) for row in rows]).rowcount
 
 
 def _listed() -> Any:
