@@ -4,15 +4,17 @@
     detect, correct, draft, seal, take back, dispatch ┴─▶ each (reader, milestone that fits since they joined) once
 
 The walk keeps a book of its own: what each reader must still hear, by rules that know neither rows nor queries.
+More walks, other ones each time: `pytest -m chaos tests/pipeline/test_choice_walk.py` (WALKS=60).
 """
 
 import datetime as dt
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -30,7 +32,8 @@ from tests.store.conftest import _empty, postgresql_server, postgresql_shared, s
 
 CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly")
 TOPICS = ("research", "ships")
-EXAMPLES = {"sqlite": 6, "postgresql": 2}
+FEW = {"sqlite": 4, "postgresql": 1}
+MANY = int(os.environ.get("WALKS", "60"))
 
 places = st.integers(0, 99)
 cadences = st.sampled_from(CADENCES)
@@ -143,7 +146,7 @@ class Walk(RuleBasedStateMachine):
     def _seal(self, number: int) -> None:
         issue = Issues(self.database).get(number)
         now = self._tick()
-        before = {who.id: self._told(who) for who in self.readers}
+        before = self._told()
         counts = freeze(self.town.settings, self.database, number, content_hash=issue.content_hash, now=now)
         assert counts.balanced
         # Nothing changed that would keep a variant from being made: who waits is owed what this draft never held.
@@ -214,21 +217,22 @@ class Walk(RuleBasedStateMachine):
             for variant in Issues(self.database).variants(number)
         }
 
-    def _told(self, who: Known, states: tuple[str, ...] = PROMISED) -> dict[str, list[tuple[int, str, str]]]:
-        """Milestone → (change, role, title) of each telling, oldest first."""
-        found: dict[str, list[tuple[int, str, str]]] = {}
+    def _told(self, states: tuple[str, ...] = PROMISED) -> dict[int, dict[str, list[tuple[int, str, str]]]]:
+        """Reader → milestone → (change, role, title) of each telling, oldest first."""
+        found: dict[int, dict[str, list[tuple[int, str, str]]]] = {who.id: {} for who in self.readers}
         for issue in reversed(Issues(self.database).list()):
             shown = self._shown(issue.number)
             for row in Ledger(self.database).rows(issue.number):
-                if row.subscriber == who.id and row.state in states:
+                if row.subscriber in found and row.state in states:
                     for key, *telling in shown[row.variant]:
-                        found.setdefault(key, []).append(tuple(telling))  # type: ignore[arg-type]
+                        found[row.subscriber].setdefault(key, []).append(tuple(telling))  # type: ignore[arg-type]
         return found
 
     @invariant()
     def nothing_is_told_twice(self) -> None:
+        told = self._told()
         for who in self.readers:
-            for key, tellings in self._told(who).items():
+            for key, tellings in told[who.id].items():
                 assert Counter(role for _, role, _ in tellings)["news"] <= 1, (who, key, tellings)
                 assert len({change for change, *_ in tellings}) == len(tellings), (who, key, tellings)
 
@@ -245,10 +249,11 @@ class Walk(RuleBasedStateMachine):
                 self._send(issue.number, 50, "sent")
         self.nothing_is_told_twice()
         owed = {(row.subscriber, row.key) for row in Owed(self.database).list()}
+        heard = self._told(("sent", "unknown"))
         for who in self.readers:
             if not who.active:
                 continue
-            told = self._told(who, ("sent", "unknown"))
+            told = heard[who.id]
             wanted = {key for key in who.must if self._fits(who, key)} - who.failed
             assert wanted <= told.keys(), (who, wanted - told.keys(), owed)
             assert not {key for reader, key in owed if reader == who.id and self._fits(who, key)}, (who, owed)
@@ -257,12 +262,24 @@ class Walk(RuleBasedStateMachine):
                     assert tellings[-1][2] == self.titles[key], (who, key, tellings)
 
 
+def play(database: Database, walks: int, *, derandomize: bool) -> None:
+    class OnThis(Walk):
+        pass
+
+    OnThis.database = database
+    run_state_machine_as_test(OnThis, settings=settings(  # type: ignore[no-untyped-call]
+        max_examples=walks, stateful_step_count=30, deadline=None, derandomize=derandomize, database=None,
+        print_blob=True, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
+    ))
+
+
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_every_reader_hears_each_milestone_that_fits_once(engine: str, request: pytest.FixtureRequest) -> None:
-    class OnThis(Walk):
-        database: Any = request.getfixturevalue(f"{engine}_shared")
+    play(request.getfixturevalue(f"{engine}_shared"), FEW[engine], derandomize=True)
 
-    run_state_machine_as_test(OnThis, settings=settings(  # type: ignore[no-untyped-call]
-        max_examples=EXAMPLES[engine], stateful_step_count=30, deadline=None, print_blob=True,
-        suppress_health_check=list(HealthCheck),
-    ))
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_many_walks(engine: str, request: pytest.FixtureRequest) -> None:
+    play(request.getfixturevalue(f"{engine}_shared"), MANY, derandomize=False)

@@ -208,6 +208,7 @@ def test_an_exception_rolls_back(database: Database) -> None:
     assert Meta(database).get("a") is None
 
 
+@pytest.mark.usefixtures("waits_for_the_disk")
 def test_sqlite_is_durable_and_keeps_its_keys(sqlite_database: Database) -> None:
     with sqlite_database.connect() as connection:
         said = [

@@ -77,6 +77,7 @@ def test_a_full_disk_is_advances_to_tell(local: World, monkeypatch: pytest.Monke
     assert states(local, number) == ["claimed"]
 
 
+@pytest.mark.usefixtures("waits_for_the_disk")
 def test_what_it_writes_is_on_the_disk(sqlite_database: Database) -> None:
     from store.ledger.batches import impatient
 
