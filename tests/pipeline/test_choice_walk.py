@@ -11,7 +11,6 @@ import datetime as dt
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
