@@ -369,6 +369,15 @@ class Subscriber:
     topics: tuple[str, ...] = ()  # category and tag slugs; () = everything
     created_at: dt.datetime
     chosen_at: dt.datetime | None = None  # when cadence or topics last changed, or they came back; None: never
+    confirmed_at: dt.datetime | None = None
+    unsubscribed_at: dt.datetime | None = None
+    language: str | None = None  # of their mails and pages; None: the newsletter's
+    paused_until: dt.datetime | None = None  # nothing is frozen for them before; None: they never paused, or resumed
+    pause_skips: bool = False  # what they miss meanwhile is not told afterwards
+
+    def paused(self, now: dt.datetime) -> bool:
+        """Whether a pause of theirs runs at `now`."""
+        return self.paused_until is not None and now < self.paused_until
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -398,11 +407,13 @@ class Placement:
 
     variant: str | None = None
     exclusion: str | None = None  # "unsubscribed" | "pending" | "suppressed" | "other_cadence" | "joined_later" |
-    #                               "no_match" | "nothing_new" | "owed"
+    #                               "no_match" | "nothing_new" | "owed" | "paused until 2026-12-24"
     rendering: Variant | None = None  # the variant, where the draft held none of that name
     told: frozenset[int] = frozenset()  # changes among those owed that the variant tells them
     passed: frozenset[int] = frozenset()  # … that their choice of today wants no more
-    owes: frozenset[int] = frozenset()  # changes that they are owed from now on, since no variant could be made
+    owes: frozenset[int] = frozenset()  # changes that they are owed from now on, since no variant could be made, or
+    #                                     since they paused and want to be told afterwards
+    waived: frozenset[int] = frozenset()  # changes that a pause of theirs skips: they count as told
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -418,7 +429,7 @@ class OwedRow:
     key: str  # of the milestone
     title: str
     since: dt.datetime
-    why: str  # "cadence" | "return" | "left" | "unrendered" | "taken_back"
+    why: str  # "cadence" | "return" | "left" | "unrendered" | "taken_back" | "paused"
 
 
 # --- the ledger -----------------------------------------------------------------------------------------------------

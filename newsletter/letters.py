@@ -13,7 +13,7 @@ from newsletter.issue.safe import header, one_line, paragraphs
 from newsletter.words.languages import direction
 from newsletter.words.phrases import Phrases
 
-Kind = Literal["confirm", "remind", "welcome"]
+Kind = Literal["confirm", "remind", "welcome", "move", "moved"]
 LINK = "milepost-letter-link-0000"  # what stands for the recipient's own link; no text of ours holds it
 
 
@@ -52,6 +52,8 @@ def letter_view(
     of the page of a reader's choice.
     """
     name, rhythm = one_line(newsletter.name), phrases.rhythms[cadence]
+    if kind == "move" or kind == "moved":
+        return _address_view(kind, name=name, newsletter=newsletter, mail=mail, phrases=phrases)
     if kind == "welcome":
         said = phrases.welcome_hint.format(name=name, rhythm=rhythm, about=about(phrases, topics))
         return LetterView(
@@ -71,5 +73,25 @@ def letter_view(
         title=phrases.confirm.format(name=name), lines=(asked,), button=(LINK, phrases.confirm_press),
         by_hand=phrases.letter_by_hand, after=(phrases.letter_not_you if first else phrases.letter_not_you_either,
                                                phrases.no_tracking),
+        links=(), postal_address=paragraphs(mail.postal_address), placeholder=LINK,
+    )
+
+
+def _address_view(
+    kind: Literal["move", "moved"], *, name: str, newsletter: NewsletterSettings, mail: MailSettings, phrases: Phrases
+) -> LetterView:
+    """Of a change of address: to the new one, which has to confirm it, and to the old one, which may undo it.
+
+    Neither is named to the other: the old mailbox may be a former employer's.
+    """
+    asks = kind == "move"
+    said = (phrases.letter_move_said if asks else phrases.letter_moved_said).format(name=name)
+    return LetterView(
+        kind=kind, name=name, language=newsletter.language, direction=direction(newsletter.language),
+        subject=header((phrases.letter_move if asks else phrases.letter_moved).format(name=name)), preheader=said,
+        title=phrases.move_confirm.format(name=name) if asks else phrases.move_undo, lines=(said,),
+        button=(LINK, phrases.move_confirm_press if asks else phrases.move_undo_press),
+        by_hand=phrases.letter_by_hand,
+        after=(phrases.letter_move_not_you if asks else phrases.letter_moved_was_you, phrases.no_tracking),
         links=(), postal_address=paragraphs(mail.postal_address), placeholder=LINK,
     )

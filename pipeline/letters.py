@@ -26,6 +26,7 @@ from milepost.settings import Settings
 from newsletter.issue.render import Renderer
 from newsletter.issue.view import PREFERENCES, issue_link
 from newsletter.letters import letter_view
+from newsletter.words.languages import in_language
 from pipeline.mail_identity import (
     bounce_address,
     bounces_at,
@@ -41,6 +42,7 @@ from pipeline.sign_up import counts, tend
 from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.letters import Letter, Letters, LetterState, Taken
+from store.subscribers.address_changes import AddressChanges
 from store.subscribers.suppressions import liftable
 
 __all__ = ["Letter", "LettersDone", "Standing", "decide", "send_letters", "standing", "work_off"]
@@ -81,10 +83,13 @@ def decide(letter: Taken, takes_mail: Callable[[str], bool | None] = lambda _add
     """None where the letter is to be sent, else why not. Pure but for `takes_mail`, which is asked last, and only about
     what another site's form sent: our own has asked back. False: the address's domain takes no mail.
 
-    A confirmation goes to whoever may come back by it, readers too: it makes their new choice theirs.
+    A confirmation goes to whoever may come back by it, readers too: it makes their new choice theirs. A change of
+    address is asked for at none that is another reader's, or that is never to be written to.
     """
     if not letter.address:
         return "its address is forgotten"
+    if letter.kind == "move" or letter.kind == "moved":
+        return _decide_move(letter)
     if letter.suppressed is not None and (letter.kind == "welcome" or not liftable(letter.suppressed)):
         return f"suppressed: {letter.suppressed}"
     if letter.kind == "welcome":
@@ -98,6 +103,22 @@ def decide(letter: Taken, takes_mail: Callable[[str], bool | None] = lambda _add
     if letter.kind == "confirm" and letter.form == "site" and takes_mail(letter.address) is False:
         return "its domain takes no mail: no MX, no address (web.check_domain)"
     return None
+
+
+def _decide_move(letter: Taken) -> str | None:
+    if letter.suppressed is not None:
+        return f"suppressed: {letter.suppressed}"
+    if letter.change is None:
+        return "its change of address is forgotten"
+    if letter.kind == "moved":
+        return None
+    if letter.state != "active":
+        return "is no reader any more"
+    if letter.others_address:
+        return "another subscriber has that address"
+    if not letter.change_open:
+        return "is settled already, or given up for another address"
+    return f"{letter.sent_before} in a month went unanswered" if letter.sent_before >= TRIES else None
 
 
 def send_letters(
@@ -130,6 +151,7 @@ def send_letters(
 def work_off(settings: Settings, database: Database, *, now: Callable[[], dt.datetime]) -> LettersDone:
     """What the schedule does: reminders, forgetting, and what the web process did not send."""
     tend(database, now())
+    AddressChanges(database).forget(now())
     return send_letters(settings, database, now=now)
 
 
@@ -261,33 +283,44 @@ class _Writer:
     key: bytes
     list_name: str
     latest: str | None
-    renderer: Renderer
     sign: Callable[[bytes], bytes]
+    renderers: dict[str, Renderer] = field(default_factory=dict)  # by language, each made at its first letter
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> "_Writer":
         issues = Issues(database).list(states=list(_ON_THE_WEB), limit=1)
         return cls(
             settings=settings, key=signing_key(settings, database), list_name=list_id(settings, database),
-            latest=issue_link(settings.web, issues[0].number) if issues else None,
-            renderer=Renderer(settings.newsletter, settings.mail, settings.web), sign=signing(settings),
+            latest=issue_link(settings.web, issues[0].number) if issues else None, sign=signing(settings),
         )
+
+    def _renderer(self, language: str | None) -> Renderer:
+        """The one that writes in a reader's language, the newsletter's where they chose none."""
+        spoken = in_language(self.settings.newsletter, language)
+        if spoken.language not in self.renderers:
+            self.renderers[spoken.language] = Renderer(spoken, self.settings.mail, self.settings.web)
+        return self.renderers[spoken.language]
 
     def write(self, letter: Taken) -> tuple[bytes, str]:
         """The message and its envelope's sender; raises RenderError."""
         settings, welcome = self.settings, letter.kind == "welcome"
+        renderer = self._renderer(letter.language)
         view = letter_view(
             letter.kind, cadence=cast("Cadence", letter.cadence or settings.newsletter.cadences[0]),
-            topics=letter.topics, newsletter=settings.newsletter, mail=settings.mail, phrases=self.renderer.phrases,
+            topics=letter.topics, newsletter=renderer.newsletter, mail=settings.mail, phrases=renderer.phrases,
             latest=self.latest, preferences=PREFERENCES,
         )
         way_out = welcome and letter.reader is not None and settings.mail.bounce_domain is not None
         head = replace(
             letterhead(settings, self.list_name, leave_by_mail=way_out), one_click=welcome, auto_submitted=not welcome
         )
-        template = MessageTemplate.build(self.renderer.letter(view), letterhead=head, date=letter.queued_at)
+        template = MessageTemplate.build(renderer.letter(view), letterhead=head, date=letter.queued_at)
         if welcome and letter.reader is not None:
             link = unsubscribe_url(settings, self.key, self.list_name, letter.reader)
+        elif letter.kind == "move":
+            link = f"{settings.web.base_url}/a/{letter.change}"
+        elif letter.kind == "moved":
+            link = f"{settings.web.base_url}/a/{letter.undo}/undo"
         else:
             link = confirm_url(settings, letter.name or "")
         message = template.bytes_for(

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from delivery.message.build import Letterhead, message_findings
 from milepost.changes import NEWS
@@ -81,7 +82,7 @@ def draft_due(
     drafted: list[Issue] = []
     for cadence in [only] if only else settings.newsletter.cadences:
         moment = now()
-        found = _pending(database, cadence)
+        found = _pending(database, cadence, moment)
         letter = settings.newsletter
         period = due(
             cadence, now=moment, last=issues.last_period(cadence), pending=found.news, owed=found.debts,
@@ -108,12 +109,14 @@ class Waiting:
     until: dt.datetime | None  # when a quiet window ends; None where the cadence's own hour is waited for
 
 
-def waiting_news(settings: Settings, database: Database, *, only: Cadence | None = None) -> list[Waiting]:
+def waiting_news(
+    settings: Settings, database: Database, *, only: Cadence | None = None, now: Callable[[], dt.datetime] = utc_now
+) -> list[Waiting]:
     """What waits for its quiet window or its hour, of each cadence (or `only` one) that has any."""
     quiet = dt.timedelta(minutes=settings.newsletter.quiet_minutes)
     found = []
     for cadence in [only] if only else settings.newsletter.cadences:
-        pending = _pending(database, cadence)
+        pending = _pending(database, cadence, now())
         if pending.news or pending.debts:
             until = quiet_from(pending.news.values(), quiet) if cadence == "instant" and pending.news else None
             found.append(Waiting(
@@ -133,8 +136,8 @@ class _Pending:
     owed: tuple[IssueItem, ...]  # what is owed, of which earlier issues of the cadence told the others
 
 
-def _pending(database: Database, cadence: Cadence) -> _Pending:
-    """What an issue of `cadence` could tell.
+def _pending(database: Database, cadence: Cadence, now: dt.datetime) -> _Pending:
+    """What an issue of `cadence` could tell at `now`.
 
     Corrections that nobody is owed, or that were taken back again, are not among them.
     """
@@ -144,7 +147,7 @@ def _pending(database: Database, cadence: Cadence) -> _Pending:
     kept = _kept(database, cadence, [item for _, item in corrections])
     found += [(change, item) for change, item in corrections if change.id in kept]
     own = {change.id for change, _ in found}
-    debts = [debt for debt in Owed(database).payable(cadence) if debt.change_id not in own]
+    debts = [debt for debt in Owed(database).payable(cadence, now) if debt.change_id not in own]
     carried = issues.carried({debt.change_id for debt in debts})
     owed = [_item(change, stored, "news" if change.change.kind in NEWS else "correction") for change, stored in carried]
     owed = worth_telling(owed)
@@ -309,14 +312,16 @@ def freeze(
     names = frozenset(variant.name for variant in issues.variants(number))
     seal = _AtTheSeal(settings, database, issue)
     memory: dict[tuple[object, ...], Placement] = {}
+    zone = ZoneInfo(settings.newsletter.timezone)
 
     def put(subscriber: Subscriber, suppressed: bool, standing: Standing) -> Placement:
         alike = (suppressed, subscriber.state, subscriber.cadence, subscriber.topics, standing,
-                 subscriber.created_at > issue.created_at)  # all that a placement depends on
+                 subscriber.created_at > issue.created_at, subscriber.paused_until, subscriber.pause_skips,
+                 )  # all that a placement depends on
         if alike not in memory:
             memory[alike] = place(
                 subscriber, suppressed, cadence=issue.cadence, items=issue.items, owed=issue.owed, rendered=names,
-                drafted_at=issue.created_at, standing=standing, render=seal.render,
+                drafted_at=issue.created_at, standing=standing, render=seal.render, now=now, zone=zone,
             )
         return memory[alike]
 

@@ -2,6 +2,7 @@
 
     GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml ─▶ archive
     GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
+    GET, POST /u/{token}/pause, …/address, …/data, …/erase, /a/{name} ─▶ own_page
     GET, POST /subscribe, /c/{name} ─▶ subscribe        POST /api/subscribe ─▶ subscribe_api
 
 What can't be answered is a page too: 400, 404, 405, 408 and 413 for what was asked wrongly, 503 while the store can't
@@ -27,8 +28,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from milepost.errors import MilepostError
 from milepost.settings import Settings
 from web.pages import Pages
-from web.ports import Issues, SigningUp, Subscribers, Topics
+from web.ports import Issues, OwnPage, SigningUp, Topics
 from web.public.archive import Archive
+from web.public.own_page import OwnPages
 from web.public.preferences import KeptTopics, Preferences
 from web.public.readers import Readers
 from web.public.subscribe import Subscribe
@@ -50,7 +52,7 @@ _ALWAYS = {
 def create_app(
     *,
     issues: Issues,
-    subscribers: Subscribers,
+    own_page: OwnPage,
     topics: Topics,
     signing_up: SigningUp,
     settings: Settings,
@@ -72,21 +74,26 @@ def create_app(
     archive = Archive(pages, issues, settings)
     readers = Readers(keys, list_id)
     writers = writers or Writers()
-    leaving = Unsubscribe(pages, subscribers, readers=readers, writers=writers, now=now)
-    kept = KeptTopics(topics)
+    kept, cadences = KeptTopics(topics), settings.newsletter.cadences
+    leaving = Unsubscribe(pages, own_page, readers=readers, writers=writers, cadences=cadences, now=now)
     choosing = Preferences(
-        pages, subscribers, kept, readers=readers, writers=writers, cadences=settings.newsletter.cadences, now=now
+        pages, own_page, kept, readers=readers, writers=writers, cadences=cadences,
+        language=settings.newsletter.language, now=now, gone=leaving.gone,
     )
+    own = OwnPages(pages, own_page, choosing, readers=readers, writers=writers, now=now, wake=wake)
     coming = Subscribe(
         pages, signing_up, kept, readers=readers, writers=writers, settings=settings, key=keys[0], now=now, wake=wake,
         latest=archive.latest,
     )
     posting = SubscribeApi(signing_up, writers=writers, web=settings.web, now=now, wake=wake)
-    routes = [*archive.routes(), *leaving.routes(), *choosing.routes(), *coming.routes(), *posting.routes()]
+    routes = [
+        *archive.routes(), *leaving.routes(), *choosing.routes(), *own.routes(), *coming.routes(), *posting.routes(),
+    ]
 
     def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400
-        page = pages.page("missing.html.j2" if status == 404 else "refused.html.j2", status=status)
+        spoken = pages.for_visitor(request)
+        page = spoken.page("missing.html.j2" if status == 404 else "refused.html.j2", status=status)
         if isinstance(error, HTTPException) and error.headers:
             page.headers.update(error.headers)
         if status == 405:
@@ -95,13 +102,15 @@ def create_app(
 
     def unable(request: Request, error: Exception) -> Response:
         _log.error("%s can't be answered: %s", request.url.path.split("/")[1] or "/", error)
-        page = pages.page("unable.html.j2", status=503, hint=pages.phrases.unable_hint, again=quote(request.url.path))
+        spoken = pages.for_visitor(request)
+        page = spoken.page("unable.html.j2", status=503, hint=spoken.phrases.unable_hint, again=quote(request.url.path))
         page.headers["Retry-After"] = str(RETRY_SECONDS)
         return page
 
-    def broken(_: Request, __: Exception) -> Response:
+    def broken(request: Request, _: Exception) -> Response:
         """For a bug; the server logs it."""
-        return pages.page("unable.html.j2", status=500, hint=pages.phrases.broken_hint, again="")
+        spoken = pages.for_visitor(request)
+        return spoken.page("unable.html.j2", status=500, hint=spoken.phrases.broken_hint, again="")
 
     app = Starlette(
         routes=routes, exception_handlers={HTTPException: refused, MilepostError: unable, Exception: broken},
@@ -120,9 +129,9 @@ class _Tidied:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/u/"):
+        if scope["type"] == "http" and scope["path"].startswith(("/u/", "/a/")):
             tidy = self._JUNK.sub("", scope["path"])
-            if tidy != "/u":
+            if tidy not in ("/u", "/a"):
                 scope = dict(scope, path=tidy)
         await self._app(scope, receive, send)
 

@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, StrictUndefined
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from milepost.settings import NewsletterSettings, WebSettings
 from newsletter.issue.render import loader_for
 from newsletter.issue.theme import theme_for
-from newsletter.words.languages import direction, phrases_for
+from newsletter.words.languages import direction, in_language, phrases_for, preferred
 from newsletter.words.phrases import Phrases
 
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
@@ -24,6 +25,8 @@ class Pages:
     def __init__(
         self, newsletter: NewsletterSettings, web: WebSettings | None = None, *, phrases: Phrases | None = None
     ) -> None:
+        self._newsletter, self._web = newsletter, web
+        self._others: dict[str, Pages] = {}
         theme = theme_for(newsletter.accent)
         self.phrases = phrases or phrases_for(newsletter.language)
         self._environment = Environment(
@@ -36,6 +39,19 @@ class Pages:
             root=urlsplit(web.base_url).path if web else "", signup=web is not None and web.signup,
         )
         self._images = newsletter.images
+
+    def spoken(self, language: str | None) -> "Pages":
+        """The same pages in another language; these where it is none of ours, or the newsletter's."""
+        newsletter = in_language(self._newsletter, language)
+        if newsletter is self._newsletter:
+            return self
+        if newsletter.language not in self._others:  # two threads may both make it, to the same end
+            self._others[newsletter.language] = Pages(newsletter, self._web)
+        return self._others[newsletter.language]
+
+    def for_visitor(self, request: Request) -> "Pages":
+        """In the language that the visitor's browser asks for, for who is no reader that we know."""
+        return self.spoken(preferred(request.headers.get("accept-language", ""), self._newsletter.language))
 
     def html(self, template: str, **values: Any) -> str:
         """The page of `template` as text."""

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from milepost.records import (
     Amended,
@@ -12,9 +12,9 @@ from milepost.records import (
     KnownTopics,
     ReaderLink,
     Subscriber,
-    SubscriberState,
     Told,
 )
+from pipeline.own_page import AddressChange, Ended, Reader, Undone
 from pipeline.sign_up import Asked, Confirmed, Doubt, SignUp, Turned
 
 
@@ -45,19 +45,56 @@ class Topics(Protocol):
         """What can be asked for."""
 
 
-class Subscribers(Protocol):
-    """Called by the pages that a reader's own link leads to; every method raises StoreError."""
+class OwnPage(Protocol):
+    """Called by the pages that a reader's own link leads to, from several threads at once; every one raises StoreError.
 
-    def linked(self, link: ReaderLink) -> Subscriber:
+    What changes something does so durably before returning, and doing it twice changes nothing. Each raises
+    NotFoundError for nobody's id.
+    """
+
+    def linked(self, link: ReaderLink, now: dt.datetime) -> Reader:
         """Whom a link was mailed to; raises NotFoundError."""
 
-    def set_choice(
-        self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str], now: dt.datetime
-    ) -> Subscriber:
-        """Make it so, durably, before returning; () is everything. Raises NotFoundError."""
+    def day_of(self, moment: dt.datetime) -> dt.date:
+        """The day of a moment in the newsletter's zone."""
 
-    def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> object:
-        """Make it so, durably, before returning; doing it twice changes nothing. Raises NotFoundError."""
+    def choose(
+        self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str], language: str | None, now: dt.datetime
+    ) -> Subscriber:
+        """Make a choice theirs; () is everything, no language leaves it as it is."""
+
+    def pause(self, subscriber_id: int, until: dt.date, *, skips: bool, now: dt.datetime) -> Subscriber:
+        """Nothing is sent before that day; raises ConflictError for who is no reader, InputError for another day."""
+
+    def resume(self, subscriber_id: int, now: dt.datetime) -> Subscriber:
+        """End a pause early; raises ConflictError for who is no reader."""
+
+    def leave(self, subscriber_id: int, now: dt.datetime) -> object:
+        """No message begins for them after this."""
+
+    def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
+        """Take back that they left; whether they are back."""
+
+    def ask_move(self, subscriber_id: int, address: str, *, language: str, host: str | None, now: dt.datetime) -> None:
+        """Ask at a new address; raises InputError for none, ConflictError for the one that they have."""
+
+    def find_move(self, name: str, now: dt.datetime) -> AddressChange | None:
+        """The change that waits and whose link that is."""
+
+    def move(self, name: str, now: dt.datetime) -> Ended:
+        """The new address says yes."""
+
+    def find_undo(self, undo_name: str, now: dt.datetime) -> AddressChange | None:
+        """The change that can be undone and whose link that is."""
+
+    def undo_move(self, undo_name: str, now: dt.datetime) -> Undone:
+        """The old address says no."""
+
+    def kept(self, subscriber_id: int, now: dt.datetime) -> Mapping[str, Any]:
+        """All that is kept about them, in JSON's types."""
+
+    def erase(self, subscriber_id: int, now: dt.datetime) -> None:
+        """Forget them everywhere."""
 
 
 class SigningUp(Protocol):

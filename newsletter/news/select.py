@@ -150,18 +150,22 @@ def place(
     subscriber: Subscriber, suppressed: bool, *, cadence: Cadence, items: Sequence[IssueItem],
     rendered: Collection[str], drafted_at: dt.datetime, standing: Standing = NOBODY, owed: Sequence[IssueItem] = (),
     render: Callable[[str, Sequence[IssueItem]], Variant | None] = lambda _name, _chosen: None,
+    now: dt.datetime | None = None, zone: dt.tzinfo = dt.UTC,
 ) -> Placement:
     """Where freezing an issue puts one candidate.
 
     `items`: the issue's; `owed`: what it carries of earlier ones; `rendered`: the names of its variants; `drafted_at`:
     when those were made: who signed up later is "joined_later". `render` makes a variant that the draft did not
     foresee, None where it can't: the reader gets one that tells less then, and what is missing stays owed; without any
-    that fits they are "owed" all of it.
+    that fits they are "owed" all of it. `now` and `zone`: whoever pauses then is left out until a day of that zone;
+    they are owed what it offers them, or, as they chose, it counts as told.
     """
     reason = _exclusion(subscriber, suppressed, cadence, drafted_at)
     if reason is not None:
         return Placement(exclusion=reason)
     chosen = offered(items, subscriber.topics, standing, owed=owed)
+    if now is not None and subscriber.paused_until is not None and subscriber.paused(now):
+        return _paused(subscriber, subscriber.paused_until.astimezone(zone), items, chosen, standing)
     held = {item.change_id for item in (*items, *owed)}
     over = frozenset(
         item.change_id for item in (*items, *owed)
@@ -184,6 +188,19 @@ def place(
     else:
         reason = "no_match"
     return Placement(exclusion=reason, told=over, passed=standing.passed, owes=missed - standing.owed)
+
+
+def _paused(
+    subscriber: Subscriber, until: dt.datetime, items: Sequence[IssueItem], chosen: Sequence[IssueItem],
+    standing: Standing,
+) -> Placement:
+    """What an issue means to somebody who pauses; what was owed them before the pause stays so."""
+    reason = f"paused until {until:%Y-%m-%d}"
+    own = {item.change_id for item in items}
+    missed = frozenset(item.change_id for item in chosen if item.change_id in own)
+    if subscriber.pause_skips:
+        return Placement(exclusion=reason, waived=missed - standing.owed, passed=missed & standing.owed)
+    return Placement(exclusion=reason, owes=missed - standing.owed)
 
 
 def _less_and_less(chosen: tuple[IssueItem, ...], own: Collection[int]) -> Iterator[tuple[IssueItem, ...]]:

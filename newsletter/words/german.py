@@ -146,6 +146,90 @@ GERMAN = Phrases(
     "hat es bisher bestätigt. Waren Sie das? Dann drücken Sie die Schaltfläche.",
     letter_welcome="Willkommen bei {name}",
     letter_by_hand="Falls die Schaltfläche nicht geht, kopieren Sie diese Adresse:",
+    language="Sprache",
+    language_hint="Ihrer Mails und dieser Seite.",
+    pause="Pause",
+    pause_hint="Eine Weile fort, oder gerade zu viel zu lesen? Bis zu dem Tag, den Sie wählen, wird Ihnen nichts "
+    "geschickt; was schon unterwegs ist, kommt noch.",
+    pause_for="Wie lange",
+    pause_weeks="Zwei Wochen, bis {day}",
+    pause_month="Einen Monat, bis {day}",
+    pause_months="Drei Monate, bis {day}",
+    pause_date="Bis zu einem anderen Tag:",
+    pause_date_wrong="Wählen Sie einen Tag zwischen morgen und heute in einem Jahr.",
+    pause_then="Und was Sie verpassen?",
+    pause_digest="Danach erzählen, alles in einer Mail",
+    pause_skip="Auslassen",
+    pause_press="Pausieren",
+    paused="Sie pausieren bis {day}",
+    paused_digest="Bis dahin wird Ihnen nichts geschickt. Die nächste Ausgabe danach erzählt auch, was Sie "
+    "verpasst haben.",
+    paused_skip="Bis dahin wird Ihnen nichts geschickt, und was Sie verpassen, bleibt aus.",
+    resume="Jetzt weitermachen",
+    resumed="Sie hören wieder von uns, von der nächsten Ausgabe an.",
+    move="Ihre Adresse ändern",
+    move_hint="Jetzt schreiben wir an {address}. An die neue Adresse geht eine Mail mit einer Schaltfläche; erst "
+    "ihr Druck ändert etwas, und die alte Adresse erfährt davon.",
+    move_new="Ihre neue Adresse",
+    move_same="An diese Adresse schreiben wir schon.",
+    move_press="Die Mail schicken",
+    move_asked="Sehen Sie in das neue Postfach",
+    move_asked_hint="Eine Mail ist unterwegs an die neue Adresse. Bis ihre Schaltfläche gedrückt wird, schreiben "
+    "wir weiter an die alte.",
+    move_asked_later="Nach einigen Minuten ist nichts da? Sehen Sie bei der unerwünschten Post nach, prüfen Sie, "
+    "wie die Adresse geschrieben ist, oder versuchen Sie es morgen noch einmal.",
+    move_confirm="Soll {name} von nun an hierher schreiben?",
+    move_confirm_hint="An {address}, und nicht mehr an die bisherige Adresse. Ihre Wahl und alles Frühere bleiben, "
+    "wie sie sind.",
+    move_confirm_press="Ja, hierher schreiben",
+    move_done="Ihre Adresse ist geändert",
+    move_done_hint="{name} wird an {address} schreiben. Die alte Adresse erfährt es einmal und kann es dreißig "
+    "Tage lang rückgängig machen.",
+    move_undo="Waren Sie es nicht?",
+    move_undo_hint="Jemand, der Ihren Link hat, hat {name} eine andere Adresse gegeben. Ein Klick, und wir "
+    "schreiben wieder an {address}.",
+    move_undo_press="Wieder hierher schreiben",
+    move_undone="Wie es vorher war",
+    move_undone_hint="{name} schreibt wieder an {address}. Wer Ihren Link hat, könnte noch einmal fragen: Leiten "
+    "Sie keine Mails damit weiter.",
+    letter_move="Bitte bestätigen Sie Ihre neue Adresse: {name}",
+    letter_move_said="Jemand, der {name} liest, hat gebeten, künftig an diese statt an eine andere Adresse zu "
+    "schreiben. Waren Sie das? Dann drücken Sie die Schaltfläche.",
+    letter_move_not_you="Waren Sie es nicht? Dann brauchen Sie nichts zu tun: Ohne die Schaltfläche folgt nichts, "
+    "und nach dreißig Tagen wird diese Adresse vergessen.",
+    letter_moved="Ihre Adresse wurde geändert: {name}",
+    letter_moved_said="{name} schreibt von nun an an eine andere Adresse; so wurde es auf Ihrer Seite gewünscht "
+    "und dort bestätigt. Waren Sie es nicht? Dann drücken Sie die Schaltfläche.",
+    letter_moved_was_you="Waren Sie es? Dann brauchen Sie nichts zu tun: Dies war die letzte Mail an diese Adresse.",
+    kept="Was über Sie gespeichert ist",
+    kept_hint="Ihre Adresse und Ihre Wahl, der Nachweis Ihrer Anmeldung, jede Ausgabe an Sie und was Ihr "
+    "Mailserver darauf sagte. Ob Sie eine Mail geöffnet haben, weiß hier niemand.",
+    kept_press="Alles herunterladen (JSON)",
+    erase="Mich vergessen",
+    erase_hint="Nimmt all das fort, für immer. Vorher wird noch einmal gefragt.",
+    erase_open="Mich vergessen …",
+    erase_ask="Soll alles über Sie gelöscht werden?",
+    erase_ask_hint="Ihre Adresse, Ihre Wahl, alles Frühere: fort, und niemand kann es wiederbringen. Es bleibt nur "
+    "ein Hash mit Schlüssel, eine Zahl, aus der niemand Ihre Adresse lesen kann. Sie hält {name} davon ab, je "
+    "wieder an sie zu schreiben, auch wenn jemand sie anmeldet.",
+    erase_press="Ja, alles löschen",
+    erase_no="Nein, alles so lassen",
+    erased_title="Gelöscht",
+    erased="Alles über Sie ist gelöscht",
+    erased_hint="Es bleibt nur ein Hash mit Schlüssel, aus dem niemand Ihre Adresse lesen kann. {name} wird nie "
+    "wieder an sie schreiben.",
+    undo="War es ein Versehen?",
+    undo_hint="Bis {day} bringt Sie ein Klick zurück, mit der Wahl, die Sie hatten.",
+    undo_press="Mich zurückholen",
+    too_often="War es zu oft?",
+    too_often_press="So zurückkommen",
+    back="Sie sind wieder da",
+    back_hint="{name} wird Ihnen schreiben: {rhythm}, {about}.",
+    back_closed="Dieser Link bringt Sie nicht mehr zurück",
+    back_closed_hint="Sie haben vor zu langer Zeit abbestellt, oder an diese Adresse darf nicht geschrieben "
+    "werden. Sich neu anzumelden kostet eine Mail und einen Klick.",
+    to_your_page="Ihre eigene Seite",
+    unknown_sign_up="Oder melden Sie sich neu an",
     day_form="{day}. {month} {year}",
     month_form="{month} {year}",
     circa="um {date}",

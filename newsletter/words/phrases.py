@@ -153,6 +153,75 @@ class Phrases:
     letter_welcome: str
     letter_by_hand: str
 
+    # a reader's own page
+    language: str
+    language_hint: str
+    pause: str
+    pause_hint: str
+    pause_for: str
+    pause_weeks: str
+    pause_month: str
+    pause_months: str
+    pause_date: str
+    pause_date_wrong: str
+    pause_then: str
+    pause_digest: str
+    pause_skip: str
+    pause_press: str
+    paused: str
+    paused_digest: str
+    paused_skip: str
+    resume: str
+    resumed: str
+    move: str
+    move_hint: str
+    move_new: str
+    move_same: str
+    move_press: str
+    move_asked: str
+    move_asked_hint: str
+    move_asked_later: str
+    move_confirm: str
+    move_confirm_hint: str
+    move_confirm_press: str
+    move_done: str
+    move_done_hint: str
+    move_undo: str
+    move_undo_hint: str
+    move_undo_press: str
+    move_undone: str
+    move_undone_hint: str
+    letter_move: str
+    letter_move_said: str
+    letter_move_not_you: str
+    letter_moved: str
+    letter_moved_said: str
+    letter_moved_was_you: str
+    kept: str
+    kept_hint: str
+    kept_press: str
+    erase: str
+    erase_hint: str
+    erase_open: str
+    erase_ask: str
+    erase_ask_hint: str
+    erase_press: str
+    erase_no: str
+    erased_title: str
+    erased: str
+    erased_hint: str
+    undo: str
+    undo_hint: str
+    undo_press: str
+    too_often: str
+    too_often_press: str
+    back: str
+    back_hint: str
+    back_closed: str
+    back_closed_hint: str
+    to_your_page: str
+    unknown_sign_up: str
+
     # dates and slugs
     day_form: str
     month_form: str
@@ -369,6 +438,88 @@ ENGLISH = Phrases(
     "yet. Was it you? Then press the button.",
     letter_welcome="Welcome to {name}",
     letter_by_hand="If the button does not work, copy this address:",
+    language="Language",
+    language_hint="Of your mails and of this page.",
+    pause="Pause",
+    pause_hint="Away for a while, or too much to read? Nothing is sent to you until the day you choose; what is "
+    "already on its way still comes.",
+    pause_for="For how long",
+    pause_weeks="Two weeks, until {day}",
+    pause_month="A month, until {day}",
+    pause_months="Three months, until {day}",
+    pause_date="Until another day:",
+    pause_date_wrong="Choose a day between tomorrow and a year from now.",
+    pause_then="And what you miss?",
+    pause_digest="Tell me afterwards, all in one mail",
+    pause_skip="Leave it out",
+    pause_press="Pause",
+    paused="You are pausing until {day}",
+    paused_digest="Nothing is sent to you before that day. The next issue after it also tells what you missed.",
+    paused_skip="Nothing is sent to you before that day, and what you miss is left out.",
+    resume="Go on now",
+    resumed="You hear from us again, from the next issue on.",
+    move="Change your address",
+    move_hint="We write to {address} now. A mail with a button goes to the new address; only its press changes "
+    "anything, and the old address is told.",
+    move_new="Your new address",
+    move_same="This is the address that we write to already.",
+    move_press="Send the mail",
+    move_asked="Look into the new inbox",
+    move_asked_hint="A mail is on its way to the new address. Until its button is pressed, we go on writing to the "
+    "old one.",
+    move_asked_later="Nothing there after some minutes? Look among the unwanted mail, check how the address is "
+    "spelt, or ask once more tomorrow.",
+    move_confirm="Shall {name} write here from now on?",
+    move_confirm_hint="To {address}, and no more to the address until now. Your choice and your history stay as "
+    "they are.",
+    move_confirm_press="Yes, write here",
+    move_done="Your address is changed",
+    move_done_hint="{name} will write to {address}. The old address is told once, and can undo it for thirty days.",
+    move_undo="Was it not you?",
+    move_undo_hint="Somebody who has your link gave {name} another address. One press, and we write to {address} "
+    "again.",
+    move_undo_press="Write here again",
+    move_undone="As it was before",
+    move_undone_hint="{name} writes to {address} again. Whoever has your link could ask once more: don't forward "
+    "mails with it.",
+    letter_move="Please confirm your new address: {name}",
+    letter_move_said="A reader asked {name} to write to this address instead of another. Was it you? Then press "
+    "the button.",
+    letter_move_not_you="Was it not you? Then you need do nothing: without the button nothing follows, and after "
+    "thirty days this address is forgotten.",
+    letter_moved="Your address was changed: {name}",
+    letter_moved_said="{name} writes to another address from now on, as was asked on your page and confirmed "
+    "there. Was it not you? Then press the button.",
+    letter_moved_was_you="Was it you? Then you need do nothing: this was the last mail to this address.",
+    kept="What is kept about you",
+    kept_hint="Your address and choice, the proof that you asked, each issue that went to you and what your mail "
+    "server answered. Nobody here knows whether you opened a mail.",
+    kept_press="Download it all (JSON)",
+    erase="Forget me",
+    erase_hint="Takes away all of that, for good. It is asked once more first.",
+    erase_open="Forget me …",
+    erase_ask="Shall everything about you be erased?",
+    erase_ask_hint="Your address, your choice, your history: gone, and nobody can bring them back. All that stays "
+    "is a keyed hash, a number from which nobody can tell your address. It keeps {name} from ever writing to it "
+    "again, also if somebody signs it up.",
+    erase_press="Yes, erase everything",
+    erase_no="No, keep it as it is",
+    erased_title="Erased",
+    erased="Everything about you is erased",
+    erased_hint="All that stays is a keyed hash, from which nobody can tell your address. {name} will never write "
+    "to it again.",
+    undo="Was it a mistake?",
+    undo_hint="Until {day} one press brings you back, with the choice that you had.",
+    undo_press="Bring me back",
+    too_often="Was it too often?",
+    too_often_press="Come back like this",
+    back="You are back",
+    back_hint="{name} will write to you {rhythm}, {about}.",
+    back_closed="This link does not bring you back any more",
+    back_closed_hint="You left too long ago, or this address must not be written to. Signing up again takes one "
+    "mail and one press.",
+    to_your_page="Your own page",
+    unknown_sign_up="Or sign up anew",
     day_form="{day} {month} {year}",
     month_form="{month} {year}",
     circa="c. {date}",

@@ -21,9 +21,8 @@ from store.meta import Meta
 from store.schema.tables import bounce, delivery, issue, letter, sign_up, subscriber
 from store.subscribers import events
 from store.subscribers.addresses import address_hash, parse
-from store.subscribers.events import By
+from store.subscribers.events import READER, By
 from store.subscribers.people import turn
-from store.subscribers.sign_ups import READER
 from store.subscribers.suppressions import suppress
 
 Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear"]

@@ -95,7 +95,7 @@ def _write(
     if exclusions:
         connection.execute(sa.insert(exclusion), exclusions)
     owed.settle(connection, number, [
-        (who.id, one) for who, one in placed if one.told or one.passed or one.owes
+        (who.id, one) for who, one in placed if one.told or one.passed or one.owes or one.waived
     ], now)
 
 

@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from milepost.records import SubscriberState
 from store.dialects import insert, seconds
 from store.engine import Database
-from store.schema.tables import bounce, letter, sign_up, subscriber, suppression
+from store.schema.tables import address_change, bounce, letter, sign_up, subscriber, suppression
 from store.upkeep import restore
 
-LetterKind = Literal["confirm", "remind", "welcome"]
+LetterKind = Literal["confirm", "remind", "welcome", "move", "moved"]
 LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
 LEASE_SECONDS = 120
 
@@ -60,16 +60,21 @@ class Taken:
     state: SubscriberState | None  # the subscriber's of that address; None: it is none
     suppressed: str | None  # why
     sent_before: int  # letters of the kind that went to the address in the last month
+    language: str | None = None  # that it is to be written in; None: the newsletter's
+    change: str | None = None  # the name of the change of address in the link of a "move"; None: it is forgotten
+    undo: str | None = None  # … and in that of a "moved"
+    change_open: bool = False  # the change waits for its confirmation
+    others_address: bool = False  # another subscriber has the address that the change would give
 
 
 def enqueue(
     connection: sa.Connection, kind: LetterKind, address: str, hash_: str, now: dt.datetime, *,
-    entry: int | None = None, subscriber: int | None = None,
+    entry: int | None = None, subscriber: int | None = None, change: int | None = None,
 ) -> None:
     """Queue a letter in the transaction that makes it due; nothing where the address has one of the day."""
     new = insert(connection, letter).values(
         kind=kind, address=address, address_hash=hash_, day=f"{now.astimezone(dt.UTC):%Y-%m-%d}", sign_up=entry,
-        subscriber=subscriber, state="queued", queued_at=now, next_attempt_at=now, why="",
+        subscriber=subscriber, address_change=change, state="queued", queued_at=now, next_attempt_at=now, why="",
     )
     connection.execute(new.on_conflict_do_nothing())
 
@@ -210,15 +215,25 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
         .correlate(letter).scalar_subquery()
     )
     person = sa.or_(subscriber.c.id == letter.c.subscriber, subscriber.c.normalized == sign_up.c.normalized)
+    other = subscriber.alias("other")
+    others = sa.exists().where(
+        other.c.normalized == address_change.c.new_normalized, other.c.id != address_change.c.subscriber
+    ).correlate(address_change)
     query = (
         sa.select(
             letter.c.id, letter.c.kind, letter.c.address, letter.c.attempts, letter.c.queued_at, sign_up.c.name,
+            address_change.c.name.label("change"), address_change.c.undo_name, others.label("others"),
+            sa.and_(
+                address_change.c.confirmed_at.is_(None), address_change.c.undone_at.is_(None)
+            ).label("change_open"),
+            sa.func.coalesce(address_change.c.language, subscriber.c.language, sign_up.c.language).label("language"),
             sign_up.c.confirmed_at, sign_up.c.form, sign_up.c.cadence, sign_up.c.topics, subscriber.c.handle,
             subscriber.c.state, suppression.c.reason, before.label("sent_before"),
         )
         .select_from(letter)
         .outerjoin(sign_up, sign_up.c.id == letter.c.sign_up)
         .outerjoin(subscriber, person)
+        .outerjoin(address_change, address_change.c.id == letter.c.address_change)
         .outerjoin(suppression, suppression.c.address_hash == letter.c.address_hash)
         .where(letter.c.id.in_(ids)).order_by(letter.c.next_attempt_at, letter.c.id)
     )
@@ -227,7 +242,9 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
             id=row.id, kind=row.kind, address=row.address, lease=lease, attempts=row.attempts, queued_at=row.queued_at,
             name=row.name, confirmed=row.confirmed_at is not None, form=row.form, cadence=row.cadence,
             topics=tuple(row.topics or ()), reader=row.handle, state=row.state, suppressed=row.reason,
-            sent_before=row.sent_before,
+            sent_before=row.sent_before, language=row.language, change=row.change, undo=row.undo_name,
+            change_open=row.change is not None and bool(row.change_open),
+            others_address=row.change is not None and bool(row.others),
         )
         for row in connection.execute(query)
     ]

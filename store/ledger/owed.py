@@ -1,6 +1,7 @@
 """What each reader was told, and what a choice that they changed owes them still.
 
     a switch, a return ─▶ keep: what their own cadence had not come to ─▶ owed ─▶ the next issue of today's cadence
+    an issue that is sealed while they pause ─▶ owed, for the first issue after it | waived, which counts as told
     deliveries and their variants' items ─▶ told: never again, whatever the cadence
 
 A change is open for a reader until an issue of their own cadence went out with it: it was told to them then, or their
@@ -41,6 +42,7 @@ from store.subscribers.addresses import address_hash
 # A mail that was handed over, or may have been, or is on its way.
 PROMISED = ("pending", "claimed", "sending", "deferred", "sent", "unknown")
 HANDED = ("sent", "unknown")
+_WAIVED = "waived"  # why a row is settled that nobody was ever owed: a pause skipped it
 _CHUNK = 500
 
 _OPEN = owed.c.told.is_(None)  # written out, since no planner finds a partial index behind a parameter
@@ -111,20 +113,20 @@ class Owed:
                 for row in connection.execute(query)
             ]
 
-    def payable(self, cadence: Cadence) -> Sequence[Debt]:
+    def payable(self, cadence: Cadence, now: dt.datetime) -> Sequence[Debt]:
         """What the next issue of `cadence` can pay: told by an earlier one, present, held by nobody, and wanted.
 
-        What a draft of the cadence holds already is its to pay.
+        What a draft of the cadence holds already is its to pay; whoever pauses is paid afterwards.
         """
         key = Meta(self._database).address_key()
         with self._database.connect() as connection:
-            rows = debts(connection, cadence, key=key)
+            rows = debts(connection, cadence, key=key, awake=now)
             ready = _ready(connection, cadence, {row.change_id for row in rows})
-            now = standings(connection, cadence, ready)
+            stands = standings(connection, cadence, ready)
         return [
-            row for row in rows if row.change_id in ready & now.of(row.subscriber).owed and (
-                row.change_id in now.of(row.subscriber).wrong if row.role == "correction"
-                else row.milestone_id not in now.of(row.subscriber).told
+            row for row in rows if row.change_id in ready & stands.of(row.subscriber).owed and (
+                row.change_id in stands.of(row.subscriber).wrong if row.role == "correction"
+                else row.milestone_id not in stands.of(row.subscriber).told
             )
         ]
 
@@ -209,17 +211,32 @@ def settle(connection: sa.Connection, number: int, placed: Sequence[tuple[int, P
     for reader, placement in placed:
         paid[True] += [(reader, change_id) for change_id in placement.told]
         paid[False] += [(reader, change_id) for change_id in placement.passed]
+    skipped = [
+        {"subscriber": reader, "change_id": change_id, "since": now, "why": _WAIVED, "settled_by": number,
+         "told": False}
+        for reader, placement in placed for change_id in sorted(placement.waived)
+    ]
+    if skipped:
+        connection.execute(sa.insert(owed), skipped)
     for told, rows in paid.items():
         if rows:
             one = sa.update(owed).where(
                 owed.c.subscriber == sa.bindparam("the_reader"), owed.c.change_id == sa.bindparam("the_change"), _OPEN,
             ).values(settled_by=number, told=told)
             connection.execute(one, [{"the_reader": reader, "the_change": change_id} for reader, change_id in rows])
-    write(
-        connection,
-        [(reader, change_id) for reader, placement in placed for change_id in sorted(placement.owes)],
-        "unrendered", now,
-    )
+    for why, paused in (("unrendered", False), ("paused", True)):
+        write(
+            connection,
+            [
+                (reader, change_id) for reader, placement in placed if _pauses(placement) is paused
+                for change_id in sorted(placement.owes)
+            ],
+            why, now,
+        )
+
+
+def _pauses(placement: Placement) -> bool:
+    return (placement.exclusion or "").startswith("paused")
 
 
 def take_back(connection: sa.Connection, number: int) -> None:
@@ -229,7 +246,7 @@ def take_back(connection: sa.Connection, number: int) -> None:
     what it was to tell them is owed.
     """
     at = connection.execute(sa.select(issue.c.frozen_at).where(issue.c.number == number)).scalar_one()
-    again = sa.select(owed.c.subscriber, owed.c.change_id).where(owed.c.settled_by == number)
+    again = sa.select(owed.c.subscriber, owed.c.change_id).where(owed.c.settled_by == number, owed.c.why != _WAIVED)
     reopened = [(row.subscriber, row.change_id) for row in connection.execute(again)]
     connection.execute(sa.delete(owed).where(owed.c.settled_by == number))
     changed = (
@@ -272,8 +289,13 @@ def standings(connection: sa.Connection, cadence: Cadence, change_ids: Collectio
     })
 
 
-def debts(connection: sa.Connection, cadence: Cadence, *, key: bytes | None = None) -> list[Debt]:
-    """The open rows of active readers of a cadence; with `key`, without those whose address is never to be mailed."""
+def debts(
+    connection: sa.Connection, cadence: Cadence, *, key: bytes | None = None, awake: dt.datetime | None = None
+) -> list[Debt]:
+    """The open rows of active readers of a cadence.
+
+    With `key`, without those whose address is never to be mailed; with `awake`, without those who pause then.
+    """
     query = (
         sa.select(
             owed.c.id, owed.c.subscriber, owed.c.change_id, owed.c.since, change.c.milestone_id, change.c.kind,
@@ -288,6 +310,8 @@ def debts(connection: sa.Connection, cadence: Cadence, *, key: bytes | None = No
         .where(_OPEN, subscriber.c.state == "active", subscriber.c.cadence == cadence)
         .order_by(owed.c.id)
     )
+    if awake is not None:
+        query = query.where(sa.or_(subscriber.c.paused_until.is_(None), subscriber.c.paused_until <= awake))
     rows = connection.execute(query).all()
     suppressed = set() if key is None else _suppressed(connection, {row.normalized for row in rows}, key)
     records: dict[int, Milestone] = {}
@@ -324,10 +348,22 @@ def told_by(
 def _told_news(
     connection: sa.Connection, readers: Sequence[int], milestone_ids: Collection[int]
 ) -> dict[int, frozenset[int]]:
-    """Reader → which of these milestones a mail told them as news, or is about to."""
+    """Reader → which of these milestones a mail told them as news, or is about to, or a pause of theirs skipped."""
     if not readers or not milestone_ids:
         return {}
     found: dict[int, set[int]] = {}
+    skipped = (
+        sa.select(owed.c.subscriber, change.c.milestone_id)
+        .join_from(owed, change, owed.c.change_id == change.c.id)
+        .where(
+            owed.c.settled_by.is_not(None), owed.c.why == _WAIVED,
+            change.c.milestone_id.in_(sorted(milestone_ids)), change.c.kind.in_(NEWS),
+        )
+    )
+    concerned = set(readers)
+    for reader, milestone_id in connection.execute(skipped):
+        if reader in concerned:
+            found.setdefault(reader, set()).add(milestone_id)
     telling = sa.select(change.c.id).where(
         change.c.milestone_id.in_(sorted(milestone_ids)), change.c.kind.in_(NEWS)
     )

@@ -54,11 +54,12 @@ def counts(connection: sa.Connection, number: int) -> LedgerCounts:
     ).first()
     if row is None:
         raise NotFoundError("there is no such issue", where=f"issue {number}", hint="See `milepost issue list`.")
+    # Each pause has a day of its own, which stands with its reader: here they are one reason.
+    paused = exclusion.c.reason.like("paused until %")
+    reason = sa.case((paused, sa.literal_column("'paused'")), else_=exclusion.c.reason)
+    placed = sa.select(reason.label("reason")).where(exclusion.c.issue == number).subquery()
     excluded = (
-        sa.select(exclusion.c.reason, sa.func.count())
-        .where(exclusion.c.issue == number)
-        .group_by(exclusion.c.reason)
-        .order_by(exclusion.c.reason)
+        sa.select(placed.c.reason, sa.func.count()).group_by(placed.c.reason).order_by(placed.c.reason)
     )
     states = (
         sa.select(delivery.c.state, sa.func.count())

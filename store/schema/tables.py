@@ -9,6 +9,7 @@
     subscriber, suppression                       who hears, who never again
     subscriber_event                              what operators did about an address
     owed, issue_owed_item                         what a former choice owes them, and the issue that carries it
+    address_change                                who asked to be written to elsewhere
     sign_up ─ consent, sign_up_count              who asked and has to confirm, what proves it, what was refused
     letter                                        mails that are no issue, on their way
     exclusion, delivery ─ attempt                 the ledger
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 19  # the revision this program was made for
+HEAD = 20  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -33,7 +34,7 @@ DELIVERY_STATES = (
 )
 DECISIONS = ("pending", "rename", "new")
 GRADES = ("hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear")
-LETTER_KINDS = ("confirm", "remind", "welcome")
+LETTER_KINDS = ("confirm", "remind", "welcome", "move", "moved")
 LETTER_STATES = ("queued", "sending", "sent", "failed", "dropped")
 PAGE_KINDS = ("milestone", "listing", "other")
 
@@ -400,6 +401,9 @@ subscriber = sa.Table(
     sa.Column("chosen_at", Moment),  # when cadence or topics last changed, or they came back; NULL: never
     # At random: in this reader's links.
     sa.Column("handle", sa.String(20), nullable=False, unique=True, default=lambda: secrets.token_hex(10)),
+    sa.Column("language", sa.String(35)),  # of their mails and pages; NULL: the newsletter's
+    sa.Column("paused_until", Moment),  # nothing is frozen for them before; NULL: they never paused, or resumed
+    sa.Column("pause_skips", sa.Boolean, nullable=False, server_default=sa.false()),  # what they miss is not told after
     _one_of("state", SUBSCRIBER_STATES),
     _one_of("cadence", records.CADENCES),
     # Whoever never changed anything was told by their own cadence alone: nobody looks through those.
@@ -419,7 +423,7 @@ owed = sa.Table(
     sa.Column("since", Moment, nullable=False),
     sa.Column("why", sa.String(10), nullable=False),
     sa.Column("settled_by", sa.ForeignKey("issue.number")),
-    sa.Column("told", sa.Boolean),  # NULL: not settled; false: their choice wanted it no more
+    sa.Column("told", sa.Boolean),  # NULL: not settled; false: their choice wanted it no more, or a pause skipped it
     sa.Index(
         "uq_owed_open", "subscriber", "change_id", unique=True,
         postgresql_where=sa.text("told IS NULL"), sqlite_where=sa.text("told IS NULL"),
@@ -496,6 +500,27 @@ consent = sa.Table(
     sa.Index(None, "subscriber", "id"),
 )
 
+# Another address for a subscriber, once it is confirmed there; forgotten after a month.
+address_change = sa.Table(
+    "address_change", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("subscriber", sa.ForeignKey("subscriber.id"), nullable=False),
+    sa.Column("name", sa.String(32), nullable=False, unique=True),  # random: in the link to the new address
+    sa.Column("undo_name", sa.String(32), nullable=False, unique=True),  # … and in the one to the old
+    sa.Column("old_address", sa.Text, nullable=False),
+    sa.Column("old_normalized", sa.Text, nullable=False),
+    sa.Column("new_address", sa.Text, nullable=False),
+    sa.Column("new_normalized", sa.Text, nullable=False),
+    sa.Column("language", sa.String(35), nullable=False),
+    sa.Column("network", sa.String(64), nullable=False),  # a keyed hash
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("confirmed_at", Moment),
+    sa.Column("undone_at", Moment),
+    sa.Index(None, "subscriber"),
+    sa.Index(None, "network", "asked_at"),
+    sa.Index(None, "asked_at"),
+)
+
 # What was asked and refused in an hour, so that a flood is seen and a shut door is no secret.
 sign_up_count = sa.Table(
     "sign_up_count", metadata,
@@ -514,6 +539,7 @@ letter = sa.Table(
     sa.Column("day", sa.String(10), nullable=False),
     sa.Column("sign_up", sa.ForeignKey("sign_up.id", ondelete="SET NULL")),
     sa.Column("subscriber", sa.ForeignKey("subscriber.id")),
+    sa.Column("address_change", sa.ForeignKey("address_change.id", ondelete="SET NULL")),
     sa.Column("state", sa.String(8), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("lease", sa.String(32)),
@@ -527,6 +553,8 @@ letter = sa.Table(
     sa.UniqueConstraint("kind", "address_hash", "day"),
     sa.Index(None, "state", "next_attempt_at"),
     sa.Index(None, "sign_up"),
+    sa.Index(None, "address_change"),
+    sa.Index(None, "subscriber"),
 )
 
 exclusion = sa.Table(

@@ -5,7 +5,17 @@ import datetime as dt
 import sqlalchemy as sa
 
 from store.ledger import letters, owed, transitions
-from store.schema.tables import attempt, bounce, consent, delivery, letter, sign_up, subscriber, suppression
+from store.schema.tables import (
+    address_change,
+    attempt,
+    bounce,
+    consent,
+    delivery,
+    letter,
+    sign_up,
+    subscriber,
+    suppression,
+)
 from store.subscribers import events
 from store.subscribers.addresses import address_hash
 from store.subscribers.events import By
@@ -32,7 +42,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
         .where(subscriber.c.normalized == normalized)
         .values(
             address="", normalized=gone, state="unsubscribed", topics=[],
-            unsubscribed_at=now,
+            unsubscribed_at=now, language=None, paused_until=None, pause_skips=False,
         )
         .returning(subscriber.c.id)
     ).scalar()
@@ -42,6 +52,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
         return False
     owed.forget(connection, found)
     connection.execute(sa.delete(consent).where(consent.c.subscriber == found))
+    _forget_former(connection, found)
     # Servers repeat the address in what they say.
     theirs = sa.select(delivery.c.id).where(delivery.c.subscriber == found)
     connection.execute(sa.update(attempt).where(attempt.c.delivery_id.in_(theirs)).values(text=""))
@@ -55,3 +66,21 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     ours = delivery.c.subscriber == found
     connection.execute(transitions.update(transitions.ERASE, transitions.Terms(connection.dialect.name), ours))
     return True
+
+
+def _forget_former(connection: sa.Connection, subscriber_id: int) -> None:
+    """The addresses that they had before: of letters, of changes, and where one was suppressed, but for its hash."""
+    letters.empty(connection, letter.c.subscriber == subscriber_id)
+    theirs = address_change.c.subscriber == subscriber_id
+    letters.empty(connection, letter.c.address_change.in_(sa.select(address_change.c.id).where(theirs)))
+    former = sa.union(
+        sa.select(delivery.c.normalized).where(delivery.c.subscriber == subscriber_id),
+        sa.select(address_change.c.old_normalized).where(theirs, address_change.c.confirmed_at.is_not(None)),
+    )
+    others = sa.select(subscriber.c.normalized).where(subscriber.c.id != subscriber_id)
+    connection.execute(
+        sa.update(suppression)
+        .where(suppression.c.normalized.in_(former), suppression.c.normalized.not_in(others))
+        .values(normalized=None)
+    )
+    connection.execute(sa.delete(address_change).where(theirs))

@@ -9,7 +9,11 @@ import sqlalchemy as sa
 from milepost.errors import InputError
 from store.schema.tables import subscriber_event
 
-Action = Literal["added", "imported", "unsubscribed", "returned", "erased", "suppressed", "lifted", "confirmed"]
+Action = Literal[
+    "added", "imported", "unsubscribed", "returned", "erased", "suppressed", "lifted", "confirmed", "paused", "resumed",
+    "moved",
+]
+READER = "the reader"  # who did it, where no operator and no machine did
 _LONGEST = 500  # characters of a reason
 
 
@@ -53,6 +57,13 @@ def of(connection: sa.Connection, hash_: str) -> list[Event]:
     """What was done about one address, oldest first."""
     query = sa.select(*_COLUMNS).where(subscriber_event.c.address_hash == hash_).order_by(subscriber_event.c.id)
     return [Event(**row) for row in connection.execute(query).mappings()]
+
+
+def move(connection: sa.Connection, old: str, new: str) -> None:
+    """What was done about one address was done about another, which the same person has now."""
+    connection.execute(
+        sa.update(subscriber_event).where(subscriber_event.c.address_hash == old).values(address_hash=new)
+    )
 
 
 def forget_words(connection: sa.Connection, hash_: str) -> None:

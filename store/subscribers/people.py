@@ -15,9 +15,10 @@ from store.meta import LINKS_BY_ID_UP_TO, Meta
 from store.schema.tables import subscriber, suppression
 from store.subscribers import erase, events, suppressions
 from store.subscribers.addresses import Address, address_hash, parse
-from store.subscribers.events import By
+from store.subscribers.events import READER, By
 from store.subscribers.importing import Entry, Outcome, take_in
 
+UNDO_FOR = dt.timedelta(days=30)  # after they left, a reader's own link brings them back
 COLUMNS = ("address", "state", "cadence", "topics", "created_at", "suppressed")  # of a row of `Subscribers.export`
 
 
@@ -94,9 +95,9 @@ class Subscribers:
 
     def set_choice(
         self, subscriber_id: int, *, cadence: Cadence | None = None, topics: Sequence[str] | None = None,
-        now: dt.datetime,
+        language: str | None = None, now: dt.datetime,
     ) -> Subscriber:
-        """Change how often they hear, or of what (() = everything); raises NotFoundError.
+        """Change how often they hear, of what (() = everything), in which language; raises NotFoundError.
 
         What the choice until now owes them is kept, and the next issue of the new cadence pays it.
         """
@@ -105,7 +106,74 @@ class Subscribers:
             values["cadence"] = cadence
         if topics is not None:
             values["topics"] = list(topics)
+        if language is not None:
+            values["language"] = language
         return self._change(subscriber_id, values, now)
+
+    def pause(self, subscriber_id: int, until: dt.datetime, *, skips: bool, now: dt.datetime) -> Subscriber:
+        """An active reader hears nothing before `until`; `skips`: nor afterwards of what they missed.
+
+        Raises NotFoundError, ConflictError for who is not active.
+        """
+        return self._pause(subscriber_id, until, now, skips=skips)
+
+    def resume(self, subscriber_id: int, now: dt.datetime) -> Subscriber:
+        """A pause ends early; raises NotFoundError, ConflictError for who is not active."""
+        return self._pause(subscriber_id, None, now)
+
+    def _pause(
+        self, subscriber_id: int, until: dt.datetime | None, now: dt.datetime, *, skips: bool = False
+    ) -> Subscriber:
+        where = f"subscriber {subscriber_id}"
+        key = Meta(self._database).address_key()
+        with self._database.begin() as connection:
+            found = _locked(connection, subscriber_id)
+            if found.state != "active":
+                raise ConflictError("is not active: there is nothing to pause", where=where)
+            if (found.paused_until, found.pause_skips) != (until, skips):
+                said = "their pause" if until is None else f"until {until:%Y-%m-%d %H:%M} UTC, " + (
+                    "without what they miss" if skips else "and then what they missed"
+                )
+                connection.execute(
+                    sa.update(subscriber).where(subscriber.c.id == subscriber_id)
+                    .values(paused_until=until, pause_skips=skips)
+                )
+                by = By(who=READER, why=said)
+                events.log(connection, address_hash(key, found.normalized), "paused" if until else "resumed", by, now)
+            return _one(connection, subscriber.c.id == subscriber_id, where)
+
+    def leave(self, subscriber_id: int, now: dt.datetime) -> Subscriber:
+        """A reader lets us go by their own link; doing it twice changes nothing. Raises NotFoundError."""
+        key = Meta(self._database).address_key()
+        with self._database.begin() as connection:
+            found = _locked(connection, subscriber_id)
+            if found.state != "unsubscribed":
+                turn(connection, subscriber_id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+                by = By(who=READER, why="their own link")
+                events.log(connection, address_hash(key, found.normalized), "unsubscribed", by, now)
+            return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
+
+    def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
+        """A reader takes back that they left, with their former choice or another cadence; whether they are back.
+
+        Not after `UNDO_FOR`, not who never confirmed, not who is suppressed or erased. Raises NotFoundError.
+        """
+        key = Meta(self._database).address_key()
+        with self._database.begin() as connection:
+            found = _locked(connection, subscriber_id)
+            hash_ = address_hash(key, found.normalized)
+            listed = suppressions.find(connection, hash_) is not None
+            if found.state == "active":
+                return not listed
+            if listed or not may_come_back(found, now):
+                return False
+            back: dict[str, Any] = {"state": "active", "unsubscribed_at": None}
+            if cadence is not None:
+                back["cadence"] = cadence
+            turn(connection, subscriber_id, back, now)
+            why = f"took back that they left ({found.unsubscribed_at:%Y-%m-%d})"
+            events.log(connection, hash_, "returned", By(who=READER, why=why), now)
+            return True
 
     def _change(self, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> Subscriber:
         with self._database.begin() as connection:
@@ -224,7 +292,8 @@ class Subscribers:
 
 _SELECT: sa.Select[Any] = sa.select(
     subscriber.c.id, subscriber.c.address, subscriber.c.normalized, subscriber.c.state, subscriber.c.cadence,
-    subscriber.c.topics, subscriber.c.created_at, subscriber.c.chosen_at,
+    subscriber.c.topics, subscriber.c.created_at, subscriber.c.chosen_at, subscriber.c.confirmed_at,
+    subscriber.c.unsubscribed_at, subscriber.c.language, subscriber.c.paused_until, subscriber.c.pause_skips,
 )
 
 
@@ -232,8 +301,25 @@ def to_subscriber(row: sa.Row[Any]) -> Subscriber:
     """A row of the subscriber table as a record."""
     return Subscriber(
         id=row.id, address=row.address, normalized=row.normalized, state=row.state, cadence=row.cadence,
-        topics=tuple(row.topics), created_at=row.created_at, chosen_at=row.chosen_at,
+        topics=tuple(row.topics), created_at=row.created_at, chosen_at=row.chosen_at, confirmed_at=row.confirmed_at,
+        unsubscribed_at=row.unsubscribed_at, language=row.language, paused_until=row.paused_until,
+        pause_skips=row.pause_skips,
     )
+
+
+def may_come_back(found: Subscriber, now: dt.datetime) -> bool:
+    """Whether somebody's own link brings them back: they left a short while ago, and had confirmed before. Pure."""
+    left = found.unsubscribed_at
+    return (
+        found.state == "unsubscribed" and found.address != "" and found.confirmed_at is not None and left is not None
+        and now - left < UNDO_FOR
+    )
+
+
+def _locked(connection: sa.Connection, subscriber_id: int) -> Subscriber:
+    """The subscriber, whom nobody else changes before this transaction ends; raises NotFoundError."""
+    connection.execute(sa.select(subscriber.c.id).where(subscriber.c.id == subscriber_id).with_for_update())
+    return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
 
 
 def turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> None:
@@ -242,9 +328,11 @@ def turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], 
     before = connection.execute(found).first()
     if before is None:
         return
+    if "state" in values and values["state"] != before.state:  # a pause ends with the state that it was of
+        values = {"paused_until": None, "pause_skips": False} | values
     turned = {
         name: value for name, value in values.items()
-        if name in ("state", "cadence", "topics") and value != getattr(before, name)
+        if name in ("state", "cadence", "topics", "language", "paused_until") and value != getattr(before, name)
     }
     if not turned:
         return

@@ -21,11 +21,10 @@ from store.meta import Meta
 from store.schema.tables import consent, letter, meta, sign_up, sign_up_count, subscriber, suppression
 from store.subscribers import events, suppressions
 from store.subscribers.addresses import Address, address_hash
-from store.subscribers.events import By
+from store.subscribers.events import READER, By
 from store.subscribers.people import turn
 
 HOUR, REMIND_AFTER, FORGET_AFTER = dt.timedelta(hours=1), dt.timedelta(hours=24), dt.timedelta(days=30)
-READER = "the reader"  # who did it, in the history of an address
 Refusal = Literal["network", "backlog"]
 Ended = Literal["confirmed", "again", "used", "kept_out", "unknown"]
 
@@ -123,9 +122,9 @@ class SignUps:
         with self._database.begin() as connection:
             serialize(connection, "sign_up")  # what is counted must not change before it is written
             if (refusal := _refusal(connection, request, limits, now)) is not None:
-                _count(connection, refusal, now)
+                count(connection, refusal, now)
                 return refusal
-            _count(connection, "taken", now)
+            count(connection, "taken", now)
             entry = _write(connection, request, hash_, now)
             enqueue(connection, "confirm", request.address.address, hash_, now, entry=entry)
             return None
@@ -133,7 +132,7 @@ class SignUps:
     def count(self, what: str, now: dt.datetime) -> None:
         """Count one that was turned away before it came here."""
         with self._database.begin() as connection:
-            _count(connection, what, now)
+            count(connection, what, now)
 
     def counts(self, since: dt.datetime) -> dict[str, int]:
         """What was taken and what was refused since the hour of `since`, those of nought left out."""
@@ -317,11 +316,13 @@ def _make_active(connection: sa.Connection, entry: SignUp, normalized: str, now:
         known = connection.execute(
             sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized)
         ).scalar_one()
-    turn(connection, known, {"state": "active", "confirmed_at": now, "unsubscribed_at": None, **chosen}, now)
+    awake = {"paused_until": None, "pause_skips": False}  # who asks to be written to pauses no more
+    turn(connection, known, {"state": "active", "confirmed_at": now, "unsubscribed_at": None, **chosen, **awake}, now)
     return int(known)
 
 
-def _count(connection: sa.Connection, what: str, now: dt.datetime) -> None:
+def count(connection: sa.Connection, what: str, now: dt.datetime) -> None:
+    """One more of that in this hour."""
     new = insert(connection, sign_up_count).values(hour=_hour(now), what=what, count=1)
     connection.execute(new.on_conflict_do_update(
         index_elements=["hour", "what"], set_={"count": sign_up_count.c.count + 1}

@@ -25,6 +25,7 @@ from milepost.records import (
     Told,
 )
 from milepost.settings import Settings, parse
+from pipeline.own_page import AddressChange, Ended, Reader, Undone
 from pipeline.sign_up import Asked, Confirmed, Doubt, SignUp, Turned
 from web.app import create_app
 
@@ -99,15 +100,18 @@ class MemorySubscribers:
     def __init__(self) -> None:
         self.states: dict[int, SubscriberState] = {7: "active", 8: "active"}
         self.choices: dict[int, tuple[Cadence, tuple[str, ...]]] = {7: ("weekly", ("chess",)), 8: ("instant", ())}
+        self.languages: dict[int, str | None] = {}
         self.asked: list[tuple[int, SubscriberState, dt.datetime]] = []
         self.down = False
 
-    def linked(self, link: ReaderLink) -> Subscriber:
+    def linked(self, link: ReaderLink, now: dt.datetime) -> Reader:
         if self.down:
             raise StoreError("the disk is full")
-        return self.get(link.subscriber_id if link.handle is None else int(link.handle))
+        who = self._get(link.subscriber_id if link.handle is None else int(link.handle))
+        left = who.state == "unsubscribed"
+        return Reader(subscriber=who, erased=False, undo_until=now + dt.timedelta(days=30) if left else None)
 
-    def get(self, subscriber_id: int | None) -> Subscriber:
+    def _get(self, subscriber_id: int | None) -> Subscriber:
         if self.down:
             raise StoreError("the disk is full")
         if subscriber_id is None or subscriber_id not in self.states:
@@ -116,24 +120,55 @@ class MemorySubscribers:
         return Subscriber(
             id=subscriber_id, address="reader@readers.example", normalized="reader@readers.example",
             state=self.states[subscriber_id], cadence=cadence, topics=topics, created_at=NOW,
+            language=self.languages.get(subscriber_id),
         )
 
-    def set_choice(
-        self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str], now: dt.datetime
-    ) -> Subscriber:
-        if subscriber_id not in self.states:
-            raise NotFoundError("there is no such subscriber")
-        self.choices[subscriber_id] = (cadence, tuple(topics))
-        return self.get(subscriber_id)
+    def day_of(self, moment: dt.datetime) -> dt.date:
+        return moment.date()
 
-    def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> object:
-        if self.down:
-            raise StoreError("the disk is full")
-        self.asked.append((subscriber_id, state, now))
-        if subscriber_id not in self.states:
-            raise NotFoundError("there is no such subscriber")
-        self.states[subscriber_id] = state
+    def choose(
+        self, subscriber_id: int, *, cadence: Cadence, topics: Sequence[str], language: str | None, now: dt.datetime
+    ) -> Subscriber:
+        self._get(subscriber_id)
+        self.choices[subscriber_id] = (cadence, tuple(topics))
+        self.languages[subscriber_id] = language or self.languages.get(subscriber_id)
+        return self._get(subscriber_id)
+
+    def leave(self, subscriber_id: int, now: dt.datetime) -> object:
+        self._get(subscriber_id)
+        self.asked.append((subscriber_id, "unsubscribed", now))
+        self.states[subscriber_id] = "unsubscribed"
         return None
+
+    def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
+        raise NotImplementedError
+
+    def pause(self, subscriber_id: int, until: dt.date, *, skips: bool, now: dt.datetime) -> Subscriber:
+        raise NotImplementedError
+
+    def resume(self, subscriber_id: int, now: dt.datetime) -> Subscriber:
+        raise NotImplementedError
+
+    def ask_move(self, subscriber_id: int, address: str, *, language: str, host: str | None, now: dt.datetime) -> None:
+        raise NotImplementedError
+
+    def find_move(self, name: str, now: dt.datetime) -> AddressChange | None:
+        return None
+
+    def move(self, name: str, now: dt.datetime) -> Ended:
+        return "unknown"
+
+    def find_undo(self, undo_name: str, now: dt.datetime) -> AddressChange | None:
+        return None
+
+    def undo_move(self, undo_name: str, now: dt.datetime) -> Undone:
+        return "unknown"
+
+    def kept(self, subscriber_id: int, now: dt.datetime) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def erase(self, subscriber_id: int, now: dt.datetime) -> None:
+        raise NotImplementedError
 
 
 def an_item(number: int, **changes: Any) -> IssueItem:
@@ -230,7 +265,7 @@ def make_app(
     issues: MemoryIssues, subscribers: MemorySubscribers, topics: MemoryTopics
 ) -> Callable[[Settings], Any]:
     return lambda settings: create_app(
-        issues=issues, subscribers=subscribers, topics=topics, signing_up=NoSignUps(), settings=settings,
+        issues=issues, own_page=subscribers, topics=topics, signing_up=NoSignUps(), settings=settings,
         keys=[KEY, OLD_KEY], list_id=LIST_ID, now=lambda: NOW,
     )
 

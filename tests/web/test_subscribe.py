@@ -15,6 +15,7 @@ from lxml import html
 
 from delivery.checks.mail_domain import MailDomains
 from milepost.settings import Settings
+from pipeline.own_page import OwnPage
 from pipeline.sign_up import SigningUp, network_of
 from store.database import Database, connect, upgrade
 from store.ledger.letters import Letters
@@ -59,7 +60,7 @@ def app(
 ) -> Any:
     changed = settings.model_copy(update={"web": settings.web.model_copy(update=web)})
     return create_app(
-        issues=issues, subscribers=Subscribers(database), topics=topics,
+        issues=issues, own_page=OwnPage(changed, database), topics=topics,
         signing_up=SigningUp(changed, database, domains), settings=changed, keys=[KEY], list_id=LIST_ID,
         now=lambda: NOW,
     )
@@ -164,7 +165,7 @@ class TestTheSitesOwnForm:
     ) -> None:
         with database.begin(), connect(str(database.url), wait_seconds=0.01) as hurried:
             app = create_app(
-                issues=issues, subscribers=Subscribers(hurried), topics=topics, settings=settings, keys=[KEY],
+                issues=issues, own_page=OwnPage(settings, hurried), topics=topics, settings=settings, keys=[KEY],
                 signing_up=SigningUp(settings, hurried), list_id=LIST_ID, now=lambda: NOW,
             )
             found = ask("POST", "/api/subscribe", app=app, content=json.dumps({"email": ADA}))

@@ -47,9 +47,12 @@ def test_twice_is_as_good_as_once(ask: Any, token: Any, subscribers: Any) -> Non
     assert subscribers.states[7] == "unsubscribed"
 
 
-def test_an_erased_subscriber_gets_the_same_answer(ask: Any, token: Any) -> None:
-    known, erased = ask("POST", f"/u/{token(7)}"), ask("POST", f"/u/{token(999)}")
-    assert (known.status_code, known.text) == (erased.status_code, erased.text)
+def test_who_is_nobody_here_has_left_too(ask: Any, token: Any) -> None:
+    known, nobody = ask("POST", f"/u/{token(7)}"), ask("POST", f"/u/{token(999)}")
+    assert (known.status_code, nobody.status_code) == (200, 200)
+    assert "You are unsubscribed" in known.text
+    assert "You are unsubscribed" in nobody.text
+    assert ask("GET", f"/u/{token(999)}").status_code == 410
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

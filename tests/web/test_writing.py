@@ -22,16 +22,19 @@ class Locked:
         self._subscribers = subscribers
         self.released = threading.Event()
 
-    def linked(self, link: Any) -> Any:
-        return self._subscribers.linked(link)
+    def linked(self, *given: Any) -> Any:
+        return self._subscribers.linked(*given)
 
-    def set_state(self, *given: Any) -> Any:
-        assert self.released.wait(60)
-        return self._subscribers.set_state(*given)
+    def day_of(self, *given: Any) -> Any:
+        return self._subscribers.day_of(*given)
 
-    def set_choice(self, *given: Any, **named: Any) -> Any:
+    def leave(self, *given: Any) -> Any:
         assert self.released.wait(60)
-        return self._subscribers.set_choice(*given, **named)
+        return self._subscribers.leave(*given)
+
+    def choose(self, *given: Any, **named: Any) -> Any:
+        assert self.released.wait(60)
+        return self._subscribers.choose(*given, **named)
 
 
 @pytest.fixture
@@ -44,9 +47,9 @@ def crowd(
     subscribers.choices |= dict.fromkeys(range(100, 100 + CROWD), ("weekly", ()))
 
     def send(path: str, *, wait_seconds: float, **body: Any) -> tuple[httpx.Response, int, list[httpx.Response]]:
-        locked = Locked(subscribers)
+        locked: Any = Locked(subscribers)
         app = create_app(
-            issues=issues, subscribers=locked, topics=topics, signing_up=NoSignUps(), settings=settings,
+            issues=issues, own_page=locked, topics=topics, signing_up=NoSignUps(), settings=settings,
             now=lambda: issue(1).created_at,
             keys=["an-invented-key-of-thirty-two-characters"], list_id="milestones.timeline.example",
             writers=Writers(threads=4, wait_seconds=wait_seconds),

@@ -1,4 +1,4 @@
-"""A reader's own choice: how often they hear, and about what; behind the same signed link as the way out.
+"""A reader's own choice: how often they hear, about what, in which language; behind the same link as the way out.
 
     GET /u/{token}/preferences ─▶ a form        POST ─▶ the choice, durable, and the form again
 """
@@ -15,14 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from milepost.errors import NotFoundError
+from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Cadence, KnownTopics, Subscriber
 from newsletter.issue.view import PREFERENCES
+from newsletter.words.languages import NAMES, known
 from newsletter.words.phrases import Phrases
+from pipeline.own_page import LONGEST_PAUSE, Reader, pauses
 from web.pages import Pages
-from web.ports import Subscribers, Topics
+from web.ports import OwnPage, Topics
 from web.public.forms import read_form
-from web.public.readers import Readers
+from web.public.readers import Readers, sentence
 from web.writing import Writers
 
 MOST = 32  # topics of a kind that are offered, the most common ones; whoever chose others keeps them on offer
@@ -62,10 +64,6 @@ def _group(phrases: Phrases, title: str, topics: Sequence[str], chosen: Collecti
     ))
 
 
-def sentence(words: str) -> str:
-    return words[:1].upper() + words[1:]
-
-
 class KeptTopics:
     """What can be asked for, looked up every few minutes; two threads may do so at once, to the same end."""
 
@@ -83,16 +81,17 @@ class KeptTopics:
 
 
 class Preferences:
-    """Its routes."""
+    """Its routes, and the whole page for what else a reader does on it."""
 
     def __init__(
-        self, pages: Pages, subscribers: Subscribers, topics: Topics, *, readers: Readers, writers: Writers,
-        cadences: Sequence[Cadence], now: Callable[[], dt.datetime],
+        self, pages: Pages, own_page: OwnPage, topics: Topics, *, readers: Readers, writers: Writers,
+        cadences: Sequence[Cadence], language: str, now: Callable[[], dt.datetime],
+        gone: Callable[[Request, Reader | None], Response],
     ) -> None:
-        """`cadences`: those on offer."""
-        self._now = now
+        """`cadences`: those on offer; `language`: the newsletter's; `gone`: the page for who left, or was erased."""
+        self._now, self._newsletter_language, self._gone = now, language, gone
         self._pages = pages
-        self._subscribers = subscribers
+        self._own_page = own_page
         self._topics = topics
         self._readers = readers
         self._writers = writers
@@ -100,49 +99,98 @@ class Preferences:
 
     def routes(self) -> list[Route]:
         place = f"/u/{{token}}{PREFERENCES}"
-        return [Route(place, self._show, methods=["GET"]), Route(place, self._save, methods=["POST"])]
+        return [Route(place, self.show, methods=["GET"]), Route(place, self._save, methods=["POST"])]
 
-    def _show(self, request: Request) -> Response:
+    def show(self, request: Request) -> Response:
         """GET and HEAD change nothing."""
-        return self._answer(request, None)
+        return self.acted(request, None)
 
     async def _save(self, request: Request) -> Response:
         form = await read_form(request)
-        return await self._writers.run(partial(self._answer, request, form))
 
-    def _answer(self, request: Request, form: dict[str, list[str]] | None) -> Response:
+        def save(reader: Reader) -> Said:
+            self._choose(reader.subscriber, form)
+            return Said(saved="saved")
+
+        return await self._writers.run(partial(self.acted, request, save))
+
+    def acted(
+        self, request: Request, act: Callable[[Reader], "Said | Response"] | None, *, whoever: bool = False
+    ) -> Response:
+        """The page after `act` was done for whom the link names; None: only looked at.
+
+        Nothing is done for a link of nobody's, nor for who left unless `whoever`: they get the page that says so.
+        """
         link = self._readers.of(request)
         if link is None:
-            return self._pages.page("leave_unknown.html.j2", status=404, private=True)
+            return self._pages.for_visitor(request).page("leave_unknown.html.j2", status=404, private=True)
+        reader, said = None, Said()
         try:
-            reader = self._subscribers.linked(link)
-            if reader.state != "active":
-                return self._gone()
-            if form is not None:
-                reader = self._chosen(reader, form)
-        except NotFoundError:  # erased: the same page as for whoever left
-            return self._gone()
-        values = choice(
-            self._pages.phrases, self._topics.known(), cadences=self._offered(reader), cadence=reader.cadence,
-            topics=reader.topics,
-        )
-        leave = request.path_params["token"]
-        return self._pages.page("choice.html.j2", private=True, saved=form is not None, leave=leave, **values)
+            reader = self._own_page.linked(link, self._now())
+            if act is not None and (reader.subscriber.state == "active" or (whoever and not reader.erased)):
+                answer = act(reader)
+                if isinstance(answer, Response):
+                    return answer
+                said, reader = answer, self._own_page.linked(link, self._now())
+        except (NotFoundError, ConflictError):  # erased, or gone this instant
+            reader = None
+        if reader is None or reader.subscriber.state != "active":
+            return self._gone(request, reader)
+        return self._page(request, reader.subscriber, said)
 
-    def _chosen(self, reader: Subscriber, form: dict[str, list[str]]) -> Subscriber:
+    def _page(self, request: Request, who: Subscriber, said: "Said") -> Response:
+        pages, now = self._pages.spoken(who.language), self._now()
+        phrases, today = pages.phrases, self._own_page.day_of(now)
+        values = choice(
+            phrases, self._topics.known(), cadences=self._offered(who), cadence=who.cadence, topics=who.topics
+        )
+        language = known(who.language) or known(self._newsletter_language) or "en"
+        return pages.page(
+            "choice.html.j2", status=400 if said.wrong else 200, private=True,
+            saved=getattr(phrases, said.saved) if said.saved else "", wrong=said.wrong, typed=said.typed,
+            own=f"/u/{request.path_params['token']}", address=_masked(who.address),
+            languages=[(tag, name, tag == language) for tag, name in NAMES.items()],
+            paused=phrases.plain_day(self._own_page.day_of(who.paused_until))
+            if who.paused_until is not None and who.paused(now) else "",
+            skips=who.pause_skips,
+            pauses=[
+                (day.isoformat(), form.format(day=phrases.plain_day(day)))
+                for day, form in zip(
+                    pauses(today), (phrases.pause_weeks, phrases.pause_month, phrases.pause_months), strict=True
+                )
+            ],
+            first=(today + dt.timedelta(days=1)).isoformat(), last=(today + LONGEST_PAUSE).isoformat(), **values,
+        )
+
+    def _choose(self, reader: Subscriber, form: dict[str, list[str]]) -> None:
         """Make the form's choice the reader's; HTTPException 400 for what was not on offer."""
-        cadences, topics = form.get("cadence", []), form.get("topic", [])
-        known = self._topics.known()
-        offered = {*known.categories, *known.tags, *reader.topics}
+        cadences, topics, languages = form.get("cadence", []), form.get("topic", []), form.get("language", [])
+        common = self._topics.known()
+        offered = {*common.categories, *common.tags, *reader.topics}
         if len(cadences) != 1 or cadences[0] not in self._offered(reader) or not set(topics) <= offered:
             raise HTTPException(400)
-        return self._subscribers.set_choice(
-            reader.id, cadence=cadences[0], topics=tuple(dict.fromkeys(topics)), now=self._now()
+        if len(languages) > 1 or not {*languages} <= {*NAMES}:
+            raise HTTPException(400)
+        self._own_page.choose(
+            reader.id, cadence=cadences[0], topics=tuple(dict.fromkeys(topics)),
+            language=languages[0] if languages else None, now=self._now(),
         )
 
     def _offered(self, reader: Subscriber) -> tuple[Cadence, ...]:
         """Those of the settings, and the reader's own though it be no more among them."""
         return self._cadences if reader.cadence in self._cadences else (*self._cadences, reader.cadence)
 
-    def _gone(self) -> Response:
-        return self._pages.page("left.html.j2", private=True)
+
+def _masked(address: str) -> str:
+    """Enough of an address for who has it: "a…@readers.example"; mails are forwarded, and their links with them."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}…@{domain}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What an act on the page came to."""
+
+    saved: str = ""  # the name of the phrase that says so
+    wrong: str = ""  # the form that could not be used: "pause" | "address" | "same"
+    typed: str = ""  # what stood in it

@@ -8,6 +8,11 @@ from delivery.message import tokens
 from milepost.records import ReaderLink
 
 
+def sentence(words: str) -> str:
+    """The same with a capital where it begins."""
+    return words[:1].upper() + words[1:]
+
+
 class Readers:
     """Reads the tokens of one list; no cookie, no login, no address typed."""
 

@@ -27,8 +27,8 @@ from pipeline.sign_up import Asked, Doubt, SignUp, Turned
 from web.pages import Pages
 from web.ports import SigningUp, Topics
 from web.public.forms import read_form
-from web.public.preferences import choice, sentence
-from web.public.readers import Readers
+from web.public.preferences import choice
+from web.public.readers import Readers, sentence
 from web.writing import Writers
 
 TRAP = "website"  # a field that no reader sees

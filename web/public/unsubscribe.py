@@ -1,20 +1,26 @@
-"""The way out: a page with one button, and the one-click POST that mail programs send (RFC 8058)."""
+"""The way out: a page with one button, and the one-click POST that mail programs send (RFC 8058); and the way back.
 
-import contextlib
+    POST /u/{token} ─▶ left, with a button        POST /u/{token}/back ─▶ a reader again, for thirty days
+"""
+
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from milepost.errors import NotFoundError
-from milepost.records import ReaderLink
+from milepost.errors import NotFoundError, StoreError
+from milepost.records import CADENCES, Cadence, ReaderLink
 from newsletter.issue.view import PREFERENCES
+from newsletter.letters import about
+from pipeline.own_page import Reader
 from web.pages import Pages
-from web.ports import Subscribers
-from web.public.readers import Readers
+from web.ports import OwnPage
+from web.public.forms import read_form
+from web.public.readers import Readers, sentence
 from web.writing import Writers
 
 
@@ -22,14 +28,13 @@ class Unsubscribe:
     """Its routes."""
 
     def __init__(
-        self, pages: Pages, subscribers: Subscribers, *, readers: Readers, writers: Writers,
+        self, pages: Pages, own_page: OwnPage, *, readers: Readers, writers: Writers, cadences: Sequence[Cadence],
         now: Callable[[], dt.datetime],
     ) -> None:
-        self._pages = pages
-        self._subscribers = subscribers
-        self._readers = readers
-        self._writers = writers
-        self._now = now
+        """`cadences`: those on offer."""
+        self._pages, self._own_page = pages, own_page
+        self._readers, self._writers = readers, writers
+        self._cadences, self._now = cadences, now
 
     def routes(self) -> list[Route]:
         return [
@@ -37,29 +42,92 @@ class Unsubscribe:
             Route(f"/u{PREFERENCES}", self._about, methods=["GET"]),
             Route("/u/{token}", self._ask, methods=["GET"]),
             Route("/u/{token}", self._leave, methods=["POST"]),
+            Route("/u/{token}/back", self._ask, methods=["GET"]),
+            Route("/u/{token}/back", self._back, methods=["POST"]),
         ]
 
-    def _about(self, _: Request) -> Response:
+    def gone(self, request: Request, reader: Reader | None, *, status: int = 200) -> Response:
+        """For who is no reader any more, with the way back while there is one; None: nobody here."""
+        if reader is not None and reader.erased:
+            return self._pages.for_visitor(request).page("erased.html.j2", status=410, private=True)
+        until, choice, pages = "", [], self._pages.for_visitor(request)
+        if reader is not None:
+            who, pages = reader.subscriber, self._pages.spoken(reader.subscriber.language)
+            if reader.undo_until is not None:
+                until = pages.phrases.plain_day(self._own_page.day_of(reader.undo_until))
+                seldom = CADENCES[CADENCES.index(who.cadence) + 1 :]
+                choice = [(each, sentence(pages.phrases.rhythms[each])) for each in self._cadences if each in seldom]
+        return pages.page(
+            "left.html.j2", status=status, private=True, until=until, seldom=choice,
+            own="" if reader is None else f"/u/{request.path_params['token']}",
+        )
+
+    def unknown(self, request: Request) -> Response:
+        """For a token that is none of ours; says nothing about who subscribes."""
+        return self._pages.for_visitor(request).page("leave_unknown.html.j2", status=404, private=True)
+
+    def _about(self, request: Request) -> Response:
         """Where the links of a test mail lead: they have no token."""
-        return self._pages.page("leave_about.html.j2", private=True)
+        return self._pages.for_visitor(request).page("leave_about.html.j2", private=True)
 
     def _ask(self, request: Request) -> Response:
         """GET and HEAD change nothing: mail scanners follow every link."""
-        if self._readers.of(request) is None:
-            return self._unknown()
-        return self._pages.page("leave.html.j2", private=True, choice=f"{request.path_params['token']}{PREFERENCES}")
+        link = self._readers.of(request)
+        if link is None:
+            return self.unknown(request)
+        try:
+            reader = self._own_page.linked(link, self._now())
+        except NotFoundError:
+            return self.gone(request, None, status=410)
+        except StoreError:  # the question can be put all the same
+            pages = self._pages.for_visitor(request)
+        else:
+            if reader.subscriber.state == "unsubscribed":
+                return self.gone(request, reader)
+            pages = self._pages.spoken(reader.subscriber.language)
+        token = request.path_params["token"]
+        return pages.page("leave.html.j2", private=True, here=f"/u/{token}", choice=f"/u/{token}{PREFERENCES}")
 
     async def _leave(self, request: Request) -> Response:
         """Whatever the body's form, and whether or not it could be read: who posts to this address wants to leave."""
         link = self._readers.of(request)
         if link is None:
-            return self._unknown()
-        with contextlib.suppress(NotFoundError):  # erased meanwhile: gone is gone, nobody learns who was ever here
-            await self._writers.run(partial(self._let_go, link))
-        return self._pages.page("left.html.j2", private=True)
+            return self.unknown(request)
+        return await self._writers.run(partial(self._let_go, request, link))
 
-    def _let_go(self, link: ReaderLink) -> None:
-        self._subscribers.set_state(self._subscribers.linked(link).id, "unsubscribed", self._now())
+    def _let_go(self, request: Request, link: ReaderLink) -> Response:
+        try:
+            reader = self._own_page.linked(link, self._now())
+            if reader.erased:
+                return self.gone(request, reader)
+            self._own_page.leave(reader.subscriber.id, self._now())
+            return self.gone(request, self._own_page.linked(link, self._now()))
+        except NotFoundError:  # gone is gone
+            return self.gone(request, None)
 
-    def _unknown(self) -> Response:
-        return self._pages.page("leave_unknown.html.j2", status=404, private=True)
+    async def _back(self, request: Request) -> Response:
+        link = self._readers.of(request)
+        if link is None:
+            return self.unknown(request)
+        form = await read_form(request)
+        return await self._writers.run(partial(self._return, request, link, form.get("cadence", [])))
+
+    def _return(self, request: Request, link: ReaderLink, wanted: Sequence[str]) -> Response:
+        cadence = next((each for each in self._cadences if [each] == list(wanted)), None)
+        if wanted and cadence is None:
+            raise HTTPException(400)
+        try:
+            reader = self._own_page.linked(link, self._now())
+            if reader.erased:
+                return self.gone(request, reader)
+            came = self._own_page.come_back(reader.subscriber.id, self._now(), cadence=cadence)
+            who = self._own_page.linked(link, self._now()).subscriber
+        except NotFoundError:
+            return self.gone(request, None, status=410)
+        pages = self._pages.spoken(who.language)
+        if not came:
+            return pages.page("back_closed.html.j2", status=410, private=True)
+        return pages.page(
+            "back.html.j2", private=True, choice=f"/u/{request.path_params['token']}{PREFERENCES}",
+            rhythm=pages.phrases.rhythms[who.cadence], about=about(pages.phrases, who.topics),
+        )
