@@ -68,11 +68,12 @@ class Pages:
 
     def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:
         page = outline.divide(parts.root, PLAN)
-        told = headings.claims(page, PLAN, url=url)
+        shown = Pictures(url)
+        told = headings.claims(page, PLAN, shown)
         told += jsonld.claims(blocks, TABLE, url=url)
         for section in page.sections:
             if PLAN.sections.get(section.label) == "related":
-                found = (card for element in section.content for card in linked(element, url, known))
+                found = (card for element in section.content for card in linked(element, shown, known))
                 related = tuple(islice(found, LIST_CAP))
                 told.append(Claim("related", related, headings.WITNESS, "h2 Related Milestones"))
         return told
@@ -123,7 +124,7 @@ def _all_cards(root: Element, url: str) -> Iterator[Card]:
         card = None if key is None else _card(article, key, shown, NOBODY)
         if card is not None:
             yield card
-    yield from linked(root, url, NOBODY)
+    yield from linked(root, shown, NOBODY)
 
 
 def _details_key(article: Element) -> str | None:
@@ -132,9 +133,8 @@ def _details_key(article: Element) -> str | None:
     return next((name.removesuffix("-details") for name in found if name.endswith("-details")), None)
 
 
-def linked(root: Element, url: str, known: KnownNames) -> Iterator[Card]:
+def linked(root: Element, shown: Pictures, known: KnownNames) -> Iterator[Card]:
     """Cards that are links as a whole: <a href="/timeline/…"> with a heading inside."""
-    shown = Pictures(url)
     for link in islice(root.iter("a"), LINK_CAP):
         key = key_after(link.get("href"), PLAN.milestones)
         if key is not None:
@@ -150,7 +150,7 @@ def _card(element: Element, key: str, shown: Pictures, known: KnownNames) -> Car
     named: list[tuple[Element, str]] = []
     tags: list[str] = []
     for span, words in draft.spans[draft.labels:][:LIST_CAP]:
-        if (span.text or "").startswith("#"):
+        if words.startswith("#") and (span.text or "").startswith("#"):
             tags.append(slugify(words))
         else:
             named.append((span, words))

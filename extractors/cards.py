@@ -1,7 +1,6 @@
 """The card witness: short forms of milestones in listings and under Related, and what they say of a milestone."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 
 from lxml.etree import _Element as Element
@@ -49,12 +48,9 @@ class CardDraft:
         self.labels = 0  # how many of them stand above the title
         self.impact: int | None = None
         categories = plan.links.get("category")
-        for node in element.iter(*_PARTS):  # the first of each kind counts
+        for node in element.iter():  # the first of each kind counts; lxml takes longer to leave out the others
             tag = node.tag
-            if tag == "div":
-                if self.impact is None and (label := node.get("aria-label")):
-                    self.impact = impact_of(label)
-            elif tag == "span":
+            if tag == "span":
                 weight = impact_of(label) if (label := node.get("aria-label")) else None
                 if weight is None:
                     words = text_of(node, NAME_CAP)
@@ -64,6 +60,9 @@ class CardDraft:
                     weight = impact_of(words)
                 if self.impact is None:
                     self.impact = weight
+            elif tag == "div":
+                if self.impact is None and (label := node.get("aria-label")):
+                    self.impact = impact_of(label)
             elif tag == "time":
                 if self.date is None:
                     self.date = date_of(node).date
@@ -74,7 +73,7 @@ class CardDraft:
             elif tag == "a":
                 if categories and self.category is None:
                     self.category = slug_after(node.get("href"), categories)
-            elif not self.title:
+            elif tag in _HEADS and not self.title:
                 self.title = text_of(node, TITLE_CAP)
                 self.labels = len(self.spans)
 
@@ -84,19 +83,16 @@ class CardDraft:
             return None
         people, organizations, confidence = names
         return Card(
-            key=self.key, title=self.title, category=self.category, date=self.date,
-            summary="" if is_void(self.summary) else self.summary, people=people, organizations=organizations,
-            impact=self.impact, tags=tuple(tags), image=shown.pick(self.pictures).image, confidence=confidence,
+            self.key, self.title, self.category, self.date, "" if is_void(self.summary) else self.summary,
+            people, organizations, self.impact, tuple(tags), shown.pick(self.pictures).image, confidence=confidence,
         )
 
 
 _HEADS = ("h2", "h3", "h4")
-_PARTS = ("a", "div", "h2", "h3", "h4", "img", "p", "span", "time")
 
 
-def linked_cards(root: Element, plan: Plan, url: str) -> Iterator[Card]:
+def linked_cards(root: Element, plan: Plan, shown: Pictures) -> Iterator[Card]:
     """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone."""
-    shown = Pictures(url)
     for element in islice(root.iter("article", "li", "a"), LINK_CAP):
         key = key_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
         if key is None:
@@ -190,7 +186,7 @@ def settled(cards: Sequence[Card]) -> tuple[Card, ...]:
     if any(card.date is not None and card.date.month is not None for card in cards):
         return tuple(cards)
     return tuple(
-        card if card.date is None else replace(card, date=PartialDate(value=card.date.value, confirmed=False))
+        card if card.date is None else card._replace(date=PartialDate(value=card.date.value, confirmed=False))
         for card in cards
     )
 

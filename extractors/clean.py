@@ -19,7 +19,7 @@ _VOID = frozenset({"undefined", "null", "nan", "none", "[object object]", "inval
 
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+/[!#-;=?-\[\]^_a-z{|}~]*")  # needs no second look
 
-_BETWEEN = re.compile(r"[^a-z0-9]+")  # the words of a slug
+_SLUG_WORD = re.compile(r"[a-z0-9]+")
 
 
 def clean(text: str | None, cap: int = TEXT_CAP) -> str:
@@ -50,7 +50,7 @@ def slugify(label: str, cap: int = NAME_CAP) -> str:
     """The slug of a label: "Open Source" → "open-source"; "" when nothing of it can stand in a slug."""
     plain = label if label.isascii() else unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode()
     plain = plain.casefold()
-    return (plain if plain.isalnum() else _BETWEEN.sub("-", plain).strip("-"))[:cap]
+    return (plain if plain.isalnum() else "-".join(_SLUG_WORD.findall(plain)))[:cap]
 
 
 @lru_cache(maxsize=4096)

@@ -48,7 +48,6 @@ _HREF, _CONTENT = (re.compile(_VALUES % name, re.IGNORECASE) for name in ("href"
 _HEAD_CAP = 200_000  # characters in which a document says what its addresses start from, and which picture it shares
 _TAG_CAP = 4_000  # characters of one such tag
 _SHARED_CAP = 8
-_STRETCH = 1_024  # characters that are encoded at a time
 _HEAD = 4_000  # characters in which a document says its language
 _BLOCK_CAP = 200  # times that JSON-LD is spoken of; each is looked for from the one before it
 _WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
@@ -120,15 +119,18 @@ def cut(text: str) -> Parts | None:
     data = _encoded(text, pieces)
     if b"<script" in data or data.find(b"<main", 1) >= 0:
         return None
-    return _parts(text, _tree(data), tuple(blocks), from_cut=True)
+    return _parts(text, _tree(data), tuple(blocks), at=main, from_cut=True)
 
 
-def _parts(text: str, root: Element, ld: tuple[str, ...], *, from_cut: bool) -> Parts:
-    """The parts of a page; the root of the tree carries the page's language and <base>, wherever it was cut out."""
+def _parts(text: str, root: Element, ld: tuple[str, ...], *, at: int, from_cut: bool) -> Parts:
+    """The parts of a page; the root of the tree carries the page's language and <base>, wherever it was cut out.
+
+    `at`: where in the text it was cut out.
+    """
     language = match[1] if (match := _LANGUAGE.search(text, 0, _HEAD)) else ""
     if language:
         root.set("lang", language)
-    if (base := _base(text)) is not None:
+    if (base := _base(text, at)) is not None:
         root.append(root.makeelement("base", href=base))
     return Parts(root=root, ld=ld, from_cut=from_cut, language=language, text=text)
 
@@ -151,9 +153,14 @@ def _head(text: str) -> str:
     return text[: end if end >= 0 else _HEAD_CAP]
 
 
-def _base(text: str) -> str | None:
-    """What the document says that relative addresses start from: the first <base> that has an address (§4.2.3)."""
-    end = text.find("<body", 0, _HEAD_CAP)
+def _base(text: str, at: int) -> str | None:
+    """What the document says that relative addresses start from: the first <base> that has an address (§4.2.3).
+
+    `at`: a place in its body; from there the end of its head is near.
+    """
+    end = text.rfind("<body", 0, at)
+    if end < 0:
+        end = text.find("<body", 0, _HEAD_CAP)
     if text.find("<base", 0, end) < 0 and text.find("<BASE", 0, end) < 0:  # up to the end, when there is no <body>
         return None
     head = _head(text)
@@ -191,14 +198,8 @@ def fragment(piece: str) -> Element:
 
 
 def _encoded(text: str, pieces: Iterable[tuple[int, int]]) -> bytes:
-    """Pieces (start, end) of a text in UTF-8, without lone surrogates.
-
-    By stretches, straight out of the text: those that are plain ASCII are only copied.
-    """
-    return b"".join([
-        text[at:min(at + _STRETCH, end)].encode("utf-8", "ignore")
-        for start, end in pieces for at in range(start, end, _STRETCH)
-    ])
+    """Pieces (start, end) of a text in UTF-8, without lone surrogates."""
+    return b"".join([text[start:end].encode("utf-8", "ignore") for start, end in pieces])
 
 
 def _tree(data: bytes) -> Element:
@@ -224,7 +225,7 @@ def whole(text: str) -> Parts:
         tag.get_text() for tag in soup.find_all("script") if _LD_TYPE.match(f'type="{tag.get("type", "")}"')
     )
     top = soup.find("main") or soup.find("body") or soup
-    return _parts(text, _graft(top), blocks, from_cut=False)
+    return _parts(text, _graft(top), blocks, at=len(text), from_cut=False)
 
 
 def _graft(soup: Tag) -> Element:

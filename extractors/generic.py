@@ -73,7 +73,8 @@ class _AnyLayout:
 
     def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:  # noqa: ARG002
         page = outline.divide(parts.root, self.plan)
-        told = headings.claims(page, self.plan, url=url)
+        shown = pictures.Pictures(url)
+        told = headings.claims(page, self.plan, shown)
         told += microdata.claims(parts.root, url=url)
         told += jsonld.claims(blocks, self.table, url=url)
         # Of a site known only by its options nothing says which of its parts are always there: none is called empty.
@@ -87,9 +88,9 @@ class _AnyLayout:
             told.append(Claim("image", image, headings.WITNESS, "meta og:image"))
         for section in page.sections:
             if self.plan.sections.get(section.label) == "related":
-                found = (card for one in section.content for card in cards.linked_cards(one, self.plan, url))
-                if shown := cards.one_each(found):
-                    told.append(Claim("related", shown[:LIST_CAP], headings.WITNESS, f"h2 {section.written}"))
+                found = (card for one in section.content for card in cards.linked_cards(one, self.plan, shown))
+                if related := cards.one_each(found):
+                    told.append(Claim("related", related[:LIST_CAP], headings.WITNESS, f"h2 {section.written}"))
         return told
 
 
@@ -129,7 +130,7 @@ class Generic(SiteExtractor):
         root = self.tree(page)
         if root is None:
             return ()
-        return cards.settled(cards.one_each(cards.linked_cards(root, self._layout.plan, page.url)))
+        return cards.settled(cards.one_each(cards.linked_cards(root, self._layout.plan, pictures.Pictures(page.url))))
 
     def unread(self, page: Page) -> tuple[Unread, ...]:
         if self.classify(url_path(page.url)) != "listing":

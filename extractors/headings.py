@@ -8,7 +8,6 @@ from itertools import islice, zip_longest
 
 from lxml.etree import _Element as Element
 
-from extractors import pictures
 from extractors.clean import (
     LIST_CAP,
     NAME_CAP,
@@ -24,6 +23,7 @@ from extractors.clean import (
 )
 from extractors.dom import date_of, language, text_of
 from extractors.outline import FAQ, PARTS_CAP, Outline, Plan, Section, blocks_of, entries_of, is_list, label_of
+from extractors.pictures import Pictures
 from extractors.reconcile import Claim, date_claim
 from extractors.written_dates import NOTHING, Reading, read_date
 from milepost.dates import PartialDate
@@ -57,14 +57,14 @@ def is_mark(text: str) -> bool:
     return impact_of(text) is not None or read_date(text).date is not None
 
 
-def claims(page: Outline, plan: Plan, *, url: str) -> list[Claim]:
+def claims(page: Outline, plan: Plan, shown: Pictures) -> list[Claim]:
     """Everything the HTML says, save its related cards."""
     told = [Claim("title", text_of(head, TITLE_CAP), WITNESS, "h1") for head in page.titles[:3]]
     told += _header_claims(page, plan)
     seen, sections = _section_claims(page, plan)
     told += sections
     told += _fact_claims(page, plan)
-    told += _image_claims(page, plan, url)
+    told += _image_claims(page, plan, shown)
     told += _absent(page, plan, seen, {claim.field for claim in told})
     return told
 
@@ -191,7 +191,7 @@ def _slugs(element: Element, plan: Plan, where: str) -> Iterator[Claim]:
 
 def _linked(link: Element, plan: Plan, where: str) -> Iterator[Claim]:
     if href := link.get("href"):
-        for name, slug in slugs_after(href[:URL_CAP], tuple(plan.links.items())):
+        for name, slug in slugs_after(href[:URL_CAP], plan.prefixes):
             if name != "tags":
                 yield Claim(name, slug, WITNESS, where)
 
@@ -258,13 +258,13 @@ def _fact_names(term: Element, name: str) -> tuple[tuple[str, ...], bool]:
     return tuple(dict.fromkeys(_entries(found[:LIST_CAP], name))), doubtful
 
 
-def _image_claims(page: Outline, plan: Plan, url: str) -> Iterator[Claim]:
+def _image_claims(page: Outline, plan: Plan, shown: Pictures) -> Iterator[Claim]:
     """The picture of the page that is not part of a card or of the site's own frame."""
-    found = pictures.pick(
-        (image for image in islice(page.root.iter("img"), PARTS_CAP) if not any(
+    found = shown.pick(
+        image for image in islice(page.root.iter("img"), PARTS_CAP) if not any(
             parent.tag == "nav" or (parent.tag == "a" and key_after(parent.get("href"), plan.milestones))
             for parent in image.iterancestors("nav", "a")
-        )), url,
+        )
     )
     if found.image is not None or not found.hidden:  # of a picture that only a script can find nothing is said
         yield Claim("image", found.image, WITNESS, "img" if found.image else "no img")

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 from lxml.etree import _Element as Element
 
-from extractors.clean import LIST_CAP, NAME_CAP, URL_CAP, slugify, slugs_after
+from extractors.clean import LIST_CAP, NAME_CAP, URL_CAP, clean, slugify, slugs_after
 from extractors.dom import text_of
 from extractors.reconcile import Claim
 from milepost.records import LabelPair
 from milepost.same import fold
 
 _LINK_CAP = 5_000  # links looked at in one page
+_WORDS_CAP = 4 * NAME_CAP  # characters of a link that its words are taken from
 _ASIDE = re.compile(r"\s*\([^()]*\)$")  # "Deep Learning Breakthrough (2012–2017)"
 
 
@@ -35,16 +36,19 @@ def pairs(root: Element, links: Mapping[str, str]) -> tuple[LabelPair, ...]:
         href = link.get("href")
         if not href or (href.startswith("/") and not href.startswith(prefixes)):  # nearly every link of a page
             continue
-        if slugs := slugs_after(href[:URL_CAP], fields):
-            found.update(_paired(slugs, text_of(link, NAME_CAP)))
+        words = text_of(link, NAME_CAP) if len(link) else (link.text or "")[:_WORDS_CAP]
+        found.update(_paired(href[:URL_CAP], words, fields))
         if len(found) >= LIST_CAP:
             break
     return tuple(found)
 
 
-@lru_cache(maxsize=4096)
-def _paired(slugs: tuple[tuple[str, str], ...], words: str) -> dict[LabelPair, None]:
-    return {LabelPair(field, key, slug): None for field, slug in slugs for key in _keys(words.removeprefix("#"))}
+@lru_cache(maxsize=4096)  # the same few links stand on every page
+def _paired(address: str, words: str, fields: tuple[tuple[str, str], ...]) -> dict[LabelPair, None]:
+    """What a link with these words teaches; the words as they stand in the page."""
+    slugs = slugs_after(address, fields)
+    keys = _keys(clean(words, NAME_CAP).removeprefix("#")) if slugs else ()
+    return {LabelPair(field, key, slug): None for field, slug in slugs for key in keys}
 
 
 @lru_cache(maxsize=4096)  # the same few labels stand on every page
@@ -78,7 +82,7 @@ class Labels:
 
     def slug(self, field: str, words: str) -> str | None:
         """The one slug that a label stands for; None when it was never seen on a link, or on several."""
-        for key in _keys(words):
+        for key in _keys(words) if self._pairs else ():
             if (field, key) in self._slugs:
                 return self._slugs[field, key]
             if self.is_slug(field, key):
@@ -110,11 +114,15 @@ def resolve(claims: Sequence[Claim], own: Labels, learnt: Labels = UNLEARNT) -> 
         elif isinstance(claim.value, tuple):
             words = [str(word) for word in claim.value]
             slugs = [own.slug(claim.field, word) or learnt.slug(claim.field, word) or word for word in words]
-            told.append(claim._replace(value=tuple(dict.fromkeys(slugs)), label=""))
+            told.append(_in_slugs(claim, tuple(dict.fromkeys(slugs))))
         elif slug := own.slug(claim.field, claim.label) or learnt.slug(claim.field, claim.label):
-            told.append(claim._replace(value=slug, label=""))
+            told.append(_in_slugs(claim, slug))
         else:
             unpaired[LabelPair(claim.field, label_key(claim.label), None)] = None
             if claim.value != "":
                 told.append(claim)
     return Resolved(told, tuple(unpaired))
+
+
+def _in_slugs(claim: Claim, value: str | tuple[str, ...]) -> Claim:
+    return Claim(claim.field, value, claim.witness, claim.where, claim.url, claim.part)

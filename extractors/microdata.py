@@ -100,7 +100,7 @@ def _images(element: Element, url: str) -> Iterator[Image]:
 
 
 def _type(element: Element) -> str:
-    return (element.get("itemtype") or "").rpartition("/")[2] if "itemscope" in element.attrib else ""
+    return (element.get("itemtype") or "").rpartition("/")[2] if element.get("itemscope") is not None else ""
 
 
 def _properties(item: Element) -> Iterator[Element]:
@@ -110,7 +110,7 @@ def _properties(item: Element) -> Iterator[Element]:
         element = pending.pop()
         if element.get("itemprop"):
             yield element
-        if "itemscope" not in element.attrib:
+        if element.get("itemscope") is None:
             pending += reversed(element)
 
 

@@ -1,8 +1,7 @@
 """How a page is divided by its headings: what stands under which, and what is left out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 from lxml.etree import _Element as Element
@@ -25,6 +24,10 @@ class Plan:
     links: Mapping[str, str] = field(default_factory=dict)  # field → path prefix: {"category": "/category/"}
     milestones: str = "/timeline/"  # path prefix of milestones
     year_only: bool = False  # the header's <time> is cut to the year, a month may be known elsewhere
+    prefixes: tuple[tuple[str, str], ...] = field(init=False)  # `links`, as they are looked up for every link
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefixes", tuple(self.links.items()))
 
 
 class Section(NamedTuple):
@@ -54,7 +57,11 @@ def label_of(text: str) -> str:
 
 def divide(root: Element, plan: Plan) -> Outline:
     """Divide a page; questions and answers are left out, whatever their headings say."""
-    titles = [head for head in islice(root.iter("h1"), PARTS_CAP) if text_of(head, TITLE_CAP)]
+    heads = list(root.iter(*_HEADS))
+    headed = _holders(heads)
+    firsts = [head for head in heads if head.tag == "h1"][:PARTS_CAP]
+    seconds = [head for head in heads if head.tag == "h2"][:PARTS_CAP]
+    titles = [head for head in firsts if text_of(head, TITLE_CAP)]
     article = next((one for one in root.iter("article") if next(one.iter("h1"), None) is not None), None)
     if article is None:
         article = next(root.iter("article"), root)
@@ -63,7 +70,7 @@ def divide(root: Element, plan: Plan) -> Outline:
         header = next(titles[0].iterancestors("header"), article) if titles else article
     sections: list[Section] = []
     barred: list[Element] = []
-    for head in islice(root.iter("h2"), PARTS_CAP):
+    for head in seconds:
         if barred and any(parent in barred for parent in head.iterancestors()):
             continue
         written = text_of(head, TITLE_CAP)
@@ -74,7 +81,7 @@ def divide(root: Element, plan: Plan) -> Outline:
         parent = head.getparent()
         if parent is not None and parent.tag in ("header", "hgroup") and next(parent.iter("h1"), None) is None:
             at = parent
-        sections.append(Section(label, written, head, _following(at, plan), at.tail or ""))
+        sections.append(Section(label, written, head, _following(at, headed, plan), at.tail or ""))
     return Outline(root, article, header, tuple(titles), tuple(sections))
 
 
@@ -90,18 +97,35 @@ def _container(head: Element) -> tuple[Element, ...]:
     return ()
 
 
-def _following(element: Element, plan: Plan) -> tuple[Element, ...]:
+def _holders(heads: Iterable[Element]) -> set[Element]:
+    """The headings and all that they stand in, worked out once: asking each element for its headings takes longer."""
+    found: set[Element] = set()
+    for head in heads:
+        at: Element | None = head
+        while at is not None and at not in found:
+            found.add(at)
+            at = at.getparent()
+    return found
+
+
+def _following(element: Element, headed: Set[Element], plan: Plan) -> tuple[Element, ...]:
     """What stands under a heading: up to the next one, and up to words that are a heading in all but their tag."""
     found = []
     for sibling in element.itersiblings():
-        if sibling.tag in _HEADS or next(sibling.iter(*_HEADS), None) is not None:
+        if sibling in headed:
             break
-        if not len(sibling) and sibling.text and label_of(clean(sibling.text, NAME_CAP)) in plan.sections:
+        if not len(sibling) and sibling.text and _is_label(sibling.text, plan):
             break
         found.append(sibling)
-        if sibling.tail and not sibling.tail.isspace() and label_of(clean(sibling.tail, NAME_CAP)) in plan.sections:
+        if sibling.tail and not sibling.tail.isspace() and _is_label(sibling.tail, plan):
             break
     return tuple(found)
+
+
+def _is_label(text: str, plan: Plan) -> bool:
+    if len(text) > NAME_CAP and "  " not in text:  # a paragraph; cleaning it only to see that takes its time
+        return False
+    return label_of(clean(text, NAME_CAP)) in plan.sections
 
 
 def blocks_of(section: Section) -> tuple[str, ...]:

