@@ -28,6 +28,7 @@ def form(settings: Settings) -> str:
     phrases = phrases_for(letter.language)
     return str(_FORM.format(
         action=f"{settings.web.base_url}/subscribe", language=letter.language, direction=direction(letter.language),
-        title=phrases.subscribe_to.format(name=letter.name), hint=phrases.subscribe_hint, label=phrases.your_address,
+        title=phrases.subscribe_to.format(name=letter.name), label=phrases.your_address,
+        hint=f"{phrases.embed_next} {phrases.subscribe_hint}",
         leave=phrases.trap, trap=TRAP, press=phrases.subscribe,
     ))

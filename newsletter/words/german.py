@@ -103,9 +103,11 @@ GERMAN = Phrases(
     subscribe="Abonnieren",
     forwarded="Wurde Ihnen das weitergeleitet? Abonnieren",
     subscribe_to="{name} abonnieren",
-    subscribe_hint="Zuerst kommt eine Mail mit einer Schaltfläche, damit niemand jemand anderen anmelden kann. Danach "
-    "kommen nur die Ausgaben, die Sie hier wählen. In jeder steht ein Link zum Abbestellen, keine verrät uns, ob sie "
-    "geöffnet wurde, und Ihre Adresse geben wir niemandem.",
+    subscribe_hint="Zuerst kommt eine Mail mit einer Schaltfläche, damit niemand jemand anderen anmelden kann, und "
+    "eine Erinnerung, wenn sie nicht gedrückt wird. Danach kommen höchstens ein Willkommen und die Ausgaben, die Sie "
+    "wählen. In jeder steht ein Link zum Abbestellen, keine verrät uns, ob sie geöffnet wurde, und Ihre Adresse geben "
+    "wir niemandem.",
+    embed_next="Wie oft und worüber, wählen Sie auf der nächsten Seite.",
     your_address="Ihre E-Mail-Adresse",
     address_wrong="An diese Adresse kann keine Mail gehen. Ist sie richtig geschrieben?",
     domain_doubt="Anscheinend nimmt {domain} keine Mails an. Ist das richtig geschrieben?",

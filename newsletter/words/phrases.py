@@ -119,6 +119,7 @@ class Phrases:
     forwarded: str
     subscribe_to: str
     subscribe_hint: str
+    embed_next: str
     your_address: str
     address_wrong: str
     domain_doubt: str
@@ -397,9 +398,10 @@ ENGLISH = Phrases(
     subscribe="Subscribe",
     forwarded="Was this forwarded to you? Subscribe",
     subscribe_to="Subscribe to {name}",
-    subscribe_hint="First comes one mail with a button, so that nobody can sign up somebody else. After that, only the "
-    "issues that you choose here. Every one of them has a link to leave, no mail tells us whether it was opened, and "
-    "your address is given to nobody.",
+    subscribe_hint="First comes one mail with a button, so that nobody can sign up somebody else, and one reminder if "
+    "it isn't pressed. After that, at most a word of welcome and the issues that you choose. Every one of them has a "
+    "link to leave, no mail tells us whether it was opened, and your address is given to nobody.",
+    embed_next="How often, and about what, is chosen on the next page.",
     your_address="Your e-mail address",
     address_wrong="No mail can be sent to this address. Is it spelt right?",
     domain_doubt="It seems that {domain} takes no mail. Is that spelt right?",

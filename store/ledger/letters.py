@@ -3,7 +3,8 @@
     enqueue ─▶ queued ─claim─▶ sending ─settle─▶ sent | failed | dropped | queued again, later
                   ▲────lease over────┘
 
-At most one of a kind for an address and day, whoever asks and however often: the table's own rule, not a habit.
+At most one of a kind for an address and day, whoever asks and however often: the table's own rule, not a habit. One
+that was answered counts no more: whoever came, left and comes again on one day gets another.
 """
 
 import datetime as dt
@@ -23,6 +24,7 @@ from store.upkeep import restore
 LetterKind = Literal["confirm", "remind", "welcome", "move", "moved"]
 LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
 LEASE_SECONDS = 120
+_ANSWERED = "#"  # and its id, in place of the day of a letter that was answered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,7 @@ class Taken:
     reader: str | None  # the subscriber's handle, in their links
     state: SubscriberState | None  # the subscriber's of that address; None: it is none
     suppressed: str | None  # why
-    sent_before: int  # letters of the kind that went to the address in the last month
+    sent_before: int  # letters of the kind that went to the address in the last month, and were not answered
     language: str | None = None  # that it is to be written in; None: the newsletter's
     change: str | None = None  # the name of the change of address in the link of a "move"; None: it is forgotten
     undo: str | None = None  # … and in that of a "moved"
@@ -77,6 +79,13 @@ def enqueue(
         subscriber=subscriber, address_change=change, state="queued", queued_at=now, next_attempt_at=now, why="",
     )
     connection.execute(new.on_conflict_do_nothing())
+
+
+def answer(connection: sa.Connection, hash_: str) -> None:
+    """Whoever confirmed has answered what asked them: it counts for no day any more, and they can come back today."""
+    asked = sa.and_(letter.c.address_hash == hash_, letter.c.kind.in_(("confirm", "remind")))
+    answered = sa.literal(_ANSWERED).concat(sa.cast(letter.c.id, sa.String(9)))
+    connection.execute(sa.update(letter).where(asked, letter.c.day.not_like(f"{_ANSWERED}%")).values(day=answered))
 
 
 def empty(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
@@ -210,7 +219,7 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
         sa.select(sa.func.count()).select_from(earlier)
         .where(
             earlier.c.address_hash == letter.c.address_hash, earlier.c.kind == letter.c.kind,
-            earlier.c.state == "sent", earlier.c.sent_at > since,
+            earlier.c.state == "sent", earlier.c.sent_at > since, earlier.c.day.not_like(f"{_ANSWERED}%"),
         )
         .correlate(letter).scalar_subquery()
     )

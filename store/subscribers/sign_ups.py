@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from milepost.records import Cadence
 from store.dialects import insert, serialize
 from store.engine import Database
-from store.ledger.letters import empty, enqueue
+from store.ledger.letters import answer, empty, enqueue
 from store.meta import Meta
 from store.schema.tables import consent, letter, meta, sign_up, sign_up_count, subscriber, suppression
 from store.subscribers import events, suppressions
@@ -189,6 +189,7 @@ class SignUps:
                 cadence=entry.cadence, topics=list(entry.topics), confirmed_at=now, confirmed_network=network,
             ))
             connection.execute(sa.update(sign_up).where(sign_up.c.id == entry.id).values(confirmed_at=now))
+            answer(connection, hash_)
             before = "new" if known is None else f"was {known.state}"
             events.log(connection, hash_, "confirmed", By(who=READER, why=f"a sign-up ({before})"), now)
             if welcome:

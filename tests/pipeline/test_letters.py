@@ -231,6 +231,23 @@ class TestWhoGetsOne:
         assert sent or "takes no mail" in standing(database, NOW, limit=1).letters[0].why
 
 
+    def test_whoever_answers_may_leave_and_come_back_as_often_as_they_like(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        for again in range(TRIES + 2):  # all on one day
+            now = NOW + again * MINUTE
+            ask(settings, database, now=now)
+            assert send(settings, database, now).sent >= 1
+            done = confirm(settings, database, now)
+            assert done.ended == "confirmed"
+            Subscribers(database).set_state(done.subscriber, "unsubscribed", now)
+        ask(settings, database, now=NOW + 10 * MINUTE)
+        ask(settings, database, now=NOW + 11 * MINUTE)  # a stranger can't have more than one sent
+        send(settings, database, NOW + 12 * MINUTE)
+        asks = [mail for mail in mails(relay) if mail["Subject"].startswith("Please confirm")]
+        assert len(asks) == TRIES + 3
+
+
 class TestTrouble:
     def test_a_relay_that_is_not_there_costs_no_sign_up(
         self, settings: Settings, database: Database, relay: Relay, make_settings: Callable[..., Settings]

@@ -16,4 +16,6 @@ def test_it_is_plain_and_posts_to_our_page(settings: Any) -> None:
     assert (tree.get("method"), tree.get("action")) == ("post", "https://timeline.example/subscribe")
     assert not tree.xpath("//script|//img|//link|//iframe|//b")
     assert 'Subscribe to <b>"Looms" & Engines' in tree.text_content()
+    assert "chosen on the next page. First comes one mail with a button" in tree.text_content()
+    assert "one reminder" in tree.text_content()
     assert {one.get("name") for one in tree.xpath("//input")} == {"email", "website", "source"}
