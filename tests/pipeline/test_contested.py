@@ -8,6 +8,7 @@ from pipeline.backfill import backfill
 from pipeline.look.scrape import scrape
 from store.database import Database
 from store.milestones.milestones import Milestones
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 SOURCE = "clockwork"
@@ -41,7 +42,7 @@ def title(database: Database) -> str:
 def test_one_witness_against_the_others_changes_nothing_and_is_reported(
     settings: Settings, site: BreakableSite, database: Database
 ) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     retitle(site, everywhere=False)
 
     report, changes = look(settings)
@@ -57,7 +58,7 @@ def test_one_witness_against_the_others_changes_nothing_and_is_reported(
 
 
 def test_when_they_agree_it_is_a_correction(settings: Settings, site: BreakableSite, database: Database) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     retitle(site, everywhere=False)
     scrape(settings, SOURCE)
     retitle(site, everywhere=True)
@@ -80,7 +81,7 @@ def test_a_source_that_believes_its_first_witness_is_followed(
 
 
 def test_believing_it_later_is_a_backfill_away(settings: Settings, site: BreakableSite, database: Database) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     retitle(site, everywhere=False)
     scrape(settings, SOURCE)
 

@@ -24,7 +24,6 @@ from pipeline.edit import (
     stop,
     trial_mail,
 )
-from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import Database
 from store.issues.issues import Issues
@@ -32,6 +31,7 @@ from store.ledger.ledger import Ledger
 from store.schema.tables import issue as issue_table
 from store.schema.tables import subscriber
 from store.subscribers.people import Subscribers
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 INTRO = "Good **morning**,\n\nboth of today's stories are about [agreeing](https://clockwork.example/why)."
@@ -228,9 +228,8 @@ def test_a_window_of_no_minutes_is_none(careful: Settings, database: Database, m
 def test_a_draft_that_was_stopped_waits_for_a_person_even_where_none_is_asked(
     settings: Settings, site: BreakableSite, database: Database
 ) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("news", settings)
     site.publish()
-    scrape(settings, "clockwork")
     publish(settings)
 
     assert stop(database, 1, reason="a word is missing").undone
@@ -243,9 +242,8 @@ def test_a_draft_that_was_stopped_waits_for_a_person_even_where_none_is_asked(
 def test_what_is_being_sent_is_paused_and_what_is_done_can_not_be_stopped(
     settings: Settings, site: BreakableSite, database: Database
 ) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("news", settings)
     site.publish()
-    scrape(settings, "clockwork")
     publish(settings)
     asked = 0
 

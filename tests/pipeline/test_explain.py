@@ -18,11 +18,12 @@ from pipeline.publish import publish
 from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.milestones.milestones import Milestones
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 
 def _look_publish_look(settings: Settings, site: BreakableSite) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("baseline", settings)
     site.publish()
     site.edit()
     scrape(settings, "clockwork")
@@ -55,7 +56,7 @@ def test_it_tells_news_from_baseline_and_correction(
 def test_related_cards_lead_to_the_page_as_it_was_last_read(
     settings: Settings, site: BreakableSite, database: Database
 ) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("baseline", settings)
     before = Milestones(database).known("clockwork")
     site.publish()
     scrape(settings, "clockwork")
@@ -77,7 +78,7 @@ def test_related_cards_lead_to_the_page_as_it_was_last_read(
 
 
 def test_what_an_import_told_claims_no_page(settings: Settings, database: Database) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("baseline", settings)
     known = next(Milestones(database).iterate("clockwork")).milestone
     before = explain(database, known.key, "era")
     line = json.dumps(milestone_to_json(known) | {"title": "Told otherwise"})
@@ -94,7 +95,7 @@ def test_what_an_import_told_claims_no_page(settings: Settings, database: Databa
 
 
 def test_its_json_form_names_the_page_by_its_hash(settings: Settings, database: Database) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("baseline", settings)
     key = next(Milestones(database).iterate("clockwork")).milestone.key
     data = explanation_to_json(explain(database, key, "title"))
     assert data["witnesses"][0] == {"witness": "headings", "where": "h1"}
@@ -117,7 +118,7 @@ def test_every_line_of_a_mail_leads_back_to_its_bytes(
 
 
 def test_what_is_not_there_is_said(settings: Settings, database: Database) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("baseline", settings)
     with pytest.raises(InputError, match="there is no field 'colour'"):
         explain(database, "any", "colour")
     with pytest.raises(NotFoundError):

@@ -13,6 +13,7 @@ from pipeline.look.scrape import report_to_json, scrape
 from pipeline.publish import publish
 from store.database import connect
 from store.milestones.milestones import Milestones
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 SOURCE = "clockwork"
@@ -24,9 +25,8 @@ class Page:
     def __init__(self, settings: Settings, site: BreakableSite) -> None:
         self.settings, self.site = settings, site
         known = {story.key for story in site.stories}
-        self.look()
+        prepared.copy("issue", settings)
         site.publish()
-        self.look()
         assert self.mails() == 1
         self.key = next(story.key for story in site.stories if story.key not in known)
         title = next(story.title for story in site.stories if story.key == self.key)

@@ -18,7 +18,6 @@ from newsletter.issue.render import Renderer, dated, has_day_slot
 from newsletter.words.languages import phrases_for
 from pipeline.dispatch import dispatch
 from pipeline.edit import approve, edit, find, replay, send_at_once, stop, trial_mail, variants
-from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import Database
 from store.issues.editions import Editions
@@ -27,6 +26,7 @@ from store.ledger.ledger import Ledger
 from store.schema.tables import issue as issue_table
 from store.schema.tables import issue_variant
 from tests.hand_over import begin, settle
+from tests.pipeline import prepared
 from tests.pipeline.stage import READERS, BreakableSite
 from web.export import build_archive
 
@@ -41,9 +41,8 @@ def careful(request: pytest.FixtureRequest, settings: Settings, site: BreakableS
     """A newsletter whose issues want an approval, in English unless asked otherwise; a draft of two waits."""
     letter = settings.newsletter.model_copy(update={"approval": True, "language": getattr(request, "param", "en")})
     settings = settings.model_copy(update={"newsletter": letter})
-    scrape(settings, "clockwork")
+    prepared.copy("news", settings)
     site.publish()
-    scrape(settings, "clockwork")
     publish(settings, now=lambda: DRAFTED)
     return settings
 

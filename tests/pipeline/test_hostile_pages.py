@@ -22,6 +22,7 @@ from pipeline.sources import check_source
 from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 PLUGIN = '''
@@ -185,7 +186,7 @@ def test_a_crew_goes_on_behind_the_page_that_ended_a_worker() -> None:
 def test_pages_that_all_lead_elsewhere_hold_the_look(
     settings: Settings, site: BreakableSite, database: Database, target: str
 ) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("baseline", settings)
     before = Milestones(database).known("clockwork")
     site.moved = {f"/story/{story.key}": target.format(first=site.stories[0].key) for story in site.stories[1:]}
     for _ in range(2):

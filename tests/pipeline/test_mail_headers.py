@@ -9,11 +9,11 @@ from milepost.errors import LintError, SettingsError
 from milepost.settings import Settings
 from pipeline.dispatch import dispatch
 from pipeline.edit import approve, edit, find, send_at_once, trial_mail
-from pipeline.look.scrape import scrape
 from pipeline.mail_identity import bounce_address, letterhead, sender
 from pipeline.publish import publish
 from store.database import Database
 from tests.delivery.test_message import decoded
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 NAMES = ["Zeitreise für KI", "Müller, Clockwork", "ציר הזמן, שלנו", "⏳ Clocks 👩‍💻", "Der „lange“ Name " * 12]
@@ -22,9 +22,8 @@ NAMES = ["Zeitreise für KI", "Müller, Clockwork", "ציר הזמן, שלנו",
 @pytest.fixture
 def careful(settings: Settings, site: BreakableSite) -> Settings:
     """A newsletter whose issues want an approval, with two milestones waiting for one."""
-    scrape(settings, "clockwork")
+    prepared.copy("news", settings)
     site.publish()
-    scrape(settings, "clockwork")
     return settings.model_copy(update={"newsletter": settings.newsletter.model_copy(update={"approval": True})})
 
 

@@ -27,6 +27,7 @@ from store.ledger.ledger import Ledger
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from store.subscribers.people import Subscribers
+from tests.pipeline import prepared
 from tests.pipeline.stage import READERS, BreakableSite
 
 
@@ -73,7 +74,7 @@ def test_two_added_and_one_corrected_although_every_byte_changed(settings: Setti
 
 
 def test_a_deploy_alone_is_no_news(settings: Settings, site: BreakableSite) -> None:
-    look(settings)
+    prepared.copy("baseline", settings)
     site.deploy()
     assert found(look(settings)) == {}
 
@@ -141,7 +142,7 @@ def test_a_page_of_the_baseline_that_could_not_be_read_then_is_no_news_later(
 def test_what_a_look_archived_before_it_died_is_news_in_the_next(
     settings: Settings, site: BreakableSite, database: Database
 ) -> None:
-    look(settings)
+    prepared.copy("baseline", settings)
     site.publish()
     # as a look leaves it that died between the crawl and the reading: pages and validators are there, records are not
     died = Looks(database).start("clockwork", utc_now())
@@ -167,9 +168,8 @@ def test_what_a_look_archived_before_it_died_is_news_in_the_next(
 def test_each_subscriber_gets_one_mail_with_a_way_out_of_their_own(
     settings: Settings, site: BreakableSite, mails: Path, database: Database
 ) -> None:
-    look(settings)
+    prepared.copy("news", settings)
     site.publish()
-    look(settings)
     assert send_all(settings) == [1]
     messages = [email.message_from_bytes(path.read_bytes(), policy=policy.SMTP) for path in mails.glob("*.eml")]
     assert sorted(str(message["To"]) for message in messages) == sorted(READERS)
@@ -188,9 +188,8 @@ def test_each_subscriber_gets_one_mail_with_a_way_out_of_their_own(
 def test_runs_that_are_doubled_or_repeated_send_nothing_twice(
     settings: Settings, site: BreakableSite, mails: Path
 ) -> None:
-    look(settings)
+    prepared.copy("news", settings)
     site.publish()
-    look(settings)
     send_all(settings)
     look(settings)
     assert send_all(settings) == []
@@ -220,9 +219,8 @@ def test_who_is_not_mailed_is_listed_with_the_reason(
 def test_who_leaves_between_freezing_and_sending_gets_no_mail(
     settings: Settings, site: BreakableSite, mails: Path, database: Database
 ) -> None:
-    look(settings)
+    prepared.copy("news", settings)
     site.publish()
-    look(settings)
     publish(settings)
     leaver = Subscribers(database).find(READERS[0])
     assert leaver is not None
@@ -288,7 +286,7 @@ def test_a_weekly_issue_gathers_what_came_before_its_hour(settings: Settings, si
 def test_a_backfill_repairs_records_and_announces_nothing(
     settings: Settings, site: BreakableSite, database: Database
 ) -> None:
-    look(settings)
+    prepared.copy("baseline", settings)
     milestones = Milestones(database)
     right = milestones.get("clockwork", site.stories[0].key)
     wrong = replace(right.milestone, title="Read wrongly by an earlier extractor")
@@ -310,9 +308,8 @@ def test_a_backfill_repairs_records_and_announces_nothing(
 def test_without_a_relay_nothing_is_lost_and_the_next_run_goes_on(
     settings: Settings, site: BreakableSite, mails: Path, database: Database
 ) -> None:
-    look(settings)
+    prepared.copy("news", settings)
     site.publish()
-    look(settings)
     publish(settings)
     dead = settings.model_copy(update={
         "mail": settings.mail.model_copy(update={"url": SecretStr("smtp://127.0.0.1:9")})

@@ -21,6 +21,7 @@ from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Likeness, Milestones
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 SOURCE = "clockwork"
@@ -157,7 +158,7 @@ def test_a_date_that_is_none(type_: Type) -> None:
 
 
 def test_a_records_history(type_: Type, settings: Settings, site: BreakableSite, database: Database) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     site.edit()
     scrape(settings, SOURCE)
     [corrected] = Milestones(database).changes(source=SOURCE, kinds=["corrected"])
@@ -193,7 +194,7 @@ def test_why_a_value_is_what_it_is(type_: Type, settings: Settings, database: Da
 
 
 def test_what_waits_for_an_operator(type_: Type, settings: Settings, database: Database) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     assert type_("holds").stdout == "Nothing is held.\n"
     looks = Looks(database)
     look = looks.start(SOURCE, utc_now())
@@ -210,7 +211,7 @@ def test_what_waits_for_an_operator(type_: Type, settings: Settings, database: D
 def test_a_question_about_a_rename_is_answered(
     type_: Type, settings: Settings, database: Database, answer: str
 ) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     milestones = Milestones(database)
     old = next(milestones.iterate(SOURCE)).milestone
     new = replace(old, key="other", url=f"{old.url}-other", title="Something of the kind")
@@ -242,7 +243,7 @@ def test_a_question_about_a_rename_is_answered(
 def test_a_rename_that_settled_itself_says_what_settled_it(
     type_: Type, settings: Settings, database: Database, proof: str, score: float | None, how: str
 ) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     milestones = Milestones(database)
     old = next(milestones.iterate(SOURCE)).milestone
     renamed = Change(source=SOURCE, key="other", kind="renamed",
@@ -270,7 +271,7 @@ def test_an_answer_names_one_of_two(type_: Type) -> None:
 
 
 def test_changes_without_a_command_lists_them(type_: Type, settings: Settings, site: BreakableSite) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     site.edit()
     scrape(settings, SOURCE)
     assert "corrected" in type_("changes").stdout
@@ -284,7 +285,7 @@ def test_changes_without_a_command_lists_them(type_: Type, settings: Settings, s
 def test_what_is_exported_comes_in_again_with_its_evidence(
     type_: Type, settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     file = tmp_path / "all.jsonl"
     type_("export", "--out", str(file))
     before = {key: stored.milestone for key, stored in Milestones(database).known(SOURCE).items()}
@@ -343,7 +344,7 @@ def test_what_is_no_database_is_not_restored(
 
 
 def test_every_form_of_export(type_: Type, settings: Settings) -> None:
-    scrape(settings, SOURCE)
+    prepared.copy("baseline", settings)
     whole = [json.loads(line) for line in type_("export").stdout.splitlines()]
     assert type_("milestones", "--json").stdout == type_("export", "--format", "jsonl").stdout
     rows = type_("export", "--format", "csv").stdout.splitlines()

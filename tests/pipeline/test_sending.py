@@ -14,7 +14,6 @@ from milepost.dates import utc_now
 from milepost.errors import SettingsError
 from milepost.settings import Settings, parse
 from pipeline import dispatch as steps
-from pipeline.look.scrape import scrape
 from pipeline.mail_identity import signing_key, signing_keys
 from pipeline.publish import publish
 from pipeline.readers_pages import behind
@@ -22,6 +21,7 @@ from store.database import Database
 from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
 from store.schema.tables import issue
+from tests.pipeline import prepared
 from tests.pipeline.stage import READERS, BreakableSite
 
 
@@ -30,9 +30,8 @@ def with_mail(settings: Settings, **values: object) -> Settings:
 
 
 def news(settings: Settings, site: BreakableSite) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("news", settings)
     site.publish()
-    scrape(settings, "clockwork")
     publish(settings)
 
 

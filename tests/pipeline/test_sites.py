@@ -14,6 +14,7 @@ from pipeline.look.scrape import scrape
 from pipeline.sources import check_source, start_site
 from store.database import connect
 from store.issues.issues import Issues
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,7 @@ def test_elsewhere_than_in_a_checkout_it_writes_nothing(tmp_path: Path, site: Br
 
 
 def test_the_check_counts_fields_and_witnesses(settings: Settings, site: BreakableSite) -> None:
-    scrape(settings, "clockwork")
+    prepared.copy("baseline", settings)
     check = check_source(settings, "clockwork")
     fields = {field.field: field for field in check.fields}
     count = len(site.stories)

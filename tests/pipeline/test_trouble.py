@@ -18,6 +18,7 @@ from store.database import Database
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from tests.console.terminal import milepost
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 Break = Callable[[str], bytes]
@@ -48,7 +49,7 @@ PAGES: list[tuple[str, Break, str]] = [
 def test_a_bad_page_is_a_sentence_and_its_record_stands(
     settings: Settings, site: BreakableSite, database: Database, break_page: Break, sentence: str
 ) -> None:
-    look(settings)
+    prepared.copy("baseline", settings)
     key = site.stories[3].key
     known = Milestones(database).get("clockwork", key)
     site.publish()
@@ -114,7 +115,7 @@ def _everywhere(site: BreakableSite, change: Callable[[str], str]) -> None:
 
 
 def test_a_redesign_that_loses_a_section_holds_the_look(settings: Settings, site: BreakableSite) -> None:
-    look(settings)
+    prepared.copy("baseline", settings)
     _everywhere(site, lambda page: re.sub(r'"description":\s*"(?:[^"\\]|\\.)*",?', "", page)
                 .replace("What happened", "The story so far"))
     report = look(settings)
