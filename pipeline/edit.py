@@ -15,7 +15,7 @@ from milepost.errors import ConflictError, DeliveryError, HeldError, InputError
 from milepost.records import Edit, Issue, IssueItem, LedgerCounts, Reply, Variant
 from milepost.settings import Settings
 from newsletter.issue.compose import settings_from
-from newsletter.issue.render import Renderer, has_day_slot, templates_digest
+from newsletter.issue.render import Renderer, has_day_slot, templates_digest, variant_settings
 from newsletter.issue.safe import clean_lines
 from newsletter.news.select import EVERYTHING
 from newsletter.words.languages import phrases_for
@@ -233,10 +233,13 @@ def replay(settings: Settings, database: Database, number: int) -> Replay:
     kept = Editions(database).rendered_with(number)
     own = settings.newsletter.templates
     letter, mail, web = settings_from(kept.settings, templates=own)
-    renderer = Renderer(letter, mail, web)
+    renderers = {
+        spoken.language: Renderer(spoken, mail, web)
+        for spoken in (variant_settings(letter, variant.name) for variant in stored)
+    }
     items = {item.change_id: item for item in (*issue.items, *issue.owed)}
     again = [
-        renderer.render(
+        renderers[variant_settings(letter, variant.name).language].render(
             number, issue.cadence, [items[change_id] for change_id in variant.change_ids],
             None if has_day_slot(variant) else issue.created_at, name=variant.name, edit=issue.edit, as_ordered=True,
             sequence=issue.sequence,

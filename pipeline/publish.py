@@ -29,12 +29,22 @@ from milepost.records import (
     Subscriber,
     Variant,
 )
-from milepost.settings import Settings
+from milepost.settings import NewsletterSettings, Settings
 from newsletter.issue.compose import compose, content_hash, shown_settings
 from newsletter.issue.corrections import worth_telling
 from newsletter.issue.lint import lint
-from newsletter.issue.render import Renderer, dated, templates_digest
-from newsletter.news.select import due, early_period, offered, place, quiet_from, variant_name, variants
+from newsletter.issue.render import Renderer, dated, templates_digest, variant_settings
+from newsletter.news.select import (
+    due,
+    early_period,
+    in_tongue,
+    offered,
+    place,
+    quiet_from,
+    variant_name,
+    variants,
+)
+from newsletter.words.languages import in_language, tongue
 from pipeline.mail_identity import letterhead, list_id, seal
 from store.database import Database, connect
 from store.issues.editions import Editions
@@ -165,7 +175,7 @@ def _kept(database: Database, cadence: Cadence, corrections: Sequence[IssueItem]
     if not corrections:
         return set()
     wronged = Editions(database).owed([item.change_id for item in corrections])
-    readers = {subscriber for subscriber, _ in Subscribers(database).topics_of(cadence, wronged)}
+    readers = Subscribers(database).choices_of(cadence, wronged)
     return {
         item.change_id for theirs in {changes for subscriber, changes in wronged.items() if subscriber in readers}
         for item in worth_telling([item for item in corrections if item.change_id in theirs])
@@ -224,8 +234,12 @@ def render(
     named = list_id(settings, database)
     head = letterhead(settings, named, leave_by_mail=mail.bounce_domain is not None)
     rendered = [
-        _variant(settings, renderer, head, number, cadence, chosen, now, name=name, edit=edit, sequence=sequence)
-        for name, chosen in variants(own, _readers(database, cadence, (*own, *owed)), owed=owed).items()
+        _variant(
+            settings, renderer if not language else Renderer(in_language(letter, language), mail, web), head, number,
+            cadence, chosen, now, name=in_tongue(name, language), edit=edit, sequence=sequence,
+        )
+        for language, readers in _readers(database, letter, cadence, (*own, *owed)).items()
+        for name, chosen in variants(own, readers, owed=owed).items()
     ]
     digest = templates_digest(letter.templates)
     shown = shown_settings(letter, mail, web)
@@ -236,12 +250,21 @@ def render(
     )
 
 
-def _readers(database: Database, cadence: Cadence, items: Sequence[IssueItem]) -> set[tuple[frozenset[str], Standing]]:
-    """The choices among the readers of a cadence, each with how those stand to `items` who chose it."""
+def _readers(
+    database: Database, letter: NewsletterSettings, cadence: Cadence, items: Sequence[IssueItem]
+) -> Mapping[str, set[tuple[frozenset[str], Standing]]]:
+    """Language → the topics that readers of a cadence chose, each with how those stand to `items` who chose them.
+
+    "" is the newsletter's own language, and always there: what is approved is read in it.
+    """
     subscribers = Subscribers(database)
     stands = Owed(database).standings(cadence, [item.change_id for item in items]).readers
-    some = {(topics, NOBODY) for topics in subscribers.choices(cadence)}
-    return some | {(topics, stands[reader]) for reader, topics in subscribers.topics_of(cadence, stands)}
+    found: dict[str, set[tuple[frozenset[str], Standing]]] = {"": set()}
+    for topics, language in subscribers.choices(cadence):
+        found.setdefault(tongue(letter, language), set()).add((topics, NOBODY))
+    for reader, (topics, language) in subscribers.choices_of(cadence, stands).items():
+        found.setdefault(tongue(letter, language), set()).add((topics, stands[reader]))
+    return found
 
 
 def _variant(
@@ -271,6 +294,7 @@ class _AtTheSeal:
         kept, own = Editions(database).find_rendered_with(issue.number), settings.newsletter.templates
         sealed = seal(settings, database, issue.number)
         self._settings, self._head = sealed.settings, sealed.letterhead
+        self.newsletter = self._settings.newsletter  # as it was when the issue was rendered
         if kept is None:
             self._why_not = "it was not kept what the issue was rendered with"
         elif templates_digest(own) != kept.templates:
@@ -288,7 +312,7 @@ class _AtTheSeal:
             log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, self._why_not)
             return None
         try:
-            renderer = Renderer(letter, self._settings.mail, self._settings.web)
+            renderer = Renderer(variant_settings(letter, name), self._settings.mail, self._settings.web)
             return _variant(
                 self._settings, renderer, self._head, issue.number, issue.cadence, chosen, issue.created_at, name=name,
                 edit=issue.edit, sequence=issue.sequence,
@@ -315,21 +339,25 @@ def freeze(
     zone = ZoneInfo(settings.newsletter.timezone)
 
     def put(subscriber: Subscriber, suppressed: bool, standing: Standing) -> Placement:
-        alike = (suppressed, subscriber.state, subscriber.cadence, subscriber.topics, standing,
+        language = tongue(seal.newsletter, subscriber.language)
+        alike = (suppressed, language, subscriber.state, subscriber.cadence, subscriber.topics, standing,
                  subscriber.created_at > issue.created_at, subscriber.paused_until, subscriber.pause_skips,
                  )  # all that a placement depends on
         if alike not in memory:
             memory[alike] = place(
                 subscriber, suppressed, cadence=issue.cadence, items=issue.items, owed=issue.owed, rendered=names,
                 drafted_at=issue.created_at, standing=standing, render=seal.render, now=now, zone=zone,
+                language=language,
             )
         return memory[alike]
 
-    for topics, standing in _readers(database, issue.cadence, (*issue.items, *issue.owed)):
-        chosen = offered(issue.items, topics, standing, owed=issue.owed)
-        name = variant_name(issue.items or issue.owed, chosen)
-        if chosen and name not in names:
-            seal.render(name, chosen)  # before the transaction that keeps everybody from signing up
+    held = (*issue.items, *issue.owed)
+    for language, readers in _readers(database, seal.newsletter, issue.cadence, held).items():
+        for topics, standing in readers:
+            chosen = offered(issue.items, topics, standing, owed=issue.owed)
+            name = in_tongue(variant_name(issue.items or issue.owed, chosen), language)
+            if chosen and name not in names:
+                seal.render(name, chosen)  # before the transaction that keeps everybody from signing up
     Editions(database).send_after(number, (issue.approved_at or now) + undo if undo else None)
     counts = Ledger(database).freeze(number, content_hash=content_hash, place=put, now=now)
     log.info("froze issue %d: %d deliveries, %d exclusions", number, counts.deliveries, sum(counts.exclusions.values()))

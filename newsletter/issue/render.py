@@ -22,7 +22,7 @@ from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
 from newsletter.issue.view import IssueView, Plan, day_in_words, day_slot, issue_view, link_slot
 from newsletter.letters import LetterView
-from newsletter.words.languages import phrases_for
+from newsletter.words.languages import in_language, phrases_for
 from newsletter.words.phrases import Phrases
 
 HTML_LIMIT = 95_000  # bytes; Gmail clips at 102 KB what it counts after its own additions
@@ -149,14 +149,20 @@ def _refuse_unknown(source: str, where: str) -> None:
 
 
 def dated(variant: Variant, moment: dt.datetime, newsletter: NewsletterSettings) -> Variant:
-    """`variant` with the day of `moment` (aware) in its masthead, in the newsletter's words and time zone.
+    """`variant` with the day of `moment` (aware) in its masthead, in its own words and the newsletter's time zone.
 
     One from before the day had a slot, or whose templates don't show it, stays as it is.
     """
     slot = day_slot(variant.placeholder)
-    day = day_in_words(moment, newsletter, phrases_for(newsletter.language))
+    spoken = variant_settings(newsletter, variant.name)
+    day = day_in_words(moment, spoken, phrases_for(spoken.language))
     html, text = variant.html.replace(slot, str(ascii_markup(day))), variant.text.replace(slot, day)
     return replace(variant, html=html, text=text)
+
+
+def variant_settings(newsletter: NewsletterSettings, name: str) -> NewsletterSettings:
+    """The settings that a variant is rendered with: in the language that its name ends with ("all.de"), if any."""
+    return in_language(newsletter, name.partition(".")[2])
 
 
 def has_day_slot(variant: Variant) -> bool:

@@ -146,11 +146,16 @@ def variant_name(items: Sequence[IssueItem], chosen: Sequence[IssueItem]) -> str
     return hashlib.sha256(",".join(map(str, numbers)).encode("ascii")).hexdigest()[:12]
 
 
+def in_tongue(name: str, language: str) -> str:
+    """The name of a variant's rendering in a language, "all.de"; "" is the newsletter's own."""
+    return f"{name}.{language}" if language else name
+
+
 def place(
     subscriber: Subscriber, suppressed: bool, *, cadence: Cadence, items: Sequence[IssueItem],
     rendered: Collection[str], drafted_at: dt.datetime, standing: Standing = NOBODY, owed: Sequence[IssueItem] = (),
     render: Callable[[str, Sequence[IssueItem]], Variant | None] = lambda _name, _chosen: None,
-    now: dt.datetime | None = None, zone: dt.tzinfo = dt.UTC,
+    now: dt.datetime | None = None, zone: dt.tzinfo = dt.UTC, language: str = "",
 ) -> Placement:
     """Where freezing an issue puts one candidate.
 
@@ -158,7 +163,8 @@ def place(
     when those were made: who signed up later is "joined_later". `render` makes a variant that the draft did not
     foresee, None where it can't: the reader gets one that tells less then, and what is missing stays owed; without any
     that fits they are "owed" all of it. `now` and `zone`: whoever pauses then is left out until a day of that zone;
-    they are owed what it offers them, or, as they chose, it counts as told.
+    they are owed what it offers them, or, as they chose, it counts as told. `language`: the reader's, "" where it is
+    the newsletter's.
     """
     reason = _exclusion(subscriber, suppressed, cadence, drafted_at)
     if reason is not None:
@@ -172,7 +178,7 @@ def place(
         if item.role == "news" and item.milestone_id in standing.told and item.change_id in standing.owed
     )
     for some in _less_and_less(chosen, {item.change_id for item in items}):
-        name = variant_name(items or owed, some)
+        name = in_tongue(variant_name(items or owed, some), language)
         made = None if name in rendered else render(name, some)
         if name in rendered or made is not None:
             told = frozenset(item.change_id for item in some)

@@ -37,6 +37,12 @@ def in_language(newsletter: NewsletterSettings, language: str | None) -> Newslet
     return newsletter.model_copy(update={"language": tag})
 
 
+def tongue(newsletter: NewsletterSettings, language: str | None) -> str:
+    """The catalogue's tag of a reader's language; "" where it is the newsletter's, or none of ours."""
+    spoken = in_language(newsletter, language)
+    return "" if spoken is newsletter else spoken.language
+
+
 def preferred(accept_language: str, default: str) -> str:
     """The catalogue's tag that an Accept-Language header asks for first (RFC 9110 §12.5.4), else `default`."""
     best, weight = default, 0.0

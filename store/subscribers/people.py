@@ -1,7 +1,7 @@
 """Subscribers: who asked, how often they want to hear and of what, in and out one by one or many at once."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -217,24 +217,28 @@ class Subscribers:
         with self._database.connect() as connection:
             return [to_subscriber(row) for row in connection.execute(query)]
 
-    def choices(self, cadence: Cadence) -> set[frozenset[str]]:
-        """Every choice of topics that active subscribers of a cadence made, once."""
-        query = sa.select(subscriber.c.topics).where(subscriber.c.state == "active", subscriber.c.cadence == cadence)
+    def choices(self, cadence: Cadence) -> set[tuple[frozenset[str], str | None]]:
+        """Every choice of topics and language that active subscribers of a cadence made, once."""
+        query = sa.select(subscriber.c.topics, subscriber.c.language).where(
+            subscriber.c.state == "active", subscriber.c.cadence == cadence
+        )
         with self._database.connect() as connection:
-            return {frozenset(topics) for topics in connection.execute(query.distinct()).scalars()}
+            return {(frozenset(row.topics), row.language) for row in connection.execute(query.distinct())}
 
-    def topics_of(self, cadence: Cadence, ids: Collection[int]) -> Sequence[tuple[int, frozenset[str]]]:
-        """The topics of those of `ids` who are active subscribers of a cadence."""
-        query = sa.select(subscriber.c.id, subscriber.c.topics).where(
+    def choices_of(
+        self, cadence: Cadence, ids: Collection[int]
+    ) -> Mapping[int, tuple[frozenset[str], str | None]]:
+        """The topics and the language of those of `ids` who are active subscribers of a cadence."""
+        query = sa.select(subscriber.c.id, subscriber.c.topics, subscriber.c.language).where(
             subscriber.c.state == "active", subscriber.c.cadence == cadence
         )
         wanted = sorted(ids)
-        found: dict[int, frozenset[str]] = {}
+        found: dict[int, tuple[frozenset[str], str | None]] = {}
         with self._database.connect() as connection:
             for start in range(0, len(wanted), 500):
                 rows = connection.execute(query.where(subscriber.c.id.in_(wanted[start : start + 500])))
-                found |= {row.id: frozenset(row.topics) for row in rows}
-        return list(found.items())
+                found |= {row.id: (frozenset(row.topics), row.language) for row in rows}
+        return found
 
     def counts(self) -> dict[str, int]:
         """How many there are in each state that has any."""
