@@ -41,7 +41,7 @@ from store.database import connect, upgrade
 from store.issues.issues import Issues
 from store.milestones.milestones import Milestones
 from store.milestones.topics import Topics
-from web.pages import Pages
+from web.pages import About, Pages
 from web.public.preferences import choice
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
@@ -203,7 +203,9 @@ class Scenes:
         }
         return pages.html(
             "issue.html.j2", issue=view, subject=draft.subject, amendments=marks, earlier=11, later=None,
-            also=[(10, "Instant no. 7"), (11, "Instant no. 8")], canonical=issue_link(settings.web, 12),
+            also=[(10, "Instant no. 7"), (11, "Instant no. 8")],
+            stories={one.milestone_id: f"/timeline/{one.milestone.key}" for one in items},
+            about=_about(settings, draft.subject, "issues/12"),
         )
 
     def archive(self) -> str:
@@ -217,7 +219,7 @@ class Scenes:
                          for place, cadence in enumerate(("daily", "weekly", "monthly"))][: 4 - number % 4],
             }
             for number, record in zip(range(6, 0, -1), self.records, strict=False)
-        ])
+        ], about=_about(self.settings, self.settings.newsletter.name, "issues"))
 
     def unable(self) -> str:
         """What a reader sees while the store can't be had."""
@@ -230,6 +232,12 @@ class Scenes:
         known = KnownTopics(categories=self.topics.categories, tags=self.topics.tags)
         values = choice(pages.phrases, known, cadences=CADENCES, cadence="weekly", topics=TOPICS)
         return pages.html("choice.html.j2", saved=False, leave="token", **values)
+
+
+def _about(settings: Settings, title: str, path: str) -> About:
+    base = settings.web.base_url
+    return About(title=title, description=settings.newsletter.tagline, canonical=f"{base}/{path}",
+                 card=f"{base}/cards/site.png")
 
 
 def _settings(folder: Path, site: SampleSite) -> Settings:

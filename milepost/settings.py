@@ -39,6 +39,7 @@ MAIL_SCHEMES = (*SMTP_SCHEMES, "maildir", "ses")
 LARGEST = 1_000_000  # characters of a file of settings
 DEEPEST = 16  # levels of tables and lists in it; ours need five
 STORE_SCHEMES = ("sqlite", "postgresql")
+LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # of BCP 47 what matters here
 
 
 def _http_base(url: str) -> str:
@@ -135,6 +136,9 @@ class SourceSettings(_Section):
     """A page that shows every milestone: unchanged, it ends the look early."""
     full_every_hours: Annotated[float, Field(ge=0, le=24 * 31)] = 24.0
     """With `poll`: every page is asked for at least this often, in hours."""
+    language: Annotated[str | None, Field(pattern=LANGUAGE, title="a language tag, as in en or de-AT")] = None
+    """The language of what it tells, which a mail and a page tell to those who read aloud; it also settles which way
+    mixed texts are read."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """What the extractor wants to know of the site: docs/howto/add-a-site.md."""
     classes: Annotated[Mapping[str, FieldClass], AfterValidator(_of_fields)] = Field(default_factory=dict)
@@ -272,8 +276,7 @@ class NewsletterSettings(_Section):
     """The hour of a daily, weekly or monthly issue."""
     approval: bool = False
     """Nothing is sent before `milepost issue approve N`."""
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
-                                   title="a language tag, as in en or de-AT")] = "en"
+    language: Annotated[str, Field(pattern=LANGUAGE, title="a language tag, as in en or de-AT")] = "en"
     """The language of our own words: `en`, `de`, `he`."""
     accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$", title="a colour, as in #4f46e5")] = "#4f46e5"
     """The colour that the others are fitted round."""
@@ -337,6 +340,9 @@ class WebSettings(_Section):
     connections: Annotated[int, Field(ge=16, le=50_000)] = 1000
     """The most connections at once, for each process; one too many takes the place of whichever kept us waiting
     longest."""
+    timeline: Literal["summary", "full", "off"] = "summary"
+    """What `/timeline` and its feeds show of each milestone beside its history: `summary`, its title, date and first
+    sentence with a link to its site; `full`, all of it, for a site of one's own; `off`, there is no timeline."""
 
     @field_validator("previous_signing_keys")
     @classmethod

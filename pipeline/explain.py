@@ -1,6 +1,7 @@
 """From a field's value back to the bytes it came from: witness, place, snapshot, extractor; and why it was news."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,11 +67,7 @@ def explain(
         versions = versions[: 1 + [version.id for version in versions].index(version_id)]
     current = versions[-1]
     value = field_to_json(current.milestone, field)
-    since = current
-    for version in reversed(versions):
-        if field_to_json(version.milestone, field) != value:
-            break
-        since = version
+    since = first_with(versions, field)
     if field == "related" and version_id is None:
         current_now = Milestones(database).get(source, key)
         if current_now.milestone.related != current.milestone.related:
@@ -81,11 +78,23 @@ def explain(
     return Explanation(
         source=current.milestone.source, key=current.milestone.key, field=field, value=value, version=since.number,
         at=since.created_at, extractor=None if told_by_import else since.extractor or None, witnesses=witnesses,
-        snapshot=snapshot, imported=_imported(since), news=_news(database, since, field),
+        snapshot=snapshot, imported=was_imported(since), news=_news(database, since, field),
     )
 
 
-def _imported(version: Version) -> bool:
+def first_with(versions: Sequence[Version], field: str) -> Version:
+    """Of a milestone's versions (at least one, in order) the one since which a field has the value of the last."""
+    since = versions[-1]
+    value = field_to_json(since.milestone, field)
+    for version in reversed(versions):
+        if field_to_json(version.milestone, field) != value:
+            break
+        since = version
+    return since
+
+
+def was_imported(version: Version) -> bool:
+    """Whether an import wrote it: no page was read for it."""
     return version.look_id is None and version.backfill_id is None and version.snapshot_id is None
 
 

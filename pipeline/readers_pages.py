@@ -1,14 +1,20 @@
-"""What the readers' pages ask for: issues, readers, topics, and the key of a reader's own link."""
+"""What the readers' pages ask for: issues, the timeline, readers, topics, and the key of a reader's own link."""
 
 from dataclasses import dataclass
 
+from milepost.records import IssueState
 from milepost.settings import Settings
 from pipeline.mail_identity import list_id, signing_keys
 from pipeline.own_page import OwnPage
 from pipeline.sign_up import SigningUp
+from pipeline.timeline import Timeline
 from store.database import Database
+from store.freshness import Freshness
 from store.issues.issues import Issues
 from store.milestones.topics import Topics
+
+# A draft is nobody's business yet, a cancelled one no more; from the seal on a mail may point to an issue's page.
+SHOWN: tuple[IssueState, ...] = ("frozen", "sending", "paused", "complete", "needs_review")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,12 +27,16 @@ class Behind:
     signing_up: SigningUp
     keys: tuple[bytes, ...]  # the readers' own links are signed with one of them
     list_id: str
+    timeline: Timeline
+    freshness: Freshness  # of what stands on pages
 
 
 def behind(settings: Settings, database: Database) -> Behind:
     """Over the open `database`."""
+    freshness = Freshness(database, SHOWN)
     return Behind(
         issues=Issues(database), own_page=OwnPage(settings, database), topics=Topics(database),
         signing_up=SigningUp(settings, database),
         keys=signing_keys(settings, database), list_id=list_id(settings, database),
+        freshness=freshness, timeline=Timeline(database, freshness, issues=SHOWN),
     )

@@ -1,6 +1,6 @@
 """The web application: a reader's way to read, to come and to leave, and nothing that needs a login.
 
-    GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml ─▶ archive
+    GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml … ─▶ archive      /timeline  /topics … ─▶ timeline
     GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
     GET, POST /u/{token}/pause, …/address, …/data, …/erase, /a/{name} ─▶ own_page
     GET, POST /subscribe, /c/{name} ─▶ subscribe        POST /api/subscribe ─▶ subscribe_api
@@ -27,14 +27,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from milepost.errors import MilepostError
 from milepost.settings import Settings
+from web.kept import Kept
 from web.pages import Pages
-from web.ports import Issues, OwnPage, SigningUp, Topics
+from web.ports import Freshness, Issues, OwnPage, SigningUp, Timeline, Topics
 from web.public.archive import Archive
 from web.public.own_page import OwnPages
 from web.public.preferences import KeptTopics, Preferences
 from web.public.readers import Readers
 from web.public.subscribe import Subscribe
 from web.public.subscribe_api import SubscribeApi
+from web.public.timeline import TimelinePages
 from web.public.unsubscribe import Unsubscribe
 from web.writing import RETRY_SECONDS, Writers
 
@@ -62,16 +64,22 @@ def create_app(
     writers: Writers | None = None,
     wake: Callable[[], None] = lambda: None,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]] | None = None,
+    timeline: Timeline | None = None,
+    freshness: Freshness | None = None,
 ) -> ASGIApp:
     """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list they must name.
 
     `writers`: the threads of what writes, the usual ones unless told otherwise. `wake`: called after each
-    sign-up, so that its letter goes out. `lifespan`: what is open while the server runs.
+    sign-up, so that its letter goes out. `lifespan`: what is open while the server runs. `timeline`: without it there
+    is none. `freshness`: public pages are kept as long as it stays the same; without it each is made anew.
 
     Raises SettingsError when a key is too short.
     """
+    if timeline is None:
+        settings = settings.model_copy(update={"web": settings.web.model_copy(update={"timeline": "off"})})
     pages = Pages(settings.newsletter, settings.web)
-    archive = Archive(pages, issues, settings)
+    dated = TimelinePages(pages, timeline, settings) if timeline is not None else None
+    archive = Archive(pages, issues, settings, dated)
     readers = Readers(keys, list_id)
     writers = writers or Writers()
     kept, cadences = KeptTopics(topics), settings.newsletter.cadences
@@ -87,7 +95,8 @@ def create_app(
     )
     posting = SubscribeApi(signing_up, writers=writers, web=settings.web, now=now, wake=wake)
     routes = [
-        *archive.routes(), *leaving.routes(), *choosing.routes(), *own.routes(), *coming.routes(), *posting.routes(),
+        *archive.routes(), *(dated.routes() if dated else []), *leaving.routes(), *choosing.routes(), *own.routes(),
+        *coming.routes(), *posting.routes(),
     ]
 
     def refused(request: Request, error: Exception) -> Response:
@@ -117,7 +126,8 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    return _Headers(_Tidied(app))  # around everything, so that an answer to a bug has them too
+    guarded = _Headers(_Tidied(app))  # around everything, so that an answer to a bug has them too
+    return Kept(guarded, freshness, timezone=settings.newsletter.timezone, now=now)
 
 
 class _Tidied:

@@ -1,6 +1,6 @@
 """Pages as files: the archive for any web server, the same that the web application serves; and an issue to look at.
 
-    sealed issues ─▶ web.public.archive ─▶ DIR/index.html, issues/…/index.html, feed.atom, feed.json, sitemap.xml
+    sealed issues, the record ─▶ web.public ─▶ DIR/index.html, issues/…, timeline/…, topics/…, cards/…, feeds, sitemap
     one issue     ─▶ issue-N-VARIANT.html, .txt (the bytes that are sent), issue-N-page.html
 """
 
@@ -18,7 +18,7 @@ from pipeline.readers_pages import behind
 from pipeline.upkeep import Database
 from web.pages import Pages
 from web.public.archive import Archive
-from web.public.feeds import FEEDS
+from web.public.timeline import TimelinePages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,12 +37,12 @@ def build_archive(settings: Settings, database: Database, out: Path) -> Built:
     Each file is complete or is not there. Raises InputError when `out` can't be written, or when a folder of it is a
     link: what it leads to may be no archive.
     """
-    archive = Archive(Pages(settings.newsletter, settings.web), behind(settings, database).issues, settings)
+    archive, timeline = _pages(settings, database)
     numbers = archive.numbers()
     written: list[Path] = []
     unchanged = 0
     try:
-        for name, content in _files(archive, numbers):
+        for name, content in _files(archive, timeline, numbers):
             if _put(out, name, content):
                 written.append(out / name)
             else:
@@ -59,8 +59,7 @@ def write_preview(settings: Settings, database: Database, number: int, out: Path
     The parts are what is sent byte for byte, but for the reader's own links and the day of the hand-over. Raises
     NotFoundError when there is no such issue, InputError when `out` can't be written.
     """
-    issues = behind(settings, database).issues
-    archive = Archive(Pages(settings.newsletter, settings.web), issues, settings)
+    archive, _ = _pages(settings, database)
     variants = edit.variants(settings, database, number, now=utc_now())
     files = {
         f"issue-{number}-{variant.name}.{ending}": content
@@ -75,14 +74,29 @@ def write_preview(settings: Settings, database: Database, number: int, out: Path
     return [out / name for name in files]
 
 
-def _files(archive: Archive, numbers: list[int]) -> Iterator[tuple[str, bytes]]:
+def _pages(settings: Settings, database: Database) -> tuple[Archive, TimelinePages]:
+    """The pages; nobody answers a search of files."""
+    pages, kept = Pages(settings.newsletter, settings.web), behind(settings, database)
+    timeline = TimelinePages(pages, kept.timeline, settings, searchable=False)
+    return Archive(pages, kept.issues, settings, timeline), timeline
+
+
+def _files(archive: Archive, timeline: TimelinePages, numbers: list[int]) -> Iterator[tuple[str, bytes]]:
+    yield "cards/site.png", archive.card("site")
     for number in numbers:  # before what points at them
+        yield f"cards/issue-{number}.png", archive.card(f"issue-{number}")
         yield f"issues/{number}/index.html", archive.issue(number).encode("utf-8")
+    for name, content in timeline.files():
+        if name.startswith("timeline/") and name.endswith("/index.html") and not name.startswith("timeline/pages/"):
+            address = name.removeprefix("timeline/").removesuffix("/index.html")
+            if address != "index.html":
+                yield f"cards/timeline/{address}.png", archive.card(f"timeline/{address}")
+        yield name, content
     index = archive.index().encode("utf-8")
     yield "issues/index.html", index
     yield "index.html", index
-    for name in FEEDS:
-        yield name, archive.feed(name)
+    for name, (_, _, make) in archive.documents.items():
+        yield name, make()
 
 
 def _put(out: Path, name: str, content: bytes) -> bool:

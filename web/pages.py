@@ -1,9 +1,11 @@
 """Pages as bytes: one template folder, one style, and the headers that keep a page to itself."""
 
 import base64
+import datetime as dt
 import hashlib
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, StrictUndefined
@@ -12,11 +14,34 @@ from starlette.responses import HTMLResponse, Response
 
 from milepost.settings import NewsletterSettings, WebSettings
 from newsletter.issue.render import loader_for
+from newsletter.issue.safe import clip, one_line
 from newsletter.issue.theme import theme_for
+from newsletter.issue.tongue import tongue
 from newsletter.words.languages import direction, in_language, phrases_for, preferred
 from newsletter.words.phrases import Phrases
 
+CHECKED = "public, max-age=0, must-revalidate"  # what is corrected shows at once; asking costs next to nothing
+LASTING = "public, max-age=86400"
+_DESCRIBED = 200  # characters of a description, about as many as others show of it
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What a public page says of itself to whoever links to it, shows its link, or lists it."""
+
+    title: str
+    description: str
+    canonical: str  # the one address that stands for it
+    card: str  # the address of its picture
+    kind: Literal["website", "article"] = "website"  # of Open Graph
+    published: dt.datetime | None = None
+    changed: dt.datetime | None = None
+
+
+def described(*parts: str) -> str:
+    """A description of these sentences, as far as they are there."""
+    return clip(" ".join(filter(None, map(one_line, parts))), _DESCRIBED)
 
 
 class Pages:
@@ -37,6 +62,7 @@ class Pages:
             newsletter=newsletter, phrases=self.phrases, light=theme.light, dark=theme.dark,
             direction=direction(newsletter.language), serif=newsletter.font, sans=newsletter.label_font,
             root=urlsplit(web.base_url).path if web else "", signup=web is not None and web.signup,
+            base=web.base_url if web else "", timeline=web is not None and web.timeline != "off", tongue=tongue,
         )
         self._images = newsletter.images
 
@@ -63,11 +89,26 @@ class Pages:
         style = _STYLE.search(content)
         headers = {
             "Content-Security-Policy": _policy(style.group(1) if style else "", images=self._images),
-            "Cache-Control": "no-store" if private or status >= 400 else "public, max-age=300",
+            "Cache-Control": "no-store" if private or status >= 400 else CHECKED,
         }
         if private:
             headers["X-Robots-Tag"] = "noindex, nofollow"
+        elif status < 400:
+            headers["ETag"] = etag(content.encode("utf-8"))
         return HTMLResponse(content, status_code=status, headers=headers)
+
+    @staticmethod
+    def document(content: bytes, media_type: str, *, kept: str = CHECKED) -> Response:
+        """What is no page: a feed, a picture, a sitemap."""
+        return Response(content, media_type=media_type, headers={
+            "ETag": etag(content), "Cache-Control": kept,
+            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        })
+
+
+def etag(content: bytes) -> str:
+    """A strong validator (RFC 9110 §8.8.3) of some bytes."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
 def _policy(style: str, *, images: bool) -> str:
@@ -76,7 +117,6 @@ def _policy(style: str, *, images: bool) -> str:
     parts = [
         "default-src 'none'", f"style-src 'sha256-{digest}'", "form-action 'self'", "base-uri 'none'",
         "frame-ancestors 'none'",
+        "img-src 'self' https: http:" if images else "img-src 'self'",  # the site's own: the icon
     ]
-    if images:
-        parts.append("img-src https: http:")
     return "; ".join(parts)

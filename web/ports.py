@@ -10,12 +10,14 @@ from milepost.records import (
     Issue,
     IssueState,
     KnownTopics,
+    Milestone,
     ReaderLink,
     Subscriber,
     Told,
 )
 from pipeline.own_page import AddressChange, Ended, Reader, Undone
 from pipeline.sign_up import Asked, Confirmed, Doubt, SignUp, Turned
+from pipeline.timeline import Changed, Place, Record, Story
 
 
 class Issues(Protocol):
@@ -36,6 +38,38 @@ class Issues(Protocol):
         self, states: Sequence[IssueState], number: int | None = None
     ) -> Mapping[int, Mapping[int, Amended]]:
         """Issue → milestone's id → what became of it since, of those in these states, or of one."""
+
+
+class Timeline(Protocol):
+    """Called by the timeline's pages, from several threads at once; every method raises StoreError."""
+
+    def record(self) -> Record:
+        """All places as they are now."""
+
+    def milestones(self, places: Sequence[Place]) -> Mapping[int, Milestone]:
+        """What is on record of these, by id."""
+
+    def changed(self, places: Sequence[Place]) -> Mapping[int, dt.datetime]:
+        """When what is told of these was last another, by id."""
+
+    def find(self, record: Record, text: str, limit: int) -> Sequence[Place]:
+        """Milestones that have all the words, the best first."""
+
+    def changes(self, record: Record, limit: int, topic: str | None = None) -> Sequence[Changed]:
+        """What became of milestones, the latest first."""
+
+    def story(self, record: Record, place: Place) -> Story:
+        """One milestone with all that is known of its record; raises NotFoundError."""
+
+
+class Freshness(Protocol):
+    """Called by what keeps answers, for each request."""
+
+    def at_once(self) -> str | None:
+        """What differs as soon as what pages show does, if that is known without waiting; raises nothing."""
+
+    def stamp(self) -> str:
+        """The same, whatever it takes; raises StoreError."""
 
 
 class Topics(Protocol):

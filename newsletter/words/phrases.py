@@ -114,6 +114,41 @@ class Phrases:
     left: str
     left_hint: str
 
+    # the timeline
+    timeline: str
+    timeline_counted: str
+    timeline_empty: str
+    search: str
+    search_for: str
+    search_found: str
+    search_nothing: str
+    page_of: str
+    page_before: str
+    page_after: str
+    eras: str
+    about_topic: str
+    history: str
+    completed_on: str
+    reread_on: str
+    restored_on: str
+    moved_on: str
+    withdrawn: str
+    where_read: str
+    where_read_hint: str
+    read_by: str
+    imported_on: str
+    disputed: str
+    told_in: str
+    beside_it: str
+    read_at: str
+    story_of: str
+    milestones_feed: str
+    changes_feed: str
+    issues_feed: str
+    missing_milestone: str
+    missing_milestone_hint: str
+    places_read: Mapping[str, str]  # by witness
+
     # signing up
     subscribe: str
     forwarded: str
@@ -395,6 +430,45 @@ ENGLISH = Phrases(
     left_title="Unsubscribed",
     left="You are unsubscribed",
     left_hint="{name} will not write to you again. Thank you for having read it.",
+    timeline="The timeline",
+    timeline_counted="{count} milestones, each with its history and with where its facts were read.",
+    timeline_empty="Nothing is on record yet.",
+    search="Search",
+    search_for="Search the timeline",
+    search_found="Found with the words “{words}”: {count}",
+    search_nothing="No milestone has all of these words. Fewer words, or the beginning of one, find more.",
+    page_of="{number} of {count}",
+    page_before="Page before",
+    page_after="Next page",
+    eras="Eras",
+    about_topic="About {topic}",
+    history="Its history",
+    completed_on="Filled in on {day}",
+    reread_on="Read again by us, more exactly, on {day}",
+    restored_on="On its site again since {day}",
+    moved_on="Found at another address on {day}",
+    withdrawn="Withdrawn",
+    where_read="Where each fact was read",
+    where_read_hint="A fact that several places tell alike is a fact that is hard to get wrong.",
+    read_by="Read {day}: {place}",
+    imported_on="Brought in from a file on {day}",
+    disputed="Another place says: {says}",
+    told_in="Issues that told of it",
+    beside_it="Beside it on the timeline",
+    read_at="Read it at {site}",
+    story_of="History and sources",
+    milestones_feed="Milestones",
+    changes_feed="Changes",
+    issues_feed="Issues",
+    missing_milestone="No milestone has this address",
+    missing_milestone_hint="Search for it, or begin with the whole timeline.",
+    places_read=MappingProxyType({
+        "json-ld": "the page's data for programs",
+        "microdata": "the page's marked words",
+        "headings": "the text of the page",
+        "card": "a card on another page",
+        "text": "the page as plain text",
+    }),
     subscribe="Subscribe",
     forwarded="Was this forwarded to you? Subscribe",
     subscribe_to="Subscribe to {name}",

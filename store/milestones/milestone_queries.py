@@ -69,8 +69,25 @@ def current() -> sa.Select[Any]:
 
 def visible() -> sa.Select[Any]:
     """Milestones with the last version that waits for no operator, or with the current one where all of them do."""
+    return versions().where(milestone_version.c.number == sa.func.coalesce(_last_settled(), milestone.c.version))
+
+
+def public() -> sa.Select[Any]:
+    """What everybody may read: as `visible`, without those of which every version, or the very name, waits for an
+    operator; `withdrawn` says whether a milestone was, and that doesn't wait either."""
+    waiting = sa.exists().where(
+        change.c.milestone_id == milestone.c.id, change.c.kind == "withdrawn", change.c.look_id == look.c.id, HELD
+    )
+    asked = sa.exists().where(renaming.c.other_id == milestone.c.id, renaming.c.decision == "pending")
+    withdrawn = sa.and_(milestone.c.state == "withdrawn", ~waiting).label("withdrawn")
+    query = versions().add_columns(withdrawn, milestone.c.source)
+    return query.where(milestone_version.c.number == _last_settled(), ~asked)
+
+
+def _last_settled() -> sa.ScalarSelect[Any]:
+    """The number of a milestone's last version that waits for no operator, NULL where all of them do."""
     other, maker = milestone_version.alias(), look.alias()
-    last = (
+    return (
         sa.select(sa.func.max(other.c.number))
         .select_from(other.outerjoin(maker, other.c.look_id == maker.c.id))
         .where(
@@ -79,7 +96,6 @@ def visible() -> sa.Select[Any]:
         )
         .scalar_subquery()
     )
-    return versions().where(milestone_version.c.number == sa.func.coalesce(last, milestone.c.version))
 
 
 def stored(row: sa.Row[Any]) -> StoredMilestone:

@@ -37,7 +37,7 @@ def test_an_issue_leaves_nothing_out(ask: Any, issues: Any, issue: Any, item: An
     issues.by_number[3] = issue(3, items=tuple(item(number) for number in range(1, 61)))
     answer = ask("GET", "/issues/3")
     page = html.fromstring(answer.text)
-    titles = [text_of(title) for title in elements(page, "//h2")]
+    titles = [text_of(title) for title in elements(page, "//article/h2")]
     assert sorted(titles) == sorted(f"Milestone number {number}" for number in range(1, 61))
     assert answer.text.count("It mattered.") == 60
     assert [text_of(title) for title in elements(page, "//h1")] == ["Subject 3"]
@@ -107,7 +107,7 @@ def test_scraped_text_is_text(ask: Any, issues: Any, issue: Any, item: Any) -> N
     for path in ("/issues", "/issues/3"):
         page = html.fromstring(ask("GET", path).text)
         assert page.xpath("//script|//img|//@onerror|//iframe") == []
-        known = re.compile(r"/issues|/subscribe$|/feed\.|https?:")
+        known = re.compile(r"/issues|/subscribe$|/feed\.|/favicon\.svg$|#m1$|https?:")
         assert [href for href in strings(page, "//@href") if not known.match(href)] == []
         assert "{{7*7}}{% for x in y %}" in text_of(page)
 
@@ -142,7 +142,7 @@ def test_pictures_only_where_configured(
     answer = ask("GET", "/issues/3", app=make_app(settings.model_copy(update={"newsletter": newsletter})))
     pictures = elements(html.fromstring(answer.text), "//img")
     assert [picture.get("alt") for picture in pictures] == (["A loom"] if shown else [])
-    assert ("img-src" in answer.headers["content-security-policy"]) is shown
+    assert ("https:" in answer.headers["content-security-policy"]) is shown
 
 
 def test_it_speaks_the_newsletters_language_and_fits_a_telephone(ask: Any, issues: Any, issue: Any) -> None:
