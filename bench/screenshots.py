@@ -205,7 +205,7 @@ class Scenes:
             "issue.html.j2", issue=view, subject=draft.subject, amendments=marks, earlier=11, later=None,
             also=[(10, "Instant no. 7"), (11, "Instant no. 8")],
             stories={one.milestone_id: f"/timeline/{one.milestone.key}" for one in items},
-            about=_about(settings, draft.subject, "issues/12"),
+            described=_about(settings, draft.subject, "issues/12"),
         )
 
     def archive(self) -> str:
@@ -219,7 +219,7 @@ class Scenes:
                          for place, cadence in enumerate(("daily", "weekly", "monthly"))][: 4 - number % 4],
             }
             for number, record in zip(range(6, 0, -1), self.records, strict=False)
-        ], about=_about(self.settings, self.settings.newsletter.name, "issues"))
+        ], described=_about(self.settings, self.settings.newsletter.name, "issues"))
 
     def unable(self) -> str:
         """What a reader sees while the store can't be had."""

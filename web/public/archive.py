@@ -156,7 +156,7 @@ class Archive:
 
     def _index_values(self) -> dict[str, Any]:
         letter, phrases = self._settings.newsletter, self._pages.phrases
-        return {"issues": self._rows(), "about": About(
+        return {"issues": self._rows(), "described": About(
             title=letter.name, description=described(letter.tagline, "" if letter.tagline else phrases.all_issues),
             canonical=f"{self._base}/issues", card=f"{self._base}/cards/site.png",
         )}
@@ -217,7 +217,7 @@ class Archive:
             "issue": view, "subject": issue.subject, "amendments": self._amendments(amended),
             "earlier": earlier, "later": later, "also": self._links(listed.repeats.get(issue.number, ())),
             "stories": self._stories(issue),
-            "about": About(
+            "described": About(
                 title=clip(issue.subject, _TITLE), description=described(view.preheader or view.line), kind="article",
                 canonical=issue_link(self._settings.web, listed.canonical.get(issue.number, issue.number)),
                 card=f"{self._base}/cards/issue-{issue.number}.png",

@@ -180,7 +180,7 @@ class TimelinePages:
                 for one, many in list(record.topics.items())[:TOPICS]
             ],
             "feeds": self._feeds(topic, record),
-            "about": About(
+            "described": About(
                 title=heading, description=described(description, self._settings.newsletter.tagline),
                 canonical=_page_url(self._home(self._elsewhere, topic, record), number),
                 card=f"{self._base}/cards/site.png",
@@ -201,7 +201,7 @@ class TimelinePages:
         address = quote(record.address[place.id])
         return {
             "story": view, "phrases": self._pages.phrases,
-            "about": About(
+            "described": About(
                 title=self._views.title(place).text, description=described(view.summary),
                 canonical=self._elsewhere.url(place, record), card=f"{self._base}/cards/timeline/{address}.png",
                 kind="article", published=place.first_seen_at, changed=story.changed,
