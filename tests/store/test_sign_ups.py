@@ -255,10 +255,14 @@ def test_a_walk_the_state_is_what_the_reader_did_last(database: Database, sign_u
     wanted = kept_out = False  # what the reader said last; what only an operator can undo
     bounced = False
     known = False
+    left_at: dt.datetime | None = None
     now = NOW
     for _ in range(40):
         now += dt.timedelta(hours=chance.randint(1, 60))
-        step = chance.choice(["ask", "ask", "confirm", "confirm", "leave", "import", "bounce", "complain", "erase"])
+        step = chance.choice([
+            "ask", "ask", "confirm", "confirm", "leave", "import", "bounce", "complain", "erase", "undo", "pause",
+            "resume",
+        ])
         if step in ("complain", "erase") and chance.random() < 0.8:
             continue
         entry, reader = sign_ups.of(address), people.find(address)
@@ -270,8 +274,17 @@ def test_a_walk_the_state_is_what_the_reader_did_last(database: Database, sign_u
                 assert not kept_out
                 wanted, bounced, known = True, False, True
         elif step == "leave" and reader is not None:
-            people.set_state(reader.id, "unsubscribed", now)
+            people.leave(reader.id, now)
+            left_at = now if wanted else left_at
             wanted = False
+        elif step == "undo" and reader is not None:
+            may = wanted or (left_at is not None and now - left_at < MONTH)
+            assert people.come_back(reader.id, now) == (may and not kept_out and not bounced), (step, seed)
+            wanted = wanted or (may and not kept_out and not bounced)
+        elif step in ("pause", "resume") and reader is not None and wanted:  # neither says that they want no more
+            until = now + DAY if step == "pause" else None
+            people.pause(reader.id, until, skips=False, now=now) if until else people.resume(reader.id, now)
+            assert people.get(reader.id).paused_until == until
         elif step == "import":
             fresh = reader is None and list_.find(address) is None
             people.import_([Entry(line=1, address=parse(address), standing="active", cadence="daily")], now=now, by=US)

@@ -1,0 +1,51 @@
+"""A change of address: one letter asks at the new one, one tells the old one, and neither names the other."""
+
+import re
+from typing import Any
+
+import pytest
+
+from newsletter.words.languages import CATALOGUES
+from pipeline.own_page import OwnPage
+from store.subscribers.address_changes import AddressChanges
+from store.subscribers.people import Subscribers
+from store.subscribers.suppressions import Suppressions
+from tests.pipeline.test_letters import ADA, NOW, database, mails, make_settings, relay, send, settings, text  # noqa: F401
+
+NEW = "ada@new.example"
+
+
+@pytest.mark.parametrize("language", CATALOGUES)
+def test_both_are_written_in_the_reader_s_language(settings: Any, database: Any, relay: Any, language: str) -> None:  # noqa: F811
+    page, who = OwnPage(settings, database), Subscribers(database).add(ADA, now=NOW)[0]
+    page.ask_move(who.id, NEW, language=language, host=None, now=NOW)
+    send(settings, database)
+    [change] = AddressChanges(database).of(who.id)
+    assert page.move(change.name, NOW) == "moved"
+    send(settings, database)
+    asked, told = mails(relay)
+    words = CATALOGUES[language]
+    assert (asked["To"], asked["Subject"]) == (NEW, words.letter_move.format(name="Clockwork"))
+    assert (told["To"], told["Subject"]) == (ADA, words.letter_moved.format(name="Clockwork"))
+    assert f"https://news.clockwork.example/a/{change.name}\r\n" in text(asked)
+    assert f"https://news.clockwork.example/a/{change.undo_name}/undo\r\n" in text(told)
+    assert "List-Unsubscribe" not in asked  # no program may press the button
+    assert not re.search("new.example|" + change.name, text(told) + text(told, "html"))
+    assert "readers.example" not in text(asked) + text(asked, "html")
+
+
+@pytest.mark.parametrize("there", ["another's", "suppressed", "left meanwhile", "given up"])
+def test_none_goes_where_it_can_lead_nowhere(settings: Any, database: Any, relay: Any, there: str) -> None:  # noqa: F811
+    page, people = OwnPage(settings, database), Subscribers(database)
+    who, _ = people.add(ADA, now=NOW)
+    page.ask_move(who.id, NEW, language="en", host=None, now=NOW)
+    if there == "another's":
+        people.add(NEW, now=NOW)
+    elif there == "suppressed":
+        Suppressions(database).add(NEW, "bounce 5.1.1", NOW)
+    elif there == "left meanwhile":
+        people.leave(who.id, NOW)
+    else:
+        page.ask_move(who.id, "other@new.example", language="en", host=None, now=NOW)
+    assert send(settings, database).dropped == 1
+    assert [one["To"] for one in mails(relay)] == (["other@new.example"] if there == "given up" else [])
