@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,6 +41,7 @@ from web.public.unsubscribe import Unsubscribe
 from web.writing import RETRY_SECONDS, Writers
 
 _log = logging.getLogger(__name__)
+MOST_HEADERS, LONGEST_HEAD = 100, 16 * 1024  # lines, bytes
 _ALWAYS = {
     "Referrer-Policy": "no-referrer",  # the address of a way out is a key: no other site may see it
     "X-Content-Type-Options": "nosniff",
@@ -126,8 +127,26 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    guarded = _Headers(_Tidied(app))  # around everything, so that an answer to a bug has them too
+    guarded = _Headers(_Modest(_Tidied(app)))  # around everything, so that an answer to a bug has them too
     return Kept(guarded, freshness, timezone=settings.newsletter.timezone, now=now)
+
+
+class _Modest:
+    """Refuses heads that are too long (RFC 6585 §5): the parser bounds only those that come in pieces."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app: ASGIApp = self._app
+        if scope["type"] == "http":
+            headers = scope["headers"]
+            length = sum(len(name) + len(value) for name, value in headers) + len(scope.get("raw_path") or b"")
+            if len(headers) > MOST_HEADERS or length > LONGEST_HEAD:
+                app = PlainTextResponse("The head of this request is too long.", 431, {
+                    "Connection": "close", "Cache-Control": "no-store",
+                })
+        await app(scope, receive, send)
 
 
 class _Tidied:

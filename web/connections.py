@@ -108,6 +108,9 @@ class Connection(H11Protocol):
         else:  # what follows an answer is nonsense: too late to say so
             self.transport.close()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Whoever asks for another protocol is answered in this one (RFC 9110 §7.8): nothing to tell an operator."""
+
     def _look(self) -> None:
         """Set the deadline of what is awaited now, unless it runs already."""
         phase, of = self._now()

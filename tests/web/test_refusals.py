@@ -110,3 +110,12 @@ def test_a_body_that_never_comes_is_a_page_and_ends_the_connection(
 
     assert told[0]["status"] == 408
     assert (b"connection", b"close") in told[0]["headers"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X-Long": "a" * 17_000}, {f"X-{n}": "a" for n in range(101)}], ids=["long", "many"]
+)
+def test_a_head_that_is_too_long_is_refused(headers: dict[str, str], ask: Any) -> None:
+    answer = ask("GET", "/issues", headers=headers)
+    assert (answer.status_code, answer.headers["connection"]) == (431, "close")
+    assert answer.headers["x-content-type-options"] == "nosniff"

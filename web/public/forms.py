@@ -31,6 +31,9 @@ async def read_form(request: Request) -> dict[str, list[str]]:
     """The fields of an urlencoded form; HTTPException 413 for one too long, 400 for one that is none."""
     body = await read_body(request)
     try:
-        return parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
+        fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
     except ValueError:
         raise HTTPException(400) from None
+    if any("\0" in text for name, values in fields.items() for text in (name, *values)):  # no database takes it
+        raise HTTPException(400)
+    return fields
