@@ -74,6 +74,11 @@ def _network(text: str) -> str:
     return text
 
 
+def _link_or_none(text: str) -> str:
+    """An address, or the word for none."""
+    return text if text == "none" else _http_base(text)
+
+
 Named = TypeVar("Named", bound=Collection[str])
 
 
@@ -332,6 +337,9 @@ class WebSettings(_Section):
     another site's form sent and that takes none."""
     welcome: bool = True
     """A mail after the confirmation, with a link to the last issue."""
+    archive_signup: Annotated[str, AfterValidator(_link_or_none)] | None = None
+    """Where the sign-up links of a static archive (`milepost archive build`) lead on a host that doesn't answer
+    `/subscribe`: an address, or `none` for no link."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """How many processes `milepost web` serves with, on one machine; on SQLite they take turns to write."""
     trusted_proxies: tuple[Network, ...] = ("127.0.0.1", "::1")

@@ -76,7 +76,8 @@ def write_preview(settings: Settings, database: Database, number: int, out: Path
 
 def _pages(settings: Settings, database: Database) -> tuple[Archive, TimelinePages]:
     """The pages; nobody answers a search of files."""
-    pages, kept = Pages(settings.newsletter, settings.web), behind(settings, database)
+    pages = Pages(settings.newsletter, settings.web, signup=settings.web.archive_signup)
+    kept = behind(settings, database)
     timeline = TimelinePages(pages, kept.timeline, settings, searchable=False)
     return Archive(pages, kept.issues, settings, timeline), timeline
 

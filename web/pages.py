@@ -48,8 +48,11 @@ class Pages:
     """Renders the templates of templates/web; build it once. Every value is escaped, an unknown one is an error."""
 
     def __init__(
-        self, newsletter: NewsletterSettings, web: WebSettings | None = None, *, phrases: Phrases | None = None
+        self, newsletter: NewsletterSettings, web: WebSettings | None = None, *, phrases: Phrases | None = None,
+        signup: str | None = None,
     ) -> None:
+        """`signup`: where the way in is, "none" for nowhere; left out, it is ours."""
+        root = urlsplit(web.base_url).path if web else ""
         self._newsletter, self._web = newsletter, web
         self._others: dict[str, Pages] = {}
         theme = theme_for(newsletter.accent)
@@ -61,7 +64,8 @@ class Pages:
         self._environment.globals.update(
             newsletter=newsletter, phrases=self.phrases, light=theme.light, dark=theme.dark,
             direction=direction(newsletter.language), serif=newsletter.font, sans=newsletter.label_font,
-            root=urlsplit(web.base_url).path if web else "", signup=web is not None and web.signup,
+            root=root, signup=web is not None and web.signup and signup != "none",
+            signup_link=signup or f"{root}/subscribe",
             base=web.base_url if web else "", timeline=web is not None and web.timeline != "off", tongue=tongue,
         )
         self._images = newsletter.images

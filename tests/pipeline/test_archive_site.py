@@ -132,3 +132,18 @@ def test_a_theme_that_is_nowhere(published: Settings, database: Database, tmp_pa
     letter = published.newsletter.model_copy(update={"templates": tmp_path / "nowhere"})
     with pytest.raises(SettingsError, match="milepost templates eject"):
         build_archive(published.model_copy(update={"newsletter": letter}), database, tmp_path / "site")
+
+
+@pytest.mark.parametrize(
+    ("archive_signup", "shown"),
+    [(None, "/subscribe"), ("https://in.clockwork.example/come", "https://in.clockwork.example/come"), ("none", None)],
+)
+def test_the_way_in_is_where_somebody_answers(
+    archive_signup: str | None, shown: str | None, published: Settings, database: Database, tmp_path: Path
+) -> None:
+    web = published.web.model_copy(update={"archive_signup": archive_signup})
+    build_archive(published.model_copy(update={"web": web}), database, tmp_path)
+    for name in ("index.html", "issues/1/index.html"):
+        page = html.fromstring((tmp_path / name).read_text(encoding="utf-8"))
+        found = strings(page, "//@href[contains(., '/subscribe') or contains(., '/come')]")
+        assert found == ([shown] if shown else [])
