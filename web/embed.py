@@ -13,7 +13,7 @@ _FORM = Markup('''<form method="post" action="{action}" lang="{language}" dir="{
   <p><strong>{title}</strong></p>
   <p>{hint}</p>
   <p><label>{label} <input type="email" name="email" dir="ltr" autocomplete="email" required></label></p>
-  <p style="position:absolute;left:-100vw" aria-hidden="true">
+  <p style="position:absolute;width:1px;height:1px;margin:0;overflow:hidden;clip-path:inset(50%)" aria-hidden="true">
     <label>{leave} <input type="text" name="{trap}" tabindex="-1" autocomplete="off"></label>
   </p>
   <input type="hidden" name="source" value="embed">

@@ -45,7 +45,7 @@ def web_server(config: Path, address: str, log: Path) -> Iterator[None]:
                 except httpx.TransportError:
                     return None
 
-            _await(serves, "the demo's web server to answer", log)
+            wait_for(serves, "the demo's web server to answer", log)
             yield
         finally:
             process.terminate()
@@ -67,12 +67,12 @@ def come_in(address: str, *, web: str, inbox: Path, wait: Callable[[float], None
         page = browser.get("/subscribe")
         wait(1.1 * FASTEST_S)  # a form that is sent sooner is a program's
         _press(browser, page, email=address)
-        asks = _await(lambda: next(iter(mails(inbox, address)), None), f"a mail to {address}", inbox)
+        asks = wait_for(lambda: next(iter(mails(inbox, address)), None), f"a mail to {address}", inbox)
         link = next((url for url in _URL.findall(_text(asks)) if url.startswith(f"{web}/c/")), None)
         if link is None:
             raise MilepostError("the demo's confirmation has no link", where=str(inbox), hint="Please report this.")
         welcome = _press(browser, browser.get(link))
-    _await(lambda: len(mails(inbox, address)) > 1 or None, f"a second mail to {address}", inbox)
+    wait_for(lambda: len(mails(inbox, address)) > 1 or None, f"a second mail to {address}", inbox)
     return str(html.fromstring(welcome.text).findtext(".//h1"))
 
 
@@ -107,7 +107,7 @@ def _text(mail: EmailMessage) -> str:
     return "" if part is None else str(part.get_content())
 
 
-def _await(look: Callable[[], Found | None], what: str, where: Path) -> Found:
+def wait_for(look: Callable[[], Found | None], what: str, where: Path) -> Found:
     """What `look` finds, as soon as it does; raises MilepostError when PATIENCE_S are over."""
     end = time.monotonic() + PATIENCE_S
     while (found := look()) is None:

@@ -19,3 +19,11 @@ def test_it_is_plain_and_posts_to_our_page(settings: Any) -> None:
     assert "chosen on the next page. First comes one mail with a button" in tree.text_content()
     assert "one reminder" in tree.text_content()
     assert {one.get("name") for one in tree.xpath("//input")} == {"email", "website", "source"}
+
+
+def test_the_field_that_no_reader_sees_sticks_out_of_no_page(settings: Any) -> None:
+    """A page that is read from right to left would scroll to whatever is put away on its left."""
+    [trap] = html.fromstring(form(settings)).xpath("//input[@name='website']/ancestor::p")
+    style = dict(one.split(":") for one in trap.get("style").split(";"))
+    assert not {"left", "right", "inset-inline-start", "inset-inline-end"} & {*style}
+    assert (style["position"], style["clip-path"], style["overflow"]) == ("absolute", "inset(50%)", "hidden")
