@@ -149,7 +149,7 @@ def house(folder: Path, language: str) -> Iterator[House]:
         port = stack.enter_context(serve_inbox(folder / "inbox"))
         web = f"http://127.0.0.1:{free_port()}"
         said = SETTINGS.format(site=site.url, smtp=port).replace("https://news.clockwork.example", web)
-        letter = f'[newsletter]\nlanguage = "{language}"\ncadences = ["instant", "weekly"]\n'
+        letter = f'[newsletter]\nlanguage = "{language}"\ncadences = ["instant", "weekly", "monthly"]\n'
         config = folder / "milepost.toml"
         config.write_text(
             said.replace("[newsletter]\n", letter) + MORE_SETTINGS.format(port=site.port), encoding="utf-8"
@@ -224,6 +224,14 @@ class Visitor:
 
     def hears(self, words: str) -> None:
         expect(self.page.get_by_role("status")).to_have_text(words, timeout=PATIENCE_MS)
+
+    def is_told(self, words: str, *, beside: str) -> None:
+        """What was wrong is read without scrolling, and leads to the field."""
+        told = self.page.get_by_role("alert")
+        expect(told).to_have_text(words, timeout=PATIENCE_MS)
+        expect(told).to_be_in_viewport()
+        told.get_by_role("link").click()
+        expect(self.page.get_by_role("textbox", name=beside, exact=True)).to_be_in_viewport()
 
     def follow(self, mail: EmailMessage, words: str) -> None:
         """Open the link that says so in a mail."""
@@ -355,7 +363,7 @@ def pause(at: House, who: Visitor, words: Phrases) -> None:
     who.unfold(words.pause)
     who.choose(words.pause_date)
     who.press(words.pause_press)
-    expect(who.page.get_by_role("alert")).to_have_text(words.pause_date_wrong, timeout=PATIENCE_MS)
+    who.is_told(words.pause_date_wrong, beside=words.pause_date)
     who.see("pause without a day", words.choice)
     day = words.plain_day(pauses(utc_now().date())[0])
     who.choose(words.pause_weeks.format(day=day))
@@ -383,7 +391,7 @@ def move(at: House, who: Visitor, words: Phrases) -> None:
         who.page.get_by_label(words.move_new).fill(address)
         who.press(words.move_press)
         if address == OLD:
-            expect(who.page.get_by_role("alert")).to_have_text(words.move_same, timeout=PATIENCE_MS)
+            who.is_told(words.move_same, beside=words.move_new)
             who.see("move to the same", words.choice)
     who.see("move asked", words.move_asked)
     who.follow(at.mail(NEW, 1), words.move_confirm_press)
