@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -242,7 +242,8 @@ def link(mail: EmailMessage, words: str) -> str:
     """Where the link of those words leads."""
     part = mail.get_body(("html",))
     assert part is not None
-    [address] = html.document_fromstring(part.get_content()).xpath("//a[normalize-space()=$words]/@href", words=words)
+    tree: Any = html.document_fromstring(part.get_content())
+    [address] = tree.xpath("//a[normalize-space()=$words]/@href", words=words)
     return str(address)
 
 

@@ -23,7 +23,8 @@ def test_it_is_plain_and_posts_to_our_page(settings: Any) -> None:
 
 def test_the_field_that_no_reader_sees_sticks_out_of_no_page(settings: Any) -> None:
     """A page that is read from right to left would scroll to whatever is put away on its left."""
-    [trap] = html.fromstring(form(settings)).xpath("//input[@name='website']/ancestor::p")
-    style = dict(one.split(":") for one in trap.get("style").split(";"))
+    tree: Any = html.fromstring(form(settings))
+    [styled] = tree.xpath("//input[@name='website']/ancestor::p/@style")
+    style = dict(one.split(":") for one in styled.split(";"))
     assert not {"left", "right", "inset-inline-start", "inset-inline-end"} & {*style}
     assert (style["position"], style["clip-path"], style["overflow"]) == ("absolute", "inset(50%)", "hidden")
