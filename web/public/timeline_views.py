@@ -211,7 +211,8 @@ class Views:
         fields = self.fields(step) if step.fields else ()
         if not fields and step.kind in ("corrected", "enriched", "reread"):
             return None  # nothing that a reader would see
-        return StepView(kind=step.kind, line=self.happened(step.kind, step.at), at=step.at.isoformat(), fields=fields)
+        at = step.at.isoformat(timespec="seconds")
+        return StepView(kind=step.kind, line=self.happened(step.kind, step.at), at=at, fields=fields)
 
     def _facts_line(self, milestone: Milestone) -> list[str]:
         phrases = self._phrases
