@@ -1,4 +1,4 @@
-"""What a letter says: a mail that is no issue, in the newsletter's language, and nothing in it that a stranger typed.
+"""What a letter says: a mail that is no issue, in its reader's language, and nothing in it that a stranger typed.
 
     kind, choice ─▶ LetterView ─▶ newsletter.issue.render.Renderer.letter
 """

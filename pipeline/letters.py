@@ -41,7 +41,7 @@ from pipeline.mail_identity import (
 from pipeline.sign_up import counts, tend
 from store.database import Database
 from store.issues.issues import Issues
-from store.ledger.letters import Letter, Letters, LetterState, Taken
+from store.ledger.letters import SITE, Letter, Letters, LetterState, Taken
 from store.subscribers.address_changes import AddressChanges
 from store.subscribers.suppressions import liftable
 
@@ -100,7 +100,7 @@ def decide(letter: Taken, takes_mail: Callable[[str], bool | None] = lambda _add
         return "is confirmed already"
     if letter.sent_before >= TRIES:
         return f"{letter.sent_before} in a month went unanswered"
-    if letter.kind == "confirm" and letter.form == "site" and takes_mail(letter.address) is False:
+    if letter.kind == "confirm" and letter.form == SITE and takes_mail(letter.address) is False:
         return "its domain takes no mail: no MX, no address (web.check_domain)"
     return None
 

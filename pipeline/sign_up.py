@@ -20,9 +20,10 @@ from milepost.errors import InputError
 from milepost.printable import printable
 from milepost.records import Cadence
 from milepost.settings import Settings
-from newsletter.words.languages import phrases_for
+from newsletter.words.languages import in_language, phrases_for
 from newsletter.words.phrases import Phrases
 from store.database import Database
+from store.ledger.letters import SITE
 from store.subscribers.addresses import Address, parse
 from store.subscribers.sign_ups import Confirmed, Consent, Limits, Request, SignUp, SignUps, Tended
 
@@ -54,6 +55,7 @@ class Asked:
     variant: str | None = None
     path: str | None = None
     own_form: bool = False  # our page, whose words we know; else another site's
+    language: str | None = None  # in which our page was read; None: the newsletter's
     host: str | None = None  # the asking machine's address
 
 
@@ -105,9 +107,7 @@ class SigningUp:
         """`domains`: who asks the DNS, the usual one unless told otherwise."""
         self._settings, self._sign_ups = settings, SignUps(database)
         self._domains = domains or MailDomains()
-        phrases = phrases_for(settings.newsletter.language)
-        self._form = form_version(phrases)
-        self._words: str | None = form_words(phrases)
+        self._kept: set[str] = set()  # versions of forms whose words are kept
         self._limits = Limits(
             per_network=settings.web.signup_per_network, backlog=BACKLOG_HOURS * settings.web.signup_per_hour
         )
@@ -119,15 +119,13 @@ class SigningUp:
 
         Raises InputError when the address is none, StoreError.
         """
-        letter = self._settings.newsletter
-        if self._words is not None:  # once a process: a consent of years ago can still be read
-            self._sign_ups.keep_words(self._form, self._words)
-            self._words = None
+        letter = in_language(self._settings.newsletter, asked.language if asked.own_form else None)
+        form = self._form(phrases_for(letter.language)) if asked.own_form else SITE
         refused = self._sign_ups.ask(
             Request(
                 address=address_of(asked.address), cadence=asked.cadence or letter.cadences[0],
                 topics=tuple(dict.fromkeys(asked.topics)), language=letter.language,
-                form=self._form if asked.own_form else "site", source=_said(asked.source),
+                form=form, source=_said(asked.source),
                 variant=_said(asked.variant), path=_said(asked.path), network=self.network(asked.host),
             ),
             self._limits, now,
@@ -161,13 +159,24 @@ class SigningUp:
 
     def confirm(self, name: str, host: str | None, now: dt.datetime) -> Confirmed:
         """The reader pressed the button."""
-        done = self._sign_ups.confirm(name, self.network(host), now, welcome=self._settings.web.welcome)
+        done = self._sign_ups.confirm(
+            name, self.network(host), now, newsletter_language=self._settings.newsletter.language,
+            welcome=self._settings.web.welcome,
+        )
         log.info("a sign-up's link: %s", done.ended)
         return done
 
     def network(self, host: str | None) -> str:
         """The keyed hash of the network of an address."""
         return self._sign_ups.network_hash(network_of(host))
+
+    def _form(self, phrases: Phrases) -> str:
+        """The version of our form in a language; its words are kept, so that a consent of years ago can be read."""
+        version = form_version(phrases)
+        if version not in self._kept:  # once a process: two threads may both do it, to the same end
+            self._sign_ups.keep_words(version, form_words(phrases))
+            self._kept.add(version)
+        return version
 
     def _alarm(self, refused: str, now: dt.datetime) -> None:
         with self._lock:

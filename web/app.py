@@ -87,7 +87,7 @@ def create_app(
     leaving = Unsubscribe(pages, own_page, readers=readers, writers=writers, cadences=cadences, now=now)
     choosing = Preferences(
         pages, own_page, kept, readers=readers, writers=writers, cadences=cadences,
-        language=settings.newsletter.language, now=now, gone=leaving.gone,
+        now=now, gone=leaving.gone,
     )
     own = OwnPages(pages, own_page, choosing, readers=readers, writers=writers, now=now, wake=wake)
     coming = Subscribe(

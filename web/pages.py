@@ -17,7 +17,7 @@ from newsletter.issue.render import loader_for
 from newsletter.issue.safe import clip, one_line
 from newsletter.issue.theme import theme_for
 from newsletter.issue.tongue import tongue
-from newsletter.words.languages import direction, in_language, phrases_for, preferred
+from newsletter.words.languages import NAMES, direction, in_language, known, phrases_for, preferred
 from newsletter.words.phrases import Phrases
 
 CHECKED = "public, max-age=0, must-revalidate"  # what is corrected shows at once; asking costs next to nothing
@@ -82,6 +82,10 @@ class Pages:
     def for_visitor(self, request: Request) -> "Pages":
         """In the language that the visitor's browser asks for, for who is no reader that we know."""
         return self.spoken(preferred(request.headers.get("accept-language", ""), self._newsletter.language))
+
+    def languages(self) -> list[tuple[str, str, bool]]:
+        """Every language there is: its tag, its name in itself, and whether these pages are in it."""
+        return [(tag, name, tag == (known(self._newsletter.language) or "en")) for tag, name in NAMES.items()]
 
     def html(self, template: str, **values: Any) -> str:
         """The page of `template` as text."""

@@ -24,6 +24,7 @@ from store.upkeep import restore
 LetterKind = Literal["confirm", "remind", "welcome", "move", "moved"]
 LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
 LEASE_SECONDS = 120
+SITE = "site"  # the form of a sign-up that is another site's: in which language it was read, nobody knows
 _ANSWERED = "#"  # and its id, in place of the day of a letter that was answered
 
 
@@ -55,7 +56,7 @@ class Taken:
     queued_at: dt.datetime
     name: str | None  # of the sign-up's link; None: it was forgotten
     confirmed: bool  # the sign-up
-    form: str | None  # the version of the words its form had; "site": another site's
+    form: str | None  # the version of the words its form had; `SITE`: another site's
     cadence: str | None  # its choice
     topics: tuple[str, ...]
     reader: str | None  # the subscriber's handle, in their links
@@ -213,6 +214,14 @@ def _listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:
     return [Letter(**row, came_back=told.get(row["id"], "")) for row in rows]
 
 
+# What asks is written as the page was that it answers; what a reader is told, in their own.
+_LANGUAGE = sa.case(
+    (letter.c.address_change.is_not(None), address_change.c.language),
+    (sa.and_(letter.c.kind.in_(("confirm", "remind")), sign_up.c.form != SITE), sign_up.c.language),
+    else_=subscriber.c.language,
+)
+
+
 def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.datetime) -> list[Taken]:
     earlier = letter.alias("earlier")
     before = (
@@ -235,7 +244,7 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
             sa.and_(
                 address_change.c.confirmed_at.is_(None), address_change.c.undone_at.is_(None)
             ).label("change_open"),
-            sa.func.coalesce(address_change.c.language, subscriber.c.language, sign_up.c.language).label("language"),
+            _LANGUAGE.label("language"),
             sign_up.c.confirmed_at, sign_up.c.form, sign_up.c.cadence, sign_up.c.topics, subscriber.c.handle,
             subscriber.c.state, suppression.c.reason, before.label("sent_before"),
         )

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from milepost.records import Cadence
 from store.dialects import insert, serialize
 from store.engine import Database
-from store.ledger.letters import answer, empty, enqueue
+from store.ledger.letters import SITE, answer, empty, enqueue
 from store.meta import Meta
 from store.schema.tables import consent, letter, meta, sign_up, sign_up_count, subscriber, suppression
 from store.subscribers import events, suppressions
@@ -44,8 +44,8 @@ class Request:
     address: Address
     cadence: Cadence
     topics: tuple[str, ...] = ()
-    language: str
-    form: str  # the version of the words they read
+    language: str  # of the page they read; the newsletter's where that was another site's
+    form: str  # the version of the words they read; `SITE`: another site's
     source: str | None = None
     variant: str | None = None
     path: str | None = None
@@ -153,11 +153,14 @@ class SignUps:
         with self._database.connect() as connection:
             return _one(connection, sign_up.c.normalized == normalized)
 
-    def confirm(self, name: str, network: str, now: dt.datetime, *, welcome: bool = True) -> Confirmed:
+    def confirm(
+        self, name: str, network: str, now: dt.datetime, *, newsletter_language: str = "en", welcome: bool = True
+    ) -> Confirmed:
         """The reader pressed the button: make them a subscriber with their choice, and keep the proof.
 
         Whoever left comes back, whoever was suppressed for bounces is suppressed no more; other reasons stay.
-        A second press changes nothing: a link is used once, and who left since then signs up anew.
+        A second press changes nothing: a link is used once, and who left since then signs up anew. The language of our
+        own page is part of the choice, as the last one counts: it is kept where it is not `newsletter_language`.
         """
         with self._database.begin() as connection:
             connection.execute(sa.select(sign_up.c.id).where(sign_up.c.name == name).with_for_update())
@@ -182,7 +185,7 @@ class SignUps:
                 connection.execute(sa.delete(suppression).where(suppression.c.address_hash == hash_))
                 why = f"confirmed a sign-up (was suppressed {listed.created_at:%Y-%m-%d}: {listed.reason})"
                 events.log(connection, hash_, "lifted", By(who=READER, why=why), now)
-            found = _make_active(connection, entry, row.normalized, now)
+            found = _make_active(connection, entry, row.normalized, newsletter_language, now)
             connection.execute(sa.insert(consent).values(
                 subscriber=found, asked_at=entry.asked_at, form=entry.form, language=entry.language,
                 source=entry.source, variant=entry.variant, path=entry.path, network=entry.network,
@@ -305,9 +308,13 @@ def _write(connection: sa.Connection, request: Request, hash_: str, now: dt.date
     return int(done.scalar_one())
 
 
-def _make_active(connection: sa.Connection, entry: SignUp, normalized: str, now: dt.datetime) -> int:
+def _make_active(
+    connection: sa.Connection, entry: SignUp, normalized: str, newsletter_language: str, now: dt.datetime
+) -> int:
     known = connection.execute(sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized)).scalar()
     chosen: dict[str, Any] = {"cadence": entry.cadence, "topics": list(entry.topics)}
+    if entry.form != SITE:  # another site's form chose none
+        chosen["language"] = None if entry.language == newsletter_language else entry.language
     if known is None:
         new = insert(connection, subscriber).values(
             address=entry.address, normalized=normalized, state="active", created_at=now, confirmed_at=now, **chosen

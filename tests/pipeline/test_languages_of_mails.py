@@ -8,8 +8,8 @@ from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
 from tests.pipeline.town import HOUR, MONDAY, Town
+from tests.store.conftest import _empty, postgresql_server, postgresql_shared, sqlite_shared  # noqa: F401
 from tests.store.conftest import database as both  # noqa: F401
-from tests.store.conftest import postgresql_server, postgresql_shared, sqlite_shared  # noqa: F401
 
 
 @pytest.fixture
@@ -59,3 +59,19 @@ def test_who_changes_the_language_after_the_draft_gets_it_all_the_same(town: Tow
     town.publishes()
     assert [row.variant for row in Ledger(town.database).rows(draft.number)] == ["all.de"]
     assert replay(town.settings, town.database, draft.number).proven
+
+
+def test_where_nobody_chose_another_language_an_issue_is_the_same_to_the_byte(both: Database) -> None:  # noqa: F811
+    def drafted(language: str | None) -> str:
+        _empty(both)
+        town = Town(both)
+        town.offers("instant")
+        town.at(MONDAY + 2 * HOUR)
+        speaks(town, "ada", language)
+        town.finds("loom")
+        [issue] = town.publishes()
+        return Issues(town.database).get(issue).content_hash
+
+    plain = drafted(None)
+    assert drafted("en") == drafted("en-GB") == drafted("tlh") == plain
+    assert drafted("de") != plain

@@ -122,6 +122,39 @@ def test_nothing_that_a_stranger_typed_is_in_it(settings: Settings, database: Da
     assert "GOLD" not in text(mail) + text(mail, "html")
 
 
+@pytest.mark.parametrize("kept", [None, "he"])
+def test_what_asks_is_in_the_language_of_its_form_and_a_welcome_in_the_reader_s(
+    settings: Settings, database: Database, relay: Relay, kept: str | None
+) -> None:
+    if kept:
+        people = Subscribers(database)
+        people.set_choice(people.add(ADA, state="unsubscribed", now=NOW)[0].id, language=kept, now=NOW)
+    ask(settings, database, own_form=True, language="de")
+    send(settings, database)
+    work_off(settings, database, now=lambda: NOW + DAY)
+    confirm(settings, database, NOW + DAY)
+    ask(settings, database, own_form=True, language="he", now=NOW + DAY)  # not confirmed: it counts for nothing yet
+    send(settings, database, NOW + DAY)
+    subjects = [one["Subject"] for one in mails(relay)]
+    german, hebrew = CATALOGUES["de"], CATALOGUES["he"]
+    assert subjects == [words.format(name="Clockwork") for words in (
+        german.letter_confirm, german.letter_remind, german.letter_welcome, hebrew.letter_confirm
+    )]
+
+
+def test_who_comes_by_another_site_s_form_is_asked_in_their_own(
+    settings: Settings, database: Database, relay: Relay
+) -> None:
+    people = Subscribers(database)
+    people.set_choice(people.add(ADA, state="unsubscribed", now=NOW)[0].id, language="he", now=NOW)
+    ask(settings, database)
+    ask(settings, database, "ben@readers.example")
+    send(settings, database)
+    assert [one["Subject"] for one in mails(relay)] == [
+        CATALOGUES[tag].letter_confirm.format(name="Clockwork") for tag in ("he", "en")
+    ]
+
+
 @pytest.mark.parametrize("language", ["en", "de", "he"])
 def test_every_letter_is_written_in_every_language_and_signed(
     make_settings: Callable[..., Settings], database: Database, relay: Relay, tmp_path: Path, language: str

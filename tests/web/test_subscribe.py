@@ -359,6 +359,86 @@ class TestTheLinkInTheMail:
         assert ask("POST", f"/c/{name}", app=app).status_code == 404
 
 
+GERMAN_BROWSER = {"Accept-Language": "fr, de-AT;q=0.9, en;q=0.5"}
+
+
+def spoken(page: httpx.Response) -> str:
+    [root] = found(page, "/html")
+    return str(root.get("lang"))
+
+
+class TestItSpeaksTheVisitorsLanguage:
+    @pytest.mark.parametrize(("query", "headers", "language"), [
+        ("", {}, "en"), ("", GERMAN_BROWSER, "de"), ("?lang=he", GERMAN_BROWSER, "he"),
+        ("?lang=en", GERMAN_BROWSER, "en"), ("?lang=tlh", GERMAN_BROWSER, "de"), ("?lang=", {}, "en"),
+    ])
+    def test_the_browser_s_unless_they_take_another(
+        self, ask: Callable[..., httpx.Response], app: Any, query: str, headers: dict[str, str], language: str
+    ) -> None:
+        page = ask("GET", f"/subscribe{query}", app=app, headers=headers)
+        assert spoken(page) == language
+        assert found(page, "//form//input[@name='lang']/@value") == [language]
+        others = [tag for tag in ("en", "de", "he") if tag != language]
+        assert found(page, "//nav/a/@href") == [f"/subscribe?lang={tag}" for tag in others]
+        assert [one.text for one in found(page, "//nav/*[@aria-current]")] == [
+            {"en": "English", "de": "Deutsch", "he": "עברית"}[language]
+        ]
+
+    @pytest.mark.parametrize(("fields", "status"), [
+        ({}, 200), ({"email": "ada@"}, 400), ({"website": "x"}, 200), ({"shown": ""}, 200),
+        ({"shown": stamp(KEY, NOW - dt.timedelta(days=9))}, 200),
+    ])
+    def test_whatever_is_answered_is_in_the_form_s(
+        self, fill: Callable[..., httpx.Response], fields: dict[str, str], status: int
+    ) -> None:
+        page = fill(lang="he", **fields)
+        assert (page.status_code, spoken(page)) == (status, "he")
+
+    def test_it_is_the_reader_s_once_they_confirm(
+        self, fill: Callable[..., httpx.Response], ask: Callable[..., httpx.Response], app: Any, database: Database
+    ) -> None:
+        fill(lang="he")
+        entry = SignUps(database).of(ADA)
+        assert entry is not None
+        assert (entry.language, entry.form[:8]) == ("he", "page-he-")
+        assert "עברית" not in (words := SignUps(database).words(entry.form) or "")
+        assert re.search("[א-ת]", words)
+        path = f"/c/{entry.name}"
+        assert spoken(ask("GET", path, app=app, headers=GERMAN_BROWSER)) == "he"
+        assert spoken(ask("POST", path, app=app, headers=GERMAN_BROWSER)) == "he"
+        [reader] = Subscribers(database).list()
+        assert reader.language == "he"
+        assert [one.language for one in SignUps(database).consents(reader.id)] == ["he"]
+        assert spoken(ask("GET", "/c/none", app=app, headers=GERMAN_BROWSER)) == "de"
+
+    def test_the_last_choice_counts_and_another_site_s_form_is_none(
+        self, fill: Callable[..., httpx.Response], post: Callable[..., httpx.Response],
+        ask: Callable[..., httpx.Response], app: Any, database: Database,
+    ) -> None:
+        def confirmed() -> str | None:
+            assert ask("POST", f"/c/{name_of(database)}", app=app).status_code == 200
+            return Subscribers(database).list()[0].language
+
+        fill(lang="de")
+        assert confirmed() == "de"
+        post({"email": ADA})
+        assert confirmed() == "de"
+        Subscribers(database).set_choice(1, language="he", now=NOW)
+        post({"email": ADA})
+        assert confirmed() == "he"
+        fill(lang="en")
+        assert confirmed() is None  # the newsletter's own
+
+    def test_a_closed_way_in(self, ask: Callable[..., httpx.Response], settings: Settings, database: Database) -> None:
+        shut = settings.model_copy(update={"web": settings.web.model_copy(update={"signup": False})})
+        app = create_app(
+            issues=MemoryIssues(), own_page=OwnPage(shut, database), topics=MemoryTopics(),
+            signing_up=SigningUp(shut, database), settings=shut, keys=[KEY], list_id=LIST_ID, now=lambda: NOW,
+        )
+        page = ask("GET", "/subscribe", app=app, headers=GERMAN_BROWSER)
+        assert (page.status_code, spoken(page)) == (503, "de")
+
+
 @pytest.mark.parametrize(("host", "network"), [
     ("192.0.2.77", "192.0.2.0/24"), ("::ffff:192.0.2.77", "192.0.2.0/24"), ("2001:db8:1:2:3::4", "2001:db8:1::/48"),
     ("fe80::1%eth0", "fe80::/48"), (None, "unknown"), ("testclient", "unknown"), ("", "unknown"),

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Cadence, KnownTopics, Subscriber
 from newsletter.issue.view import PREFERENCES
-from newsletter.words.languages import NAMES, known
+from newsletter.words.languages import NAMES
 from newsletter.words.phrases import Phrases
 from pipeline.own_page import LONGEST_PAUSE, Reader, pauses
 from web.pages import Pages
@@ -85,11 +85,11 @@ class Preferences:
 
     def __init__(
         self, pages: Pages, own_page: OwnPage, topics: Topics, *, readers: Readers, writers: Writers,
-        cadences: Sequence[Cadence], language: str, now: Callable[[], dt.datetime],
+        cadences: Sequence[Cadence], now: Callable[[], dt.datetime],
         gone: Callable[[Request, Reader | None], Response],
     ) -> None:
-        """`cadences`: those on offer; `language`: the newsletter's; `gone`: the page for who left, or was erased."""
-        self._now, self._newsletter_language, self._gone = now, language, gone
+        """`cadences`: those on offer; `gone`: the page for who left, or was erased."""
+        self._now, self._gone = now, gone
         self._pages = pages
         self._own_page = own_page
         self._topics = topics
@@ -144,12 +144,11 @@ class Preferences:
         values = choice(
             phrases, self._topics.known(), cadences=self._offered(who), cadence=who.cadence, topics=who.topics
         )
-        language = known(who.language) or known(self._newsletter_language) or "en"
         return pages.page(
             "choice.html.j2", status=400 if said.wrong else 200, private=True,
             saved=getattr(phrases, said.saved) if said.saved else "", wrong=said.wrong, typed=said.typed,
             own=f"/u/{request.path_params['token']}", address=_masked(who.address),
-            languages=[(tag, name, tag == language) for tag, name in NAMES.items()],
+            languages=pages.languages(),
             paused=phrases.plain_day(self._own_page.day_of(who.paused_until))
             if who.paused_until is not None and who.paused(now) else "",
             skips=who.pause_skips,

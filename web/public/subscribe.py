@@ -2,6 +2,8 @@
 
     GET /subscribe ─▶ a form with a signed time     POST ─▶ "look into your inbox", whoever it is
     GET /c/{name} ─▶ what was chosen, one button    POST ─▶ a reader      (GET and HEAD change nothing)
+
+All of it in the language that the form was read in: the one they took there (?lang=), else the browser's.
 """
 
 import asyncio
@@ -23,6 +25,8 @@ from milepost.records import Cadence
 from milepost.settings import Settings
 from newsletter.issue.view import PREFERENCES
 from newsletter.letters import about
+from newsletter.words.languages import known
+from newsletter.words.phrases import Phrases
 from pipeline.sign_up import Asked, Doubt, SignUp, Turned
 from web.pages import Pages
 from web.ports import SigningUp, Topics
@@ -32,6 +36,7 @@ from web.public.readers import Readers, sentence
 from web.writing import Writers
 
 TRAP = "website"  # a field that no reader sees
+LANGUAGE = "lang"  # the tag of the language that they took, in the address of the form and in the form
 FASTEST_S, OLDEST_S = 1.0, 24 * 3600.0  # between the page and its form: a program's, a forgotten one's
 _STAMP = b"milepost sign-up form 1\0"
 DNS_SECONDS = 2.0  # for a word on the domain of an address
@@ -81,33 +86,41 @@ class Subscribe:
             Route("/c/{name:path}", self._confirm, methods=["POST"]),
         ]
 
-    def _show(self, _: Request) -> Response:
-        return self._form() if self._settings.web.signup else self._closed()
+    def _show(self, request: Request) -> Response:
+        spoken = self._spoken(request, request.query_params.get(LANGUAGE))
+        return self._form(spoken=spoken) if self._settings.web.signup else self._closed(spoken)
+
+    def _spoken(self, request: Request, taken: str | None) -> Pages:
+        """`taken`: the tag of a language, by a link or by the form it led to; any other text is none."""
+        tag = known(taken)
+        return self._pages.for_visitor(request) if tag is None else self._pages.spoken(tag)
 
     async def _ask(self, request: Request) -> Response:
         form = await read_form(request)
-        if not self._settings.web.signup:
-            return self._closed()
 
         def first(name: str) -> str:
             return form.get(name, [""])[0].strip()
 
+        spoken = self._spoken(request, first(LANGUAGE))
+        if not self._settings.web.signup:
+            return self._closed(spoken)
         if first(TRAP):
-            return await self._turned("trap")
+            return await self._turned(spoken, "trap")
         said = stamped(self._key, first("shown"), self._now())
         if said in ("too_fast", "too_old"):
-            return await self._turned(said)
-        known = await run_in_threadpool(self._topics.known)
+            return await self._turned(spoken, said)
+        offered = await run_in_threadpool(self._topics.known)
         wanted, topics = first("cadence") or self._cadences[0], form.get("topic", [])[:_MOST_TOPICS]
         cadence = next((one for one in self._cadences if one == wanted), None)
-        if cadence is None or not {*topics} <= {*known.categories, *known.tags}:
+        if cadence is None or not {*topics} <= {*offered.categories, *offered.tags}:
             raise HTTPException(400)
         asked = Asked(
             address=first("instead") or first("email"), cadence=cadence, topics=tuple(topics),
             source=first("source") or "page", path=first("path") or None, own_form=True, host=_host(request),
+            language=spoken.phrases.locale,
         )
         if said == "none":  # another site's form, or a page that was kept too well: the choice is made here
-            return self._form(asked=asked, hint=self._pages.phrases.form_stale)
+            return self._form(asked=asked, hint=spoken.phrases.form_stale)
         try:
             doubt = None if first("sure") else await self._doubt(asked.address)
             if doubt is not None:
@@ -116,7 +129,7 @@ class Subscribe:
         except InputError:
             return self._form(status=400, asked=asked, wrong=True, shown=first("shown"))
         self._wake()
-        return self._done()
+        return self._done(spoken)
 
     async def _doubt(self, address: str) -> Doubt | None:
         """None too where the DNS takes longer than anybody waits for a form; the question goes on in its thread."""
@@ -131,7 +144,8 @@ class Subscribe:
         entry = self._signing_up.find(_name(request), self._now())
         if entry is None or entry.confirmed_at is not None:
             return self._unknown(request)
-        return self._pages.page("confirm.html.j2", private=True, said=self._said(entry))
+        spoken = self._pages.spoken(entry.language)
+        return spoken.page("confirm.html.j2", private=True, said=_said(spoken.phrases, entry))
 
     async def _confirm(self, request: Request) -> Response:
         """Whatever the body says: who posts to this address has the mail, and pressed the button."""
@@ -141,48 +155,51 @@ class Subscribe:
         if done.handle is None or entry is None:
             return await run_in_threadpool(self._unknown, request)
         self._wake()
-        return self._pages.page(
+        spoken = self._pages.spoken(entry.language)
+        return spoken.page(
             "welcome.html.j2", private=True, latest=await run_in_threadpool(self._latest),
-            said=self._pages.phrases.welcome_hint.format(
-                name=self._settings.newsletter.name, rhythm=self._pages.phrases.rhythms[entry.cadence],
-                about=about(self._pages.phrases, entry.topics),
+            said=spoken.phrases.welcome_hint.format(
+                name=self._settings.newsletter.name, rhythm=spoken.phrases.rhythms[entry.cadence],
+                about=about(spoken.phrases, entry.topics),
             ),
             choice=f"{self._readers.path_of(done.handle)}{PREFERENCES}",
         )
 
-    def _said(self, entry: SignUp) -> str:
-        phrases = self._pages.phrases
-        return sentence(phrases.confirm_hint.format(
-            rhythm=phrases.rhythms[entry.cadence], about=about(phrases, entry.topics)
-        ))
-
     def _form(
         self, *, status: int = 200, asked: Asked | None = None, wrong: bool = False, hint: str = "", shown: str = "",
-        doubt: Doubt | None = None,
+        doubt: Doubt | None = None, spoken: Pages | None = None,
     ) -> Response:
         """`shown`: the stamp of the form that was sent, so that mending it is not too fast."""
+        pages = spoken or self._pages.spoken(asked.language if asked else None)
         values: dict[str, Any] = choice(
-            self._pages.phrases, self._topics.known(), cadences=self._cadences,
+            pages.phrases, self._topics.known(), cadences=self._cadences,
             cadence=(asked.cadence if asked else None) or self._cadences[0], topics=asked.topics if asked else (),
         )
-        return self._pages.page(
+        return pages.page(
             "subscribe.html.j2", status=status, private=True, wrong=wrong, hint=hint, trap=TRAP, doubt=doubt,
+            languages=pages.languages(), language=pages.phrases.locale,
             address=asked.address[:320] if asked else "", shown=shown or stamp(self._key, self._now()),
             source=(asked.source if asked else None) or "page", path=(asked.path if asked else None) or "", **values,
         )
 
-    async def _turned(self, why: Turned) -> Response:
+    async def _turned(self, spoken: Pages, why: Turned) -> Response:
         await self._writers.run(partial(self._signing_up.turn_away, why, self._now()))
-        return self._done()
+        return self._done(spoken)
 
-    def _done(self) -> Response:
-        return self._pages.page("asked.html.j2", private=True)
+    def _done(self, spoken: Pages) -> Response:
+        return spoken.page("asked.html.j2", private=True)
 
-    def _closed(self) -> Response:
-        return self._pages.page("closed.html.j2", status=503, private=True)
+    def _closed(self, spoken: Pages) -> Response:
+        return spoken.page("closed.html.j2", status=503, private=True)
 
-    def _unknown(self, _: Request) -> Response:
-        return self._pages.page("link_unknown.html.j2", status=404, private=True)
+    def _unknown(self, request: Request) -> Response:
+        return self._pages.for_visitor(request).page("link_unknown.html.j2", status=404, private=True)
+
+
+def _said(phrases: Phrases, entry: SignUp) -> str:
+    return sentence(phrases.confirm_hint.format(
+        rhythm=phrases.rhythms[entry.cadence], about=about(phrases, entry.topics)
+    ))
 
 
 def _name(request: Request) -> str:
