@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -332,6 +333,10 @@ class WebSettings(_Section):
     """The most different addresses that one network (IPv4 /24, IPv6 /48) may sign up in an hour."""
     signup_per_hour: Annotated[int, Field(ge=1)] = 500
     """The most confirmation mails an hour; more wait their turn, and what ten hours can't send is refused."""
+    proof_of_work: Literal["off", "page", "everywhere"] = "off"
+    """Make a browser calculate for a second before it signs somebody up, against programs: `page`, on `/subscribe`,
+    which then needs scripts; `everywhere`, for `POST /api/subscribe` too, whose form then has to send `altcha`. For all
+    but this machine it takes an https:// `base_url`."""
     check_domain: bool = True
     """Ask the DNS whether a typed address's domain takes mail: the page asks back, and no letter goes to one that
     another site's form sent and that takes none."""
@@ -351,6 +356,16 @@ class WebSettings(_Section):
     timeline: Literal["summary", "full", "off"] = "summary"
     """What `/timeline` and its feeds show of each milestone beside its history: `summary`, its title, date and first
     sentence with a link to its site; `full`, all of it, for a site of one's own; `off`, there is no timeline."""
+
+    @field_validator("proof_of_work")
+    @classmethod
+    def _where_browsers_calculate(cls, where: str, info: ValidationInfo) -> str:
+        """Browsers have WebCrypto over https and on their own machine (W3C Secure Contexts §3.1)."""
+        base = urlsplit(info.data.get("base_url", ""))
+        own = base.hostname in ("localhost", "127.0.0.1", "::1")
+        if where != "off" and base.scheme == "http" and not own:
+            raise ValueError("browsers calculate on https:// pages alone: change web.base_url, or switch it off")
+        return where
 
     @field_validator("previous_signing_keys")
     @classmethod

@@ -25,16 +25,16 @@ from newsletter.words.phrases import Phrases
 from store.database import Database
 from store.ledger.letters import SITE
 from store.subscribers.addresses import Address, parse
-from store.subscribers.sign_ups import Confirmed, Consent, Limits, Request, SignUp, SignUps, Tended
+from store.subscribers.sign_ups import Confirmed, Consent, Limits, Proof, Request, SignUp, SignUps, Tended
 
 __all__ = [
-    "Asked", "Confirmed", "Consent", "Doubt", "SignUp", "SigningUp", "Tended", "Turned", "consents", "counts",
+    "Asked", "Confirmed", "Consent", "Doubt", "Proof", "SignUp", "SigningUp", "Tended", "Turned", "consents", "counts",
     "form_version", "network_of", "tend",
 ]
 
 log = logging.getLogger("milepost.sign_up")
 
-Turned = Literal["trap", "too_fast", "too_old"]
+Turned = Literal["trap", "too_fast", "too_old", "no_proof", "wrong_proof", "old_proof"]
 BACKLOG_HOURS = 10  # of confirmation mails that may wait to be sent
 _LONGEST = 200  # characters of what a form says about itself
 _ADDRESS_LONGEST = 320  # characters of an address worth looking at (RFC 5321 §4.5.3.1: 64 + 1 + 255)
@@ -57,6 +57,7 @@ class Asked:
     own_form: bool = False  # our page, whose words we know; else another site's
     language: str | None = None  # in which our page was read; None: the newsletter's
     host: str | None = None  # the asking machine's address
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,8 +115,8 @@ class SigningUp:
         self._alarms: dict[str, dt.datetime] = {}
         self._lock = threading.Lock()
 
-    def ask(self, asked: Asked, now: dt.datetime) -> None:
-        """Take it in, and answer nothing: nobody learns who is known, nor that a limit was reached.
+    def ask(self, asked: Asked, now: dt.datetime) -> bool:
+        """Take it in: nobody learns who is known, nor that a limit was reached. False: its proof paid for another.
 
         Raises InputError when the address is none, StoreError.
         """
@@ -127,11 +128,15 @@ class SigningUp:
                 topics=tuple(dict.fromkeys(asked.topics)), language=letter.language,
                 form=form, source=_said(asked.source),
                 variant=_said(asked.variant), path=_said(asked.path), network=self.network(asked.host),
+                proof=asked.proof,
             ),
             self._limits, now,
         )
+        if refused == "used_proof":
+            return False
         if refused is not None:
             self._alarm(refused, now)
+        return True
 
     def check(self, address: str) -> None:
         """Raises InputError for what is no address."""
@@ -150,7 +155,7 @@ class SigningUp:
         return Doubt(domain=domain, instead=f"{local}@{near}" if near else None)
 
     def turn_away(self, why: Turned, now: dt.datetime) -> None:
-        """Count what is answered as if it had been taken."""
+        """Count what is not taken."""
         self._sign_ups.count(why, now)
 
     def find(self, name: str, now: dt.datetime) -> SignUp | None:

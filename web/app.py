@@ -33,6 +33,7 @@ from web.ports import Freshness, Issues, OwnPage, SigningUp, Timeline, Topics
 from web.public.archive import Archive
 from web.public.own_page import OwnPages
 from web.public.preferences import KeptTopics, Preferences
+from web.public.proof_of_work import ProofOfWork
 from web.public.readers import Readers
 from web.public.subscribe import Subscribe
 from web.public.subscribe_api import SubscribeApi
@@ -90,11 +91,12 @@ def create_app(
         now=now, gone=leaving.gone,
     )
     own = OwnPages(pages, own_page, choosing, readers=readers, writers=writers, now=now, wake=wake)
+    proofs = ProofOfWork(keys[0])
     coming = Subscribe(
         pages, signing_up, kept, readers=readers, writers=writers, settings=settings, key=keys[0], now=now, wake=wake,
-        latest=archive.latest,
+        latest=archive.latest, proofs=proofs,
     )
-    posting = SubscribeApi(signing_up, writers=writers, web=settings.web, now=now, wake=wake)
+    posting = SubscribeApi(signing_up, writers=writers, web=settings.web, now=now, wake=wake, proofs=proofs)
     routes = [
         *archive.routes(), *(dated.routes() if dated else []), *leaving.routes(), *choosing.routes(), *own.routes(),
         *coming.routes(), *posting.routes(),

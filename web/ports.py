@@ -134,8 +134,11 @@ class OwnPage(Protocol):
 class SigningUp(Protocol):
     """Called by the ways in, from several threads at once; every method raises StoreError."""
 
-    def ask(self, asked: Asked, now: dt.datetime) -> None:
-        """Take it in, durably, before returning; the same for every address. Raises InputError for none."""
+    def ask(self, asked: Asked, now: dt.datetime) -> bool:
+        """Take it in, durably, before returning; the same for every address. Raises InputError for none.
+
+        False when its proof of work was used for another address.
+        """
 
     def check(self, address: str) -> None:
         """Raises InputError for what is no address; asks nobody."""
@@ -144,7 +147,7 @@ class SigningUp(Protocol):
         """Why an address may be misspelt, within seconds; None where nothing says so. Raises InputError for none."""
 
     def turn_away(self, why: Turned, now: dt.datetime) -> None:
-        """Count what is answered as if it had been taken."""
+        """Count what is not taken."""
 
     def find(self, name: str, now: dt.datetime) -> SignUp | None:
         """The sign-up whose link that is; None for a wrong, an old or a foreign one."""

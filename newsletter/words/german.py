@@ -155,6 +155,16 @@ GERMAN = Phrases(
     domain_sure="Ja, trotzdem senden",
     trap="Dieses Feld bitte leer lassen",
     form_stale="Bitte sehen Sie es noch einmal an und drücken Sie dann die Schaltfläche.",
+    proof_working="Ihr Browser rechnet etwas aus, das Programme fernhält. Das dauert einige Sekunden.",
+    proof_done="Ihr Browser ist fertig: Das Formular kann gesendet werden.",
+    proof_failed="Ihr Browser konnte nicht ausrechnen, was Programme fernhält. Drücken Sie die Schaltfläche, um es "
+    "noch einmal zu versuchen.",
+    proof_no_script="In Ihrem Browser sind Skripte ausgeschaltet. Dieses Formular braucht eines von uns, das Programme "
+    "fernhält und niemandem etwas verrät: Bitte erlauben Sie es für diese Seite.",
+    proof_missing="Die kurze Rechnung, die Programme fernhält, ist nicht rechtzeitig bei uns angekommen. Ihre Angaben "
+    "stehen noch da: Bitte drücken Sie die Schaltfläche noch einmal.",
+    proof_script="Ein Skript, unser eigenes, das Programme fernhält. Keine Cookies, kein Mitlesen auf dieser Seite.",
+    proof_contact="Oder schreiben Sie an {address} und bitten Sie um die Anmeldung.",
     asked_title="Sehen Sie in Ihr Postfach",
     asked="Noch ein Klick",
     asked_hint="Eine Mail ist unterwegs an die Adresse, die Sie angegeben haben. Öffnen Sie sie und drücken Sie ihre "

@@ -162,6 +162,13 @@ class Phrases:
     domain_sure: str
     trap: str
     form_stale: str
+    proof_working: str
+    proof_done: str
+    proof_failed: str
+    proof_no_script: str
+    proof_missing: str
+    proof_script: str
+    proof_contact: str
     asked_title: str
     asked: str
     asked_hint: str
@@ -483,6 +490,15 @@ ENGLISH = Phrases(
     domain_sure="Yes, send it anyway",
     trap="Leave this field empty",
     form_stale="Please look at it once more, then press the button.",
+    proof_working="Your browser is calculating something that keeps programs out. It takes a few seconds.",
+    proof_done="Your browser is done: the form can be sent.",
+    proof_failed="Your browser could not calculate what keeps programs out. Press the button to try again.",
+    proof_no_script="Scripts are off in your browser. This form needs one of ours, which keeps programs out and tells "
+    "nobody anything: please allow it for this page.",
+    proof_missing="The short calculation that keeps programs out did not reach us in time. What you typed is still "
+    "here: please press the button once more.",
+    proof_script="One script, our own, which keeps programs out. No cookies, no trackers on this page.",
+    proof_contact="Or write to {address} and ask to be signed up.",
     asked_title="Look into your inbox",
     asked="One more press",
     asked_hint="A mail is on its way to the address that you gave. Open it and press its button: only then are you "

@@ -11,6 +11,7 @@
     owed, issue_owed_item                         what a former choice owes them, and the issue that carries it
     address_change                                who asked to be written to elsewhere
     sign_up ─ consent, sign_up_count              who asked and has to confirm, what proves it, what was refused
+    spent_proof                                   calculations that paid for a sign-up
     letter                                        mails that are no issue, on their way
     exclusion, delivery ─ attempt                 the ledger
     bounce                                        what came back of it
@@ -23,7 +24,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 20  # the revision this program was made for
+HEAD = 21  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -527,6 +528,15 @@ sign_up_count = sa.Table(
     sa.Column("hour", Moment, primary_key=True),
     sa.Column("what", sa.String(12), primary_key=True),
     sa.Column("count", sa.Integer, nullable=False),
+)
+
+# A proof of work pays for one address; forgotten soon after it would have expired.
+spent_proof = sa.Table(
+    "spent_proof", metadata,
+    sa.Column("challenge", sa.String(64), primary_key=True),  # SHA-256 in hex
+    sa.Column("address_hash", sa.String(64), nullable=False),  # as of `suppression`
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Index(None, "expires_at"),
 )
 
 # Mails that are no issue: at least once each, at most one of a kind for an address and day.

@@ -13,6 +13,7 @@ from store.schema.tables import (
     delivery,
     letter,
     sign_up,
+    spent_proof,
     subscriber,
     suppression,
 )
@@ -48,6 +49,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     ).scalar()
     letters.empty(connection, letter.c.address_hash == hash_)
     connection.execute(sa.delete(sign_up).where(sign_up.c.address_hash == hash_))
+    connection.execute(sa.delete(spent_proof).where(spent_proof.c.address_hash == hash_))
     if found is None:
         return False
     owed.forget(connection, found)

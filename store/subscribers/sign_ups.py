@@ -18,14 +18,23 @@ from store.dialects import insert, serialize
 from store.engine import Database
 from store.ledger.letters import SITE, answer, empty, enqueue
 from store.meta import Meta
-from store.schema.tables import consent, letter, meta, sign_up, sign_up_count, subscriber, suppression
+from store.schema.tables import (
+    consent,
+    letter,
+    meta,
+    sign_up,
+    sign_up_count,
+    spent_proof,
+    subscriber,
+    suppression,
+)
 from store.subscribers import events, suppressions
 from store.subscribers.addresses import Address, address_hash
 from store.subscribers.events import READER, By
 from store.subscribers.people import turn
 
 HOUR, REMIND_AFTER, FORGET_AFTER = dt.timedelta(hours=1), dt.timedelta(hours=24), dt.timedelta(days=30)
-Refusal = Literal["network", "backlog"]
+Refusal = Literal["network", "backlog", "used_proof"]
 Ended = Literal["confirmed", "again", "used", "kept_out", "unknown"]
 
 
@@ -35,6 +44,14 @@ class Limits:
 
     per_network: int  # different addresses an hour
     backlog: int  # letters that wait to be sent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proof:
+    """A proof of work that was found right and pays for one address."""
+
+    challenge: str  # SHA-256 in hex, whatever else of it is spelt otherwise
+    expires_at: dt.datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +67,7 @@ class Request:
     variant: str | None = None
     path: str | None = None
     network: str  # a keyed hash
+    proof: Proof | None = None  # None: nobody asked for one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +139,12 @@ class SignUps:
         hash_ = self._hash(request.address.normalized)
         with self._database.begin() as connection:
             serialize(connection, "sign_up")  # what is counted must not change before it is written
-            if (refusal := _refusal(connection, request, limits, now)) is not None:
+            refusal: Refusal | None
+            if request.proof is not None and not _spend(connection, request.proof, hash_):
+                refusal = "used_proof"
+            else:
+                refusal = _refusal(connection, request, limits, now)
+            if refusal is not None:
                 count(connection, refusal, now)
                 return refusal
             count(connection, "taken", now)
@@ -213,6 +236,7 @@ class SignUps:
     def tend(self, now: dt.datetime) -> Tended:
         """Remind whoever was written to a day ago and did not confirm, once; forget what is a month old."""
         old, named = now - FORGET_AFTER, letter.c.address != ""
+        spent = spent_proof.c.expires_at <= now - HOUR  # refused as expired by every process, should its clock be late
         waiting = (
             sa.select(sign_up.c.id, sign_up.c.address, sign_up.c.address_hash)
             .where(
@@ -229,7 +253,8 @@ class SignUps:
                 sa.select(letter.c.id).where(named, letter.c.queued_at <= old),
                 sa.select(sign_up_count.c.hour).where(sign_up_count.c.hour <= old),
             )
-            if all(connection.execute(query.limit(1)).first() is None for query in (waiting, *month_old)):
+            proofs = sa.select(spent_proof.c.challenge).where(spent)
+            if all(connection.execute(query.limit(1)).first() is None for query in (waiting, *month_old, proofs)):
                 return Tended(reminded=0, forgotten=0)
         with self._database.begin() as connection:
             serialize(connection, "sign_up")
@@ -241,6 +266,7 @@ class SignUps:
             empty(connection, sa.and_(named, sa.or_(letter.c.queued_at <= old, theirs)))
             gone = connection.execute(sa.delete(sign_up).where(sign_up.c.asked_at <= old)).rowcount
             connection.execute(sa.delete(sign_up_count).where(sign_up_count.c.hour <= old))
+            connection.execute(sa.delete(spent_proof).where(spent))
             return Tended(reminded=len(due), forgotten=gone)
 
     def network_hash(self, prefix: str) -> str:
@@ -272,6 +298,16 @@ def to_sign_up(row: Mapping[str, Any]) -> SignUp:
 def _one(connection: sa.Connection, clause: sa.ColumnElement[bool]) -> SignUp | None:
     row = connection.execute(sa.select(*_COLUMNS).where(clause)).mappings().first()
     return None if row is None else to_sign_up({name: row[name] for name in SignUp.__dataclass_fields__})
+
+
+def _spend(connection: sa.Connection, proof: Proof, hash_: str) -> bool:
+    """Whether it pays for this address: whoever presses the button twice sends the same proof twice."""
+    new = insert(connection, spent_proof).values(
+        challenge=proof.challenge, address_hash=hash_, expires_at=proof.expires_at
+    )
+    connection.execute(new.on_conflict_do_nothing())
+    query = sa.select(spent_proof.c.address_hash).where(spent_proof.c.challenge == proof.challenge)
+    return bool(connection.execute(query).scalar_one() == hash_)
 
 
 def _refusal(connection: sa.Connection, request: Request, limits: Limits, now: dt.datetime) -> Refusal | None:

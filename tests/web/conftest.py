@@ -244,7 +244,7 @@ class NoSignUps:
     def check(self, address: str) -> None:
         raise NotImplementedError
 
-    def ask(self, asked: Asked, now: dt.datetime) -> None:
+    def ask(self, asked: Asked, now: dt.datetime) -> bool:
         raise NotImplementedError
 
     def doubt(self, address: str) -> Doubt | None:

@@ -1,22 +1,25 @@
 """The way in: a form, a mail, and a page whose button makes a reader of whoever pressed it.
 
     GET /subscribe ─▶ a form with a signed time     POST ─▶ "look into your inbox", whoever it is
+    GET /subscribe/challenge ─▶ what a browser has to calculate first, where web.proof_of_work asks for it
     GET /c/{name} ─▶ what was chosen, one button    POST ─▶ a reader      (GET and HEAD change nothing)
 
 All of it in the language that the form was read in: the one they took there (?lang=), else the browser's.
 """
 
 import asyncio
+import dataclasses
 import datetime as dt
 import hmac
 from collections.abc import Callable, Sequence
+from email.utils import parseaddr
 from functools import partial
 from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from delivery.message.tokens import base32, keyed_hash
@@ -27,12 +30,14 @@ from newsletter.issue.view import PREFERENCES
 from newsletter.letters import about
 from newsletter.words.languages import known
 from newsletter.words.phrases import Phrases
-from pipeline.sign_up import Asked, Doubt, SignUp, Turned
+from pipeline.sign_up import Asked, Doubt, Proof, SignUp, Turned
 from web.pages import Pages
 from web.ports import SigningUp, Topics
 from web.public.forms import read_form
 from web.public.preferences import choice
+from web.public.proof_of_work import FIELD, LASTS, PATH, ProofOfWork
 from web.public.readers import Readers, sentence
+from web.public.subscribe_api import cors
 from web.writing import Writers
 
 TRAP = "website"  # a field that no reader sees
@@ -69,16 +74,21 @@ class Subscribe:
     def __init__(
         self, pages: Pages, signing_up: SigningUp, topics: Topics, *, readers: Readers, writers: Writers,
         settings: Settings, key: str | bytes, now: Callable[[], dt.datetime], wake: Callable[[], None],
-        latest: Callable[[], int | None],
+        latest: Callable[[], int | None], proofs: ProofOfWork,
     ) -> None:
         """`wake`: there is a letter to send; `latest`: the number of the last issue."""
+        self._proofs = proofs
+        self._proving = settings.web.proof_of_work != "off"
+        self._contact = parseaddr(settings.mail.reply_to or settings.mail.sender)[1]
         self._pages, self._signing_up, self._topics = pages, signing_up, topics
         self._readers, self._writers, self._settings = readers, writers, settings
         self._key, self._now, self._wake, self._latest = key, now, wake, latest
         self._cadences: Sequence[Cadence] = settings.newsletter.cadences
 
     def routes(self) -> list[Route]:
+        asking = Route(PATH, self._challenge, methods=["GET"], middleware=[cors(self._settings.web, "GET")])
         return [
+            *([asking] if self._proving else []),
             Route("/subscribe", self._show, methods=["GET"]),
             Route("/subscribe", self._ask, methods=["POST"]),
             Route("/c", self._unknown, methods=["GET"]),
@@ -94,6 +104,11 @@ class Subscribe:
         """`taken`: the tag of a language, by a link or by the form it led to; any other text is none."""
         tag = known(taken)
         return self._pages.for_visitor(request) if tag is None else self._pages.spoken(tag)
+
+    def _challenge(self, _: Request) -> Response:
+        return JSONResponse(self._proofs.challenge(self._now()), headers={
+            "Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        })
 
     async def _ask(self, request: Request) -> Response:
         form = await read_form(request)
@@ -121,13 +136,21 @@ class Subscribe:
         )
         if said == "none":  # another site's form, or a page that was kept too well: the choice is made here
             return self._form(asked=asked, hint=spoken.phrases.form_stale)
+        if self._proving:
+            proof = self._proofs.check(first(FIELD), self._now())
+            if not isinstance(proof, Proof):  # a browser that failed is no reason to lose somebody in silence
+                await self._writers.run(partial(self._signing_up.turn_away, proof, self._now()))
+                return self._form(status=400, asked=asked, unproved=True, shown=first("shown"))
+            asked = dataclasses.replace(asked, proof=proof)
         try:
             doubt = None if first("sure") else await self._doubt(asked.address)
             if doubt is not None:
                 return self._form(asked=asked, doubt=doubt, shown=first("shown"))
-            await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
+            taken = await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
         except InputError:
             return self._form(status=400, asked=asked, wrong=True, shown=first("shown"))
+        if not taken:
+            return self._form(status=400, asked=asked, unproved=True, shown=first("shown"))
         self._wake()
         return self._done(spoken)
 
@@ -167,7 +190,7 @@ class Subscribe:
 
     def _form(
         self, *, status: int = 200, asked: Asked | None = None, wrong: bool = False, hint: str = "", shown: str = "",
-        doubt: Doubt | None = None, spoken: Pages | None = None,
+        doubt: Doubt | None = None, unproved: bool = False, spoken: Pages | None = None,
     ) -> Response:
         """`shown`: the stamp of the form that was sent, so that mending it is not too fast."""
         pages = spoken or self._pages.spoken(asked.language if asked else None)
@@ -178,6 +201,8 @@ class Subscribe:
         return pages.page(
             "subscribe.html.j2", status=status, private=True, wrong=wrong, hint=hint, trap=TRAP, doubt=doubt,
             languages=pages.languages(), language=pages.phrases.locale,
+            unproved=unproved, contact=self._contact, script="proof_of_work.js.j2" if self._proving else None,
+            proof={"path": PATH, "seconds": LASTS.total_seconds() - 60} if self._proving else None,
             address=asked.address[:320] if asked else "", shown=shown or stamp(self._key, self._now()),
             source=(asked.source if asked else None) or "page", path=(asked.path if asked else None) or "", **values,
         )

@@ -8,6 +8,7 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,9 +22,10 @@ from starlette.routing import Route
 
 from milepost.errors import BusyError, InputError
 from milepost.settings import WebSettings
-from pipeline.sign_up import Asked
+from pipeline.sign_up import Asked, Proof
 from web.ports import SigningUp
 from web.public.forms import read_body
+from web.public.proof_of_work import FIELD, ProofOfWork
 from web.writing import RETRY_SECONDS, Writers
 
 _log = logging.getLogger(__name__)
@@ -31,8 +33,23 @@ PATH = "/api/subscribe"
 _LONGEST = 16 * 1024  # bytes of a body
 _NO_JSON, _NO_EMAIL = "A valid JSON body is required", "Email is required"
 _NO_ADDRESS, _CLOSED = "A valid email is required", "Newsletter is not configured"
+_NO_PROOF = "A valid proof of work is required"
 _FAILED, _FOREIGN = "Failed to subscribe", "This origin is not allowed"
 _PREFLIGHT_S = 600
+
+
+def _origins(web: WebSettings) -> set[str]:
+    """The sites whose pages may ask: ours, and those of the settings."""
+    own = urlsplit(web.base_url)
+    return {*web.allow_origins, f"{own.scheme}://{own.netloc}".lower()}
+
+
+def cors(web: WebSettings, method: str) -> Middleware:
+    """Lets pages of those sites use a route by `method`."""
+    return Middleware(
+        CORSMiddleware, allow_origins=sorted(_origins(web)), allow_methods=[method], allow_headers=["Content-Type"],
+        max_age=_PREFLIGHT_S,
+    )
 
 
 class SubscribeApi:
@@ -40,19 +57,15 @@ class SubscribeApi:
 
     def __init__(
         self, signing_up: SigningUp, *, writers: Writers, web: WebSettings, now: Callable[[], dt.datetime],
-        wake: Callable[[], None],
+        wake: Callable[[], None], proofs: ProofOfWork,
     ) -> None:
+        self._proofs = proofs if web.proof_of_work == "everywhere" else None
         self._signing_up, self._writers, self._now, self._wake = signing_up, writers, now, wake
         self._open = web.signup
-        own = urlsplit(web.base_url)
-        self._origins = {*web.allow_origins, f"{own.scheme}://{own.netloc}".lower()}
+        self._web, self._origins = web, _origins(web)
 
     def routes(self) -> list[Route]:
-        cors = Middleware(
-            CORSMiddleware, allow_origins=sorted(self._origins), allow_methods=["POST"],
-            allow_headers=["Content-Type"], max_age=_PREFLIGHT_S,
-        )
-        return [Route(PATH, self._answer, methods=["POST", "OPTIONS"], middleware=[cors])]
+        return [Route(PATH, self._answer, methods=["POST", "OPTIONS"], middleware=[cors(self._web, "POST")])]
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "OPTIONS":  # no preflight: that one is answered before it comes here
@@ -97,9 +110,18 @@ class SubscribeApi:
             if not self._open:
                 self._signing_up.check(asked.address)
                 return _say(503, error=_CLOSED)
-            await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
+            if self._proofs is not None:
+                self._signing_up.check(asked.address)
+                proof = self._proofs.check(_text(fields, FIELD) or "", self._now())
+                if not isinstance(proof, Proof):
+                    await self._writers.run(partial(self._signing_up.turn_away, proof, self._now()))
+                    return _say(400, error=_NO_PROOF)
+                asked = replace(asked, proof=proof)
+            taken = await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
         except InputError:
             return _say(400, error=_NO_ADDRESS)
+        if not taken:
+            return _say(400, error=_NO_PROOF)
         self._wake()
         return _say(200, success=True, **said)
 
