@@ -1,7 +1,7 @@
 """What came back, beside the ledger: each report counts once, and its effect is on the disk before it is put away.
 
     Notice ─ trace ─▶ whose delivery it is ─ record ─▶ a row, and suppressed | unsubscribed | counted | noted
-           └────────▶ which letter it is ─ record_letter ─▶ a row, and its sign-up ended | suppressed | unsubscribed …
+           └────────▶ which letter it is ─ record_letter ─▶ a row, and what it asked for ended | suppressed …
     a mail to a reader's own address ─ leave ─▶ a row, and unsubscribed
 
 The delivery's own state never changes here: it was handed over, and that stays true.
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from milepost.records import DeliveryState
 from store.dialects import insert
 from store.engine import Database
+from store.ledger.letters import end_change
 from store.meta import Meta
 from store.schema.tables import bounce, delivery, issue, letter, sign_up, subscriber
 from store.subscribers import events
@@ -171,8 +172,8 @@ class Bounces:
     def record_letter(
         self, notice: Notice, letter_id: int, proof: Literal["envelope", "message-id"], now: dt.datetime
     ) -> Effect:
-        """The same for a letter. A dead address ends the sign-up that wrote to it; whoever is a subscriber with that
-        address is suppressed, and whoever complains, reader or not, is never written to again.
+        """The same for a letter. A dead address ends the sign-up or the change of address that wrote to it; whoever is
+        a subscriber with that address is suppressed, and whoever complains, reader or not, is never written to again.
         """
         key = self._key()
         with self._database.begin() as connection:
@@ -190,6 +191,8 @@ class Bounces:
             ended = connection.execute(
                 sa.delete(sign_up).where(sign_up.c.id == found.sign_up, sign_up.c.confirmed_at.is_(None))
             ).rowcount
+            if end_change(connection, letter_id, now):
+                ended += 1
             normalized = parse(found.address).normalized
             reader = connection.execute(
                 sa.select(subscriber.c.id, subscriber.c.state).where(subscriber.c.normalized == normalized)

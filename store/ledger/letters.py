@@ -25,6 +25,7 @@ LetterKind = Literal["confirm", "remind", "welcome", "move", "moved"]
 LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
 LEASE_SECONDS = 120
 SITE = "site"  # the form of a sign-up that is another site's: in which language it was read, nobody knows
+_CHANGE_ENDED = "the change of address is ended"
 _ANSWERED = "#"  # and its id, in place of the day of a letter that was answered
 
 
@@ -89,6 +90,20 @@ def answer(connection: sa.Connection, hash_: str) -> None:
     connection.execute(sa.update(letter).where(asked, letter.c.day.not_like(f"{_ANSWERED}%")).values(day=answered))
 
 
+def end_change(connection: sa.Connection, letter_id: int, now: dt.datetime) -> bool:
+    """The change that a letter could not ask for waits no more, and the letter says so; whether it waited until now."""
+    asks = sa.select(letter.c.address_change).where(letter.c.id == letter_id, letter.c.kind == "move")
+    ended = connection.execute(
+        sa.update(address_change).where(
+            address_change.c.id.in_(asks), address_change.c.confirmed_at.is_(None), address_change.c.undone_at.is_(None)
+        ).values(undone_at=now)
+    ).rowcount == 1
+    if ended:
+        said = sa.case((letter.c.why == "", _CHANGE_ENDED), else_=letter.c.why.concat(f"; {_CHANGE_ENDED}"))
+        connection.execute(sa.update(letter).where(letter.c.id == letter_id).values(why=said))
+    return ended
+
+
 def empty(connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
     """Take the addresses out of letters, and of what servers said of them; those that wait have nowhere to go."""
     theirs = bounce.c.letter.in_(sa.select(letter.c.id).where(which))
@@ -149,7 +164,11 @@ class Letters:
             values["next_attempt_at"] = again_at
         mine = sa.and_(letter.c.id == taken.id, letter.c.lease == taken.lease)
         with self._database.begin() as connection:
-            return connection.execute(sa.update(letter).where(mine).values(**values)).rowcount == 1
+            if connection.execute(sa.update(letter).where(mine).values(**values)).rowcount != 1:
+                return False
+            if state == "failed":  # nobody can press its button
+                end_change(connection, taken.id, now)
+            return True
 
     def sent_since(self, kinds: Sequence[LetterKind], since: dt.datetime) -> int:
         """How many of those kinds went out since."""
@@ -211,6 +230,9 @@ def _listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:
         row.letter: " ".join(str(part) for part in (row.grade, row.enhanced or row.code, row.text) if part)
         for row in connection.execute(reports.order_by(bounce.c.id))
     }
+    for row in rows:
+        if row["id"] in told and row["why"].endswith(_CHANGE_ENDED):
+            told[row["id"]] += f"; {_CHANGE_ENDED}"
     return [Letter(**row, came_back=told.get(row["id"], "")) for row in rows]
 
 

@@ -47,7 +47,7 @@ class AddressChange:
     language: str
     asked_at: dt.datetime
     confirmed_at: dt.datetime | None
-    undone_at: dt.datetime | None  # taken back, or given up for another
+    undone_at: dt.datetime | None  # taken back, given up for another, or its letter reached nobody
 
 
 class AddressChanges:
@@ -131,7 +131,7 @@ class AddressChanges:
                 return "kept_out"
             _move(connection, who.id, asked.new_address, asked.new_normalized)
             events.move(connection, old, new)
-            events.log(connection, new, "moved", By(who=READER, why=f"was {asked.old_address}"), now)
+            events.log(connection, new, "moved", By(who=READER, why=f"it was {asked.old_address} before"), now)
             connection.execute(
                 sa.update(address_change).where(address_change.c.id == asked.id).values(confirmed_at=now)
             )
@@ -160,7 +160,8 @@ class AddressChanges:
                 connection.execute(sa.delete(suppression).where(suppression.c.address_hash == old))
             _move(connection, who.id, asked.old_address, asked.old_normalized)
             events.move(connection, new, old)
-            events.log(connection, old, "moved", By(who=READER, why=f"back, was {asked.new_address}"), now)
+            why = f"undone: it was {asked.new_address} in between"
+            events.log(connection, old, "moved", By(who=READER, why=why), now)
             connection.execute(sa.update(address_change).where(address_change.c.id == asked.id).values(undone_at=now))
             return "undone"
 

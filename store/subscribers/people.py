@@ -131,8 +131,8 @@ class Subscribers:
             if found.state != "active":
                 raise ConflictError("is not active: there is nothing to pause", where=where)
             if (found.paused_until, found.pause_skips) != (until, skips):
-                said = "their pause" if until is None else f"until {until:%Y-%m-%d %H:%M} UTC, " + (
-                    "without what they miss" if skips else "and then what they missed"
+                said = "mails come again" if until is None else f"no mail before {until:%Y-%m-%d %H:%M} UTC; " + (
+                    "what they miss is left out" if skips else "what they miss comes then"
                 )
                 connection.execute(
                     sa.update(subscriber).where(subscriber.c.id == subscriber_id)

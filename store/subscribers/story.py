@@ -28,6 +28,9 @@ from store.schema.tables import (
 from store.subscribers.addresses import address_hash, parse
 
 _SAME = dt.timedelta(seconds=5)  # a state and the event that tells of it are written together
+# What needs more than its own name.
+_DONE = {"paused": "paused their mails", "resumed": "ended their pause", "moved": "changed their address"}
+_LETTERS = {"move": "letter asking to confirm the new address", "moved": "letter telling the former address"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +38,7 @@ class Moment:
     """One thing that happened."""
 
     at: dt.datetime
-    what: str  # "signed up", "letter confirm", "issue 3", "bounce", or the action of an event
+    what: str  # "signed up", "letter confirm", "issue 3", "issue 3 came back", or what an event did
     state: str  # what it came to: "sent", "failed", "hard" …; "" where there is nothing to say
     who: str  # did it: an operator, "the reader"; "" for the program itself
     said: str  # the reason, or a server's words
@@ -64,7 +67,7 @@ def _signing_up(connection: sa.Connection, normalized: str, reader: int | None) 
     proofs = connection.execute(sa.select(consent).where(consent.c.subscriber == reader)) if reader else ()
     for row in (*waiting, *proofs):
         where = " ".join(filter(None, (row.source or "source unknown", row.path)))
-        wants = f"{row.cadence}, {', '.join(row.topics) or 'everything'}"
+        wants = f"{row.cadence}, {', '.join(row.topics) or 'everything'}, in {row.language}"
         yield Moment(
             at=row.asked_at, what="signed up", state="waits" if row.confirmed_at is None else "confirmed",
             who="the reader", said=f"on {where}, words {row.form}, network {row.network[:12]}: {wants}",
@@ -73,7 +76,7 @@ def _signing_up(connection: sa.Connection, normalized: str, reader: int | None) 
 
 def _events(connection: sa.Connection, hash_: str) -> Iterator[Moment]:
     for row in connection.execute(sa.select(subscriber_event).where(subscriber_event.c.address_hash == hash_)):
-        yield Moment(at=row.at, what=row.action, state="", who=row.by, said=row.why)
+        yield Moment(at=row.at, what=_DONE.get(row.action, row.action), state="", who=row.by, said=row.why)
 
 
 def _suppressed(connection: sa.Connection, hash_: str) -> Iterator[Moment]:
@@ -85,12 +88,16 @@ def _letters(connection: sa.Connection, hash_: str) -> Iterator[Moment]:
     rows = connection.execute(sa.select(letter).where(letter.c.address_hash == hash_)).all()
     for row in rows:
         yield Moment(
-            at=row.sent_at or row.queued_at, what=f"letter {row.kind}", state=row.state, who="", said=row.why
+            at=row.sent_at or row.queued_at, what=_letter(row.kind), state=row.state, who="", said=row.why
         )
     kinds = {row.id: row.kind for row in rows}
     reports = sa.select(bounce).where(bounce.c.letter.in_(list(kinds)))
     for row in connection.execute(reports):
-        yield _came_back(row, f"letter {kinds[row.letter]}")
+        yield _came_back(row, _letter(kinds[row.letter]))
+
+
+def _letter(kind: str) -> str:
+    return _LETTERS.get(kind, f"letter {kind}")
 
 
 def _issues(connection: sa.Connection, reader: int) -> Iterator[Moment]:

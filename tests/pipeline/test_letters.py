@@ -19,10 +19,12 @@ from milepost.settings import Settings, parse
 from newsletter.words.languages import CATALOGUES
 from pipeline.bounces import read_bounces
 from pipeline.letters import TRIES, decide, send_letters, standing, work_off
+from pipeline.own_page import OwnPage
 from pipeline.sign_up import Asked, SigningUp
 from pipeline.subscribers import show
 from store.database import Database, connect, upgrade
 from store.ledger.letters import Letters, Taken
+from store.subscribers.address_changes import AddressChanges
 from store.subscribers.events import By
 from store.subscribers.people import Subscribers
 from store.subscribers.sign_ups import SignUps
@@ -438,6 +440,34 @@ class TestWhatComesBack:
         assert Suppressions(database).list() == []  # a stranger typed it, and it is nobody's
         assert self.comes_back(bouncing, database, tmp_path, to=sender) == {"seen": 1}
         assert work_off(bouncing, database, now=lambda: NOW + DAY).sent == 0  # nothing is left to be reminded of
+
+    @pytest.mark.parametrize("said", [GONE, GONE.replace("5.1.1", "4.2.2").replace("550", "452")])
+    def test_a_change_of_address_ends_with_the_letter_that_reached_nobody(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path, said: str
+    ) -> None:
+        page, who = OwnPage(bouncing, database), Subscribers(database).add(ADA, now=NOW)[0]
+        page.ask_move(who.id, "ada@looms.example", language="en", host=None, now=NOW)
+        send(bouncing, database)
+        [change] = AddressChanges(database).of(who.id)
+        done = self.comes_back(bouncing, database, tmp_path, to=relay.taken[0].sender, said=said)
+        [letter] = standing(database, NOW, limit=9).letters
+        gone = said == GONE
+        assert done == ({"ended": 1} if gone else {"counted": 1})
+        assert letter.came_back.endswith("the change of address is ended") == gone
+        assert page.move(change.name, NOW + MINUTE) == ("unknown" if gone else "moved")
+        assert [one.action for one in Suppressions(database).history(ADA)] == []
+
+    def test_one_that_its_server_refuses_for_good_ends_it_too(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        relay.fault("rcpt", None, "550 5.1.1 no such user")
+        page, who = OwnPage(settings, database), Subscribers(database).add(ADA, now=NOW)[0]
+        page.ask_move(who.id, "ada@looms.example", language="en", host=None, now=NOW)
+        assert send(settings, database).failed == 1
+        [letter] = standing(database, NOW, limit=9).letters
+        assert letter.why == "550 5.1.1 no such user; the change of address is ended"
+        [change] = AddressChanges(database).of(who.id)
+        assert page.move(change.name, NOW) == "unknown"
 
     def test_it_is_known_by_its_message_id_where_bounces_have_no_domain(
         self, settings: Settings, database: Database, relay: Relay, tmp_path: Path

@@ -1,5 +1,6 @@
 """A change of address: one letter asks at the new one, one tells the old one, and neither names the other."""
 
+import datetime as dt
 import re
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from newsletter.words.languages import CATALOGUES
 from pipeline.own_page import OwnPage
+from pipeline.subscribers import show
 from store.subscribers.address_changes import AddressChanges
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
@@ -49,3 +51,25 @@ def test_none_goes_where_it_can_lead_nowhere(settings: Any, database: Any, relay
         page.ask_move(who.id, "other@new.example", language="en", host=None, now=NOW)
     assert send(settings, database).dropped == 1
     assert [one["To"] for one in mails(relay)] == (["other@new.example"] if there == "given up" else [])
+
+
+@pytest.mark.usefixtures("relay")
+def test_the_story_of_an_address_tells_in_plain_words_what_was_done(settings: Any, database: Any) -> None:  # noqa: F811
+    page, who = OwnPage(settings, database), Subscribers(database).add(ADA, now=NOW)[0]
+    hour = dt.timedelta(hours=1)
+    page.pause(who.id, dt.date(2026, 12, 24), skips=True, now=NOW + hour)
+    page.resume(who.id, NOW + 2 * hour)
+    page.ask_move(who.id, NEW, language="en", host=None, now=NOW + 3 * hour)
+    send(settings, database, NOW + 3 * hour)
+    [change] = AddressChanges(database).of(who.id)
+    page.move(change.name, NOW + 4 * hour)
+    send(settings, database, NOW + 4 * hour)
+    told = {one.what: one.said for one in show(database, NEW).story if one.said}
+    paused = r"no mail before 2026-12-2\d \d\d:\d\d UTC; what they miss is left out"
+    assert re.fullmatch(paused, told["paused their mails"])
+    assert told["ended their pause"] == "mails come again"
+    assert told["changed their address"] == f"it was {ADA} before"
+    assert "letter asking to confirm the new address" in told
+    assert "letter telling the former address" in {one.what for one in show(database, ADA).story}
+    page.undo_move(change.undo_name, NOW + 5 * hour)
+    assert show(database, ADA).story[-1].said == f"undone: it was {NEW} in between"
