@@ -34,6 +34,7 @@ from milepost.records import (
 from milepost.settings import Settings, parse
 from newsletter.issue.compose import compose
 from newsletter.issue.corrections import amendment_view
+from newsletter.issue.known import Known, page_key
 from newsletter.issue.render import Renderer
 from newsletter.issue.view import Plan, issue_link, issue_view
 from pipeline.look.scrape import scrape
@@ -95,6 +96,7 @@ def item(number: int, record: Milestone, role: Literal["news", "correction"] = "
                      first_seen_at=NOW - dt.timedelta(days=7), **more)
 
 
+
 def corrections(records: list[Milestone]) -> list[IssueItem]:
     """Three corrections: a date, names, and a sentence in a long text."""
     first, second, third = records[:3]
@@ -128,6 +130,10 @@ class Scenes:
             records = [stored.milestone for stored in Milestones(database).iterate("clockwork")]
             self.fresh = [stored.milestone for _, stored in Issues(database).unannounced("instant")]
             self.topics = Topics(database).known()
+        self.known = Known(
+            languages={"clockwork": "en"},
+            pages={page_key("clockwork", record.key): record.url for record in records},
+        )
         self.records = sorted(records, key=lambda record: (-(record.impact or 0), record.key))
 
     @cached_property
@@ -167,7 +173,7 @@ class Scenes:
     ) -> str:
         """The HTML part of an issue."""
         newsletter = self.settings.newsletter.model_copy(update=letter)
-        renderer = Renderer(newsletter, self.settings.mail, self.settings.web)
+        renderer = Renderer(newsletter, self.settings.mail, self.settings.web, known=self.known)
         return renderer.render(12, cadence, items, NOW, edit=edit).html
 
     def forty(self) -> list[IssueItem]:
@@ -189,6 +195,7 @@ class Scenes:
         view = issue_view(
             draft, number=12, cadence="weekly", sequence=3, day=pages.phrases.day(NOW.date()), plan=Plan.whole(items),
             placeholder="", newsletter=settings.newsletter, mail=settings.mail, web=settings.web, phrases=pages.phrases,
+            known=self.known,
         )
         wrong = [one for one in items if one.role == "correction"]
         amended = {

@@ -316,6 +316,7 @@ class Edit:
 
     subject: str = ""  # "" leaves the composed one
     intro: str = ""  # Markdown, above the first milestone
+    preheader: str = ""  # what inboxes show beside the subject; "" leaves the composed one
 
 
 UNEDITED = Edit()
@@ -344,6 +345,7 @@ class Issue:
     edit: Edit = UNEDITED
     send_after: dt.datetime | None = None  # until then an approval can be undone; nothing is sent before
     sequence: int | None = None  # its place in its cadence, as readers are told; None: they are told the number
+    known: Mapping[str, object] = field(default_factory=dict)  # of the sites, kept with it (newsletter.issue.known)
 
 
 Told = frozenset[tuple[str, int]]  # what an issue tells: ("news", milestone's id), ("correction", change's id)

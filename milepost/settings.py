@@ -95,6 +95,7 @@ HttpBase = Annotated[str, AfterValidator(_http_base)]
 Network = Annotated[str, AfterValidator(_network)]
 Origin = Annotated[str, AfterValidator(_origin)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
+Slug = Annotated[str, Field(pattern=r"^\S{1,200}$", title="a slug, as in deep-learning")]
 FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$",
                          title="names of fonts with commas between them, as in Georgia, serif")]
 
@@ -286,8 +287,14 @@ class NewsletterSettings(_Section):
     """The language of our own words: `en`, `de`, `he`."""
     accent: Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$", title="a colour, as in #4f46e5")] = "#4f46e5"
     """The colour that the others are fitted round."""
-    images: bool = False
-    """Show the sites' pictures, which readers' clients then fetch from there."""
+    images: bool | Literal["hosted"] = False
+    """Show the sites' pictures: `true`, and readers' clients fetch them there; `"hosted"`, and the lead's is served by
+    our own pages, from one address for all readers."""
+    images_follow: bool = True
+    """A picture that its site takes down is served no more from the next look on (`images = "hosted"`)."""
+    labels: Mapping[Slug, str] = Field(default_factory=dict)
+    """What readers see categories, eras and tags called, in the newsletter's language, by their slugs, as in
+    `gpt = "GPT"`; else they are called as on the site's own links."""
     undo_minutes: Annotated[int, Field(ge=0, le=7 * 24 * 60)] = 10
     """After an approval a scheduled run waits this long: `milepost issue stop N` takes it back."""
     quiet_minutes: Annotated[int, Field(ge=0, le=24 * 60)] = 30

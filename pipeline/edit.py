@@ -15,8 +15,10 @@ from milepost.errors import ConflictError, DeliveryError, HeldError, InputError
 from milepost.records import Edit, Issue, IssueItem, LedgerCounts, Reply, Variant
 from milepost.settings import Settings
 from newsletter.issue.compose import settings_from
+from newsletter.issue.design import design_of
+from newsletter.issue.known import known_from
 from newsletter.issue.render import Renderer, has_day_slot, templates_digest, variant_settings
-from newsletter.issue.safe import clean_lines
+from newsletter.issue.safe import clean_lines, one_line
 from newsletter.news.select import EVERYTHING
 from newsletter.words.languages import phrases_for
 from pipeline.mail_identity import bounce_address, dated_variants, letterhead, relay, seal, sender_domain, signing
@@ -47,14 +49,15 @@ def variants(settings: Settings, database: Database, number: int, *, now: dt.dat
 
 def edit(
     settings: Settings, database: Database, number: int, *, subject: str | None = None, intro: str | None = None,
-    order: Sequence[str] = (), leave_out: Collection[str] = (),
+    preheader: str | None = None, order: Sequence[str] = (), leave_out: Collection[str] = (),
 ) -> Issue:
     """Change a draft and render it again: it has a new hash, and an approval of the old one is void.
 
-    `subject`, `intro` (Markdown): None leaves what is there, "" takes an earlier edit back. `order`: keys of milestones
-    that come first, in this order; the others follow as they were. `leave_out`: keys that this issue does without;
-    they are free for the next one of its cadence. Raises InputError for a key that is not in the issue, ConflictError
-    when it is no draft or was changed meanwhile, LintError when the result is not fit to be sent.
+    `subject`, `intro` (Markdown), `preheader` (what inboxes show beside the subject): None leaves what is there, ""
+    takes an earlier edit back. `order`: keys of milestones that come first, in this order; the others follow as they
+    were. `leave_out`: keys that this issue does without; they are free for the next one of its cadence. Raises
+    InputError for a key that is not in the issue, ConflictError when it is no draft or was changed meanwhile, LintError
+    when the result is not fit to be sent.
     """
     issue = Issues(database).get(number)
     if issue.state != "draft":
@@ -64,6 +67,7 @@ def edit(
     written = Edit(
         subject=issue.edit.subject if subject is None else clean_lines(subject),
         intro=issue.edit.intro if intro is None else clean_lines(intro),
+        preheader=issue.edit.preheader if preheader is None else one_line(preheader),
     )
     made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written, owed=issue.owed,
                   sequence=issue.sequence)
@@ -233,8 +237,9 @@ def replay(settings: Settings, database: Database, number: int) -> Replay:
     kept = Editions(database).rendered_with(number)
     own = settings.newsletter.templates
     letter, mail, web = settings_from(kept.settings, templates=own)
+    design, known = design_of(kept.settings), known_from(kept.settings.get("known"))
     renderers = {
-        spoken.language: Renderer(spoken, mail, web)
+        spoken.language: Renderer(spoken, mail, web, known=known, design=design)
         for spoken in (variant_settings(letter, variant.name) for variant in stored)
     }
     items = {item.change_id: item for item in (*issue.items, *issue.owed)}
@@ -256,5 +261,5 @@ def replay(settings: Settings, database: Database, number: int) -> Replay:
     ]
     return Replay(
         number=number, variants=tuple(again), differing=tuple(differing), templates=kept.templates,
-        same_templates=templates_digest(own) == kept.templates,
+        same_templates=templates_digest(own, design=design) == kept.templates,
     )

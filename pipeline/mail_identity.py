@@ -17,6 +17,8 @@ from milepost.errors import SettingsError
 from milepost.records import Variant
 from milepost.settings import Settings
 from newsletter.issue.compose import settings_from
+from newsletter.issue.design import TODAY, design_of
+from newsletter.issue.known import NOTHING_KNOWN, Known, known_from
 from newsletter.issue.render import dated
 from store.database import Database
 from store.issues.editions import Editions
@@ -98,6 +100,8 @@ class Seal:
     settings: Settings  # today's, but for what shows in a mail or its headers
     list_id: str
     leave_domain: str | None  # of the address in List-Unsubscribe; None: an issue from before there was one has none
+    known: Known = NOTHING_KNOWN
+    design: int = TODAY
 
     @property
     def letterhead(self) -> Letterhead:
@@ -122,7 +126,8 @@ def seal(settings: Settings, database: Database, number: int) -> Seal:
         "web": settings.web.model_copy(update={"base_url": web.base_url}),
     })
     return Seal(
-        settings=then, list_id=kept.list_id or list_id(settings, database), leave_domain=mail.bounce_domain
+        settings=then, list_id=kept.list_id or list_id(settings, database), leave_domain=mail.bounce_domain,
+        known=known_from(kept.settings.get("known")), design=design_of(kept.settings),
     )
 
 

@@ -30,7 +30,7 @@ from milepost.records import (
     Variant,
 )
 from milepost.settings import NewsletterSettings, Settings
-from newsletter.issue.compose import compose, content_hash, shown_settings
+from newsletter.issue.compose import compose, content_hash
 from newsletter.issue.corrections import worth_telling
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer, dated, templates_digest, variant_settings
@@ -44,7 +44,8 @@ from newsletter.news.select import (
     variant_name,
     variants,
 )
-from newsletter.words.languages import in_language, tongue
+from newsletter.words.languages import in_language, phrases_for, tongue
+from pipeline.known import known_of
 from pipeline.mail_identity import letterhead, list_id, seal
 from store.database import Database, connect
 from store.issues.editions import Editions
@@ -228,21 +229,31 @@ def render(
     `owed`: what it carries of earlier issues; one of `items` and `owed` may be empty.
     """
     letter, mail, web = settings.newsletter, settings.mail, settings.web
-    renderer = Renderer(letter, mail, web)
-    composed = compose(items or owed, phrases=renderer.phrases, edit=edit, as_ordered=True)
+    phrases = phrases_for(letter.language)
+    composed = compose(items or owed, phrases=phrases, edit=edit, as_ordered=True)
     own = composed.items if items else ()
+    choices = {
+        language: variants(own, readers, owed=owed)
+        for language, readers in _readers(database, letter, cadence, (*own, *owed)).items()
+    }
+    leads = [
+        next((one.milestone for one in chosen if one.role == "news"), None)
+        for chosen_by in choices.values() for chosen in chosen_by.values()
+    ]
+    known = known_of(settings, database, [*items, *owed], [lead for lead in leads if lead], now)
+    renderer = Renderer(letter, mail, web, known=known, phrases=phrases)
     named = list_id(settings, database)
     head = letterhead(settings, named, leave_by_mail=mail.bounce_domain is not None)
     rendered = [
         _variant(
-            settings, renderer if not language else Renderer(in_language(letter, language), mail, web), head, number,
-            cadence, chosen, now, name=in_tongue(name, language), edit=edit, sequence=sequence,
+            settings, renderer if not language else Renderer(in_language(letter, language), mail, web, known=known),
+            head, number, cadence, chosen, now, name=in_tongue(name, language), edit=edit, sequence=sequence,
         )
-        for language, readers in _readers(database, letter, cadence, (*own, *owed)).items()
-        for name, chosen in variants(own, readers, owed=owed).items()
+        for language, chosen_by in choices.items()
+        for name, chosen in chosen_by.items()
     ]
     digest = templates_digest(letter.templates)
-    shown = shown_settings(letter, mail, web)
+    shown = renderer.shown
     hashed = content_hash(own, rendered, shown=shown, templates=digest, list_id=named, edit=edit, owed=owed)
     return Rendered(
         items=own, subject=composed.subject, variants=tuple(rendered), content_hash=hashed,
@@ -295,9 +306,10 @@ class _AtTheSeal:
         sealed = seal(settings, database, issue.number)
         self._settings, self._head = sealed.settings, sealed.letterhead
         self.newsletter = self._settings.newsletter  # as it was when the issue was rendered
+        self._known, self._design = sealed.known, sealed.design
         if kept is None:
             self._why_not = "it was not kept what the issue was rendered with"
-        elif templates_digest(own) != kept.templates:
+        elif templates_digest(own, design=sealed.design) != kept.templates:
             self._why_not = "the templates are others since the draft"
 
     def render(self, name: str, chosen: Sequence[IssueItem]) -> Variant | None:
@@ -312,7 +324,10 @@ class _AtTheSeal:
             log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, self._why_not)
             return None
         try:
-            renderer = Renderer(variant_settings(letter, name), self._settings.mail, self._settings.web)
+            renderer = Renderer(
+                variant_settings(letter, name), self._settings.mail, self._settings.web, known=self._known,
+                design=self._design,
+            )
             return _variant(
                 self._settings, renderer, self._head, issue.number, issue.cadence, chosen, issue.created_at, name=name,
                 edit=issue.edit, sequence=issue.sequence,

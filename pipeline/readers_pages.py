@@ -11,6 +11,7 @@ from pipeline.timeline import Timeline
 from store.database import Database
 from store.freshness import Freshness
 from store.issues.issues import Issues
+from store.issues.pictures import Pictures
 from store.milestones.topics import Topics
 
 # A draft is nobody's business yet, a cancelled one no more; from the seal on a mail may point to an issue's page.
@@ -19,12 +20,13 @@ SHOWN: tuple[IssueState, ...] = ("frozen", "sending", "paused", "complete", "nee
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Behind:
-    """What stands behind the pages; `web.ports` says what each of the first four promises."""
+    """What stands behind the pages; `web.ports` says what each of the first five promises."""
 
     issues: Issues
     own_page: OwnPage
     topics: Topics
     signing_up: SigningUp
+    pictures: Pictures
     keys: tuple[bytes, ...]  # the readers' own links are signed with one of them
     list_id: str
     timeline: Timeline
@@ -36,7 +38,7 @@ def behind(settings: Settings, database: Database) -> Behind:
     freshness = Freshness(database, SHOWN)
     return Behind(
         issues=Issues(database), own_page=OwnPage(settings, database), topics=Topics(database),
-        signing_up=SigningUp(settings, database),
+        signing_up=SigningUp(settings, database), pictures=Pictures(database),
         keys=signing_keys(settings, database), list_id=list_id(settings, database),
         freshness=freshness, timeline=Timeline(database, freshness, issues=SHOWN),
     )

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from milepost.errors import InputError
+from newsletter.issue.design import FIRST, folder_of
 from newsletter.issue.render import templates_folder
 
 
@@ -39,7 +40,8 @@ def eject_templates(out: Path) -> list[Path]:
     Raises InputError when one of them is there already, or `out` can't be written.
     """
     source = templates_folder()
-    names = sorted(path.relative_to(source) for path in source.rglob("*.j2"))
+    earlier = source / folder_of(FIRST)  # what was made with these is made with them again: not for editing
+    names = sorted(path.relative_to(source) for path in source.rglob("*.j2") if not path.is_relative_to(earlier))
     for name in names:
         if (out / name).exists():
             raise InputError("is there already", where=str(out / name), hint="Choose another folder.")

@@ -1,6 +1,7 @@
 """The web application: a reader's way to read, to come and to leave, and nothing that needs a login.
 
     GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml … ─▶ archive      /timeline  /topics … ─▶ timeline
+    GET /i/{name} ─▶ pictures
     GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
     GET, POST /u/{token}/pause, …/address, …/data, …/erase, /a/{name} ─▶ own_page
     GET, POST /subscribe, /c/{name} ─▶ subscribe        POST /api/subscribe ─▶ subscribe_api
@@ -29,9 +30,10 @@ from milepost.errors import MilepostError
 from milepost.settings import Settings
 from web.kept import Kept
 from web.pages import Pages
-from web.ports import Freshness, Issues, OwnPage, SigningUp, Timeline, Topics
+from web.ports import Freshness, Issues, OwnPage, Pictures, SigningUp, Timeline, Topics
 from web.public.archive import Archive
 from web.public.own_page import OwnPages
+from web.public.pictures import ServedPictures
 from web.public.preferences import KeptTopics, Preferences
 from web.public.proof_of_work import ProofOfWork
 from web.public.readers import Readers
@@ -63,6 +65,7 @@ def create_app(
     keys: Sequence[str | bytes],
     list_id: str,
     now: Callable[[], dt.datetime],
+    pictures: Pictures | None = None,
     writers: Writers | None = None,
     wake: Callable[[], None] = lambda: None,
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]] | None = None,
@@ -101,6 +104,8 @@ def create_app(
         *archive.routes(), *(dated.routes() if dated else []), *leaving.routes(), *choosing.routes(), *own.routes(),
         *coming.routes(), *posting.routes(),
     ]
+    if pictures is not None:
+        routes += ServedPictures(pages, pictures).routes()
 
     def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400

@@ -8,11 +8,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from milepost.dates import utc_now
 from milepost.errors import InputError
 from milepost.settings import Settings
+from newsletter.issue.known import known_from
 from pipeline import edit
 from pipeline.readers_pages import behind
 from pipeline.upkeep import Database
@@ -42,7 +44,7 @@ def build_archive(settings: Settings, database: Database, out: Path) -> Built:
     written: list[Path] = []
     unchanged = 0
     try:
-        for name, content in _files(archive, timeline, numbers):
+        for name, content in chain(_pictures(settings, database, numbers), _files(archive, timeline, numbers)):
             if _put(out, name, content):
                 written.append(out / name)
             else:
@@ -80,6 +82,16 @@ def _pages(settings: Settings, database: Database) -> tuple[Archive, TimelinePag
     kept = behind(settings, database)
     timeline = TimelinePages(pages, kept.timeline, settings, searchable=False)
     return Archive(pages, kept.issues, settings, timeline), timeline
+
+
+def _pictures(settings: Settings, database: Database, numbers: list[int]) -> Iterator[tuple[str, bytes]]:
+    """Those that the issues show and that are served still."""
+    kept = behind(settings, database)
+    names = {one.name for number in numbers for one in known_from(kept.issues.get(number).known).pictures.values()}
+    for name in sorted(names):
+        found = kept.pictures.get(name.partition(".")[0])
+        if found is not None:
+            yield f"i/{name}", found.data
 
 
 def _files(archive: Archive, timeline: TimelinePages, numbers: list[int]) -> Iterator[tuple[str, bytes]]:

@@ -62,6 +62,7 @@ class Pages:
             loader=loader_for(newsletter.templates, "web"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )
+        self._environment.filters["tongue"] = tongue
         self._environment.globals.update(
             newsletter=newsletter, phrases=self.phrases, light=theme.light, dark=theme.dark,
             direction=direction(newsletter.language), serif=newsletter.font, sans=newsletter.label_font,
@@ -126,12 +127,13 @@ def etag(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
 
-def _policy(style: str, *, script: str, images: bool) -> str:
+def _policy(style: str, *, script: str, images: bool | Literal["hosted"]) -> str:
     """No frame, nothing from elsewhere; the one style and the one script, if any, by their hashes (CSP Level 3)."""
     parts = [
         "default-src 'none'", f"style-src {_hash_source(style)}", "form-action 'self'", "base-uri 'none'",
         "frame-ancestors 'none'",
-        "img-src 'self' https: http:" if images else "img-src 'self'",  # the site's own: the icon
+        # The site's own: the icon, and the pictures that we serve.
+        "img-src 'self' https: http:" if images and images != "hosted" else "img-src 'self'",
     ]
     if script:
         parts += [f"script-src {_hash_source(script)}", "connect-src 'self'"]

@@ -72,6 +72,23 @@ class Freshness(Protocol):
         """The same, whatever it takes; raises StoreError."""
 
 
+class Picture(Protocol):
+    """A picture as it is served."""
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def media_type(self) -> str: ...
+
+
+class Pictures(Protocol):
+    """Called by the address of a picture, from several threads at once; raises StoreError."""
+
+    def get(self, name: str) -> Picture | None:
+        """The one of that name; None for one that is not there, or not any more."""
+
+
 class Topics(Protocol):
     """Called by the page of a reader's choice; raises StoreError."""
 

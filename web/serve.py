@@ -57,7 +57,7 @@ class Site:
             end_with_parent()
             app = create_app(
                 issues=kept.issues, timeline=kept.timeline, freshness=kept.freshness, own_page=kept.own_page,
-                topics=kept.topics, signing_up=kept.signing_up,
+                topics=kept.topics, signing_up=kept.signing_up, pictures=kept.pictures,
                 settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
                 lifespan=lifespan, writers=Writers(threads=IN_TURN if self.settings.web.processes > 1 and database.file
                                                    else THREADS),

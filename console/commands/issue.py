@@ -146,6 +146,9 @@ def issue_edit(
     context: typer.Context,
     number: Number,
     subject: Annotated[str | None, typer.Option("--subject", help="Another subject; empty takes yours back.")] = None,
+    preheader: Annotated[
+        str | None, typer.Option("--preheader", help="What inboxes show beside the subject; empty takes yours back.")
+    ] = None,
     intro: Annotated[Path | None, typer.Option("--intro", help="A Markdown file to stand above the first one.")] = None,
     first: Annotated[list[str] | None, typer.Option("--first", help="Keys that come first, in this order.")] = None,
     leave_out: Annotated[list[str] | None, typer.Option("--leave-out", help="A key to do without.")] = None,
@@ -162,8 +165,8 @@ def issue_edit(
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise InputError(f"can't be read: {reason}", where=str(intro), hint="Give a UTF-8 text file.") from None
-    issue = edit(cli.settings, cli.database, number, subject=subject, intro=words, order=tuple(first or ()),
-                 leave_out=tuple(leave_out or ()))
+    issue = edit(cli.settings, cli.database, number, subject=subject, intro=words, preheader=preheader,
+                 order=tuple(first or ()), leave_out=tuple(leave_out or ()))
     if as_json:
         print_json(_issue_json(issue))
         return

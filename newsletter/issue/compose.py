@@ -1,6 +1,7 @@
 """Orders an issue's milestones and words its subject line; what an approval names is hashed here too."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,18 @@ from typing import cast
 
 from milepost.codec import json_hash
 from milepost.fingerprint import hashed_record
-from milepost.records import UNEDITED, Edit, IssueItem, Variant
+from milepost.records import UNEDITED, Edit, IssueItem, Milestone, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.corrections import by_milestone, tally
-from newsletter.issue.safe import clip, header, one_line
+from newsletter.issue.design import FIRST, TODAY
+from newsletter.issue.known import NOTHING_KNOWN, Known
+from newsletter.issue.safe import clip, cut, header, one_line
 from newsletter.words.phrases import ENGLISH, Phrases
 
-SUBJECT_WIDTH = 78  # RFC 5322 §2.1.1 prefers lines of at most 78 characters
+SUBJECT_WIDTH = 60  # about what an inbox shows of one
+_LONE_WIDTH = 78  # of a single title that can't be told shorter: RFC 5322 §2.1.1 prefers lines of at most 78 characters
+_HEAD = re.compile(r"(?:[:;]\s|\s[–—|(-])\s?")  # where a title may end early; a comma is too often a list's
+_SHORTEST_HEAD = 5  # characters
 _PREHEADER_WIDTH = 110  # about what inboxes show beside a subject
 
 
@@ -29,19 +35,28 @@ class Draft:
 
 
 def compose(
-    items: Sequence[IssueItem], *, phrases: Phrases = ENGLISH, edit: Edit = UNEDITED, as_ordered: bool = False
+    items: Sequence[IssueItem], *, phrases: Phrases = ENGLISH, edit: Edit = UNEDITED, as_ordered: bool = False,
+    design: int = TODAY,
 ) -> Draft:
     """Order the items and word the subject; raises ValueError when there are none.
 
-    `edit`: its subject goes before ours. `as_ordered`: somebody else chose the order; only news still comes first.
+    `edit`: its subject and preheader go before ours. `as_ordered`: somebody else chose the order; only news still comes
+    first.
     """
     if not items:
         raise ValueError("an issue of nothing: there are no items")
     ordered = tuple(sorted(items, key=(lambda item: item.role == "correction") if as_ordered else _rank))
+    worded = _subject if design > FIRST else _first_subject
     return Draft(
-        items=ordered, subject=header(edit.subject) or _subject(ordered, phrases), intro=edit.intro,
-        preheader=_preheader(ordered, phrases),
+        items=ordered, subject=header(edit.subject) or worded(ordered, phrases), intro=edit.intro,
+        preheader=one_line(edit.preheader) or _preheader(ordered, phrases, design),
     )
+
+
+def headline(milestone: Milestone, phrases: Phrases) -> str:
+    """The title on one line; of a milestone without one its first words, or what says that it has none."""
+    told = one_line(milestone.title)
+    return told or clip(one_line(milestone.what_happened or milestone.why_it_mattered), 88) or phrases.untitled
 
 
 def content_hash(
@@ -73,7 +88,7 @@ def inputs_hash(
     """SHA-256, in hex, of the items, of what an editor wrote, and of the settings that show in a mail."""
     return json_hash(({"owed": _hashed(owed)} if owed else {}) | {
         "items": _hashed(items),
-        "edit": [edit.subject, edit.intro],
+        "edit": [edit.subject, edit.intro, *filter(None, [edit.preheader])],
         "settings": shown,
     })
 
@@ -87,8 +102,9 @@ def _hashed(items: Sequence[IssueItem]) -> list[object]:
 
 
 def shown_settings(
-    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
-) -> dict[str, dict[str, object]]:
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, *, known: Known = NOTHING_KNOWN,
+    design: int = TODAY,
+) -> dict[str, object]:
     """The settings that show in a mail or its headers, in JSON's types: `settings_from` makes settings of them again.
 
     Those that came later are there only where they are set, so that what was hashed without them hashes the same today.
@@ -105,7 +121,10 @@ def shown_settings(
     page: dict[str, object] = {"base_url": web.base_url}
     if web.signup:
         page["signup"] = True
-    return {"newsletter": newsletter.model_dump(mode="json", include=shown), "mail": head, "web": page}
+    later: dict[str, object] = {"design": design} if design > FIRST else {}
+    if sites := known.to_json():
+        later["known"] = sites
+    return {"newsletter": newsletter.model_dump(mode="json", include=shown), "mail": head, "web": page} | later
 
 
 def settings_from(
@@ -135,6 +154,37 @@ def _rank(item: IssueItem) -> tuple[bool, int, float, tuple[int, ...], int]:
 
 
 def _subject(items: Sequence[IssueItem], phrases: Phrases) -> str:
+    """The lead's title, then how many more there are; as much of both as an inbox shows."""
+    news, corrections = tally(items)
+    count = news or corrections
+    frame = "{title}" if news else phrases.one_correction
+    match news, corrections:
+        case 1, 1:
+            more = phrases.and_a_correction
+        case 1, _ if corrections:
+            more = phrases.and_more_corrections
+        case _ if count == 1:
+            more = "{title}"
+        case _:
+            more = phrases.and_one_more if count == 2 else phrases.and_more
+    title = header(headline(items[0].milestone, phrases))
+
+    def worded(told: str, form: str) -> str:
+        return header(frame.format(title=form.format(title=told, rest=count - 1 if count > 1 else corrections)))
+
+    end = _HEAD.search(title, _SHORTEST_HEAD)
+    heads = [title[: end.start()].rstrip()] if end else []
+    found = [worded(told, form) for form in (more, "{title}") for told in (title, *heads)]
+    fitting = [subject for subject in found if len(subject) <= SUBJECT_WIDTH]
+    if fitting:
+        return fitting[0]
+    if more == "{title}" and len(whole := worded(title, more)) <= _LONE_WIDTH:
+        return whole
+    return worded(cut(title, SUBJECT_WIDTH - len(worded("", more))), more)
+
+
+def _first_subject(items: Sequence[IssueItem], phrases: Phrases) -> str:
+    """The subject of an issue of the first design."""
     news, corrections = tally(items)
     match news, corrections:
         case 1, 0:
@@ -153,17 +203,19 @@ def _subject(items: Sequence[IssueItem], phrases: Phrases) -> str:
             form = phrases.many_news
     count = news or corrections
     frame = len(form.format(title="", count=count, rest=corrections))
-    title = clip(header(items[0].milestone.title), SUBJECT_WIDTH - frame)
+    title = clip(header(items[0].milestone.title), _LONE_WIDTH - frame)
     if title.endswith("…"):
         form = form.replace("{title}, …", "{title}")  # one ellipsis says it
     return header(form.format(title=title, count=count, rest=corrections))
 
 
-def _preheader(items: Sequence[IssueItem], phrases: Phrases) -> str:
+def _preheader(items: Sequence[IssueItem], phrases: Phrases, design: int) -> str:
     """The other titles, or the first words of the only one."""
     first, *others = [item for item in items if item.role == "news"] + [group[-1] for group in by_milestone(items)]
     if others:
-        titles = ", ".join(one_line(item.milestone.title) for item in others)
+        titles = ", ".join(
+            headline(item.milestone, phrases) if design > FIRST else one_line(item.milestone.title) for item in others
+        )
         return clip(phrases.also.format(titles=titles), _PREHEADER_WIDTH)
     milestone = first.milestone
     return clip(one_line(milestone.what_happened or milestone.why_it_mattered), _PREHEADER_WIDTH)

@@ -39,7 +39,7 @@ def lint(
         *_whole(variant, document, mail),
         *_leftovers(variant, items, newsletter, mail, intro),
         *_links(variant, document, (web.base_url, *bases)),
-        *_loads(document, images=newsletter.images, logo=newsletter.logo),
+        *_loads(document, newsletter, f"{web.base_url}/i/"),
         *unsupported(document),
         *_colours(theme or theme_for(newsletter.accent)),
         *unreadable(document),
@@ -115,15 +115,18 @@ def _said(line: str, document: Any) -> bool:
     return line in " ".join(document.text_content().split())
 
 
-def _loads(document: Any, *, images: bool, logo: str | None) -> Iterator[str]:
+def _loads(document: Any, newsletter: NewsletterSettings, hosted: str) -> Iterator[str]:
+    """`hosted`: how the address of a picture begins that we serve ourselves."""
     for element in document.iter(*_LOADED):
         address = element.get(_LOADED[element.tag]) or ""
         if element.tag != "img":
             yield f"the HTML has a <{element.tag}>, which loads {address[:80] or 'something'}"
-        elif not images and address != logo:
+        elif not newsletter.images and address != newsletter.logo:
             yield f"the HTML loads {address[:80]}, and newsletter.images is off"
+        elif newsletter.images == "hosted" and address != newsletter.logo and not address.startswith(hosted):
+            yield f"the HTML loads {address[:80]}, and newsletter.images has them loaded from us alone"
     for image in document.iter("img"):
-        if not (image.get("src") or "").startswith("https://"):
+        if not (image.get("src") or "").startswith(("https://", hosted)):
             yield f"the image {(image.get('src') or '')[:80]} is not loaded over https"
         if not (image.get("alt") or "").strip():
             yield f"the image {(image.get('src') or '')[:80]} has no alt text"

@@ -16,10 +16,12 @@ from milepost.errors import LintError, RenderError, SettingsError
 from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import Draft, compose, inputs_hash, shown_settings
-from newsletter.issue.corrections import tally
+from newsletter.issue.design import TODAY, folder_of
+from newsletter.issue.known import NOTHING_KNOWN, Known
 from newsletter.issue.mjml_vocabulary import lint_mjml
 from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
+from newsletter.issue.tongue import tongue
 from newsletter.issue.view import IssueView, Plan, day_in_words, day_slot, issue_view, link_slot
 from newsletter.letters import LetterView
 from newsletter.words.languages import in_language, phrases_for
@@ -36,17 +38,22 @@ class Renderer:
     """Turns items into mails; build it once for many issues. The same arguments always give the same bytes."""
 
     def __init__(
-        self, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, *, phrases: Phrases | None = None
+        self, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, *, phrases: Phrases | None = None,
+        known: Known = NOTHING_KNOWN, design: int = TODAY,
     ) -> None:
-        """`phrases`: those of the newsletter's language unless told otherwise."""
+        """`phrases`: those of the newsletter's language unless told otherwise; `design`: see there."""
         self.newsletter = newsletter
         self.mail = mail
         self.web = web
         self.phrases = phrases or phrases_for(newsletter.language)
         self.theme = theme_for(newsletter.accent)
-        own = newsletter.templates
-        made = _stock_environment if own is None else functools.partial(_environment, loader_for(own))
-        self._html, self._text = made(html=True), made(html=False)
+        self.known, self.design = known, design
+        own, folder = newsletter.templates, folder_of(design)
+        if own is None:
+            self._html, self._text = (_stock_environment(folder, html=html) for html in (True, False))
+        else:
+            loader = loader_for(own, ours=folder)
+            self._html, self._text = (_environment(loader, html=html) for html in (True, False))
 
     def render(
         self, number: int, cadence: Cadence, items: Sequence[IssueItem], now: dt.datetime | None = None, *,
@@ -60,14 +67,15 @@ class Renderer:
         last ones, with links to the rest. Raises RenderError when a template or MJML fails, or when nothing fits, and
         LintError when the template asks for what MJML does not know: it would be dropped without a word.
         """
-        draft = compose(items, phrases=self.phrases, edit=edit, as_ordered=as_ordered)
+        draft = compose(items, phrases=self.phrases, edit=edit, as_ordered=as_ordered, design=self.design)
         placeholder = self.placeholder(draft.items, edit)
         day = day_slot(placeholder) if now is None else day_in_words(now, self.newsletter, self.phrases)
 
         def view(plan: Plan) -> IssueView:
             return issue_view(
                 draft, number=number, cadence=cadence, sequence=sequence, day=day, plan=plan, placeholder=placeholder,
-                newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases,
+                newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases, known=self.known,
+                design=self.design,
             )
 
         plan, source, html = self._fitted(draft, view)
@@ -89,8 +97,12 @@ class Renderer:
 
     def placeholder(self, items: Sequence[IssueItem], edit: Edit = UNEDITED) -> str:
         """What stands for the recipient's link: nobody can write it into a record, for it is a hash of the records."""
-        digest = inputs_hash(items, shown=shown_settings(self.newsletter, self.mail, self.web), edit=edit)
-        return link_slot(digest)
+        return link_slot(inputs_hash(items, shown=self.shown, edit=edit))
+
+    @property
+    def shown(self) -> dict[str, object]:
+        """All that shows beside the items: what is kept with an issue to render it again."""
+        return shown_settings(self.newsletter, self.mail, self.web, known=self.known, design=self.design)
 
     def mjml(self, view: IssueView) -> str:
         """The MJML of a view; raises RenderError."""
@@ -98,11 +110,7 @@ class Renderer:
 
     def _fitted(self, draft: Draft, view: Callable[[Plan], IssueView]) -> tuple[Plan, str, str]:
         """The most generous plan whose HTML fits, its MJML and that HTML."""
-        news, corrections = tally(draft.items)
-        least = min(news, 1)
-        candidates = [Plan(full=full, brief=news - full, corrections=corrections) for full in range(news, -1, -1)]
-        candidates += [Plan(full=0, brief=brief, corrections=corrections) for brief in range(news - 1, 0, -1)]
-        candidates += [Plan(full=0, brief=least, corrections=few) for few in range(corrections - 1, -least, -1)]
+        candidates = Plan.choices(draft.items, self.design)
         best: tuple[Plan, str, str] | None = None
         first, last = 0, len(candidates)
         probe = 0  # most issues fit as they are
@@ -176,23 +184,25 @@ def templates_folder() -> Path:
     return Path(str(files("templates")))
 
 
-def loader_for(own: Path | None, room: str = "") -> BaseLoader:
+def loader_for(own: Path | None, room: str = "", *, ours: str = "") -> BaseLoader:
     """Loads a template from the newsletter's `own` folder where it has one of that name, else ours; `room`: "web".
+
+    `ours`: the folder of an earlier design; the newsletter's own stand in for those of every design.
 
     Raises SettingsError when there is no such folder.
     """
     if own is None:
-        return FileSystemLoader(templates_folder() / room)
+        return FileSystemLoader(templates_folder() / ours / room)
     if not own.is_dir():
         hint = "Run `milepost templates eject` to start one."
         raise SettingsError("newsletter.templates is no folder", where=str(own), hint=hint)
-    return FileSystemLoader([own / room, templates_folder() / room])
+    return FileSystemLoader([own / room, templates_folder() / ours / room])
 
 
-def templates_digest(own: Path | None = None) -> str:
+def templates_digest(own: Path | None = None, *, design: int = TODAY) -> str:
     """SHA-256, in hex, of the names and bytes of the files that an issue is rendered from, the `own` ones first."""
     found: dict[str, Path] = {}
-    for folder in filter(None, (templates_folder(), own)):
+    for folder in filter(None, (templates_folder() / folder_of(design), own)):
         for path in [*folder.glob("issue.*.j2"), *(folder / "partials").glob("*.j2")]:
             found[path.relative_to(folder).as_posix()] = path
     digest = hashlib.sha256()
@@ -217,10 +227,11 @@ def _environment(loader: BaseLoader, *, html: bool) -> Environment:
         finalize=ascii_markup if html else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )
     environment.filters["wrap"] = wrap
+    environment.filters["tongue"] = tongue
     return environment
 
 
 @functools.cache
-def _stock_environment(*, html: bool) -> Environment:
+def _stock_environment(folder: str, *, html: bool) -> Environment:
     """Our own templates don't change while we run, so they are compiled once a process; it takes longer than a mail."""
-    return _environment(loader_for(None), html=html)
+    return _environment(loader_for(None, ours=folder), html=html)

@@ -16,6 +16,9 @@ _BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _TURNERS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _URL_SAFE = "/:?#[]@!$&'()*+,;=-._~%"  # RFC 3986 §2: what may stand as it is; % is taken as encoded already
+_JOINING = "\u200d\ufe0e\ufe0f\u20e3"  # zero-width joiner, variation selectors, the keycap
+_MODIFIERS = "".join(map(chr, range(0x1F3FB, 0x1F400)))  # skin tones
+_FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))  # regional indicators
 _BRACES = str.maketrans({"{": "&#123;", "}": "&#125;", "\\": "&#92;"})
 
 
@@ -54,6 +57,19 @@ def clip(text: str, width: int) -> str:
     if not text[width - 1].isspace() and " " in head[width // 2 :]:
         head = head[: head.rindex(" ")]
     while head and unicodedata.combining(text[len(head)]):
+        head = head[:-1]
+    return f"{head.rstrip(' ,;:—–-')}…"
+
+
+def cut(text: str, width: int) -> str:
+    """`clip` that leaves every sign whole: no emoji without its half, and room enough is never wasted on one word."""
+    if len(text) <= width:
+        return text
+    head = clip(text, width)[:-1]
+    while head and (text[len(head)] in _JOINING or text[len(head)] in _MODIFIERS or head[-1] == "\u200d"):
+        head = head[:-1]
+    pairs = len(head) - len(head.rstrip(_FLAGS))  # a flag is two letters of its own kind
+    if pairs % 2 and text[len(head)] in _FLAGS:
         head = head[:-1]
     return f"{head.rstrip(' ,;:—–-')}…"
 

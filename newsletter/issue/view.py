@@ -5,18 +5,29 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from milepost.codec import field_to_json
 from milepost.fields import FIELD, shown_at
 from milepost.records import Cadence, Card, IssueItem, Milestone, check_aware
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.issue.compose import Draft
-from newsletter.issue.corrections import CorrectionView, by_milestone, correction_view, in_words, tally
+from newsletter.issue.compose import Draft, headline
+from newsletter.issue.corrections import (
+    CorrectionView,
+    by_milestone,
+    correction_view,
+    in_words,
+    slug_in_words,
+    tally,
+)
+from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.intro import Block, blocks
+from newsletter.issue.known import NOTHING_KNOWN, Known, page_key
 from newsletter.issue.safe import clip, link, one_line, paragraphs
+from newsletter.issue.tongue import reading_direction
 from newsletter.words.languages import direction
 from newsletter.words.phrases import Phrases
 
@@ -26,6 +37,9 @@ _CONTENTS_WIDTH = 88  # a title in the list of contents: two lines on a telephon
 _CONTENTS_UP_TO = 12  # titles in it: more than these would keep a reader from the first milestone
 _NEIGHBOURS_UP_TO = 5  # new milestones in it: among more, those known already would hide them
 _CONTENTS_FROM = 3  # fewer items than this need no list of contents
+_IN_FULL = 5  # stories; the others of a mail are told in a line each
+_TAGS_UP_TO = 8
+_NEVER = (10_000, 0, 0)  # after every date
 _DOT = " · "
 _LINK, _DAY = "milepost-link-", "milepost-day-"  # what stands in a rendering for what is known at the hand-over
 _DAY_DIGITS = 15  # of the hash: with the word before it, about as long as a day in words
@@ -46,6 +60,18 @@ class Plan:
         news, corrections = tally(items)
         return cls(full=news, brief=0, corrections=corrections)
 
+    @classmethod
+    def choices(cls, items: Sequence[IssueItem], design: int) -> list[Self]:
+        """What a mail may show, the most first: it takes the first that is not too long."""
+        news, corrections = tally(items)
+        least = min(news, 1)
+        most = news if design == FIRST else min(news, _IN_FULL)
+        return [
+            *(cls(full=full, brief=news - full, corrections=corrections) for full in range(most, -1, -1)),
+            *(cls(full=0, brief=brief, corrections=corrections) for brief in range(news - 1, 0, -1)),
+            *(cls(full=0, brief=least, corrections=few) for few in range(corrections - 1, -least, -1)),
+        ]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageView:
@@ -53,6 +79,18 @@ class ImageView:
 
     src: str
     alt: str
+    width: int = 0  # CSS pixels, 0 where nobody knows
+    height: int = 0
+    source: str = ""  # where it is from: "Picture: timeline.example"
+    source_url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """A few words of a site or of ours."""
+
+    text: str
+    language: str = ""  # language tag (BCP 47), "" where nobody said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +100,8 @@ class Mark:
     when: str
     title: str
     here: bool = False  # a new one, among its neighbours
+    url: str | None = None
+    language: str = ""  # of its title, "" where nobody said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +122,14 @@ class ItemView:
     year: str  # "1957", or "" when undated
     facts: str  # date to the precision known, category, era, impact: "September 2012 · Research · Impact 5 of 5"
     facts_beside_year: str  # the same where the year is shown already
+    date: str  # "September 2012", "" when undated
+    labels: tuple[Words, ...]  # what of the facts comes after the date
+    tags: tuple[Words, ...]
+    era: Words | None
+    earlier: Mark | None  # the neighbour before it
+    later: Mark | None
+    language: str  # of the site's words, "" where nobody said
+    direction: str  # "ltr" | "rtl": how most of it is read
     what: tuple[str, ...]  # paragraphs
     why: tuple[str, ...]
     rows: tuple[Row, ...]  # what else is told, each beside its label
@@ -90,6 +138,14 @@ class ItemView:
     url: str | None
     link_text: str
     link_label: str  # the same for those who hear the links alone
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """The milestones of an era that are told in a line each, by date."""
+
+    era: Words | None
+    items: tuple[ItemView, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,8 +164,10 @@ class IssueView:
     line: str  # "Weekly no. 12 · Monday, 23 November 2026 · 2 new milestones"
     lead: ItemView | None
     news: tuple[ItemView, ...]  # after the lead
+    groups: tuple[Group, ...]  # of the news after the lead those in brief
     corrections: tuple[CorrectionView, ...]
     contents: tuple[Mark, ...]  # by date; () when the issue is short
+    own_contents: tuple[Mark, ...]  # the same without any neighbours: the stories told in full, then how many more
     contents_title: str
     left_out: str  # a sentence, or ""
     why_you: str
@@ -138,6 +196,7 @@ def day_in_words(moment: dt.datetime, newsletter: NewsletterSettings, phrases: P
 def issue_view(
     draft: Draft, *, number: int, cadence: Cadence, sequence: int | None, day: str, plan: Plan, placeholder: str,
     newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, phrases: Phrases,
+    known: Known = NOTHING_KNOWN, design: int = TODAY,
 ) -> IssueView:
     """Make the view of an issue; `day` stands in its masthead, in words or as the slot for them."""
     issue_url = issue_link(web, number)
@@ -145,11 +204,17 @@ def issue_view(
     wrong = by_milestone(draft.items)
     shown = news[: plan.full + plan.brief]
     views = [
-        _item(item, full=index < plan.full, pictures=newsletter.images, issue_url=issue_url, phrases=phrases)
+        _item(
+            item, full=index < plan.full, issue_url=issue_url, phrases=phrases, known=known, design=design,
+            image=_picture(
+                item.milestone, lead=index == 0, newsletter=newsletter, web=web, known=known, phrases=phrases
+            ),
+        )
         for index, item in enumerate(shown)
     ]
     corrections = tuple(
-        correction_view(group, phrases=phrases, timezone=newsletter.timezone) for group in wrong[: plan.corrections]
+        correction_view(group, phrases=phrases, timezone=newsletter.timezone, known=known, design=design)
+        for group in wrong[: plan.corrections]
     )
     contents = _contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else ()
     among = any(mark.when and not mark.here for mark in contents)
@@ -168,8 +233,10 @@ def issue_view(
         line=_DOT.join(line),
         lead=views[0] if views else None,
         news=tuple(views[1:]),
+        groups=_groups(shown[1:], views[1:]),
         corrections=corrections,
         contents=contents,
+        own_contents=_own_contents(shown, views, phrases) if len(shown) >= _CONTENTS_FROM else (),
         contents_title=phrases.in_this_issue_among if among else phrases.in_this_issue,
         left_out=phrases.left_out(len(news) + len(wrong) - len(shown) - len(corrections)),
         why_you=phrases.why_you.format(name=name, rhythm=phrases.rhythms[cadence]),
@@ -186,12 +253,18 @@ def issue_link(web: WebSettings, number: int) -> str:
     return f"{web.base_url}/issues/{number}"
 
 
-def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrases: Phrases) -> ItemView:
+def _item(
+    item: IssueItem, *, full: bool, image: ImageView | None, issue_url: str, phrases: Phrases, known: Known, design: int
+) -> ItemView:
     milestone = item.milestone
-    title = one_line(milestone.title)
+    language = known.languages.get(milestone.source, "")
+    title = headline(milestone, phrases) if design > FIRST else one_line(milestone.title)
     what, url = paragraphs(milestone.what_happened), link(milestone.url)
     year, when = str(milestone.date.year) if milestone.date else "", phrases.date(milestone.date)
-    labels = _labels(milestone, phrases) if full else ()
+    words = _labels(milestone, phrases, known, language) if full else ()
+    labels = tuple(word.text for word in words)
+    before, after = _beside(milestone, known, language) if full else (None, None)
+    era = Words(text=slug_in_words(milestone.era, phrases, known), language=language) if milestone.era else None
     if not full:
         summary = clip(" ".join(what), _SUMMARY_WIDTH)
         title, what, url = clip(title, _TITLE_WIDTH), (summary,) if summary else (), url or issue_url
@@ -205,54 +278,135 @@ def _item(item: IssueItem, *, full: bool, pictures: bool, issue_url: str, phrase
         facts_beside_year=_DOT.join(filter(None, ("" if when == year else when, *labels))),
         what=what,
         why=paragraphs(milestone.why_it_mattered) if full else (),
-        rows=_rows(milestone, phrases) if full else (),
-        image=_image(milestone, title) if pictures and full else None,
-        strip=_strip(milestone) if full else (),
+        rows=_rows(milestone, phrases, known) if full else (),
+        image=(image if image is None or image.alt else replace(image, alt=title)) if full else None,
+        date=when,
+        labels=words,
+        tags=_tags(milestone, phrases, known, language) if full else (),
+        era=era,
+        earlier=before,
+        later=after,
+        language=language,
+        direction=reading_direction(" ".join((title, *what)), language),
+        strip=_strip(milestone, before, after, language) if full else (),
         url=url,
         link_text=link_text,
         link_label=phrases.read_on_about.format(text=link_text, title=clip(title, _CONTENTS_WIDTH)),
     )
 
 
-def _labels(milestone: Milestone, phrases: Phrases) -> tuple[str, ...]:
-    """What stands after the date, as far as it is known."""
+def _labels(milestone: Milestone, phrases: Phrases, known: Known, language: str) -> tuple[Words, ...]:
+    """What stands after the date, as far as it is known; what the operator chose a word for is said in that alone."""
     forms = {"era": phrases.era, "impact": phrases.impact}
     told = []
     for name in shown_at("facts"):
-        words = "" if FIELD[name].type == "date" else in_words(name, field_to_json(milestone, name), phrases)
+        value = field_to_json(milestone, name)
+        words = "" if FIELD[name].type == "date" else in_words(name, value, phrases, known)
         if words:
-            told.append(forms.get(name, "{words}").format(words=words, era=words, impact=milestone.impact))
+            form = "{words}" if value in known.labels else forms.get(name, "{words}")
+            ours = FIELD[name].type != "slug" or value in known.labels
+            said = form.format(words=words, era=words, impact=milestone.impact)
+            told.append(Words(text=said, language="" if ours or form != "{words}" else language))
     return tuple(told)
 
 
-def _rows(milestone: Milestone, phrases: Phrases) -> tuple[Row, ...]:
-    told = ((name, in_words(name, field_to_json(milestone, name), phrases)) for name in shown_at("row"))
+def _tags(milestone: Milestone, phrases: Phrases, known: Known, language: str) -> tuple[Words, ...]:
+    """The tags, but for those that say the category or the era once more."""
+    said = {milestone.category, milestone.era}
+    return tuple(
+        Words(text=slug_in_words(slug, phrases, known), language="" if slug in known.labels else language)
+        for slug in dict.fromkeys(milestone.tags) if slug not in said
+    )[:_TAGS_UP_TO]
+
+
+def _rows(milestone: Milestone, phrases: Phrases, known: Known) -> tuple[Row, ...]:
+    told = ((name, in_words(name, field_to_json(milestone, name), phrases, known)) for name in shown_at("row"))
     return tuple(Row(label=phrases.field(name), text=words) for name, words in told if words)
 
 
-def _image(milestone: Milestone, title: str) -> ImageView | None:
-    """The picture, if it can be loaded without giving the reader away on the wire: over https only."""
-    if milestone.image is None:
+def _picture(
+    milestone: Milestone, *, lead: bool, newsletter: NewsletterSettings, web: WebSettings, known: Known,
+    phrases: Phrases,
+) -> ImageView | None:
+    """The picture, if it can be loaded without giving the reader away: from ourselves, or else over https only."""
+    if milestone.image is None or not newsletter.images:
         return None
-    src = link(milestone.image.url)
-    if src is None or not src.startswith("https:"):
-        return None
-    return ImageView(src=src, alt=one_line(milestone.image.alt) or title)
+    src, alt = link(milestone.image.url), one_line(milestone.image.alt)
+    if newsletter.images == "hosted":
+        hosted = known.pictures.get(milestone.image.url or "") if lead else None
+        if hosted is None:
+            return None
+        page = link(milestone.url) or src or ""
+        return ImageView(
+            src=f"{web.base_url}/i/{hosted.name}", alt=alt, width=hosted.width, height=hosted.height,
+            source=phrases.picture_from.format(place=urlsplit(page).hostname or ""), source_url=page,
+        )
+    return ImageView(src=src, alt=alt) if src is not None and src.startswith("https:") else None
 
 
-def _strip(milestone: Milestone) -> tuple[Mark, ...]:
-    """The nearest related milestone before, this one, the nearest after; () without a date or a neighbour."""
+def _beside(milestone: Milestone, known: Known, language: str) -> tuple[Mark | None, Mark | None]:
+    """The nearest related milestones before and after it, as far as they are known."""
+    marks = [
+        replace(_neighbour(card), url=link(known.pages.get(page_key(milestone.source, card.key or ""))),
+                language=language)
+        if card else None
+        for card in nearest(milestone)
+    ]
+    return marks[0], marks[1]
+
+
+def _groups(items: Sequence[IssueItem], views: Sequence[ItemView]) -> tuple[Group, ...]:
+    """What is told in brief, by era: the eras and what is in them in order of date, what has none last."""
+    dated = sorted(
+        ((item.milestone.date.sort_key if item.milestone.date else _NEVER, place, item.milestone.era, view)
+         for place, (item, view) in enumerate(zip(items, views, strict=True)) if not view.full),
+        key=lambda told: told[:2],
+    )
+    eras = dict.fromkeys(era for _, _, era, _ in dated)
+    found = {era: [view for _, _, other, view in dated if other == era] for era in eras}
+    return tuple(
+        Group(era=found[era][0].era, items=tuple(found[era])) for era in sorted(eras, key=lambda era: era is None)
+    )
+
+
+def _own_contents(
+    items: Sequence[IssueItem], views: Sequence[ItemView], phrases: Phrases
+) -> tuple[Mark, ...]:
+    """The stories that are told in full, by date, the undated last; then how many are told in a line."""
+    full = sorted(
+        ((item.milestone.date.sort_key if item.milestone.date else _NEVER, place, view)
+         for place, (item, view) in enumerate(zip(items, views, strict=True)) if view.full),
+        key=lambda told: told[:2],
+    )
+    marks = [
+        Mark(when=view.year or phrases.undated, title=clip(view.title, _CONTENTS_WIDTH), here=True, url=view.url,
+             language=view.language)
+        for _, _, view in full
+    ]
+    more = len(views) - len(full)
+    rest = [Mark(when="", title=phrases.contents_more.format(count=more))] if more and marks else []
+    return (*marks, *rest)
+
+
+def nearest(milestone: Milestone) -> tuple[Card | None, Card | None]:
+    """Of the related milestones the nearest before it and the nearest after it; none without a date."""
     date = milestone.date
     if date is None:
-        return ()
+        return None, None
     dated = [(card.date.sort_key, card) for card in milestone.related if card.date is not None]
     earlier = max((pair for pair in dated if pair[0] < date.sort_key), key=lambda pair: pair[0], default=None)
     later = min((pair for pair in dated if pair[0] > date.sort_key), key=lambda pair: pair[0], default=None)
-    if earlier is None and later is None:
+    return earlier and earlier[1], later and later[1]
+
+
+def _strip(milestone: Milestone, before: Mark | None, after: Mark | None, language: str) -> tuple[Mark, ...]:
+    """The neighbour before, this one, the neighbour after; () without a date or a neighbour."""
+    date = milestone.date
+    if date is None or (before is None and after is None):
         return ()
-    here = Mark(when=str(date.year), title=clip(one_line(milestone.title), _CONTENTS_WIDTH), here=True)
-    marks = (earlier and _neighbour(earlier[1]), here, later and _neighbour(later[1]))
-    return tuple(mark for mark in marks if mark)
+    title = clip(one_line(milestone.title), _CONTENTS_WIDTH)
+    here = Mark(when=str(date.year), title=title, here=True, language=language)
+    return tuple(mark for mark in (before, here, after) if mark)
 
 
 def _neighbour(card: Card) -> Mark:

@@ -22,6 +22,8 @@ class Phrases:
     test: str  # before the subject of a test mail
     one_correction: str
     and_one_more: str
+    and_more: str
+    untitled: str
     and_a_correction: str
     and_more_corrections: str
     many_news: str
@@ -38,6 +40,7 @@ class Phrases:
     in_this_issue: str
     in_this_issue_among: str
     contents_more: str
+    in_brief: str
 
     # a milestone
     new: str
@@ -46,6 +49,9 @@ class Phrases:
     impact: str
     era: str
     neighbours: str
+    before: str
+    after: str
+    picture_from: str
     read_on: str
     read_on_about: str
     read_rest: str
@@ -349,6 +355,8 @@ ENGLISH = Phrases(
     test="[Test]",
     one_correction="Correction: {title}",
     and_one_more="{title}, and one more",
+    and_more="{title}, and {rest} more",
+    untitled="A milestone without a title",
     and_a_correction="{title}, and a correction",
     and_more_corrections="{title}, and {rest} corrections",
     many_news="{count} new milestones: {title}, …",
@@ -363,12 +371,16 @@ ENGLISH = Phrases(
     in_this_issue="In this issue",
     in_this_issue_among="In this issue, and what stands beside it",
     contents_more="and {count} more",
+    in_brief="In a line each",
     new="New on the timeline",
     also_new="Also new on the timeline",
     undated="Undated",
     impact="Impact {impact} of 5",
     era="{era} era",
     neighbours="Where it stands",
+    before="Before it",
+    after="After it",
+    picture_from="Picture: {place}",
     read_on="Read on the timeline",
     read_on_about="{text}: {title}",
     read_rest="Read the rest on the timeline",

@@ -17,6 +17,7 @@ from pipeline.look.finish_look import conclude
 from pipeline.look.page_archiver import archive_pages
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader
+from pipeline.pictures import take_down
 from pipeline.several import Progress
 from store.archive.pages import Pages
 from store.archive.retention import Archive
@@ -50,9 +51,18 @@ def scrape(
             _give_up(looks, look_id, error, now())
             raise
         _keep_small(database, settings, now())
+        _take_down(settings, database, key)
     log.info("%s: %d requests, %d milestones, changes: %s", key, report.requests, report.milestones,
              ", ".join(f"{count} {kind}" for kind, count in report.changes.items() if count) or "none")
     return report
+
+
+def _take_down(settings: Settings, database: Database, key: str) -> None:
+    """Serve no picture that the site has taken down; what goes wrong there is no fault of the look."""
+    try:
+        take_down(settings, database, settings.source(key))
+    except MilepostError as error:
+        log.warning("%s: nobody knows which pictures are gone: %s", key, error)
 
 
 def _keep_small(database: Database, settings: Settings, now: dt.datetime) -> None:

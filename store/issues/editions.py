@@ -68,7 +68,8 @@ class Editions:
             write_content(connection, number, found.cadence, items, variants, owed)
             connection.execute(sa.update(issue).where(issue.c.number == number).values(
                 subject=subject, content_hash=content_hash, approved_at=None, rendered_with=rendered_with,
-                edit={"subject": edit.subject, "intro": edit.intro},
+                edit={"subject": edit.subject, "intro": edit.intro}
+                | ({"preheader": edit.preheader} if edit.preheader else {}),
             ))
             return load(connection, number)
 

@@ -429,6 +429,7 @@ def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...], owed: tuple[IssueItem
         frozen_at=row.frozen_at, handed_over_at=row.handed_over_at, candidates=row.candidates,
         deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
         edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after, sequence=row.sequence,
+        known=((row.rendered_with or {}).get("settings") or {}).get("known") or {},
     )
 
 

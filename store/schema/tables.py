@@ -388,6 +388,20 @@ issue_owed_item = sa.Table(
     sa.UniqueConstraint("issue", "change_id"),
 )
 
+# Pictures of sites that our own pages serve; `data` is NULL for what its site took down.
+picture = sa.Table(
+    "picture", metadata,
+    sa.Column("name", sa.String(64), primary_key=True),  # SHA-256 of its bytes
+    sa.Column("source", sa.Text, nullable=False),  # its key; no foreign key: what was mailed outlives a source
+    sa.Column("url", sa.Text, nullable=False),  # at the site
+    sa.Column("media_type", sa.String(20), nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary),
+    sa.Column("fetched_at", Moment, nullable=False),
+    sa.Index(None, "source"),
+)
+
 subscriber = sa.Table(
     "subscriber", metadata,
     sa.Column("id", sa.Integer, primary_key=True),  # never given twice: see store.upkeep.numbering

@@ -38,7 +38,7 @@ def assert_tame(variant: Variant) -> None:
     document = lxml_html.document_fromstring(variant.html)
     allowed = {
         "html", "head", "title", "meta", "style", "body", "div", "table", "tbody", "tr", "td", "p", "h1", "h2", "h3",
-        "a", "span", "br", "img", "del", "strong", "em",
+        "a", "span", "br", "img", "del", "ins", "strong", "em",
     }  # fmt: skip
     assert {element.tag for element in document.iter() if isinstance(element.tag, str)} <= allowed
     for element in document.iter(*allowed):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from milepost.dates import PartialDate
-from milepost.records import IssueItem, Variant
+from milepost.records import Edit, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import compose, content_hash, settings_from, shown_settings
 
@@ -38,13 +38,13 @@ def test_the_order_is_news_then_impact_then_newness_then_date(make_item: ItemMak
     [
         pytest.param("n", "A Clock", id="one"),
         pytest.param("nn", "A Clock, and one more", id="two"),
-        pytest.param("nnn", "3 new milestones: A Clock, …", id="three"),
+        pytest.param("nnn", "A Clock, and 2 more", id="three"),
         pytest.param("c", "Correction: A Clock", id="a correction"),
         pytest.param("cc", "Correction: A Clock, and one more", id="two corrections"),
-        pytest.param("ccc", "3 corrections: A Clock, …", id="three corrections"),
+        pytest.param("ccc", "Correction: A Clock, and 2 more", id="three corrections"),
         pytest.param("nc", "A Clock, and a correction", id="one and a correction"),
         pytest.param("ncc", "A Clock, and 2 corrections", id="one and two corrections"),
-        pytest.param("nnnc", "3 new milestones: A Clock, …", id="corrections are not counted as news"),
+        pytest.param("nnnc", "A Clock, and 2 more", id="corrections are not counted as news"),
     ],
 )
 def test_the_subject_says_what_is_inside(make_item: ItemMaker, roles: str, subject: str) -> None:
@@ -62,8 +62,55 @@ def test_the_subject_says_what_is_inside(make_item: ItemMaker, roles: str, subje
 def test_a_long_title_is_cut_to_a_preferred_line(make_item: ItemMaker, count: int, title: str) -> None:
     subject = compose([make_item(n, title=title) for n in range(1, count + 1)]).subject
 
-    assert len(subject) <= 78
+    assert len(subject) <= 60
     assert subject.count("…") == 1
+    assert subject.endswith("…") == (count == 1)  # what is told after it does not hang from it
+
+
+NOON = "Every Town on the Line Now Keeps the Same Noon as Its"
+
+
+@pytest.mark.parametrize(
+    ("count", "title", "subject"),
+    [
+        (3, "Twelve Nations Choose a Line", "Twelve Nations Choose a Line, and 2 more"),
+        (3, "Every Town Keeps Its Noon: How Two Railways Ended That", "Every Town Keeps Its Noon, and 2 more"),
+        (3, f"{NOON} Port", f"{NOON} Port"),
+        (1, f"{NOON} Capital Port", f"{NOON} Capital Port"),
+        (1, "The Second, Redefined: Nine Thousand Million Beats of a Caesium Atom", "The Second, Redefined"),
+        (1, "", "Christiaan Huygens hung a swinging weight in a clock and…"),
+    ],
+)
+def test_a_title_is_told_whole_or_up_to_where_it_may_end(
+    make_item: ItemMaker, count: int, title: str, subject: str
+) -> None:
+    assert compose([make_item(n, key=f"m{n}") if n > 1 else make_item(1, title=title)
+                    for n in range(1, count + 1)], as_ordered=True).subject == subject
+
+
+def test_a_milestone_that_says_nothing_is_told_all_the_same(make_item: ItemMaker) -> None:
+    assert compose([make_item(title="\u202e", what_happened="", why_it_mattered="")]).subject == (
+        "A milestone without a title"
+    )
+
+
+@pytest.mark.parametrize("sign", ["👩🏽‍🔬", "🇳🇱", "🏴‍☠️", "é"])
+def test_no_sign_is_cut_in_half(make_item: ItemMaker, sign: str) -> None:
+    for width in range(55, 70):
+        subject = compose([make_item(title="x" * (width - 20) + sign * 300)]).subject
+        told = subject.removesuffix("…")
+        assert told == "x" * (width - 20) + sign * told.count(sign)
+
+
+def test_an_editor_words_what_stands_beside_the_subject(
+    make_item: ItemMaker, newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings
+) -> None:
+    items = [make_item(n) for n in range(1, 4)]
+    edit = Edit(preheader="Three ways to\nkeep a beat")
+    assert compose(items, edit=edit).preheader == "Three ways to keep a beat"
+    shown = shown_settings(newsletter, mail, web)
+    hashes = {content_hash(items, [], shown=shown, templates="t", edit=one) for one in (Edit(), edit)}
+    assert len(hashes) == 2
 
 
 @pytest.mark.parametrize(

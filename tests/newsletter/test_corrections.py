@@ -80,11 +80,40 @@ def test_each_field_says_what_was_and_what_is(
     variant = renderer.render(3, "weekly", [item], NOW)
 
     document = lxml_html.document_fromstring(variant.html)
-    assert [" ".join(text_of(struck).split()) for struck in document.iter("del")] == [was]
-    text = " ".join(variant.text.split())
+    struck = " ".join(" ".join(text_of(one).split()) for one in document.iter("del"))
+    marked = " ".join(" ".join(text_of(one).split()) for one in document.iter("ins"))
+    assert struck in was
+    assert marked in now
+    assert struck or marked
+    text = " ".join(variant.text.split()).replace("*", "")
     assert (f"{label} - {was} + {now}" if view.long else f"{label}: {was} -> {now}") in text
     assert now in " ".join(text_of(document).split())
     assert "First seen 16 November 2026 · corrected 23 November 2026" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "old", "new", "html", "text"),
+    [
+        pytest.param("date", date("1656-07-15"), date("1656-06-15"), ("15 [July] 1656", "15 [June] 1656"),
+                     "Date: 15 July 1656 -> 15 June 1656", id="one word of a date"),
+        pytest.param("people", ["Ada", "Bo", "Cy Dee"], ["Ada", "Bo"], ("Ada, Bo, [Cy Dee]", "Ada, Bo"),
+                     "People: Ada, Bo, Cy Dee -> Ada, Bo", id="a name that is taken out"),
+        pytest.param("what_happened", f"A maid{' x' * 20} and then a boy", f"A man{' x' * 20} and then a girl",
+                     ("A [maid] x x x x x … x x and then a [boy]", "A [man] x x x x x … x x and then a [girl]"),
+                     "- A *maid* x x x x x … x x and then a *boy* + A *man* x x x x x … x x and then a *girl*",
+                     id="two places"),
+        pytest.param("title", "a 1 b 1 c 1 d", "e 1 f 1 g 1 h", ("[a 1 b 1 c 1 d]", "[e 1 f 1 g 1 h]"),
+                     "Title: a 1 b 1 c 1 d -> e 1 f 1 g 1 h", id="written anew"),
+    ],
+)
+def test_changed_words_are_marked_and_no_others(
+    renderer: Renderer, correct: ItemMaker, field: str, old: object, new: object, html: tuple[str, str], text: str
+) -> None:
+    item = correct(1, field, old, new)
+    [view] = correction_view([item], phrases=ENGLISH, timezone="UTC").fields
+    told = tuple("".join(f"[{one.text}]" if one.changed else one.text for one in side) for side in (view.was, view.now))
+    assert told == html
+    assert text in " ".join(renderer.render(3, "weekly", [item], NOW).text.split())
 
 
 def test_an_issue_of_corrections_alone(renderer: Renderer, correct: ItemMaker) -> None:
@@ -198,7 +227,7 @@ def test_any_text_in_a_correction_or_an_edit_is_shown_and_harmless(
     document = lxml_html.document_fromstring(variant.html)
     assert variant.html.isascii()
     allowed = {"html", "head", "title", "meta", "style", "body", "div", "table", "tbody", "tr", "td", "p", "h1", "h2",
-               "h3", "a", "span", "br", "del", "strong", "em"}
+               "h3", "a", "span", "br", "del", "ins", "strong", "em"}
     assert {element.tag for element in document.iter() if isinstance(element.tag, str)} <= allowed
     assert all(re.match(r"https?://", href) for href in links_of(variant))
     assert "\n" not in variant.subject
@@ -206,4 +235,4 @@ def test_any_text_in_a_correction_or_an_edit_is_shown_and_harmless(
         words = "".join(text_of(document).split())
         for text in (old, new):
             assert "".join(one_line(text).split()) in words
-            assert "".join(one_line(text).split()) in "".join(variant.text.split())
+            assert "".join(one_line(text).split()).replace("*", "") in "".join(variant.text.split()).replace("*", "")

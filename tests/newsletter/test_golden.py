@@ -17,6 +17,7 @@ from delivery.message.headers import Mailbox
 from delivery.message.tokens import message_id
 from milepost.records import Card, Edit, FieldChange, IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.render import Renderer
 from tests.newsletter.conftest import NEIGHBOURS
 
@@ -42,13 +43,16 @@ def items_of(name: str, make_item: ItemMaker) -> list[IssueItem]:
     }[name]
 
 
+@pytest.mark.parametrize(("design", "folder"), [(TODAY, ""), (FIRST, "first")])
 @pytest.mark.parametrize("name", ["one", "eight", "corrections", "german"])
 def test_the_message_is_the_one_we_know(
-    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, make_item: ItemMaker, name: str
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, make_item: ItemMaker, name: str,
+    design: int, folder: str,
 ) -> None:
+    """Those of an earlier design are never written anew: issues of it were sealed."""
     letter = newsletter.model_copy(update={"language": "de"}) if name == "german" else newsletter
     edit = Edit(intro="Guten **Morgen**,\n\nheute [zwei Uhren](https://timekeeping.example.org/).")
-    variant = Renderer(letter, mail, web).render(
+    variant = Renderer(letter, mail, web, design=design).render(
         12, "weekly", items_of(name, make_item), NOW, edit=edit if name == "german" else Edit()
     )
     head = Letterhead(sender=Mailbox(*parseaddr(mail.sender)), list_id="news.timekeeping.example.org",
@@ -60,8 +64,7 @@ def test_the_message_is_the_one_we_know(
         message_id=message_id(KEY, issue=12, reader=7, domain="timekeeping.example.org"),
     )
 
-    golden = FOLDER / f"{name}.eml"
-    if os.environ.get("MILEPOST_GOLDEN") == "write":
-        FOLDER.mkdir(exist_ok=True)
+    golden = FOLDER / folder / f"{name}.eml"
+    if not folder and os.environ.get("MILEPOST_GOLDEN") == "write":
         golden.write_bytes(message)
     assert message == golden.read_bytes()

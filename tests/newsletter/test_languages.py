@@ -15,8 +15,10 @@ from milepost.dates import PartialDate
 from milepost.fields import FIELD, FIELDS
 from milepost.records import CADENCES, Card, Edit, FieldChange, IssueItem, KnownTopics
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.known import Known
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer
+from newsletter.issue.tongue import reading_direction, tongue
 from newsletter.words.german import GERMAN
 from newsletter.words.hebrew import HEBREW
 from newsletter.words.languages import CATALOGUES, phrases_for
@@ -138,10 +140,58 @@ def test_an_issue_from_right_to_left(
     assert (document.get("lang"), document.get("dir")) == ("he", "rtl")
     assert HEBREW.corrected in variant.text
     assert "24 בנובמבר 2026" in variant.text
-    assert "border-left:3px" not in variant.html
-    assert set(strings(document, "//td[@align][ancestor::td]/@align")) == {"right", "center"}
-    assert "←" in text_of(document)
+    assert strings(document, "//h1/@dir") == ["ltr"]  # the newsletter's own name is written in Latin letters
     assert lint(variant, newsletter=hebrew, mail=mail, web=web, items=items) == []
+
+
+TITLE, TOLD = "שעון המטוטלת", "הויחנס תלה משקולת בשעון."
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_each_word_is_read_its_own_way(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, make_item: ItemMaker, language: str
+) -> None:
+    """English stories in a Hebrew newsletter and the other way round; the address of either is as it was typed."""
+    letter = newsletter.model_copy(update={"language": language})
+    address = mail.model_copy(update={"postal_address": "12345 Exampletown\nרחוב השעון 7"})
+    known = Known(languages={"a": "en", "b": "he"})
+    english = make_item(1, source="a", people=("Ada", "Bo"), tags=("pendulum",))
+    hebrew = make_item(2, source="b", title=TITLE, what_happened=TOLD, why_it_mattered=TOLD, tags=())
+    wrong = replace(make_item(3, role="correction", source="b", title=TITLE), corrected_at=NOW,
+                    fields=(FieldChange("title", "corrected", "שעון", TITLE),))
+    items = [english, hebrew, wrong]
+
+    variant = Renderer(letter, address, web, known=known).render(12, "weekly", items, NOW)
+
+    document = lxml_html.document_fromstring(variant.html)
+
+    def read(words: str) -> set[tuple[str | None, str | None]]:
+        found = [one for one in document.iter() if isinstance(one.tag, str) and text_of(one).strip() == words]
+        innermost = [next(up for up in (one, *one.iterancestors()) if up.get("dir")) for one in found
+                     if not any(text_of(child).strip() == words for child in one)]
+        return {(one.get("lang"), one.get("dir")) for one in innermost}
+
+    assert read(english.milestone.title) == read(english.milestone.what_happened) == {("en", "ltr")}
+    assert read("Ada, Bo") == {(None, "ltr")}
+    assert read("Pendulum") == {("en", "ltr")}
+    assert read(TITLE) == read(TOLD) == {("he", "rtl")}
+    assert read("12345 Exampletown") == {(None, "ltr")}
+    assert read("רחוב השעון 7") == {(None, "rtl")}
+    assert read(phrases_for(language).why) == {(language, "rtl" if language == "he" else "ltr")}
+    sides = {way: strings(document, f"//div[@dir='{way}']/parent::div/parent::td/@align") for way in ("ltr", "rtl")}
+    assert sides == {"ltr": ["left"], "rtl": ["right"]}
+    assert "←" in text_of(document)  # from the old to the new, as the correction is read
+    assert lint(variant, newsletter=letter, mail=address, web=web, items=items) == []
+
+
+@pytest.mark.parametrize(("text", "language", "way"), [
+    ("1955", "", "ltr"), ("1955", "he", "rtl"), ("IBM מציגה מחשב", "he", "rtl"), ("IBM מציגה מחשב", "en", "ltr"),
+    ("IBM מציגה מחשב", "", "ltr"), ("מחשב של IBM", "", "rtl"), ("مرحبا", "en", "rtl"), ("Clock", "he", "ltr"),
+    ("", "", "ltr"), ("★ 12", "he", "rtl"),
+])
+def test_which_way_a_text_is_read(text: str, language: str, way: str) -> None:
+    assert reading_direction(text, language) == way
+    assert (f'lang="{language}"' in tongue(text, language)) == (bool(language) and (language == "he") == (way == "rtl"))
 
 
 def test_languages_by_their_tags() -> None:

@@ -12,16 +12,18 @@ from lxml import html as lxml_html
 
 from milepost.dates import PartialDate
 from milepost.errors import LintError
-from milepost.records import CADENCES, Card, Image, IssueItem
+from milepost.records import CADENCES, Card, Image, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.known import Known, page_key
 from newsletter.issue.render import TEXT_WIDTH, Renderer, templates_digest, templates_folder
+from tests.html_page import text_of
 from tests.newsletter.reading import findings, shown, squeezed
 
 ItemMaker = Callable[..., IssueItem]
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_both_parts_show_every_word_of_every_item(renderer: Renderer, make_item: ItemMaker, count: int) -> None:
     items = [make_item(n) for n in range(1, count + 1)]
 
@@ -100,47 +102,119 @@ def test_the_lead_stands_between_its_nearest_neighbours(renderer: Renderer, make
         Card(key="d", title="Undated"),
     )
 
+    page = "https://timekeeping.example.org/timeline/b"
+    renderer = Renderer(renderer.newsletter, renderer.mail, renderer.web,
+                        known=Known(pages={page_key("timekeeping", "b"): page}))
     variant = renderer.render(1, "instant", [make_item(related=related)], NOW)
 
-    assert "1641  An Escapement\n > 1656  The Pendulum Clock\n   1675  The Balance Spring\n" in variant.text
+    assert f"Before it: 1641  An Escapement\n{page}\n\nAfter it: 1675  The Balance Spring\n" in variant.text
+    assert linked(variant)["An Escapement"] == page
+    assert "The Balance Spring" not in linked(variant)  # nobody knows its page
     for part in shown(variant):
         assert "The Verge" not in part
         assert "Undated" not in part
+    assert findings(renderer, variant, [make_item(related=related)]) == []
 
 
-def test_a_short_list_of_contents_places_the_new_ones_between_their_neighbours(
+def linked(variant: Variant) -> dict[str, str]:
+    """What the HTML links, by the words that are clicked."""
+    return {" ".join(text_of(one).split()): str(one.get("href"))
+            for one in lxml_html.document_fromstring(variant.html).iter("a")}
+
+
+def test_the_list_of_contents_holds_what_is_in_the_issue_and_leads_there(
     renderer: Renderer, make_item: ItemMaker
 ) -> None:
-    first = make_item(1, related=(
-        Card(key="verge", title="The Verge", date=PartialDate(value="1283")),
-        Card(key="escapement", title="An Escapement", date=PartialDate(value="1641")),
-        Card(key="balance-spring", title="A Spring to Balance the Watch", date=PartialDate(value="1675-01")),
-        Card(key="undated", title="Undated"),
-    ))
-    third = make_item(3, related=(Card(key="longitude", title="A Prize", date=PartialDate(value="1714")),
-                                  Card(key="quartz", title="Quartz", date=PartialDate(value="1927"))))
+    related = (Card(key="verge", title="The Verge", date=PartialDate(value="1283")),)
+    items = [make_item(1, related=related), make_item(2), make_item(4, date=None)]
 
-    variant = renderer.render(1, "weekly", [first, make_item(2), third, make_item(4, date=None)], NOW)
+    variant = renderer.render(1, "weekly", items, NOW)
 
     assert (
-        "In this issue, and what stands beside it\n\n"
-        "  1641  An Escapement\n> 1656  The Pendulum Clock\n> 1675  A Spring to Balance the Watch\n"
-        "  1714  A Prize\n> 1761  H4: Longitude in a Pocket\n  1927  Quartz\n"
-        "> Undated  Railways Agree What Time It Is\n"
+        "In this issue\n\n"
+        "> 1656  The Pendulum Clock\n> 1675  A Spring to Balance the Watch\n> Undated  Railways Agree What Time It Is\n"
+        "\n===="
     ) in variant.text
-    assert findings(renderer, variant, [first, make_item(2), third, make_item(4, date=None)]) == []
+    for item in items:
+        assert linked(variant)[item.milestone.title] == item.milestone.url
+    assert findings(renderer, variant, items) == []
 
 
-@pytest.mark.parametrize(("count", "listed", "more"), [(2, 0, 0), (3, 3, 0), (12, 12, 0), (13, 12, 1), (40, 12, 28)])
-def test_the_list_of_contents_stays_short(
-    renderer: Renderer, make_item: ItemMaker, count: int, listed: int, more: int
+def test_two_stories_need_no_list_of_contents(renderer: Renderer, make_item: ItemMaker) -> None:
+    assert "In this issue" not in renderer.render(1, "weekly", [make_item(1), make_item(2)], NOW).text
+
+
+def test_five_are_told_in_full_and_the_others_in_a_line_by_era_in_order_of_date(
+    renderer: Renderer, make_item: ItemMaker
 ) -> None:
-    text = renderer.render(1, "weekly", [make_item(n, key=f"m{n}") for n in range(1, count + 1)], NOW).text
+    brief: list[dict[str, Any]] = [
+        {"key": "a", "title": "Aa", "date": PartialDate(value="1990-05"), "era": "late"},
+        {"key": "b", "title": "Bb", "date": PartialDate(value="1720"), "era": "early"},
+        {"key": "c", "title": "Cc", "date": None, "era": None},
+        {"key": "d", "title": "Dd", "date": PartialDate(value="1980"), "era": "late"},
+        {"key": "e", "title": "Ee", "date": None, "era": "late"},
+    ]
+    items = [make_item(n) for n in range(1, 6)] + [
+        make_item(9, impact=None, **story) for story in brief
+    ]
+    items = [replace(item, change_id=n, milestone_id=n) for n, item in enumerate(items, 1)]
 
-    contents = text.split("=" * 72)[1].split("In this issue")[1] if listed else ""
-    lines = contents.split("\n")
-    assert len([line for line in lines if re.match(r"> \d{4}  ", line)]) == listed
-    assert [line.strip() for line in lines if "more" in line] == ([f"and {more} more"] if more else [])
+    variant = renderer.render(1, "weekly", items, NOW)
+
+    for item in items[:5]:
+        assert squeezed(item.milestone.what_happened) in squeezed(variant.text)
+    told = " ".join(variant.text.split("IN A LINE EACH")[1].split("=" * 72)[0].split())
+    page = "https://timekeeping.example.org/timeline/"
+    assert told == (f"Early 1720 Bb {page}b Late 1980 Dd {page}d 1990 Aa {page}a — Ee {page}e — Cc {page}c")
+    assert variant.text.split("=" * 72)[1].count("\n> ") == 5
+    assert "  and 5 more\n" in variant.text
+    assert {linked(variant)[str(story["title"])] for story in brief} == {f"{page}{story['key']}" for story in brief}
+    assert findings(renderer, variant, items) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_no_year_is_told_twice_of_a_story(renderer: Renderer, make_item: ItemMaker, count: int) -> None:
+    items = [make_item(n) for n in range(1, count + 1)]
+    document = lxml_html.document_fromstring(renderer.render(1, "weekly", items, NOW).html)
+
+    cards = " ".join(text_of(one) for one in document.iter("h2", "p", "td", "h3") if not list(one.iter("td")))
+    after_contents = cards[cards.index("New on the timeline"):]
+    for item in items:
+        assert item.milestone.date is not None
+        assert after_contents.count(str(item.milestone.date.year)) == 1
+
+
+def test_tags_are_quiet_words_and_say_nothing_again(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, make_item: ItemMaker
+) -> None:
+    known = Known(labels={"gpt": "GPT"}, site_labels={"deepmind": "DeepMind", "gpt": "Gpt!"})
+    item = make_item(tags=("gpt", "deepmind", "ibm-research", "mechanisms"))  # the last is its category
+
+    variant = Renderer(newsletter, mail, web, known=known).render(1, "weekly", [item], NOW)
+
+    assert "\nGPT · DeepMind · Ibm research\n" in variant.text
+    assert "GPT · DeepMind · Ibm research" in shown(variant)[0]
+
+
+def test_categories_and_eras_are_called_as_the_operator_says(
+    newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, make_item: ItemMaker
+) -> None:
+    german = newsletter.model_copy(update={"language": "de"})
+    known = Known(labels={"mechanisms": "Räderwerke", "precision": "Zeit der Genauigkeit"})
+
+    variant = Renderer(german, mail, web, known=known).render(1, "weekly", [make_item()], NOW)
+
+    assert "25. Dezember 1656 · Räderwerke · Zeit der Genauigkeit · Bedeutung 5 von 5" in " ".join(variant.text.split())
+
+
+@pytest.mark.parametrize("title", ["x" * 1000, "Word " * 200, "שעון " * 3 + "clock", "👩🏽‍🔬" * 40, ""])
+def test_whatever_a_title_is_a_mail_of_it_is_fit_to_be_sent(
+    renderer: Renderer, make_item: ItemMaker, title: str
+) -> None:
+    items = [make_item(n, key=f"m{n}", title=title) for n in range(1, 8)]
+    variant = renderer.render(1, "weekly", items, NOW)
+    assert findings(renderer, variant, items) == []
+    assert not title or " ".join(title.split()) in linked(variant)
 
 
 @pytest.mark.parametrize("cadence", CADENCES)

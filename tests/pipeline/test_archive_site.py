@@ -1,5 +1,6 @@
 """The archive as files: the pages that the application would serve, complete or not there."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from lxml import etree, html
 
 from milepost.errors import InputError, SettingsError
 from milepost.settings import Settings
+from newsletter.issue.design import FIRST, folder_of
 from newsletter.issue.render import templates_digest, templates_folder
 from pipeline.publish import render
 from pipeline.setup import eject_templates
@@ -105,6 +107,7 @@ def test_a_theme_of_ones_own(published: Settings, database: Database, tmp_path: 
     copied = eject_templates(own)
     assert {path.relative_to(own) for path in copied} == {
         path.relative_to(templates_folder()) for path in templates_folder().rglob("*.j2")
+        if folder_of(FIRST) not in path.parts  # an earlier design is there to replay what was made with it
     }
     assert templates_digest(own) == templates_digest()
     with pytest.raises(InputError, match="is there already"):
@@ -126,6 +129,20 @@ def test_a_theme_of_ones_own(published: Settings, database: Database, tmp_path: 
     made = render(themed, database, 1, issue.cadence, issue.items, issue.created_at)
     assert "The Clockwork Gazette" in made.variants[0].html
     assert made.rendered_with["templates"] == templates_digest(own)
+
+
+def test_a_theme_made_for_the_first_design_goes_on_working(
+    published: Settings, database: Database, tmp_path: Path
+) -> None:
+    shutil.copytree(templates_folder() / folder_of(FIRST), tmp_path / "own")
+    letter = published.newsletter.model_copy(update={"templates": tmp_path / "own"})
+    themed = published.model_copy(update={"newsletter": letter})
+    issue = Issues(database).get(1)
+
+    made = render(themed, database, 1, issue.cadence, issue.items, issue.created_at)  # lint is part of it
+
+    assert "Where it stands" in made.variants[0].text  # as that design has it
+    assert " and one more" in made.subject
 
 
 def test_a_theme_that_is_nowhere(published: Settings, database: Database, tmp_path: Path) -> None:

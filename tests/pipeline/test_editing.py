@@ -12,6 +12,8 @@ from milepost.dates import utc_now
 from milepost.errors import ConflictError, HeldError, InputError
 from milepost.records import Claim, Subscriber
 from milepost.settings import Settings
+from newsletter.issue.known import known_from
+from newsletter.issue.view import nearest
 from pipeline import dispatch as steps
 from pipeline.dispatch import dispatch, waiting
 from pipeline.edit import (
@@ -75,6 +77,41 @@ def test_an_edit_taken_back_is_the_issue_as_it_was(careful: Settings, database: 
     edit(careful, database, 1, subject="Clocks that agree", intro=INTRO)
 
     assert edit(careful, database, 1, subject="", intro="").content_hash == before.content_hash
+
+
+def test_a_preheader_of_the_editors_stands_beside_the_subject(careful: Settings, database: Database) -> None:
+    before = Issues(database).get(1)
+
+    edit(careful, database, 1, preheader="Two ways  to agree")
+
+    assert Issues(database).get(1).edit.preheader == "Two ways to agree"
+    [variant] = Issues(database).variants(1)
+    assert ">Two ways to agree&#847;" in variant.html
+    assert replay(careful, database, 1).proven
+    assert edit(careful, database, 1, preheader="").content_hash == before.content_hash
+
+
+def test_what_was_known_of_the_site_is_sealed_with_an_issue(careful: Settings, database: Database) -> None:
+    [source] = careful.sources
+    items = Issues(database).get(1).items
+    slug = next(item.milestone.category for item in items)
+    letter = careful.newsletter.model_copy(update={"labels": {slug: "Whirring", "unmet": "Not shown"}})
+    told = careful.model_copy(update={
+        "newsletter": letter, "sources": (source.model_copy(update={"language": "en-GB"}),),
+    })
+
+    edit(told, database, 1, intro="Hi")
+
+    issue = Issues(database).get(1)
+    [variant] = Issues(database).variants(1)
+    assert "Whirring" in variant.text
+    assert '<h2 class="t lead-title" lang="en-GB" dir="ltr"' in variant.html
+    known = known_from(issue.known)
+    assert (known.labels, known.languages) == ({slug: "Whirring"}, {source.key: "en-GB"})
+    beside = [card for item in issue.items for card in nearest(item.milestone) if card]
+    linked = {page for page in known.pages.values() if f'href="{page}"' in variant.html and page in variant.text}
+    assert len(linked) == len({card.key for card in beside}) > 0
+    assert replay(careful, database, 1).proven  # whatever the settings say by then
 
 
 def test_the_order_is_the_editors(careful: Settings, database: Database) -> None:

@@ -14,6 +14,7 @@ from milepost.dates import utc_now
 from milepost.errors import DeliveryError
 from milepost.records import Reply, Variant
 from milepost.settings import Settings
+from newsletter.issue.known import known_from
 from newsletter.issue.render import Renderer, dated, has_day_slot
 from newsletter.words.languages import phrases_for
 from pipeline.dispatch import dispatch
@@ -149,7 +150,9 @@ def test_an_issue_sealed_with_the_day_of_its_draft_keeps_it(
     issue = find(database, 1)
     [new] = Issues(database).variants(1)
     assert has_day_slot(new)
-    old = Renderer(careful.newsletter, careful.mail, careful.web).render(
+    old = Renderer(
+        careful.newsletter, careful.mail, careful.web, known=known_from(issue.known)
+    ).render(
         1, issue.cadence, issue.items, issue.created_at, as_ordered=True
     )
     assert not has_day_slot(old)
@@ -180,7 +183,9 @@ def _store(database: Database, variant: Variant) -> None:
 def test_a_day_is_filled_in_as_it_would_have_been_rendered(careful: Settings, database: Database) -> None:
     issue = find(database, 1)
     [slotted] = Issues(database).variants(1)
-    whole = Renderer(careful.newsletter, careful.mail, careful.web).render(
+    whole = Renderer(
+        careful.newsletter, careful.mail, careful.web, known=known_from(issue.known)
+    ).render(
         1, issue.cadence, issue.items, DRAFTED, as_ordered=True, sequence=issue.sequence
     )
     filled = dated(slotted, DRAFTED, careful.newsletter)

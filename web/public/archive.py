@@ -8,6 +8,7 @@ What several cadences told is listed once; what was corrected or withdrawn since
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from milepost.records import Amended, Issue
 from milepost.settings import Settings
 from newsletter.issue.compose import compose
 from newsletter.issue.corrections import AmendmentView, amendment_view
+from newsletter.issue.known import Known, known_from
 from newsletter.issue.safe import clip
 from newsletter.issue.theme import theme_for
 from newsletter.issue.view import IssueView, Plan, day_in_words, issue_link, issue_view
@@ -237,7 +239,16 @@ class Archive:
             compose(items, phrases=phrases, edit=issue.edit, as_ordered=True),
             number=issue.number, cadence=issue.cadence, sequence=issue.sequence, day=self._day(issue),
             plan=Plan.whole(items), placeholder="", newsletter=self._settings.newsletter, mail=self._settings.mail,
-            web=self._settings.web, phrases=phrases,
+            web=self._settings.web, phrases=phrases, known=self._known(issue),
+        )
+
+    def _known(self, issue: Issue) -> Known:
+        """What was known of the sites when it was made, under what the settings say today: a page is no sealed mail."""
+        kept = known_from(issue.known)
+        languages = {source.key: source.language for source in self._settings.sources if source.language}
+        return replace(
+            kept, languages={**kept.languages, **languages},
+            labels={**kept.labels, **self._settings.newsletter.labels},
         )
 
     def _amendments(self, amended: Mapping[int, Amended]) -> dict[int, AmendmentView]:
