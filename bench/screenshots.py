@@ -37,6 +37,7 @@ from newsletter.issue.corrections import amendment_view
 from newsletter.issue.known import Known, page_key
 from newsletter.issue.render import Renderer
 from newsletter.issue.view import Plan, issue_link, issue_view
+from newsletter.words.languages import NAMES
 from pipeline.look.scrape import scrape
 from store.database import connect, upgrade
 from store.issues.issues import Issues
@@ -238,7 +239,12 @@ class Scenes:
         pages = Pages(self.settings.newsletter, self.settings.web)
         known = KnownTopics(categories=self.topics.categories, tags=self.topics.tags)
         values = choice(pages.phrases, known, cadences=CADENCES, cadence="weekly", topics=TOPICS)
-        return pages.html("choice.html.j2", saved=False, leave="token", **values)
+        month = pages.phrases.pause_month.format(day=pages.phrases.plain_day(dt.date(2026, 12, 23)))
+        return pages.html(
+            "choice.html.j2", saved="", wrong="", typed="", own="/u/token", address="a…@readers.example", paused="",
+            skips=False, languages=[(tag, name, tag == "en") for tag, name in NAMES.items()],
+            pauses=[("2026-12-23", month)], first="2026-11-24", last="2027-11-23", **values,
+        )
 
 
 def _about(settings: Settings, title: str, path: str) -> About:

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from milepost.settings import NewsletterSettings, WebSettings
+from newsletter.issue.bidi import lang_and_dir
 from newsletter.issue.render import loader_for
 from newsletter.issue.safe import clip, one_line
 from newsletter.issue.theme import theme_for
-from newsletter.issue.tongue import tongue
 from newsletter.words.languages import NAMES, direction, in_language, known, phrases_for, preferred
 from newsletter.words.phrases import Phrases
 
@@ -62,13 +62,14 @@ class Pages:
             loader=loader_for(newsletter.templates, "web"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True,
         )
-        self._environment.filters["tongue"] = tongue
+        self._environment.filters["lang_and_dir"] = lang_and_dir
         self._environment.globals.update(
             newsletter=newsletter, phrases=self.phrases, light=theme.light, dark=theme.dark,
             direction=direction(newsletter.language), serif=newsletter.font, sans=newsletter.label_font,
             root=root, signup=web is not None and web.signup and signup != "none",
             signup_link=signup or f"{root}/subscribe",
-            base=web.base_url if web else "", timeline=web is not None and web.timeline != "off", tongue=tongue,
+            base=web.base_url if web else "", timeline=web is not None and web.timeline != "off",
+            lang_and_dir=lang_and_dir,
         )
         self._images = newsletter.images
 

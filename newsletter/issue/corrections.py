@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 from milepost.codec import date_from_json
 from milepost.fields import CONTENT_FIELDS, FIELD
 from milepost.records import Amended, ChangeKind, FieldChange, IssueItem
+from newsletter.issue.bidi import reading_direction
 from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.known import NOTHING_KNOWN, Known
 from newsletter.issue.safe import clip, link, one_line
-from newsletter.issue.tongue import reading_direction
 from newsletter.words.phrases import Phrases
 
 _AROUND = 5  # words of a long text that are shown on either side of what differs

@@ -15,13 +15,13 @@ from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined, T
 from milepost.errors import LintError, RenderError, SettingsError
 from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.bidi import lang_and_dir
 from newsletter.issue.compose import Draft, compose, inputs_hash, shown_settings
 from newsletter.issue.design import TODAY, folder_of
 from newsletter.issue.known import NOTHING_KNOWN, Known
 from newsletter.issue.mjml_vocabulary import lint_mjml
 from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
-from newsletter.issue.tongue import tongue
 from newsletter.issue.view import IssueView, Plan, day_in_words, day_slot, issue_view, link_slot
 from newsletter.letters import LetterView
 from newsletter.words.languages import in_language, phrases_for
@@ -227,7 +227,7 @@ def _environment(loader: BaseLoader, *, html: bool) -> Environment:
         finalize=ascii_markup if html else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )
     environment.filters["wrap"] = wrap
-    environment.filters["tongue"] = tongue
+    environment.filters["lang_and_dir"] = lang_and_dir
     return environment
 
 

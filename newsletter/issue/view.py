@@ -14,6 +14,7 @@ from milepost.codec import field_to_json
 from milepost.fields import FIELD, shown_at
 from milepost.records import Cadence, Card, IssueItem, Milestone, check_aware
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.bidi import reading_direction
 from newsletter.issue.compose import Draft, headline
 from newsletter.issue.corrections import (
     CorrectionView,
@@ -27,7 +28,6 @@ from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.intro import Block, blocks
 from newsletter.issue.known import NOTHING_KNOWN, Known, page_key
 from newsletter.issue.safe import clip, link, one_line, paragraphs
-from newsletter.issue.tongue import reading_direction
 from newsletter.words.languages import direction
 from newsletter.words.phrases import Phrases
 

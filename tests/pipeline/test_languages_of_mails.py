@@ -2,12 +2,13 @@
 
 import pytest
 
+from newsletter.issue.render import has_day_slot
 from pipeline.edit import replay, variants
 from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
-from tests.pipeline.town import HOUR, MONDAY, Town
+from tests.pipeline.town import DAY, HOUR, MONDAY, Town
 from tests.store.conftest import _empty, postgresql_server, postgresql_shared, sqlite_shared  # noqa: F401
 from tests.store.conftest import database as both  # noqa: F401
 
@@ -75,3 +76,39 @@ def test_where_nobody_chose_another_language_an_issue_is_the_same_to_the_byte(bo
     plain = drafted(None)
     assert drafted("en") == drafted("en-GB") == drafted("tlh") == plain
     assert drafted("de") != plain
+
+
+def test_what_is_known_of_the_site_is_in_every_language_and_is_replayed_though_the_settings_change(town: Town) -> None:
+    [source] = town.settings.sources
+    letter = town.settings.newsletter
+    town.settings = town.settings.model_copy(update={
+        "sources": (source.model_copy(update={"language": "fr"}),),
+        "newsletter": letter.model_copy(update={"labels": {"research": "Recherche pure"}, "approval": True}),
+    })
+    speaks(town, "ada", None)
+    speaks(town, "ben", "de")
+    town.finds("loom")
+    town.publishes()
+    [draft] = Issues(town.database).list(states=["draft"])
+    speaks(town, "gil", "he")  # whose variant is made at the seal
+    issues = Issues(town.database)
+    issues.approve(draft.number, draft.content_hash, town.now)
+    town.settings = town.settings.model_copy(update={"sources": (source,), "newsletter": letter})
+    town.at(town.now + DAY)
+    [issue] = town.publishes()
+
+    names = {row.variant for row in Ledger(town.database).rows(issue)}
+    assert names == {"all", "all.de", "all.he"}
+    sealed = {one.name: one for one in issues.variants(issue)}
+    shown = {one.name: one for one in variants(town.settings, town.database, issue, now=town.now)}
+    for name in names:
+        assert 'lang="fr"' in sealed[name].html, name
+        assert "Recherche pure" in sealed[name].html, name
+        assert has_day_slot(sealed[name]), name
+        assert not has_day_slot(shown[name]), name
+    assert "Dienstag, 7. April 2026" in shown["all.de"].text
+    again = replay(town.settings, town.database, issue)
+    assert again.proven
+    assert {one.name: (one.html, one.text) for one in again.variants} == {
+        name: (one.html, one.text) for name, one in sealed.items()
+    }

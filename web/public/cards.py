@@ -9,9 +9,9 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont, features
 
 from milepost.settings import NewsletterSettings
+from newsletter.issue.bidi import reading_direction
 from newsletter.issue.safe import clip, one_line
 from newsletter.issue.theme import theme_for
-from newsletter.issue.tongue import reading_direction
 
 SIZE = (1200, 630)
 _EDGE = 84  # px around the text

@@ -15,10 +15,10 @@ from milepost.codec import field_to_json
 from milepost.fields import shown_at
 from milepost.records import Amended, Milestone, Witness
 from milepost.settings import Settings
+from newsletter.issue.bidi import lang_and_dir
 from newsletter.issue.corrections import FieldView, amendment_view, in_words
 from newsletter.issue.safe import clip, link, one_line, paragraphs
 from newsletter.issue.summary import first_sentence
-from newsletter.issue.tongue import tongue
 from newsletter.words.phrases import Phrases
 from pipeline.timeline import Changed, Place, Reading, Record, Step, Story, ToldIn
 
@@ -30,7 +30,7 @@ class Words:
     """A site's words, and the attributes that say in which language they are and how they are read."""
 
     text: str
-    tongue: Markup
+    lang_and_dir: Markup
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -266,7 +266,7 @@ class Views:
         return f"{self.base}/issues/{told.number}", one_line(told.subject), label
 
     def _words(self, text: str, source: str) -> Words:
-        return Words(text=text, tongue=tongue(text, self._languages.get(source, "")))
+        return Words(text=text, lang_and_dir=lang_and_dir(text, self._languages.get(source, "")))
 
     def _day(self, moment: dt.datetime) -> str:
         return self._phrases.plain_day(moment.astimezone(self._zone).date())

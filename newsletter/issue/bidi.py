@@ -22,7 +22,7 @@ def reading_direction(text: str, language: str = "") -> str:
     return direction(language or "en")
 
 
-def tongue(text: str, language: str = "") -> Markup:
+def lang_and_dir(text: str, language: str = "") -> Markup:
     """The attributes of an element that shows `text`, with a space before each: ` lang="he" dir="rtl"`.
 
     `language`: a language tag (BCP 47), "" where nobody said; it is left out where the letters are of another script.
