@@ -1,0 +1,75 @@
+"""Random walks of readers who change their address, take it back, come and go: an address is one reader's at most."""
+
+import datetime as dt
+import random
+
+import pytest
+
+from store.database import Database
+from store.subscribers.address_changes import AddressChanges
+from store.subscribers.addresses import parse
+from store.subscribers.people import UNDO_FOR, Subscribers
+from store.subscribers.sign_ups import FORGET_AFTER
+from tests.store.conftest import NOW
+from tests.store.test_sign_ups import PLENTY
+
+ADDRESSES = [f"{name}@readers.example" for name in ("ada", "ben", "gil", "eve")]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_address_is_the_one_that_its_reader_said_last(database: Database, seed: int) -> None:
+    chance, now = random.Random(seed), NOW  # noqa: S311
+    people, changes = Subscribers(database), AddressChanges(database)
+    has: dict[int, str] = {}  # reader → address
+    active: dict[int, bool] = {}
+    asked: dict[int, tuple[str, str, str, dt.datetime]] = {}  # reader → the link that waits, old, new, when
+    made: list[tuple[int, str, str, str, dt.datetime]] = []  # reader, link back, old, new, when
+    ends: list[str] = []
+    for _ in range(60):
+        now += dt.timedelta(hours=chance.randint(9, 80))
+        step = chance.choice(["come", "leave", "ask", "ask", "confirm", "confirm", "undo", "undo"])
+        address = chance.choice(ADDRESSES)
+        who = chance.choice(sorted(has)) if has else None
+        if step == "come":
+            found, new = people.add(address, now=now)
+            assert new == (address not in has.values())
+            has.setdefault(found.id, address)
+            active.setdefault(found.id, True)
+        elif who is None:
+            continue
+        elif step == "leave":
+            people.leave(who, now)
+            active[who] = False
+        elif step == "ask" and active[who] and address != has[who]:
+            assert changes.ask(who, parse(address), language="en", network="n", limits=PLENTY, now=now) is None
+            waits = [one for one in changes.of(who) if one.confirmed_at is None and one.undone_at is None]
+            assert [one.new_address for one in waits] == [address]
+            asked[who] = (waits[0].name, has[who], address, now)
+        elif step == "confirm" and who in asked:
+            name, old, new_one, at = asked[who]
+            may = active[who] and has[who] == old and now - at < FORGET_AFTER
+            free = new_one not in has.values()
+            change = next(one for one in changes.of(who) if one.name == name)
+            ended = changes.confirm(name, now)
+            ends.append(ended)
+            assert ended == ("moved" if may and free else "kept_out" if may else "unknown"), (seed, step)
+            if ended == "moved":
+                has[who] = new_one
+                made.append((who, change.undo_name, old, new_one, now))
+                del asked[who]
+        elif step == "undo" and made:
+            back = chance.choice(made)
+            reader, undo, old, new_one, at = back
+            may = now - at < UNDO_FOR and has[reader] == new_one
+            free = old not in has.values()
+            ended = changes.undo(undo, now)
+            ends.append(f"back: {ended}")
+            assert ended == ("undone" if may and free else "kept_out" if may else "unknown"), (seed, step)
+            if ended == "undone":
+                has[reader] = old
+                made.remove(back)
+        readers = people.list()
+        assert {one.id: one.normalized for one in readers} == has, (seed, step)
+        assert len({one.normalized for one in readers}) == len(readers)
+        assert {one.id: one.state == "active" for one in readers} == active
+    assert ends
