@@ -48,6 +48,7 @@ class Known:
     cadence: Cadence
     topics: tuple[str, ...]
     active: bool = True
+    paused: bool = False
     must: set[str] = field(default_factory=set)  # milestones they have to hear of, while nothing else is noted
     failed: set[str] = field(default_factory=set)  # … that a mail told them which the ledger lists as failed
 
@@ -101,7 +102,23 @@ class Walk(RuleBasedStateMachine):
     def leaves_or_returns(self, place: int) -> None:
         who = self._reader(place)
         who.active = not who.active
+        who.paused = False
         Subscribers(self.database).set_state(who.id, "active" if who.active else "unsubscribed", self._tick())
+
+    @rule(place=places)
+    def pauses_or_resumes(self, place: int) -> None:
+        """A pause without end, so that the walk says when it is over; what was missed is told afterwards."""
+        who = self._reader(place)
+        if who.active:
+            who.paused = not who.paused
+            self._rest(who)
+
+    def _rest(self, who: Known) -> None:
+        people, now = Subscribers(self.database), self._tick()
+        if who.paused:
+            people.pause(who.id, now + 9000 * DAY, skips=False, now=now)
+        else:
+            people.resume(who.id, now)
 
     # --- news -------------------------------------------------------------------------------------------------------
 
@@ -148,6 +165,8 @@ class Walk(RuleBasedStateMachine):
         before = self._told()
         counts = freeze(self.town.settings, self.database, number, content_hash=issue.content_hash, now=now)
         assert counts.balanced
+        paused = {who.id for who in self.readers if who.paused}
+        assert not paused & {row.subscriber for row in Ledger(self.database).rows(number)}
         # Nothing changed that would keep a variant from being made: who waits is owed what this draft never held.
         held = {item.milestone.key for item in (*issue.items, *issue.owed)}
         waiting = {row.subscriber for row in Owed(self.database).list() if row.key not in held}
@@ -237,6 +256,10 @@ class Walk(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything is drafted, sealed and sent: then everybody has heard what they have to hear, or is on a list."""
+        for who in self.readers:
+            if who.paused:
+                who.paused = False
+                self._rest(who)
         for _ in range(4):
             self.town.now += 8 * DAY
             for draft in reversed(Issues(self.database).list(states=["draft"])):
