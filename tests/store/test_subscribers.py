@@ -102,7 +102,7 @@ def test_who_left_or_waits_returns_by_an_operator_s_word(world: World) -> None:
     ada, _ = people.add("ada@example.org", cadence="weekly", now=NOW)
     people.add("bo@example.org", state="pending", now=NOW)
     assert people.unsubscribe("ADA@example.org", US, NOW).state == "unsubscribed"
-    assert people.return_("ada@example.org", US, LATER) == replace(ada, chosen_at=LATER)
+    assert people.return_("ada@example.org", US, LATER) == replace(ada, chosen_at=LATER, confirmed_at=LATER)
     assert people.return_("bo@example.org", US, LATER).state == "active"
     with pytest.raises(ConflictError, match="is active"):
         people.return_("ada@example.org", US, LATER)
