@@ -45,8 +45,8 @@ class Database:
     """A database and the two ways to use it: `begin` to write, `connect` to read. Close it, or use it in `with`."""
 
     def __init__(self, url: str, *, wait_seconds: float = WAIT_SECONDS, foreign_keys: bool = True) -> None:
-        """`wait_seconds`: how long a step waits for another writer, and for a connection. `foreign_keys`: whether
-        SQLite checks them at each step; a migration that makes a table anew can't have it.
+        """`wait_seconds`: how long a step waits for other writers, in this program and elsewhere, and for a connection.
+        `foreign_keys`: whether SQLite checks them at each step; a migration that makes a table anew can't have it.
 
         Opens nothing yet; see `store.database.connect`.
         """
@@ -109,6 +109,12 @@ def _engine(url: URL, wait_seconds: float, *, writes: bool) -> sa.Engine:
             ) from None
         sa.event.listen(engine, "connect", _postgresql_session(wait_seconds))
         return engine if writes else engine.execution_options(postgresql_readonly=True)
+    if writes:
+        # SQLite lets one write at a time, and who finds it taken sleeps and tries again, for as long as others are
+        # luckier. Here they stand in line for the one connection, and only meet other processes at the lock itself.
+        # Half of the patience is for the one line, half for the other, so that nobody waits longer than they were told.
+        wait_seconds /= 2
+        pool = {"pool_size": 1, "max_overflow": 0, "pool_timeout": wait_seconds}
     engine = sa.create_engine(url, connect_args={"timeout": wait_seconds}, **pool)
     sa.event.listen(engine, "connect", _sqlite_session)
     if writes:

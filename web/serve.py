@@ -26,7 +26,7 @@ from web.letter_sender import LetterSender
 from web.log_throttle import throttle
 from web.proxies import Proxies
 from web.workers import HEALTH_S, Workers, end_with_parent
-from web.writing import IN_TURN, STORE_SECONDS, THREADS, Writers
+from web.writing import STORE_SECONDS, Writers
 
 DRAIN_S = 15  # for requests in hand, when the process ends
 
@@ -59,8 +59,7 @@ class Site:
                 issues=kept.issues, timeline=kept.timeline, freshness=kept.freshness, own_page=kept.own_page,
                 topics=kept.topics, signing_up=kept.signing_up, pictures=kept.pictures,
                 settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
-                lifespan=lifespan, writers=Writers(threads=IN_TURN if self.settings.web.processes > 1 and database.file
-                                                   else THREADS),
+                lifespan=lifespan, writers=Writers(),
             )
             opened = stack.pop_all()
         return Proxies(app, settings.web)

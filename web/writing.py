@@ -12,7 +12,6 @@ from milepost.errors import BusyError
 
 THREADS = 16  # below the connections that a pool of store.engine gives
 SLOT_SECONDS = 1.0  # for a free one of them
-IN_TURN = 2  # threads where processes share an SQLite file: who waits for it polls, and many keep the unlucky waiting
 RETRY_SECONDS = 60  # what the pages say in words ("in a minute"), said to programs
 STORE_SECONDS = 2.0  # for another writer to finish: with the above no reader waits more than 3 s for "not now"
 

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from milepost.errors import ConflictError, SchemaError, StoreError
+from milepost.errors import BusyError, ConflictError, SchemaError, StoreError
 from store import database as door
 from store.database import Database, check, connect, upgrade
 from store.faults import translate
@@ -136,10 +136,23 @@ def test_a_full_disk(sqlite_database: Database) -> None:
 
 def test_a_locked_database(sqlite_database: Database) -> None:
     with (
+        Database(sqlite_database.url.render_as_string(), wait_seconds=0.1) as other,
         sqlite_database.begin(),
-        pytest.raises(StoreError, match="locked by another program"),
+        pytest.raises(BusyError, match="locked by another program"),
+        other.begin(),
+    ):
+        pass
+
+
+def test_writers_of_one_program_stand_in_one_line(sqlite_database: Database) -> None:
+    """The lock of SQLite is polled, and the unlucky starve; the pool wakes whoever waits."""
+    with (
+        sqlite_database.begin(),
+        pytest.raises(BusyError, match="every connection to the database is in use"),
         sqlite_database.begin(),
     ):
+        pass
+    with sqlite_database.begin():
         pass
 
 

@@ -36,7 +36,7 @@ def test_a_writer_gives_up_and_has_changed_nothing(database: Database, impatient
 def test_readers_have_connections_of_their_own(impatient: Database) -> None:
     Meta(impatient).set("a", "1")
     with ExitStack() as held:
-        for _ in range(POOL):
+        for _ in range(1 if impatient.dialect == "sqlite" else POOL):
             held.enter_context(impatient.engine.connect())
         with pytest.raises(StoreError, match="every connection to the database is in use"):
             Meta(impatient).set("a", "2")
