@@ -284,12 +284,12 @@ class Walk(RuleBasedStateMachine):
                     assert tellings[-1][2] == self.titles[key], (who, key, tellings)
 
 
-def play(database: Database, walks: int, *, derandomize: bool) -> None:
-    class OnThis(Walk):
-        pass
+def _walks_on(database: Database) -> type[Walk]:
+    return type("OnThis", (Walk,), {"database": database})
 
-    OnThis.database = database
-    run_state_machine_as_test(OnThis, settings=settings(  # type: ignore[no-untyped-call]
+
+def play(database: Database, walks: int, *, derandomize: bool) -> None:
+    run_state_machine_as_test(_walks_on(database), settings=settings(  # type: ignore[no-untyped-call]
         max_examples=walks, stateful_step_count=30, deadline=None, derandomize=derandomize, database=None,
         print_blob=True, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
     ))
@@ -298,6 +298,22 @@ def play(database: Database, walks: int, *, derandomize: bool) -> None:
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_every_reader_hears_each_milestone_that_fits_once(engine: str, request: pytest.FixtureRequest) -> None:
     play(request.getfixturevalue(f"{engine}_shared"), FEW[engine], derandomize=True)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_the_ways_that_chance_seldom_takes(engine: str, request: pytest.FixtureRequest) -> None:
+    """Told by each cadence and then in another; and a pause while issues of each cadence are sealed."""
+    walk = _walks_on(request.getfixturevalue(f"{engine}_shared"))()
+    for place, cadence in ((0, "daily"), (1, "weekly"), (2, "instant")):
+        walk.hears_and_turns(place, "research", cadence)
+        walk.nothing_is_told_twice()
+    for place in range(3):
+        walk.pauses_or_resumes(place)
+    walk.is_found("ships")
+    for cadence in CADENCES:
+        walk.is_drafted(cadence, early=True, seal=True)
+    walk.nothing_is_told_twice()
+    walk.teardown()
 
 
 @pytest.mark.chaos
