@@ -3,6 +3,8 @@
     items of one milestone ─▶ net (first old, last new) ─▶ CorrectionView
 """
 
+import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -22,6 +24,7 @@ _AROUND = 5  # words of a long text that are shown on either side of what differ
 _LONG = 60  # characters from which old and new stand below one another
 _WIDTH = 320  # characters of a long text's part
 _WORDS = 1_500  # of a text that are compared one by one; what is longer than that was written anew
+_REPEATED = 15  # pairs of the same word for each word: what says the same again and again takes minutes to compare
 _ALIKE = 0.4  # of the words, below which a text was written anew
 _QUIET: frozenset[ChangeKind] = frozenset({"cosmetic"})
 
@@ -208,13 +211,14 @@ def _whole(text: str) -> tuple[Piece, ...]:
     return (Piece(text, changed=True),) if text else ()
 
 
+@functools.lru_cache(maxsize=1024)  # an issue that is too long for a mail is made several times
 def _marked(old: str, new: str, between: str, *, around: int | None) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
     """Both texts with their changed words marked; of what is the same only `around` words beside them, None: all."""
     before, after = old.split(between), new.split(between)
     head = _common(before, after)
     tail = _common(before[head:][::-1], after[head:][::-1])
     middles = before[head : len(before) - tail], after[head : len(after) - tail]
-    if max(map(len, middles)) > _WORDS:
+    if max(map(len, middles)) > _WORDS or _pairs(*middles) > _REPEATED * sum(map(len, middles)):
         return _whole(old), _whole(new)
     matcher = SequenceMatcher(None, *middles, autojunk=False)
     steps = [
@@ -239,6 +243,12 @@ def _marked(old: str, new: str, between: str, *, around: int | None) -> tuple[tu
             sides[0].append(Piece(between.join(words), changed=True))
             sides[1].append(Piece(between.join(others), changed=True))
     return _joined(sides[0], between), _joined(sides[1], between)
+
+
+def _pairs(before: Sequence[str], after: Sequence[str]) -> int:
+    """How often a word of one stands against the same word of the other: what a comparison costs."""
+    other = Counter(after)
+    return sum(times * other[word] for word, times in Counter(before).items())
 
 
 def _run_together(steps: Sequence[_Step]) -> list[_Step]:

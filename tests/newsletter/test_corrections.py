@@ -15,7 +15,7 @@ from milepost.dates import PartialDate
 from milepost.records import Edit, FieldChange, IssueItem, Standing, Subscriber, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.compose import compose
-from newsletter.issue.corrections import correction_view, net, worth_telling
+from newsletter.issue.corrections import _marked, correction_view, net, worth_telling
 from newsletter.issue.lint import lint
 from newsletter.issue.render import HTML_LIMIT, Renderer
 from newsletter.issue.safe import one_line
@@ -203,6 +203,14 @@ def test_too_many_corrections_are_cut_and_counted(renderer: Renderer, correct: I
     assert 10 < shown < 200
     assert f"{200 - shown} more milestones are on the page" in " ".join(variant.text.split())
     assert found(renderer, variant, items) == []
+
+
+def test_a_text_that_says_the_same_again_and_again_counts_as_written_anew() -> None:
+    """Comparing it word by word would take minutes, at each mail that shows it."""
+    old, new = "Once " + "wave and rise " * 90, "Then " + "wave and fall " * 90
+
+    assert [len(side) for side in _marked(old, new, " ", around=None)] == [1, 1]
+    assert [len(side) for side in _marked(old[:200], new[:200], " ", around=None)] == [29, 29]
 
 
 def found(renderer: Renderer, variant: Variant, items: list[IssueItem], intro: str = "") -> list[str]:

@@ -613,7 +613,10 @@ def test_another_writer_holds_the_database_at_t3(sqlite_database: Database) -> N
     """F10: nothing is sent without T3."""
     world = World(sqlite_database)
     (claim,) = take(world, world.frozen(1))
-    with sqlite_database.begin(), pytest.raises(StoreError, match="locked"):
+    with (
+        Database(sqlite_database.url.render_as_string(), wait_seconds=0.1) as other, other.begin(),
+        pytest.raises(StoreError, match="locked"),
+    ):
         begin(world.ledger, claim)
     assert begin(world.ledger, claim)
 
