@@ -14,7 +14,7 @@ from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.corrections import by_milestone, tally
 from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.known import NOTHING_KNOWN, Known
-from newsletter.issue.safe import clip, cut, header, one_line
+from newsletter.issue.safe import clip, cut, header, one_line, subject_line
 from newsletter.words.phrases import ENGLISH, Phrases
 
 SUBJECT_WIDTH = 60  # about what an inbox shows of one
@@ -46,9 +46,9 @@ def compose(
     if not items:
         raise ValueError("an issue of nothing: there are no items")
     ordered = tuple(sorted(items, key=(lambda item: item.role == "correction") if as_ordered else _rank))
-    worded = _subject if design > FIRST else _first_subject
+    worded, line = (_subject, subject_line) if design > FIRST else (_first_subject, header)
     return Draft(
-        items=ordered, subject=header(edit.subject) or worded(ordered, phrases), intro=edit.intro,
+        items=ordered, subject=line(edit.subject) or worded(ordered, phrases), intro=edit.intro,
         preheader=one_line(edit.preheader) or _preheader(ordered, phrases, design),
     )
 
@@ -167,10 +167,10 @@ def _subject(items: Sequence[IssueItem], phrases: Phrases) -> str:
             more = "{title}"
         case _:
             more = phrases.and_one_more if count == 2 else phrases.and_more
-    title = header(headline(items[0].milestone, phrases))
+    title = subject_line(headline(items[0].milestone, phrases)) or phrases.untitled
 
     def worded(told: str, form: str) -> str:
-        return header(frame.format(title=form.format(title=told, rest=count - 1 if count > 1 else corrections)))
+        return subject_line(frame.format(title=form.format(title=told, rest=count - 1 if count > 1 else corrections)))
 
     end = _HEAD.search(title, _SHORTEST_HEAD)
     heads = [title[: end.start()].rstrip()] if end else []

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 _BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 # Embeddings, overrides and isolates can turn round the words that follow; a byte order mark is no text.
 _TURNERS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
+_MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F))  # directions without a sign, which no header shows
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _URL_SAFE = "/:?#[]@!$&'()*+,;=-._~%"  # RFC 3986 §2: what may stand as it is; % is taken as encoded already
 _JOINING = "\u200d\ufe0e\ufe0f\u20e3"  # zero-width joiner, variation selectors, the keycap
@@ -47,6 +48,11 @@ def paragraphs(text: str) -> tuple[str, ...]:
 def header(text: str) -> str:
     """One line for a Subject: nothing in it reads as an RFC 2047 encoded word, which some readers decode into more."""
     return one_line(text).replace("=?", "= ?")
+
+
+def subject_line(text: str) -> str:
+    """`header` without marks of direction either: what is approved is what arrives, and "" is what nobody could see."""
+    return header(text.translate(_MARKS))
 
 
 def clip(text: str, width: int) -> str:

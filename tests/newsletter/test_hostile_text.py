@@ -18,7 +18,7 @@ from milepost.dates import PartialDate
 from milepost.records import Card, Edit, FieldChange, Image, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.render import Renderer
-from newsletter.issue.safe import header, one_line, paragraphs
+from newsletter.issue.safe import one_line, paragraphs, subject_line
 from tests.newsletter.reading import assert_tame, findings, links_of, shown, squeezed
 
 ItemMaker = Callable[..., IssueItem]
@@ -108,6 +108,10 @@ NOTHING: dict[str, Any] = {"title": "", "what_happened": "", "why_it_mattered": 
 )
 @given(lead=stories, other=stories, wrong=st.tuples(texts, texts), letter=letters, edit=edits, postal=texts)
 @example(lead=NOTHING, other=NOTHING, wrong=("", ""), letter={"name": "", "tagline": ""}, edit=Edit(), postal="")
+@example(
+    lead=NOTHING | {"title": "\u200e\u200f\u061c"}, other=NOTHING, wrong=("", ""), letter={"name": "", "tagline": ""},
+    edit=Edit(subject="\u200f"), postal="",
+)
 def test_any_text_in_any_field_is_shown_in_both_parts_of_a_mail_that_parses_and_does_nothing(
     renderer: Renderer, newsletter: NewsletterSettings, mail: MailSettings, make_item: ItemMaker,
     lead: dict[str, Any], other: dict[str, Any], wrong: tuple[str, str], letter: dict[str, Any], edit: Edit,
@@ -134,7 +138,7 @@ def test_any_text_in_any_field_is_shown_in_both_parts_of_a_mail_that_parses_and_
         assert [text for text in told if squeezed(one_line(text)) not in words] == []
         assert squeezed(one_line(letter["name"])).upper() in words.upper()
     assert_tame(variant)
-    assert_arrives(variant, list_name=letter["name"], subject=header(edit.subject))
+    assert_arrives(variant, list_name=letter["name"], subject=subject_line(edit.subject))
 
 
 def assert_arrives(variant: Variant, *, list_name: str, subject: str) -> None:
