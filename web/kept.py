@@ -81,11 +81,10 @@ class Kept:
                 await _send(made, scope, send)
             return
         try:
-            found = await self._find(path)
-            while found is None and path in self._making:  # somebody makes it already
-                await self._making[path].wait()
-                found = await self._find(path)
             stamp = await self._stamp()
+            while (found := self._find(path, stamp)) is None and path in self._making:  # somebody makes it already
+                await self._making[path].wait()
+                stamp = await self._stamp()
         except StoreError:  # which the application can say better
             await self._app(scope, receive, send)
             return
@@ -99,9 +98,10 @@ class Kept:
         if found is not None:
             await _send(found, scope, send)
 
-    async def _find(self, path: str) -> _Answer | None:
+    def _find(self, path: str, stamp: object) -> _Answer | None:
+        """It awaits nothing: whoever finds none and nobody at it has to be the one who makes it."""
         found = self._answers.get(path)
-        if found is None or found.stamp != await self._stamp():
+        if found is None or found.stamp != stamp:
             return None
         self._answers.move_to_end(path)
         return found

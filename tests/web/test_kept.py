@@ -98,7 +98,11 @@ def test_what_says_that_it_can_not_be_kept(site: Site, status: int, headers: dic
     assert (site("/issues").status_code, site("/issues").status_code, site.made) == (status, status, 2)
 
 
-def test_many_who_ask_at_once_are_one_to_the_application(site: Site) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_many_who_ask_at_once_are_one_to_the_application(site: Site, known: bool) -> None:
+    """Also when each has to wait for a word of the database: two made it then, and the second had no answer."""
+    site.stamps.known = known
+
     async def play() -> list[httpx.Response]:
         site.gate, site.asked = asyncio.Event(), asyncio.Event()
         asking = [asyncio.create_task(site.ask("/issues")) for _ in range(20)]
