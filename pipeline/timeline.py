@@ -7,6 +7,7 @@
 import datetime as dt
 import hashlib
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,8 +106,8 @@ class Record:
 
     def neighbours(self, place: Place) -> tuple[Place | None, Place | None]:
         """The milestones before and after a present and dated one."""
-        at = next((n for n, other in enumerate(self.present) if other.id == place.id), None)
-        if at is None or place.date is None:
+        at = bisect_left(self.present, _when(place), key=_when)
+        if self.present[at : at + 1] != (place,) or place.date is None:
             return None, None
         before, after = self.present[at - 1] if at else None, self.present[at + 1 : at + 2]
         return before, after[0] if after and after[0].date else None
