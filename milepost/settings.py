@@ -349,6 +349,9 @@ class WebSettings(_Section):
     another site's form sent and that takes none."""
     welcome: bool = True
     """A mail after the confirmation, with a link to the last issue."""
+    goodbye: Literal["off", "mail", "unseen"] = "mail"
+    """One last mail to who left without a page of ours that says so, with the way back: `mail`, who left by a mail of
+    theirs; `unseen`, whose mail program pressed its own button (one-click) too; `off`, nobody."""
     archive_signup: Annotated[str, AfterValidator(_link_or_none)] | None = None
     """Where the sign-up links of a static archive (`milepost archive build`) lead on a host that doesn't answer
     `/subscribe`: an address, or `none` for no link."""

@@ -3,6 +3,7 @@
     kind, choice ─▶ LetterView ─▶ newsletter.issue.render.Renderer.letter
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ from newsletter.issue.safe import header, one_line, paragraphs
 from newsletter.words.languages import direction
 from newsletter.words.phrases import Phrases
 
-Kind = Literal["confirm", "remind", "welcome", "move", "moved"]
+Kind = Literal["confirm", "remind", "welcome", "move", "moved", "goodbye"]
 LINK = "milepost-letter-link-0000"  # what stands for the recipient's own link; no text of ours holds it
 
 
@@ -46,14 +47,17 @@ def about(phrases: Phrases, topics: Sequence[str]) -> str:
 
 def letter_view(
     kind: Kind, *, cadence: Cadence, topics: Sequence[str] = (), newsletter: NewsletterSettings, mail: MailSettings,
-    phrases: Phrases, latest: str | None = None, preferences: str = "",
+    phrases: Phrases, latest: str | None = None, preferences: str = "", undo_until: dt.date | None = None,
 ) -> LetterView:
     """Make the view of a letter; `latest`: the address of the last issue, `preferences`: what follows `LINK` in that
-    of the page of a reader's choice.
+    of the page of a reader's choice; `undo_until`: the last day on which who left comes back by the
+    link: a goodbye needs it.
     """
     name, rhythm = one_line(newsletter.name), phrases.rhythms[cadence]
     if kind == "move" or kind == "moved":
         return _address_view(kind, name=name, newsletter=newsletter, mail=mail, phrases=phrases)
+    if kind == "goodbye" and undo_until is not None:
+        return _goodbye_view(undo_until, name=name, newsletter=newsletter, mail=mail, phrases=phrases)
     if kind == "welcome":
         said = phrases.welcome_hint.format(name=name, rhythm=rhythm, about=about(phrases, topics))
         return LetterView(
@@ -94,4 +98,19 @@ def _address_view(
         by_hand=phrases.letter_by_hand,
         after=(phrases.letter_move_not_you if asks else phrases.letter_moved_was_you, phrases.no_tracking),
         links=(), postal_address=paragraphs(mail.postal_address), placeholder=LINK,
+    )
+
+
+def _goodbye_view(
+    undo_until: dt.date, *, name: str, newsletter: NewsletterSettings, mail: MailSettings, phrases: Phrases
+) -> LetterView:
+    """A receipt, and the last mail: that they have left, that nothing follows, and the way back."""
+    said = phrases.letter_goodbye_said.format(name=name)
+    return LetterView(
+        kind="goodbye", name=name, language=newsletter.language, direction=direction(newsletter.language),
+        subject=header(phrases.letter_goodbye.format(name=name)), preheader=said, title=phrases.left, lines=(said,),
+        button=None, by_hand="",
+        after=(phrases.no_tracking, phrases.letter_goodbye_undo.format(day=phrases.plain_day(undo_until))),
+        links=((LINK, phrases.undo_press),),
+        postal_address=paragraphs(mail.postal_address), placeholder=LINK,
     )

@@ -1,7 +1,7 @@
 """Reads what came back and does what it asks for: suppresses, unsubscribes, counts, and settles what was uncertain.
 
     inbox ─▶ parse ─▶ whose is it? ─▶ (an unknown hand-over is settled) ─▶ recorded ─▶ put away
-          └▶ a mail to a reader's own address ─▶ that reader leaves
+          └▶ a mail to a reader's own address ─▶ that reader leaves, and a letter answers it (web.goodbye)
 
 Each report is put away only after its effect is on the disk, and counts once however often it is read.
 """
@@ -105,6 +105,7 @@ class _Reader:
 
     def __init__(self, settings: Settings, database: Database, now: dt.datetime) -> None:
         self._keys = signing_keys(settings, database)
+        self._goodbye = settings.web.goodbye != "off"
         self._bounces, self._ledger, self._now = Bounces(database), Ledger(database), now
         self._unknown = message_ids(settings, database)
         self._letters, self._domain = Letters(database), sender_domain(settings)
@@ -154,7 +155,9 @@ class _Reader:
         tried = (leaving.reader_of(key, asked) for key in self._keys)
         handle = None if asked.automatic else next((found for found in tried if found is not None), None)
         digest = hashlib.sha256(arrival.raw).hexdigest()
-        effect = None if handle is None else self._bounces.leave(digest, handle, self._now)
+        effect = None if handle is None else self._bounces.leave(
+            digest, handle, self._now, goodbye=self._goodbye
+        )
         if effect is None:
             results["unproven"] += 1
             why = "an automatic answer" if asked.automatic else f"from {asked.author or 'nobody'}: {asked.subject}"

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from delivery.checks.mail_domain import MailDomains
 from delivery.message import verp
@@ -24,7 +25,7 @@ from milepost.errors import DeliveryError, MilepostError, RenderError
 from milepost.records import Cadence, IssueState, Reply
 from milepost.settings import Settings
 from newsletter.issue.render import Renderer
-from newsletter.issue.view import PREFERENCES, issue_link
+from newsletter.issue.view import BACK, PREFERENCES, issue_link
 from newsletter.letters import letter_view
 from newsletter.words.languages import in_language
 from pipeline.mail_identity import (
@@ -43,6 +44,7 @@ from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.letters import SITE, Letter, Letters, LetterState, Taken
 from store.subscribers.address_changes import AddressChanges
+from store.subscribers.people import UNDO_FOR
 from store.subscribers.suppressions import liftable
 
 __all__ = ["Letter", "LettersDone", "Standing", "decide", "send_letters", "standing", "work_off"]
@@ -50,6 +52,7 @@ __all__ = ["Letter", "LettersDone", "Standing", "decide", "send_letters", "stand
 log = logging.getLogger("milepost.letters")
 
 MONTH, HOUR = dt.timedelta(days=30), dt.timedelta(hours=1)
+GOODBYE_WITHIN = dt.timedelta(hours=48)  # that mail may follow a leaving, as Gmail and Yahoo ask of senders
 TRIES = 3  # confirmation mails to an address in a month that nobody answers: who wanted it would have
 FIRST_RETRY_S = 60.0  # somebody waits for it: sooner than an issue
 _TOGETHER = 20  # claimed at once
@@ -79,19 +82,24 @@ class Standing:
     sign_ups: Mapping[str, int]  # in the last day: taken, and refused by which limit
 
 
-def decide(letter: Taken, takes_mail: Callable[[str], bool | None] = lambda _address: None) -> str | None:
+def decide(
+    letter: Taken, now: dt.datetime, takes_mail: Callable[[str], bool | None] = lambda _address: None
+) -> str | None:
     """None where the letter is to be sent, else why not. Pure but for `takes_mail`, which is asked last, and only about
     what another site's form sent: our own has asked back. False: the address's domain takes no mail.
 
     A confirmation goes to whoever may come back by it, readers too: it makes their new choice theirs. A change of
-    address is asked for at none that is another reader's, or that is never to be written to.
+    address is asked for at none that is another reader's, or that is never to be written to. A goodbye goes to nobody
+    who came back, and comes within two days or not at all: later it would be mail after leaving.
     """
     if not letter.address:
         return "its address is forgotten"
     if letter.kind == "move" or letter.kind == "moved":
         return _decide_move(letter)
-    if letter.suppressed is not None and (letter.kind == "welcome" or not liftable(letter.suppressed)):
+    if letter.suppressed is not None and (letter.kind in ("welcome", "goodbye") or not liftable(letter.suppressed)):
         return f"suppressed: {letter.suppressed}"
+    if letter.kind == "goodbye":
+        return _decide_goodbye(letter, now)
     if letter.kind == "welcome":
         return None if letter.state == "active" else "is no reader any more"
     if letter.name is None:
@@ -103,6 +111,14 @@ def decide(letter: Taken, takes_mail: Callable[[str], bool | None] = lambda _add
     if letter.kind == "confirm" and letter.form == SITE and takes_mail(letter.address) is False:
         return "its domain takes no mail: no MX, no address (web.check_domain)"
     return None
+
+
+def _decide_goodbye(letter: Taken, now: dt.datetime) -> str | None:
+    if letter.state != "unsubscribed":
+        return "is a reader again"
+    if letter.left_at is None:
+        return "never was a reader"
+    return "too late: they left more than two days ago" if now - letter.left_at > GOODBYE_WITHIN else None
 
 
 def _decide_move(letter: Taken) -> str | None:
@@ -188,7 +204,7 @@ class _Round:
 
     def deal_with(self, letter: Taken) -> None:
         """To one of its ends, whatever happens."""
-        dropped = decide(letter, self.takes_mail)
+        dropped = decide(letter, self.now(), self.takes_mail)
         if dropped is not None:
             self._settle(letter, "dropped", dropped, tried=False)
         elif self.why:
@@ -309,6 +325,7 @@ class _Writer:
             letter.kind, cadence=cast("Cadence", letter.cadence or settings.newsletter.cadences[0]),
             topics=letter.topics, newsletter=renderer.newsletter, mail=settings.mail, phrases=renderer.phrases,
             latest=self.latest, preferences=PREFERENCES,
+            undo_until=None if letter.left_at is None else self._day_of(letter.left_at + UNDO_FOR),
         )
         way_out = welcome and letter.reader is not None and settings.mail.bounce_domain is not None
         head = replace(
@@ -317,6 +334,8 @@ class _Writer:
         template = MessageTemplate.build(renderer.letter(view), letterhead=head, date=letter.queued_at)
         if welcome and letter.reader is not None:
             link = unsubscribe_url(settings, self.key, self.list_name, letter.reader)
+        elif letter.kind == "goodbye":
+            link = f"{unsubscribe_url(settings, self.key, self.list_name, letter.reader or '')}{BACK}"
         elif letter.kind == "move":
             link = f"{settings.web.base_url}/a/{letter.change}"
         elif letter.kind == "moved":
@@ -333,6 +352,9 @@ class _Writer:
             ),
         )
         return self.sign(message), self._envelope(letter)
+
+    def _day_of(self, moment: dt.datetime) -> dt.date:
+        return moment.astimezone(ZoneInfo(self.settings.newsletter.timezone)).date()
 
     def _envelope(self, letter: Taken) -> str:
         """One for each letter where bounces have a domain, so that a bounce names it."""

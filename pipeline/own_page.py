@@ -108,9 +108,14 @@ class OwnPage:
         """End a pause early; raises NotFoundError, ConflictError for who is not active."""
         return self._people.resume(subscriber_id, now)
 
-    def leave(self, subscriber_id: int, now: dt.datetime) -> Subscriber:
-        """No message begins for them after this; doing it twice changes nothing. Raises NotFoundError."""
-        return self._people.leave(subscriber_id, now)
+    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool = True) -> Subscriber:
+        """No message begins for them after this; doing it twice changes nothing. Raises NotFoundError.
+
+        `seen`: they see the page that says so; else a letter does where web.goodbye wants it.
+        """
+        return self._people.leave(
+            subscriber_id, now, goodbye=not seen and self._settings.web.goodbye == "unseen"
+        )
 
     def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
         """Take back that they left; whether they are back. Raises NotFoundError."""

@@ -88,7 +88,9 @@ def create_app(
     readers = Readers(keys, list_id)
     writers = writers or Writers()
     kept, cadences = KeptTopics(topics), settings.newsletter.cadences
-    leaving = Unsubscribe(pages, own_page, readers=readers, writers=writers, cadences=cadences, now=now)
+    leaving = Unsubscribe(
+        pages, own_page, readers=readers, writers=writers, cadences=cadences, now=now, wake=wake
+    )
     choosing = Preferences(
         pages, own_page, kept, readers=readers, writers=writers, cadences=cadences,
         now=now, gone=leaving.gone,

@@ -44,6 +44,7 @@ _DOT = " · "
 _LINK, _DAY = "milepost-link-", "milepost-day-"  # what stands in a rendering for what is known at the hand-over
 _DAY_DIGITS = 15  # of the hash: with the word before it, about as long as a day in words
 PREFERENCES = "/preferences"  # after a recipient's own link: the page of their choice
+BACK = "/back"  # … and what brings them back who left
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -259,6 +259,10 @@ GERMAN = Phrases(
     letter_moved_said="{name} schreibt von nun an an eine andere Adresse; so wurde es auf Ihrer Seite gewünscht "
     "und dort bestätigt. Waren Sie es nicht? Dann drücken Sie die Schaltfläche.",
     letter_moved_was_you="Waren Sie es? Dann brauchen Sie nichts zu tun: Dies war die letzte Mail an diese Adresse.",
+    letter_goodbye="Sie haben {name} abbestellt",
+    letter_goodbye_said="Wie gewünscht wird {name} Ihnen nicht mehr schreiben: Dies ist die letzte Mail. Sie brauchen "
+    "nichts zu tun.",
+    letter_goodbye_undo="War es ein Versehen? Bis {day} bringt Sie das zurück, mit der Wahl, die Sie hatten:",
     kept="Was über Sie gespeichert ist",
     kept_hint="Ihre Adresse und Ihre Wahl, der Nachweis Ihrer Anmeldung, jede Ausgabe an Sie und was Ihr "
     "Mailserver darauf sagte. Ob Sie eine Mail geöffnet haben, weiß hier niemand.",

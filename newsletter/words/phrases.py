@@ -246,6 +246,9 @@ class Phrases:
     letter_moved: str
     letter_moved_said: str
     letter_moved_was_you: str
+    letter_goodbye: str
+    letter_goodbye_said: str
+    letter_goodbye_undo: str
     kept: str
     kept_hint: str
     kept_press: str
@@ -595,6 +598,9 @@ ENGLISH = Phrases(
     letter_moved_said="{name} writes to another address from now on, as was asked on your page and confirmed "
     "there. Was it not you? Then press the button.",
     letter_moved_was_you="Was it you? Then you need do nothing: this was the last mail to this address.",
+    letter_goodbye="You have left {name}",
+    letter_goodbye_said="As you asked, {name} will not write to you again: this is the last mail. You need do nothing.",
+    letter_goodbye_undo="Was it a mistake? Until {day} this brings you back, with the choice that you had:",
     kept="What is kept about you",
     kept_hint="Your address and choice, the proof that you asked, each issue that went to you and what your mail "
     "server answered. Nobody here knows whether you opened a mail.",

@@ -20,10 +20,9 @@ from store.engine import Database
 from store.ledger.letters import end_change
 from store.meta import Meta
 from store.schema.tables import bounce, delivery, issue, letter, sign_up, subscriber
-from store.subscribers import events
-from store.subscribers.addresses import address_hash, parse
+from store.subscribers.addresses import parse
 from store.subscribers.events import READER, By
-from store.subscribers.people import turn
+from store.subscribers.people import let_go, turn
 from store.subscribers.suppressions import suppress
 
 Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear"]
@@ -206,17 +205,14 @@ class Bounces:
                 return "unsubscribed"
             return "suppressed" if reader is not None else "ended" if ended else "noted"
 
-    def leave(self, digest: str, handle: str, now: dt.datetime) -> Effect | None:
+    def leave(self, digest: str, handle: str, now: dt.datetime, *, goodbye: bool = False) -> Effect | None:
         """The reader of that handle asks by a mail to be taken off the list; None: there is no such reader.
 
-        The same mail read again does nothing ("seen"): they may have come back since.
+        The same mail read again does nothing ("seen"): they may have come back since. `goodbye`: a letter answers it.
         """
         key = self._key()
         with self._database.begin() as connection:
-            reader = connection.execute(
-                sa.select(subscriber.c.id, subscriber.c.state, subscriber.c.normalized)
-                .where(subscriber.c.handle == handle)
-            ).first()
+            reader = connection.execute(sa.select(subscriber.c.id).where(subscriber.c.handle == handle)).scalar()
             if reader is None:
                 return None
             new = insert(connection, bounce).values(
@@ -224,13 +220,8 @@ class Bounces:
             )
             if connection.execute(new.on_conflict_do_nothing().returning(bounce.c.id)).first() is None:
                 return "seen"
-            if reader.state == "unsubscribed":
-                return "noted"
-            turn(connection, reader.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
-            events.log(
-                connection, address_hash(key, reader.normalized), "unsubscribed", By(who=READER, why=BY_MAIL), now
-            )
-            return "unsubscribed"
+            by = By(who=READER, why=BY_MAIL)
+            return "unsubscribed" if let_go(connection, key, reader, by, now, goodbye=goodbye) else "noted"
 
     def of(self, delivery_id: int) -> list[BounceRow]:
         """What came back for one delivery, in the order it was read."""

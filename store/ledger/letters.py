@@ -21,7 +21,7 @@ from store.engine import Database
 from store.schema.tables import address_change, bounce, letter, sign_up, subscriber, suppression
 from store.upkeep import restore
 
-LetterKind = Literal["confirm", "remind", "welcome", "move", "moved"]
+LetterKind = Literal["confirm", "remind", "welcome", "move", "moved", "goodbye"]
 LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
 LEASE_SECONDS = 120
 SITE = "site"  # the form of a sign-up that is another site's: in which language it was read, nobody knows
@@ -69,6 +69,7 @@ class Taken:
     undo: str | None = None  # … and in that of a "moved"
     change_open: bool = False  # the change waits for its confirmation
     others_address: bool = False  # another subscriber has the address that the change would give
+    left_at: dt.datetime | None = None  # when the reader left, who may come back; None: they can't, or are here
 
 
 def enqueue(
@@ -268,7 +269,8 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
             ).label("change_open"),
             _LANGUAGE.label("language"),
             sign_up.c.confirmed_at, sign_up.c.form, sign_up.c.cadence, sign_up.c.topics, subscriber.c.handle,
-            subscriber.c.state, suppression.c.reason, before.label("sent_before"),
+            subscriber.c.state, subscriber.c.unsubscribed_at, subscriber.c.confirmed_at.label("was_reader"),
+            suppression.c.reason, before.label("sent_before"),
         )
         .select_from(letter)
         .outerjoin(sign_up, sign_up.c.id == letter.c.sign_up)
@@ -285,6 +287,7 @@ def _facts(connection: sa.Connection, ids: Sequence[int], lease: str, since: dt.
             sent_before=row.sent_before, language=row.language, change=row.change, undo=row.undo_name,
             change_open=row.change is not None and bool(row.change_open),
             others_address=row.change is not None and bool(row.others),
+            left_at=row.unsubscribed_at if row.was_reader is not None else None,
         )
         for row in connection.execute(query)
     ]

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 22  # the revision this program was made for
+HEAD = 23  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -35,7 +35,7 @@ DELIVERY_STATES = (
 )
 DECISIONS = ("pending", "rename", "new")
 GRADES = ("hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear")
-LETTER_KINDS = ("confirm", "remind", "welcome", "move", "moved")
+LETTER_KINDS = ("confirm", "remind", "welcome", "move", "moved", "goodbye")
 LETTER_STATES = ("queued", "sending", "sent", "failed", "dropped")
 PAGE_KINDS = ("milestone", "listing", "other")
 

@@ -11,6 +11,7 @@ from milepost.records import Cadence, ReaderLink, Subscriber, SubscriberState
 from store.dialects import insert
 from store.engine import Database
 from store.ledger import owed
+from store.ledger.letters import enqueue
 from store.meta import LINKS_BY_ID_UP_TO, Meta
 from store.schema.tables import subscriber, suppression
 from store.subscribers import erase, events, suppressions
@@ -73,12 +74,10 @@ class Subscribers:
     def unsubscribe(self, address: str, by: By, now: dt.datetime) -> Subscriber:
         """An operator lets somebody go; no message begins for them after this. Raises NotFoundError."""
         normalized = parse(address).normalized
-        hash_ = self._hash(normalized)
+        key = Meta(self._database).address_key()
         with self._database.begin() as connection:
             found = _one(connection, subscriber.c.normalized == normalized, address)
-            if found.state != "unsubscribed":
-                turn(connection, found.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
-                events.log(connection, hash_, "unsubscribed", by, now)
+            let_go(connection, key, found.id, by, now)
             return _one(connection, subscriber.c.id == found.id, address)
 
     def _hash(self, normalized: str) -> str:
@@ -142,15 +141,14 @@ class Subscribers:
                 events.log(connection, address_hash(key, found.normalized), "paused" if until else "resumed", by, now)
             return _one(connection, subscriber.c.id == subscriber_id, where)
 
-    def leave(self, subscriber_id: int, now: dt.datetime) -> Subscriber:
-        """A reader lets us go by their own link; doing it twice changes nothing. Raises NotFoundError."""
+    def leave(self, subscriber_id: int, now: dt.datetime, *, goodbye: bool = False) -> Subscriber:
+        """A reader lets us go by their own link; doing it twice changes nothing. Raises NotFoundError.
+
+        `goodbye`: a letter says so, for they saw no page that did.
+        """
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            found = _locked(connection, subscriber_id)
-            if found.state != "unsubscribed":
-                turn(connection, subscriber_id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
-                by = By(who=READER, why="their own link")
-                events.log(connection, address_hash(key, found.normalized), "unsubscribed", by, now)
+            let_go(connection, key, subscriber_id, By(who=READER, why="their own link"), now, goodbye=goodbye)
             return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
 
     def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
@@ -324,6 +322,24 @@ def _locked(connection: sa.Connection, subscriber_id: int) -> Subscriber:
     """The subscriber, whom nobody else changes before this transaction ends; raises NotFoundError."""
     connection.execute(sa.select(subscriber.c.id).where(subscriber.c.id == subscriber_id).with_for_update())
     return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
+
+
+def let_go(
+    connection: sa.Connection, key: bytes, subscriber_id: int, by: By, now: dt.datetime, *, goodbye: bool = False
+) -> bool:
+    """No message begins for them after this; whether they were here until now. Raises NotFoundError.
+
+    `goodbye`: a letter that says so is queued.
+    """
+    who = _locked(connection, subscriber_id)
+    if who.state == "unsubscribed":
+        return False
+    turn(connection, subscriber_id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+    hash_ = address_hash(key, who.normalized)
+    events.log(connection, hash_, "unsubscribed", by, now)
+    if goodbye:
+        enqueue(connection, "goodbye", who.address, hash_, now, subscriber=subscriber_id)
+    return True
 
 
 def turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> None:

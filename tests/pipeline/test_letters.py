@@ -248,7 +248,7 @@ class TestWhoGetsOne:
             id=1, kind="confirm", address=ADA, lease="l", attempts=0, queued_at=NOW, name="n", confirmed=True,
             form="site", cadence="weekly", topics=(), reader="00" * 10, state="active", suppressed=None, sent_before=0,
         )
-        assert decide(letter) == "is confirmed already"
+        assert decide(letter, NOW) == "is confirmed already"
 
 
     @pytest.mark.parametrize(("own_form", "sent"), [(False, 0), (True, 1)])

@@ -134,7 +134,7 @@ class MemorySubscribers:
         self.languages[subscriber_id] = language or self.languages.get(subscriber_id)
         return self._get(subscriber_id)
 
-    def leave(self, subscriber_id: int, now: dt.datetime) -> object:
+    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool) -> object:
         self._get(subscriber_id)
         self.asked.append((subscriber_id, "unsubscribed", now))
         self.states[subscriber_id] = "unsubscribed"

@@ -361,6 +361,21 @@ def test_after_thirty_days_it_takes_a_sign_up(site: Site, clock: Clock) -> None:
     assert site.who()[1] == "unsubscribed"
 
 
+@pytest.mark.parametrize(("headers", "letters"), [({}, ["goodbye"]), ({"Origin": "https://timeline.example"}, [])])
+def test_a_letter_says_it_to_who_saw_no_page_and_its_link_brings_them_back(
+    site: Site, settings: Settings, clock: Clock, ask: Callable[..., Any], headers: dict[str, str], letters: list[str]
+) -> None:
+    wanted = settings.model_copy(update={"web": settings.web.model_copy(update={"goodbye": "unseen"})})
+    site = Site(wanted, site.database, clock, ask)
+    ask("POST", site.own(), app=site.app, content=b"List-Unsubscribe=One-Click", headers=headers)
+    assert [one.kind for one in Letters(site.database).list(limit=9)] == letters
+    assert len(site.woken) == len(letters)
+    for junk in ("", ".", "%22"):  # what programs put behind a link
+        assert "Bring me back" in site.get(f"{site.own()}/back{junk}").text
+    assert site.who()[1] == "unsubscribed"
+    assert "You are back" in site.post(f"{site.own()}/back").text
+
+
 @pytest.mark.parametrize("reason", ["complaint", "by an operator: they asked", "bounce 5.1.1"])
 def test_who_is_suppressed_does_not_come_back_this_way(site: Site, reason: str) -> None:
     own = site.own()

@@ -28,9 +28,9 @@ class Locked:
     def day_of(self, *given: Any) -> Any:
         return self._subscribers.day_of(*given)
 
-    def leave(self, *given: Any) -> Any:
+    def leave(self, *given: Any, **named: Any) -> Any:
         assert self.released.wait(60)
-        return self._subscribers.leave(*given)
+        return self._subscribers.leave(*given, **named)
 
     def choose(self, *given: Any, **named: Any) -> Any:
         assert self.released.wait(60)

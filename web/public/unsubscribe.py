@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from milepost.errors import NotFoundError, StoreError
 from milepost.records import CADENCES, Cadence, ReaderLink
-from newsletter.issue.view import PREFERENCES
+from newsletter.issue.view import BACK, PREFERENCES
 from newsletter.letters import about
 from pipeline.own_page import Reader
 from web.pages import Pages
@@ -29,9 +29,10 @@ class Unsubscribe:
 
     def __init__(
         self, pages: Pages, own_page: OwnPage, *, readers: Readers, writers: Writers, cadences: Sequence[Cadence],
-        now: Callable[[], dt.datetime],
+        now: Callable[[], dt.datetime], wake: Callable[[], None],
     ) -> None:
-        """`cadences`: those on offer."""
+        """`cadences`: those on offer; `wake`: there may be a letter to send."""
+        self._wake = wake
         self._pages, self._own_page = pages, own_page
         self._readers, self._writers = readers, writers
         self._cadences, self._now = cadences, now
@@ -42,8 +43,8 @@ class Unsubscribe:
             Route(f"/u{PREFERENCES}", self._about, methods=["GET"]),
             Route("/u/{token}", self._ask, methods=["GET"]),
             Route("/u/{token}", self._leave, methods=["POST"]),
-            Route("/u/{token}/back", self._ask, methods=["GET"]),
-            Route("/u/{token}/back", self._back, methods=["POST"]),
+            Route(f"/u/{{token}}{BACK}", self._ask, methods=["GET"]),
+            Route(f"/u/{{token}}{BACK}", self._back, methods=["POST"]),
         ]
 
     def gone(self, request: Request, reader: Reader | None, *, status: int = 200) -> Response:
@@ -100,7 +101,10 @@ class Unsubscribe:
             reader = self._own_page.linked(link, self._now())
             if reader.erased:
                 return self.gone(request, reader)
-            self._own_page.leave(reader.subscriber.id, self._now())
+            seen = _by_browser(request)
+            self._own_page.leave(reader.subscriber.id, self._now(), seen=seen)
+            if not seen:
+                self._wake()
             return self.gone(request, self._own_page.linked(link, self._now()))
         except NotFoundError:  # gone is gone
             return self.gone(request, None)
@@ -131,3 +135,8 @@ class Unsubscribe:
             "back.html.j2", private=True, choice=f"/u/{request.path_params['token']}{PREFERENCES}",
             rhythm=pages.phrases.rhythms[who.cadence], about=about(pages.phrases, who.topics),
         )
+
+
+def _by_browser(request: Request) -> bool:
+    """Whether somebody sees the answer: a browser names a POST's origin (Fetch §3.2), a mail program's button none."""
+    return "origin" in request.headers
