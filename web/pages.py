@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import BytecodeCache, Environment, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -45,6 +46,23 @@ def described(*parts: str) -> str:
     return clip(" ".join(filter(None, map(one_line, parts))), _DESCRIBED)
 
 
+class _Compiled(BytecodeCache):
+    """What templates were compiled to, by their names and sources: once a process, not once a language."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if (code := self._code.get((bucket.key, bucket.checksum))) is not None:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
 class Pages:
     """Renders the templates of templates/web; build it once. Every value is escaped, an unknown one is an error."""
 
@@ -60,7 +78,7 @@ class Pages:
         self.phrases = phrases or phrases_for(newsletter.language)
         self._environment = Environment(
             loader=loader_for(newsletter.templates, "web"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            trim_blocks=True, lstrip_blocks=True, bytecode_cache=_COMPILED,
         )
         self._environment.filters["lang_and_dir"] = lang_and_dir
         self._environment.globals.update(

@@ -25,6 +25,8 @@ _BRACES = str.maketrans({"{": "&#123;", "}": "&#125;", "\\": "&#92;"})
 
 def clean(text: str) -> str:
     """`text` without control, surrogate and direction-turning characters; line breaks become LF."""
+    if text.isprintable():  # most texts are one line, and nothing that goes is printable; found out many times sooner
+        return text
     kept = _CONTROLS.sub("", text.translate(_TURNERS))
     return "".join(char for char in _BREAKS.sub("\n", kept) if ord(char) & 0xFFFE != 0xFFFE)
 

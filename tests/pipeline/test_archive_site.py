@@ -25,6 +25,12 @@ def published(settings: Settings, issued: None) -> Settings:  # noqa: ARG001 (it
     return settings
 
 
+@pytest.fixture
+def issues_alone(published: Settings) -> Settings:
+    """The same without a timeline, whose lists and feeds are most of what is built."""
+    return published.model_copy(update={"web": published.web.model_copy(update={"timeline": "off"})})
+
+
 def test_the_archive_as_files(published: Settings, database: Database, tmp_path: Path) -> None:
     out = tmp_path / "site"
 
@@ -87,7 +93,7 @@ def test_nothing_is_written_through_a_linked_folder(
     assert list(elsewhere.iterdir()) == []
 
 
-def test_a_linked_file_is_replaced_not_followed(published: Settings, database: Database, tmp_path: Path) -> None:
+def test_a_linked_file_is_replaced_not_followed(issues_alone: Settings, database: Database, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("mine", encoding="utf-8")
     out = tmp_path / "site"
@@ -95,14 +101,14 @@ def test_a_linked_file_is_replaced_not_followed(published: Settings, database: D
     for name in ("index.html", "issue-1-page.html"):
         (out / name).symlink_to(other)
 
-    build_archive(published, database, out)
-    write_preview(published, database, 1, out)
+    build_archive(issues_alone, database, out)
+    write_preview(issues_alone, database, 1, out)
 
     assert other.read_text(encoding="utf-8") == "mine"
     assert not (out / "index.html").is_symlink()
 
 
-def test_a_theme_of_ones_own(published: Settings, database: Database, tmp_path: Path) -> None:
+def test_a_theme_of_ones_own(issues_alone: Settings, database: Database, tmp_path: Path) -> None:
     own = tmp_path / "own"
     copied = eject_templates(own)
     assert {path.relative_to(own) for path in copied} == {
@@ -120,8 +126,8 @@ def test_a_theme_of_ones_own(published: Settings, database: Database, tmp_path: 
         path.write_text(path.read_text(encoding="utf-8").replace("{{ issue.name }}", "The {{ issue.name }} Gazette")
                         .replace("</header>", "Gazette</header>"), encoding="utf-8")
     assert templates_digest(own) != templates_digest()
-    letter = published.newsletter.model_copy(update={"templates": own})
-    themed = published.model_copy(update={"newsletter": letter})
+    letter = issues_alone.newsletter.model_copy(update={"templates": own})
+    themed = issues_alone.model_copy(update={"newsletter": letter})
     build_archive(themed, database, tmp_path / "site")
     assert "Gazette" in (tmp_path / "site/index.html").read_text(encoding="utf-8")
 
@@ -156,10 +162,10 @@ def test_a_theme_that_is_nowhere(published: Settings, database: Database, tmp_pa
     [(None, "/subscribe"), ("https://in.clockwork.example/come", "https://in.clockwork.example/come"), ("none", None)],
 )
 def test_the_way_in_is_where_somebody_answers(
-    archive_signup: str | None, shown: str | None, published: Settings, database: Database, tmp_path: Path
+    archive_signup: str | None, shown: str | None, issues_alone: Settings, database: Database, tmp_path: Path
 ) -> None:
-    web = published.web.model_copy(update={"archive_signup": archive_signup})
-    build_archive(published.model_copy(update={"web": web}), database, tmp_path)
+    web = issues_alone.web.model_copy(update={"archive_signup": archive_signup})
+    build_archive(issues_alone.model_copy(update={"web": web}), database, tmp_path)
     for name in ("index.html", "issues/1/index.html"):
         page = html.fromstring((tmp_path / name).read_text(encoding="utf-8"))
         found = strings(page, "//@href[contains(., '/subscribe') or contains(., '/come')]")

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,10 @@ import pytest
 import uvicorn
 from lxml import html
 
+from milepost.settings import Settings
 from tests.html_page import elements, strings, text_of
+from web.pages import Pages
+from web.public.cards import card
 
 SHOWN = ["frozen", "sending", "paused", "complete", "needs_review"]
 
@@ -169,3 +173,22 @@ def test_a_real_server_answers(make_app: Any, settings: Any, issues: Any, issue:
             assert client.head(f"/u/{token()}").status_code == 200
         server.should_exit = True
         thread.join(10)
+
+
+def test_a_template_of_ones_own_is_compiled_anew_when_it_was_changed(settings: Settings, tmp_path: Path) -> None:
+    letter = settings.newsletter.model_copy(update={"templates": tmp_path})
+    (tmp_path / "web").mkdir()
+    for words in ("first words", "other words", "first words"):
+        (tmp_path / "web/base.html.j2").write_text(words, encoding="utf-8")
+        assert Pages(letter, settings.web).html("missing.html.j2") == words
+
+
+def test_a_picture_is_drawn_once_and_shows_what_its_newsletter_says_now(settings: Settings) -> None:
+    letter = settings.newsletter
+    shown = [
+        card("Looms", letter), card("Looms", letter, line="1785"), card("Engines", letter),
+        card("Looms", letter.model_copy(update={"name": "Mills"})),
+        card("Looms", letter.model_copy(update={"accent": "#0a7d4f"})),
+    ]
+    assert len(set(shown)) == len(shown)
+    assert card("Looms", letter) is shown[0]

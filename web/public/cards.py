@@ -28,14 +28,19 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def card(title: str, newsletter: NewsletterSettings, *, line: str = "") -> bytes:
     """A PNG of `title` (the newsletter's own name for "") with `line` below it; what no font has is left out."""
-    palette = theme_for(newsletter.accent).light
-    picture = Image.new("RGB", SIZE, palette.page)
-    draw = ImageDraw.Draw(picture)
     name = one_line(newsletter.name)
     shown = clip(one_line(title), _TITLE) or name
     rtl = reading_direction(shown, newsletter.language) == "rtl"
+    return _drawn(name if title else "", shown, clip(one_line(line), 70), accent=newsletter.accent, rtl=rtl)
+
+
+@lru_cache(maxsize=256)  # the last that were asked for, some megabytes: a link that many pass on is drawn once
+def _drawn(name: str, shown: str, below: str, *, accent: str, rtl: bool) -> bytes:
+    palette = theme_for(accent).light
+    picture = Image.new("RGB", SIZE, palette.page)
+    draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, SIZE[0], 14), fill=palette.accent)
-    _write(draw, name if title else "", top=_EDGE - 14, size=38, colour=palette.muted, fonts=_SANS, rtl=rtl)
+    _write(draw, name, top=_EDGE - 14, size=38, colour=palette.muted, fonts=_SANS, rtl=rtl)
     for size in _SIZES:
         lines = _wrapped(shown, size)
         if len(lines) * size * 1.18 <= SIZE[1] - 2 * _EDGE - 110 and len(lines) <= _LINES:
@@ -45,7 +50,6 @@ def card(title: str, newsletter: NewsletterSettings, *, line: str = "") -> bytes
     top = SIZE[1] - _EDGE - 56 - len(lines) * size * 1.18
     for at, text in enumerate(lines):
         _write(draw, text, top=top + at * size * 1.18, size=size, colour=palette.ink, fonts=_SERIF, rtl=rtl)
-    below = clip(one_line(line), 70)
     _write(draw, below, top=SIZE[1] - _EDGE - 24, size=34, colour=palette.accent, fonts=_SANS, rtl=rtl)
     held = io.BytesIO()
     few = picture.quantize(colors=32, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
