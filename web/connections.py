@@ -15,9 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-import h11
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 _log = logging.getLogger(__name__)
@@ -27,11 +26,14 @@ BODY_S = 25.0  # for the body: above what an application waits for it (web.publi
 ANSWER_S = 60.0  # for the application, and for a client that asks on without reading
 FLUSH_S, SLOWEST = 20.0, 2_000.0  # to read an answer: at least so long, and a second more for so many bytes
 KEEP_ALIVE_S = 15  # between two requests
+LONGEST_HEAD = 16 * 1024  # bytes of a head that is not over yet
 _SPILT = 2 * 1024 * 1024  # bytes of a body that nobody wants any more, read so that its sender hears our answer
+_WAITING = 32  # requests of one connection that came before the answer to the one in hand
 ACCEPTED_AT_ONCE = 256  # connections, also those the system keeps for us
 _OWN_FILES = 250  # for the database, the relay and the rest
 
 Phase = Literal["head", "body", "answer", "rest"]
+Reading = Literal["nothing", "head", "body"]  # of what the parser has the beginning, and not the end
 
 
 class Crowd:
@@ -59,7 +61,7 @@ class Crowd:
         self.owing.pop(connection, None)
 
 
-class Connection(H11Protocol):
+class Connection(HttpToolsProtocol):
     """One of them; `uvicorn.Config(http=…)` takes what `connections` gives."""
 
     def __init__(
@@ -71,7 +73,11 @@ class Connection(H11Protocol):
         self._crowd, self._hurry = crowd, hurry
         self._phase: tuple[Phase, object] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._reading: Reading = "nothing"
+        self._head = 0  # bytes that came while one was not over
         self._spilt = 0
+
+    # --- what the server calls ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -80,7 +86,11 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.cycle is not None and self.cycle.response_complete and self.conn.their_state is h11.SEND_BODY:
+        if self._reading == "head":
+            self._head += len(data)
+            if self._head > LONGEST_HEAD:
+                self._refuse("431 Request Header Fields Too Large", "The head of this request is too long.")
+        elif self._reading == "body" and self.cycle.response_complete:
             self._spilt += len(data)
             if self._spilt > _SPILT:
                 self.transport.close()
@@ -103,13 +113,35 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if self._unanswered():
             super().send_400_response(msg)
         else:  # what follows an answer is nonsense: too late to say so
             self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Whoever asks for another protocol is answered in this one (RFC 9110 §7.8): nothing to tell an operator."""
+
+    # --- what the parser calls ----------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._reading, self._head = "head", 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._reading == "head":  # what follows a body (RFC 9110 §6.5) is nobody's header
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= _WAITING:
+            raise ValueError("too many requests before the answer to the first")  # the parser's caller refuses it
+        super().on_headers_complete()
+        self._reading = "body"
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._reading = "nothing"
+
+    # --- deadlines ----------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Set the deadline of what is awaited now, unless it runs already."""
@@ -134,34 +166,36 @@ class Connection(H11Protocol):
         """What is awaited, and of which request: the same pair for as long as it is the same wait."""
         if self.transport.is_closing():
             return "rest", None
-        if self.conn.their_state is h11.SEND_BODY:
+        if self._reading == "body":
             return "body", self.cycle
         if self.cycle is not None and not self.cycle.response_complete:
             return "answer", self.cycle
-        if self.cycle is None or self.conn.trailing_data[0]:
+        if self.cycle is None or self._reading == "head":
             return "head", self.cycle
         return "rest", self.cycle
 
     def _late(self, phase: Phase, seconds: float) -> None:
         self._deadline = None
-        silent = phase == "head" and not self.conn.trailing_data[0]  # a browser that connected to be quick later
+        silent = phase == "head" and self._reading == "nothing"  # a browser that connected to be quick later
         said = {"head": "head of a request", "body": "body of a request", "answer": "answer to a request",
                 "rest": "reading of an answer"}[phase]
         _log.log(logging.INFO if silent else logging.WARNING,
                  "a connection was closed: the %s took longer than %d s", said, seconds)
-        if phase == "head" and not silent and self.conn.our_state is h11.IDLE:
-            self._time_out()
+        if phase == "head" and not silent and self._unanswered():
+            self._refuse("408 Request Timeout", "The request did not come in time.")  # RFC 9110 §15.5.9
         else:
             self.abort()
 
-    def _time_out(self) -> None:
-        """Say so (RFC 9110 §15.5.9), and close."""
-        body = b"The request did not come in time."
-        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))),
-                   ("Connection", "close")]
-        for event in (h11.Response(status_code=408, headers=headers, reason=b"Request Timeout"), h11.Data(data=body),
-                      h11.EndOfMessage()):
-            self.transport.write(self.conn.send(event) or b"")
+    def _unanswered(self) -> bool:
+        """Whether what is being read has no answer yet, not even a part of one."""
+        return self._reading == "head" or self.cycle is None or not self.cycle.response_started
+
+    def _refuse(self, status: str, why: str) -> None:
+        """Say so, and close."""
+        self.transport.write(
+            f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(why)}\r\n"
+            f"Connection: close\r\n\r\n{why}".encode("ascii")
+        )
         self.transport.close()
         self._look()
 

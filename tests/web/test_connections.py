@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from web.connections import Connection, Crowd, connections
+from web.connections import LONGEST_HEAD, Connection, Crowd, connections
 from web.serve import listen
 
 HEAD = b"POST /subscribe HTTP/1.1\r\nHost: timeline.example\r\n"
@@ -154,7 +154,7 @@ def test_nonsense_is_refused_before_and_after_an_answer_and_is_no_bug(
     make_app: Any, settings: Any, token: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     chunked = b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
-    with serving(make_app(settings)) as (port, crowd):
+    with serving(make_app(settings), hurry=1) as (port, crowd):
         assert b" 400 " in heard(knock(port, b"POST /subscribe HTTP/1.1\r\n" + chunked))
         assert b" 400 " in heard(knock(port, b"\x16\x03\x01\x02\x00\x01"))
         leaving = knock(port, f"POST /u/{token()} HTTP/1.1\r\n".encode() + chunked.removesuffix(b"ZZ\r\n"))
@@ -165,6 +165,65 @@ def test_nonsense_is_refused_before_and_after_an_answer_and_is_no_bug(
         cut.close()
         until(lambda: not crowd.all)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        (GET + b"X: " + b"y" * LONGEST_HEAD, b"431"),
+        (GET + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", b"400"),  # RFC 9112 §6.1
+        (GET + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"400"),
+        (GET + b" folded: once\r\n\r\n", b"400"),
+        (GET + b"Na me: x\r\n\r\n", b"400"),
+        (GET.replace(b"\r\n", b"\n") + b"\n", b"400"),
+        (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
+    ],
+    ids=["a head without end", "two lengths", "lengths that differ", "a folded line", "a name of two words",
+         "bare line feeds", "CONNECT", "bytes beyond ASCII"],
+)
+def test_a_head_that_can_mean_two_things_is_refused(said: bytes, answered: bytes) -> None:
+    with serving(PlainTextResponse("done"), hurry=1) as (port, _):
+        assert heard(knock(port, said)).startswith(b"HTTP/1.1 " + answered)
+
+
+def test_what_follows_a_body_or_asks_for_another_protocol_changes_nothing() -> None:
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        body = b""
+        while (message := await receive())["more_body"]:
+            body += message["body"]
+        names = b",".join(name for name, _ in scope["headers"])
+        await PlainTextResponse(body + message["body"] + b" of " + names)(scope, receive, send)
+
+    chunked = b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Forwarded-For: b\r\n\r\n"
+    with serving(echo, hurry=1) as (port, _):
+        told = heard(knock(port, GET.replace(b"GET", b"POST") + chunked))
+        assert told.endswith(b"abc of host,connection,transfer-encoding")
+        with knock(port, GET + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n") as asked:
+            answer = asked.makefile("rb")
+            while answer.readline() != b"\r\n":
+                pass
+            assert answer.read(len(b" of host,connection,upgrade")) == b" of host,connection,upgrade"
+            asked.sendall(GET + b"Connection: close\r\n\r\n")  # and the connection is of use still
+            assert answer.read().endswith(b" of host,connection")
+
+
+def test_questions_that_do_not_wait_for_answers_are_answered_in_order_if_they_are_few() -> None:
+    go, asked = threading.Event(), GET + b"\r\n"
+
+    def work(*_: Any) -> Any:
+        assert go.wait(PATIENCE_S)
+        return PlainTextResponse("done")
+
+    with serving(Starlette(routes=[Route("/", work)]), hurry=1) as (port, _):
+        many = knock(port, asked * 1000)
+        assert heard(many).count(b"done") == 0
+        few = knock(port, asked * 3 + GET + b"Connection: close\r\n\r\n")
+        go.set()
+        assert heard(few).count(b"done") == 4
 
 
 def test_a_kept_connection_answers_at_once() -> None:
