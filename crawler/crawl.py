@@ -84,6 +84,22 @@ class _Look:
         self._work = Work(plan.limits.concurrency, max_pages=plan.max_pages, progress=progress)
 
     async def run(self) -> CrawlReport:
+        minutes = self._plan.limits.max_look_minutes
+        try:
+            async with asyncio.timeout(minutes * 60):
+                return await self._all()
+        except TimeoutError:  # a page that drips takes no longer than the others; a thousand of them might take days
+            return self._too_late(f"the look ended after {minutes:g} minutes (fetch.max_look_minutes)")
+
+    def _too_late(self, why: str) -> CrawlReport:
+        """What came in time; raises SourceDownError when nothing did."""
+        if not self._tally.had:
+            raise SourceDownError(f"not one page could be had: {why}", where=self._site.fetch, hint=_HINT)
+        self._tally.settle()
+        self._tally.reasons.append(f"{self._site.fetch}: {why}; left to the next one: {self._work.left} pages")
+        return self._tally.report(self._fetcher.requests, complete=False)
+
+    async def _all(self) -> CrawlReport:
         plan, tally = self._plan, self._tally
         try:
             rules = await rules_for(self._site.fetch, self._fetcher, cache=self._robots, now=self._now)
@@ -227,6 +243,11 @@ class Work:
         self._crew: set[asyncio.Task[None]] = set()
         self._done = 0
         self.refused = 0  # paths beyond max_pages
+
+    @property
+    def left(self) -> int:
+        """Paths that were queued and not worked off."""
+        return len(self._added) - self._done
 
     def add(self, path: str, kind: PageKind) -> None:
         """Queue a path that was not queued before."""

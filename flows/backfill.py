@@ -6,12 +6,18 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows import outcomes
 from flows.logs import to_prefect
+from flows.names import by_time
+from flows.parameters import Config, Keys
+from flows.states import ended, in_sentences, outcome
 from milepost.settings import load
 from pipeline import backfill as steps
+from pipeline.several import UnfinishedError, sift
 
 
-@task(name="reread", cache_policy=NO_CACHE)
+@task(name="reread", task_run_name="read {source} again", cache_policy=NO_CACHE)
+@in_sentences
 def reread(config: str, source: str, dry_run: bool, selection: dict[str, Any]) -> dict[str, Any]:
     """Read one source's latest snapshots again; returns the form of `backfill --json`."""
     chosen = steps.Selection.from_json(selection)
@@ -19,15 +25,28 @@ def reread(config: str, source: str, dry_run: bool, selection: dict[str, Any]) -
         return steps.reread_to_json(steps.backfill(load(Path(config)), source, dry_run=dry_run, selection=chosen))
 
 
-@flow(name="backfill")
+@flow(name="backfill", flow_run_name=by_time)
+@in_sentences
 def backfill(
-    config: str = "milepost.toml", sources: list[str] | None = None, dry_run: bool = True,
+    config: Config = "milepost.toml", sources: Keys = None, dry_run: bool = True,
     selection: dict[str, Any] | None = None,
-) -> list[dict[str, Any]]:
-    """Read `sources` (all when None) again. With `dry_run`, the default, nothing is written.
+) -> Any:
+    """Read stored pages again with today's extractors: offline, silent, and without a way to mail.
 
-    `selection`: which records, all without it: "keys", "since" and "until" (ISO 8601), "extractor".
+    Args:
+        config: The settings file, milepost.toml.
+        sources: The keys of the sources to read again; all when empty.
+        dry_run: Show what would change and write nothing.
+        selection: Which records, all without it: "keys", "since" and "until" (ISO 8601), "extractor".
     """
-    keys = sources or [source.key for source in load(Path(config)).sources]
-    states = [reread(config, key, dry_run, selection or {}, return_state=True) for key in keys]
-    return [state.result() for state in states]
+    settings = load(Path(config))
+    keys = sources or [source.key for source in settings.sources]
+    came_to = [
+        outcome(reread.with_options(tags=[f"source:{key}"])(config, key, dry_run, selection or {}, return_state=True))
+        for key in keys
+    ]
+    try:
+        results = sift(zip(keys, came_to, strict=True), steps.not_read_to_json)
+    except UnfinishedError as unfinished:
+        return ended(outcomes.of_rereads(unfinished.result), "", unfinished)
+    return ended(outcomes.of_rereads(results), outcomes.told_rereads(results), results)

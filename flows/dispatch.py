@@ -6,22 +6,44 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows import outcomes
 from flows.logs import to_prefect
+from flows.names import by_time
+from flows.parameters import Config, IssueNumber
+from flows.states import ended, in_sentences, outcome
 from milepost.settings import load
 from pipeline import dispatch as steps
-from pipeline.several import sift, unsent_to_json
+from pipeline.holds import waiting_issues
+from pipeline.several import UnfinishedError, sift, unsent_to_json
+from pipeline.upkeep import open_database
 
 
-@task(name="send", cache_policy=NO_CACHE)  # no retries: a repeat is the ledger's decision (T2, T5), never the engine's
-def send(config: str, issue: int) -> dict[str, Any]:
-    """Dispatch one issue until nothing is left to do now."""
+@task(name="send", task_run_name="send issue {issue}", cache_policy=NO_CACHE)
+@in_sentences
+def send(config: str, issue: int) -> Any:  # no retries: a repeat is the ledger's decision (T2, T5), never the engine's
+    """Dispatch one issue until nothing is left to do now; returns `dispatch --json`."""
     with to_prefect():
-        return steps.sent_to_json(steps.dispatch(load(Path(config)), issue))
+        ledger = steps.sent_to_json(steps.dispatch(load(Path(config)), issue))
+        return ended(outcomes.of_ledgers([ledger]), outcomes.told_ledgers([ledger]), ledger)
 
 
-@flow(name="dispatch")
-def dispatch(config: str = "milepost.toml", issue: int | None = None) -> list[dict[str, Any]]:
-    """Dispatch `issue`, or every issue that has deliveries waiting. Returns `ledger --json` for each."""
-    numbers = [issue] if issue is not None else steps.waiting(load(Path(config)))
-    states = [send(config, number, return_state=True) for number in numbers]
-    return sift(zip(numbers, [state.result(raise_on_failure=False) for state in states], strict=True), unsent_to_json)
+@flow(name="dispatch", flow_run_name=by_time)
+@in_sentences
+def dispatch(config: Config = "milepost.toml", issue: IssueNumber | None = None) -> Any:
+    """Send what is due of an issue, or of all. It isn't green while one is paused, in doubt, or held by another.
+
+    Args:
+        config: The settings file, milepost.toml.
+        issue: The issue's number; every issue that has deliveries waiting when empty.
+    """
+    settings = load(Path(config))
+    numbers = [issue] if issue is not None else steps.waiting(settings)
+    came_to = [outcome(send(config, number, return_state=True)) for number in numbers]
+    with open_database(settings) as database:
+        waits = [one for one in waiting_issues(settings, database) if one.kind in ("paused", "unknown")
+                 and (issue is None or one.about == f"issue {issue}")]
+    try:
+        ledgers = sift(zip(numbers, came_to, strict=True), unsent_to_json)
+    except UnfinishedError as unfinished:
+        return ended(outcomes.of_ledgers(unfinished.result, waits), "", unfinished)
+    return ended(outcomes.of_ledgers(ledgers, waits), outcomes.told_ledgers(ledgers), ledgers)

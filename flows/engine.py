@@ -73,18 +73,30 @@ def _unreachable(where: str | None) -> MilepostError:
 
 
 def run(flow: str, **parameters: Any) -> Any:
-    """Run `flows.<flow>:<flow>` to its end; raises what it raised. Call `prepare` first."""
-    function = getattr(import_module(f"flows.{flow}"), flow)
-    with _server():
-        return function(**parameters)
+    """Run `flows.<flow>:<flow>` to its end, whatever state that is; raises what ended it. Call `prepare` first."""
+    return _result(_run(flow, {}, parameters))
 
 
 def run_named(flow: str, name: str, **parameters: Any) -> tuple[Any, str, str]:
     """Run `flows.<flow>:<flow>` as a flow run called `name`; returns (result, its state, "flow/run name").
 
-    Raises what the flow raised. Call `prepare` first.
+    Raises what ended the flow. Call `prepare` first.
     """
+    state = _run(flow, {"flow_run_name": name}, parameters)
+    return _result(state), state.name, f"{flow}/{name}"
+
+
+def _run(flow: str, options: dict[str, Any], parameters: dict[str, Any]) -> Any:
     function = getattr(import_module(f"flows.{flow}"), flow)
     with _server():
-        state = function.with_options(flow_run_name=name)(**parameters, return_state=True)
-    return state.result(), state.name, f"{flow}/{name}"
+        return function.with_options(**options)(**parameters, return_state=True)
+
+
+def _result(state: Any) -> Any:
+    """A run that waits for a person has its result all the same."""
+    from flows.states import outcome
+
+    came_to = outcome(state)
+    if isinstance(came_to, BaseException):
+        raise came_to
+    return came_to

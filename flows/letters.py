@@ -6,15 +6,21 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows import outcomes
 from flows.logs import to_prefect
+from flows.names import by_time
+from flows.parameters import Config
+from flows.states import ended, in_sentences, outcome
 from milepost.dates import utc_now
+from milepost.errors import MilepostError
 from milepost.settings import load
 from pipeline.letters import letters_to_json, work_off
 from pipeline.upkeep import open_database
 
 
-@task(name="work-off", cache_policy=NO_CACHE)  # no retries: what waits is the queue's decision, never the engine's
-def work(config: str) -> dict[str, Any]:
+@task(name="work-off", task_run_name="work off the letters", cache_policy=NO_CACHE)
+@in_sentences
+def work(config: str) -> dict[str, Any]:  # no retries: what waits is the queue's decision, never the engine's
     """One round through the queue."""
     with to_prefect():
         settings = load(Path(config))
@@ -22,7 +28,15 @@ def work(config: str) -> dict[str, Any]:
             return letters_to_json(work_off(settings, database, now=utc_now))
 
 
-@flow(name="letters")
-def letters(config: str = "milepost.toml") -> dict[str, Any]:
-    """Returns `{"sent", "dropped", "failed", "waiting", "why"}`."""
-    return work(config)
+@flow(name="letters", flow_run_name=by_time)
+@in_sentences
+def letters(config: Config = "milepost.toml") -> Any:
+    """Send the confirmations that the web process left, remind once, forget sign-ups after a month.
+
+    Args:
+        config: The settings file, milepost.toml.
+    """
+    done = outcome(work(config, return_state=True))
+    if isinstance(done, MilepostError):
+        return ended(outcomes.of_errors([done]), "", done)
+    return ended(outcomes.of_letters(done), outcomes.told_letters(done), done)

@@ -6,19 +6,38 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows import outcomes
 from flows.logs import to_prefect
+from flows.names import by_time
+from flows.parameters import Config
+from flows.states import ended, in_sentences, outcome
+from milepost.errors import MilepostError
 from milepost.settings import load
 from pipeline import publish as steps
+from pipeline.holds import waiting_issues
+from pipeline.upkeep import open_database
 
 
-@task(name="draft", cache_policy=NO_CACHE)
+@task(name="draft", task_run_name="draft what is due", cache_policy=NO_CACHE)
+@in_sentences
 def draft(config: str) -> list[dict[str, Any]]:
     """Draft and freeze what is due; returns one entry an issue."""
     with to_prefect():
         return [steps.made_to_json(made) for made in steps.publish(load(Path(config)))]
 
 
-@flow(name="publish")
-def publish(config: str = "milepost.toml") -> list[dict[str, Any]]:
-    """Returns `{"issue", "cadence", "period", "items", "state", "waits"}` for each issue made."""
-    return draft(config)
+@flow(name="publish", flow_run_name=by_time)
+@in_sentences
+def publish(config: Config = "milepost.toml") -> Any:
+    """Draft the issues that are due and freeze those that need no approval. It isn't green while one waits for it.
+
+    Args:
+        config: The settings file, milepost.toml.
+    """
+    issues = outcome(draft(config, return_state=True))
+    if isinstance(issues, MilepostError):
+        return ended(outcomes.of_errors([issues]), "", issues)
+    settings = load(Path(config))
+    with open_database(settings) as database:
+        waits = [one for one in waiting_issues(settings, database) if one.kind == "approval"]
+    return ended(outcomes.of_waits(waits), outcomes.told_issues(issues), issues)

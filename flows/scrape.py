@@ -1,27 +1,74 @@
-"""The `scrape` flow: one look at each source, one task a source; a source that fails doesn't stop the rest."""
+"""The `scrape` flow: one look at each source, one task a source; a source that fails or drips doesn't stop the rest."""
 
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import outcomes
 from flows.logs import to_prefect
-from milepost.settings import load
+from flows.names import by_time
+from flows.parameters import Config, Keys
+from flows.states import ended, in_sentences, outcome
+from milepost.settings import MOST_SOURCES_AT_ONCE, Settings, load
+from pipeline.holds import Waits, waiting_looks
 from pipeline.look import scrape as steps
-from pipeline.several import down_to_json, sift
+from pipeline.several import UnfinishedError, down_to_json, sift
+from pipeline.upkeep import open_database
+
+_THREADS: Any = ThreadPoolTaskRunner(max_workers=MOST_SOURCES_AT_ONCE)
 
 
-@task(name="look", cache_policy=NO_CACHE)
-def look(config: str, source: str, full: bool) -> dict[str, Any]:
+@task(name="look", task_run_name="look {source}", cache_policy=NO_CACHE)
+@in_sentences
+def look(config: str, source: str, full: bool) -> Any:
     """One look at one source; returns the form of `scrape --json`."""
     with to_prefect():
-        return steps.report_to_json(steps.scrape(load(Path(config)), source, full=full))
+        settings = load(Path(config))
+        report = steps.report_to_json(steps.scrape(settings, source, full=full))
+        findings = outcomes.of_looks([report], _waits(settings, [source]))
+        return ended(findings, outcomes.told_looks([report]), report)
 
 
-@flow(name="scrape")
-def scrape(config: str = "milepost.toml", sources: list[str] | None = None, full: bool = False) -> list[dict[str, Any]]:
-    """Look at `sources` (all that are configured when None). Fails at the end when any look failed."""
-    keys = sources or [source.key for source in load(Path(config)).sources]
-    states = [look(config, key, full, return_state=True) for key in keys]
-    return sift(zip(keys, [state.result(raise_on_failure=False) for state in states], strict=True), down_to_json)
+@flow(name="scrape", flow_run_name=by_time, task_runner=_THREADS)
+@in_sentences
+def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = False) -> Any:
+    """Look at the sources; nobody is mailed. It isn't green while a look failed, is held or waits for an answer.
+
+    Args:
+        config: The settings file, milepost.toml.
+        sources: The keys of the sources to look at; all that are configured when empty.
+        full: Ask for every page, whatever the poll page says.
+    """
+    settings = load(Path(config))
+    keys = sources or [source.key for source in settings.sources]
+    for key in keys:
+        settings.source(key)  # a name that is none fails before anything is asked for
+    came_to = _side_by_side(config, keys, full=full, at_once=settings.fetch.sources_at_once)
+    waits = _waits(settings, keys)
+    try:
+        looks = sift(((key, came_to[key]) for key in keys), down_to_json)
+    except UnfinishedError as unfinished:
+        return ended(outcomes.of_looks(unfinished.result, waits), "", unfinished)
+    return ended(outcomes.of_looks(looks, waits), outcomes.told_looks(looks), looks)
+
+
+def _side_by_side(config: str, keys: list[str], *, full: bool, at_once: int) -> dict[str, object]:
+    """Key → the look's result or exception; never more than `at_once` are under way."""
+    left, flying, came_to = list(dict.fromkeys(keys)), dict[PrefectFuture[Any], str](), dict[str, object]()
+    while left or flying:
+        while left and len(flying) < at_once:
+            key = left.pop(0)
+            flying[look.with_options(tags=[f"source:{key}"]).submit(config, key, full)] = key
+        done = next(as_completed(list(flying)))
+        done.wait()  # Prefect tells of its end a moment before its state is there
+        came_to[flying.pop(done)] = outcome(done.state)
+    return came_to
+
+
+def _waits(settings: Settings, keys: list[str]) -> list[Waits]:
+    with open_database(settings) as database:
+        return waiting_looks(database, keys)

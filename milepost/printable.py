@@ -10,6 +10,7 @@ UNSEEN = re.compile(
     "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _BREAKS = re.compile("[\t-\r\x85\u2028\u2029]+")
+_MAILBOX = re.compile(r"""[^\s<>"'(),;:/@]+@[^\s<>"'(),;:/@]+""")  # wider than any standard: rather one word too many
 _IN_JSON = re.compile(f"{UNSEEN.pattern}|[\x85\u2028\u2029]")  # what json.dumps leaves as it is; the rest it spells out
 
 
@@ -18,6 +19,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return UNSEEN.sub(_spelled, _BREAKS.sub(" ", text))
+
+
+def without_addresses(text: str) -> str:
+    """`text` with "(address)" for each mail address, for what is kept where readers' addresses don't belong."""
+    return _MAILBOX.sub("(address)", text) if "@" in text else text
 
 
 def printable_json(line: str) -> str:

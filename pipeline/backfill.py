@@ -17,7 +17,7 @@ from typing import Any
 from extractors import registry
 from extractors.base import SiteExtractor
 from milepost.dates import utc_now
-from milepost.errors import ConflictError, ExtractError, NotFoundError
+from milepost.errors import ConflictError, ExtractError, MilepostError, NotFoundError
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, Flap, Milestone, StoredMilestone
 from milepost.settings import Settings, SourceSettings
@@ -37,8 +37,8 @@ from store.milestones.milestones import Milestones
 from store.milestones.source_labels import SourceLabels
 
 __all__ = [
-    "Backfill", "Reread", "Selection", "backfill", "decide", "listed", "nothing_fits", "require_some", "reread_to_json",
-    "resume", "undo",
+    "Backfill", "Reread", "Selection", "backfill", "decide", "listed", "not_read_to_json", "nothing_fits",
+    "require_some", "reread_to_json", "resume", "undo",
 ]
 
 BATCH = 64  # pages read together; the answers of a few batches are in memory, however many pages there are
@@ -310,6 +310,15 @@ def reread_to_json(reread: Reread) -> dict[str, Any]:
                     for change in reread.changes],
         "issues": [{"issue": told.issue, "state": told.state, "keys": list(told.keys)} for told in reread.told],
         "failures": list(reread.failures),
+    }
+
+
+def not_read_to_json(source: str, error: MilepostError) -> dict[str, Any]:
+    """The form of `backfill --json` for a source that could not be read again."""
+    return {
+        "source": source, "dry_run": None, "read": 0, "written": 0, "differ": 0, "backfill": None, "resumed": False,
+        "seconds": 0.0, "pages_per_second": 0.0, "changes": [], "issues": [], "failures": [str(error)],
+        "error": str(error),
     }
 
 

@@ -1,13 +1,35 @@
-"""What waits for an operator: held looks, and milestones that may be old ones under a new address."""
+"""What waits for an operator: held looks, milestones that may be old ones under a new address, drafts, and issues."""
 
 import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from milepost.records import Issue
+from milepost.settings import Settings
 from pipeline.look.renaming import pending_renames, resolve_rename
 from store.database import Database
+from store.issues.issues import Issues
 from store.milestones.looks import Look, Looks
 from store.milestones.renamings import Renaming
 
-__all__ = ["Look", "Renaming", "held_looks", "pending_renames", "release", "resolve_rename"]
+__all__ = [
+    "Look", "Renaming", "Waits", "held_looks", "pending_renames", "release", "resolve_rename", "waits", "waits_for",
+    "waits_to_json",
+]
+
+WaitKind = Literal["held", "rename", "approval", "paused", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waits:
+    """One thing that goes on only after a person has decided."""
+
+    kind: WaitKind
+    about: str  # "source aitimeline", "issue 12"
+    why: str
+    since: dt.datetime | None  # None where it was not kept
+    command: str  # the one that ends it
 
 
 def held_looks(database: Database) -> list[Look]:
@@ -21,3 +43,63 @@ def release(database: Database, look: int, *, why: str, now: dt.datetime, once: 
     What the look found the source to be like holds no later look, or with `once` only not the next.
     """
     return Looks(database).release(look, why=why, now=now, once=once)
+
+
+def waits_for(settings: Settings, issue: Issue) -> str | None:
+    """Why a draft is not to be frozen without a person's approval, None when it may be."""
+    if issue.approved_at is not None:
+        return None
+    if issue.pause_reason is not None:
+        return issue.pause_reason
+    return "waits for approval" if settings.newsletter.approval else None
+
+
+def waits(settings: Settings, database: Database, *, sources: Collection[str] | None = None) -> list[Waits]:
+    """All that waits for a person now, of every source or of `sources`; what waits of issues comes last."""
+    return [*waiting_looks(database, sources), *waiting_issues(settings, database)]
+
+
+def waiting_looks(database: Database, sources: Collection[str] | None = None) -> list[Waits]:
+    """The held looks and the open questions of every source or of `sources`, oldest first."""
+    found = [
+        Waits(kind="held", about=f"source {look.source}", why=f"look {look.id} is held: {look.held}",
+              since=look.started_at, command=f"milepost holds release {look.id} --why …")
+        for look in reversed(held_looks(database)) if sources is None or look.source in sources
+    ]
+    return found + [
+        Waits(kind="rename", about=f"source {question.source}",
+              why=f"is {question.new_key} what {question.old_key} was?", since=question.detected_at,
+              command=f"milepost changes resolve {question.id} --same --why …")
+        for question in pending_renames(database) if sources is None or question.source in sources
+    ]
+
+
+def waiting_issues(settings: Settings, database: Database) -> list[Waits]:
+    """The drafts that want an approval, the issues that are paused, and those with hand-overs of unknown end."""
+    return [
+        one for issue in reversed(Issues(database).list(states=["draft", "paused", "needs_review"]))
+        if (one := _waiting_issue(settings, issue)) is not None
+    ]
+
+
+def _waiting_issue(settings: Settings, issue: Issue) -> Waits | None:
+    number, about = issue.number, f"issue {issue.number}"
+    match issue.state:
+        case "paused":
+            return Waits(kind="paused", about=about, why=f"it is paused: {issue.pause_reason}", since=None,
+                         command=f"milepost issue resume {number}")
+        case "needs_review":
+            return Waits(kind="unknown", about=about, why="nobody knows whether some got it", since=None,
+                         command=f"milepost ledger resolve {number}")
+        case _ if (why := waits_for(settings, issue)) is not None:
+            return Waits(kind="approval", about=about, why=why, since=issue.created_at,
+                         command=f"milepost issue approve {number}")
+    return None
+
+
+def waits_to_json(one: Waits) -> dict[str, Any]:
+    """The form that flow runs keep it in."""
+    return {
+        "kind": one.kind, "about": one.about, "why": one.why, "command": one.command,
+        "since": one.since and one.since.isoformat(),
+    }

@@ -45,6 +45,7 @@ from newsletter.news.select import (
     variants,
 )
 from newsletter.words.languages import in_language, phrases_for, tongue
+from pipeline.holds import waits_for
 from pipeline.known import known_of
 from pipeline.mail_identity import letterhead, list_id, seal
 from store.database import Database, connect
@@ -382,15 +383,6 @@ def freeze(
 def undo_window(settings: Settings) -> dt.timedelta:
     """How long an approval by a person can be undone before the first mail goes out."""
     return dt.timedelta(minutes=settings.newsletter.undo_minutes)
-
-
-def waits_for(settings: Settings, issue: Issue) -> str | None:
-    """Why a draft is not to be frozen without a person's approval, None when it may be."""
-    if issue.approved_at is not None:
-        return None
-    if issue.pause_reason is not None:
-        return issue.pause_reason
-    return "waits for approval" if settings.newsletter.approval else None
 
 
 def freeze_unless_held(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> None:

@@ -376,3 +376,32 @@ def test_what_robots_txt_forbids_is_counted_apart_and_no_fault(web, look):
 def test_snapshots_are_dated_with_the_given_clock(web, look):
     web.milestones("a")
     assert look().of("/").snapshot.fetched_at == dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
+
+
+class TestTooLong:
+    """A source has its time: what it does not give by then is left to the next look, and others need not wait."""
+
+    def test_what_came_in_time_is_kept_and_the_rest_is_told_of(self, web, look):
+        web.milestones("a", "b", "c")
+        page = web.html("b")
+
+        def for_hours(_asked):
+            web.leap(3600.0)
+            return page
+
+        web.pages["/timeline/b"] = for_hours
+        seen = look(concurrency=1, retries=0, max_look_minutes=60, timeout=600)
+        assert [outcome.url for outcome in seen.outcomes][:2] == [f"{BASE}/", f"{BASE}/timeline/a"]
+        assert (seen.report.fetched, seen.report.complete) == (2, False)
+        [why] = seen.report.reasons
+        assert "the look ended after 60 minutes (fetch.max_look_minutes); left to the next one: 1 pages" in why
+        assert len(seen.report.listed) == 3
+
+    def test_a_source_that_gave_nothing_in_its_time_is_down(self, web, look):
+        def for_hours(_asked):
+            web.leap(3600.0)
+            return web.reply(404)
+
+        web.pages["/robots.txt"] = for_hours
+        with pytest.raises(SourceDownError, match="not one page could be had: the look ended after 30 minutes"):
+            look(max_look_minutes=30, timeout=600)

@@ -1,5 +1,6 @@
 """Every flow on a real Prefect: the same functions, with a flow run that has a name and a state."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from typing import Any
 import pytest
 
 from flows.engine import prepare
+from milepost.dates import utc_now
+from milepost.settings import Settings
 from pipeline.several import UnfinishedError
+from store.database import Database
+from store.milestones.looks import Looks
+from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
 pytestmark = pytest.mark.prefect
@@ -61,6 +67,22 @@ def test_run_does_all_of_it_and_a_second_run_sends_nothing_twice(
     assert len(list(mails.glob("*.eml"))) == 3
 
 
+def test_a_held_look_and_a_draft_that_waits_keep_each_run_from_being_green(
+    play: Play, config: Path, settings: Settings, database: Database
+) -> None:
+    prepared.copy("news", settings)
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("[newsletter]", "[newsletter]\napproval = true"), encoding="utf-8")
+    Looks(database).hold(2, "more is new than a person can have written")
+    [look], state, _ = play("scrape", "another look", config=str(config))
+    assert (state, look["held"], look["changes"]["added"]) == ("Held", None, 0)
+    Looks(database).release(2, why="so it is", now=utc_now())
+    [issue], state, _ = play("publish", "draft", config=str(config))
+    assert (state, issue["state"]) == ("Waits for approval", "draft")
+    result, state, _ = play("run", "reminder", config=str(config))
+    assert (state, result["ledgers"]) == ("Waits for approval", [])
+
+
 def test_backfill_is_a_dry_run_unless_told_otherwise(play: Play, config: Path) -> None:
     play("scrape", "baseline", config=str(config))
     [reread], state, _ = play("backfill", "reread", config=str(config))
@@ -100,3 +122,37 @@ def test_a_server_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "http://127.0.0.1:9/api: Prefect's server can't be reached. Start it" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- the log lines of a run: its own, each once, and never a reader's address -----------------------------------------
+
+
+def passed_on(text: str, *args: object) -> str | None:
+    """What the handler makes of a line, None when it keeps it from Prefect."""
+    from flows.logs import ToPrefect
+
+    line = logging.LogRecord("milepost.dispatch", logging.INFO, "", 0, text, args, None)
+    return line.getMessage() if ToPrefect().filter(line) else None
+
+
+def test_a_line_that_no_run_said_stays_here() -> None:
+    assert passed_on("anything") is None
+
+
+def test_addresses_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows import logs
+
+    monkeypatch.setattr(logs, "_within_a_run", lambda: True)
+    assert passed_on("suppressed %s: too many", "ada@readers.example") == "suppressed (address): too many"
+
+
+def test_of_two_that_are_at_work_at_once_each_line_is_said_once() -> None:
+    from flows import logs
+
+    logger = logging.getLogger("milepost")
+    before = list(logger.handlers)
+    with logs.to_prefect():
+        with logs.to_prefect():
+            [added] = [one for one in logger.handlers if one not in before]
+        assert added in logger.handlers
+    assert logger.handlers == before

@@ -1,0 +1,9 @@
+"""What flows are told: types whose limits Prefect's forms and its server check before a run begins."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+Config = Annotated[str, Field(min_length=1, title="settings file")]
+Keys = Annotated[list[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]] | None, Field(title="sources")]
+IssueNumber = Annotated[int, Field(ge=1, title="issue")]
