@@ -69,6 +69,7 @@ def _mount() -> None:
         ledger,
         letters,
         milestones,
+        operate,
         record,
         run,
         scrape,
@@ -80,7 +81,7 @@ def _mount() -> None:
 
     for part in (
         setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
-        suppressions, database, run,
+        suppressions, database, run, operate,
     ):
         part.mount(app)
 

@@ -38,6 +38,17 @@ class CliContext:
 
         return self.opened.enter_context(open_database(self.settings))
 
+    def tell_operators_at_the_end(self) -> None:
+        """However the command ends, operators are told what waits or is wrong; called before the database is opened."""
+        if self.settings.notify.urls:
+            self.opened.callback(self._tell_operators)
+
+    def _tell_operators(self) -> None:
+        from milepost.settings import config_file
+        from pipeline.operate.notices import quietly
+
+        quietly(self.settings, folder=config_file(self.config).resolve().parent)
+
     def start_logging(self) -> None:
         """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""
         handler = logging.StreamHandler(sys.stderr)

@@ -1,4 +1,5 @@
-"""The `run` flow, for `milepost run` and a schedule: scrape, publish what is due, dispatch what waits, send letters."""
+"""The `run` flow, for `milepost run` and a schedule: scrape, publish what is due, dispatch what waits, send letters,
+tell operators what waits for them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from flows import outcomes
 from flows.dispatch import dispatch
 from flows.letters import letters
 from flows.names import by_time
+from flows.notify import notify
 from flows.parameters import Config
 from flows.publish import publish
 from flows.scrape import scrape
@@ -45,6 +47,7 @@ def run(config: Config = "milepost.toml") -> Any:
             raise came_to
         else:
             result[name] = came_to
+    notify(config, return_state=True)  # a fault of it is its own, and no part of what this run is about
     settings = load(Path(config))
     with open_database(settings) as database:
         of_sources, of_issues = waiting_looks(database), waiting_issues(settings, database)

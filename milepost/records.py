@@ -7,7 +7,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from milepost.dates import PartialDate
 
@@ -26,9 +26,16 @@ DeliveryState = Literal[
     "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled"
 ]
 
+ConditionKind = Literal[
+    "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "source-down",
+    "source-silent", "no-baseline", "overdue", "letters-wait", "bounce-rate", "complaint-rate", "restored", "migration",
+    "database", "disk-space", "notice-channel",
+]
+
 CHANGE_KINDS: tuple[ChangeKind, ...] = (
     "added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored",
 )
+CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
 CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly", "monthly")
 SUBSCRIBER_STATES: tuple[SubscriberState, ...] = ("pending", "active", "unsubscribed")
 DELIVERY_STATES: tuple[DeliveryState, ...] = (

@@ -30,7 +30,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from milepost import environment
 from milepost.errors import SettingsError
 from milepost.fields import CONTENT_FIELDS
-from milepost.records import Cadence, FieldClass
+from milepost.records import Cadence, ConditionKind, FieldClass
 from milepost.settings_errors import sentence
 
 DEFAULT_FILE = Path("milepost.toml")
@@ -410,6 +410,33 @@ class GuardSettings(_Section):
     """Processor time for reading one page: a page that takes longer is ended, named, and not read until it changes."""
 
 
+class NotifySettings(_Section):
+    """[notify]"""
+
+    urls: tuple[SecretStr, ...] = ()
+    """Where operators are told what waits or is wrong: Apprise addresses of mail, chat, push or a webhook
+    (https://github.com/caronc/apprise/wiki), as in `mailtos://USER:PASSWORD@mail.example`. `milepost notify test` tries
+    them."""
+    mute: tuple[ConditionKind, ...] = ()
+    """Alarms that are shown by `milepost status` and told nowhere: docs/operations/alarms.md has their names."""
+    every_minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 15
+    """The least time between two messages; what comes up meanwhile is told in one."""
+    remind_hours: Annotated[float, Field(ge=1, le=24 * 31)] = 24.0
+    """How often it is told again what is still so."""
+    down_looks: Annotated[int, Field(ge=1, le=1000)] = 3
+    """A source is down after so many failed looks in a row …"""
+    silent_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 26.0
+    """… and silent when no look at it has ended for so long."""
+    overdue_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 3.0
+    """What is due and not drafted, handed over or mailed for so long is overdue."""
+    bounce_share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """More bounces than this of the last three issues are an alarm …"""
+    complaint_share: Annotated[float, Field(gt=0, le=1)] = 0.003
+    """… and more complaints than this: what the large mailbox providers call too many."""
+    disk_free_mb: Annotated[int, Field(ge=0)] = 500
+    """Less room than this where a SQLite database lies is an alarm, in MB."""
+
+
 class Settings(BaseSettings):
     """All of it; build it with `load`."""
 
@@ -425,6 +452,7 @@ class Settings(BaseSettings):
     newsletter: NewsletterSettings = NewsletterSettings()
     web: WebSettings = WebSettings()
     guards: GuardSettings = GuardSettings()
+    notify: NotifySettings = NotifySettings()
 
     @model_validator(mode="after")
     def _keys_differ(self) -> Self:

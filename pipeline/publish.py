@@ -137,6 +137,25 @@ def waiting_news(
     return found
 
 
+def overdue_news(
+    settings: Settings, database: Database, *, by: dt.timedelta, now: dt.datetime
+) -> dict[Cadence, int]:
+    """Cadence → how many changes were due in an issue of it `by` so long ago and are in none, where there are any."""
+    letter, then, issues = settings.newsletter, now - by, Issues(database)
+    found: dict[Cadence, int] = {}
+    for cadence in letter.cadences:
+        pending = _pending(database, cadence, then)
+        news = {change: at for change, at in pending.news.items() if at <= then}
+        debts = {debt: since for debt, since in pending.debts.items() if since <= then}
+        period = due(
+            cadence, now=then, last=issues.last_period(cadence), pending=news, owed=debts, timezone=letter.timezone,
+            weekday=letter.weekday, hour=letter.hour, quiet=dt.timedelta(minutes=letter.quiet_minutes),
+        )
+        if period is not None and (news or issues.find(cadence, period) is None):
+            found[cadence] = len(news) + len(debts)
+    return found
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Pending:
     """What an issue of a cadence could tell."""

@@ -40,6 +40,7 @@ def dispatch(
     cli: CliContext = context.obj
     again = f"milepost dispatch {number}{' --drain' if to_the_end else ''}"
     cli.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
+    cli.tell_operators_at_the_end()
     hold_back(cli, number, find(cli.database, number).state, None, again)
     with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
         sent = (drain if to_the_end else one)(cli.settings, number, progress=bar, take_over=take_over)

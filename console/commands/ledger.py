@@ -251,6 +251,7 @@ def bounces(
     sources = source or cli.settings.bounces.sources
     if not sources:
         raise InputError("no inbox to read", where="bounces", hint="Name one, or set bounces.sources.")
+    cli.tell_operators_at_the_end()
     gathered: list[steps.Gathered] = []
     failures: list[MilepostError] = []
     for each in sources:

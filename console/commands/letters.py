@@ -66,6 +66,7 @@ def send(context: typer.Context, as_json: JsonFlag = False) -> None:
     from pipeline.letters import letters_to_json, work_off
 
     cli: CliContext = context.obj
+    cli.tell_operators_at_the_end()
     done = work_off(cli.settings, cli.database, now=utc_now)
     if as_json:
         print_json(letters_to_json(done))

@@ -32,6 +32,7 @@ def run(context: typer.Context, as_json: JsonFlag = False) -> None:
     if not cli.settings.sources:
         raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
     cli.kept = "What was finished is kept, the ledger knows who was mailed, and the next run goes on from there."
+    cli.tell_operators_at_the_end()
     _ = cli.database  # one that is missing is told at once, not after Prefect has started
     failures: list[str] = []
     try:

@@ -41,6 +41,7 @@ def scrape(
         return
     cli.kept = "Pages that were fetched are archived, and the next look goes on from there; nothing was announced."
     keys = _chosen(cli, sources)
+    cli.tell_operators_at_the_end()
     looks = _looks_by_prefect(cli, keys, full=full) if prefect else _looks(cli, keys, full=full, quiet=as_json)
     if as_json:
         for look in looks:

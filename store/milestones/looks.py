@@ -219,7 +219,7 @@ class Looks:
         if waiting:
             query = query.where(look.c.held.is_not(None), look.c.released_at.is_(None))
         with self._database.connect() as connection:
-            return [_look(row) for row in connection.execute(query).mappings()]
+            return [look_of(row) for row in connection.execute(query).mappings()]
 
 
 def ensure_source(connection: sa.Connection, key: str) -> None:
@@ -266,8 +266,9 @@ def _get(connection: sa.Connection, look_id: int) -> Look:
     row = connection.execute(sa.select(look).where(look.c.id == look_id)).mappings().first()
     if row is None:
         raise NotFoundError("there is no such look", where=f"look {look_id}", hint="See `milepost holds`.")
-    return _look(row)
+    return look_of(row)
 
 
-def _look(row: sa.RowMapping) -> Look:
+def look_of(row: sa.RowMapping) -> Look:
+    """A row of the table as a look."""
     return Look(**{**row, **{name: tuple(row[name]) for name in ("failures", "notes", "degraded")}})

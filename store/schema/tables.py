@@ -15,6 +15,7 @@
     letter                                        mails that are no issue, on their way
     exclusion, delivery ─ attempt                 the ledger
     bounce                                        what came back of it
+    notice, notice_message                        what operators were told, and the messages on their way
 """
 
 import secrets
@@ -24,7 +25,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 23  # the revision this program was made for
+HEAD = 24  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -37,6 +38,7 @@ DECISIONS = ("pending", "rename", "new")
 GRADES = ("hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear")
 LETTER_KINDS = ("confirm", "remind", "welcome", "move", "moved", "goodbye")
 LETTER_STATES = ("queued", "sending", "sent", "failed", "dropped")
+NOTICE_STATES = ("queued", "sent", "dropped")
 PAGE_KINDS = ("milestone", "listing", "other")
 
 SEARCH = "milestone_search"  # store.search: made by its migration alone, since each engine has its own kind
@@ -657,4 +659,32 @@ bounce = sa.Table(
     _one_of("grade", GRADES),
     sa.Index(None, "letter"),
     sa.Index(None, "delivery_id", "id"),
+)
+
+# A condition that operators are told of, from when it was first so until they were told that it is over.
+notice = sa.Table(
+    "notice", metadata,
+    sa.Column("key", sa.String(200), primary_key=True),  # the kind of the condition, and what it is about
+    sa.Column("says", sa.Text, nullable=False),
+    sa.Column("since", Moment, nullable=False),
+    sa.Column("told_at", Moment),  # NULL: not yet
+    sa.Column("gone_at", Moment),  # since when it is not so any more; NULL: it is
+)
+
+# What is said on one channel: no secret of its address, and no address of a reader.
+notice_message = sa.Table(
+    "notice_message", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("channel", sa.String(16), nullable=False),  # the beginning of a hash of its address
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("next_attempt_at", Moment, nullable=False),
+    sa.Column("sent_at", Moment),
+    sa.Column("why", sa.Text, nullable=False),  # what went wrong at the last attempt, or why it was dropped
+    _one_of("state", NOTICE_STATES),
+    sa.Index(None, "state", "next_attempt_at"),
+    sa.Index(None, "channel", "id"),
 )

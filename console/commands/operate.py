@@ -1,0 +1,133 @@
+"""Commands for whoever keeps it running: `status`, and `notify`, which tells operators what waits or is wrong."""
+
+from typing import Any
+
+import typer
+
+from console.context import CliContext
+from console.groups import WithDefault
+from console.output import JsonFlag, complain, counted, print_json, print_table
+from milepost.dates import utc_now
+from milepost.errors import DeliveryError, HeldError, InputError, MilepostError
+
+
+def mount(app: typer.Typer) -> None:
+    app.command()(status)
+    group = typer.Typer(cls=WithDefault, help="Tell operators what waits or is wrong, on the channels of [notify].")
+    group.command("list")(notify_list)
+    group.command("send")(notify_send)
+    group.command("test")(notify_test)
+    app.add_typer(group, name="notify")
+
+
+def status(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Show how everything stands, in a screen; exit code 3 while something waits for you, 1 while it is wrong."""
+    from pipeline.operate.standing import stand, standing_to_json
+
+    cli: CliContext = context.obj
+    standing = stand(cli.settings, now=utc_now())
+    told = standing_to_json(standing, cli.settings)
+    if as_json:
+        print_json(told)
+    else:
+        _print_status(told)
+    waiting = [one.says for one in standing.conditions if one.decides]
+    wrong = [one.says for one in standing.conditions if not one.decides]
+    if waiting:
+        raise HeldError(f"{counted(len(waiting), 'thing')} {'waits' if len(waiting) == 1 else 'wait'} for you")
+    if wrong:
+        raise MilepostError(f"{counted(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong")
+
+
+def _print_status(told: dict[str, Any]) -> None:
+    for one in told["conditions"]:
+        typer.echo(f"{'Waits for you' if one['decide'] else 'Wrong'} ({one['kind']}): {one['says']}.\n    {one['do']}")
+    if not told["conditions"]:
+        typer.echo("Nothing waits for you, and nothing is wrong.")
+    figures = told["figures"]
+    if figures is None:
+        return
+    print_table("", ("source", "last look", "ended", "milestones", "baseline"), [
+        (one["source"], one["state"] or "never", (one["ended_at"] or "")[:16].replace("T", " "),
+         "" if one["milestones"] is None else one["milestones"], "yes" if one["baseline"] else "no")
+        for one in figures["sources"]
+    ], empty="No source is configured.")
+    print_table("", ("issue", "cadence", "state", "deliveries"), [
+        (one["issue"], one["cadence"], one["state"], _counts(one["deliveries"])) for one in figures["issues"]
+    ], empty="No issue was ever made.")
+    for name, key in (("Readers", "subscribers"), ("Letters", "letters"), ("Sign-ups of a day", "sign_ups"),
+                      ("What came back", "bounces")):
+        typer.echo(f"{name}: {_counts(figures[key]) or 'none'}.")
+    for channel in told["channels"]:
+        typer.echo(f"{channel['channel'].capitalize()}: {_channel(channel)}.")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+
+
+def _channel(channel: dict[str, Any]) -> str:
+    if channel["state"] is None:
+        return "nothing was to be told yet"
+    if channel["state"] == "sent":
+        return f"last told {channel['at'][:16].replace('T', ' ')} UTC"
+    again = "tried again" if channel["state"] == "queued" else "given up"
+    return f"{again} after {counted(channel['attempts'], 'attempt')}{': ' if channel['why'] else ''}{channel['why']}"
+
+
+def notify_list(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List what operators were told and is not over, and how each channel does."""
+    from pipeline.operate.notices import told_so_far
+    from pipeline.operate.standing import channels_to_json
+
+    cli: CliContext = context.obj
+    notices, channels = told_so_far(cli.database), channels_to_json(cli.settings, cli.database)
+    if as_json:
+        print_json({"notices": notices, "channels": channels})
+        return
+    print_table("", ("since", "what", "says", "told"), [
+        (one["since"][:16].replace("T", " "), one["key"], one["says"],
+         "over soon" if one["gone_at"] else (one["told_at"] or "not yet")[:16].replace("T", " "))
+        for one in notices
+    ], empty="Nothing is told.")
+    for channel in channels:
+        typer.echo(f"{channel['channel'].capitalize()}: {_channel(channel)}.")
+    if not channels:
+        typer.echo("Nobody is told anything: [notify] urls names no channel.")
+
+
+def notify_send(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Tell what is new, what lasts and what is over; each scheduled run does it at its end, and cron may."""
+    from milepost.settings import config_file
+    from pipeline.operate.notices import noticed_to_json, notify
+
+    cli: CliContext = context.obj
+    if not cli.settings.notify.urls:
+        raise InputError("[notify] urls names no channel", hint="Add one; `milepost notify test` tries it.")
+    done = notify(cli.settings, folder=config_file(cli.config).resolve().parent)
+    if as_json:
+        print_json(noticed_to_json(done))
+    else:
+        typer.echo(f"{counted(len(done.conditions), 'thing')} to tell of; {counted(done.sent, 'message')} sent.")
+    if done.failed:
+        raise DeliveryError("; ".join(done.failed), hint="It is tried again; `milepost notify` lists it.")
+
+
+def notify_test(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Send a test message on every channel, and say which did not take it."""
+    from pipeline.operate.notices import trial
+
+    cli: CliContext = context.obj
+    if not cli.settings.notify.urls:
+        raise InputError("[notify] urls names no channel", hint="See docs/operations/alarms.md for examples.")
+    tried = trial(cli.settings)
+    if as_json:
+        print_json([{"channel": name, "ok": why is None, "why": why or ""} for name, why in tried])
+    else:
+        for name, why in tried:
+            typer.echo(f"{name}: {'taken' if why is None else why}")
+    refused = [f"{name} did not take it: {why}" for name, why in tried if why is not None]
+    for sentence in refused[:-1]:
+        complain(sentence)
+    if refused:
+        raise DeliveryError(refused[-1])

@@ -1,0 +1,33 @@
+"""The `notify` flow: tell operators what waits or is wrong; scheduled by itself too: a run that dies tells nobody."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.logs import to_prefect
+from flows.names import by_time
+from flows.parameters import Config
+from flows.states import in_sentences
+from milepost.settings import load
+from pipeline.operate import notices
+
+
+@task(name="tell", task_run_name="tell operators", cache_policy=NO_CACHE)
+def tell(config: str) -> dict[str, Any]:  # no retries: each channel's are kept in the database
+    """One round: what is new, what lasts, what is over."""
+    file = Path(config)
+    with to_prefect():
+        return notices.noticed_to_json(notices.quietly(load(file), folder=file.resolve().parent))
+
+
+@flow(name="notify", flow_run_name=by_time)
+@in_sentences
+def notify(config: Config = "milepost.toml") -> dict[str, Any]:
+    """Tell operators what waits for them or is wrong, also when another run died; a channel that is down fails nothing.
+
+    Args:
+        config: The settings file, milepost.toml.
+    """
+    return tell(config)

@@ -1,0 +1,239 @@
+"""What waits for an operator or is wrong, judged from figures; purely, and never with an address of a reader.
+
+    Figures, overdue news, free room, channels ─▶ conditions: a sentence each, what to do, and since when
+
+docs/operations/alarms.md has a heading for each kind.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from milepost.printable import printable
+from milepost.records import Cadence, ConditionKind
+from milepost.settings import NotifySettings
+from pipeline.holds import Waits
+from store.operators.figures import Figures, IssueFigures, SourceFigures
+
+LEAST_SENT, LEAST_BOUNCED, LEAST_COMPLAINED = 20, 3, 2  # below these a share says nothing
+FAILING = 3  # attempts on a channel, after which it is said elsewhere
+_LONGEST = 300  # characters of a sentence
+_ADDRESS = re.compile(r"""(?:"[^"]*"|[^\s<>"'(),;:\[\]]+)(?:@|＠|%40)[^\s<>"'(),;\[\]]+""")
+_DECIDE: frozenset[ConditionKind] = frozenset({
+    "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "restored", "migration",
+})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """One thing that is so now."""
+
+    kind: ConditionKind
+    about: str  # a source, an issue, a cadence; "" for the whole
+    says: str  # a sentence without its full stop
+    do: str  # what to do about it
+    since: dt.datetime | None = None
+    name: str | None = None  # where several are about the same
+
+    @property
+    def key(self) -> str:
+        """By which it is known again."""
+        return f"{self.kind}:{self.name or self.about}"[:200]
+
+    @property
+    def decides(self) -> bool:
+        """Whether it waits for a person, and doesn't pass by itself."""
+        return self.kind in _DECIDE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Channel:
+    """A way to tell operators that has failed for a while."""
+
+    name: str
+    attempts: int
+    why: str
+    since: dt.datetime
+
+
+def plain(text: str) -> str:
+    """What came from outside, fit to be told anywhere: one line, no address, nothing that a chat obeys."""
+    text = _ADDRESS.sub("(an address)", printable(text))
+    text = text.replace("@", "(at)").replace("<", "‹").replace(">", "›")
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def judge(
+    figures: Figures, rules: NotifySettings, *, now: dt.datetime, waits: Sequence[Waits],
+    overdue: Mapping[Cadence, int], free_mb: int | None = None, channels: Sequence[Channel] = (),
+) -> tuple[Condition, ...]:
+    """All that is so, what waits for a person first.
+
+    `waits`: what waits for a person, of looks and issues.
+    `overdue`: changes that were due in an issue of a cadence. `free_mb`: room where the database lies; None: not known.
+    """
+    found = [
+        *_restored(figures), *_waits(waits), *_unknown(figures), *_issues(figures, rules, now),
+        *(one for source in figures.sources for one in _source(source, rules, now)),
+        *_overdue(figures, rules, overdue, now), *_came_back(figures, rules), *_room(free_mb, rules),
+        *_channels(channels),
+    ]
+    return tuple(sorted(found, key=lambda one: not one.decides))
+
+
+def unusable(kind: ConditionKind, error: Exception) -> Condition:
+    """The database can't be used at all."""
+    migrate = "Make a backup, then run `milepost db upgrade`."
+    do = migrate if kind == "migration" else "Nothing is watched or sent until it can be used again."
+    return Condition(kind=kind, about="", says=plain(str(error).rstrip(".")), do=do)
+
+
+def disk(free_mb: int | None, rules: NotifySettings) -> tuple[Condition, ...]:
+    """What the disk alone tells, where the database can't be asked."""
+    return tuple(_room(free_mb, rules))
+
+
+def _restored(figures: Figures) -> Iterator[Condition]:
+    if figures.restored_from is not None:
+        yield Condition(
+            kind="restored", about="", says="the database was restored, and sends nothing until you say so",
+            do="Compare with the relay's log, then `milepost db confirm-restore --why …`.",
+        )
+
+
+_WAITS: Mapping[str, tuple[ConditionKind, str]] = {
+    "held": ("look-held", "See `milepost changes --all`, then `{command}`."),
+    "rename": ("rename-question", "See `milepost changes renames`, then `{command}`, or with --new."),
+    "approval": ("waits-for-approval", "Look at it with `milepost issue preview`, then `{command}`."),
+    "paused": ("issue-paused", "Mend the cause, then `{command}`; nobody is sent it twice."),
+}
+
+
+def _waits(waits: Sequence[Waits]) -> Iterator[Condition]:
+    for one in waits:
+        if one.kind in _WAITS:  # hand-overs of unknown end are counted below, also of an issue that is not over
+            kind, do = _WAITS[one.kind]
+            yield Condition(
+                kind=kind, about=one.about, says=plain(f"{one.about}: {one.why}"), since=one.since,
+                do=do.format(command=one.command), name=one.command.removeprefix("milepost ").partition(" --")[0],
+            )
+
+
+def _issues(figures: Figures, rules: NotifySettings, now: dt.datetime) -> Iterator[Condition]:
+    for issue in reversed(figures.issues):
+        number, since = issue.number, _stuck_since(issue, rules, now)
+        if since is not None:
+            waiting = sum(issue.states.get(state, 0) for state in ("pending", "claimed", "sending", "deferred"))
+            yield Condition(
+                kind="overdue", about=f"issue {number}", since=since,
+                says=f"issue {number}: {waiting} mails are due and none has been handed over since {_at(since)}",
+                do=f"Does the schedule run? `milepost dispatch {number}` says what keeps them.",
+            )
+
+
+def _stuck_since(issue: IssueFigures, rules: NotifySettings, now: dt.datetime) -> dt.datetime | None:
+    """Since when nothing has moved of an issue that has mails due; None where all is well."""
+    if issue.state not in ("frozen", "sending"):
+        return None
+    at_once = any(issue.states.get(state) for state in ("pending", "claimed", "sending"))
+    put_off = issue.next_due if issue.states.get("deferred") else None
+    moments = [at for at in (issue.frozen_at, issue.send_after, issue.moved_at, None if at_once else put_off) if at]
+    if not moments or not (at_once or put_off):
+        return None
+    since = max(moments)
+    return since if now - since > dt.timedelta(hours=rules.overdue_hours) else None
+
+
+def _unknown(figures: Figures) -> Iterator[Condition]:
+    for issue, count in figures.unknown.items():
+        yield Condition(
+            kind="unknown-hand-overs", about=f"issue {issue}",
+            says=f"issue {issue}: of {count} hand-overs nobody knows whether the relay took them",
+            do=f"`milepost ledger {issue} --state unknown` names them, `milepost ledger resolve {issue}` settles "
+            "them by the relay's log.",
+        )
+
+
+def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> Iterator[Condition]:
+    key, ended = source.key, source.ended
+    if not source.baseline:
+        seen = f"{len(ended)} looks have ended without one" if ended else "it was never looked at"
+        yield Condition(
+            kind="no-baseline", about=key, since=ended[-1].finished_at if ended else None,
+            says=f"{key} has no baseline, so nothing of it is news: {seen}",
+            do=f"`milepost scrape {key}` says what it finds, `milepost source check {key}` how its pages read.",
+        )
+    if len(ended) >= rules.down_looks and all(look.state == "failed" for look in ended[: rules.down_looks]):
+        why = next((look.failures[0] for look in ended if look.failures), "no reason was kept")
+        yield Condition(
+            kind="source-down", about=key, since=ended[rules.down_looks - 1].started_at,
+            says=plain(f"{key} is down: {rules.down_looks} looks in a row failed, the last: {why}"),
+            do=f"Open the site in a browser; `milepost scrape {key} --verbose` asks it again.",
+        )
+    last = max((look.finished_at for look in ended if look.finished_at), default=None)
+    if last is not None and now - last > dt.timedelta(hours=rules.silent_hours):
+        yield Condition(
+            kind="source-silent", about=key, since=last, says=f"no look at {key} has ended since {_at(last)}",
+            do="Does the schedule run? See Prefect's worker, or the timer.",
+        )
+
+
+def _overdue(
+    figures: Figures, rules: NotifySettings, overdue: Mapping[Cadence, int], now: dt.datetime
+) -> Iterator[Condition]:
+    for cadence, changes in overdue.items():
+        yield Condition(
+            kind="overdue", about=cadence,
+            says=f"{changes} changes were due in the {cadence} issue more than {rules.overdue_hours:g} hours ago, and "
+            "are in none",
+            do=f"`milepost issue draft --cadence {cadence}` says what keeps them.",
+        )
+    since = figures.letter_since
+    if since is not None and now - since > dt.timedelta(hours=rules.overdue_hours):
+        yield Condition(
+            kind="letters-wait", about="", since=since,
+            says=f"letters (confirmations and the like) have waited since {_at(since)}",
+            do="`milepost letters` names the reason, `milepost letters send` tries again.",
+        )
+
+
+def _came_back(figures: Figures, rules: NotifySettings) -> Iterator[Condition]:
+    for issue in figures.issues:
+        sent, failed = issue.states.get("sent", 0), issue.states.get("failed", 0)
+        tried, bounced = sent + failed, issue.bounced + failed
+        if tried >= LEAST_SENT and bounced >= LEAST_BOUNCED and bounced > rules.bounce_share * tried:
+            yield Condition(
+                kind="bounce-rate", about=f"issue {issue.number}",
+                says=f"issue {issue.number}: {bounced} of {tried} came back or were refused ({bounced / tried:.1%})",
+                do=f"`milepost ledger {issue.number} --state failed` has the servers' words; an old list is to be "
+                "asked again before it is mailed again.",
+            )
+        complained = issue.complained
+        if sent >= LEAST_SENT and complained >= LEAST_COMPLAINED and complained > rules.complaint_share * sent:
+            yield Condition(
+                kind="complaint-rate", about=f"issue {issue.number}",
+                says=f"issue {issue.number}: {complained} of {sent} called it spam ({complained / sent:.2%})",
+                do="Those are unsubscribed. Did all of them ask for it? Send less until you know.",
+            )
+
+
+def _room(free_mb: int | None, rules: NotifySettings) -> Iterator[Condition]:
+    if free_mb is not None and free_mb < rules.disk_free_mb:
+        yield Condition(
+            kind="disk-space", about="", says=f"{free_mb} MB are free where the database lies",
+            do="Make room: `milepost archive size`, `milepost archive prune`, old backups. A full disk ends all work.",
+        )
+
+
+def _channels(channels: Sequence[Channel]) -> Iterator[Condition]:
+    for channel in channels:
+        yield Condition(
+            kind="notice-channel", about=channel.name, since=channel.since,
+            says=plain(f"{channel.name} has taken no notice in {channel.attempts} attempts: {channel.why}"),
+            do="`milepost notify test` tries every channel.",
+        )
+
+
+def _at(moment: dt.datetime) -> str:
+    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC"

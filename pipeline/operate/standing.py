@@ -1,0 +1,150 @@
+"""What is so now: one answer for `milepost status`, /ready, /metrics and the notices.
+
+    settings ─▶ the database opened (or why not) ─▶ Figures, overdue news, free room, failing channels ─▶ Standing
+"""
+
+import datetime as dt
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from delivery.channels import ChannelAddress
+from milepost.errors import SchemaError, StoreError
+from milepost.settings import Settings
+from pipeline.holds import waits
+from pipeline.operate.conditions import FAILING, Channel, Condition, disk, judge, unusable
+from pipeline.publish import overdue_news
+from store.database import Database, connect
+from store.operators.figures import Figures, SourceFigures, read
+from store.operators.notices import Message, Notices
+
+WAIT_S = 5.0  # for the database: who asks how things stand wants to hear that it is locked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How everything stands."""
+
+    at: dt.datetime
+    conditions: tuple[Condition, ...]  # what waits for a person first
+    figures: Figures | None  # None: the database can't be used, and a condition says why
+    messages: Mapping[str, Message]  # channel → the last message for it
+
+
+def stand(settings: Settings, *, now: dt.datetime, database: Database | None = None) -> Standing:
+    """Ask for everything; `database`: one that is open already. What is wrong with it is a condition, no exception."""
+    try:
+        if database is not None:
+            return _stand(settings, database, now)
+        with connect(settings.store.url, wait_seconds=WAIT_S) as opened:
+            return _stand(settings, opened, now)
+    except StoreError as error:
+        broken = unusable("migration" if isinstance(error, SchemaError) else "database", error)
+        room = disk(free_mb(settings), settings.notify)
+        return Standing(at=now, conditions=(broken, *room), figures=None, messages={})
+
+
+def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing:
+    rules = settings.notify
+    figures = read(database, [source.key for source in settings.sources], looks=rules.down_looks, now=now)
+    messages = Notices(database).latest()
+    return Standing(
+        at=now, figures=figures, messages=messages,
+        conditions=judge(
+            figures, rules, now=now, waits=waits(settings, database), free_mb=free_mb(settings),
+            channels=_failing(settings, messages),
+            overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
+        ),
+    )
+
+
+def channels(settings: Settings) -> tuple[ChannelAddress, ...]:
+    """Where operators are told."""
+    return tuple(ChannelAddress(url.get_secret_value(), at) for at, url in enumerate(settings.notify.urls, 1))
+
+
+def _failing(settings: Settings, messages: Mapping[str, Message]) -> list[Channel]:
+    last = [(channel, messages[channel.id]) for channel in channels(settings) if channel.id in messages]
+    return [
+        Channel(name=channel.name, attempts=message.attempts, why=message.why, since=message.created_at)
+        for channel, message in last if message.state != "sent" and message.attempts >= FAILING
+    ]
+
+
+def free_mb(settings: Settings) -> int | None:
+    """Room on the disk of a SQLite database, in MB; None for another machine's, or where that can't be told."""
+    url = make_url(settings.store.url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    try:
+        return shutil.disk_usage(Path(url.database).absolute().parent).free // 1_000_000
+    except OSError:
+        return None
+
+
+# --- in JSON ----------------------------------------------------------------------------------------------------------
+
+
+def standing_to_json(standing: Standing, settings: Settings) -> dict[str, Any]:
+    """The form of `status --json`: figures and sentences, never an address."""
+    figures = standing.figures
+    return {
+        "at": standing.at.isoformat(),
+        "conditions": [
+            {"kind": one.kind, "about": one.about, "says": one.says, "do": one.do, "decide": one.decides,
+             "since": _iso(one.since), "muted": one.kind in settings.notify.mute}
+            for one in standing.conditions
+        ],
+        "figures": None if figures is None else figures_to_json(figures),
+        "channels": _channels_to_json(settings, standing.messages),
+    }
+
+
+def channels_to_json(settings: Settings, database: Database) -> list[dict[str, Any]]:
+    """How each channel does."""
+    return _channels_to_json(settings, Notices(database).latest())
+
+
+def _channels_to_json(settings: Settings, messages: Mapping[str, Message]) -> list[dict[str, Any]]:
+    return [
+        {"channel": channel.name} | (
+            {"state": None, "attempts": 0, "at": None, "why": ""} if message is None else
+            {"state": message.state, "attempts": message.attempts, "at": _iso(message.sent_at), "why": message.why}
+        )
+        for channel in channels(settings) for message in [messages.get(channel.id)]
+    ]
+
+
+def figures_to_json(figures: Figures) -> dict[str, Any]:
+    """The figures of `status --json`."""
+    return {
+        "sources": [_source_to_json(source) for source in figures.sources],
+        "issues": [
+            {"issue": one.number, "cadence": one.cadence, "state": one.state, "deliveries": dict(one.states),
+             "bounced": one.bounced, "complained": one.complained, "frozen_at": _iso(one.frozen_at)}
+            for one in figures.issues
+        ],
+        "looks": dict(figures.looks), "milestones": dict(figures.milestones), "pages": figures.pages,
+        "snapshots": figures.snapshots, "letters": dict(figures.letters), "subscribers": dict(figures.subscribers),
+        "sign_ups": dict(figures.sign_ups), "bounces": dict(figures.bounces),
+        "unknown": {str(issue): count for issue, count in figures.unknown.items()},
+        "restored": figures.restored_from is not None,
+    }
+
+
+def _source_to_json(source: SourceFigures) -> dict[str, Any]:
+    last = source.ended[0] if source.ended else None
+    return {
+        "source": source.key, "baseline": source.baseline, "look": last and last.id, "state": last and last.state,
+        "ended_at": _iso(last.finished_at if last else None), "milestones": last and last.milestones,
+        "failed_pages": last and last.failed, "held": bool(last and last.waiting),
+        "running_since": _iso(source.running_since),
+    }
+
+
+def _iso(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

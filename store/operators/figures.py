@@ -1,0 +1,182 @@
+"""How everything stands, in figures: a few small queries, for a screen, a gauge and an alarm; never an address.
+
+    looks ─ issues and their ledgers ─ letters ─ readers ─ what came back ─▶ Figures
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from milepost.records import Cadence, IssueState
+from store.engine import Database
+from store.ledger.transitions import in_state
+from store.meta import RESTORED_FROM
+from store.milestones.looks import Look, look_of
+from store.schema.tables import (
+    bounce,
+    delivery,
+    issue,
+    letter,
+    look,
+    meta,
+    milestone,
+    page,
+    sign_up_count,
+    snapshot,
+    subscriber,
+)
+
+OPEN: tuple[IssueState, ...] = ("draft", "frozen", "sending", "paused", "needs_review")
+LATEST = 3  # issues whose bounces and complaints are counted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceFigures:
+    """One configured source."""
+
+    key: str
+    ended: tuple[Look, ...]  # its last looks that ended, the latest first
+    running_since: dt.datetime | None
+    baseline: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IssueFigures:
+    """One issue that is not over, or one of the latest that were sent."""
+
+    number: int
+    cadence: Cadence
+    state: IssueState
+    created_at: dt.datetime
+    frozen_at: dt.datetime | None
+    send_after: dt.datetime | None
+    states: Mapping[str, int]  # deliveries by state
+    moved_at: dt.datetime | None  # when one of them last changed
+    next_due: dt.datetime | None  # when the next one that was put off is tried again
+    bounced: int  # deliveries that came back for good
+    complained: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """All of it, at one moment."""
+
+    sources: tuple[SourceFigures, ...]
+    issues: tuple[IssueFigures, ...]  # the latest first
+    unknown: Mapping[int, int]  # issue → hand-overs of which nobody knows the end
+    looks: Mapping[str, int]  # by state
+    milestones: Mapping[str, int]  # by state
+    pages: int
+    snapshots: int
+    letters: Mapping[str, int]  # by state
+    letter_since: dt.datetime | None  # since when the oldest letter that is due waits
+    subscribers: Mapping[str, int]  # by state
+    sign_ups: Mapping[str, int]  # of a day, by what became of them
+    bounces: Mapping[str, int]  # reports by grade
+    restored_from: str | None
+
+
+def read(database: Database, sources: Sequence[str], *, looks: int, now: dt.datetime) -> Figures:
+    """The figures; `looks` is how many of each source's last looks are told. Raises StoreError."""
+    with database.connect() as connection:
+        return Figures(
+            sources=tuple(_source(connection, key, looks) for key in sources),
+            issues=_issues(connection),
+            unknown=_unknown(connection),
+            looks=_counts(connection, look.c.state), milestones=_counts(connection, milestone.c.state),
+            pages=_count(connection, page), snapshots=_count(connection, snapshot),
+            letters=_counts(connection, letter.c.state),
+            letter_since=connection.execute(
+                sa.select(sa.func.min(letter.c.queued_at))
+                .where(letter.c.state == "queued", letter.c.next_attempt_at <= now)
+            ).scalar(),
+            subscribers=_counts(connection, subscriber.c.state),
+            sign_ups={
+                row[0]: int(row[1]) for row in connection.execute(
+                    sa.select(sign_up_count.c.what, sa.func.sum(sign_up_count.c.count))
+                    .where(sign_up_count.c.hour >= now - dt.timedelta(days=1)).group_by(sign_up_count.c.what)
+                )
+            },
+            bounces=_counts(connection, bounce.c.grade),
+            restored_from=connection.execute(sa.select(meta.c.value).where(meta.c.key == RESTORED_FROM)).scalar(),
+        )
+
+
+def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
+    of_it = look.c.source == key
+    ended = connection.execute(
+        sa.select(look).where(of_it, look.c.state != "running").order_by(look.c.id.desc()).limit(looks)
+    ).mappings()
+    return SourceFigures(
+        key=key, ended=tuple(look_of(row) for row in ended),
+        running_since=connection.execute(
+            sa.select(sa.func.max(look.c.started_at)).where(of_it, look.c.state == "running")
+        ).scalar(),
+        baseline=connection.execute(
+            sa.select(look.c.id).where(of_it, look.c.state == "complete", look.c.milestones > 0).limit(1)
+        ).first() is not None,
+    )
+
+
+def _issues(connection: sa.Connection) -> tuple[IssueFigures, ...]:
+    names = ("number", "cadence", "state", "created_at", "frozen_at", "send_after")
+    sent = (
+        sa.select(issue.c.number).where(issue.c.state.in_(("sending", "complete", "needs_review")))
+        .order_by(issue.c.number.desc()).limit(LATEST)
+    )
+    latest = set(connection.execute(sent).scalars())
+    rows = connection.execute(
+        sa.select(*(issue.c[name] for name in names))
+        .where(sa.or_(issue.c.state.in_(OPEN), issue.c.number.in_(latest))).order_by(issue.c.number.desc())
+    ).mappings().all()
+    numbers = [row["number"] for row in rows if row["frozen_at"] is not None]
+    states: dict[int, dict[str, int]] = {}
+    moved: dict[int, dt.datetime] = {}
+    due: dict[int, dt.datetime] = {}
+    for found in connection.execute(
+        sa.select(
+            delivery.c.issue, delivery.c.state, sa.func.count(), sa.func.max(delivery.c.updated_at).label("moved"),
+            sa.func.min(delivery.c.next_attempt_at).label("due"),
+        ).where(delivery.c.issue.in_(numbers)).group_by(delivery.c.issue, delivery.c.state)
+    ):
+        states.setdefault(found.issue, {})[found.state] = found[2]
+        moved[found.issue] = max(moved.get(found.issue, found.moved), found.moved)
+        if found.state == "deferred" and found.due is not None:
+            due[found.issue] = found.due
+    came_back = _came_back(connection, numbers)
+    return tuple(
+        IssueFigures(
+            **row, states=states.get(row["number"], {}), moved_at=moved.get(row["number"]),
+            next_due=due.get(row["number"]), bounced=came_back.get((row["number"], "hard"), 0),
+            complained=came_back.get((row["number"], "complaint"), 0),
+        )
+        for row in rows
+    )
+
+
+def _came_back(connection: sa.Connection, numbers: Sequence[int]) -> Mapping[tuple[int, str], int]:
+    """(issue, grade) → deliveries that such a report was about."""
+    query = (
+        sa.select(delivery.c.issue, bounce.c.grade, sa.func.count(sa.distinct(delivery.c.id)))
+        .join_from(bounce, delivery, delivery.c.id == bounce.c.delivery_id)
+        .where(bounce.c.grade.in_(("hard", "complaint")), delivery.c.issue.in_(numbers))
+        .group_by(delivery.c.issue, bounce.c.grade)
+    )
+    return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
+def _unknown(connection: sa.Connection) -> Mapping[int, int]:
+    """They have an index of their own."""
+    query = sa.select(delivery.c.issue, sa.func.count()).where(in_state("unknown")).group_by(delivery.c.issue)
+    return {row[0]: row[1] for row in connection.execute(query.order_by(delivery.c.issue))}
+
+
+def _counts(connection: sa.Connection, column: sa.Column[str]) -> Mapping[str, int]:
+    query = sa.select(column, sa.func.count()).group_by(column).order_by(column)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _count(connection: sa.Connection, table: sa.Table) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
