@@ -42,7 +42,7 @@ from pipeline.mail_identity import (
 from pipeline.sign_up import counts, tend
 from store.database import Database
 from store.issues.issues import Issues
-from store.ledger.letters import SITE, Letter, Letters, LetterState, Taken
+from store.ledger.letters import SITE, Letter, Letters, LetterState, Quota, Taken
 from store.subscribers.address_changes import AddressChanges
 from store.subscribers.people import UNDO_FOR
 from store.subscribers.suppressions import liftable
@@ -150,17 +150,26 @@ def send_letters(
     round_ = _Round(settings, database, queue, now, domains=domains or MailDomains())
     try:
         while not stop() and not round_.why:
-            taken = queue.claim(now(), limit=_TOGETHER, memory=MONTH)
-            if not taken:
-                break
-            for letter in taken:
+            claimed = queue.claim(now(), limit=_TOGETHER, memory=MONTH, quota=_quota(settings, now()))
+            round_.put_off(claimed.put_off)
+            for letter in claimed.taken:
                 round_.deal_with(letter)
+            if not claimed.taken and not claimed.put_off:
+                break
     finally:
         round_.hang_up()
     done = round_.results
     return LettersDone(
         sent=done["sent"], dropped=done["dropped"], failed=done["failed"], waiting=done["waiting"], why=round_.why,
         next_due=queue.next_due(),
+    )
+
+
+def _quota(settings: Settings, now: dt.datetime) -> Quota:
+    most = settings.web.signup_per_hour
+    return Quota(
+        kind="confirm", most=most, since=now - HOUR, again_at=now + _WAIT,
+        why=f"more than {most} confirmations an hour (web.signup_per_hour)",
     )
 
 
@@ -209,10 +218,6 @@ class _Round:
             self._settle(letter, "dropped", dropped, tried=False)
         elif self.why:
             self._wait(letter, self.why, self.now() + _WAIT, tried=False)
-        elif letter.kind == "confirm" and self._enough():
-            said = f"more than {self.settings.web.signup_per_hour} confirmations an hour (web.signup_per_hour)"
-            log.warning("letters wait: %s. `milepost letters` lists them.", said)
-            self._wait(letter, said, self.now() + _WAIT, tried=False)
         else:
             self._send(letter)
 
@@ -221,9 +226,11 @@ class _Round:
             self.session.quit()
             self.session = None
 
-    def _enough(self) -> bool:
-        sent = self.queue.sent_since(["confirm"], self.now() - HOUR)
-        return sent >= self.settings.web.signup_per_hour
+    def put_off(self, number: int) -> None:
+        """By the quota, which wrote why."""
+        self.results["waiting"] += number
+        if number:
+            log.warning("letters wait: %s. `milepost letters` lists them.", _quota(self.settings, self.now()).why)
 
     def _send(self, letter: Taken) -> None:
         try:

@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -101,6 +102,46 @@ def _said(text: str | None) -> str | None:
     return printable(text[: _LONGEST * 2])[:_LONGEST] if text else None
 
 
+class Repeats:
+    """Addresses that this process was asked for in the last minute, so that a flood on one costs no write.
+
+    It counts who asks, never who is known: the first `MOST` are taken in whatever they say, for an address of anybody's
+    and of nobody's, and those after them could only repeat what is queued already. Several threads may use it at once.
+    """
+
+    MOST = 5  # of an address in a minute, that write
+    MINUTE, COUNTED_EVERY = dt.timedelta(minutes=1), dt.timedelta(seconds=10)
+    _ADDRESSES = 10_000  # in memory at once, the latest
+
+    def __init__(self) -> None:
+        self._asked: OrderedDict[str, tuple[dt.datetime, int]] = OrderedDict()  # since when, how often
+        self._refused, self._counted_at = 0, dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def too_many(self, normalized: str, now: dt.datetime) -> bool:
+        """Whether one more is one too many."""
+        with self._lock:
+            since, number = self._asked.pop(normalized, (now, 0))
+            if not dt.timedelta(0) <= now - since < self.MINUTE:
+                since, number = now, 0
+            self._asked[normalized] = (since, number + 1)
+            if len(self._asked) > self._ADDRESSES:
+                self._asked.popitem(last=False)
+            self._refused += number >= self.MOST
+            return number >= self.MOST
+
+    def uncounted(self, now: dt.datetime) -> int:
+        """How many were refused since this was told last; 0 where that was a moment ago: they are told together."""
+        with self._lock:
+            if not self._refused or now - self._counted_at < self.COUNTED_EVERY:
+                return 0
+            told, self._refused, self._counted_at = self._refused, 0, now
+            return told
+
+
 class SigningUp:
     """The way in, over the open `database`; several threads may use it at once."""
 
@@ -112,6 +153,7 @@ class SigningUp:
         self._limits = Limits(
             per_network=settings.web.signup_per_network, backlog=BACKLOG_HOURS * settings.web.signup_per_hour
         )
+        self._repeats = Repeats()
         self._alarms: dict[str, dt.datetime] = {}
         self._lock = threading.Lock()
 
@@ -120,11 +162,17 @@ class SigningUp:
 
         Raises InputError when the address is none, StoreError.
         """
+        address = address_of(asked.address)
+        if asked.proof is None and self._repeats.too_many(address.normalized, now):
+            self._alarm("repeated", now)
+            self._count_repeated(now)
+            return True
+        self._count_repeated(now)
         letter = in_language(self._settings.newsletter, asked.language if asked.own_form else None)
         form = self._form(phrases_for(letter.language)) if asked.own_form else SITE
         refused = self._sign_ups.ask(
             Request(
-                address=address_of(asked.address), cadence=asked.cadence or letter.cadences[0],
+                address=address, cadence=asked.cadence or letter.cadences[0],
                 topics=tuple(dict.fromkeys(asked.topics)), language=letter.language,
                 form=form, source=_said(asked.source),
                 variant=_said(asked.variant), path=_said(asked.path), network=self.network(asked.host),
@@ -137,6 +185,11 @@ class SigningUp:
         if refused is not None:
             self._alarm(refused, now)
         return True
+
+    def _count_repeated(self, now: dt.datetime) -> None:
+        """Many at once; the last of a flood with the next sign-up: a process that ends before that forgets them."""
+        if uncounted := self._repeats.uncounted(now):
+            self._sign_ups.count("repeated", now, uncounted)
 
     def check(self, address: str) -> None:
         """Raises InputError for what is no address."""
@@ -190,6 +243,7 @@ class SigningUp:
                 return
             self._alarms[refused] = now
         what = {
+            "repeated": "one address is asked for again and again",
             "network": "a network signs up more addresses in an hour than web.signup_per_network",
             "backlog": f"more letters wait than {BACKLOG_HOURS} hours of web.signup_per_hour can send",
         }[refused]

@@ -12,6 +12,7 @@ from milepost.errors import DeliveryError
 
 _WHAT = {
     "taken": "taken", "network": "refused: too many from a network", "backlog": "refused: too many letters wait",
+    "repeated": "refused: the same address again and again within a minute",
     "trap": "turned away: the hidden field was filled", "too_fast": "turned away: sent faster than anybody reads",
     "too_old": "turned away: the page was older than a day",
     "no_proof": "asked again: without the proof of work", "wrong_proof": "asked again: the proof of work was wrong",

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from milepost.records import SubscriberState
-from store.dialects import insert, seconds
+from store.dialects import insert, seconds, serialize
 from store.engine import Database
 from store.schema.tables import address_change, bounce, letter, sign_up, subscriber, suppression
 from store.upkeep import restore
@@ -43,6 +43,25 @@ class Letter:
     sent_at: dt.datetime | None
     why: str
     came_back: str  # what a report said of it, "" when none came
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quota:
+    """How many letters of a kind may go out, all processes together."""
+
+    kind: LetterKind
+    most: int
+    since: dt.datetime  # those that went out since count, and those that are on their way
+    again_at: dt.datetime  # when one beyond it is looked at again
+    why: str  # it waits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What a process may send now, and how many that were due a quota has put off."""
+
+    taken: "list[Taken]"
+    put_off: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,14 +138,15 @@ class Letters:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, now: dt.datetime, *, limit: int, memory: dt.timedelta) -> list[Taken]:
+    def claim(self, now: dt.datetime, *, limit: int, memory: dt.timedelta, quota: Quota | None = None) -> Claim:
         """Take letters that are due, and those of a process that died, oldest first.
 
-        `memory`: how far back `Taken.sent_before` counts. Raises HeldError in a restored database.
+        `memory`: how far back `Taken.sent_before` counts. `quota` is kept here, where each process sees what the others
+        took. Raises HeldError in a restored database.
         """
         clock = seconds(self._database.dialect)
         query = (
-            sa.select(letter.c.id)
+            sa.select(letter.c.id, letter.c.kind)
             .where(sa.or_(
                 sa.and_(letter.c.state == "queued", letter.c.next_attempt_at <= now),
                 sa.and_(letter.c.state == "sending", letter.c.lease_until < clock),
@@ -135,18 +155,26 @@ class Letters:
         )
         with self._database.connect() as connection:  # each sign-up wakes us: who finds nothing keeps no writer waiting
             if connection.execute(query).first() is None:
-                return []
+                return Claim(taken=[])
         with self._database.begin() as connection:
-            due = connection.execute(query.with_for_update(skip_locked=True)).scalars().all()
+            if quota is not None:
+                serialize(connection, "letters")  # what is counted must not change before it is written
+            rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+            beyond = [] if quota is None else _beyond(connection, quota, rows, clock)
+            if quota is not None and beyond:
+                connection.execute(sa.update(letter).where(letter.c.id.in_(beyond)).values(
+                    state="queued", lease=None, lease_until=None, next_attempt_at=quota.again_at, why=quota.why
+                ))
+            due = [row.id for row in rows if row.id not in beyond]
             if not due:
-                return []
+                return Claim(taken=[], put_off=len(beyond))
             restore.refuse(connection)
             lease = secrets.token_hex(16)
             connection.execute(
                 sa.update(letter).where(letter.c.id.in_(due))
                 .values(state="sending", lease=lease, lease_until=clock + LEASE_SECONDS)
             )
-            return _facts(connection, due, lease, now - memory)
+            return Claim(taken=_facts(connection, due, lease, now - memory), put_off=len(beyond))
 
     def settle(
         self, taken: Taken, state: LetterState, now: dt.datetime, *, why: str = "", again_at: dt.datetime | None = None,
@@ -170,14 +198,6 @@ class Letters:
             if state == "failed":  # nobody can press its button
                 end_change(connection, taken.id, now)
             return True
-
-    def sent_since(self, kinds: Sequence[LetterKind], since: dt.datetime) -> int:
-        """How many of those kinds went out since."""
-        query = sa.select(sa.func.count()).select_from(letter).where(
-            letter.c.kind.in_(kinds), letter.c.state == "sent", letter.c.sent_at > since
-        )
-        with self._database.connect() as connection:
-            return int(connection.execute(query).scalar_one())
 
     def of(self, hash_: str) -> list[Letter]:
         """The letters of an address, oldest first."""
@@ -220,6 +240,20 @@ class Letters:
 
 
 _COLUMNS = [letter.c[name] for name in Letter.__dataclass_fields__ if name != "came_back"]
+
+
+def _beyond(
+    connection: sa.Connection, quota: Quota, due: Sequence[Any], clock: sa.ColumnElement[Any]
+) -> list[int]:
+    """Those due that the quota has no room for; one that another process holds may go out any moment, so it counts."""
+    gone = sa.or_(
+        sa.and_(letter.c.state == "sent", letter.c.sent_at > quota.since),
+        sa.and_(letter.c.state == "sending", letter.c.lease_until >= clock),
+    )
+    used = connection.execute(
+        sa.select(sa.func.count()).select_from(letter).where(letter.c.kind == quota.kind, gone)
+    ).scalar_one()
+    return [row.id for row in due if row.kind == quota.kind][max(quota.most - used, 0):]
 
 
 def _listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:

@@ -152,10 +152,10 @@ class SignUps:
             enqueue(connection, "confirm", request.address.address, hash_, now, entry=entry)
             return None
 
-    def count(self, what: str, now: dt.datetime) -> None:
-        """Count one that was turned away before it came here."""
+    def count(self, what: str, now: dt.datetime, number: int = 1) -> None:
+        """Count those that were turned away before they came here."""
         with self._database.begin() as connection:
-            count(connection, what, now)
+            count(connection, what, now, number)
 
     def counts(self, since: dt.datetime) -> dict[str, int]:
         """What was taken and what was refused since the hour of `since`, those of nought left out."""
@@ -365,11 +365,11 @@ def _make_active(
     return int(known)
 
 
-def count(connection: sa.Connection, what: str, now: dt.datetime) -> None:
-    """One more of that in this hour."""
-    new = insert(connection, sign_up_count).values(hour=_hour(now), what=what, count=1)
+def count(connection: sa.Connection, what: str, now: dt.datetime, number: int = 1) -> None:
+    """So many more of that in this hour."""
+    new = insert(connection, sign_up_count).values(hour=_hour(now), what=what, count=number)
     connection.execute(new.on_conflict_do_update(
-        index_elements=["hour", "what"], set_={"count": sign_up_count.c.count + 1}
+        index_elements=["hour", "what"], set_={"count": sign_up_count.c.count + number}
     ))
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import dkim
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -20,10 +21,11 @@ from newsletter.words.languages import CATALOGUES
 from pipeline.bounces import read_bounces
 from pipeline.letters import TRIES, decide, send_letters, standing, work_off
 from pipeline.own_page import OwnPage
-from pipeline.sign_up import Asked, SigningUp
+from pipeline.sign_up import Asked, Repeats, SigningUp
 from pipeline.subscribers import show
 from store.database import Database, connect, upgrade
 from store.ledger.letters import Letters, Taken
+from store.meta import Meta
 from store.subscribers.address_changes import AddressChanges
 from store.subscribers.events import By
 from store.subscribers.people import Subscribers
@@ -362,6 +364,43 @@ class TestTrouble:
             door.ask(Asked(address=f"{name}@readers.example", host="192.0.2.7"), NOW)
         assert standing(database, NOW, limit=9).sign_ups == {"network": 2, "taken": 1}
         assert caplog.text.count("web.signup_per_network") == 1  # not a line for each
+
+
+@pytest.mark.parametrize("there", ["nobody", "active", "unsubscribed", "complained", "erased"])
+def test_a_flood_on_one_address_is_a_few_writes_and_one_mail_whoever_s_it_is(
+    settings: Settings, database: Database, relay: Relay, there: str
+) -> None:
+    if there in ("active", "unsubscribed", "erased"):
+        Subscribers(database).add(ADA, state="unsubscribed" if there == "unsubscribed" else "active", now=NOW)
+    if there == "complained":
+        Suppressions(database).add(ADA, "complaint", NOW)
+    if there == "erased":
+        Subscribers(database).erase(ADA, US, NOW)
+    Meta(database).address_key()  # made once
+    door, writes = SigningUp(settings, database), list[int]()
+    sa.event.listen(database.engine, "commit", lambda _: writes.append(1))
+    told = []
+    for second in range(50):
+        before = len(writes)
+        now = NOW + second * dt.timedelta(seconds=1)
+        assert door.ask(Asked(address=ADA.title() if second % 2 else ADA, host=f"192.0.{second}.7"), now)
+        told.append(len(writes) - before)
+    assert (told[: Repeats.MOST], sum(told[Repeats.MOST :])) == ([1] * Repeats.MOST, 5)  # those are counted together
+    assert door.ask(Asked(address=ADA), NOW + MINUTE)
+    assert entry(database).asked == Repeats.MOST + 1
+    assert standing(database, NOW, limit=1).sign_ups == {"repeated": 45, "taken": Repeats.MOST + 1}
+    send(settings, database, NOW + MINUTE)
+    assert len(relay.taken) == (there not in ("complained", "erased"))
+
+
+def test_whom_a_flood_is_about_is_remembered_for_a_minute_and_never_more_than_so_many() -> None:
+    repeats = Repeats()
+    assert [repeats.too_many("ada", NOW) for _ in range(Repeats.MOST + 1)][-2:] == [False, True]
+    assert not repeats.too_many("ben", NOW)
+    assert not repeats.too_many("ada", NOW + Repeats.MINUTE)
+    for number in range(20_000):
+        repeats.too_many(str(number), NOW)
+    assert len(repeats) == 10_000
 
 
 def test_whoever_left_returns_by_the_mail_and_erasing_stays(

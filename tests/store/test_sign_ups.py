@@ -2,19 +2,20 @@
 
 import datetime as dt
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from milepost.errors import HeldError
 from store.database import Database
-from store.ledger.letters import Letters
+from store.ledger.letters import Letters, Quota
 from store.meta import RESTORED_FROM, Meta
 from store.subscribers.addresses import parse
 from store.subscribers.events import By
 from store.subscribers.importing import Entry
 from store.subscribers.people import Subscribers
-from store.subscribers.sign_ups import Limits, Request, SignUps
+from store.subscribers.sign_ups import HOUR, Limits, Request, SignUps
 from store.subscribers.suppressions import Suppressions, liftable
 from tests.store.conftest import NOW
 
@@ -48,7 +49,7 @@ def name_of(sign_ups: SignUps, address: str = "ada@readers.example") -> str:
 
 
 def send_all(letters: Letters, now: dt.datetime) -> list[str]:
-    taken = letters.claim(now, limit=100, memory=MONTH)
+    taken = letters.claim(now, limit=100, memory=MONTH).taken
     for one in taken:
         assert letters.settle(one, "sent", now)
     return [one.kind for one in taken]
@@ -76,14 +77,14 @@ def test_ten_thousand_sign_ups_for_one_victim_are_one_letter(sign_ups: SignUps, 
     sign_ups.ask(a_request(), PLENTY, NOW + dt.timedelta(hours=1))
     assert send_all(letters, NOW + dt.timedelta(hours=1)) == []
     assert sign_ups.counts(NOW)["taken"] == 201
-    assert [one.sent_before for one in letters.claim(NOW, limit=9, memory=MONTH)] == []
+    assert [one.sent_before for one in letters.claim(NOW, limit=9, memory=MONTH).taken] == []
 
 
 def test_the_next_day_has_a_letter_of_its_own_and_knows_of_the_first(sign_ups: SignUps, letters: Letters) -> None:
     sign_ups.ask(a_request(), PLENTY, NOW)
     send_all(letters, NOW)
     sign_ups.ask(a_request(), PLENTY, NOW + DAY)
-    [again] = letters.claim(NOW + DAY, limit=9, memory=MONTH)
+    [again] = letters.claim(NOW + DAY, limit=9, memory=MONTH).taken
     assert (again.kind, again.sent_before) == ("confirm", 1)
 
 
@@ -199,26 +200,40 @@ class TestTending:
 class TestLetters:
     def test_one_that_was_taken_is_nobody_else_s(self, sign_ups: SignUps, letters: Letters) -> None:
         sign_ups.ask(a_request(), PLENTY, NOW)
-        assert len(letters.claim(NOW, limit=9, memory=MONTH)) == 1
-        assert letters.claim(NOW, limit=9, memory=MONTH) == []
+        assert len(letters.claim(NOW, limit=9, memory=MONTH).taken) == 1
+        assert letters.claim(NOW, limit=9, memory=MONTH).taken == []
 
     def test_one_of_a_process_that_died_is_taken_again(
         self, database: Database, sign_ups: SignUps, letters: Letters
     ) -> None:
         sign_ups.ask(a_request(), PLENTY, NOW)
-        [dead] = letters.claim(NOW, limit=9, memory=MONTH)
+        [dead] = letters.claim(NOW, limit=9, memory=MONTH).taken
         expire(database)
-        [taken] = letters.claim(NOW, limit=9, memory=MONTH)
+        [taken] = letters.claim(NOW, limit=9, memory=MONTH).taken
         assert not letters.settle(dead, "sent", NOW)  # it wakes up: the letter is not its any more
         assert letters.settle(taken, "sent", NOW)
 
     def test_what_is_put_off_is_not_due_before(self, sign_ups: SignUps, letters: Letters) -> None:
         sign_ups.ask(a_request(), PLENTY, NOW)
-        [taken] = letters.claim(NOW, limit=9, memory=MONTH)
+        [taken] = letters.claim(NOW, limit=9, memory=MONTH).taken
         letters.settle(taken, "queued", NOW, why="451 later", again_at=NOW + DAY)
-        assert letters.claim(NOW, limit=9, memory=MONTH) == []
+        assert letters.claim(NOW, limit=9, memory=MONTH).taken == []
         assert letters.next_due() == NOW + DAY
-        assert [one.attempts for one in letters.claim(NOW + DAY, limit=9, memory=MONTH)] == [1]
+        assert [one.attempts for one in letters.claim(NOW + DAY, limit=9, memory=MONTH).taken] == [1]
+
+    def test_a_quota_is_one_of_all_processes(self, sign_ups: SignUps, letters: Letters) -> None:
+        for name in ("ada", "ben", "gil", "eve", "zoe"):
+            sign_ups.ask(a_request(f"{name}@readers.example"), PLENTY, NOW)
+        quota = Quota(kind="confirm", most=3, since=NOW - HOUR, again_at=NOW + HOUR, why="enough for an hour")
+        mine = letters.claim(NOW, limit=2, memory=MONTH, quota=quota)
+        theirs = letters.claim(NOW, limit=9, memory=MONTH, quota=quota)  # none of mine is sent yet, all may be
+        assert [len(mine.taken), mine.put_off, len(theirs.taken), theirs.put_off] == [2, 0, 1, 2]
+        assert {(one.why, one.next_attempt_at) for one in letters.list(limit=2)} == {(quota.why, quota.again_at)}
+        for one in (*mine.taken, *theirs.taken):
+            letters.settle(one, "sent", NOW)
+        later = replace(quota, since=NOW + HOUR, again_at=NOW + 2 * HOUR)
+        assert len(letters.claim(NOW + HOUR, limit=9, memory=MONTH, quota=replace(quota, most=4)).taken) == 1
+        assert len(letters.claim(NOW + 2 * HOUR, limit=9, memory=MONTH, quota=later).taken) == 1
 
     def test_a_restored_database_sends_none(self, database: Database, sign_ups: SignUps, letters: Letters) -> None:
         sign_ups.ask(a_request(), PLENTY, NOW)
