@@ -7,6 +7,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from crawler.client import Client
 from delivery.checks import dns_records
@@ -83,6 +84,7 @@ def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterato
         yield _try("second relay", lambda: _relay(_second(settings)))
     yield from _published(settings, resolver)
     yield from _leaving(settings)
+    yield _sign_ups(settings)
     if to is not None:
         yield _try("test mail", lambda: _test_mail(settings, to))
     key = "set in the settings" if settings.web.signing_key else "a random one, kept in the database"
@@ -239,6 +241,21 @@ def _leaving(settings: Settings) -> Iterator[Finding]:
             f"mails name an address to leave by, {bounces_at(domain).replace('@', '+…@')}, and bounces.sources names "
             "no inbox: see that `milepost bounces INBOX` reads what comes there, daily"
         ))
+
+
+def _sign_ups(settings: Settings) -> Finding:
+    """Who is counted as one visitor, and what keeps programs out: wrong in front of a proxy, it keeps everybody out."""
+    web, check = settings.web, "sign-ups"
+    if not web.signup:
+        return Finding(check=check, ok=True, says="switched off (web.signup)")
+    works = f"proof of work: {web.proof_of_work} (web.proof_of_work)"
+    if urlsplit(web.base_url).hostname in ("localhost", "127.0.0.1", "::1"):
+        return Finding(check=check, ok=True, says=f"taken on this machine alone; {works}")
+    return Finding(check=check, ok=None, says=(
+        f"visitors are told apart by the X-Forwarded-For of {', '.join(web.trusted_proxies) or 'nobody'} "
+        f"(web.trusted_proxies): a proxy elsewhere makes all its visitors one network, which may sign up "
+        f"{web.signup_per_network} addresses an hour (web.signup_per_network); {works}"
+    ))
 
 
 def _test_mail(settings: Settings, to: str) -> str:

@@ -21,7 +21,7 @@ from newsletter.issue.render import Renderer, has_day_slot, templates_digest, va
 from newsletter.issue.safe import clean_lines, one_line
 from newsletter.news.select import EVERYTHING
 from newsletter.words.languages import phrases_for
-from pipeline.mail_identity import bounce_address, dated_variants, letterhead, relay, seal, sender_domain, signing
+from pipeline.mail_identity import bounce_address, dated_variants, relay, seal, sender_domain, signing
 from pipeline.publish import freeze, render, undo_window
 from store.database import Database
 from store.issues.editions import Editions
@@ -119,7 +119,7 @@ def trial_mail(
     then = sealed.settings
     mark = phrases_for(then.newsletter.language).test
     marked = replace(found[variant], subject=f"{mark} {found[variant].subject}")
-    template = MessageTemplate.build(marked, letterhead=letterhead(then, sealed.list_id), date=now)
+    template = MessageTemplate.build(marked, letterhead=replace(sealed.letterhead, leave_by_mail=False), date=now)
     message = template.bytes_for(
         address=to, unsubscribe_url=f"{then.web.base_url}/u",
         message_id=f"<test.{number}.{secrets.token_hex(8)}@{sender_domain(then)}>",

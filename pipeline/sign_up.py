@@ -57,6 +57,7 @@ class Asked:
     path: str | None = None
     own_form: bool = False  # our page, whose words we know; else another site's
     language: str | None = None  # in which our page was read; None: the newsletter's
+    language_taken: bool = False  # they took it there; else it is what their browser prefers
     host: str | None = None  # the asking machine's address
     proof: Proof | None = None
 
@@ -174,7 +175,7 @@ class SigningUp:
             Request(
                 address=address, cadence=asked.cadence or letter.cadences[0],
                 topics=tuple(dict.fromkeys(asked.topics)), language=letter.language,
-                form=form, source=_said(asked.source),
+                language_taken=asked.own_form and asked.language_taken, form=form, source=_said(asked.source),
                 variant=_said(asked.variant), path=_said(asked.path), network=self.network(asked.host),
                 proof=asked.proof,
             ),

@@ -24,6 +24,7 @@ from store.upkeep import restore
 LetterKind = Literal["confirm", "remind", "welcome", "move", "moved", "goodbye"]
 LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
 LEASE_SECONDS = 120
+AGAIN = 3  # attempts in a day after which who asks for a letter that was refused gets no other one
 SITE = "site"  # the form of a sign-up that is another site's: in which language it was read, nobody knows
 _CHANGE_ENDED = "the change of address is ended"
 _ANSWERED = "#"  # and its id, in place of the day of a letter that was answered
@@ -95,12 +96,21 @@ def enqueue(
     connection: sa.Connection, kind: LetterKind, address: str, hash_: str, now: dt.datetime, *,
     entry: int | None = None, subscriber: int | None = None, change: int | None = None,
 ) -> None:
-    """Queue a letter in the transaction that makes it due; nothing where the address has one of the day."""
+    """Queue a letter in the transaction that makes it due; nothing where the address has one of the day.
+
+    One of the day that nobody got, refused or dropped, is queued again, `AGAIN` times at most.
+    """
     new = insert(connection, letter).values(
         kind=kind, address=address, address_hash=hash_, day=f"{now.astimezone(dt.UTC):%Y-%m-%d}", sign_up=entry,
         subscriber=subscriber, address_change=change, state="queued", queued_at=now, next_attempt_at=now, why="",
     )
-    connection.execute(new.on_conflict_do_nothing())
+    anew = {name: new.excluded[name] for name in (
+        "address", "sign_up", "subscriber", "address_change", "state", "queued_at", "next_attempt_at", "why"
+    )}
+    connection.execute(new.on_conflict_do_update(
+        index_elements=["kind", "address_hash", "day"], set_=anew,
+        where=sa.and_(letter.c.state.in_(("failed", "dropped")), letter.c.attempts < AGAIN),
+    ))
 
 
 def answer(connection: sa.Connection, hash_: str) -> None:

@@ -493,6 +493,8 @@ sign_up = sa.Table(
     sa.Column("asked_at", Moment, nullable=False),
     sa.Column("reminded_at", Moment),
     sa.Column("confirmed_at", Moment),
+    # a choice, and not only what the browser prefers
+    sa.Column("language_taken", sa.Boolean, nullable=False, server_default=sa.false()),
     _one_of("cadence", records.CADENCES),
     sa.Index(None, "network", "asked_at"),
     sa.Index(None, "asked_at"),

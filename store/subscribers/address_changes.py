@@ -131,6 +131,7 @@ class AddressChanges:
                 return "kept_out"
             _move(connection, who.id, asked.new_address, asked.new_normalized)
             events.move(connection, old, new)
+            _keep_as_theirs(connection, who.id, asked.old_normalized, old)
             events.log(connection, new, "moved", By(who=READER, why=f"it was {asked.old_address} before"), now)
             connection.execute(
                 sa.update(address_change).where(address_change.c.id == asked.id).values(confirmed_at=now)
@@ -215,6 +216,16 @@ def _move(connection: sa.Connection, subscriber_id: int, address: str, normalize
     connection.execute(
         sa.update(subscriber).where(subscriber.c.id == subscriber_id).values(address=address, normalized=normalized)
     )
+
+
+def _keep_as_theirs(connection: sa.Connection, subscriber_id: int, normalized: str, hash_: str) -> None:
+    """What went to the address they had names them, so that they are told of it and an erase finds it."""
+    settled = sa.and_(letter.c.subscriber.is_(None), letter.c.state.not_in(("queued", "sending")))
+    connection.execute(
+        sa.update(letter).where(letter.c.address_hash == hash_, settled).values(subscriber=subscriber_id)
+    )
+    confirmed = sa.and_(sign_up.c.normalized == normalized, sign_up.c.confirmed_at.is_not(None))
+    connection.execute(sa.delete(sign_up).where(confirmed))  # the consent tells all of it
 
 
 def _refusal(

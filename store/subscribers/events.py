@@ -11,7 +11,7 @@ from store.schema.tables import subscriber_event
 
 Action = Literal[
     "added", "imported", "unsubscribed", "returned", "erased", "suppressed", "lifted", "confirmed", "paused", "resumed",
-    "moved",
+    "moved", "language",
 ]
 READER = "the reader"  # who did it, where no operator and no machine did
 _LONGEST = 500  # characters of a reason

@@ -107,7 +107,15 @@ class Subscribers:
             values["topics"] = list(topics)
         if language is not None:
             values["language"] = language
-        return self._change(subscriber_id, values, now)
+        key = Meta(self._database).address_key()
+        with self._database.begin() as connection:
+            before = _locked(connection, subscriber_id)
+            turn(connection, subscriber_id, values, now)
+            if language is not None and language != before.language:
+                spoke = before.language or "the newsletter's"
+                by = By(who=READER, why=f"{language} instead of {spoke}")
+                events.log(connection, address_hash(key, before.normalized), "language", by, now)
+            return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
 
     def pause(self, subscriber_id: int, until: dt.datetime, *, skips: bool, now: dt.datetime) -> Subscriber:
         """An active reader hears nothing before `until`; `skips`: nor afterwards of what they missed.

@@ -62,6 +62,7 @@ class Request:
     cadence: Cadence
     topics: tuple[str, ...] = ()
     language: str  # of the page they read; the newsletter's where that was another site's
+    language_taken: bool = False  # they took it there; else their browser prefers it
     form: str  # the version of the words they read; `SITE`: another site's
     source: str | None = None
     variant: str | None = None
@@ -89,6 +90,7 @@ class SignUp:
     asked_at: dt.datetime
     reminded_at: dt.datetime | None
     confirmed_at: dt.datetime | None
+    language_taken: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +185,8 @@ class SignUps:
 
         Whoever left comes back, whoever was suppressed for bounces is suppressed no more; other reasons stay.
         A second press changes nothing: a link is used once, and who left since then signs up anew. The language of our
-        own page is part of the choice, as the last one counts: it is kept where it is not `newsletter_language`.
+        own page is part of the choice and kept where it is not `newsletter_language`; where it is only what the browser
+        prefers, a language that they chose before stays.
         """
         with self._database.begin() as connection:
             connection.execute(sa.select(sign_up.c.id).where(sign_up.c.name == name).with_for_update())
@@ -328,7 +331,8 @@ def _refusal(connection: sa.Connection, request: Request, limits: Limits, now: d
 def _write(connection: sa.Connection, request: Request, hash_: str, now: dt.datetime) -> int:
     asked: dict[str, Any] = {
         "address": request.address.address, "cadence": request.cadence, "topics": list(request.topics),
-        "language": request.language, "form": request.form, "source": request.source, "variant": request.variant,
+        "language": request.language, "language_taken": request.language_taken,
+        "form": request.form, "source": request.source, "variant": request.variant,
         "path": request.path, "network": request.network, "asked_at": now,
     }
     name = secrets.token_urlsafe(18)
@@ -347,9 +351,12 @@ def _write(connection: sa.Connection, request: Request, hash_: str, now: dt.date
 def _make_active(
     connection: sa.Connection, entry: SignUp, normalized: str, newsletter_language: str, now: dt.datetime
 ) -> int:
-    known = connection.execute(sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized)).scalar()
+    found = connection.execute(
+        sa.select(subscriber.c.id, subscriber.c.language).where(subscriber.c.normalized == normalized)
+    ).first()
+    known, spoken = (None, None) if found is None else found
     chosen: dict[str, Any] = {"cadence": entry.cadence, "topics": list(entry.topics)}
-    if entry.form != SITE:  # another site's form chose none
+    if entry.form != SITE and (spoken is None or entry.language_taken):  # another site's form chose none
         chosen["language"] = None if entry.language == newsletter_language else entry.language
     if known is None:
         new = insert(connection, subscriber).values(

@@ -54,6 +54,8 @@ def test_without_a_network_it_says_so_and_fails_nothing(settings: Settings) -> N
     assert "run it again where the DNS answers" in findings["SPF"].says
     assert findings["leaving by mail"].ok is None
     assert "bounces+…@bounce.timeline.tld" in findings["leaving by mail"].says
+    assert findings["sign-ups"].ok is None or "on this machine alone" in findings["sign-ups"].says
+    assert "proof of work: off" in findings["sign-ups"].says
 
 
 def test_an_inbox_that_is_read_needs_no_word_about_leaving(settings: Settings) -> None:

@@ -142,7 +142,7 @@ def test_what_asks_is_in_the_language_of_its_form_and_a_welcome_in_the_reader_s(
     subjects = [one["Subject"] for one in mails(relay)]
     german, hebrew = CATALOGUES["de"], CATALOGUES["he"]
     assert subjects == [words.format(name="Clockwork") for words in (
-        german.letter_confirm, german.letter_remind, german.letter_welcome, hebrew.letter_confirm
+        german.letter_confirm, german.letter_remind, CATALOGUES[kept or "de"].letter_welcome, hebrew.letter_confirm
     )]
 
 

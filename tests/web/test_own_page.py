@@ -15,9 +15,10 @@ from lxml import html
 from milepost.settings import Settings, parse
 from newsletter.words.languages import CATALOGUES
 from pipeline.readers_pages import behind
+from pipeline.sign_up import Asked
 from store.database import Database, connect
 from store.ledger.letters import Letters
-from store.schema.tables import address_change, letter, subscriber, suppression
+from store.schema.tables import address_change, bounce, letter, metadata, sign_up, subscriber, suppression
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.pipeline import prepared
@@ -303,6 +304,43 @@ def test_all_that_is_kept_can_be_downloaded_and_nothing_secret_is_in_it(site: Si
     with site.database.connect() as connection:
         secrets |= set(connection.execute(sa.select(subscriber.c.handle)).scalars())
     assert not [each for each in secrets if each in answer.text]
+
+
+# Every table that holds something of a reader, and where the download tells of it.
+TOLD = {
+    "subscriber": "address", "consent": "consents", "sign_up": "sign_up", "delivery": "issues", "attempt": "issues",
+    "exclusion": "issues_without_you", "owed": "owed_to_you", "bounce": "bounces", "letter": "letters",
+    "address_change": "address_changes", "subscriber_event": "history", "suppression": "never_mailed",
+    "spent_proof": None,  # that a program of theirs calculated, for an hour
+}
+
+
+def test_the_download_tells_of_every_place_and_an_erase_empties_each(site: Site, settings: Settings) -> None:
+    columns = {"address", "address_hash", "normalized", "subscriber", "delivery_id"}
+    holding = {table.name for table in metadata.sorted_tables if columns & set(table.c.keys())}
+    assert holding == set(TOLD)  # a new one is told of, and emptied
+    sign_ups = behind(settings, site.database).signing_up
+    sign_ups.ask(Asked(address=ADA, host="192.0.2.7"), NOW)
+    with site.database.connect() as connection:
+        assert sign_ups.confirm(connection.execute(sa.select(sign_up.c.name)).scalar_one(), None, NOW).handle
+    for one in Letters(site.database).claim(NOW, limit=9, memory=DAY).taken:
+        Letters(site.database).settle(one, "sent", NOW)
+    site.post(f"{site.own()}/address", email=NEW)
+    site.post(f"/a/{site.names()[0]}")
+    Suppressions(site.database).add(NEW, "bounce 5.1.1", NOW)
+    with site.database.begin() as connection:
+        connection.execute(sa.insert(bounce).values(
+            digest="d", read_at=NOW, letter=1, proof="envelope", grade="hard", text=f"no {ADA} here"
+        ))
+    held = json.loads(site.post(f"{site.own(NEW)}/data").text)
+    assert {key for key in TOLD.values() if key} <= set(held)
+    for key in ("consents", "bounces", "letters", "address_changes", "history", "never_mailed"):
+        assert held[key], key
+    site.post(f"{site.own(NEW)}/erase")
+    with site.database.connect() as connection:
+        for table in metadata.sorted_tables:
+            left = str(connection.execute(sa.select(table)).all()).lower()
+            assert "ada@" not in left, table.name
 
 
 def test_erase_asks_twice_and_leaves_a_hash(site: Site, settings: Settings) -> None:

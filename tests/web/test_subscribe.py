@@ -378,6 +378,7 @@ class TestItSpeaksTheVisitorsLanguage:
         page = ask("GET", f"/subscribe{query}", app=app, headers=headers)
         assert spoken(page) == language
         assert found(page, "//form//input[@name='lang']/@value") == [language]
+        assert len(found(page, "//form//input[@name='took']")) == (query in ("?lang=he", "?lang=en"))
         others = [tag for tag in ("en", "de", "he") if tag != language]
         assert found(page, "//nav/a/@href") == [f"/subscribe?lang={tag}" for tag in others]
         assert [one.text for one in found(page, "//nav/*[@aria-current]")] == [
@@ -426,7 +427,9 @@ class TestItSpeaksTheVisitorsLanguage:
         Subscribers(database).set_choice(1, language="he", now=NOW)
         post({"email": ADA})
         assert confirmed() == "he"
-        fill(lang="en")
+        fill(lang="en")  # as their browser prefers
+        assert confirmed() == "he"
+        fill(lang="en", took="yes")
         assert confirmed() is None  # the newsletter's own
 
     def test_a_closed_way_in(self, ask: Callable[..., httpx.Response], settings: Settings, database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Reads what a form sent: urlencoded, in UTF-8, not too long, in time, and nothing else."""
+"""Reads what a form sent, and from where: urlencoded, in UTF-8, not too long, in time, and nothing else."""
 
 import asyncio
 from urllib.parse import parse_qs
@@ -37,3 +37,13 @@ async def read_form(request: Request) -> dict[str, list[str]]:
     if any("\0" in text for name, values in fields.items() for text in (name, *values)):  # no database takes it
         raise HTTPException(400)
     return fields
+
+
+def first_of(form: dict[str, list[str]], name: str) -> str:
+    """A field's first value without the space around it; "" where it is missing."""
+    return form.get(name, [""])[0].strip()
+
+
+def host_of(request: Request) -> str | None:
+    """The address of whoever asks, as `web.proxies` has found it; None for a connection that has none."""
+    return request.client.host if request.client else None

@@ -22,7 +22,7 @@ from milepost.errors import ConflictError, InputError
 from pipeline.own_page import Reader, until_day
 from web.pages import Pages
 from web.ports import OwnPage
-from web.public.forms import read_form
+from web.public.forms import first_of, host_of, read_form
 from web.public.preferences import Preferences, Said
 from web.public.readers import Readers
 from web.writing import Writers
@@ -58,13 +58,13 @@ class OwnPages:
 
     async def _pause(self, request: Request) -> Response:
         form = await read_form(request)
-        chosen, day = _first(form, "until"), _first(form, "day")
+        chosen, day = first_of(form, "until"), first_of(form, "day")
 
         def pause(reader: Reader) -> Said:
             try:
                 until = until_day(day if chosen == "date" else chosen, self._own_page.day_of(self._now()))
                 self._own_page.pause(
-                    reader.subscriber.id, until, skips=_first(form, "then") == "skip", now=self._now()
+                    reader.subscriber.id, until, skips=first_of(form, "then") == "skip", now=self._now()
                 )
             except InputError:
                 return Said(wrong="pause", typed=day[:20])
@@ -81,14 +81,14 @@ class OwnPages:
 
     async def _address(self, request: Request) -> Response:
         form = await read_form(request)
-        typed = _first(form, "email")
+        typed = first_of(form, "email")
 
         def ask(reader: Reader) -> "Said | Response":
             who, pages = reader.subscriber, self._pages.spoken(reader.subscriber.language)
             try:
                 self._own_page.ask_move(
                     who.id, typed, language=pages.phrases.locale, now=self._now(),
-                    host=request.client.host if request.client else None,
+                    host=host_of(request),
                 )
             except InputError:
                 return Said(wrong="address", typed=typed[:320])
@@ -173,10 +173,6 @@ class OwnPages:
 
     def _nowhere(self, request: Request) -> Response:
         return self._pages.for_visitor(request).page("link_unknown.html.j2", status=404, private=True)
-
-
-def _first(form: dict[str, list[str]], name: str) -> str:
-    return form.get(name, [""])[0].strip()
 
 
 def _name(request: Request) -> str:

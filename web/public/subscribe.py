@@ -33,7 +33,7 @@ from newsletter.words.phrases import Phrases
 from pipeline.sign_up import Asked, Doubt, Proof, SignUp, Turned
 from web.pages import Pages
 from web.ports import SigningUp, Topics
-from web.public.forms import read_form
+from web.public.forms import first_of, host_of, read_form
 from web.public.preferences import choice
 from web.public.proof_of_work import FIELD, LASTS, PATH, ProofOfWork
 from web.public.readers import Readers, sentence
@@ -41,7 +41,8 @@ from web.public.subscribe_api import cors
 from web.writing import Writers
 
 TRAP = "website"  # a field that no reader sees
-LANGUAGE = "lang"  # the tag of the language that they took, in the address of the form and in the form
+LANGUAGE = "lang"  # the tag of the language that they took, in the address of the form; in the form, of the page's
+TAKEN = "took"  # a field of the form where it was taken
 FASTEST_S, OLDEST_S = 1.0, 24 * 3600.0  # between the page and its form: a program's, a forgotten one's
 _STAMP = b"milepost sign-up form 1\0"
 DNS_SECONDS = 2.0  # for a word on the domain of an address
@@ -97,8 +98,11 @@ class Subscribe:
         ]
 
     def _show(self, request: Request) -> Response:
-        spoken = self._spoken(request, request.query_params.get(LANGUAGE))
-        return self._form(spoken=spoken) if self._settings.web.signup else self._closed(spoken)
+        taken = request.query_params.get(LANGUAGE)
+        spoken = self._spoken(request, taken)
+        if not self._settings.web.signup:
+            return self._closed(spoken)
+        return self._form(spoken=spoken, taken=known(taken) is not None)
 
     def _spoken(self, request: Request, taken: str | None) -> Pages:
         """`taken`: the tag of a language, by a link or by the form it led to; any other text is none."""
@@ -112,10 +116,7 @@ class Subscribe:
 
     async def _ask(self, request: Request) -> Response:
         form = await read_form(request)
-
-        def first(name: str) -> str:
-            return form.get(name, [""])[0].strip()
-
+        first = partial(first_of, form)
         spoken = self._spoken(request, first(LANGUAGE))
         if not self._settings.web.signup:
             return self._closed(spoken)
@@ -131,8 +132,8 @@ class Subscribe:
             raise HTTPException(400)
         asked = Asked(
             address=first("instead") or first("email"), cadence=cadence, topics=tuple(topics),
-            source=first("source") or "page", path=first("path") or None, own_form=True, host=_host(request),
-            language=spoken.phrases.locale,
+            source=first("source") or "page", path=first("path") or None, own_form=True, host=host_of(request),
+            language=spoken.phrases.locale, language_taken=bool(first(TAKEN)),
         )
         if said == "none":  # another site's form, or a page that was kept too well: the choice is made here
             return self._form(asked=asked, hint=spoken.phrases.form_stale)
@@ -173,7 +174,7 @@ class Subscribe:
     async def _confirm(self, request: Request) -> Response:
         """Whatever the body says: who posts to this address has the mail, and pressed the button."""
         name = _name(request)
-        done = await self._writers.run(partial(self._signing_up.confirm, name, _host(request), self._now()))
+        done = await self._writers.run(partial(self._signing_up.confirm, name, host_of(request), self._now()))
         entry = await run_in_threadpool(self._signing_up.find, name, self._now())
         if done.handle is None or entry is None:
             return await run_in_threadpool(self._unknown, request)
@@ -190,7 +191,7 @@ class Subscribe:
 
     def _form(
         self, *, status: int = 200, asked: Asked | None = None, wrong: bool = False, hint: str = "", shown: str = "",
-        doubt: Doubt | None = None, unproved: bool = False, spoken: Pages | None = None,
+        doubt: Doubt | None = None, unproved: bool = False, spoken: Pages | None = None, taken: bool = False,
     ) -> Response:
         """`shown`: the stamp of the form that was sent, so that mending it is not too fast."""
         pages = spoken or self._pages.spoken(asked.language if asked else None)
@@ -200,7 +201,7 @@ class Subscribe:
         )
         return pages.page(
             "subscribe.html.j2", status=status, private=True, wrong=wrong, hint=hint, trap=TRAP, doubt=doubt,
-            languages=pages.languages(), language=pages.phrases.locale,
+            languages=pages.languages(), language=pages.phrases.locale, took=asked.language_taken if asked else taken,
             unproved=unproved, contact=self._contact, script="proof_of_work.js.j2" if self._proving else None,
             proof={"path": PATH, "seconds": LASTS.total_seconds() - 60} if self._proving else None,
             address=asked.address[:320] if asked else "", shown=shown or stamp(self._key, self._now()),
@@ -231,7 +232,3 @@ def _name(request: Request) -> str:
     """The name in a link; "" for what can be none, which no database has to be asked about."""
     name: str = request.path_params["name"]
     return name if name.isascii() and len(name) <= 32 and name.isprintable() else ""
-
-
-def _host(request: Request) -> str | None:
-    return request.client.host if request.client else None

@@ -24,7 +24,7 @@ from milepost.errors import BusyError, InputError
 from milepost.settings import WebSettings
 from pipeline.sign_up import Asked, Proof
 from web.ports import SigningUp
-from web.public.forms import read_body
+from web.public.forms import host_of, read_body
 from web.public.proof_of_work import FIELD, ProofOfWork
 from web.writing import RETRY_SECONDS, Writers
 
@@ -102,9 +102,9 @@ class SubscribeApi:
         said = {"source": _text(fields, "source") or "site"} | {
             name: text for name in ("variant", "path") if (text := _text(fields, name)) is not None
         }
-        host = request.client.host if request.client else None
         asked = Asked(
-            address=email, source=said["source"], variant=said.get("variant"), path=said.get("path"), host=host
+            address=email, source=said["source"], variant=said.get("variant"), path=said.get("path"),
+            host=host_of(request),
         )
         try:
             if not self._open:
