@@ -70,6 +70,7 @@ def _mount() -> None:
         letters,
         milestones,
         operate,
+        prefect,
         record,
         run,
         scrape,
@@ -81,7 +82,7 @@ def _mount() -> None:
 
     for part in (
         setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
-        suppressions, database, run, operate,
+        suppressions, database, run, operate, prefect,
     ):
         part.mount(app)
 

@@ -10,6 +10,7 @@ from delivery.message.build import MessageTemplate
 from delivery.smtp import replies
 from milepost.errors import DeliveryError
 from milepost.records import Claim, IssueState, Reply, Settlement
+from milepost.renewal import LEASE_S
 
 Result = Literal["sent", "deferred", "failed", "refused", "unknown", "skipped", "lease_lost"]
 Progress = Callable[[Claim, Result, Reply | None], None]
@@ -21,7 +22,7 @@ class Limits:
 
     connections: int = 1  # to the relay at once; a transport that can't pipeline always has one
     batch: int | None = None  # claims asked for at once; None: 50 a connection, at most 1,000
-    lease_seconds: int = 120  # how long what a dead dispatcher claimed keeps others waiting; renewed while it lives
+    lease_seconds: int = LEASE_S  # how long what a dead dispatcher claimed keeps others waiting; renewed while it lives
     per_connection: int = 100  # messages, then a new connection: relays like to shuffle their load
     per_second: float | None = None  # messages begun a second, all connections together
     per_domain_per_second: float | None = None  # the same for each domain of readers

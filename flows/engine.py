@@ -18,6 +18,8 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # An empty home is migrated first; the default of 20 s is too short for that on a small machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # What runs leave is forgotten after Prefect's own retention (90 days); off, its database grows for ever.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "true",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     # What failed is said in sentences, by us; Prefect would print tracebacks, and keeps them with the run in any case.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",

@@ -11,6 +11,7 @@
     │   ├── SchemaError             it is older or newer than this program
     │   ├── NotFoundError           no such issue, milestone, subscriber
     │   ├── BusyError               others are at it; it passes by itself
+    │   │   └── UnderWayError       … somebody else is at this very piece of work
     │   └── ConflictError           it changed under us, or the state forbids it
     ├── RenderError                 an issue can't be turned into a mail
     │   └── LintError               it can, but readers would not be glad: not sealed
@@ -89,6 +90,10 @@ class NotFoundError(StoreError):
 
 class BusyError(StoreError):
     """The database is locked, or every connection or writer is in use: later it will do the same thing."""
+
+
+class UnderWayError(BusyError):
+    """Somebody else does this very piece of work, under a lease that is not over."""
 
 
 class ConflictError(StoreError):

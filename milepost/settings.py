@@ -488,7 +488,8 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        hint = "Run `milepost init` to write one."
+        where = "" if path.is_absolute() else f" (It was looked for in {path.absolute().parent}.)"
+        hint = f"Run `milepost init` to write one.{where}"
         raise SettingsError("there is no such file", where=str(path), hint=hint) from None
     except IsADirectoryError:
         hint = f"Name the file in it, as in --config {path / DEFAULT_FILE}."

@@ -1,5 +1,6 @@
-"""The first hour: settings to start from, and a theme to start from, as files to edit."""
+"""The first hour: settings, deployments and a theme to start from, as files to edit."""
 
+import json
 import os
 import secrets
 import shutil
@@ -32,6 +33,37 @@ def write_starter(path: Path, *, force: bool) -> None:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         os.fchmod(handle, 0o600)  # a file that was there keeps its mode otherwise
         file.write(starter())
+
+
+def deployments(config: Path) -> str:
+    """prefect.yaml for the settings file `config`: every flow, with its schedule, by paths that hold everywhere.
+
+    Raises InputError for a path that Prefect would take for a template of its own.
+    """
+    config = config.resolve()
+    if "{{" in str(config):
+        raise InputError("Prefect takes {{ for a template", where=str(config), hint="Give the folder another name.")
+    text = (files("milepost") / "prefect.yaml").read_text(encoding="utf-8")
+    for name, path in (("@FOLDER@", config.parent), ("@CONFIG@", config)):
+        text = text.replace(name, json.dumps(str(path)))  # a JSON string is one of YAML, whatever signs are in it
+    return text
+
+
+def write_deployments(config: Path, *, force: bool) -> Path:
+    """Write `deployments(config)` as prefect.yaml beside the settings; returns where.
+
+    Raises InputError when a file is there and `force` is not given, or when it can't be written.
+    """
+    path = config.resolve().parent / "prefect.yaml"
+    text = deployments(config)
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError("is there already", where=str(path), hint="Use --force to overwrite it.") from None
+    except OSError as error:
+        raise InputError(f"can't be written: {error.strerror}", where=str(path), hint="Choose another place.") from None
+    return path
 
 
 def eject_templates(out: Path) -> list[Path]:

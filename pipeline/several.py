@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from milepost.errors import MilepostError
+from milepost.errors import MilepostError, UnderWayError
 from milepost.records import CHANGE_KINDS
 
 Progress = Callable[[int, int], None]  # pieces done, pieces known so far
@@ -44,7 +44,8 @@ def down_to_json(source: str, error: MilepostError) -> dict[str, Any]:
     return {
         "source": source, "requests": None, "fetched": None, "not_modified": None, "failed": None, "milestones": None,
         "baseline": False, "changes": dict.fromkeys(CHANGE_KINDS, 0), "held": None, "look_id": None,
-        "failures": [str(error)], "disallowed": None, "questions": [], "found_by": {}, "state": "failed",
+        "failures": [str(error)], "disallowed": None, "questions": [], "found_by": {},
+        "state": "under way" if isinstance(error, UnderWayError) else "failed",
         "degraded": [], "notes": [], "unread": None, "unread_first": [], "unread_dates": None, "error": str(error),
     }
 

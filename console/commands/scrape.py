@@ -10,7 +10,7 @@ from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
 from console.looks import print_check, print_looks, waiting
 from console.output import JsonFlag, phases, print_json
-from milepost.errors import InputError, MilepostError, StoreError
+from milepost.errors import InputError, MilepostError, StoreError, UnderWayError
 from milepost.printable import printable_json
 
 
@@ -98,7 +98,7 @@ def _looks(cli: CliContext, keys: list[str], *, full: bool, quiet: bool) -> list
                 report = scrape(cli.settings, key, full=full, progress=begin(f"Looking at {key}"))
             except MilepostError as error:
                 looks.append(down_to_json(key, error))
-                if isinstance(error, StoreError):
+                if isinstance(error, StoreError) and not isinstance(error, UnderWayError):
                     break  # the next source would fare no better
             else:
                 looks.append(report_to_json(report))

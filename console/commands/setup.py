@@ -20,13 +20,15 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
     to_stdout: Annotated[bool, typer.Option("--print", help="Print it instead.")] = False,
 ) -> None:
-    """Write a commented milepost.toml."""
-    from pipeline.setup import starter, write_starter
+    """Write a commented milepost.toml, and beside it the prefect.yaml of its schedules."""
+    from pipeline.setup import starter, write_deployments, write_starter
 
     if to_stdout:
         typer.echo(starter(), nl=False)
         return
     write_starter(path, force=force)
+    if force or not (path.resolve().parent / "prefect.yaml").exists():
+        typer.echo(f"Wrote {write_deployments(path, force=force)}, for a Prefect server of yours.")
     typer.echo(f"Wrote {path}. Next: edit it, then `milepost db upgrade`, `milepost doctor`, `milepost scrape`.")
 
 

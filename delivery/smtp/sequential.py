@@ -4,13 +4,9 @@ For transports that know no other way (a folder), and as the reference that the 
 """
 
 import datetime as dt
-import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from delivery.mailing import (
     RECORD_HINT,
@@ -28,6 +24,7 @@ from delivery.ports import ConnectError, Ledger, Session, Transport
 from delivery.smtp import replies
 from milepost.errors import ConflictError, DeliveryError, RenderError, StoreError
 from milepost.records import Claim, Reply, Settlement
+from milepost.renewal import Renewal
 
 
 def run(
@@ -65,7 +62,7 @@ class _Dispatch:
         number = self.mailing.issue
         freed, orphaned = self.ledger.recover(number)
         try:
-            with _Renewal(self.ledger, self.limits.renew_s, self._holding):
+            with Renewal(self._renew, every=self.limits.renew_s):
                 while not self._done() and self._claim():
                     while self.held and not self._done():
                         self._deliver(self.held[0])
@@ -232,6 +229,11 @@ class _Dispatch:
         self.paused = self.judge.why(reply)
         self.ledger.pause(self.mailing.issue, self.paused)
 
+    def _renew(self) -> None:
+        """T1′ for what is held."""
+        if held := self._holding():
+            self.ledger.renew(held)
+
     # --- the session ------------------------------------------------------------------------------------------------
 
     def _open(self) -> Session | None:
@@ -259,28 +261,3 @@ class _Dispatch:
         if self.session is not None:
             self.session.quit()
             self.session = None
-
-
-class _Renewal:
-    """While it is open: T1′ for what `holding` names, in a thread of its own: the only session may wait for minutes."""
-
-    def __init__(self, ledger: Ledger, every: float, holding: Callable[[], list[Claim]]) -> None:
-        self._ledger, self._every, self._holding = ledger, every, holding
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="milepost-renewal", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(self._every):
-            if held := self._holding():
-                with suppress(StoreError):  # a database in trouble: the next T3 or T4 says so
-                    self._ledger.renew(held)

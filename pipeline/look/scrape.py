@@ -6,12 +6,14 @@
 import datetime as dt
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.records import LookReport
+from milepost.renewal import Renewal
 from milepost.settings import Settings
 from pipeline.look.finish_look import conclude
 from pipeline.look.page_archiver import archive_pages
@@ -19,6 +21,7 @@ from pipeline.look.page_workers import Crew
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader
 from pipeline.pictures import take_down
 from pipeline.several import Progress
+from store import holders
 from store.archive.pages import Pages
 from store.archive.retention import Archive
 from store.database import Database, connect
@@ -33,22 +36,26 @@ def scrape(
 ) -> LookReport:
     """Look at the source `key` and record what changed.
 
-    Raises SourceDownError when it gave nothing to go on, StoreError when the database can't take what was read; what
-    was known stays in every case, and the next look goes on from there.
+    Raises SourceDownError when it gave nothing to go on, UnderWayError while somebody else looks at it, StoreError when
+    the database can't take what was read; what was known stays in every case, and the next look goes on from there.
     """
     reader = SiteReader(ReadBy.of(settings.source(key)))
     with connect(settings.store.url) as database:
         looks = Looks(database)
         careful = looks.running(key)  # or dead, perhaps over a page that waits to be read
-        look_id = looks.start(key, now())
+        look_id = looks.start(key, now(), holder=holders.me())
         try:
-            with Crew(settings.guards.max_read_seconds) as crew:
+            with Renewal(lambda: looks.renew(look_id)), Crew(settings.guards.max_read_seconds) as crew:
                 guard = ReadingGuard(reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful)
                 look = looks.get(look_id)
                 crawled = archive_pages(settings, database, look, guard, full=full, now=now, progress=progress)
                 report = conclude(crawled)
         except MilepostError as error:
             _give_up(looks, look_id, error, now())
+            raise
+        except BaseException:  # Ctrl-C, or a bug: whoever looks next need not wait for us
+            with suppress(MilepostError):
+                looks.let_go(look_id)
             raise
         _keep_small(database, settings, now())
         _take_down(settings, database, key)

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Claim, IssueState, Reply
-from store.ledger import batches, holders
-from store.ledger.holders import Holder, Life
+from store import holders
+from store.holders import Holder, Life
+from store.ledger import batches
 from store.ledger.transitions import (
     CLAIM,
     CLAIM_DUE,

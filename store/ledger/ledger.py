@@ -23,12 +23,13 @@ from milepost.records import (
     Reply,
     Settlement,
 )
+from store import holders
 from store.dialects import moment
 from store.engine import Database
 from store.faults import translated
-from store.ledger import batches, claims, freeze, holders, queries, transitions
+from store.holders import Holder
+from store.ledger import batches, claims, freeze, queries, transitions
 from store.ledger.claims import Holding
-from store.ledger.holders import Holder
 from store.ledger.queries import AttemptRow, DeliveryRow
 from store.ledger.transitions import BEGIN, KEEP, KEEP_SENDING, RELEASE, TRANSITIONS, Transition, in_state
 from store.meta import Meta
@@ -136,7 +137,7 @@ class Ledger:
     def take_over(self, number: int, *, started: holders.Started = holders.started) -> tuple[int, int]:
         """T2 and T7, as `recover`, for leases of dispatchers that are proven dead, however long they still run.
 
-        Proven: they ran on this machine, and no such process lives there (`store.ledger.holders`).
+        Proven: they ran on this machine, and no such process lives there (`store.holders`).
         """
         with self._database.begin() as connection:
             return claims.take_over(connection, number, self._me(), started)

@@ -142,7 +142,7 @@ LEASE_OVER = Condition(  # one that ends later than it can is over too: the cloc
         delivery.c.lease_until > terms.seconds + delivery.c.lease_seconds + _number(60),
     ),
 )
-HOLDER_DEAD = Condition(  # `the_holder` is one that `store.ledger.holders.life` proves dead
+HOLDER_DEAD = Condition(  # `the_holder` is one that `store.holders.life` proves dead
     "holder_dead", lambda terms: delivery.c.lease_holder == terms.given("the_holder")
 )
 

@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from milepost.errors import ConflictError, NotFoundError
-from store.dialects import insert
+from milepost.errors import ConflictError, NotFoundError, UnderWayError
+from milepost.renewal import LEASE_S
+from store import holders
+from store.dialects import insert, seconds
 from store.engine import Database
+from store.holders import Holder
 from store.meta import Meta
 from store.milestones.profiles import take_profile
 from store.schema.tables import look, page, source
@@ -56,13 +59,21 @@ class Looks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def start(self, source_key: str, now: dt.datetime) -> int:
+    def start(
+        self, source_key: str, now: dt.datetime, *, holder: Holder | None = None,
+        started: holders.Started = holders.started,
+    ) -> int:
         """Begin a look and return its id. It is a baseline look until the source has a baseline.
 
-        A look of that source that is still `running` is taken over: it becomes `failed` and can't write any more.
+        `holder`: who looks, under a lease of LEASE_S to `renew`. Raises UnderWayError when a look of that source is
+        under a lease that is not over, unless whoever holds it is proven dead; any other look that is still `running`
+        is taken over: it becomes `failed` and can't write any more.
         """
         with self._database.begin() as connection:
             ensure_source(connection, source_key)
+            connection.execute(sa.select(source.c.key).where(source.c.key == source_key).with_for_update())
+            if holder is not None:
+                _refuse_second(connection, source_key, holder, started)
             connection.execute(
                 sa.update(look)
                 .where(look.c.source == source_key, look.c.state == "running")
@@ -73,10 +84,28 @@ class Looks:
                 .values(
                     source=source_key, started_at=now, state="running",
                     baseline=not _has_baseline(connection, source_key), failures=[],
+                    lease_holder=None if holder is None else str(holder),
+                    lease_until=None if holder is None else seconds(connection.dialect.name) + LEASE_S,
                 )
                 .returning(look.c.id)
             )
             return int(row.scalar_one())
+
+    def renew(self, look_id: int) -> bool:
+        """Let the lease of a look run for LEASE_S from now; returns whether it was still running."""
+        with self._database.begin() as connection:
+            until = seconds(connection.dialect.name) + LEASE_S
+            return self._lease(connection, look_id, until)
+
+    def let_go(self, look_id: int) -> bool:
+        """End the lease of a look that came to no end, so that nobody waits for it; returns whether it was running."""
+        with self._database.begin() as connection:
+            return self._lease(connection, look_id, sa.null())
+
+    @staticmethod
+    def _lease(connection: sa.Connection, look_id: int, until: sa.ColumnElement[Any]) -> bool:
+        ours = sa.update(look).where(look.c.id == look_id, look.c.state == "running").values(lease_until=until)
+        return connection.execute(ours).rowcount == 1
 
     def running(self, source_key: str) -> bool:
         """Whether a look of that source has begun and not ended: it is under way, or it died."""
@@ -222,6 +251,29 @@ class Looks:
             return [look_of(row) for row in connection.execute(query).mappings()]
 
 
+def _refuse_second(connection: sa.Connection, key: str, me: Holder, started: holders.Started) -> None:
+    """Raises UnderWayError while somebody who may live looks at that source."""
+    now = seconds(connection.dialect.name)
+    in_force = sa.and_(look.c.lease_until >= now, look.c.lease_until <= now + LEASE_S + 60)  # later: the clock was set
+    found = connection.execute(
+        sa.select(look.c.lease_holder, look.c.lease_until)
+        .where(look.c.source == key, look.c.state == "running", in_force)
+    ).first()
+    if found is None:
+        return
+    holder = Holder.parse(found.lease_holder)
+    life = holders.life(holder, me, started)
+    if life == "dead":
+        return
+    who = "" if holder is None else f" (process {holder.pid} on {holder.host})"
+    until = dt.datetime.fromtimestamp(found.lease_until, dt.UTC)
+    raise UnderWayError(
+        f"another look at it is under way{who}", where=key,
+        hint="It goes on by itself; look again after it." if life == "alive" else
+        f"If that one is dead, its lease ends at {until:%H:%M:%S} UTC by the database's clock; look again then.",
+    )
+
+
 def ensure_source(connection: sa.Connection, key: str) -> None:
     """Make the source's row when it has none."""
     connection.execute(insert(connection, source).values(key=key).on_conflict_do_nothing())
@@ -271,4 +323,5 @@ def _get(connection: sa.Connection, look_id: int) -> Look:
 
 def look_of(row: sa.RowMapping) -> Look:
     """A row of the table as a look."""
-    return Look(**{**row, **{name: tuple(row[name]) for name in ("failures", "notes", "degraded")}})
+    kept = {name: value for name, value in row.items() if name not in ("lease_holder", "lease_until")}
+    return Look(**{**kept, **{name: tuple(row[name]) for name in ("failures", "notes", "degraded")}})

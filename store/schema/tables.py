@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 24  # the revision this program was made for
+HEAD = 25  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -97,6 +97,8 @@ look = sa.Table(
     sa.Column("guard", sa.String(12)),  # which guard stopped it; without `held`, an earlier look waits for the same
     sa.Column("notes", Json, nullable=False, server_default="[]"),  # sentences on what it saw and nobody has to decide
     sa.Column("degraded", Json, nullable=False, server_default="[]"),  # … on the fields that witnesses dispute
+    sa.Column("lease_holder", sa.Text),  # which process looks, as store.holders names it; NULL of an older release
+    sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
     _one_of("state", LOOK_STATES),
     sa.Index(None, "source", "id"),
 )
@@ -604,7 +606,7 @@ delivery = sa.Table(
     sa.Column("lease", sa.String(32)),
     sa.Column("lease_seconds", sa.Integer),
     sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
-    sa.Column("lease_holder", sa.Text),  # which process, as store.ledger.holders names it; NULL of an older release
+    sa.Column("lease_holder", sa.Text),  # which process, as store.holders names it; NULL of an older release
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("first_attempt_at", Moment),
     sa.Column("next_attempt_at", Moment),

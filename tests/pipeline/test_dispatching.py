@@ -25,9 +25,9 @@ from pipeline import throttle
 from pipeline.dispatch import LONGEST_S, drain, until_next
 from pipeline.doctor import examine
 from pipeline.mail_identity import relay as transport_of
+from store import holders
 from store.database import Database
 from store.issues.issues import Issues
-from store.ledger import holders
 from store.ledger.ledger import Ledger
 from store.meta import Meta
 from store.schema.tables import delivery
@@ -364,7 +364,7 @@ def test_full_mailboxes_count_where_no_bounces_are_read(
 KILLED = """
 import os, signal, sys
 from store.database import connect
-from store.ledger import holders
+from store import holders
 from store.ledger.ledger import Ledger
 
 with connect(sys.argv[1]) as database:

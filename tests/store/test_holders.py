@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from store.ledger import holders
-from store.ledger.holders import Holder, life
+from store import holders
+from store.holders import Holder, life
 
 ME = Holder(host="mail", machine="m1", boot="b1", namespace="pid:[7]", pid=10, started="500")
 OTHER = replace(ME, pid=20, started="400")

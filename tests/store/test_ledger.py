@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError, StoreError
 from milepost.records import Claim, Placement, Reply, Standing, Subscriber
+from store import holders
 from store.database import Database, check, connect
 from store.dialects import moment
-from store.ledger import freeze, holders
+from store.ledger import freeze
 from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.suppressions import Suppressions

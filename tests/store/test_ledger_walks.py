@@ -19,7 +19,7 @@ from milepost.errors import ConflictError, HeldError
 from milepost.records import Advanced, Claim, Reply, Settlement
 from store.database import Database, check
 from store.dialects import moment
-from store.ledger.holders import Holder
+from store.holders import Holder
 from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.events import By
