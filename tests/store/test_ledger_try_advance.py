@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from milepost.records import Advanced
 from store.database import Database
+from store.ledger.transitions import TRANSITIONS
+from store.schema.tables import DELIVERY_STATES
 from tests.store.conftest import NOW, World
 from tests.store.test_ledger_batches import all_kinds, story, take
 
@@ -36,6 +38,23 @@ def test_it_says_and_writes_what_advance_does(local: World) -> None:
     told = story(local, number)
     assert [row[1] for row in told] == ["sent", "deferred", "failed", "unknown", "sending", "sending"]
     assert local.ledger.counts(number).balanced
+
+
+def test_it_writes_no_state_that_the_database_forbids(local: World) -> None:
+    """Its connection asks for no CHECK: what it writes is fixed, and all of it is allowed."""
+    assert {step.to for step in TRANSITIONS.values()} <= set(DELIVERY_STATES)
+    number = local.frozen(6)
+    claims = take(local, number)
+    assert local.database.file is not None
+    with local.ledger.try_advance() as advance:
+        assert advance((), claims) is not None
+        assert advance(all_kinds(claims), ()) is not None
+    with closing(sqlite3.connect(local.database.file)) as other:  # it looks at each CHECK of each row
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        other.execute("PRAGMA ignore_check_constraints = ON")
+        other.execute("UPDATE delivery SET state = 'elsewhere' WHERE id = 1")
+        other.execute("PRAGMA ignore_check_constraints = OFF")
+        assert other.execute("PRAGMA integrity_check").fetchall() != [("ok",)]
 
 
 def test_it_waits_for_no_other_writer(local: World) -> None:
