@@ -22,7 +22,7 @@ from newsletter.issue.known import NOTHING_KNOWN, Known
 from newsletter.issue.mjml_vocabulary import lint_mjml
 from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
-from newsletter.issue.view import IssueView, Plan, day_in_words, day_slot, issue_view, link_slot
+from newsletter.issue.view import IssueView, Made, Plan, day_in_words, day_slot, issue_view, link_slot
 from newsletter.letters import LetterView
 from newsletter.words.languages import in_language, phrases_for
 from newsletter.words.phrases import Phrases
@@ -70,12 +70,13 @@ class Renderer:
         draft = compose(items, phrases=self.phrases, edit=edit, as_ordered=as_ordered, design=self.design)
         placeholder = self.placeholder(draft.items, edit)
         day = day_slot(placeholder) if now is None else day_in_words(now, self.newsletter, self.phrases)
+        made = Made()
 
         def view(plan: Plan) -> IssueView:
             return issue_view(
                 draft, number=number, cadence=cadence, sequence=sequence, day=day, plan=plan, placeholder=placeholder,
                 newsletter=self.newsletter, mail=self.mail, web=self.web, phrases=self.phrases, known=self.known,
-                design=self.design,
+                design=self.design, made=made,
             )
 
         plan, source, html = self._fitted(draft, view)

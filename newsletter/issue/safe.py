@@ -12,10 +12,12 @@ from markupsafe import Markup, escape
 
 # Breaks in the sense of str.splitlines, which knows more of them than mail does.
 _BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
-# Embeddings, overrides and isolates can turn round the words that follow; a byte order mark is no text.
-_TURNERS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
 _MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F))  # directions without a sign, which no header shows
-_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+# Embeddings, overrides and isolates can turn round the words that follow; a byte order mark is no text.
+_TURNERS = "\u202a-\u202e\u2066-\u2069\ufeff"
+_CONTROLS = re.compile(rf"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff{_TURNERS}]")
+_ENDS = "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
+_NONCHARACTERS = re.compile(f"[{_ENDS}]")  # the last two of each further plane
 _URL_SAFE = "/:?#[]@!$&'()*+,;=-._~%"  # RFC 3986 §2: what may stand as it is; % is taken as encoded already
 _JOINING = "\u200d\ufe0e\ufe0f\u20e3"  # zero-width joiner, variation selectors, the keycap
 _MODIFIERS = "".join(map(chr, range(0x1F3FB, 0x1F400)))  # skin tones
@@ -27,8 +29,7 @@ def clean(text: str) -> str:
     """`text` without control, surrogate and direction-turning characters; line breaks become LF."""
     if text.isprintable():  # most texts are one line, and nothing that goes is printable; found out many times sooner
         return text
-    kept = _CONTROLS.sub("", text.translate(_TURNERS))
-    return "".join(char for char in _BREAKS.sub("\n", kept) if ord(char) & 0xFFFE != 0xFFFE)
+    return _NONCHARACTERS.sub("", _BREAKS.sub("\n", _CONTROLS.sub("", text)))
 
 
 def clean_lines(text: str) -> str:

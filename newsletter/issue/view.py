@@ -5,7 +5,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -179,6 +179,14 @@ class IssueView:
     subscribe: str  # where whoever it was forwarded to can sign up, or ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """What an issue's plans share: an issue that is too long for a mail is made several times."""
+
+    items: dict[tuple[int, bool], ItemView] = field(default_factory=dict)  # (place among the news, in full)
+    corrections: list[CorrectionView] = field(default_factory=list)
+
+
 def link_slot(digest: str) -> str:
     """What stands for the recipient's own link, for an issue whose inputs have that hash (hex)."""
     return f"{_LINK}{digest[:20]}"
@@ -197,26 +205,33 @@ def day_in_words(moment: dt.datetime, newsletter: NewsletterSettings, phrases: P
 def issue_view(
     draft: Draft, *, number: int, cadence: Cadence, sequence: int | None, day: str, plan: Plan, placeholder: str,
     newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, phrases: Phrases,
-    known: Known = NOTHING_KNOWN, design: int = TODAY,
+    known: Known = NOTHING_KNOWN, design: int = TODAY, made: Made | None = None,
 ) -> IssueView:
-    """Make the view of an issue; `day` stands in its masthead, in words or as the slot for them."""
+    """Make the view of an issue; `day` stands in its masthead, in words or as the slot for them.
+
+    `made`: what other plans for the same issue have made already, and this one adds to.
+    """
+    made = made or Made()
     issue_url = issue_link(web, number)
     news = [item for item in draft.items if item.role == "news"]
     wrong = by_milestone(draft.items)
     shown = news[: plan.full + plan.brief]
-    views = [
-        _item(
-            item, full=index < plan.full, issue_url=issue_url, phrases=phrases, known=known, design=design,
-            image=_picture(
-                item.milestone, lead=index == 0, newsletter=newsletter, web=web, known=known, phrases=phrases
-            ),
+    views = []
+    for place, item in enumerate(shown):
+        key = (place, place < plan.full)
+        if key not in made.items:
+            made.items[key] = _item(
+                item, full=place < plan.full, issue_url=issue_url, phrases=phrases, known=known, design=design,
+                image=_picture(
+                    item.milestone, lead=place == 0, newsletter=newsletter, web=web, known=known, phrases=phrases
+                ),
+            )
+        views.append(made.items[key])
+    for group in wrong[len(made.corrections) : plan.corrections]:
+        made.corrections.append(
+            correction_view(group, phrases=phrases, timezone=newsletter.timezone, known=known, design=design)
         )
-        for index, item in enumerate(shown)
-    ]
-    corrections = tuple(
-        correction_view(group, phrases=phrases, timezone=newsletter.timezone, known=known, design=design)
-        for group in wrong[: plan.corrections]
-    )
+    corrections = tuple(made.corrections[: plan.corrections])
     contents = _contents(shown, phrases) if len(shown) >= _CONTENTS_FROM else ()
     among = any(mark.when and not mark.here for mark in contents)
     name = one_line(newsletter.name)

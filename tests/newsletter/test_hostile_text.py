@@ -18,7 +18,7 @@ from milepost.dates import PartialDate
 from milepost.records import Card, Edit, FieldChange, Image, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.render import Renderer
-from newsletter.issue.safe import one_line, paragraphs, subject_line
+from newsletter.issue.safe import clean, one_line, paragraphs, subject_line
 from tests.newsletter.reading import assert_tame, findings, links_of, shown, squeezed
 
 ItemMaker = Callable[..., IssueItem]
@@ -194,3 +194,9 @@ def test_a_link_beyond_ascii_is_encoded(renderer: Renderer, make_item: ItemMaker
     url = "https://xn--bcher-kva.example/zeit/gr%C3%B6%C3%9Fe?q=%22%C3%BC%22&a=%C3%BC#%3Cx%3E"
     assert url in variant.text.split("\n")
     assert url in links_of(variant)
+
+
+def test_what_no_text_is_made_of_is_taken_out_of_every_plane() -> None:
+    assert clean("a\U0001fffeb\U0010ffffc\ufeff\u202ed\x07e") == "abcde"
+    assert clean("\U0001fffd\U00020000\u2065\u202f\u206a") == "\U0001fffd\U00020000\u2065\u202f\u206a"
+    assert clean("one\r\n\u2028two\x85") == "one\ntwo\n"

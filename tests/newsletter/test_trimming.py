@@ -8,7 +8,9 @@ import pytest
 from milepost.errors import RenderError
 from milepost.records import IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from newsletter.issue.compose import compose
 from newsletter.issue.render import HTML_LIMIT, Renderer
+from newsletter.issue.view import IssueView, Made, Plan, issue_view
 from tests.newsletter.reading import findings, shown
 
 ItemMaker = Callable[..., IssueItem]
@@ -59,3 +61,25 @@ def test_a_mail_that_cannot_fit_is_refused(mail: MailSettings, web: WebSettings,
 
     with pytest.raises(RenderError, match=r"newsletter\.name"):
         renderer.render(1, "instant", [make_item()], NOW)
+
+
+def test_what_one_plan_made_of_a_story_is_not_made_again_by_the_next(renderer: Renderer, make_item: ItemMaker) -> None:
+    """Long issues are made some ten times until they fit: the words of a story are read once in full, once in brief."""
+    items = [make_item(n, key=f"m{n}") for n in range(1, 4)] + [make_item(n, role="correction") for n in (4, 5)]
+    draft, made = compose(items), Made()
+
+    def view(plan: Plan) -> IssueView:
+        return issue_view(
+            draft, number=1, cadence="weekly", sequence=None, day="", plan=plan, placeholder="p", made=made,
+            newsletter=renderer.newsletter, mail=renderer.mail, web=renderer.web, phrases=renderer.phrases,
+        )
+
+    first, shorter = view(Plan(full=3, brief=0, corrections=2)), view(Plan(full=2, brief=1, corrections=1))
+
+    assert shorter.lead is first.lead
+    assert [one.full for one in first.news] == [True, True]
+    assert [one.full for one in shorter.news] == [True, False]
+    assert shorter.news[0] is first.news[0]
+    assert [one.milestone_id for one in first.corrections] == [4, 5]
+    assert shorter.corrections == first.corrections[:1]
+    assert view(Plan(full=1, brief=2, corrections=2)).news[1] is shorter.news[1]
