@@ -30,11 +30,13 @@ from milepost.records import (
     IssueItem,
     KnownTopics,
     Milestone,
+    Variant,
 )
 from milepost.settings import Settings, parse
 from newsletter.issue.compose import compose
 from newsletter.issue.corrections import amendment_view
-from newsletter.issue.known import Known, page_key
+from newsletter.issue.design import TODAY
+from newsletter.issue.known import Known, Picture, page_key
 from newsletter.issue.render import Renderer
 from newsletter.issue.view import Plan, issue_link, issue_view
 from newsletter.words.languages import NAMES
@@ -173,9 +175,21 @@ class Scenes:
         self, items: list[IssueItem], *, cadence: Cadence = "weekly", edit: Edit = UNEDITED, **letter: Any
     ) -> str:
         """The HTML part of an issue."""
+        return self.renderer(**letter).render(12, cadence, items, NOW, edit=edit).html
+
+    def renderer(self, *, design: int = TODAY, known: Known | None = None, **letter: Any) -> Renderer:
+        """What makes mails of that design, with some settings of the newsletter changed."""
         newsletter = self.settings.newsletter.model_copy(update=letter)
-        renderer = Renderer(newsletter, self.settings.mail, self.settings.web, known=self.known)
-        return renderer.render(12, cadence, items, NOW, edit=edit).html
+        return Renderer(newsletter, self.settings.mail, self.settings.web, known=known or self.known, design=design)
+
+    def hosted(self) -> Variant:
+        """An issue of one story with a picture from our own pages and hardly a word: what filters like least."""
+        picture = Image(url="https://pictures.invalid/dial.png", alt="A dial with one hand, drawn in ink")
+        brief = replace(self.records[0], what_happened="", why_it_mattered="", tags=(), image=picture)
+        known = replace(self.known, pictures={"https://pictures.invalid/dial.png": Picture(
+            name="0c5a.jpg", width=1040, height=585,
+        )})
+        return self.renderer(known=known, images="hosted").render(12, "instant", [item(1, brief)], NOW)
 
     def forty(self) -> list[IssueItem]:
         """Forty milestones of three times the usual length; the sample has fewer, so that some are told in parts."""

@@ -23,6 +23,7 @@ from newsletter.issue.mjml_vocabulary import lint_mjml
 from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
 from newsletter.issue.view import IssueView, Made, Plan, day_in_words, day_slot, issue_view, link_slot
+from newsletter.issue.word_fonts import word_font
 from newsletter.letters import LetterView
 from newsletter.words.languages import in_language, phrases_for
 from newsletter.words.phrases import Phrases
@@ -146,6 +147,7 @@ class Renderer:
             return environment.get_template(template).render(
                 **view, phrases=self.phrases, light=self.theme.light, dark=self.theme.dark,
                 serif=self.newsletter.font, sans=self.newsletter.label_font,
+                serif_in_word=word_font(self.newsletter.font), sans_in_word=word_font(self.newsletter.label_font),
             )
         except TemplateError as error:
             raise RenderError(f"{type(error).__name__}: {error}", where=template, hint="Mend the template.") from error
