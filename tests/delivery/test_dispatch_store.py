@@ -18,11 +18,12 @@ from delivery.dispatch import Limits, dispatch
 from delivery.smtp.session import SmtpTransport
 from milepost.errors import ConflictError, MilepostError
 from milepost.records import Placement, Variant
-from store.database import Database, connect, upgrade
+from store.database import Database, connect
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.people import Subscribers
+from tests.new_database import new_database
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 READERS = 12
@@ -66,9 +67,7 @@ with connect(url) as database:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    where = f"sqlite:///{tmp_path}/milepost.db"
-    upgrade(where)
-    return where
+    return new_database(f"sqlite:///{tmp_path}/milepost.db")
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from milepost.dates import utc_now
 from milepost.settings import Settings, load
 from pipeline.look.scrape import scrape
 from pipeline.publish import publish
-from store.database import connect, upgrade
+from store.database import connect
 from store.subscribers.people import Subscribers
+from tests.new_database import new_database
 from tests.pipeline.stage import READERS, BreakableSite
 
 SETTINGS = """
@@ -58,7 +59,7 @@ def _made(stage: Stage) -> Path:
         settings = load(file.parent / "milepost.toml")
         match stage:
             case "empty":
-                upgrade(settings.store.url)
+                new_database(settings.store.url)
             case "readers":
                 copy("empty", settings)
                 with connect(settings.store.url) as database:

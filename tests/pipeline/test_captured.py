@@ -18,8 +18,9 @@ from milepost.fields import CONTENT_FIELDS
 from milepost.records import LookReport
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
-from store.database import connect, upgrade
+from store.database import connect
 from store.milestones.milestones import Milestones
+from tests.new_database import new_database
 
 SITES = Path(__file__).parents[2].parent / "shared" / "sites"
 
@@ -65,7 +66,7 @@ def served() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def settings(served: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = watching(served, tmp_path_factory.mktemp("captured"))
-    upgrade(settings.store.url)
+    new_database(settings.store.url)
     return settings
 
 
@@ -155,7 +156,7 @@ def test_the_newest_layout_is_a_baseline_exact_and_what_comes_after_it_is_news(t
                         .replace("alexnet-2012-details", "later"))
     with serving(pages) as served:
         settings = watching(served, tmp_path)
-        upgrade(settings.store.url)
+        new_database(settings.store.url)
         first = scrape(settings, "aitimeline")
         assert (first.baseline, first.state, first.milestones, first.failures) == (True, "complete", 80, ())
         second = scrape(settings, "aitimeline")
@@ -172,7 +173,7 @@ def test_the_newest_layout_is_a_baseline_exact_and_what_comes_after_it_is_news(t
 
 def test_from_the_captured_layout_to_the_newest_and_back_nothing_is_told(tmp_path: Path, served: str) -> None:
     captured = watching(served, tmp_path)
-    upgrade(captured.store.url)
+    new_database(captured.store.url)
     assert scrape(captured, "aitimeline").baseline
     with serving(NEWEST) as address:
         newest = watching(address, tmp_path)

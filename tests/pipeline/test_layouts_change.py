@@ -16,10 +16,11 @@ from milepost.settings import Settings, parse
 from pipeline.backfill import backfill
 from pipeline.holds import release
 from pipeline.look.scrape import scrape
-from store.database import connect, upgrade
+from store.database import connect
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from store.milestones.source_labels import SourceLabels
+from tests.new_database import new_database
 
 SOURCE = "lamps"
 THINGS = ("lamp", "bell", "kite", "loom", "mill", "oven", "pump", "raft")
@@ -132,7 +133,7 @@ def settings(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "fetch_from": f"http://127.0.0.1:{site.server.server_port}", "allow_hosts": ["127.0.0.1"],
         }],
     })
-    upgrade(settings.store.url)
+    new_database(settings.store.url)
     return settings
 
 

@@ -23,7 +23,7 @@ from pipeline.letters import TRIES, decide, send_letters, standing, work_off
 from pipeline.own_page import OwnPage
 from pipeline.sign_up import Asked, Repeats, SigningUp
 from pipeline.subscribers import show
-from store.database import Database, connect, upgrade
+from store.database import Database, connect
 from store.ledger.letters import Letters, Taken
 from store.meta import Meta
 from store.subscribers.address_changes import AddressChanges
@@ -32,6 +32,7 @@ from store.subscribers.people import Subscribers
 from store.subscribers.sign_ups import SignUps
 from store.subscribers.suppressions import Suppressions
 from tests.delivery.misbehaving_relay import DROP, Relay
+from tests.new_database import new_database
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
@@ -70,8 +71,7 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
-    upgrade(settings.store.url)
-    with connect(settings.store.url) as opened:
+    with connect(new_database(settings.store.url)) as opened:
         yield opened
 
 

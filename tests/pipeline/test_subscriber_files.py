@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime as dt
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,27 +15,20 @@ from pipeline.subscriber_files import consent, csv_reading
 from pipeline.subscriber_files.address_cell import address_in
 from pipeline.subscriber_files.formulas import escape, unescape
 from pipeline.subscribers import By, Imported, choices
-from store.database import Database, connect, upgrade
+from store.database import Database, connect
 from store.subscribers.importing import STANDINGS, Entry, Known, Standing, admit, strictest
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
+from tests.new_database import new_database
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=3)
 US = By(who="ada", why="they wrote to us")
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("template") / "milepost.db"
-    upgrade(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture
-def database(template: Path, tmp_path: Path) -> Iterator[Database]:
-    shutil.copy(template, tmp_path / "milepost.db")
-    with connect(f"sqlite:///{tmp_path}/milepost.db") as opened:
+def database(tmp_path: Path) -> Iterator[Database]:
+    with connect(new_database(f"sqlite:///{tmp_path}/milepost.db")) as opened:
         yield opened
 
 
@@ -305,7 +297,7 @@ def test_only_who_is_unknown_is_ever_added(
 
 
 def test_an_export_holds_nothing_that_a_spreadsheet_runs_and_comes_back_as_it_was(
-    database: Database, template: Path, tmp_path: Path
+    database: Database, tmp_path: Path
 ) -> None:
     people = Subscribers(database)
     live = ["=cmd|calc@a.example", "+1@a.example", "-x@a.example", "'=y@a.example", "plain@a.example"]
@@ -322,8 +314,7 @@ def test_an_export_holds_nothing_that_a_spreadsheet_runs_and_comes_back_as_it_wa
     file = tmp_path / "out.csv"
     lines = [",".join(f'"{cell}"' for cell in row.values()) for row in subscribers.export_csv(database)]
     file.write_text("\n".join([",".join(subscribers.COLUMNS), *lines]), encoding="utf-8")
-    shutil.copy(template, tmp_path / "other.db")
-    with connect(f"sqlite:///{tmp_path}/other.db") as other:
+    with connect(new_database(f"sqlite:///{tmp_path}/other.db")) as other:
         subscribers.import_file(other, file, cadence="daily", by="ada", now=NOW)
         assert list(Subscribers(other).export()) == before
         again = subscribers.import_file(other, file, cadence="daily", by="ada", now=LATER)

@@ -18,10 +18,11 @@ from pipeline.holds import held_looks, release
 from pipeline.look.scrape import report_to_json, scrape
 from pipeline.sources import check_source, tried_to_json, try_source
 from store.archive.snapshots import Snapshots
-from store.database import connect, upgrade
+from store.database import connect
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from tests.console import terminal
+from tests.new_database import new_database
 
 SOURCE = "kettles"
 
@@ -80,7 +81,7 @@ def settings(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "fetch_from": f"http://127.0.0.1:{site.server.server_port}", "allow_hosts": ["127.0.0.1"],
         }],
     })
-    upgrade(settings.store.url)
+    new_database(settings.store.url)
     return settings
 
 

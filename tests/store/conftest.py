@@ -2,7 +2,6 @@
 
 import datetime as dt
 import functools
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +33,7 @@ from store.subscribers.addresses import parse
 from store.subscribers.events import By
 from store.subscribers.importing import Entry
 from store.subscribers.people import Subscribers
+from tests.new_database import new_database
 from tests.store import postgresql
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
@@ -64,9 +64,7 @@ def postgresql_shared(postgresql_server: str) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def sqlite_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """The same in a SQLite file."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('shared')}/milepost.db"
-    upgrade(url)
-    with connect(url) as database:
+    with connect(new_database(f"sqlite:///{tmp_path_factory.mktemp('shared')}/milepost.db")) as database:
         yield database
 
 
@@ -120,14 +118,6 @@ def postgresql_empty(postgresql_server: str) -> Iterator[str]:
     _postgresql_run(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with all tables, to copy from."""
-    file = tmp_path_factory.mktemp("template") / "milepost.db"
-    upgrade(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
     """An open database with all tables and nothing in them, on either engine."""
@@ -143,10 +133,9 @@ def url(database: Database) -> str:
 
 
 @pytest.fixture
-def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+def sqlite_database(tmp_path: Path) -> Iterator[Database]:
     """For what only SQLite does."""
-    shutil.copy(sqlite_template, tmp_path / "only.db")
-    with connect(f"sqlite:///{tmp_path}/only.db", wait_seconds=0.2) as opened:
+    with connect(new_database(f"sqlite:///{tmp_path}/only.db"), wait_seconds=0.2) as opened:
         yield opened
 
 

@@ -4,7 +4,6 @@ import base64
 import datetime as dt
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +17,10 @@ from milepost.errors import SettingsError
 from milepost.settings import Settings, parse
 from pipeline.own_page import OwnPage
 from pipeline.sign_up import Proof, SigningUp
-from store.database import Database, connect, upgrade
+from store.database import Database, connect
 from store.ledger.letters import Letters
 from store.subscribers.sign_ups import SignUps
+from tests.new_database import new_database
 from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemoryTopics
 from web.app import create_app
 from web.public.proof_of_work import LASTS, ProofOfWork
@@ -122,17 +122,9 @@ def changed(settings: Settings, proof_of_work: str) -> Settings:
     })
 
 
-@pytest.fixture(scope="module")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database."""
-    file = tmp_path_factory.mktemp("made") / "milepost.db"
-    upgrade(f"sqlite:///{file}")
-    return file
-
-
 @pytest.fixture
-def database(tmp_path: Path, made_once: Path) -> Iterator[Database]:
-    with connect(f"sqlite:///{shutil.copy(made_once, tmp_path)}") as opened:
+def database(tmp_path: Path) -> Iterator[Database]:
+    with connect(new_database(f"sqlite:///{tmp_path}/milepost.db")) as opened:
         yield opened
 
 

@@ -17,12 +17,13 @@ from delivery.checks.mail_domain import MailDomains
 from milepost.settings import Settings
 from pipeline.own_page import OwnPage
 from pipeline.sign_up import SigningUp, network_of
-from store.database import Database, connect, upgrade
+from store.database import Database, connect
 from store.ledger.letters import Letters
 from store.subscribers.events import By
 from store.subscribers.people import Subscribers
 from store.subscribers.sign_ups import SignUps
 from store.subscribers.suppressions import Suppressions
+from tests.new_database import new_database
 from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemoryTopics
 from web.app import create_app
 from web.public.subscribe import OLDEST_S, stamp, stamped
@@ -35,9 +36,7 @@ US = By(who="an operator", why="they asked")
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    url = f"sqlite:///{tmp_path}/milepost.db"
-    upgrade(url)
-    with connect(url) as opened:
+    with connect(new_database(f"sqlite:///{tmp_path}/milepost.db")) as opened:
         yield opened
 
 
