@@ -187,11 +187,11 @@ def test_two_dispatchers_share_the_work(
 
 
 class Counting(Ledger):
-    """The ledger, and an event after so many renewals that leases of a second have ended twice."""
+    """The ledger, and an event after so many renewals that a lease of a second would have ended."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self.left = 9
+        self.left = 6
         self.enough = threading.Event()
 
     def renew(self, held: Any) -> int:

@@ -39,7 +39,7 @@ def serving(pages: Path) -> Iterator[str]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     server = ThreadingHTTPServer(("127.0.0.1", 0), module.handler(pages.resolve()))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

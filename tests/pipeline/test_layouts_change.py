@@ -97,7 +97,7 @@ class Site:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
 
     def show(self, pages: dict[str, str], *, labels: str = "") -> None:
         """Serve these milestone pages, the listing of them and the sitemap; `labels` stand after a card's title."""

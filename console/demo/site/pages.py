@@ -69,6 +69,7 @@ class Content:
         return tuple(sorted((one for one in self.stories if not one.held_back), key=lambda one: one.date.sort_key))
 
 
+@cache
 def load() -> Content:
     """The content that ships with the program."""
     data = tomllib.loads(files("console.demo.site").joinpath("milestones.toml").read_text(encoding="utf-8"))

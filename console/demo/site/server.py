@@ -27,6 +27,8 @@ class SampleSite:
     `port` 0 takes any free one. Raises OSError when the port is taken.
     """
 
+    patience_s = 0.05  # how long its end may take to be noticed
+
     def __init__(self, port: int = 0) -> None:
         self.port = port
         self.requests = 0
@@ -75,7 +77,10 @@ class SampleSite:
         with self._lock:
             self._content = content or self._content
             self._deploys += 1
-            self._files = pages.build(self._content, build_id=self.build_id)
+            self._files = self._built(self._content)
+
+    def _built(self, content: pages.Content) -> dict[str, bytes]:
+        return pages.build(content, build_id=self.build_id)
 
     def file(self, path: str) -> bytes | None:
         """What is served under a path now."""
@@ -90,7 +95,8 @@ class SampleSite:
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="sample-site", daemon=True).start()
+        ended = (self.patience_s,)
+        threading.Thread(target=self._server.serve_forever, args=ended, name="sample-site", daemon=True).start()
         return self
 
     def __exit__(
