@@ -60,10 +60,15 @@ def page(
         shown = context.new_page()
         shown.set_content(html, wait_until="load")
         if text != 1.0:
-            shown.evaluate(_LARGER, text)
+            enlarge(shown, text)
         yield shown
     finally:
         context.close()
+
+
+def enlarge(shown: Page, factor: float) -> None:
+    """Make the text of an open page so many times as large, and nothing else."""
+    shown.evaluate(_LARGER, factor)
 
 
 def draw(opened: Browser, html: str, *, width: int = 700, scheme: Scheme = "light", text: float = 1.0) -> Image.Image:

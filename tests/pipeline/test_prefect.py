@@ -1,12 +1,13 @@
 """Every flow on a real Prefect: the same functions, with a flow run that has a name and a state."""
 
+import contextlib
 import logging
 import os
-import subprocess
-import sys
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -16,6 +17,7 @@ from milepost.settings import Settings
 from pipeline.several import UnfinishedError
 from store.database import Database
 from store.milestones.looks import Looks
+from tests.console import terminal
 from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
@@ -25,7 +27,32 @@ Play = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+def servers_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The server's, in a folder of its own: making one takes Prefect longer than all flows, so pytest keeps it.
+
+    A Prefect of another version makes its own.
+    """
+    import prefect
+
+    file = tmp_path_factory.mktemp("server") / "prefect-test.db"
+    cache: pytest.Cache | None = request.config.cache
+    kept = None if cache is None else cache.mkdir(f"prefect-{prefect.__version__}") / file.name
+    if kept is not None and kept.exists():
+        _copy(kept, file)
+    yield file
+    if kept is not None and not kept.exists() and file.exists():
+        made = kept.with_suffix(f".{os.getpid()}")
+        _copy(file, made)
+        made.replace(kept)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with contextlib.closing(sqlite3.connect(source)) as read, contextlib.closing(sqlite3.connect(target)) as written:
+        read.backup(written)
+
+
+@pytest.fixture(scope="session")
+def play(tmp_path_factory: pytest.TempPathFactory, servers_database: Path) -> Iterator[Play]:
     """Runs a flow by name on a server that the whole session shares."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
@@ -35,6 +62,7 @@ def play(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
 
         from flows.engine import run_named
 
+        patch.setattr("prefect.testing.utilities.mkdtemp", lambda: str(servers_database.parent))
         with prefect_test_harness(server_startup_timeout=120):
             yield run_named
 
@@ -115,12 +143,16 @@ def test_a_run_whose_source_is_down_still_sends_what_waits(
 
 @pytest.mark.usefixtures("config")
 def test_a_server_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "milepost", "run"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=200, env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"},
-    )
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    nowhere = "http://127.0.0.1:9/api"
+    with (
+        mock.patch.dict(os.environ, PREFECT_API_URL=nowhere),
+        temporary_settings({PREFECT_API_URL: nowhere, PREFECT_CLIENT_MAX_RETRIES: 0}),
+    ):
+        done = terminal.milepost("run", cwd=tmp_path)
     assert done.returncode == 1
-    assert "http://127.0.0.1:9/api: Prefect's server can't be reached. Start it" in done.stderr
+    assert f"{nowhere}: Prefect's server can't be reached. Start it" in done.stderr
     assert "Traceback" not in done.stderr
 
 
