@@ -1,7 +1,10 @@
 """A site's whole history, with bad days and half-done deploys, through the real look: all the news, nothing else."""
 
+import fcntl
+import os
+import pickle
 from collections import Counter
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,15 +22,30 @@ def told() -> History:
 
 
 @pytest.fixture(scope="module")
-def player(told: History, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
-    """The history, played."""
+def player(told: History, tmp_path_factory: pytest.TempPathFactory) -> Player:
+    """The history, played: once, by the first of pytest's workers that wants it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # that of all workers of this run
+    folder /= "replay"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = folder / "player"
+        if not made.exists():
+            made.write_bytes(pickle.dumps(played(told, folder)))
+        found: Player = pickle.loads(made.read_bytes())  # noqa: S301 (our own, a moment old)
+        return found
+
+
+def played(told: History, folder: Path) -> Player:
     with serving() as server:
-        player = Player(settings=settings_for(server, tmp_path_factory.mktemp("replay")), server=server)
+        player = Player(settings=settings_for(server, folder), server=server)
         player.play(told.days[0])
         player.first_ids = dict(ids(player.settings))
         for day in told.days[1:]:
             player.play(day)
-        yield player
+    return player
 
 
 def test_the_baseline_is_large_and_silent(player: Player) -> None:
