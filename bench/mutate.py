@@ -38,7 +38,7 @@ from newsletter.news.rules import judge as judge_field
 SAVED = Path(__file__).resolve().parents[1] / "tests/sites"
 BASES = {
     "aitimeline": "https://timeline.example", "sample": "https://clockwork.example", "generic": "https://bridges.example",
-    "keepachangelog": "https://lantern.example", "timelinelist": "https://umbrellas.example",
+    "changelog": "https://kiln.example", "keepachangelog": "https://lantern.example", "timelinelist": "https://umbrellas.example",
 }
 VERDICTS = ("right", "kept", "unknown", "error", "differs", "held", "gone", "alone", "WRONG", "EMPTY")
 _TAGS = ("div", "p", "span", "h2", "h3", "h5", "section", "b")

@@ -1,6 +1,7 @@
 """Tells a page from what only looks like one: cut short, empty, a challenge, a login, "not found" with a 200; pure."""
 
 import re
+from collections.abc import Callable
 
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _TAIL = 64 * 1024
@@ -36,10 +37,17 @@ _TITLE = re.compile(rb"<(?:title|h1)\b[^>]{0,300}>([^<]{0,300})<")
 _NOT_FOUND = re.compile(rb"^\s*(?:error\s*)?(?:404\b|not found)|page not found|\b404\s*$|\b404 not found")
 
 
-def _is_html(content_type: str, lower: bytes) -> bool:
-    kind = content_type.split(";", 1)[0].strip().lower()
-    if kind:
-        return kind in _HTML_TYPES
+def html_alone(content_type: str) -> bool:
+    """What `fault` takes where nothing else is said: HTML."""
+    return content_type in _HTML_TYPES
+
+
+def _begins_as_html(lower: bytes) -> bool:
+    head = lower[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return head.startswith((b"<!doctype html", b"<html", b"<?xml")) and b"<html" in lower[:4096]
+
+
+def _looks_like_html(lower: bytes) -> bool:
     head = lower[:1024]
     return b"<!doctype html" in head or b"<html" in head
 
@@ -77,13 +85,24 @@ def _asks_who_is_there(lower: bytes) -> str | None:
     return "it is a challenge (captcha) page" if titled else asked
 
 
-def fault(body: bytes, content_type: str) -> str | None:
-    """Why a 200's body is not the page that was asked for, in a few words; None when it may well be."""
+def fault(body: bytes, content_type: str, takes: Callable[[str], bool] = html_alone) -> str | None:
+    """Why a 200's body is not the page that was asked for, in a few words; None when it may well be.
+
+    `takes`: whether a content type, in small letters and without parameters, is one that is read there. What is no
+    HTML can't show that it was cut short; what claims to be text and begins as HTML is looked at as that.
+    """
     if not body.strip():
         return "the page is empty"
     lower = _plain(body)
-    if not _is_html(content_type, lower):
-        return f"it is not HTML ({content_type.split(';', 1)[0].strip()[:60] or 'no Content-Type'})"
+    kind = content_type.split(";", 1)[0].strip().lower()
+    told = kind[:60] or "no Content-Type"
+    html = kind in _HTML_TYPES if kind else _looks_like_html(lower)
+    if not takes(_HTML_TYPES[0] if html else kind):
+        return f"it is not HTML ({told})" if takes is html_alone else f"it is nothing that is read there ({told})"
+    if not html and b"\0" in lower[:_TAIL]:
+        return f"it is no text ({told})"
+    if not html and not _begins_as_html(lower):
+        return None
     if b"</html" not in lower[-_TAIL:]:
         return "the page is cut short (no </html>)"
     if any(sign in lower for sign in _CONTENT):

@@ -30,6 +30,7 @@ class CrawlPlan:
     allow_hosts: frozenset[str]  # private hosts that may be asked: "host" or "host:port"
     seeds: tuple[str, ...]  # listing paths always asked for
     classify: Callable[[str], PageKind]  # of a path
+    takes: Callable[[str, str], bool] | None = None  # (content type, path) → whether that is read; None: HTML alone
     limits: FetchSettings
     max_pages: int  # asked for in one look, milestones and listings together
     known_urls: frozenset[str] = frozenset()  # identity URLs of known milestones: asked for though no longer listed

@@ -1,9 +1,9 @@
 """Asks for one page and says what became of it: fetched, unchanged, gone, moved or failed, never an exception."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from crawler.answers import fault
+from crawler.answers import fault, html_alone
 from crawler.client import Answer
 from crawler.discover import RobotsCache, rules_for
 from crawler.fetch import Fetcher
@@ -92,7 +92,7 @@ class PageClient:
         raise FetchError(f"answered {answer.status}", where=url, status=answer.status)
 
     def _fetched(self, answer: Answer, url: str, kind: PageKind) -> Fetched:
-        why = fault(answer.body, answer.headers.get("content-type", ""))
+        why = fault(answer.body, answer.headers.get("content-type", ""), self._taken(url))
         if why is not None:
             raise FetchError(why, where=url, status=200)
         return Fetched(
@@ -104,6 +104,11 @@ class PageClient:
             kind=kind,
             validators=validators_of(answer.headers),
         )
+
+    def _taken(self, url: str) -> Callable[[str], bool]:
+        """Which content types are read at the page `url`."""
+        takes, path = self._plan.takes, urlsplit(url).path
+        return html_alone if takes is None else lambda content_type: takes(content_type, path)
 
     async def _allowed(self, place: str) -> None:
         rules = await rules_for(place, self._fetcher, cache=self._robots, now=self._now)

@@ -24,6 +24,9 @@ from milepost.errors import ExtractError, SettingsError
 from milepost.fields import FIELDS, of_type
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, Unread, Witness
 
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+MARKDOWN_TYPES = frozenset({"text/markdown", "text/x-markdown", "text/plain"})
+_MARKDOWN_NAMES = (".md", ".markdown", ".mkd", ".mdown")
 _TELLING = frozenset(of_type("prose"))
 _DATELESS = frozenset(FIELDS) - {"date"}
 
@@ -72,6 +75,14 @@ class SiteExtractor(ABC):
     @abstractmethod
     def classify(self, path: str) -> PageKind:
         """What kind of page a path leads to."""
+
+    def takes(self, content_type: str, path: str) -> bool:
+        """Whether a page at `path` that is served as `content_type` may be one to read.
+
+        `content_type`: in small letters, without its parameters; "" where the server gives none.
+        """
+        del path
+        return content_type in HTML_TYPES
 
     @abstractmethod
     def key(self, url: str) -> str:
@@ -203,6 +214,11 @@ class SiteExtractor(ABC):
             if reading.score > best.score:
                 best = reading
         return best._replace(labels=pairs(parts.root, self.links))
+
+
+def is_markdown_path(path: str) -> bool:
+    """Whether a path's name says that Markdown lies there."""
+    return path.casefold().endswith(_MARKDOWN_NAMES)
 
 
 def _score(claims: Sequence[Claim]) -> tuple[int, int]:

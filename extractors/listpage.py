@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import field_validator
 
@@ -18,12 +18,15 @@ from extractors.unread import placed, unread
 from milepost.errors import ExtractError
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
 
+_IN_FRAGMENT = "!$&'()*+,;=:@/?-._~"  # RFC 3986 §3.5
+
 
 class Entry(NamedTuple):
     """One milestone of a page, before it is judged."""
 
     key: str
     claims: Sequence[Claim]
+    anchor: str = ""  # the id that the page has for it, where that is another than its key
 
 
 class ListOptions(Options):
@@ -79,7 +82,7 @@ class ListPage(SiteExtractor):
     ) -> tuple[Milestone, ...]:
         """Every milestone of the page, each under the page's address and its own fragment.
 
-        Raises ExtractError when there is none, or when two have one key: then nothing says which is which.
+        Of entries that share a key the first is taken; the others are `unread`. Raises ExtractError when there is none.
         """
         del cards, known, labels
         found: dict[str, Milestone] = {}
@@ -87,8 +90,6 @@ class ListPage(SiteExtractor):
         for one in self._judged(page, source):
             if isinstance(one, Unread):
                 puzzling.append(one)
-            elif one.key in found:
-                raise ExtractError(f"two entries of the page share the key {one.key!r}", where=page.url)
             else:
                 found[one.key] = one
         if not found:
@@ -104,12 +105,18 @@ class ListPage(SiteExtractor):
         dom.check_size(page.text, page.url)
         base = page.url.partition("#")[0]
         judged: list[Milestone | Unread] = []
+        met: set[str] = set()
         for entry in self.entries(page):
             if isinstance(entry, Unread):
                 judged.append(entry)
                 continue
+            if entry.key in met:
+                judged.append(unread("entry", entry.key, "an entry before it has the same key"))
+                continue
+            url = f"{base}#{quote(entry.anchor, safe=_IN_FRAGMENT) if entry.anchor else entry.key}"
             try:
-                judged.append(self.milestone(entry.claims, source=source, key=entry.key, url=f"{base}#{entry.key}"))
+                judged.append(self.milestone(entry.claims, source=source, key=entry.key, url=url))
+                met.add(entry.key)
             except ExtractError as error:
                 judged.append(unread("entry", entry.key, error.what))
         return judged
@@ -121,7 +128,7 @@ class ListPage(SiteExtractor):
         """The milestone that the fragment of the page's address names; raises ExtractError when there is none."""
         key = self.key(page.url)
         for milestone in self.read_many(page, source=source, cards=cards, known=known, labels=labels):
-            if milestone.key == key:
+            if milestone.key == key or milestone.url == page.url:
                 return milestone
         raise ExtractError(f"no entry {key!r} on this page", where=page.url)
 

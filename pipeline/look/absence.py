@@ -38,11 +38,15 @@ class Absences:
         intake = self._at.intake
         read = {page_address(record.url) for record in reading.records.values() if "#" in record.url}
         away = read | intake.gone.keys() | intake.moved.keys() | intake.failed | intake.disallowed
-        left = {url: key for url in self._at.pages.missing(self._at.source)
-                if "#" in url and page_address(url) not in away and (key := intake.key(url)) is not None}
+        missing = [url for url in self._at.pages.missing(self._at.source)
+                   if "#" in url and page_address(url) not in away]
+        if not read and not missing:
+            return {}
+        known = self._at.milestones.known(self._at.source)
+        keys = {stored.milestone.url: key for key, stored in known.items()}  # a fragment is the page's own id, or a key
+        left = {url: keys[url] for url in missing if url in keys}
         if not read:
             return left
-        known = self._at.milestones.known(self._at.source)
         off = {stored.milestone.url: key for key, stored in known.items()
                if page_address(stored.milestone.url) in read and key not in reading.records}
         self._fallen = self._fallen_off(read, off, reading, {key: stored.milestone for key, stored in known.items()})

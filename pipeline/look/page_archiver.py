@@ -160,6 +160,7 @@ def archive_pages(
     plan = CrawlPlan(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
         allow_hosts=frozenset(source.allow_hosts), seeds=guard.site.seeds, classify=guard.site.classify,
+        takes=guard.site.takes,
         limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
         known_urls=frozenset(pages.urls(source.key, "milestone")),
         links=hrefs, linked_before=lambda url: _links_of_stored(snapshots, source.key, url),

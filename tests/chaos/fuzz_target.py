@@ -13,11 +13,12 @@ with atheris.instrument_imports(include=["extractors", "crawler"]):
 from milepost.errors import ExtractError, FetchError
 from milepost.records import Page
 
-SITES = {name: registry.get(name) for name in ("aitimeline", "sample", "generic", "timelinelist", "keepachangelog")}
+SITES = {name: registry.get(name) for name in ("aitimeline", "sample", "generic", "timelinelist", "keepachangelog", "changelog")}
 ADDRESSES = {
     "aitimeline": "https://a.example/timeline/x", "sample": "https://a.example/story/x",
     "generic": "https://a.example/timeline/x", "timelinelist": "https://a.example/",
     "keepachangelog": "https://a.example/",
+    "changelog": "https://a.example/#1-0-0",
 }
 
 

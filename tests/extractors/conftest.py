@@ -19,6 +19,7 @@ CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
 SEED = Path(__file__).parents[3] / "shared/seeds/alexnet-2012.txt"
 BASES = {
     "aitimeline": "https://timeline.example",
+    "changelog": "https://kiln.example",
     "generic": "https://bridges.example",
     "keepachangelog": "https://lantern.example",
     "sample": "https://clockwork.example",

@@ -101,13 +101,19 @@ class TestManyOnAPage:
         (MARKDOWN, "https://lantern.example/changelog", "names no entry"),
         (MARKDOWN, "https://lantern.example/changelog#3-0-0", "no entry '3-0-0'"),
         ("# Changelog\n\nNothing yet.\n", "https://lantern.example/changelog#1-0-0", "no milestone on this page"),
-        (MARKDOWN + MARKDOWN, "https://lantern.example/changelog#1-0-0", "share the key"),
         ("<html><h2>1.0.0</h2>", "https://lantern.example/changelog#1-0-0", "ends early"),
-    ], ids=["no fragment", "other fragment", "no release", "twice", "cut off"])
+    ], ids=["no fragment", "other fragment", "no release", "cut off"])
     def test_what_can_not_be_read(self, text, url, sentence):
         site, page = changelog(text, url)
         with pytest.raises(ExtractError, match=sentence):
             site.read(page, source="l")
+
+    def test_of_two_entries_with_one_key_the_first_is_read_and_the_other_told(self):
+        site, page = changelog(MARKDOWN + "\n## 1.0.0\n- Again.\n\n## 0.9.0\n- The oldest.\n")
+        assert [(one.key, one.what_happened) for one in site.read_many(page, source="l")] == [
+            ("1-1-0", "Added: A lamp."), ("1-0-0", "The first."), ("0-9-0", "The oldest."),
+        ]
+        assert [(one.says, one.why) for one in site.unread(page)] == [("1-0-0", "an entry before it has the same key")]
 
     def test_a_new_release_leaves_the_keys_of_the_others(self):
         site, page = changelog()

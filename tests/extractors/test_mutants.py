@@ -7,7 +7,7 @@ import pytest
 from bench import layouts, mutate
 
 
-@pytest.mark.parametrize("source", list(mutate.BASES))
+@pytest.mark.parametrize("source", sorted(mutate.BASES.keys() - {"keepachangelog"}))  # `changelog` reads its page too
 def test_no_wrong_and_no_empty_value_slips_through(source):
     outcome = mutate.run(source, mutate.saved_pages(source), count=200, seed=20)
     assert outcome.mutants >= 200
