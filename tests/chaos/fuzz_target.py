@@ -13,7 +13,9 @@ with atheris.instrument_imports(include=["extractors", "crawler"]):
 from milepost.errors import ExtractError, FetchError
 from milepost.records import Page
 
-SITES = {name: registry.get(name) for name in ("aitimeline", "sample", "generic", "timelinelist", "keepachangelog", "changelog")}
+SITES = {name: registry.get(name) for name in (
+    "aitimeline", "sample", "generic", "timelinelist", "keepachangelog", "changelog",
+)}
 ADDRESSES = {
     "aitimeline": "https://a.example/timeline/x", "sample": "https://a.example/story/x",
     "generic": "https://a.example/timeline/x", "timelinelist": "https://a.example/",
