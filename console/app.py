@@ -1,7 +1,7 @@
 """The root command, its global options, and the list of what hangs below it."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -49,12 +49,15 @@ def root(
         typer.Option("--config", "-c", help="The settings file; else $MILEPOST_CONFIG, else ./milepost.toml."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done, on standard error.")] = False,
+    log: Annotated[
+        Literal["text", "json"], typer.Option("--log", help="The form of log lines: json has one object a line.")
+    ] = "text",
     _version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
     """Global options."""
-    context.obj = CliContext(config=config, verbose=verbose)
+    context.obj = CliContext(config=config, verbose=verbose, json_lines=log == "json")
     context.with_resource(context.obj.opened)
     context.obj.start_logging()
 

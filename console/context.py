@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from milepost.log_lines import TEXT_LINES, JsonLines
 from milepost.printable import PrintableFilter
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class CliContext:
 
     config: Path | None = None
     verbose: bool = False
+    json_lines: bool = False  # the form of the log
     kept: str = "What was finished is kept."  # told after Ctrl-C
     opened: ExitStack = field(default_factory=ExitStack)  # closed when the command ends, however it ends
 
@@ -52,7 +54,7 @@ class CliContext:
     def start_logging(self) -> None:
         """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(JsonLines() if self.json_lines else logging.Formatter(TEXT_LINES))
         handler.addFilter(PrintableFilter())
         handler.setLevel(logging.INFO if self.verbose else logging.WARNING)
         logger = logging.getLogger("milepost")

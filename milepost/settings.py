@@ -368,6 +368,9 @@ class WebSettings(_Section):
     connections: Annotated[int, Field(ge=16, le=50_000)] = 1000
     """The most connections at once, for each process; one too many takes the place of whichever kept us waiting
     longest."""
+    metrics_token: SecretStr | None = None
+    """Who shows it (`Authorization: Bearer …`) is answered on `/metrics` and told the details of `/ready`; without one,
+    only this machine is, and only where no proxy stands between."""
     timeline: Literal["summary", "full", "off"] = "summary"
     """What `/timeline` and its feeds show of each milestone beside its history: `summary`, its title, date and first
     sentence with a link to its site; `full`, all of it, for a site of one's own; `off`, there is no timeline."""
@@ -386,6 +389,13 @@ class WebSettings(_Section):
     @classmethod
     def _each_long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         return tuple(key for key in keys if cls._long_enough(key))
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _hard_to_guess(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value()) < 16:
+            raise ValueError("want at least 16 characters")
+        return token
 
     @field_validator("signing_key")
     @classmethod

@@ -13,7 +13,10 @@ from milepost import environment
 from milepost.errors import SettingsError
 
 _USERINFO = re.compile(r"://[^/\s]*@")  # a password stands there, if anywhere in an address
-_SECRET = ("signing_key", "password", "mail.url", "mail.fallback", "oauth2_token", "bounces.sources", "notify.urls")
+_SECRET = (
+    "signing_key", "password", "mail.url", "mail.fallback", "oauth2_token", "bounces.sources", "notify.urls",
+    "metrics_token",
+)
 _COMPARE = "Compare with `milepost init --print`."
 
 # pydantic's error types (https://docs.pydantic.dev/latest/errors/validation_errors/) → what is wanted

@@ -147,7 +147,8 @@ class _Reader:
             else:
                 effect = self._bounces.record(notice, found, self._now)
             results[effect] += 1
-            log.info("%s: %s (%s %s)", arrival.name, effect, bounce.kind, bounce.status or "")
+            whose = {} if found is None else {"issue": found.issue, "delivery": found.id}
+            log.info("%s: %s (%s %s)", arrival.name, effect, bounce.kind, bounce.status or "", extra=whose)
         return [*answered, *(arrival for arrival, _, _ in reports)]
 
     def _leave(self, arrival: Arrival, asked: LeaveRequest, results: Counter[str]) -> bool:

@@ -17,6 +17,7 @@ from delivery.message import verp
 from delivery.message.build import MessageTemplate
 from delivery.message.tokens import message_id
 from milepost.dates import utc_now
+from milepost.log_lines import about
 from milepost.records import Claim, DeliveryState, LedgerCounts
 from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
@@ -96,7 +97,7 @@ def dispatch(
     Raises DeliveryError when the relay can't be had, StoreError when the ledger can't be written; what was not handed
     over by then stays pending. HeldError: the approval can still be undone.
     """
-    with terminated() as asked:
+    with terminated() as asked, about(issue=number):
         return one_pass(
             settings, number, now=now, progress=progress, stop=lambda: stop() or asked(), take_over=take_over
         )
@@ -151,7 +152,7 @@ def drain(
     Returns what all passes did. Raises what `dispatch` raises; what was done by then is in the ledger.
     """
     total: Sent | None = None
-    with terminated() as asked:
+    with terminated() as asked, about(issue=number):
 
         def over() -> bool:
             return stop() or asked()

@@ -1,6 +1,7 @@
 """Care of what is kept: the database made, checked, backed up and moved; the archive of pages packed and shortened."""
 
 import datetime as dt
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -8,23 +9,33 @@ from milepost.errors import InputError
 from milepost.settings import Settings
 from store.archive.retention import Archive, Pruned, Size
 from store.archive.warc import archive_warc
-from store.database import Database, connect
+from store.database import Database, connect, has_tables
 from store.database import upgrade as migrate
-from store.engine import WAIT_SECONDS
+from store.engine import WAIT_SECONDS, parse
 from store.upkeep import backup as backups
 from store.upkeep import check as soundness
 from store.upkeep import copy as copies
 from store.upkeep.restore import confirm_restore, require_sqlite
 
 __all__ = [
-    "Database", "archive_size", "backup", "check", "confirm", "copy", "export_warc", "open_database", "prune",
-    "restore", "train", "upgrade",
+    "Database", "archive_size", "backup", "check", "confirm", "copy", "export_warc", "open_database", "open_or_make",
+    "prune", "restore", "train", "upgrade",
 ]
+log = logging.getLogger("milepost.upkeep")
 
 
 def open_database(settings: Settings, *, wait_seconds: float = WAIT_SECONDS) -> Database:
     """The database that the settings name, whose steps wait for others so long; raises StoreError, SchemaError."""
     return connect(settings.store.url, wait_seconds=wait_seconds)
+
+
+def open_or_make(settings: Settings) -> Database:
+    """As `open_database`; one that has no tables yet is made, and that is said. An older one is never migrated."""
+    url = settings.store.url
+    if not has_tables(url):
+        migrate(url)
+        log.warning("there was no database yet: made %s", parse(url).render_as_string())
+    return open_database(settings)
 
 
 def upgrade(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from store.milestones import search
 from store.schema import tables
 from store.upkeep import check as soundness
 
-__all__ = ["Database", "check", "connect", "revision", "upgrade"]
+__all__ = ["Database", "check", "connect", "has_tables", "revision", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE = "Run `milepost db upgrade`."
@@ -31,6 +31,15 @@ def connect(url: str, *, wait_seconds: float = WAIT_SECONDS) -> Database:
         database.close()
         raise
     return database
+
+
+def has_tables(url: str) -> bool:
+    """Whether somebody has made the database, of whatever version; raises StoreError when it can't be asked."""
+    with Database(url) as database:
+        if database.file is not None and not database.file.exists():
+            return False
+        with database.connect() as connection:
+            return revision(connection) is not None
 
 
 def _refuse_other_versions(database: Database) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from milepost.log_lines import TEXT_LINES, JsonLines
 from milepost.printable import PrintableFilter
 
 PERIOD_S = 60.0
@@ -34,6 +35,7 @@ class Throttle(logging.Handler):
         self, inner: logging.Handler, *, period: float = PERIOD_S, clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(inner.level)
+        self.formatter = inner.formatter
         self.inner, self._period, self._clock = inner, period, clock
         self._seen: dict[object, _Seen] = {}
         self._timer: threading.Timer | None = None
@@ -94,15 +96,15 @@ def _kind(record: logging.LogRecord) -> object:
     return record.name, record.levelno, str(record.msg), where
 
 
-def throttle(level: int = logging.WARNING) -> None:
+def throttle(level: int = logging.WARNING, *, json_lines: bool = False) -> None:
     """Throttle what this process says on standard error, other packages' lines too; to do it twice changes nothing.
 
-    `level`: of a process that has no handlers yet.
+    `level`, `json_lines`: of a process that has no handlers yet.
     """
     root, ours = logging.getLogger(), logging.getLogger("milepost")
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(JsonLines() if json_lines else logging.Formatter(TEXT_LINES))
         handler.addFilter(PrintableFilter())
         handler.setLevel(level)
         root.addHandler(handler)

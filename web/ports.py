@@ -62,6 +62,32 @@ class Timeline(Protocol):
         """One milestone with all that is known of its record; raises NotFoundError."""
 
 
+class Readiness(Protocol):
+    """Whether the database can be used."""
+
+    @property
+    def why_not(self) -> str | None: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    @property
+    def restored(self) -> bool: ...
+
+    @property
+    def last_looks(self) -> Mapping[str, dt.datetime | None]: ...
+
+
+class Health(Protocol):
+    """Called by what machines ask, from several threads at once; raises nothing for a database that is down."""
+
+    def ready(self) -> Readiness:
+        """Asked of the database itself."""
+
+    def metrics(self, accept: str, now: dt.datetime) -> tuple[bytes, str]:
+        """A page of gauges and its content type."""
+
+
 class Freshness(Protocol):
     """Called by what keeps answers, for each request."""
 

@@ -16,8 +16,10 @@ from starlette.types import ASGIApp
 
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
+from milepost.log_lines import JsonLines
 from milepost.settings import Settings
 from pipeline import letters
+from pipeline.operate.metrics import Health
 from pipeline.readers_pages import behind
 from pipeline.upkeep import open_database
 from web.app import create_app
@@ -37,10 +39,11 @@ class Site:
 
     settings: Settings
     level: int  # of the log
+    json_lines: bool = False  # its form
 
     def __call__(self) -> ASGIApp:
         """Raises StoreError, SchemaError and SettingsError."""
-        throttle(self.level)
+        throttle(self.level, json_lines=self.json_lines)
         settings = self.settings
         with contextlib.ExitStack() as stack:
             database = stack.enter_context(open_database(settings, wait_seconds=STORE_SECONDS))
@@ -57,7 +60,7 @@ class Site:
             end_with_parent()
             app = create_app(
                 issues=kept.issues, timeline=kept.timeline, freshness=kept.freshness, own_page=kept.own_page,
-                topics=kept.topics, signing_up=kept.signing_up, pictures=kept.pictures,
+                topics=kept.topics, signing_up=kept.signing_up, pictures=kept.pictures, health=Health(settings),
                 settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
                 lifespan=lifespan, writers=Writers(),
             )
@@ -80,9 +83,10 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
 
 def _config(settings: Settings) -> uvicorn.Config:
     level = min((handler.level for handler in logging.getLogger("milepost").handlers), default=logging.WARNING)
+    json_lines = any(isinstance(one.formatter, JsonLines) for one in logging.getLogger("milepost").handlers)
     most = room_for(settings.web.connections)
     return uvicorn.Config(
-        Site(settings, level), factory=True, lifespan="on", ws="none",
+        Site(settings, level, json_lines), factory=True, lifespan="on", ws="none",
         http=connections(most),  # type: ignore[arg-type]
         log_config=None, log_level="warning", access_log=False,  # it would keep who opened which link and when
         proxy_headers=False, server_header=False, workers=settings.web.processes, timeout_worker_healthcheck=HEALTH_S,

@@ -27,13 +27,14 @@ def run(context: typer.Context, as_json: JsonFlag = False) -> None:
     from console.exit_report import conclude
     from console.flow_runs import flow_result
     from pipeline.several import UnfinishedError
+    from pipeline.upkeep import open_or_make
 
     cli: CliContext = context.obj
     if not cli.settings.sources:
         raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
     cli.kept = "What was finished is kept, the ledger knows who was mailed, and the next run goes on from there."
     cli.tell_operators_at_the_end()
-    _ = cli.database  # one that is missing is told at once, not after Prefect has started
+    open_or_make(cli.settings).close()  # one that can't be had is told at once, not after Prefect has started
     failures: list[str] = []
     try:
         result = flow_result(cli, "run")

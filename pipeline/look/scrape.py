@@ -6,12 +6,13 @@
 import datetime as dt
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import Any
 
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
+from milepost.log_lines import about
 from milepost.records import LookReport
 from milepost.renewal import Renewal
 from milepost.settings import Settings
@@ -21,10 +22,11 @@ from pipeline.look.page_workers import Crew
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader
 from pipeline.pictures import take_down
 from pipeline.several import Progress
+from pipeline.upkeep import open_or_make
 from store import holders
 from store.archive.pages import Pages
 from store.archive.retention import Archive
-from store.database import Database, connect
+from store.database import Database
 from store.milestones.looks import Looks
 
 log = logging.getLogger("milepost.scrape")
@@ -40,10 +42,13 @@ def scrape(
     the database can't take what was read; what was known stays in every case, and the next look goes on from there.
     """
     reader = SiteReader(ReadBy.of(settings.source(key)))
-    with connect(settings.store.url) as database:
+    with ExitStack() as around:
+        around.enter_context(about(source=key))
+        database = around.enter_context(open_or_make(settings))
         looks = Looks(database)
         careful = looks.running(key)  # or dead, perhaps over a page that waits to be read
         look_id = looks.start(key, now(), holder=holders.me())
+        around.enter_context(about(look=look_id))
         try:
             with Renewal(lambda: looks.renew(look_id)), Crew(settings.guards.max_read_seconds) as crew:
                 guard = ReadingGuard(reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful)
@@ -59,8 +64,8 @@ def scrape(
             raise
         _keep_small(database, settings, now())
         _take_down(settings, database, key)
-    log.info("%s: %d requests, %d milestones, changes: %s", key, report.requests, report.milestones,
-             ", ".join(f"{count} {kind}" for kind, count in report.changes.items() if count) or "none")
+        log.info("%s: %d requests, %d milestones, changes: %s", key, report.requests, report.milestones,
+                 ", ".join(f"{count} {kind}" for kind, count in report.changes.items() if count) or "none")
     return report
 
 

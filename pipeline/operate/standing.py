@@ -6,7 +6,7 @@
 import datetime as dt
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from delivery.channels import ChannelAddress
 from milepost.errors import SchemaError, StoreError
 from milepost.settings import Settings
 from pipeline.holds import waits
-from pipeline.operate.conditions import FAILING, Channel, Condition, disk, judge, unusable
+from pipeline.operate.conditions import FAILING, Channel, Condition, disk, judge, plain, unusable
 from pipeline.publish import overdue_news
 from store.database import Database, connect
-from store.operators.figures import Figures, SourceFigures, read
+from store.operators.figures import Figures, SourceFigures, last_looks, read
 from store.operators.notices import Message, Notices
+from store.schema.tables import HEAD
+from store.upkeep.restore import restored_from
 
 WAIT_S = 5.0  # for the database: who asks how things stand wants to hear that it is locked
 
@@ -60,6 +62,30 @@ def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readiness:
+    """Whether the database can be used now, asked anew each time: one that is open may have been lost since."""
+
+    why_not: str | None  # a sentence; None: it can be used
+    revision: int = HEAD  # that this program needs
+    restored: bool = False  # it sends nothing until an operator says so
+    last_looks: Mapping[str, dt.datetime | None] = field(default_factory=dict)  # source → when one last ended
+
+
+def readiness(settings: Settings) -> Readiness:
+    """Open the database and ask; never raises for what is wrong with it."""
+    try:
+        with connect(settings.store.url, wait_seconds=WAIT_S) as database:
+            keys = [source.key for source in settings.sources]
+            ended = last_looks(database)
+            return Readiness(
+                why_not=None, restored=restored_from(database) is not None,
+                last_looks={key: ended.get(key) for key in keys},
+            )
+    except StoreError as error:
+        return Readiness(why_not=plain(str(error)))
 
 
 def channels(settings: Settings) -> tuple[ChannelAddress, ...]:

@@ -104,6 +104,13 @@ def read(database: Database, sources: Sequence[str], *, looks: int, now: dt.date
         )
 
 
+def last_looks(database: Database) -> Mapping[str, dt.datetime]:
+    """Source → when a look at it last ended; raises StoreError."""
+    query = sa.select(look.c.source, sa.func.max(look.c.finished_at)).where(look.c.finished_at.is_not(None))
+    with database.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(query.group_by(look.c.source))}
+
+
 def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
     of_it = look.c.source == key
     ended = connection.execute(

@@ -1,0 +1,42 @@
+"""Log lines for programs: a JSON object each, with the source, look, issue and delivery that it is about."""
+
+import datetime as dt
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from milepost.printable import printable_json
+
+TEXT_LINES = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+NAMES = ("source", "look", "issue", "delivery")
+_ABOUT: ContextVar[Mapping[str, str | int]] = ContextVar("about", default={})  # noqa: B039 (never changed in place)
+
+
+@contextmanager
+def about(**named: str | int) -> Iterator[None]:
+    """Lines that are logged inside, in this thread and its tasks, are about these: `about(source="site", look=7)`."""
+    token = _ABOUT.set({**_ABOUT.get(), **named})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
+class JsonLines(logging.Formatter):
+    """`{"at": …, "level": …, "logger": …, "says": …}`, with those of NAMES that are known, and `traceback` for a bug.
+
+    One line's own word (`extra={"delivery": 12}`) goes before what is around it.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        own = {name: value for name in NAMES if (value := record.__dict__.get(name)) is not None}
+        line: dict[str, object] = {
+            "at": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(), "level": record.levelname.lower(),
+            "logger": record.name, "says": record.getMessage(), **_ABOUT.get(), **own,
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return printable_json(json.dumps(line, ensure_ascii=False, default=str))
