@@ -269,6 +269,22 @@ class BounceSettings(_Section):
     """IMAP's password; it belongs into the environment."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """The longest wait for the mailbox, in seconds."""
+    ses_topics: tuple[str, ...] = ()
+    """Amazon SES posts bounces to `/hooks/ses`: the ARNs of its SNS topics, as in
+    `arn:aws:sns:eu-west-1:123456789012:bounces`; others are not believed."""
+    sendgrid_key: str | None = None
+    """SendGrid posts events to `/hooks/sendgrid`: the public key of its Signed Event Webhook, as it is shown there."""
+    mailgun_key: SecretStr | None = None
+    """Mailgun posts events to `/hooks/mailgun`: the account's HTTP webhook signing key."""
+    postmark_password: SecretStr | None = None
+    """Postmark posts bounces to `https://any:PASSWORD@…/hooks/postmark`: that password, 16 characters at least."""
+
+    @field_validator("postmark_password", "mailgun_key")
+    @classmethod
+    def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value()) < 16:
+            raise ValueError("want at least 16 characters")
+        return secret
 
 
 class NewsletterSettings(_Section):

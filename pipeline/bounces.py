@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from delivery.bounces import inboxes, leaving
@@ -67,7 +68,7 @@ def read_bounces(
         timeout=settings.bounces.timeout,
     )
     results: Counter[str] = Counter()
-    reader = _Reader(settings, database, now)
+    reader = ReportReader(settings, database, now)
     with opened as inbox:
         for chunk in _chunks(inbox):
             done = reader.read(chunk, results)
@@ -100,7 +101,7 @@ def _shown(source: str) -> str:
     return f"{scheme}{slashes}{user.partition(':')[0]}{at}{after}" if at else source
 
 
-class _Reader:
+class ReportReader:
     """Takes messages in chunks: the ledger is asked once for the Message-IDs of many."""
 
     def __init__(self, settings: Settings, database: Database, now: dt.datetime) -> None:
@@ -131,11 +132,26 @@ class _Reader:
                 results["unrelated"] += 1
                 continue
             found_in.append((arrival, bounce))
+        self.record(found_in, results)
+        return [*answered, *(arrival for arrival, _ in found_in)]
+
+    def record(
+        self, found_in: Sequence[tuple[Arrival, Bounce]], results: Counter[str], *,
+        queue_ids: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Record reports and count what came of them.
+
+        `queue_ids`: arrival's name → the relay's own name of the message, of who proved that they are the relay; it
+        names a delivery to the report's recipient.
+        """
         claimed = [verp.claimed(address) for _, bounce in found_in for address in bounce.addresses]
         names = self._bounces.names({number for number in claimed if number is not None})
         letters = [verp.claimed_letter(address) for _, bounce in found_in for address in bounce.addresses]
         queued = self._letters.queued_at({number for number in letters if number is not None})
-        reports = [(arrival, self._notice(arrival, bounce, names), bounce) for arrival, bounce in found_in]
+        reports = [
+            (arrival, self._notice(arrival, bounce, names, queue_ids.get(arrival.name)), bounce)
+            for arrival, bounce in found_in
+        ]
         traced = self._bounces.trace([notice for _, notice, _ in reports], self._unknown)
         for arrival, notice, bounce in reports:
             found = traced.get(notice.digest)
@@ -149,7 +165,6 @@ class _Reader:
             results[effect] += 1
             whose = {} if found is None else {"issue": found.issue, "delivery": found.id}
             log.info("%s: %s (%s %s)", arrival.name, effect, bounce.kind, bounce.status or "", extra=whose)
-        return [*answered, *(arrival for arrival, _, _ in reports)]
 
     def _leave(self, arrival: Arrival, asked: LeaveRequest, results: Counter[str]) -> bool:
         """Take off the list whom the address names; False for a mail that names nobody, or that no person wrote."""
@@ -187,9 +202,13 @@ class _Reader:
         letter = self._letter_ids.get(bounce.message_id)
         return None if letter is None else (letter, "message-id")
 
-    def _notice(self, arrival: Arrival, bounce: Bounce, names: Mapping[int, str]) -> Notice:
+    def _notice(
+        self, arrival: Arrival, bounce: Bounce, names: Mapping[int, str], queue_id: str | None = None
+    ) -> Notice:
         tried = (delivery_of(key, bounce, names.get) for key in self._keys)
         proven = next((number for number in tried if number is not None), None)
+        if proven is None and queue_id is not None and bounce.recipient is not None:
+            proven = self._bounces.queued_as(bounce.recipient, queue_id)
         return Notice(
             digest=hashlib.sha256(arrival.raw).hexdigest(), grade=bounce.grade,
             delivery_id=proven, message_id=bounce.message_id, code=bounce.code,

@@ -5,7 +5,7 @@
     GET, POST /u/{token} ─▶ unsubscribe        GET, POST /u/{token}/preferences ─▶ preferences
     GET, POST /u/{token}/pause, …/address, …/data, …/erase, /a/{name} ─▶ own_page
     GET, POST /subscribe, /c/{name} ─▶ subscribe        POST /api/subscribe ─▶ subscribe_api
-    GET /health, /ready, /metrics ─▶ health
+    GET /health, /ready, /metrics ─▶ health        POST /hooks/{provider} ─▶ hooks
 
 What can't be answered is a page too: 400, 404, 405, 408 and 413 for what was asked wrongly, 503 while the store can't
 be had, 500 for a bug. All have the same protective headers.
@@ -30,9 +30,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from milepost.errors import MilepostError
 from milepost.settings import Settings
 from web.health import HealthPages
+from web.hooks import Hooks
 from web.kept import Kept
 from web.pages import Pages
-from web.ports import Freshness, Health, Issues, OwnPage, Pictures, SigningUp, Timeline, Topics
+from web.ports import Freshness, Health, Issues, OwnPage, Pictures, Reports, SigningUp, Timeline, Topics
 from web.public.archive import Archive
 from web.public.own_page import OwnPages
 from web.public.pictures import ServedPictures
@@ -73,14 +74,16 @@ def create_app(
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]] | None = None,
     timeline: Timeline | None = None,
     health: Health | None = None,
+    reports: Reports | None = None,
     freshness: Freshness | None = None,
 ) -> ASGIApp:
     """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list they must name.
 
     `writers`: the threads of what writes, the usual ones unless told otherwise. `wake`: called after each
     sign-up, so that its letter goes out. `lifespan`: what is open while the server runs. `timeline`: without it there
-    is none. `health`: without it no machine is told how it is. `freshness`: public pages are kept as long as it stays
-    the same; without it each is made anew.
+    is none. `health`: without it no machine is told how it is. `reports`: without it no
+    provider posts bounces. `freshness`: public pages are kept as long as it stays the same; without it each is made
+    anew.
 
     Raises SettingsError when a key is too short.
     """
@@ -112,6 +115,8 @@ def create_app(
     ]
     if health is not None:
         routes += HealthPages(health, settings.web, now=now).routes()
+    if reports is not None:
+        routes += Hooks(reports, writers=writers, now=now).routes()
     if pictures is not None:
         routes += ServedPictures(pages, pictures).routes()
 

@@ -88,6 +88,14 @@ class Health(Protocol):
         """A page of gauges and its content type."""
 
 
+class Reports(Protocol):
+    """Called by the addresses that providers post to, from several threads at once."""
+
+    def take(self, provider: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> Mapping[str, int]:
+        """Believe and record it, durably, before returning; raises NotFoundError, ForgedError, MalformedError,
+        FetchError, StoreError."""
+
+
 class Freshness(Protocol):
     """Called by what keeps answers, for each request."""
 

@@ -20,6 +20,7 @@ from milepost.log_lines import JsonLines
 from milepost.settings import Settings
 from pipeline import letters
 from pipeline.operate.metrics import Health
+from pipeline.provider_reports import ProviderReports
 from pipeline.readers_pages import behind
 from pipeline.upkeep import open_database
 from web.app import create_app
@@ -61,6 +62,7 @@ class Site:
             app = create_app(
                 issues=kept.issues, timeline=kept.timeline, freshness=kept.freshness, own_page=kept.own_page,
                 topics=kept.topics, signing_up=kept.signing_up, pictures=kept.pictures, health=Health(settings),
+                reports=ProviderReports(settings, database),
                 settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
                 lifespan=lifespan, writers=Writers(),
             )

@@ -26,6 +26,7 @@ class Told:
     recipient: str | None = None
     message_id: str | None = None  # of our message, where its headers are told
     senders: tuple[str, ...] = ()  # its envelope sender
+    queue_id: str | None = None  # SES's own name of our message
 
 
 def read(text: str) -> Told | None:
@@ -48,7 +49,7 @@ def read(text: str) -> Told | None:
         kind=_kind(kind, about), status=_text(reader.get("status")),
         diagnostic=_text(reader.get("diagnosticCode")) or "",
         recipient=_text(reader.get("emailAddress")), message_id=_text(named),
-        senders=(source,) if isinstance(source, str) else (),
+        senders=(source,) if isinstance(source, str) else (), queue_id=_text(mail.get("messageId")),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Literal, cast
 
 import sqlalchemy as sa
 
+from milepost.errors import InputError
 from milepost.records import DeliveryState
 from store.dialects import insert
 from store.engine import Database
@@ -29,6 +30,7 @@ Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "
 Effect = Literal["suppressed", "unsubscribed", "ended", "counted", "noted", "seen", "forged"]
 BY_MAIL = "by a mail to the address that was theirs alone"
 _CHUNK = 500  # names asked for in one statement
+_ISSUES = 100  # the last ones, of which a relay's own name of a message is looked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +128,24 @@ class Bounces:
             one.digest: Traced(**row, proof="message-id" if one.delivery_id is None else "envelope")
             for one in notices if (row := rows.get(cast("int", ids[one.digest]))) is not None
         }
+
+    def queued_as(self, address: str, queue_id: str) -> int | None:
+        """The delivery to `address`, of the last issues, that the relay took under this name; None: there is none."""
+        try:
+            normalized = parse(address).normalized
+        except InputError:
+            return None
+        recent = sa.select(issue.c.number).order_by(issue.c.number.desc()).limit(_ISSUES)
+        query = (
+            sa.select(delivery.c.id)
+            .where(
+                delivery.c.issue.in_(recent), delivery.c.normalized == normalized, delivery.c.queue_id == queue_id
+            )
+            .order_by(delivery.c.id.desc()).limit(1)
+        )
+        with self._database.connect() as connection:
+            found: int | None = connection.execute(query).scalar()
+            return found
 
     def names(self, deliveries: Collection[int]) -> dict[int, str]:
         """The random names of those of these deliveries that there are; "" for one whose issue had none."""

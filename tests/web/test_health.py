@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from milepost.settings import Settings, load
 from pipeline.operate.metrics import Health
@@ -105,7 +106,7 @@ def test_nobody_else_gets_the_figures(settings: Settings, peer: str, host: str, 
 
 def test_a_token_opens_them_from_anywhere_and_nothing_else_does(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
-    settings = settings.model_copy(update={"web": type(settings.web)(metrics_token=TOKEN)})
+    settings = settings.model_copy(update={"web": type(settings.web)(metrics_token=SecretStr(TOKEN))})
     prepared.copy("empty", settings)
     outside = client(settings, "198.51.100.7", "news.example")
     assert outside.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
