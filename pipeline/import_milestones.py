@@ -20,13 +20,15 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from extractors.clean import LIST_CAP, NAME_CAP, TITLE_CAP, URL_CAP, clean, web_url
+from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, URL_CAP, clean, web_url
 from milepost.codec import empty_to_json, field_to_json, milestone_from_json
 from milepost.dates import PartialDate
 from milepost.errors import InputError
 from milepost.fields import FIELD, FIELDS, FieldType
 from milepost.fingerprint import fingerprint
+from milepost.printable import UNSEEN
 from milepost.records import Card, Image, Milestone, Witness
+from milepost.text_shape import blocks_of, is_shaped, written
 from newsletter.news.detect import compare, merge
 from store.database import Database
 from store.milestones.milestones import Entry, Milestones
@@ -97,6 +99,15 @@ def _cleaned_names(values: tuple[str, ...], _: str) -> tuple[str, ...]:
     return tuple(filter(None, (clean(value, NAME_CAP) for value in values[:LIST_CAP])))
 
 
+def _cleaned_prose(text: str) -> str:
+    if not is_shaped(text):
+        return clean(text)
+    return written([
+        block._replace(text="\n".join(UNSEEN.sub("", line) for line in block.text.split("\n")) if block.kind == "code"
+                       else clean(block.text)) for block in blocks_of(text)
+    ], TEXT_CAP)
+
+
 def _cleaned_cards(cards: tuple[Card, ...], page: str) -> tuple[Card, ...]:
     return tuple(
         card._replace(title=clean(card.title, TITLE_CAP), summary=clean(card.summary),
@@ -114,7 +125,7 @@ def _cleaned_image(image: Image | None, page: str) -> Image | None:
 
 
 _CLEANED: Mapping[FieldType, Callable[[Any, str], Any]] = {  # value, address of the page ─▶ value
-    "line": lambda text, _: clean(text, TITLE_CAP), "prose": lambda text, _: clean(text),
+    "line": lambda text, _: clean(text, TITLE_CAP), "prose": lambda text, _: _cleaned_prose(text),
     "slug": lambda slug, _: clean(slug, NAME_CAP) or None, "level": lambda level, _: level,
     "date": lambda date, _: date, "names": _cleaned_names, "slugs": _cleaned_names, "image": _cleaned_image,
     "cards": _cleaned_cards,

@@ -14,7 +14,7 @@ from milepost.settings import MailSettings, NewsletterSettings, WebSettings
 from newsletter.issue.corrections import by_milestone, tally
 from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.known import NOTHING_KNOWN, Known
-from newsletter.issue.safe import clip, cut, header, one_line, subject_line
+from newsletter.issue.safe import clip, cut, header, one_line, prose_line, subject_line
 from newsletter.words.phrases import ENGLISH, Phrases
 
 SUBJECT_WIDTH = 60  # about what an inbox shows of one
@@ -56,7 +56,7 @@ def compose(
 def headline(milestone: Milestone, phrases: Phrases) -> str:
     """The title on one line; of a milestone without one its first words, or what says that it has none."""
     told = one_line(milestone.title)
-    return told or clip(one_line(milestone.what_happened or milestone.why_it_mattered), 88) or phrases.untitled
+    return told or clip(prose_line(milestone.what_happened or milestone.why_it_mattered), 88) or phrases.untitled
 
 
 def content_hash(
@@ -218,4 +218,4 @@ def _preheader(items: Sequence[IssueItem], phrases: Phrases, design: int) -> str
         )
         return clip(phrases.also.format(titles=titles), _PREHEADER_WIDTH)
     milestone = first.milestone
-    return clip(one_line(milestone.what_happened or milestone.why_it_mattered), _PREHEADER_WIDTH)
+    return clip(prose_line(milestone.what_happened or milestone.why_it_mattered), _PREHEADER_WIDTH)

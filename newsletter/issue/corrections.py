@@ -17,7 +17,7 @@ from milepost.records import Amended, ChangeKind, FieldChange, IssueItem
 from newsletter.issue.bidi import reading_direction
 from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.known import NOTHING_KNOWN, Known
-from newsletter.issue.safe import clip, link, one_line
+from newsletter.issue.safe import clip, link, one_line, prose_line
 from newsletter.words.phrases import Phrases
 
 _AROUND = 5  # words of a long text that are shown on either side of what differs
@@ -199,7 +199,7 @@ def in_words(name: str, value: Any, phrases: Phrases, known: Known = NOTHING_KNO
             return ", ".join(slug_in_words(slug, phrases, known) for slug in value)
         case "names":
             return ", ".join(map(one_line, value))
-    return one_line(str(value))
+    return prose_line(str(value))
 
 
 def slug_in_words(slug: str, phrases: Phrases, known: Known) -> str:

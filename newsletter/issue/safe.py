@@ -10,6 +10,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from markupsafe import Markup, escape
 
+from milepost.text_shape import blocks_of, in_one_line, is_shaped, plain
+
 # Breaks in the sense of str.splitlines, which knows more of them than mail does.
 _BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
 _MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F))  # directions without a sign, which no header shows
@@ -22,6 +24,7 @@ _URL_SAFE = "/:?#[]@!$&'()*+,;=-._~%"  # RFC 3986 §2: what may stand as it is; 
 _JOINING = "\u200d\ufe0e\ufe0f\u20e3"  # zero-width joiner, variation selectors, the keycap
 _MODIFIERS = "".join(map(chr, range(0x1F3FB, 0x1F400)))  # skin tones
 _FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))  # regional indicators
+_BULLETS = ("•", "◦", "▪")  # of an item in a list, in one within it, and so on
 _BRACES = str.maketrans({"{": "&#123;", "}": "&#125;", "\\": "&#92;"})
 
 
@@ -46,6 +49,24 @@ def paragraphs(text: str) -> tuple[str, ...]:
     """The lines of `text` that have words, each single-spaced."""
     lines = (" ".join(line.split()) for line in clean(text).split("\n"))
     return tuple(line for line in lines if line)
+
+
+def prose_lines(text: str) -> tuple[str, ...]:
+    """`paragraphs` of a record's text; where it has a shape, items with their marks and code line by line."""
+    if not is_shaped(text):
+        return paragraphs(text)
+    lines: list[str] = []
+    for block in blocks_of(text):
+        if block.kind == "item":
+            lines += paragraphs(f"{_BULLETS[block.depth] if block.mark == '-' else block.mark} {plain(block.text)}")
+        else:
+            lines += paragraphs(plain(block.text) if block.kind == "paragraph" else block.text)
+    return tuple(lines)
+
+
+def prose_line(text: str) -> str:
+    """A record's text on one line, whatever its shape."""
+    return one_line(in_one_line(text))
 
 
 def header(text: str) -> str:

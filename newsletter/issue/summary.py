@@ -2,7 +2,7 @@
 
 import re
 
-from newsletter.issue.safe import clip, one_line
+from newsletter.issue.safe import clip, prose_line
 
 WIDTH = 240  # characters
 # A mark that ends a sentence, what may close after it, and what begins another one: a space and no small letter.
@@ -14,7 +14,7 @@ _NO_END = re.compile(  # a point after one of these ends nothing
 
 def first_sentence(text: str) -> str:
     """The first sentence of `text` on one line, cut where it is long; "" for no text."""
-    line = one_line(text)
+    line = prose_line(text)
     for end in _END.finditer(line):
         before = line[: end.start()]
         if end.group()[0] == "." and (_NO_END.search(before) or before[-1:].isdigit()):

@@ -14,6 +14,7 @@ from milepost.codec import field_to_json
 from milepost.fields import FIELD, shown_at
 from milepost.records import Cadence, Card, IssueItem, Milestone, check_aware
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
+from milepost.text_shape import is_shaped
 from newsletter.issue.bidi import reading_direction
 from newsletter.issue.compose import Draft, headline
 from newsletter.issue.corrections import (
@@ -27,7 +28,7 @@ from newsletter.issue.corrections import (
 from newsletter.issue.design import FIRST, TODAY
 from newsletter.issue.intro import Block, blocks
 from newsletter.issue.known import NOTHING_KNOWN, Known, page_key
-from newsletter.issue.safe import clip, link, one_line, paragraphs
+from newsletter.issue.safe import clip, link, one_line, paragraphs, prose_line, prose_lines
 from newsletter.words.languages import direction
 from newsletter.words.phrases import Phrases
 
@@ -275,14 +276,15 @@ def _item(
     milestone = item.milestone
     language = known.languages.get(milestone.source, "")
     title = headline(milestone, phrases) if design > FIRST else one_line(milestone.title)
-    what, url = paragraphs(milestone.what_happened), link(milestone.url)
+    what, url = prose_lines(milestone.what_happened), link(milestone.url)
     year, when = str(milestone.date.year) if milestone.date else "", phrases.date(milestone.date)
     words = _labels(milestone, phrases, known, language) if full else ()
     labels = tuple(word.text for word in words)
     before, after = _beside(milestone, known, language) if full else (None, None)
     era = Words(text=slug_in_words(milestone.era, phrases, known), language=language) if milestone.era else None
     if not full:
-        summary = clip(" ".join(what), _SUMMARY_WIDTH)
+        summary = clip(" ".join(what) if not is_shaped(milestone.what_happened)
+                       else prose_line(milestone.what_happened), _SUMMARY_WIDTH)
         title, what, url = clip(title, _TITLE_WIDTH), (summary,) if summary else (), url or issue_url
     link_text = phrases.read_on if full else phrases.read_rest
     return ItemView(
@@ -293,7 +295,7 @@ def _item(
         facts=_DOT.join(filter(None, (when, *labels))),
         facts_beside_year=_DOT.join(filter(None, ("" if when == year else when, *labels))),
         what=what,
-        why=paragraphs(milestone.why_it_mattered) if full else (),
+        why=prose_lines(milestone.why_it_mattered) if full else (),
         rows=_rows(milestone, phrases, known) if full else (),
         image=(image if image is None or image.alt else replace(image, alt=title)) if full else None,
         date=when,

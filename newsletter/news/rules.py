@@ -12,15 +12,18 @@ from milepost.dates import PartialDate
 from milepost.fields import CONTENT_FIELDS, FIELD, FieldType
 from milepost.records import ChangeKind, FieldClass, Image, Milestone
 from milepost.same import fold, picture_of, pieces, same_date, same_place, same_text
+from milepost.text_shape import in_one_line
 
 Comparer: TypeAlias = Callable[[Milestone, Milestone], ChangeKind | None]
 
 
 def prose(field: str) -> Comparer:
-    """Words: typography, spaces and case are cosmetic, other words a correction, words where none were a gain."""
+    """Words: typography, case and shape are cosmetic, other words a correction, words where none were a gain."""
 
     def compare(old: Milestone, new: Milestone) -> ChangeKind | None:
-        return _words(getattr(old, field), getattr(new, field))
+        return _words(in_one_line(getattr(old, field)), in_one_line(getattr(new, field))) or (
+            None if getattr(old, field) == getattr(new, field) else "cosmetic"
+        )
 
     return compare
 

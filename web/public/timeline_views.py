@@ -17,7 +17,7 @@ from milepost.records import Amended, Milestone, Witness
 from milepost.settings import Settings
 from newsletter.issue.bidi import lang_and_dir
 from newsletter.issue.corrections import FieldView, amendment_view, in_words
-from newsletter.issue.safe import clip, link, one_line, paragraphs
+from newsletter.issue.safe import clip, link, one_line, prose_lines
 from newsletter.issue.summary import first_sentence
 from newsletter.words.phrases import Phrases
 from pipeline.timeline import Changed, Place, Reading, Record, Step, Story, ToldIn
@@ -155,7 +155,7 @@ class Views:
         """All that its page says."""
         place, milestone, phrases = story.place, story.milestone, self._phrases
         gone = [step for step in story.steps if step.kind == "withdrawn"]
-        what, why = paragraphs(milestone.what_happened), paragraphs(milestone.why_it_mattered)
+        what, why = prose_lines(milestone.what_happened), prose_lines(milestone.why_it_mattered)
         said = first_sentence(milestone.what_happened)
         if not self._full:
             what, why = ((said,) if said else ()), ()
@@ -177,7 +177,7 @@ class Views:
 
     def entry(self, place: Place, record: Record, milestone: Milestone) -> dict[str, object]:
         """What a feed tells of a milestone, the values of its template."""
-        what, why = paragraphs(milestone.what_happened), paragraphs(milestone.why_it_mattered)
+        what, why = prose_lines(milestone.what_happened), prose_lines(milestone.why_it_mattered)
         said = first_sentence(milestone.what_happened)
         if not self._full:
             what, why = ((said,) if said else ()), ()
