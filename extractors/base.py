@@ -25,7 +25,7 @@ from milepost.fields import FIELDS, of_type
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, Unread, Witness
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
-MARKDOWN_TYPES = frozenset({"text/markdown", "text/x-markdown", "text/plain"})
+_MARKDOWN_TYPES = frozenset({"text/markdown", "text/x-markdown", "text/plain"})
 _MARKDOWN_NAMES = (".md", ".markdown", ".mkd", ".mdown")
 _TELLING = frozenset(of_type("prose"))
 _DATELESS = frozenset(FIELDS) - {"date"}
@@ -216,9 +216,10 @@ class SiteExtractor(ABC):
         return best._replace(labels=pairs(parts.root, self.links))
 
 
-def is_markdown_path(path: str) -> bool:
-    """Whether a path's name says that Markdown lies there."""
-    return path.casefold().endswith(_MARKDOWN_NAMES)
+def takes_markdown(content_type: str, path: str) -> bool:
+    """Whether Markdown may be what is served: as such, as text, or at a path of that name as anything or nothing."""
+    named = path.casefold().endswith(_MARKDOWN_NAMES)
+    return content_type in _MARKDOWN_TYPES or (named and content_type in ("", "application/octet-stream"))
 
 
 def _score(claims: Sequence[Claim]) -> tuple[int, int]:

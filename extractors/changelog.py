@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from extractors import dom
-from extractors.base import MARKDOWN_TYPES, SiteExtractor, is_markdown_path
+from extractors.base import takes_markdown
 from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
 from extractors.document_blocks import Block, document_blocks, is_html
 from extractors.headings import WITNESS
@@ -96,9 +96,7 @@ class Changelog(ListPage):
         return key
 
     def takes(self, content_type: str, path: str) -> bool:
-        return SiteExtractor.takes(self, content_type, path) or content_type in MARKDOWN_TYPES or (
-            content_type in ("", "application/octet-stream") and is_markdown_path(path)
-        )
+        return super().takes(content_type, path) or takes_markdown(content_type, path)
 
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
         if is_html(page.text) and not dom.is_complete(page.text.rstrip()):

@@ -11,6 +11,7 @@ from statistics import mode
 from typing import NamedTuple, Self
 
 from extractors import dom
+from extractors.base import takes_markdown
 from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
 from extractors.dom import text_of
 from extractors.headings import WITNESS
@@ -123,6 +124,9 @@ class KeepAChangelog(ListPage):
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:
         return cls(ChangelogOptions.taken(options, cls.name))
+
+    def takes(self, content_type: str, path: str) -> bool:
+        return super().takes(content_type, path) or takes_markdown(content_type, path)
 
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
         html = page.text.lstrip()[:1] == "<"

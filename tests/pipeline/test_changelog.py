@@ -139,3 +139,17 @@ def test_one_that_leaves_the_middle_is_withdrawn_though_the_page_fails_between(
     assert told(look(settings)) == {"withdrawn": 1}
     server.releases = {"1.4.0": gone} | server.releases
     assert told(look(settings)) == {"restored": 1}
+
+
+def test_a_source_of_keepachangelog_moves_over_and_nobody_is_told(server: Server, settings: Settings) -> None:
+    server.head = "# Kiln\n\n"  # the old reader takes what begins with a tag for HTML
+    [source] = settings.sources
+    before = settings.model_copy(update={"sources": (source.model_copy(update={"extractor": "keepachangelog"}),)})
+    first = look(before)
+    assert (first.baseline, first.milestones) == (True, 8)
+    server.releases["1.1.0"] += "\n"  # the page is another, and no release is
+    moved = look(settings)
+    assert (moved.held, told(moved)) == (None, {"cosmetic": 8})
+    assert announce(settings, utc_now()) == ()
+    with connect(settings.store.url) as database:
+        assert Milestones(database).known("kiln")["1-1-0"].milestone.what_happened.startswith("Added:\n- Brick 1 of")
