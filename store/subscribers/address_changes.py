@@ -125,11 +125,11 @@ class AddressChanges:
             old, new = address_hash(key, asked.old_normalized), address_hash(key, asked.new_normalized)
             before = suppressions.find(connection, old)
             if (
-                suppressions.find(connection, new) is not None or _taken(connection, asked.new_normalized, who.id)
+                suppressions.find(connection, new) is not None
                 or (before is not None and not suppressions.liftable(before.reason))  # a complaint moves with nobody
+                or not _move(connection, who.id, asked.new_address, asked.new_normalized)
             ):
                 return "kept_out"
-            _move(connection, who.id, asked.new_address, asked.new_normalized)
             events.move(connection, old, new)
             _keep_as_theirs(connection, who.id, asked.old_normalized, old)
             events.log(connection, new, "moved", By(who=READER, why=f"it was {asked.old_address} before"), now)
@@ -153,13 +153,12 @@ class AddressChanges:
                 return "unknown"
             old, new = address_hash(key, asked.old_normalized), address_hash(key, asked.new_normalized)
             listed = suppressions.find(connection, old)
-            if _taken(connection, asked.old_normalized, who.id) or (
-                listed is not None and not suppressions.liftable(listed.reason)
+            if (listed is not None and not suppressions.liftable(listed.reason)) or not _move(
+                connection, who.id, asked.old_address, asked.old_normalized
             ):
                 return "kept_out"
             if listed is not None:  # its mailbox works: the letter came
                 connection.execute(sa.delete(suppression).where(suppression.c.address_hash == old))
-            _move(connection, who.id, asked.old_address, asked.old_normalized)
             events.move(connection, new, old)
             why = f"undone: it was {asked.new_address} in between"
             events.log(connection, old, "moved", By(who=READER, why=why), now)
@@ -205,17 +204,15 @@ def _locked(connection: sa.Connection, subscriber_id: int) -> sa.Row[Any]:
     return row
 
 
-def _taken(connection: sa.Connection, normalized: str, by_another_than: int) -> bool:
-    query = sa.select(subscriber.c.id).where(
-        subscriber.c.normalized == normalized, subscriber.c.id != by_another_than
-    )
-    return connection.execute(query).first() is not None
-
-
-def _move(connection: sa.Connection, subscriber_id: int, address: str, normalized: str) -> None:
-    connection.execute(
-        sa.update(subscriber).where(subscriber.c.id == subscriber_id).values(address=address, normalized=normalized)
-    )
+def _move(connection: sa.Connection, subscriber_id: int, address: str, normalized: str) -> bool:
+    """Whether it is theirs now: not what another reader has, be it since this very moment."""
+    theirs = sa.update(subscriber).where(subscriber.c.id == subscriber_id)
+    try:
+        with connection.begin_nested():
+            connection.execute(theirs.values(address=address, normalized=normalized))
+    except sa.exc.IntegrityError:
+        return False
+    return True
 
 
 def _keep_as_theirs(connection: sa.Connection, subscriber_id: int, normalized: str, hash_: str) -> None:
