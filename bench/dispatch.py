@@ -98,8 +98,7 @@ def main() -> None:
         print(one(step, what, int(port), int(lanes), int(size)).to_json())
         return
     if program("smtp-sink") is None or program("smtp-source") is None:
-        print("dispatch: not measured, postfix's smtp-sink and smtp-source are not installed (Debian: postfix)")
-        return
+        sys.exit("dispatch: not measured, postfix's smtp-sink and smtp-source are not installed (Debian: postfix)")
     wanted = tuple(arguments.senders.split(",")) if arguments.senders else tuple(SENDERS)
     senders = [name for name in SENDERS if name.startswith(wanted)]
     if importlib.util.find_spec("aiosmtplib") is None:

@@ -33,6 +33,7 @@ from pipeline.publish import publish
 from store.database import Database, connect
 from store.schema.tables import letter, subscriber
 from store.upkeep.copy import copy as copy_database
+from store.upkeep.restore import confirm_restore
 from tests.pipeline.prepared import SETTINGS, copy
 from web.serve import free_port
 
@@ -115,11 +116,13 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def until(so: Callable[[], bool]) -> None:
+def until(so: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait for it; ends the bench with the last words of `process` when that ended, or takes too long."""
     end = time.monotonic() + PATIENCE_S
     while not so():
-        if time.monotonic() > end:
-            raise TimeoutError("the server did not start, or the dispatch did not")
+        if process.poll() is not None or time.monotonic() > end:
+            said = (folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
+            sys.exit(f"web: {process.args[5]} did not start: {''.join(said) or 'it said nothing'}")
         time.sleep(0.05)
 
 
@@ -143,6 +146,8 @@ def prepare(folder: Path, store: str | None, processes: int, smtp: int, readers:
     copy("news", settings)
     if store is not None:
         copy_database(settings.store.url, store)
+        with connect(store) as database:  # a copy sends nothing before somebody says so
+            confirm_restore(database, "a bench", NOW, waiting="pending")
         (folder / "milepost.toml").write_text(text.replace("sqlite:///milepost.db", store), encoding="utf-8")
         settings = load(folder / "milepost.toml")
     rows = (
@@ -178,13 +183,13 @@ def measure(folder: Path, settings: Settings, options: argparse.Namespace, proce
     port, numbers = free_port(), itertools.count()
     with ExitStack() as stack:
         database = stack.enter_context(connect(settings.store.url))
-        stack.enter_context(running(folder, "web", "--port", str(port)))
-        until(lambda: answers(port))
+        server = stack.enter_context(running(folder, "web", "--port", str(port)))
+        until(lambda: answers(port), server, folder)
         ways_out = links(settings, database)
         for beside in ("nothing else", "a dispatch"):
             if beside == "a dispatch":
                 dispatch = stack.enter_context(running(folder, "dispatch", "1"))
-                until(lambda: sent(database) > 0)
+                until(lambda: sent(database) > 0, dispatch, folder)
             cells = []
             for kind in ("sign-up", "issue", "feed", "one-click"):
                 most = int(options.seconds * 2000)
@@ -225,8 +230,7 @@ def main() -> None:
     parser.add_argument("--store", help="measure on this database, which has to be empty; with one number of processes")
     options = parser.parse_known_args()[0]
     if program("smtp-sink") is None:
-        print("web: not measured, postfix's smtp-sink is not installed (Debian: postfix)")
-        return
+        sys.exit("web: not measured, postfix's smtp-sink is not installed (Debian: postfix)")
     names = " ".join(f"{f'{kind}: p50 p99 ms not 200':>24}" for kind in ("sign-ups", "issue", "feed", "one-click"))
     print(f"{'processes':>9} {'beside':<18} {names}")
     for processes in options.processes:
