@@ -81,11 +81,12 @@ def _mount() -> None:
         source,
         subscribers,
         suppressions,
+        webhooks,
     )
 
     for part in (
         setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
-        suppressions, database, run, operate, prefect,
+        suppressions, database, run, operate, webhooks, prefect,
     ):
         part.mount(app)
 

@@ -42,7 +42,7 @@ class CliContext:
 
     def tell_operators_at_the_end(self) -> None:
         """However the command ends, operators are told what waits or is wrong; called before the database is opened."""
-        if self.settings.notify.urls:
+        if self.settings.notify.urls or self.settings.webhooks.urls:
             self.opened.callback(self._tell_operators)
 
     def _tell_operators(self) -> None:

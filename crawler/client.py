@@ -4,8 +4,9 @@
 """
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -84,7 +85,7 @@ class Client:
         Raises RefusedError when our own guard says no, FetchError (`retryable`) when no whole answer came.
         """
         target = check_url(url)
-        try:
+        with self._told(url, "Raise [fetch] timeout if the site is just slow."):
             async with asyncio.timeout(self._limits.timeout if within is None else within):
                 request = httpx.Request("GET", target.url, headers={**self._headers, **(headers or {})})
                 # the transport itself: httpx's client would only add cookies, and judge a Location before we do
@@ -93,10 +94,25 @@ class Client:
                     return await self._read(target.url, response, max_body or self._limits.max_body_bytes, cut=cut)
                 finally:
                     await response.aclose()
+
+    async def post(self, url: str, body: bytes, *, headers: Mapping[str, str], within: float) -> int:
+        """One POST of `body`; the status of its answer, of which nothing else is read. Raises as `get` does."""
+        target = check_url(url)
+        with self._told(url, "It is tried again."):
+            async with asyncio.timeout(within):
+                request = httpx.Request("POST", target.url, headers={**self._headers, **headers}, content=body)
+                response = await self._transport.handle_async_request(request)
+                await response.aclose()
+                return response.status_code
+
+    @contextlib.contextmanager
+    def _told(self, url: str, when_late: str) -> Iterator[None]:
+        """Says what the network did in our own errors."""
+        try:
+            yield
         except TimeoutError as error:
             raise FetchError(
-                f"not done within {self._limits.timeout:g} s", where=url, retryable=True,
-                hint="Raise [fetch] timeout if the site is just slow.",
+                f"not done within {self._limits.timeout:g} s", where=url, retryable=True, hint=when_late
             ) from error
         except (httpx.NetworkError, OSError) as error:
             failed = isinstance(error, httpx.ConnectError)

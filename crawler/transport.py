@@ -35,13 +35,17 @@ class _Exchange:
         self._heard = False
 
     async def ask(self, request: httpx.Request) -> h11.Response:
-        """Send `request` (without a body) and wait for the head of its answer.
+        """Send `request` and wait for the head of its answer.
 
         Raises UnansweredError when not one byte came, httpx.ReadError, httpx.RemoteProtocolError.
         """
         head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+        sent = self._http.send(head) or b""
+        if body := request.read():
+            sent += self._http.send(h11.Data(data=body)) or b""
+        sent += self._http.send(h11.EndOfMessage()) or b""
         with contextlib.suppress(OSError):  # a server may have answered, and closed, before it took all of the request
-            await self.wire.write(self._http.send(head) + self._http.send(h11.EndOfMessage()))
+            await self.wire.write(sent)
         for _ in range(MAX_INTERIM + 1):
             event = await self._event()
             if isinstance(event, h11.Response):

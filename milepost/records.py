@@ -29,7 +29,7 @@ DeliveryState = Literal[
 ConditionKind = Literal[
     "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "source-down",
     "source-silent", "no-baseline", "overdue", "letters-wait", "bounce-rate", "complaint-rate", "restored", "migration",
-    "database", "disk-space", "notice-channel",
+    "database", "disk-space", "notice-channel", "webhook",
 ]
 
 CHANGE_KINDS: tuple[ChangeKind, ...] = (

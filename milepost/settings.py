@@ -4,6 +4,7 @@
     MILEPOST_…    ─┴▶ Settings, or one SettingsError naming the key, its value, what is allowed, and who set it
 """
 
+import base64
 import os
 import tomllib
 from collections.abc import Collection, Mapping
@@ -436,6 +437,36 @@ class GuardSettings(_Section):
     """Processor time for reading one page: a page that takes longer is ended, named, and not read until it changes."""
 
 
+class WebhookSettings(_Section):
+    """[webhooks]"""
+
+    urls: tuple[HttpBase, ...] = ()
+    """Who is told of `milestone.added` and `issue.sent`, by a POST each: docs/operations/webhooks.md."""
+    secret: SecretStr | None = None
+    """Signs each POST (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. It belongs into the environment."""
+    allow_hosts: tuple[str, ...] = ()
+    """Private hosts that may be told; all others are refused."""
+
+    @field_validator("secret")
+    @classmethod
+    def _in_its_form(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            given = secret.get_secret_value()
+            try:
+                length = len(base64.b64decode(given.removeprefix("whsec_"), validate=True))
+            except ValueError:
+                length = 0
+            if not given.startswith("whsec_") or not 24 <= length <= 64:
+                raise ValueError("want whsec_ and 24 to 64 bytes in base64")
+        return secret
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if self.urls and self.secret is None:
+            raise ValueError("webhooks.urls want a webhooks.secret that signs them")
+        return self
+
+
 class NotifySettings(_Section):
     """[notify]"""
 
@@ -479,6 +510,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     guards: GuardSettings = GuardSettings()
     notify: NotifySettings = NotifySettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
     @model_validator(mode="after")
     def _keys_differ(self) -> Self:

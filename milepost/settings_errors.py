@@ -15,7 +15,7 @@ from milepost.errors import SettingsError
 _USERINFO = re.compile(r"://[^/\s]*@")  # a password stands there, if anywhere in an address
 _SECRET = (
     "signing_key", "password", "mail.url", "mail.fallback", "oauth2_token", "bounces.sources", "notify.urls",
-    "metrics_token", "mailgun_key",
+    "metrics_token", "mailgun_key", "webhooks.secret",
 )
 _COMPARE = "Compare with `milepost init --print`."
 

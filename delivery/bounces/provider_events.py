@@ -169,6 +169,8 @@ def from_mailgun(body: bytes, *, key: str) -> Told:
     data = _mapping(said.get("event-data"))
     status = _mapping(data.get("delivery-status"))
     words = _text(status.get("message")) or _text(status.get("description")) or ""
+    if str(data.get("reason", "")).startswith("suppress"):
+        return Told()  # Mailgun's own list, and no mailbox's word
     match data.get("event"), data.get("severity"):
         case "complained", _:
             kind: Kind = "complaint"
@@ -178,7 +180,8 @@ def from_mailgun(body: bytes, *, key: str) -> Told:
             return Told()
     headers = _mapping(_mapping(data.get("message")).get("headers"))
     code = status.get("code")
-    bounce = _bounce(kind, _text(status.get("enhanced-code")), words, code if isinstance(code, int) else None)
+    smtp = code if isinstance(code, int) and 400 <= code < 600 else None  # Mailgun has numbers of its own too: 605
+    bounce = _bounce(kind, _text(status.get("enhanced-code")), words, smtp)
     return Told(events=(Event(
         known_as=f"mailgun:{token}",
         bounce=replace(

@@ -57,6 +57,14 @@ class Channel:
     since: dt.datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenUp:
+    """Webhooks that nobody took for days."""
+
+    count: int
+    why: str  # of the last one
+
+
 def plain(text: str) -> str:
     """What came from outside, fit to be told anywhere: one line, no address, nothing that a chat obeys."""
     text = _ADDRESS.sub("(an address)", printable(text))
@@ -67,6 +75,7 @@ def plain(text: str) -> str:
 def judge(
     figures: Figures, rules: NotifySettings, *, now: dt.datetime, waits: Sequence[Waits],
     overdue: Mapping[Cadence, int], free_mb: int | None = None, channels: Sequence[Channel] = (),
+    given_up: GivenUp | None = None,
 ) -> tuple[Condition, ...]:
     """All that is so, what waits for a person first.
 
@@ -77,7 +86,7 @@ def judge(
         *_restored(figures), *_waits(waits), *_unknown(figures), *_issues(figures, rules, now),
         *(one for source in figures.sources for one in _source(source, rules, now)),
         *_overdue(figures, rules, overdue, now), *_came_back(figures, rules), *_room(free_mb, rules),
-        *_channels(channels),
+        *_channels(channels), *_webhooks(given_up),
     ]
     return tuple(sorted(found, key=lambda one: not one.decides))
 
@@ -232,6 +241,14 @@ def _channels(channels: Sequence[Channel]) -> Iterator[Condition]:
             kind="notice-channel", about=channel.name, since=channel.since,
             says=plain(f"{channel.name} has taken no notice in {channel.attempts} attempts: {channel.why}"),
             do="`milepost notify test` tries every channel.",
+        )
+
+
+def _webhooks(given_up: GivenUp | None) -> Iterator[Condition]:
+    if given_up is not None and given_up.count:
+        yield Condition(
+            kind="webhook", about="", says=plain(f"{given_up.count} webhooks were given up, the last: {given_up.why}"),
+            do="Is [webhooks] urls right, and is somebody there? What was given up is not told again.",
         )
 
 

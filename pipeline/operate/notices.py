@@ -16,11 +16,12 @@ from typing import Any
 
 from delivery.channels import ChannelAddress, tell
 from milepost.dates import utc_now
-from milepost.errors import MilepostError
+from milepost.errors import MilepostError, StoreError
 from milepost.settings import Settings
 from pipeline.operate.conditions import Condition
 from pipeline.operate.standing import WAIT_S, Standing, channels, stand
 from pipeline.operate.telling import Telling, Words, decide
+from pipeline.operate.webhooks import post
 from store.database import Database, connect
 from store.operators.notices import Message, Notice, Notices
 
@@ -72,12 +73,20 @@ def notify(
 
 
 def quietly(settings: Settings, *, folder: Path) -> Noticed:
-    """`notify` at the end of other work, which not even a bug in here may spoil."""
+    """`notify` at the end of other work, which not even a bug in here may spoil; other programs are told before."""
     try:
+        _tell_others(settings)
         return notify(settings, folder=folder)
     except Exception:
         log.exception("telling operators failed")
         return Noticed(conditions=(), failed=("telling operators failed; the log has more",))
+
+
+def _tell_others(settings: Settings) -> None:
+    """What is due of webhooks; a database that can't be used is what `notify` tells of."""
+    if settings.webhooks.urls:
+        with contextlib.suppress(StoreError), connect(settings.store.url, wait_seconds=WAIT_S) as database:
+            post(settings, database)
 
 
 def noticed_to_json(done: Noticed) -> dict[str, Any]:

@@ -16,14 +16,16 @@ from delivery.channels import ChannelAddress
 from milepost.errors import SchemaError, StoreError
 from milepost.settings import Settings
 from pipeline.holds import waits
-from pipeline.operate.conditions import FAILING, Channel, Condition, disk, judge, plain, unusable
+from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, disk, judge, plain, unusable
 from pipeline.publish import overdue_news
 from store.database import Database, connect
 from store.operators.figures import Figures, SourceFigures, last_looks, read
 from store.operators.notices import Message, Notices
+from store.operators.webhooks import Webhooks
 from store.schema.tables import HEAD
 from store.upkeep.restore import restored_from
 
+REMEMBERED = dt.timedelta(days=2)  # webhooks that were given up
 WAIT_S = 5.0  # for the database: who asks how things stand wants to hear that it is locked
 
 
@@ -58,7 +60,7 @@ def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing
         at=now, figures=figures, messages=messages,
         conditions=judge(
             figures, rules, now=now, waits=waits(settings, database), free_mb=free_mb(settings),
-            channels=_failing(settings, messages),
+            channels=_failing(settings, messages), given_up=_given_up(database, now),
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),
     )
@@ -91,6 +93,11 @@ def readiness(settings: Settings) -> Readiness:
 def channels(settings: Settings) -> tuple[ChannelAddress, ...]:
     """Where operators are told."""
     return tuple(ChannelAddress(url.get_secret_value(), at) for at, url in enumerate(settings.notify.urls, 1))
+
+
+def _given_up(database: Database, now: dt.datetime) -> GivenUp:
+    count, why = Webhooks(database).given_up(now - REMEMBERED)
+    return GivenUp(count=count, why=why)
 
 
 def _failing(settings: Settings, messages: Mapping[str, Message]) -> list[Channel]:

@@ -16,6 +16,7 @@
     exclusion, delivery ─ attempt                 the ledger
     bounce                                        what came back of it
     notice, notice_message                        what operators were told, and the messages on their way
+    webhook_message                               what others are told
 """
 
 import secrets
@@ -25,7 +26,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 26  # the revision this program was made for
+HEAD = 27  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -691,4 +692,22 @@ notice_message = sa.Table(
     _one_of("state", NOTICE_STATES),
     sa.Index(None, "state", "next_attempt_at"),
     sa.Index(None, "channel", "id"),
+)
+
+# What others are told, each event once for each address; a hash stands for the address.
+webhook_message = sa.Table(
+    "webhook_message", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("event", sa.String(60), nullable=False),  # "milestone.added:17"
+    sa.Column("endpoint", sa.String(16), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("next_attempt_at", Moment, nullable=False),
+    sa.Column("settled_at", Moment),
+    sa.Column("why", sa.Text, nullable=False),
+    _one_of("state", NOTICE_STATES),
+    sa.UniqueConstraint("endpoint", "event"),
+    sa.Index(None, "state", "next_attempt_at"),
 )

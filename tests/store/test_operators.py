@@ -5,6 +5,7 @@ import datetime as dt
 from store.database import Database
 from store.operators.figures import read
 from store.operators.notices import Notice, Notices
+from store.operators.webhooks import Added, Sent, Webhooks
 from tests.store.conftest import NOW, World, make_milestone
 
 HOUR = dt.timedelta(hours=1)
@@ -44,3 +45,18 @@ def test_a_message_is_taken_once_until_it_is_due_again_and_gives_way_to_a_later_
     notices.settle(latest.id, "sent", NOW + HOUR)
     notices.forget(NOW + 9 * HOUR)
     assert notices.counts() == {}
+
+
+def test_an_address_is_told_what_is_news_since_it_was_named_each_once(database: Database) -> None:
+    def named(found: Added | Sent) -> tuple[str, str]:
+        return (f"milestone.added:{found.change}", found.milestone.key) if isinstance(found, Added) else ("", "")
+
+    world, queue = World(database), Webhooks(database)
+    assert queue.fill("here", named, NOW) == 0
+    world.look(make_milestone("news"))
+    assert [queue.fill("here", named, NOW), queue.fill("here", named, NOW)] == [1, 0]
+    assert [(one.event.partition(":")[0], one.body) for one in queue.take(["here"], NOW, NOW + HOUR, 10)] == [
+        ("milestone.added", "news")
+    ]
+    assert queue.take(["here"], NOW, NOW + HOUR, 10) == []
+    assert queue.fill("there", named, NOW + HOUR) == 0  # named after it

@@ -303,6 +303,16 @@ def test_what_is_no_body_of_theirs_is_refused_in_a_word(post: Any) -> None:
     assert post("postmark", json.dumps({"RecordType": "Open", "ID": 1}).encode(), basic()).json() == {}
 
 
+def test_what_mailgun_did_not_even_try_is_no_mailbox_s_word(post: Any, reader: str) -> None:
+    said: dict[str, Any] = {
+        "event": "failed", "severity": "permanent", "reason": "suppress-bounce", "delivery-status": {"code": 605},
+    }
+    headers = {"headers": {"message-id": MESSAGE}}
+    assert post("mailgun", mailgun(**said, recipient=reader, message=headers)).json() == {}
+    later = said | {"reason": "generic", "delivery-status": {"code": 605, "message": "too old"}}
+    assert post("mailgun", mailgun("t-3", **later, recipient=reader, message=headers)).json() == {"counted": 1}
+
+
 def test_a_mailbox_that_is_full_is_counted_and_a_refusal_of_us_is_no_reader_s_fault(post: Any, reader: str) -> None:
     event = {"event": "bounce", "email": reader, "smtp-id": MESSAGE}
     full = event | {"sg_event_id": "e-7", "status": "5.2.2", "reason": "552 5.2.2 mailbox full"}
