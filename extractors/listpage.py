@@ -48,6 +48,7 @@ class ListPage(SiteExtractor):
     def __init__(self, options: ListOptions | None = None) -> None:
         self.path = (options or ListOptions()).path
         self.seeds = (self.path,)
+        self._parted: tuple[Page, Sequence[Entry | Unread]] | None = None  # the last page: read, then asked for unread
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:
@@ -106,7 +107,9 @@ class ListPage(SiteExtractor):
         base = page.url.partition("#")[0]
         judged: list[Milestone | Unread] = []
         met: set[str] = set()
-        for entry in self.entries(page):
+        if self._parted is None or self._parted[0] != page:
+            self._parted = (page, self.entries(page))
+        for entry in self._parted[1]:
             if isinstance(entry, Unread):
                 judged.append(entry)
                 continue

@@ -270,3 +270,15 @@ def test_text_keeps_its_shape() -> None:
         ("paragraph", "Added:", 0, "-"), ("item", "one", 0, "-"), ("item", "two three", 1, "-"),
         ("item", "four", 0, "1."), ("code", "five  <six>", 0, "-"),
     ]
+
+
+def test_a_page_is_parted_once_for_its_records_and_what_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    site, asked = registry.get("changelog"), []
+    whole = site.entries  # type: ignore[attr-defined]
+    monkeypatch.setattr(site, "entries", lambda page: asked.append(page.text) or whole(page))
+    pages = [Page(url=URL, text=f"## 1.{number}.0\n- a\n") for number in range(2)]
+    for page in pages:
+        [record] = site.read_many(page, source="kiln")
+        assert site.unread(page) == ()
+        assert record.key == f"1-{page.text[5]}-0"
+    assert asked == [page.text for page in pages]
