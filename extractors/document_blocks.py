@@ -8,7 +8,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from lxml.etree import _Element as Element
 from markdown_it import MarkdownIt
@@ -21,7 +21,8 @@ from milepost.text_shape import plain
 
 Kind = Literal["heading", "paragraph", "item", "code"]
 
-_MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+_MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("inline")
+_INLINE_CAP = 6_000  # characters of one line or paragraph: brackets that are never closed take the parser their square
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HTML = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}>\s*|<!--.{0,4000}?-->\s*){0,9}<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL
@@ -95,7 +96,8 @@ def _markdown(text: str) -> Iterator[Block]:
     quotes = 0
     cells: list[str] | None = None
     anchored = ""
-    tokens = _MARKDOWN.parse(text)
+    known: dict[str, Any] = {}  # links that are defined somewhere else
+    tokens = _MARKDOWN.parse(text, known)
     for at, token in enumerate(tokens):
         match token.type:
             case "bullet_list_open":
@@ -130,7 +132,9 @@ def _markdown(text: str) -> Iterator[Block]:
                 elif found:
                     anchored = found[1]
             case "inline":
-                words = _inline(token.children or ())
+                children: list[Token] = []
+                _MARKDOWN.inline.parse(token.content[:_INLINE_CAP], _MARKDOWN, known, children)
+                words = _inline(children)
                 if cells is not None:
                     cells.append(words.text)
                     continue
