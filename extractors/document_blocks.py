@@ -22,7 +22,8 @@ from milepost.text_shape import plain
 Kind = Literal["heading", "paragraph", "item", "code"]
 
 _MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("inline")
-_INLINE_CAP = 6_000  # characters of one line or paragraph: brackets that are never closed take the parser their square
+_INLINE_CAP = 6_000  # characters of one line or paragraph
+_BRACKETS_CAP = 300  # … and opening brackets: those that are never closed take the parser the square of their number
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _HTML = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}>\s*|<!--.{0,4000}?-->\s*){0,9}<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL
@@ -133,7 +134,7 @@ def _markdown(text: str) -> Iterator[Block]:
                     anchored = found[1]
             case "inline":
                 children: list[Token] = []
-                _MARKDOWN.inline.parse(token.content[:_INLINE_CAP], _MARKDOWN, known, children)
+                _MARKDOWN.inline.parse(_readable(token.content), _MARKDOWN, known, children)
                 words = _inline(children)
                 if cells is not None:
                     cells.append(words.text)
@@ -154,6 +155,12 @@ def _markdown(text: str) -> Iterator[Block]:
                         lists[-1] += 1
                     fresh = False
                 anchored = words.anchor if not words.text else ""
+
+
+def _readable(content: str) -> str:
+    """A paragraph as far as it is read."""
+    content = content[:_INLINE_CAP]
+    return content if content.count("[") <= _BRACKETS_CAP else "[".join(content.split("[", _BRACKETS_CAP)[:-1])
 
 
 class _Words(NamedTuple):
