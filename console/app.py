@@ -81,12 +81,13 @@ def _mount() -> None:
         source,
         subscribers,
         suppressions,
+        up,
         webhooks,
     )
 
     for part in (
         setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
-        suppressions, database, run, operate, webhooks, prefect,
+        suppressions, database, run, operate, webhooks, prefect, up,
     ):
         part.mount(app)
 

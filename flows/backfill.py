@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import outcomes
+from flows import artifacts, outcomes, reports
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config, Keys
@@ -45,8 +45,10 @@ def backfill(
         outcome(reread.with_options(tags=[f"source:{key}"])(config, key, dry_run, selection or {}, return_state=True))
         for key in keys
     ]
+    unfinished: UnfinishedError | None = None
     try:
         results = sift(zip(keys, came_to, strict=True), steps.not_read_to_json)
-    except UnfinishedError as unfinished:
-        return ended(outcomes.of_rereads(unfinished.result), "", unfinished)
-    return ended(outcomes.of_rereads(results), outcomes.told_rereads(results), results)
+    except UnfinishedError as error:
+        unfinished, results = error, error.result
+    artifacts.keep_table("backfill", reports.rereads_table(results), "What differs, field by field")
+    return ended(outcomes.of_rereads(results), outcomes.told_rereads(results), unfinished or results)

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import outcomes
+from flows import artifacts, events, outcomes, reports
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config, IssueNumber
@@ -22,8 +22,9 @@ from pipeline.upkeep import open_database
 @in_sentences
 def send(config: str, issue: int) -> Any:  # no retries: a repeat is the ledger's decision (T2, T5), never the engine's
     """Dispatch one issue until nothing is left to do now; returns `dispatch --json`."""
-    with to_prefect():
-        ledger = steps.sent_to_json(steps.dispatch(load(Path(config)), issue))
+    words = f"How much of issue {issue} has come to an end"
+    with to_prefect(), artifacts.Progress(f"sending-issue-{issue}", words) as progress:
+        ledger = steps.sent_to_json(steps.dispatch(load(Path(config)), issue, progress=progress))
         return ended(outcomes.of_ledgers([ledger]), outcomes.told_ledgers([ledger]), ledger)
 
 
@@ -42,8 +43,16 @@ def dispatch(config: Config = "milepost.toml", issue: IssueNumber | None = None)
     with open_database(settings) as database:
         waits = [one for one in waiting_issues(settings, database) if one.kind in ("paused", "unknown")
                  and (issue is None or one.about == f"issue {issue}")]
+    unfinished: UnfinishedError | None = None
     try:
         ledgers = sift(zip(numbers, came_to, strict=True), unsent_to_json)
-    except UnfinishedError as unfinished:
-        return ended(outcomes.of_ledgers(unfinished.result, waits), "", unfinished)
-    return ended(outcomes.of_ledgers(ledgers, waits), outcomes.told_ledgers(ledgers), ledgers)
+    except UnfinishedError as error:
+        unfinished, ledgers = error, error.result
+    findings = outcomes.of_ledgers(ledgers, waits)
+    for ledger in ledgers:
+        if "error" not in ledger:
+            words = f"The ledger of issue {ledger['issue']}: candidates = deliveries + exclusions"
+            artifacts.keep_table(f"ledger-issue-{ledger['issue']}", reports.equation_table(ledger), words)
+    events.tell_sent(ledgers)
+    events.tell_findings(findings)
+    return ended(findings, outcomes.told_ledgers(ledgers), unfinished or ledgers)

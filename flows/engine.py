@@ -4,7 +4,7 @@ Without PREFECT_API_URL each run starts an ephemeral server of its own; with it,
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 
 from milepost.errors import MilepostError
 from milepost.rooms import require_rooms
+
+DRAINED_S = 60.0  # after SIGTERM the schedules wait for the runs in hand (flows.serving), and then end
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -86,6 +88,19 @@ def run_named(flow: str, name: str, **parameters: Any) -> tuple[Any, str, str]:
     """
     state = _run(flow, {"flow_run_name": name}, parameters)
     return _result(state), state.name, f"{flow}/{name}"
+
+
+def automations(*, hours: float) -> Sequence[str]:
+    """Set up what Prefect's server watches (flows.automations); returns the names. Call `prepare` first.
+
+    Raises MilepostError when no server is named, or it can't be reached.
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        raise MilepostError("no Prefect server is named", where="PREFECT_API_URL",
+                            hint="Set it to yours, as in http://127.0.0.1:4200/api; `milepost up` needs none of this.")
+    with _server():
+        names: Sequence[str] = import_module("flows.automations").set_up(hours=hours)
+        return names
 
 
 def _run(flow: str, options: dict[str, Any], parameters: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import outcomes
+from flows import events, outcomes
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config
@@ -39,4 +39,6 @@ def letters(config: Config = "milepost.toml") -> Any:
     done = outcome(work(config, return_state=True))
     if isinstance(done, MilepostError):
         return ended(outcomes.of_errors([done]), "", done)
-    return ended(outcomes.of_letters(done), outcomes.told_letters(done), done)
+    findings = outcomes.of_letters(done)
+    events.tell_findings(findings)
+    return ended(findings, outcomes.told_letters(done), done)

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import outcomes
+from flows import artifacts, events, outcomes, reports
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config
@@ -14,6 +14,7 @@ from flows.states import ended, in_sentences, outcome
 from milepost.errors import MilepostError
 from milepost.settings import load
 from pipeline import publish as steps
+from pipeline.edit import find
 from pipeline.holds import waiting_issues
 from pipeline.upkeep import open_database
 
@@ -40,4 +41,10 @@ def publish(config: Config = "milepost.toml") -> Any:
     settings = load(Path(config))
     with open_database(settings) as database:
         waits = [one for one in waiting_issues(settings, database) if one.kind == "approval"]
-    return ended(outcomes.of_waits(waits), outcomes.told_issues(issues), issues)
+        for one in issues:
+            number, page = one["issue"], steps.page_of(settings, one["issue"])
+            words = f"Issue {number}, its hash and its page"
+            artifacts.keep_markdown(f"issue-{number}", reports.issue_markdown(find(database, number), page), words)
+    findings = outcomes.of_waits(waits)
+    events.tell_findings(findings)
+    return ended(findings, outcomes.told_issues(issues), issues)

@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import outcomes
+from flows import artifacts, events, outcomes, reports
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config, Keys
@@ -16,6 +16,7 @@ from flows.states import ended, in_sentences, outcome
 from milepost.settings import MOST_SOURCES_AT_ONCE, Settings, load
 from pipeline.holds import Waits, waiting_looks
 from pipeline.look import scrape as steps
+from pipeline.milestones import found
 from pipeline.several import UnfinishedError, down_to_json, sift
 from pipeline.upkeep import open_database
 
@@ -48,12 +49,24 @@ def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = 
     for key in keys:
         settings.source(key)  # a name that is none fails before anything is asked for
     came_to = _side_by_side(config, keys, full=full, at_once=settings.fetch.sources_at_once)
-    waits = _waits(settings, keys)
+    unfinished: UnfinishedError | None = None
     try:
         looks = sift(((key, came_to[key]) for key in keys), down_to_json)
-    except UnfinishedError as unfinished:
-        return ended(outcomes.of_looks(unfinished.result, waits), "", unfinished)
-    return ended(outcomes.of_looks(looks, waits), outcomes.told_looks(looks), looks)
+    except UnfinishedError as error:
+        unfinished, looks = error, error.result
+    findings = outcomes.of_looks(looks, _waits(settings, keys))
+    _report(settings, looks)
+    events.tell_looks(looks)
+    events.tell_findings(findings)
+    return ended(findings, outcomes.told_looks(looks), unfinished or looks)
+
+
+def _report(settings: Settings, looks: list[dict[str, Any]]) -> None:
+    artifacts.keep_table("looks", reports.looks_table(looks), "One row a source")
+    with open_database(settings) as database:
+        news = found(database, [look["look_id"] for look in looks if look["look_id"] and not look["baseline"]])
+    if news:
+        artifacts.keep_markdown("found", reports.found_markdown(news), "What is new or changed, with its links")
 
 
 def _side_by_side(config: str, keys: list[str], *, full: bool, at_once: int) -> dict[str, object]:

@@ -5,10 +5,12 @@
 """
 
 import functools
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec
 
 from prefect.client.schemas.objects import State, StateType
+from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 
 from flows import outcomes
@@ -18,13 +20,38 @@ from milepost.errors import MilepostError
 P = ParamSpec("P")
 
 
+class NotGreenError(Exception):
+    """What Prefect raises of a run that did its work and yet is not green; `result` is what it came to."""
+
+    def __init__(self, says: str, result: Any) -> None:
+        super().__init__(says)
+        self.result = result
+
+
+class _NoTraceback(logging.Filter):
+    """Keeps out of a run's log the traceback that Prefect adds to any state of the type FAILED: it has said why."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """What is no end of ours passes."""
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        return not isinstance(error, (NotGreenError, MilepostError)) or record.levelno <= logging.DEBUG
+
+
+for _logger in ("prefect.flow_runs", "prefect.engine"):
+    logging.getLogger(_logger).addFilter(_NoTraceback())
+
+
 def ended(findings: Iterable[Finding], done: str, result: Any) -> State[Any]:
     """The state of a run that found this; its data is `result`, what the pipeline's function returned."""
-    return state(outcomes.end(findings, done), result)
+    end = outcomes.end(findings, done)
+    wrapped = end.kind != "COMPLETED" and not isinstance(result, BaseException)
+    return state(end, NotGreenError(end.says, result) if wrapped else result)
 
 
 def state(end: End, data: Any) -> State[Any]:
-    """An end as Prefect keeps it."""
+    """An end as Prefect keeps it; said in the log of a flow's run, as Prefect itself does in that of a task's."""
+    if end.kind != "COMPLETED" and TaskRunContext.get() is None:
+        get_run_logger().log(logging.ERROR if end.kind == "FAILED" else logging.WARNING, "%s: %s", end.name, end.says)
     return State(type=StateType[end.kind], name=end.name, message=end.says, data=data)
 
 
@@ -44,4 +71,5 @@ def in_sentences(function: Callable[P, Any]) -> Callable[P, Any]:
 
 def outcome(of: State[Any]) -> Any:
     """What a run's state holds: its result, or the exception that ended it, which is returned."""
-    return of.result(raise_on_failure=False)
+    came_to = of.result(raise_on_failure=False)
+    return came_to.result if isinstance(came_to, NotGreenError) else came_to

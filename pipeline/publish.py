@@ -34,6 +34,7 @@ from newsletter.issue.compose import compose, content_hash
 from newsletter.issue.corrections import worth_telling
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer, dated, templates_digest, variant_settings
+from newsletter.issue.view import issue_link
 from newsletter.news.select import (
     due,
     early_period,
@@ -416,6 +417,11 @@ def freeze_unless_held(settings: Settings, database: Database, number: int, *, n
         raise HeldError(f"issue {number} waits for approval", where=None if "approval" in waits else waits, hint=hint)
     undo = undo_window(settings) if issue.approved_at is not None else dt.timedelta(0)
     freeze(settings, database, number, content_hash=issue.content_hash, now=now, undo=undo)
+
+
+def page_of(settings: Settings, number: int) -> str:
+    """The address of an issue's page, which is there once it is sent."""
+    return issue_link(settings.web, number)
 
 
 def made_to_json(made: Made) -> dict[str, Any]:

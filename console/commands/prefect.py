@@ -12,6 +12,7 @@ from console.groups import Group
 def mount(app: typer.Typer) -> None:
     prefect = typer.Typer(cls=Group, help="For a Prefect server of your own.", no_args_is_help=True)
     prefect.command("init")(init)
+    prefect.command("automations")(automations)
     app.add_typer(prefect, name="prefect")
 
 
@@ -29,3 +30,17 @@ def init(
         typer.echo(deployments(config), nl=False)
         return
     typer.echo(f"Wrote {write_deployments(config, force=force)}. Next, in that folder: `prefect deploy --all`.")
+
+
+def automations(context: typer.Context) -> None:
+    """Make Prefect's server watch the runs: those whose process died end, those that are not green tell operators.
+
+    Run it again after an upgrade; it makes nothing twice. `milepost up` does it by itself.
+    """
+    from flows import engine
+
+    cli: CliContext = context.obj
+    hours = cli.settings.notify.silent_hours
+    engine.prepare(config_path(cli).parent / ".milepost" / "prefect")
+    for name in engine.automations(hours=hours):
+        typer.echo(f"Set up: {name}")

@@ -188,3 +188,14 @@ def test_of_two_that_are_at_work_at_once_each_line_is_said_once() -> None:
             [added] = [one for one in logger.handlers if one not in before]
         assert added in logger.handlers
     assert logger.handlers == before
+
+
+def test_an_end_of_ours_leaves_no_traceback_and_a_bug_does() -> None:
+    from flows.states import NotGreenError
+
+    def kept(error: Exception) -> bool:
+        line = logging.LogRecord("prefect.flow_runs", logging.ERROR, "", 0, "exited", (), (type(error), error, None))
+        return bool(logging.getLogger("prefect.flow_runs").filter(line))
+
+    ends = NotGreenError("held", []), UnfinishedError([], []), ZeroDivisionError()
+    assert [kept(error) for error in ends] == [False, False, True]

@@ -1,0 +1,76 @@
+"""The command `up`: all of Milepost on one machine, as one service."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.context import CliContext
+from console.flow_runs import config_path
+from console.supervisor import Part, Supervisor, listens
+from milepost.errors import InputError
+
+LOOPBACK = "127.0.0.1"
+
+
+def mount(app: typer.Typer) -> None:
+    app.command()(up)
+
+
+def up(
+    context: typer.Context,
+    host: Annotated[str, typer.Option("--host", help="Readers' pages listen here, behind your proxy.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="… on this port.")] = 8025,
+    prefect_port: Annotated[
+        int, typer.Option("--prefect-port", min=1, max=65535, help="Prefect's pages, on loopback.")
+    ] = 4200,
+) -> None:
+    """Run all of it on this machine: schedules with Prefect's pages, readers' pages, letters and bounces.
+
+    SIGTERM ends it: a dispatch waits for the replies to what is out. With PREFECT_API_URL set, that server is used.
+    """
+    from pipeline.upkeep import upgrade
+
+    cli: CliContext = context.obj
+    if not cli.settings.sources:
+        raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
+    config = config_path(cli)
+    upgrade(cli.settings)
+    parts = _parts(config, cli.settings.notify.silent_hours, host=host, port=port, prefect_port=prefect_port)
+    for part in parts:
+        if part.ready():
+            hint = "Stop it, or choose another port."
+            raise InputError("something listens there already", where=part.name, hint=hint)
+    typer.echo(f"Starting; Prefect's pages will be on {_api(prefect_port).removesuffix('/api')}, "
+               f"the readers' on http://{host}:{port} (the first start takes a minute) …", err=True)
+    Supervisor(parts=parts, say=lambda text: typer.echo(f"milepost up: {text}", err=True)).run()
+
+
+def _api(prefect_port: int) -> str:
+    return os.environ.get("PREFECT_API_URL") or f"http://127.0.0.1:{prefect_port}/api"
+
+
+def _parts(config: Path, hours: float, *, host: str, port: int, prefect_port: int) -> list[Part]:
+    """In the order in which they start: Prefect's server (unless there is one), the schedules, the readers' pages."""
+    from flows.engine import DRAINED_S, prepare
+
+    prepare(config.parent / ".milepost" / "prefect")
+    own = [] if os.environ.get("PREFECT_API_URL") else [Part(
+        # its pages ask where they come from, so that a tunnel to another port serves as well
+        name="Prefect's server", ready=listens(LOOPBACK, prefect_port),
+        environment={"PREFECT_SERVER_UI_API_URL": "/api"},
+        command=[sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port)],
+    )]
+    begun = config.parent / ".milepost" / "schedules.ready"
+    begun.unlink(missing_ok=True)
+    return [*own, Part(
+        name="the schedules", environment={"PREFECT_API_URL": _api(prefect_port)},
+        command=[sys.executable, "-m", "flows.serving", str(config), str(hours), str(begun)], ready=begun.exists,
+        grace_s=DRAINED_S,
+    ), Part(
+        name="the readers' pages", environment={}, ready=listens(host, port), grace_s=30.0,
+        command=[sys.executable, "-m", "milepost", "--config", str(config), "web", "serve", "--host", host,
+                 "--port", str(port)],
+    )]

@@ -1,0 +1,90 @@
+"""Runs the schedules on this machine: every deployment of prefect.yaml, with neither work pool nor worker.
+
+    prefect.yaml ─▶ deployments ─▶ Runner: one process a run      SIGTERM ─▶ runs are asked to end, and waited for
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from importlib import import_module
+from os import kill
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.runner import Runner
+from prefect.types.entrypoint import EntrypointType
+
+from flows import automations
+from pipeline.setup import deployments
+from store.holders import started
+
+AT_ONCE = 4  # runs; a fifth waits
+DRAIN_S = 50.0  # for runs in hand: a dispatch waits 30 s for the replies to what is out
+
+
+class DrainingRunner(Runner):
+    """Ends as a server should: the runs in hand are asked to end first, so that no mail is left without its reply."""
+
+    def handle_sigterm(self, *_: Any, **__: Any) -> None:
+        """Blocks Prefect's own loop meanwhile: no other run is begun."""
+        drain(children, seconds=DRAIN_S)
+        sys.exit(0)
+
+
+def children() -> set[int]:
+    """The processes that this one started and that live; a zombie does not."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            found |= {int(pid) for pid in task.read_text(encoding="ascii").split()}
+    return {pid for pid in found if started(pid)}
+
+
+def drain(
+    living: Callable[[], Collection[int]], *, seconds: float,
+    ask: Callable[[int], None] = lambda pid: kill(pid, SIGTERM),
+    now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Ask each of the `living` to end, once, and wait for them, at most so many seconds."""
+    asked: set[int] = set()
+    until = now() + seconds
+    while (left := set(living())) and now() < until:
+        for pid in left - asked:
+            with suppress(ProcessLookupError):
+                ask(pid)
+        asked |= left
+        sleep(0.1)
+
+
+def serve(config: Path, *, bounces: bool, hours: float, begun: Path) -> None:
+    """Until SIGTERM: every deployment of `config`, on the server that PREFECT_API_URL names.
+
+    `bounces`: whether there are inboxes to read; `hours`: without a look at a source, operators are told; `begun`: a
+    file that is made once all of it is set up.
+    """
+    runner = DrainingRunner(name="milepost", pause_on_shutdown=False, limit=AT_ONCE)
+    for wanted in yaml.safe_load(deployments(config))["deployments"]:
+        if wanted["name"] == "bounces" and not bounces:
+            continue
+        module, _, name = wanted["entrypoint"].partition(":")
+        runner.add_deployment(getattr(import_module(module), name).to_deployment(
+            name=wanted["name"], parameters=wanted["parameters"], description=wanted["description"],
+            tags=wanted.get("tags", ["milepost"]), entrypoint_type=EntrypointType.MODULE_PATH,
+            schedules=[CronSchedule(cron=one["cron"], timezone=one["timezone"]) for one in wanted.get("schedules", ())],
+        ))
+    automations.set_up(hours=hours)
+    begun.touch()
+    asyncio.run(runner.start())
+
+
+if __name__ == "__main__":
+    from milepost.settings import load
+
+    _file = Path(sys.argv[1])
+    _settings = load(_file)
+    serve(_file, bounces=bool(_settings.bounces.sources), hours=float(sys.argv[2]), begun=Path(sys.argv[3]))
