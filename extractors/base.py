@@ -17,12 +17,12 @@ from lxml.etree import _Element as Element
 from extractors import cards as card_witness
 from extractors import dom, jsonld
 from extractors.clean import KEY_CAP, is_void, slugify, url_path
-from extractors.labels import UNLEARNT, Labels, pairs, resolve
+from extractors.labels import UNLEARNT, Labels, resolve, spelt_as, taught
 from extractors.names import NOBODY
 from extractors.reconcile import PRECEDENCE, UNREAD, Claim, reconcile, unread_of
 from milepost.errors import ExtractError, SettingsError
 from milepost.fields import FIELDS, of_type
-from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, Unread, Witness
+from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, PageKind, SiteLabel, Unread, Witness
 
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _MARKDOWN_TYPES = frozenset({"text/markdown", "text/x-markdown", "text/plain"})
@@ -46,6 +46,7 @@ class _Reading(NamedTuple):
     problems: tuple[tuple[str, str], ...]
     score: tuple[int, int]
     labels: tuple[LabelPair, ...] = ()
+    spelt: tuple[SiteLabel, ...] = ()
 
 
 class SiteExtractor(ABC):
@@ -132,7 +133,7 @@ class SiteExtractor(ABC):
         resolved = resolve(told, Labels(reading.labels), labels)
         return self.milestone(
             resolved.claims, source=source, key=key, url=page.url, problems=reading.problems,
-            labels=(*reading.labels, *resolved.unpaired),
+            labels=(*reading.labels, *resolved.unpaired), spelt=reading.spelt,
         )
 
     def tree(self, page: Page) -> Element:
@@ -168,6 +169,7 @@ class SiteExtractor(ABC):
     def milestone(
         self, claims: Sequence[Claim], *, source: str, key: str, url: str,
         problems: Sequence[tuple[str, str]] = (), labels: tuple[LabelPair, ...] = (),
+        spelt: tuple[SiteLabel, ...] = (),
     ) -> Milestone:
         """Judge claims and close the record; raises ExtractError without a title to stand by."""
         verdict = reconcile(claims, self.precedence)
@@ -187,7 +189,7 @@ class SiteExtractor(ABC):
         values: dict[str, Any] = dict(verdict.values)
         return Milestone(
             source=source, key=key, url=url, unknown=verdict.unknown, evidence=evidence, extractor=self.signature,
-            labels=labels, **values,
+            labels=labels, spelt=(*spelt, *spelt_as(verdict.values.get("organizations") or ())), **values,
         )
 
     def _read_parts(self, page: Page, known: KnownNames) -> _Reading:
@@ -213,7 +215,8 @@ class SiteExtractor(ABC):
             reading = _Reading(claims, blocks.problems, _score(claims))
             if reading.score > best.score:
                 best = reading
-        return best._replace(labels=pairs(parts.root, self.links))
+        links = taught(parts.root, self.links)
+        return best._replace(labels=links.pairs, spelt=links.spelt)
 
 
 def takes_markdown(content_type: str, path: str) -> bool:

@@ -1,6 +1,7 @@
 """What a source's words for its categories, eras and tags stand for, learnt from its own links.
 
     <a href="/category/research">Research Breakthroughs</a> ─▶ LabelPair ─▶ Labels ─▶ claims told in slugs
+                                                              └▶ SiteLabel ─▶ what readers see it called
 """
 
 import re
@@ -14,11 +15,12 @@ from lxml.etree import _Element as Element
 from extractors.clean import LIST_CAP, NAME_CAP, URL_CAP, clean, slugify, slugs_after
 from extractors.dom import text_of
 from extractors.reconcile import Claim
-from milepost.records import LabelPair
+from milepost.records import LabelPair, SiteLabel
 from milepost.same import fold
 
 _LINK_CAP = 5_000  # links looked at in one page
 _WORDS_CAP = 4 * NAME_CAP  # characters of a link that its words are taken from
+_LABEL_CAP = 60  # characters of a label that readers are shown
 _ASIDE = re.compile(r"\s*\([^()]*\)$")  # "Deep Learning Breakthrough (2012–2017)"
 
 
@@ -27,9 +29,17 @@ def label_key(words: str) -> str:
     return slugify(words) or fold(words)
 
 
-def pairs(root: Element, links: Mapping[str, str]) -> tuple[LabelPair, ...]:
+class Taught(NamedTuple):
+    """What a page's own links teach."""
+
+    pairs: tuple[LabelPair, ...]
+    spelt: tuple[SiteLabel, ...]
+
+
+def taught(root: Element, links: Mapping[str, str]) -> Taught:
     """The labels that a page's own links pair with slugs; `links` is field → path prefix ("/category/")."""
     found: dict[LabelPair, None] = {}
+    spelt: dict[SiteLabel, None] = {}
     fields = tuple(links.items())
     prefixes = tuple(links.values())
     for link in islice(root.iter("a"), _LINK_CAP) if links else ():
@@ -37,18 +47,36 @@ def pairs(root: Element, links: Mapping[str, str]) -> tuple[LabelPair, ...]:
         if not href or (href.startswith("/") and not href.startswith(prefixes)):  # nearly every link of a page
             continue
         words = text_of(link, NAME_CAP) if len(link) else (link.text or "")[:_WORDS_CAP]
-        found.update(_paired(href[:URL_CAP], words, fields))
+        pairs, labels = _taught(href[:URL_CAP], words, fields)
+        found.update(pairs)
+        spelt.update(labels)
         if len(found) >= LIST_CAP:
             break
-    return tuple(found)
+    return Taught(tuple(found), tuple(spelt))
 
 
 @lru_cache(maxsize=4096)  # the same few links stand on every page
-def _paired(address: str, words: str, fields: tuple[tuple[str, str], ...]) -> dict[LabelPair, None]:
+def _taught(
+    address: str, words: str, fields: tuple[tuple[str, str], ...]
+) -> tuple[dict[LabelPair, None], dict[SiteLabel, None]]:
     """What a link with these words teaches; the words as they stand in the page."""
     slugs = slugs_after(address, fields)
-    keys = _keys(clean(words, NAME_CAP).removeprefix("#")) if slugs else ()
-    return {LabelPair(field, key, slug): None for field, slug in slugs for key in keys}
+    label = clean(words, NAME_CAP).removeprefix("#") if slugs else ""
+    pairs: dict[LabelPair, None] = {LabelPair(field, key, slug): None for field, slug in slugs for key in _keys(label)}
+    return pairs, dict.fromkeys(one for _, slug in slugs for one in _spelt(slug, _ASIDE.sub("", label)))
+
+
+def spelt_as(names: Iterable[str]) -> tuple[SiteLabel, ...]:
+    """How a site writes these names, for what is called alike: the tag "deepmind" by the name "DeepMind"."""
+    return tuple(one for name in names for one in _spelt(slugify(name), name))
+
+
+def _spelt(slug: str, words: str) -> tuple[SiteLabel, ...]:
+    """The words as a label of the slug; none where they are the slug's own, as a program writes those ("Gpt")."""
+    if not slug or not slugify(words) or len(words) > _LABEL_CAP:
+        return ()
+    plain = slugify(words) == slug and all(word in (word.lower(), word.capitalize()) for word in words.split())
+    return () if plain and "-" not in words else (SiteLabel(slug, words),)
 
 
 @lru_cache(maxsize=4096)  # the same few labels stand on every page

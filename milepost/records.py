@@ -120,6 +120,13 @@ class LabelPair(NamedTuple):
     slug: str | None  # "research"; None where the page shows the label and no link says what it stands for
 
 
+class SiteLabel(NamedTuple):
+    """What a site calls something, spelt as it spells it, where that says more than the slug does."""
+
+    slug: str  # "gpt"
+    words: str  # "GPT"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """A picture that the page shows for a milestone."""
@@ -211,6 +218,7 @@ class Milestone:
     evidence: Mapping[str, tuple[Witness, ...]] = field(default_factory=dict)
     extractor: str = ""  # "aitimeline/1": name and version of what read it
     labels: tuple[LabelPair, ...] = field(default=(), compare=False, repr=False)  # met on its page; kept by source
+    spelt: tuple[SiteLabel, ...] = field(default=(), compare=False, repr=False)  # the same, of how its site writes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

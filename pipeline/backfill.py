@@ -25,7 +25,7 @@ from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
 from newsletter.news.flapping import kept_back
 from pipeline.look.page_workers import Crew
-from pipeline.look.reading import key_of, whole
+from pipeline.look.reading import key_of, spelt_on, whole
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
 from pipeline.several import Progress
 from store.archive.pages import Pages
@@ -150,7 +150,8 @@ def backfill(
                 tally.add(entries)
             else:
                 differing = {record.key for _, record, _ in entries}
-                labels.learn(key, (pair for one in records for pair in one.record.labels), now())
+                labels.learn(key, (pair for one in records for pair in one.record.labels),
+                             spelt_on(one.record for one in records), now())
                 milestones.note_evidence(key, _as_known(known, records))
                 store.stage(run.id, [one for one in records if one.record.key in differing],
                             read_to=part.read_to, read=part.pages, failures=part.failures)

@@ -13,6 +13,7 @@ from newsletter.issue.view import nearest
 from pipeline.pictures import hosted
 from store.database import Database
 from store.milestones.milestones import Milestones
+from store.milestones.source_labels import SourceLabels
 
 
 def known_of(
@@ -24,6 +25,8 @@ def known_of(
     shown = slugs_of(items)
     return Known(
         languages={source.key: source.language for source in settings.sources if source.key in met and source.language},
+        site_labels={slug: words for slug, words in SourceLabels(database).words().items()
+                     if slug in shown and slug not in settings.newsletter.labels},
         labels={slug: words for slug, words in settings.newsletter.labels.items() if slug in shown},
         pages=_pages(database, items),
         pictures=hosted(settings, database, leads, now),

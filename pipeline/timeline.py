@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from milepost.changes import CORRECTIONS
@@ -23,6 +23,7 @@ from store.database import Database
 from store.freshness import Freshness
 from store.milestones.milestones import Milestones, Version
 from store.milestones.search import Search
+from store.milestones.source_labels import SourceLabels
 from store.milestones.timeline import Place, ToldIn
 from store.milestones.timeline import Timeline as Public
 
@@ -94,6 +95,7 @@ class Record:
     topics: Mapping[str, int]  # categories and tags → how many are present, the most common first
     topic_address: Mapping[str, str]  # below /topics/
     by_topic_address: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)  # slug → words of the sites' own links
 
     def about(self, topic: str) -> list[Place]:
         """Those of `present` with that category or tag."""
@@ -156,7 +158,7 @@ class Timeline:
 
     def __init__(self, database: Database, freshness: Freshness, *, issues: Sequence[IssueState]) -> None:
         """`issues`: the states of those that readers are led to."""
-        self._database, self._public = database, Public(database)
+        self._database, self._public, self._labels = database, Public(database), SourceLabels(database)
         self._freshness, self._issues = freshness, issues
         self._kept: tuple[str, Record] | None = None  # two threads that make it at once make the same
 
@@ -164,7 +166,8 @@ class Timeline:
         """All places as they are now."""
         stamp, kept = self._freshness.stamp(), self._kept
         if kept is None or kept[0] != stamp:
-            kept = self._kept = (stamp, record_of(self._public.places(), self._public.former()))
+            record = record_of(self._public.places(), self._public.former())
+            kept = self._kept = (stamp, replace(record, labels=self._labels.words()))
         return kept[1]
 
     def milestones(self, places: Sequence[Place]) -> Mapping[int, Milestone]:

@@ -29,6 +29,10 @@ class Known:
     pages: Mapping[str, str] = field(default_factory=dict)  # page_key → address of a neighbour
     pictures: Mapping[str, Picture] = field(default_factory=dict)  # address at the site → what we serve of it
 
+    def has_word_for(self, slug: object) -> bool:
+        """Whether the operator or the site calls it something; else there are only its own letters."""
+        return slug in self.labels or slug in self.site_labels
+
     def to_json(self) -> dict[str, object]:
         """The parts that hold anything."""
         pictures = {url: [one.name, one.width, one.height] for url, one in self.pictures.items()}

@@ -314,14 +314,15 @@ def _item(
 
 
 def _labels(milestone: Milestone, phrases: Phrases, known: Known, language: str) -> tuple[Words, ...]:
-    """What stands after the date, as far as it is known; what the operator chose a word for is said in that alone."""
+    """What stands after the date, as far as it is known; what the operator or the site has a word for is that alone."""
     forms = {"era": phrases.era, "impact": phrases.impact}
     told = []
     for name in shown_at("facts"):
         value = field_to_json(milestone, name)
         words = "" if FIELD[name].type == "date" else in_words(name, value, phrases, known)
         if words:
-            form = "{words}" if value in known.labels else forms.get(name, "{words}")
+            called = FIELD[name].type == "slug" and known.has_word_for(value)
+            form = "{words}" if called else forms.get(name, "{words}")
             ours = FIELD[name].type != "slug" or value in known.labels
             said = form.format(words=words, era=words, impact=milestone.impact)
             told.append(Words(text=said, language="" if ours or form != "{words}" else language))

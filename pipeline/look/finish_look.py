@@ -149,7 +149,7 @@ class _Conclusion:
         reading = read_stored(
             at.intake.guard, at.snapshots, at.pages, self._worklist(), labels=labels.known(at.source)
         )
-        labels.learn(at.source, reading.labels, at.now())
+        labels.learn(at.source, reading.labels, reading.spelt, at.now())
         return reading
 
     def _worklist(self) -> dict[str, int]:

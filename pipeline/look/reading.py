@@ -3,7 +3,8 @@
 import html
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from extractors.base import SiteExtractor
 from extractors.charset import decode
 from extractors.labels import Labels
 from milepost.errors import ExtractError, InputError
-from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, Unread
+from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, SiteLabel, Unread
 from pipeline.look.reading_guard import ReadingGuard, Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
@@ -33,6 +34,12 @@ class Reading:
     failed: frozenset[str] = frozenset()  # the addresses of those pages
     unread: Mapping[str, tuple[Unread, ...]] = field(default_factory=dict)  # address of a page → what was not, on it
     labels: tuple[LabelPair, ...] = ()  # what these pages taught of the source's labels
+    spelt: Mapping[SiteLabel, int] = field(default_factory=dict)  # how the source writes them → pages that do
+
+
+def spelt_on(records: Iterable[Milestone]) -> Counter[SiteLabel]:
+    """How many pages write a label so."""
+    return Counter(one for record in records for one in dict.fromkeys(record.spelt))
 
 
 def whole(record: Milestone) -> Milestone:
@@ -100,7 +107,7 @@ def read_stored(
             records |= {record.key: record for record in read(url, work[url])}
     return Reading(
         records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt),
-        unread=unread,
+        unread=unread, spelt=spelt_on(records.values()),
     )
 
 

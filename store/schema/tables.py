@@ -1,7 +1,7 @@
 """The tables, drawn in the order the data reaches them; migrations/ holds the road here, a test holds them equal.
 
     source ─ look ─ page ─ snapshot ─ blob        what was asked, and what came back (blob ─ dictionary)
-    source ─ source_label, source_profile         what was learnt of it
+    source ─ source_label, site_label, source_profile         what was learnt of it
                      └ listing_card, reread       what listings said
     milestone ─ milestone_version ─ change        what was read, and how it changed (and an index: store.search)
     renaming, flapping, backfill ─ …_record       what took another key, what alternates, what was read again
@@ -112,6 +112,16 @@ source_label = sa.Table(
     sa.Column("label", sa.Text, primary_key=True),  # as it is looked up
     sa.Column("slug", sa.Text, primary_key=True),  # one label may have several: then it says nothing
     sa.Column("learnt_at", Moment, nullable=False),
+)
+
+# How a source writes what its slugs stand for, where that says more than the slug.
+site_label = sa.Table(
+    "site_label", metadata,
+    sa.Column("source", sa.ForeignKey("source.key"), primary_key=True),
+    sa.Column("slug", sa.Text, primary_key=True),
+    sa.Column("words", sa.Text, primary_key=True),
+    sa.Column("pages", sa.Integer, nullable=False),  # that wrote it so, each time they were read
+    sa.Column("met_at", Moment, nullable=False),  # last
 )
 
 # What held looks found a source to be like, and what of it an operator accepted.

@@ -244,19 +244,24 @@ class Archive:
 
     def _known(self, issue: Issue) -> Known:
         """What was known of the sites when it was made, under what the settings say today: a page is no sealed mail."""
-        kept = known_from(issue.known)
-        languages = {source.key: source.language for source in self._settings.sources if source.language}
+        kept, now = known_from(issue.known), self._known_now()
         return replace(
-            kept, languages={**kept.languages, **languages},
-            labels={**kept.labels, **self._settings.newsletter.labels},
+            kept, languages={**kept.languages, **now.languages}, labels={**kept.labels, **now.labels},
+            site_labels={**kept.site_labels, **now.site_labels},
         )
+
+    def _known_now(self) -> Known:
+        languages = {source.key: source.language for source in self._settings.sources if source.language}
+        return Known(languages=languages, labels=self._settings.newsletter.labels,
+                     site_labels=self._timeline.site_labels() if self._timeline else {})
 
     def _amendments(self, amended: Mapping[int, Amended]) -> dict[int, AmendmentView]:
         """By milestone: what stands beside it, since the sealed words stay as they were."""
+        known = self._known_now()
         views = {
             milestone_id: amendment_view(
                 what, phrases=self._pages.phrases, timezone=self._settings.newsletter.timezone,
-                issue_url=partial(issue_link, self._settings.web),
+                issue_url=partial(issue_link, self._settings.web), known=known,
             )
             for milestone_id, what in amended.items()
         }

@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -84,6 +84,10 @@ class TimelinePages:
         views = self._elsewhere if elsewhere else self._views
         return {one: views.url(record.by_id[one], record) for one in milestone_ids if one in record.by_id}
 
+    def site_labels(self) -> Mapping[str, str]:
+        """What the sites' own links call categories, eras and tags, by slug."""
+        return self._timeline.record().labels
+
     def picture_title(self, address: str) -> str | None:
         """What stands on the picture of a milestone's page; None where there is no such page."""
         if self._settings.web.timeline == "off":
@@ -155,18 +159,18 @@ class TimelinePages:
 
     def _listing(self, record: Record, topic: str | None, number: int) -> dict[str, Any] | None:
         """The values of a page of a list; None where there is no such page."""
-        order = self._in_order(record.present if topic is None else record.about(topic))
+        order = self._in_order(record, topic)
         count = max(1, -(-len(order) // PER_PAGE))
         if not 1 <= number <= count:
             return None
         phrases = self._pages.phrases
         shown = order[(number - 1) * PER_PAGE : number * PER_PAGE]
         home = self._home(self._views, topic, record)
-        heading = phrases.timeline if topic is None else phrases.label(topic)
+        heading = phrases.timeline if topic is None else self._views.label(topic, record)
         eras: dict[tuple[str, str], int] = {}
         for at, place in enumerate(order):
             if place.era:
-                eras.setdefault(self._views.group_of(place), at // PER_PAGE + 1)
+                eras.setdefault(self._views.group_of(place, record), at // PER_PAGE + 1)
         description = phrases.timeline_counted.format(count=len(order))
         return {
             "heading": heading, "counted": description if order else phrases.timeline_empty,
@@ -176,7 +180,7 @@ class TimelinePages:
                 (title, f"{_page_url(home, page)}#{anchor}") for (anchor, title), page in eras.items()
             ],
             "topics": [] if topic is not None or number > 1 else [
-                (phrases.label(one), self._views.topic_url(one, record), many)
+                (self._views.label(one, record), self._views.topic_url(one, record), many)
                 for one, many in list(record.topics.items())[:TOPICS]
             ],
             "feeds": self._feeds(topic, record),
@@ -187,12 +191,13 @@ class TimelinePages:
             ),
         }
 
-    def _in_order(self, places: Sequence[Place]) -> list[Place]:
+    def _in_order(self, record: Record, topic: str | None) -> list[Place]:
         """By era, an era where its first milestone stands, by date in it; what has no date last."""
+        places = record.present if topic is None else record.about(topic)
         first: dict[tuple[str, str], int] = {}
         for at, place in enumerate(places):
-            first.setdefault(self._views.group_of(place), at)
-        return sorted(places, key=lambda place: first[self._views.group_of(place)])
+            first.setdefault(self._views.group_of(place, record), at)
+        return sorted(places, key=lambda place: first[self._views.group_of(place, record)])
 
     def _told(self, record: Record, place: Place) -> dict[str, Any]:
         """The values of a milestone's page."""
@@ -217,7 +222,7 @@ class TimelinePages:
         """(title, address, media type) of the feeds that tell what a list shows."""
         phrases = self._pages.phrases
         home = self._views.base if topic is None else self._views.topic_url(topic, record)
-        about = "" if topic is None else f" · {phrases.label(topic)}"
+        about = "" if topic is None else f" · {self._views.label(topic, record)}"
         return [
             (f"{title}{about} · {words}", f"{home}/{name}.{form}", kind)
             for name, title in (("milestones", phrases.milestones_feed), ("changes", phrases.changes_feed))
@@ -231,7 +236,7 @@ class TimelinePages:
         """The feed "milestones" or "changes", of all or of one topic."""
         phrases, letter = self._pages.phrases, self._settings.newsletter
         below = name if topic is None else f"topics/{quote(record.topic_address[topic])}/{name}"
-        about = () if topic is None else (phrases.label(topic),)
+        about = () if topic is None else (self._views.label(topic, record),)
         channel = Channel(
             title=" · ".join((letter.name, phrases.milestones_feed if name == "milestones" else phrases.changes_feed,
                               *about)),
@@ -252,7 +257,7 @@ class TimelinePages:
                 html=self._pages.html(
                     "milestone_entry.html.j2", **self._elsewhere.entry(place, record, records[place.id])
                 ),
-                published=place.first_seen_at, changed=changed[place.id], topics=self._topics(place),
+                published=place.first_seen_at, changed=changed[place.id], topics=self._topics(place, record),
                 language=self._views.language(place),
             )
             for place in places if place.id in records
@@ -260,7 +265,7 @@ class TimelinePages:
         ]
 
     def _changes(self, record: Record, topic: str | None) -> list[Entry]:
-        told = [(one, self._views.fields(one)) for one in self._timeline.changes(record, IN_FEEDS, topic)]
+        told = [(one, self._views.fields(one, record)) for one in self._timeline.changes(record, IN_FEEDS, topic)]
         return [
             self._changed(one, record, fields)
             for one, fields in told if fields or one.kind in ("withdrawn", "restored")
@@ -273,12 +278,12 @@ class TimelinePages:
             url=self._elsewhere.url(one.place, record), summary=line,
             html=self._pages.html("change_entry.html.j2", line=line, title=title, fields=fields,
                                   url=self._elsewhere.url(one.place, record)),
-            published=one.at, changed=one.at, topics=self._topics(one.place),
+            published=one.at, changed=one.at, topics=self._topics(one.place, record),
         )
 
-    def _topics(self, place: Place) -> tuple[tuple[str, str], ...]:
+    def _topics(self, place: Place, record: Record) -> tuple[tuple[str, str], ...]:
         found = dict.fromkeys(topic for topic in (place.category, *place.tags) if topic)
-        return tuple((topic, self._pages.phrases.label(topic)) for topic in found)
+        return tuple((topic, self._views.label(topic, record)) for topic in found)
 
     def _listed(self, folder: str, record: Record, topic: str | None) -> Iterator[tuple[str, bytes]]:
         """A list's pages and feeds as files."""

@@ -16,7 +16,8 @@ from milepost.fields import shown_at
 from milepost.records import Amended, Milestone, Witness
 from milepost.settings import Settings
 from newsletter.issue.bidi import lang_and_dir
-from newsletter.issue.corrections import FieldView, amendment_view, in_words
+from newsletter.issue.corrections import FieldView, amendment_view, in_words, slug_in_words
+from newsletter.issue.known import Known
 from newsletter.issue.safe import clip, link, one_line, prose_lines
 from newsletter.issue.summary import first_sentence
 from newsletter.words.phrases import Phrases
@@ -111,14 +112,22 @@ class Views:
         self._zone = ZoneInfo(settings.newsletter.timezone)
         self._timezone = settings.newsletter.timezone
         self._full = settings.web.timeline == "full"
+        self._labels = settings.newsletter.labels
         self._languages = {source.key: source.language or "" for source in settings.sources}
+
+    def _known(self, record: Record) -> Known:
+        return Known(labels=self._labels, site_labels=record.labels)
 
     # --- lists --------------------------------------------------------------------------------------------------------
 
-    def group_of(self, place: Place) -> tuple[str, str]:
+    def label(self, slug: str, record: Record) -> str:
+        """What readers see a category, an era or a tag called."""
+        return slug_in_words(slug, self._phrases, self._known(record))
+
+    def group_of(self, place: Place, record: Record) -> tuple[str, str]:
         """The anchor and the title of the group that a milestone stands in."""
         if place.era:
-            return f"era-{quote(place.era, safe='')}", self._phrases.label(one_line(place.era))
+            return f"era-{quote(place.era, safe='')}", self.label(place.era, record)
         if place.date:
             return f"year-{place.date.year}", str(place.date.year)
         return "undated", self._phrases.undated
@@ -162,17 +171,18 @@ class Views:
         facts = self._facts(milestone, record)
         at_site = link(milestone.url)
         return StoryView(
-            title=self.title(place, whole=True), facts_line=" · ".join(self._facts_line(milestone)),
+            title=self.title(place, whole=True), facts_line=" · ".join(self._facts_line(milestone, record)),
             what=tuple(self._words(line, place.source) for line in what),
             why=tuple(self._words(line, place.source) for line in why), facts=facts,
             withdrawn=phrases.withdrawn_on.format(day=self._day(gone[-1].at)) if place.withdrawn and gone else
             phrases.withdrawn if place.withdrawn else "",
-            url=at_site, host=_host(at_site), steps=tuple(filter(None, map(self._step, story.steps))),
+            url=at_site, host=_host(at_site),
+            steps=tuple(filter(None, (self._step(step, record) for step in story.steps))),
             readings=self._readings(story.readings, milestone),
             told_in=tuple(map(self._told_in, story.told_in)),
             earlier=self.line(story.earlier, record, None) if story.earlier else None,
             later=self.line(story.later, record, None) if story.later else None,
-            summary=said or " · ".join(self._facts_line(milestone)) or phrases.story_of,
+            summary=said or " · ".join(self._facts_line(milestone, record)) or phrases.story_of,
         )
 
     def entry(self, place: Place, record: Record, milestone: Milestone) -> dict[str, object]:
@@ -183,17 +193,17 @@ class Views:
             what, why = ((said,) if said else ()), ()
         at_site = link(milestone.url)
         return {
-            "facts_line": " · ".join(self._facts_line(milestone)),
+            "facts_line": " · ".join(self._facts_line(milestone, record)),
             "what": [self._words(line, place.source) for line in what],
             "why": [self._words(line, place.source) for line in why],
             "story_url": self.url(place, record), "url": at_site, "host": _host(at_site),
         }
 
-    def fields(self, changed: Changed | Step) -> tuple[FieldView, ...]:
+    def fields(self, changed: Changed | Step, record: Record) -> tuple[FieldView, ...]:
         """What a change changed: old and new."""
         view = amendment_view(
             Amended(fields=changed.fields, corrected_at=changed.at), phrases=self._phrases, timezone=self._timezone,
-            issue_url=str,
+            issue_url=str, known=self._known(record),
         )
         return view.fields if view is not None else ()
 
@@ -207,31 +217,33 @@ class Views:
         }
         return forms[kind].format(day=self._day(at))
 
-    def _step(self, step: Step) -> StepView | None:
-        fields = self.fields(step) if step.fields else ()
+    def _step(self, step: Step, record: Record) -> StepView | None:
+        fields = self.fields(step, record) if step.fields else ()
         if not fields and step.kind in ("corrected", "enriched", "reread"):
             return None  # nothing that a reader would see
         at = step.at.isoformat(timespec="seconds")
         return StepView(kind=step.kind, line=self.happened(step.kind, step.at), at=at, fields=fields)
 
-    def _facts_line(self, milestone: Milestone) -> list[str]:
+    def _facts_line(self, milestone: Milestone, record: Record) -> list[str]:
         phrases = self._phrases
+        known = self._known(record)
         forms = {"era": phrases.era, "impact": phrases.impact}
         told = [phrases.date(milestone.date)]
         for name in shown_at("facts"):
-            words = "" if name == "date" else in_words(name, field_to_json(milestone, name), phrases)
+            words = "" if name == "date" else in_words(name, field_to_json(milestone, name), phrases, known)
+            form = "{words}" if name == "era" and known.has_word_for(milestone.era) else forms.get(name, "{words}")
             if words:
-                told.append(forms.get(name, "{words}").format(words=words, era=words, impact=milestone.impact))
+                told.append(form.format(words=words, era=words, impact=milestone.impact))
         return [words for words in told if words]
 
     def _facts(self, milestone: Milestone, record: Record) -> tuple[Fact, ...]:
         found = []
         for name in (*shown_at("row"), "tags"):
-            words = in_words(name, field_to_json(milestone, name), self._phrases)
+            words = in_words(name, field_to_json(milestone, name), self._phrases, self._known(record))
             if not words:
                 continue
             links = tuple(
-                (self._phrases.label(one_line(topic)), url) for topic in milestone.tags
+                (self.label(topic, record), url) for topic in milestone.tags
                 if (url := self.topic_url(topic, record))
             ) if name == "tags" else ()
             found.append(Fact(label=self._phrases.field(name), words=self._words(words, milestone.source), links=links))
@@ -278,7 +290,7 @@ def groups(
     """The places, in their order, under the title of what they stand in."""
     found: dict[tuple[str, str], list[Line]] = {}
     for place in places:
-        found.setdefault(views.group_of(place), []).append(views.line(place, record, records.get(place.id)))
+        found.setdefault(views.group_of(place, record), []).append(views.line(place, record, records.get(place.id)))
     return tuple(Group(anchor=anchor, title=title, lines=tuple(lines)) for (anchor, title), lines in found.items())
 
 
