@@ -241,7 +241,7 @@ class Scenes:
                          for place, cadence in enumerate(("daily", "weekly", "monthly"))][: 4 - number % 4],
             }
             for number, record in zip(range(6, 0, -1), self.records, strict=False)
-        ], described=_about(self.settings, self.settings.newsletter.name, "issues"))
+        ], number=1, count=1, first=6, described=_about(self.settings, self.settings.newsletter.name, "issues"))
 
     def unable(self) -> str:
         """What a reader sees while the store can't be had."""

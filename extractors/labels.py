@@ -76,7 +76,7 @@ def _spelt(slug: str, words: str) -> tuple[SiteLabel, ...]:
     if not slug or not slugify(words) or len(words) > _LABEL_CAP:
         return ()
     plain = slugify(words) == slug and all(word in (word.lower(), word.capitalize()) for word in words.split())
-    return () if plain and "-" not in words else (SiteLabel(slug, words),)
+    return () if plain else (SiteLabel(slug, words),)
 
 
 @lru_cache(maxsize=4096)  # the same few labels stand on every page

@@ -235,6 +235,7 @@ class KnownTopics:
 
     categories: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)  # slug → what it is called, where that says more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,12 +4,14 @@
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from milepost.records import Cadence
 from milepost.settings import MailSettings, NewsletterSettings
+from newsletter.issue.corrections import slug_in_words
+from newsletter.issue.known import Known
 from newsletter.issue.safe import header, one_line, paragraphs
 from newsletter.words.languages import direction
 from newsletter.words.phrases import Phrases
@@ -38,11 +40,13 @@ class LetterView:
     placeholder: str
 
 
-def about(phrases: Phrases, topics: Sequence[str]) -> str:
-    """A choice of topics in words: "about everything"."""
+def about(phrases: Phrases, topics: Sequence[str], labels: Mapping[str, str]) -> str:
+    """A choice of topics in words: "about everything"; `labels`: slug → what it is called."""
     if not topics:
         return phrases.about_everything
-    return phrases.about_these.format(topics=", ".join(phrases.label(one_line(topic)) for topic in topics))
+    return phrases.about_these.format(topics=", ".join(
+        slug_in_words(topic, phrases, Known(labels=labels)) for topic in topics
+    ))
 
 
 def letter_view(
@@ -59,7 +63,7 @@ def letter_view(
     if kind == "goodbye" and undo_until is not None:
         return _goodbye_view(undo_until, name=name, newsletter=newsletter, mail=mail, phrases=phrases)
     if kind == "welcome":
-        said = phrases.welcome_hint.format(name=name, rhythm=rhythm, about=about(phrases, topics))
+        said = phrases.welcome_hint.format(name=name, rhythm=rhythm, about=about(phrases, topics, newsletter.labels))
         return LetterView(
             kind=kind, name=name, language=newsletter.language, direction=direction(newsletter.language),
             subject=header(phrases.letter_welcome.format(name=name)), preheader=said, title=phrases.welcome,

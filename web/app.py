@@ -94,9 +94,10 @@ def create_app(
     archive = Archive(pages, issues, settings, dated)
     readers = Readers(keys, list_id)
     writers = writers or Writers()
-    kept, cadences = KeptTopics(topics), settings.newsletter.cadences
+    kept, cadences = KeptTopics(topics, labels=settings.newsletter.labels), settings.newsletter.cadences
     leaving = Unsubscribe(
-        pages, own_page, readers=readers, writers=writers, cadences=cadences, now=now, wake=wake
+        pages, own_page, readers=readers, writers=writers, cadences=cadences, now=now, wake=wake,
+        labels=settings.newsletter.labels,
     )
     choosing = Preferences(
         pages, own_page, kept, readers=readers, writers=writers, cadences=cadences,

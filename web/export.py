@@ -105,9 +105,9 @@ def _files(archive: Archive, timeline: TimelinePages, numbers: list[int]) -> Ite
             if address != "index.html":
                 yield f"cards/timeline/{address}.png", archive.card(f"timeline/{address}")
         yield name, content
-    index = archive.index().encode("utf-8")
-    yield "issues/index.html", index
-    yield "index.html", index
+    for name, page in reversed(list(archive.indexes())):
+        yield f"{name}/index.html", page.encode("utf-8")
+    yield "index.html", page.encode("utf-8")
     for name, (_, _, make) in archive.documents.items():
         yield name, make()
 

@@ -22,7 +22,7 @@ from web.ports import Freshness
 MOST_BYTES = 32 * 1024 * 1024  # of all that is kept
 LONGEST = 4 * 1024 * 1024  # of one answer; a longer one is made each time
 _PUBLIC = re.compile(
-    r"/(?:issues(?:/[0-9]{1,9})?|timeline(?:/.+)?|topics/.+|cards/.+\.png|[a-z]+\.(?:atom|json|xml|txt|svg))?",
+    r"/(?:issues(?:(?:/pages)?/[0-9]{1,9})?|timeline(?:/.+)?|topics/.+|cards/.+\.png|[a-z]+\.(?:atom|json|xml|txt|svg))?",
     re.DOTALL,
 )
 _SMALL = 512  # bytes, below which packing gains nothing

@@ -5,6 +5,7 @@ from collections import Counter
 from milepost.records import KnownTopics
 from store.engine import Database
 from store.milestones.milestone_queries import visible
+from store.milestones.source_labels import SourceLabels
 from store.schema.tables import milestone
 
 
@@ -24,7 +25,8 @@ class Topics:
                 if row.record["category"]:
                     categories[row.record["category"]] += 1
                 tags.update(row.record["tags"])
-        return KnownTopics(categories=_by_count(categories), tags=_by_count(tags))
+        return KnownTopics(categories=_by_count(categories), tags=_by_count(tags),
+                           labels=SourceLabels(self._database).words())
 
 
 def _by_count(counted: Counter[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from milepost.dates import utc_now
 from milepost.errors import ConflictError, HeldError, InputError
 from milepost.records import Claim, Subscriber
 from milepost.settings import Settings
-from newsletter.issue.known import known_from
+from newsletter.issue.known import known_from, slugs_of
 from newsletter.issue.view import nearest
 from pipeline import dispatch as steps
 from pipeline.dispatch import dispatch, waiting
@@ -108,6 +108,8 @@ def test_what_was_known_of_the_site_is_sealed_with_an_issue(careful: Settings, d
     assert '<h2 class="t lead-title" lang="en-GB" dir="ltr"' in variant.html
     known = known_from(issue.known)
     assert (known.labels, known.languages) == ({slug: "Whirring"}, {source.key: "en-GB"})
+    assert slug not in known.site_labels
+    assert set(known.site_labels) <= slugs_of(issue.items)
     beside = [card for item in issue.items for card in nearest(item.milestone) if card]
     linked = {page for page in known.pages.values() if f'href="{page}"' in variant.html and page in variant.text}
     assert len(linked) == len({card.key for card in beside}) > 0

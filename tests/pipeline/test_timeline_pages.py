@@ -14,12 +14,14 @@ import sqlalchemy as sa
 from lxml import etree, html
 
 from milepost.dates import PartialDate, utc_now
+from milepost.records import SiteLabel
 from milepost.settings import Settings, load
 from pipeline.look.scrape import scrape
 from pipeline.readers_pages import behind
 from pipeline.timeline import Place, record_of
 from store.database import Database, connect
 from store.milestones.milestones import Milestones
+from store.milestones.source_labels import SourceLabels
 from store.schema.tables import change, look, milestone
 from tests.html_page import elements, strings, text_of
 from tests.pipeline import prepared
@@ -91,6 +93,14 @@ def withdraw(database: Database, key: str, *, held: bool = False) -> None:
             detected_at=utc_now(), announce=False,
         ))
         connection.execute(sa.update(milestone).where(milestone.c.id == row.id).values(state="withdrawn"))
+
+
+def mend(database: Database) -> None:
+    """A look ends that found nothing new."""
+    with database.begin() as connection:
+        connection.execute(sa.insert(look).values(
+            source="clockwork", started_at=utc_now(), finished_at=utc_now(), state="complete", baseline=False,
+        ))
 
 
 def test_every_milestone_is_listed_and_has_a_page_that_says_where_it_was_read(
@@ -234,6 +244,29 @@ def test_an_address_stays_whatever_comes_later() -> None:
         assert ".." not in name
         assert len(name) < 200
         assert not name.startswith("pages/")
+
+
+def test_topics_and_eras_are_called_as_the_operator_says_else_as_most_pages_of_the_site_do(
+    plain: Settings, database: Database
+) -> None:
+    labels = SourceLabels(database)
+    labels.learn("clockwork", (), {SiteLabel("utc", "UTC"): 2, SiteLabel("utc", "Utc time"): 1}, utc_now())
+    labels.learn("clockwork", (), {SiteLabel("utc", "Utc time"): 1, SiteLabel("greenwich", "GREENWICH"): 1}, utc_now())
+    letter = plain.newsletter.model_copy(update={"labels": {"greenwich": "Royal Greenwich"}})
+    browser = reader(plain.model_copy(update={"newsletter": letter}), database)
+    listed = page_of(browser.get("/timeline"))
+    topics = strings(listed, "//nav[@class='topics']//a/text()")
+    assert {"Utc time", "Royal Greenwich"} <= set(topics)  # as often as "UTC", and since
+    labels.learn("clockwork", (), {SiteLabel("utc", "UTC"): 1}, utc_now())
+    mend(database)  # a look ended
+    assert "Time that is shared" in strings(page_of(browser.get("/timeline")), "//h2[@class='era']/text()")
+    assert text_of(elements(page_of(browser.get("/topics/utc")), "//h1")[0]) == "UTC"
+    for path in ("/topics/utc/milestones.atom", "/topics/utc/milestones.json", "/subscribe"):
+        assert "UTC" in browser.get(path).text
+        assert "Utc" not in browser.get(path).text
+    story = strings(listed, "//ol[@class='times']//a/@href")
+    told = next(page for path in story if "Royal Greenwich" in (page := browser.get(path).text))
+    assert "time that is shared era" not in told.casefold()
 
 
 def test_a_former_address_leads_to_the_present_one(plain: Settings, database: Database) -> None:

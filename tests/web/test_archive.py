@@ -18,6 +18,7 @@ from lxml import html
 from milepost.settings import Settings
 from tests.html_page import elements, strings, text_of
 from web.pages import Pages
+from web.public.archive import Archive
 from web.public.cards import card
 
 SHOWN = ["frozen", "sending", "paused", "complete", "needs_review"]
@@ -31,6 +32,25 @@ def test_the_index_lists_the_latest_first(ask: Any, issues: Any, issue: Any, ite
         assert page.xpath("//*[@class='issues']//a/@href") == ["/issues/12", "/issues/2", "/issues/1"]
     # 23:30 in UTC is the next day in the newsletter's own time zone
     assert "Issue 12 · Tuesday, 24 November 2026" in text_of(page)
+
+
+def test_a_long_archive_is_told_in_pages(
+    ask: Any, issues: Any, issue: Any, item: Any, settings: Settings
+) -> None:
+    issues.by_number = {number: issue(number, items=(item(number),)) for number in range(1, 202)}
+    paths = ["/issues", "/issues/pages/2", "/issues/pages/3"]
+    pages = [html.fromstring(ask("GET", path).text) for path in paths]
+    listed = [link for page in pages for link in strings(page, "//*[@class='issues']/li/a/@href")]
+    assert listed == [f"/issues/{number}" for number in range(201, 0, -1)]
+    assert [strings(page, "//a[@rel='prev']/@href") for page in pages] == [[], ["/issues"], ["/issues/pages/2"]]
+    assert [strings(page, "//a[@rel='next']/@href") for page in pages] == [paths[1:2], paths[2:], []]
+    assert [strings(page, "//ol[@reversed]/@start") for page in pages] == [["201"], ["101"], ["1"]]
+    assert [strings(page, "//link[@rel='canonical']/@href") for page in pages] == [
+        [f"{settings.web.base_url}{path}"] for path in paths
+    ]
+    assert {ask("GET", f"/issues/pages/{wrong}").status_code for wrong in ("0", "4", "02", "x", "9" * 30)} == {404}
+    written = dict(Archive(Pages(settings.newsletter, settings.web), issues, settings).indexes())
+    assert list(written) == [path.removeprefix("/") for path in paths]
 
 
 def test_an_empty_archive_says_so(ask: Any) -> None:

@@ -2,12 +2,13 @@
 
 What several cadences told is listed once; what was corrected or withdrawn since is marked, beside the sealed words.
 
-    GET /  /issues  /issues/{n}  /cards/…png        GET /feed.atom  /feed.json  /sitemap.xml  /robots.txt  /favicon.svg
+    GET /  /issues  /issues/pages/{n}  /issues/{n}  /cards/…png
+    GET /feed.atom  /feed.json  /sitemap.xml  /robots.txt  /favicon.svg
 """
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,7 +36,7 @@ from web.public.feeds import FORMS, SITEMAP_TYPE, Channel, Entry, sitemap, tag_u
 from web.public.listing import Listing, listing
 from web.public.timeline import TimelinePages
 
-LATEST = 200  # issues on the index
+PER_PAGE = 100  # issues on a page of the index
 IN_FEEDS = 20  # issues whose whole content is in a feed
 _TITLE = 300  # characters of a subject in a head
 # What only a reader's own link leads to, and what has no content of its own.
@@ -71,6 +72,7 @@ class Archive:
         return [
             Route("/", self._index, methods=["GET"]),
             Route("/issues", self._index, methods=["GET"]),
+            Route("/issues/pages/{number}", self._later_index, methods=["GET"]),
             Route("/issues/{number}", self._issue, methods=["GET"]),
             Route("/cards/{name:path}.png", self._card, methods=["GET"]),
             *(Route(f"/{name}", self._document(name), methods=["GET"]) for name in self.documents),
@@ -97,9 +99,12 @@ class Archive:
         found = self._issues.list(states=SHOWN, limit=1)
         return found[0].number if found else None
 
-    def index(self) -> str:
-        """The page of all entries."""
-        return self._pages.html("issues.html.j2", **self._index_values())
+    def indexes(self) -> Iterator[tuple[str, str]]:
+        """The pages of all entries, as (path, page): "issues", "issues/pages/2" …"""
+        number = 1
+        while (values := self._index_values(number)) is not None:
+            yield "issues" if number == 1 else f"issues/pages/{number}", self._pages.html("issues.html.j2", **values)
+            number += 1
 
     def issue(self, number: int) -> str:
         """The page of one; raises NotFoundError for one that isn't shown."""
@@ -154,14 +159,33 @@ class Archive:
         return card(title, newsletter, line=self._pages.phrases.timeline)
 
     def _index(self, _: Request) -> Response:
-        return self._pages.page("issues.html.j2", **self._index_values())
+        return self._index_page(1)
 
-    def _index_values(self) -> dict[str, Any]:
-        letter, phrases = self._settings.newsletter, self._pages.phrases
-        return {"issues": self._rows(), "described": About(
-            title=letter.name, description=described(letter.tagline, "" if letter.tagline else phrases.all_issues),
-            canonical=f"{self._base}/issues", card=f"{self._base}/cards/site.png",
-        )}
+    def _later_index(self, request: Request) -> Response:
+        number: str = request.path_params["number"]
+        return self._index_page(int(number) if _NUMBER.fullmatch(number) and number[0] != "0" else 0)
+
+    def _index_page(self, number: int) -> Response:
+        values = self._index_values(number)
+        if values is None:
+            return self._pages.page("missing.html.j2", status=404)
+        return self._pages.page("issues.html.j2", **values)
+
+    def _index_values(self, number: int) -> dict[str, Any] | None:
+        """The values of a page of the index; None where there is no such page."""
+        letter, phrases, entries = self._settings.newsletter, self._pages.phrases, self._listing().entries
+        count = max(1, -(-len(entries) // PER_PAGE))
+        if not 1 <= number <= count:
+            return None
+        return {
+            "issues": self._rows(entries[(number - 1) * PER_PAGE : number * PER_PAGE]),
+            "number": number, "count": count, "first": len(entries) - (number - 1) * PER_PAGE,
+            "described": About(
+                title=letter.name, description=described(letter.tagline, "" if letter.tagline else phrases.all_issues),
+                canonical=f"{self._base}/issues" if number == 1 else f"{self._base}/issues/pages/{number}",
+                card=f"{self._base}/cards/site.png",
+            ),
+        }
 
     def _issue(self, request: Request) -> Response:
         number: str = request.path_params["number"]
@@ -188,14 +212,14 @@ class Archive:
             kept = self._kept = (issues, listing(issues, self._issues.told(SHOWN)))
         return kept[1]
 
-    def _rows(self) -> list[dict[str, object]]:
+    def _rows(self, entries: Sequence[Issue]) -> list[dict[str, object]]:
         listed = self._listing()
         return [
             {
                 "number": issue.number, "subject": issue.subject, "label": self._label(issue), "day": self._day(issue),
                 "also": self._links(listed.repeats[issue.number]),
             }
-            for issue in listed.entries[:LATEST]
+            for issue in entries
         ]
 
     def _links(self, issues: Sequence[Issue]) -> list[tuple[int, str]]:

@@ -5,8 +5,8 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,8 @@ from starlette.routing import Route
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Cadence, KnownTopics, Subscriber
+from newsletter.issue.corrections import slug_in_words
+from newsletter.issue.known import Known
 from newsletter.issue.view import PREFERENCES
 from newsletter.words.languages import NAMES
 from newsletter.words.phrases import Phrases
@@ -48,8 +50,8 @@ def choice(
     tags = [tag for tag in known.tags if tag not in known.categories]
     strays = [topic for topic in topics if topic.casefold() not in common]
     groups = (
-        _group(phrases, phrases.categories, known.categories, chosen),
-        _group(phrases, phrases.tags, [*tags, *strays], chosen),
+        _group(phrases, phrases.categories, known.categories, chosen, known.labels),
+        _group(phrases, phrases.tags, [*tags, *strays], chosen, known.labels),
     )
     return {
         "cadences": [(value, sentence(phrases.rhythms[value]), value == cadence) for value in cadences],
@@ -57,26 +59,32 @@ def choice(
     }
 
 
-def _group(phrases: Phrases, title: str, topics: Sequence[str], chosen: Collection[str]) -> Group:
+def _group(
+    phrases: Phrases, title: str, topics: Sequence[str], chosen: Collection[str], labels: Mapping[str, str]
+) -> Group:
     shown = [topic for place, topic in enumerate(topics) if place < MOST or topic.casefold() in chosen]
+    called = {topic: slug_in_words(topic, phrases, Known(labels=labels)) for topic in shown}
     return Group(title=title, topics=tuple(
-        (topic, phrases.label(topic), topic.casefold() in chosen) for topic in sorted(shown, key=phrases.label)
+        (topic, called[topic], topic.casefold() in chosen) for topic in sorted(shown, key=called.__getitem__)
     ))
 
 
 class KeptTopics:
     """What can be asked for, looked up every few minutes; two threads may do so at once, to the same end."""
 
-    def __init__(self, topics: Topics, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`, in seconds, tells when it is time."""
-        self._topics, self._clock = topics, clock
+    def __init__(
+        self, topics: Topics, *, labels: Mapping[str, str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`labels`: what the operator calls some, by slug. `clock`, in seconds, tells when it is time."""
+        self._topics, self._labels, self._clock = topics, labels, clock
         self._kept: tuple[float, KnownTopics] | None = None
 
     def known(self) -> KnownTopics:
         """See `web.ports.Topics`."""
         now = self._clock()
         if self._kept is None or now - self._kept[0] >= _FRESH_FOR:
-            self._kept = (now, self._topics.known())
+            known = self._topics.known()
+            self._kept = (now, replace(known, labels={**known.labels, **self._labels}))
         return self._kept[1]
 
 

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from delivery.message.tokens import base32, keyed_hash
 from milepost.errors import InputError
-from milepost.records import Cadence
+from milepost.records import Cadence, KnownTopics
 from milepost.settings import Settings
 from newsletter.issue.view import PREFERENCES
 from newsletter.letters import about
@@ -169,7 +169,7 @@ class Subscribe:
         if entry is None or entry.confirmed_at is not None:
             return self._unknown(request)
         spoken = self._pages.spoken(entry.language)
-        return spoken.page("confirm.html.j2", private=True, said=_said(spoken.phrases, entry))
+        return spoken.page("confirm.html.j2", private=True, said=_said(spoken.phrases, entry, self._topics.known()))
 
     async def _confirm(self, request: Request) -> Response:
         """Whatever the body says: who posts to this address has the mail, and pressed the button."""
@@ -184,7 +184,7 @@ class Subscribe:
             "welcome.html.j2", private=True, latest=await run_in_threadpool(self._latest),
             said=spoken.phrases.welcome_hint.format(
                 name=self._settings.newsletter.name, rhythm=spoken.phrases.rhythms[entry.cadence],
-                about=about(spoken.phrases, entry.topics),
+                about=about(spoken.phrases, entry.topics, (await run_in_threadpool(self._topics.known)).labels),
             ),
             choice=f"{self._readers.path_of(done.handle)}{PREFERENCES}",
         )
@@ -222,9 +222,9 @@ class Subscribe:
         return self._pages.for_visitor(request).page("link_unknown.html.j2", status=404, private=True)
 
 
-def _said(phrases: Phrases, entry: SignUp) -> str:
+def _said(phrases: Phrases, entry: SignUp, known: KnownTopics) -> str:
     return sentence(phrases.confirm_hint.format(
-        rhythm=phrases.rhythms[entry.cadence], about=about(phrases, entry.topics)
+        rhythm=phrases.rhythms[entry.cadence], about=about(phrases, entry.topics, known.labels)
     ))
 
 

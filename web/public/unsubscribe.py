@@ -4,7 +4,7 @@
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from starlette.exceptions import HTTPException
@@ -29,9 +29,10 @@ class Unsubscribe:
 
     def __init__(
         self, pages: Pages, own_page: OwnPage, *, readers: Readers, writers: Writers, cadences: Sequence[Cadence],
-        now: Callable[[], dt.datetime], wake: Callable[[], None],
+        now: Callable[[], dt.datetime], wake: Callable[[], None], labels: Mapping[str, str],
     ) -> None:
-        """`cadences`: those on offer; `wake`: there may be a letter to send."""
+        """`cadences`: those on offer; `wake`: there may be a letter to send; `labels`: of topics."""
+        self._labels = labels
         self._wake = wake
         self._pages, self._own_page = pages, own_page
         self._readers, self._writers = readers, writers
@@ -133,7 +134,7 @@ class Unsubscribe:
             return pages.page("back_closed.html.j2", status=410, private=True)
         return pages.page(
             "back.html.j2", private=True, choice=f"/u/{request.path_params['token']}{PREFERENCES}",
-            rhythm=pages.phrases.rhythms[who.cadence], about=about(pages.phrases, who.topics),
+            rhythm=pages.phrases.rhythms[who.cadence], about=about(pages.phrases, who.topics, self._labels),
         )
 
 
