@@ -5,14 +5,14 @@ from alembic import op
 
 from store.schema.columns import Moment
 
-revision = "0024"
-down_revision = "0023"
+revision = "0027"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """From 0023."""
+    """From 0026."""
     op.create_table(
         "site_label",
         sa.Column("source", sa.String(40), nullable=False),
