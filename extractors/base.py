@@ -189,7 +189,7 @@ class SiteExtractor(ABC):
         values: dict[str, Any] = dict(verdict.values)
         return Milestone(
             source=source, key=key, url=url, unknown=verdict.unknown, evidence=evidence, extractor=self.signature,
-            labels=labels, spelt=(*spelt, *spelt_as(verdict.values.get("organizations") or ())), **values,
+            labels=labels, spelt=(*spelt, *spelt_as(values.get("organizations") or ())), **values,
         )
 
     def _read_parts(self, page: Page, known: KnownNames) -> _Reading:
