@@ -1,13 +1,13 @@
 """A stamp stays while nothing that pages show is written, and differs as soon as it is, on either database."""
 
-from milepost.records import SiteLabel
+from milepost.records import IssueState, SiteLabel
 from store.database import connect
 from store.freshness import Freshness
 from store.milestones.source_labels import SourceLabels
 from store.milestones.timeline import Timeline
 from tests.store.conftest import NOW, World, make_milestone
 
-SHOWN = ("frozen", "sending", "complete")
+SHOWN: tuple[IssueState, ...] = ("frozen", "sending", "complete")
 
 
 def test_what_is_written_to_what_pages_show_is_another_stamp_and_nothing_else_is(world: World) -> None:
