@@ -1,5 +1,6 @@
-"""The names that MILEPOST_* variables may have, read off the settings' own shape, and who set a key: they or the file.
+"""The names that MILEPOST_* variables and secret files may have, read off the settings' own shape, and who set a key.
 
+    $CREDENTIALS_DIRECTORY, $MILEPOST_SECRETS ─▶ files named like variables ─▶ variables
     model ─▶ {"MILEPOST_MAIL__URL": text, "MILEPOST_SOURCES": JSON, …} ─▶ unknown names, values that are no JSON, blame
 """
 
@@ -9,6 +10,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -17,7 +19,11 @@ from milepost.errors import SettingsError
 log = logging.getLogger("milepost.settings")
 
 PREFIX = "MILEPOST_"
-OTHERS = frozenset({"MILEPOST_CONFIG", "MILEPOST_HOME"})  # not settings: which file, and where prefect.yaml finds it
+SECRETS = "MILEPOST_SECRETS"
+# not settings: which file, where prefect.yaml finds it, and which folder of secret files
+OTHERS = frozenset({"MILEPOST_CONFIG", "MILEPOST_HOME", SECRETS})
+FOLDERS = ("CREDENTIALS_DIRECTORY", SECRETS)  # the first is what systemd sets for LoadCredential=
+LARGEST = 65_536  # bytes of a secret file
 _NEAR = 0.8  # likeness from which a name is taken for a misspelt one
 
 
@@ -43,6 +49,49 @@ def _example(annotation: object) -> str | None:
     if origin is tuple:
         return '["one", "two"]'
     return '{"key": "value"}' if isinstance(origin, type) and issubclass(origin, Mapping) else None
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` with the secret files of its FOLDERS: a file MILEPOST_MAIL__URL is read as the variable of that name.
+
+    A line end after the value is none of it: editors and `echo` write one, and no relay takes it for a password's.
+    Files of other names are other programs'. Raises SettingsError for a folder or file that can't be read, is empty,
+    or sets what is set already.
+    """
+    found = dict(environ)
+    taken = {name.upper(): name for name in environ}
+    for folder in (Path(environ[name]) for name in FOLDERS if environ.get(name)):
+        try:
+            files = sorted(file for file in folder.iterdir() if file.name.upper().startswith(PREFIX))
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise SettingsError(f"the secret files can't be listed: {why}", where=str(folder),
+                                hint=f"Mend or unset {SECRETS}.") from None
+        for file in files:
+            if (by := taken.get(file.name.upper())) is not None:
+                raise SettingsError(f"sets what {by} sets already", where=str(file), hint="Keep one of them.")
+            taken[file.name.upper()] = str(file)
+            found[file.name] = _secret(file)
+    return found
+
+
+def _secret(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            value = opened.read(LARGEST + 1)
+        text = value.decode("utf-8").rstrip("\r\n")
+    except IsADirectoryError:  # what Docker puts there when the file to be mounted is missing
+        raise SettingsError("is a folder, and should be a secret file", where=str(file),
+                            hint="Was the file there when it was to be mounted?") from None
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise SettingsError(f"can't be read: {why}", where=str(file), hint="Check its owner and mode.") from None
+    except UnicodeDecodeError:
+        raise SettingsError("is not UTF-8 text", where=str(file), hint="Write the secret itself into it.") from None
+    if not text.strip() or len(value) > LARGEST:
+        what = "is empty" if not text.strip() else "is too long for a secret"
+        raise SettingsError(what, where=str(file), hint="Write the secret itself into it, or remove it.")
+    return text
 
 
 def check(model: type[BaseModel], environ: Mapping[str, str]) -> None:

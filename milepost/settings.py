@@ -26,7 +26,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from milepost import environment
 from milepost.errors import SettingsError
@@ -529,7 +529,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, which `load` hands in as keyword arguments."""
+        """The environment and secret files win over the file, which `load` hands in as keyword arguments."""
+        if isinstance(env_settings, EnvSettingsSource):
+            given = environment.variables(os.environ)
+            env_settings.env_vars = {name.lower(): value for name, value in given.items()}
         return env_settings, init_settings
 
     def source(self, key: str) -> SourceSettings:
@@ -596,14 +599,15 @@ def _rooted(url: str, prefix: str, folder: Path) -> str:
 
 def parse(data: Mapping[str, Any], *, file: str = "settings", folder: Path | None = None) -> Settings:
     """Check `data` (the shape of milepost.toml) under the environment's overrides; raises SettingsError."""
-    environment.check(Settings, os.environ)
+    given = environment.variables(os.environ)
+    environment.check(Settings, given)
     for key in data:
         if key.startswith("_"):  # pydantic-settings would take it for an option of its own
             raise SettingsError(f"{key} is not a setting", where=file, hint="Take it out.")
     try:
         settings = Settings(**data)
     except ValidationError as error:
-        raise sentence(error, model=Settings, file=file, data=data, environ=os.environ) from None
+        raise sentence(error, model=Settings, file=file, data=data, environ=given) from None
     if folder is None:
         return settings
     store = settings.store.model_copy(update={"url": _rooted(settings.store.url, "sqlite:///", folder)})
