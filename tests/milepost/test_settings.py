@@ -2,6 +2,7 @@
 
 import logging
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,53 @@ def test_the_starter_file_is_valid_private_and_signed(tmp_path: Path) -> None:
     assert settings.web.signing_key is not None
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [source.key for source in settings.sources] == ["aitimeline"]
+
+
+@pytest.mark.parametrize("folder", ["CREDENTIALS_DIRECTORY", "MILEPOST_SECRETS"])
+def test_a_secret_file_is_read_as_the_variable_of_its_name(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Editors end a file with a line end, which no relay takes for a password's."""
+    monkeypatch.setenv(folder, str(tmp_path))
+    (tmp_path / "MILEPOST_MAIL__URL").write_bytes(b"smtps://news:word@mail.example\r\n")
+    (tmp_path / "POSTGRES_PASSWORD").write_text("another program's", encoding="utf-8")
+    assert parse({}).mail.url.get_secret_value() == "smtps://news:word@mail.example"
+
+
+@pytest.mark.parametrize(("make", "says"), [
+    (lambda file: file.write_text("\n", encoding="utf-8"), "is empty"),
+    (lambda file: file.write_bytes(b"\xff\xfe"), "is not UTF-8"),
+    (lambda file: file.write_bytes(b"x" * 70_000), "is too long"),
+    (lambda file: file.mkdir(), "is a folder"),
+])
+def test_a_secret_file_that_can_t_be_one_is_told(
+    make: Callable[[Path], object], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_SECRETS", str(tmp_path))
+    make(tmp_path / "MILEPOST_MAIL__URL")
+    with pytest.raises(SettingsError, match=says):
+        parse({})
+
+
+def test_a_secret_that_is_set_twice_or_lies_nowhere_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_SECRETS", str(tmp_path))
+    (tmp_path / "MILEPOST_MAIL__URL").write_text("maildir:///one", encoding="utf-8")
+    monkeypatch.setenv("MILEPOST_MAIL__URL", "maildir:///another")
+    with pytest.raises(SettingsError, match="sets what MILEPOST_MAIL__URL sets already"):
+        parse({})
+    monkeypatch.setenv("MILEPOST_SECRETS", str(tmp_path / "missing"))
+    with pytest.raises(SettingsError, match="can't be listed"):
+        parse({})
+
+
+def test_a_secret_file_s_wrong_value_is_masked_and_a_wrong_name_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILEPOST_SECRETS", str(tmp_path))
+    (tmp_path / "MILEPOST_WEB__SIGNING_KEY").write_text("short", encoding="utf-8")
+    with pytest.raises(SettingsError, match="masked") as caught:
+        parse({})
+    assert "short" not in str(caught.value)
+    (tmp_path / "MILEPOST_WEB__SIGNING_KEY").rename(tmp_path / "MILEPOST_WEB__SIGNIN_KEY")
+    with pytest.raises(SettingsError, match="MILEPOST_WEB__SIGNING_KEY"):
+        parse({})
