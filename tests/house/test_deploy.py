@@ -41,8 +41,9 @@ def _milepost(call: str) -> str | None:
 
 def _calls() -> list[tuple[str, str]]:
     """(who, call) of each `milepost` that units, timers and services run."""
+    started = re.compile(r"^ExecStart=\S+/milepost (.+)$", flags=re.MULTILINE)
     found = [(unit.name, call) for unit in UNITS if "@" not in unit.name
-             for call in re.findall(r"^ExecStart=\S+/milepost (.+)$", unit.read_text(encoding="utf-8"), flags=re.M)]
+             for call in started.findall(unit.read_text(encoding="utf-8"))]
     found += [(timer.name, timer.stem.partition("@")[2].replace("-", " ")) for timer in TIMERS]
     found.append(("Dockerfile", " ".join(_listed("CMD")[-1])))
     for name, service in COMPOSE["services"].items():
@@ -85,7 +86,8 @@ def test_the_image_holds_all_that_the_wheel_is_made_of() -> None:
     project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))
     rooms = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
     assert re.findall(r"^COPY (\w+) \1$", DOCKERFILE, flags=re.MULTILINE) == rooms
-    let_in = re.findall(r"^!(\S+)$", (DEPLOY / "container" / "Dockerfile.dockerignore").read_text("utf-8"), re.MULTILINE)
+    ignored = (DEPLOY / "container" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
+    let_in = re.findall(r"^!(\S+)$", ignored, flags=re.MULTILINE)
     first = re.search(r"^COPY (pyproject.+) \./$", DOCKERFILE, flags=re.MULTILINE)
     assert first
     assert let_in == [*first[1].split(), *rooms]
