@@ -11,7 +11,7 @@ from crawler.outcomes import CrawlPlan, Now
 from crawler.paths import Site
 from crawler.robots import Rules
 from crawler.sitemap import MAX_SEEN, Sitemap, parse
-from milepost.errors import FetchError
+from milepost.errors import FetchError, RefusedError
 from milepost.records import PageKind
 
 MAX_DEPTH = 3
@@ -56,6 +56,23 @@ async def rules_for(url: str, fetcher: Fetcher, *, cache: RobotsCache, now: Now)
         answer = got.answer
         rules = robots.parse(answer.body) if answer.status == 200 else robots.from_status(answer.status)
     cache.put(origin, rules, now())
+    return rules
+
+
+class DisallowedError(RefusedError):
+    """A rule of a host's robots.txt, where that could be read."""
+
+
+async def require_allowed(url: str, fetcher: Fetcher, *, cache: RobotsCache, now: Now) -> Rules:
+    """The rules of the URL's host, which let us ask for it.
+
+    Raises DisallowedError where one of them forbids it, RefusedError where they could not be had.
+    """
+    rules = await rules_for(url, fetcher, cache=cache, now=now)
+    if not rules.allows(url):
+        if rules.forbidden is None:
+            raise DisallowedError("robots.txt forbids us to ask for it", where=url)
+        raise RefusedError(rules.forbidden, where=url, hint=rules.hint)
     return rules
 
 

@@ -5,20 +5,16 @@ from urllib.parse import urlsplit
 
 from crawler.answers import fault, html_alone
 from crawler.client import Answer
-from crawler.discover import RobotsCache, rules_for
+from crawler.discover import DisallowedError, RobotsCache, require_allowed
 from crawler.fetch import Fetcher
 from crawler.outcomes import CrawlPlan, Disallowed, Failed, Fetched, Gone, Memory, NotModified, Now, Outcome, Redirected
 from crawler.paths import Site
-from milepost.errors import FetchError, RefusedError
+from milepost.errors import FetchError
 from milepost.records import PageKind, Snapshot, Validators
 
 KEPT_HEADERS = frozenset({"content-type", "content-language", "etag", "last-modified", "date"})
 _MAX_VALIDATOR = 512
 _GIVE_UP = 8  # pages in a row that fail after all retries: the site is down, the rest are not asked for
-
-
-class _DisallowedError(RefusedError):
-    """A rule of the site's robots.txt, where that could be read."""
 
 
 def conditional(validators: Validators | None) -> dict[str, str]:
@@ -59,7 +55,7 @@ class PageClient:
         blind = kind == "listing" and self._plan.links is not None and self._plan.linked_before is None and not poll
         try:
             outcome = await self._ask(path, url, kind, None if blind else self._memory.validators(url))
-        except _DisallowedError:
+        except DisallowedError:
             return Disallowed(url=url, kind=kind)
         except FetchError as error:
             self._streak = self._streak + 1 if error.retryable else 0
@@ -111,11 +107,7 @@ class PageClient:
         return html_alone if takes is None else lambda content_type: takes(content_type, path)
 
     async def _allowed(self, place: str) -> None:
-        rules = await rules_for(place, self._fetcher, cache=self._robots, now=self._now)
-        if not rules.allows(place):
-            if rules.forbidden is None:
-                raise _DisallowedError("robots.txt forbids this page", where=place)
-            raise RefusedError(rules.forbidden, where=place)
+        await require_allowed(place, self._fetcher, cache=self._robots, now=self._now)
 
     async def _follow(self, path: str, wanted: str) -> str | None:
         """Where a redirect of the page at `path` leads: the URL to ask, or None when it is another page."""

@@ -54,6 +54,7 @@ def issue_markdown(issue: Issue, page: str) -> str:
     """An issue as whoever approves it wants to see it: its milestones, its hash, and the commands."""
     lines = [f"- {link(item.milestone.title, item.milestone.url)} ({item.role})" for item in issue.items]
     lines += [f"- {link(item.milestone.title, item.milestone.url)} (owed to some readers)" for item in issue.owed]
+    lines += [f"- without the picture of {plain(one.title)}: {plain(one.why)}" for one in issue.unpictured]
     return "\n".join([
         f"## Issue {issue.number}: {plain(issue.subject)}", "",
         f"{issue.cadence}, {issue.period}, {issue.state}. Its page, once it is sent: <{page}>", "", *lines, "",

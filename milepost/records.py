@@ -339,6 +339,16 @@ UNEDITED = Edit()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Unpictured:
+    """A milestone whose picture an issue does without."""
+
+    key: str
+    title: str
+    url: str  # where the picture is at the site
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Issue:
     """One numbered newsletter."""
 
@@ -362,6 +372,7 @@ class Issue:
     send_after: dt.datetime | None = None  # until then an approval can be undone; nothing is sent before
     sequence: int | None = None  # its place in its cadence, as readers are told; None: they are told the number
     known: Mapping[str, object] = field(default_factory=dict)  # of the sites, kept with it (newsletter.issue.known)
+    unpictured: tuple[Unpictured, ...] = ()  # pictures that could not be had when it was rendered
 
 
 Told = frozenset[tuple[str, int]]  # what an issue tells: ("news", milestone's id), ("correction", change's id)

@@ -313,7 +313,8 @@ class NewsletterSettings(_Section):
     """Show the sites' pictures: `true`, and readers' clients fetch them there; `"hosted"`, and the lead's is served by
     our own pages, from one address for all readers."""
     images_follow: bool = True
-    """A picture that its site takes down is served no more from the next look on (`images = "hosted"`)."""
+    """A picture that its site takes down, or that its robots.txt forbids by now, is served no more from the next look
+    on (`images = "hosted"`)."""
     labels: Mapping[Slug, str] = Field(default_factory=dict)
     """What readers see categories, eras and tags called, in the newsletter's language, by their slugs, as in
     `gpt = "GPT"`; else they are called as on the site's own links."""

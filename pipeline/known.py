@@ -3,23 +3,21 @@
     settings, store ─▶ known_of ─▶ newsletter.issue.known.Known
 """
 
-import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from milepost.records import IssueItem, Milestone
+from milepost.records import IssueItem
 from milepost.settings import Settings
-from newsletter.issue.known import Known, page_key, slugs_of
+from newsletter.issue.known import Known, Picture, page_key, slugs_of
 from newsletter.issue.view import nearest
-from pipeline.pictures import hosted
 from store.database import Database
 from store.milestones.milestones import Milestones
 from store.milestones.source_labels import SourceLabels
 
 
 def known_of(
-    settings: Settings, database: Database, items: Sequence[IssueItem], leads: Sequence[Milestone], now: dt.datetime
+    settings: Settings, database: Database, items: Sequence[IssueItem], pictures: Mapping[str, Picture]
 ) -> Known:
-    """What an issue of these items shows of it, and no more: only that is hashed. `leads`: whose picture shows."""
+    """What an issue of these items shows of it, and no more: only that is hashed. `pictures`: those of its leads."""
     milestones = [item.milestone for item in items]
     met = {milestone.source for milestone in milestones}
     shown = slugs_of(items)
@@ -29,7 +27,7 @@ def known_of(
                      if slug in shown and slug not in settings.newsletter.labels},
         labels={slug: words for slug, words in settings.newsletter.labels.items() if slug in shown},
         pages=_pages(database, items),
-        pictures=hosted(settings, database, leads, now),
+        pictures=pictures,
     )
 
 

@@ -1,23 +1,28 @@
 """Pictures of sites that our own pages serve: fetched behind the guard, made small, taken down when the site does.
 
-    address ─▶ fetch (guarded, bounded) ─▶ small ─▶ store ─▶ /i/HASH        a look ─▶ take_down
+    address ─▶ robots.txt ─▶ fetch (guarded, bounded) ─▶ small ─▶ store ─▶ /i/HASH        a look ─▶ take_down
 """
 
 import asyncio
 import datetime as dt
 import io
 import logging
+import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import NamedTuple
-from urllib.parse import urljoin
 
 from PIL import Image
 
 from crawler.client import Answer, Client
-from milepost.errors import FetchError, MilepostError
+from crawler.discover import DisallowedError, RobotsCache, require_allowed
+from crawler.fetch import Fetcher
+from crawler.guard import check_url
+from crawler.pace import Pace, WallTime
+from milepost.errors import MilepostError
 from milepost.printable import printable
-from milepost.records import Milestone
+from milepost.records import Milestone, Unpictured
 from milepost.settings import Settings, SourceSettings
 from newsletter.issue.known import Picture
 from store.database import Database
@@ -31,6 +36,7 @@ WIDTH = 1040  # pixels at the most: twice what a mail shows
 _HEIGHT = 1600
 _SMALLEST = 16  # pixels; less is no picture of anything
 _LOOKED_AT = 100  # pictures of a source that a look asks for again
+_LOOKING_S = 300.0  # and for so long at the most, as a host may want a pause between two requests
 _FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp"}
 _GONE = (404, 410)
 
@@ -44,28 +50,37 @@ class Small(NamedTuple):
     height: int
 
 
-def hosted(
-    settings: Settings, database: Database, milestones: Sequence[Milestone], now: dt.datetime
-) -> dict[str, Picture]:
-    """Address at the site → what we serve of it, of the milestones' pictures; what can't be had is a warning."""
+class Hosted(NamedTuple):
+    """What became of the pictures of some milestones."""
+
+    pictures: dict[str, Picture]  # address at the site → what we serve of it
+    missing: tuple[Unpictured, ...]  # what can't be had, each picture once
+
+
+def hosted(settings: Settings, database: Database, milestones: Sequence[Milestone], now: dt.datetime) -> Hosted:
+    """Serve the milestones' pictures; one that can't be had is told, and stops nothing."""
     if settings.newsletter.images != "hosted":
-        return {}
-    kept, found = Pictures(database), {}
+        return Hosted({}, ())
+    kept = Pictures(database)
+    found: dict[str, Picture] = {}
+    missing: dict[str, Unpictured] = {}
+    cache = RobotsCache()
     for milestone in milestones:
         url = milestone.image.url if milestone.image else None
-        if url is None or url in found:
+        if url is None or url in found or url in missing:
             continue
         one = kept.at(url)
         if one is None:
             try:
-                small = make_small(asyncio.run(_fetch(settings, milestone.source, url)))
+                small = make_small(asyncio.run(_fetch(settings, milestone.source, url, cache, now)))
             except (MilepostError, ValueError) as error:
-                why = error.what if isinstance(error, MilepostError) else str(error)
-                log.warning("no picture for %s: %s is not served: %s", milestone.key, printable(url), printable(why))
+                why = printable(error.what if isinstance(error, MilepostError) else str(error))
+                log.warning("no picture for %s: %s is not served: %s", milestone.key, printable(url), why)
+                missing[url] = Unpictured(key=milestone.key, title=milestone.title, url=url, why=why)
                 continue
             one = kept.keep(source=milestone.source, url=url, now=now, **small._asdict())
         found[url] = Picture(name=one.file, width=one.width, height=one.height)
-    return found
+    return Hosted(found, tuple(missing.values()))
 
 
 def make_small(answer: Answer) -> Small:
@@ -104,41 +119,75 @@ def _small(opened: Image.Image, told: str) -> Small:
     return Small(out.getvalue(), "image/png" if clear or really == "image/gif" else "image/jpeg", *made.size)
 
 
-def take_down(settings: Settings, database: Database, source: SourceSettings) -> int:
-    """Ask for the pictures of a source that are served; what the site has no more is served no more. How many."""
+def take_down(settings: Settings, database: Database, source: SourceSettings, now: dt.datetime) -> int:
+    """Ask for the pictures of a source that are served; what its site has no more is served no more. How many.
+
+    Neither is what a robots.txt forbids by now; a site in trouble takes nothing down.
+    """
     if settings.newsletter.images != "hosted" or not settings.newsletter.images_follow:
         return 0
     kept = Pictures(database)
-    gone = asyncio.run(_gone(settings, source, kept.addresses(source.key, _LOOKED_AT)))
+    gone = asyncio.run(_gone(settings, source, kept.addresses(source.key, _LOOKED_AT), now))
     if gone:
         kept.remove(gone)
-        log.warning("%s: %d pictures that the site took down are not served any more", source.key, len(gone))
+        for url, why in gone.items():
+            log.warning("%s: %s is not served any more: %s", source.key, printable(url), why)
     return len(gone)
 
 
-async def _gone(settings: Settings, source: SourceSettings, urls: Sequence[str]) -> list[str]:
-    gone = []
-    for url in urls:
-        try:
-            answer = await _fetch(settings, source.key, url)
-        except MilepostError:
-            continue  # perhaps only for now
-        if answer.status in _GONE:
-            gone.append(url)
+async def _gone(settings: Settings, source: SourceSettings, urls: Sequence[str], now: dt.datetime) -> dict[str, str]:
+    """Address → why its picture goes."""
+    gone: dict[str, str] = {}
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _LOOKING_S
+    async with _asking(settings, source.key, RobotsCache(), now) as ask:
+        for place, url in enumerate(urls):
+            if loop.time() > end:
+                log.warning("%s: %d of %d pictures were not asked for again: the site wants pauses", source.key,
+                            len(urls) - place, len(urls))
+                break
+            try:
+                answer = await ask(url)
+            except DisallowedError as error:
+                gone[url] = error.what
+            except MilepostError:
+                continue  # perhaps only for now
+            else:
+                if answer.status in _GONE:
+                    gone[url] = f"the site answers {answer.status}"
     return gone
 
 
-async def _fetch(settings: Settings, source_key: str, url: str) -> Answer:
-    """Ask for a picture, redirects and all; a site that is read from a mirror has its pictures there."""
+async def _fetch(settings: Settings, source_key: str, url: str, cache: RobotsCache, now: dt.datetime) -> Answer:
+    async with _asking(settings, source_key, cache, now) as ask:
+        return await ask(url)
+
+
+@asynccontextmanager
+async def _asking(
+    settings: Settings, source_key: str, cache: RobotsCache, now: dt.datetime
+) -> AsyncIterator[Callable[[str], Awaitable[Answer]]]:
+    """Asks for pictures as the crawler does for pages: robots.txt of each host first, redirects and all, in its pace.
+
+    A site that is read from a mirror has its pictures there.
+    """
     source = next((one for one in settings.sources if one.key == source_key), None)
-    limits = settings.fetch.model_copy(update={"max_wire_bytes": LARGEST})
-    if source is not None and source.fetch_from and url.startswith(f"{source.base_url}/"):
-        url = source.fetch_from + url.removeprefix(source.base_url)
+    limits = settings.fetch.model_copy(update={"max_wire_bytes": LARGEST, "retries": 0})
+    clock = WallTime()
+    pace = Pace(clock, interval=limits.min_interval)
     async with Client(limits=limits, allow_hosts=source.allow_hosts if source else ()) as client:
-        for _ in range(limits.max_redirects + 1):
-            answer = await client.get(url, headers={"Accept": "image/jpeg,image/png,image/*;q=0.5"}, max_body=LARGEST)
-            place = answer.headers.get("location")
-            if answer.status not in (301, 302, 303, 307, 308) or not place:
-                return answer
-            url = urljoin(url, place)
-    raise FetchError("it redirects too often", where=url)
+        fetcher = Fetcher(client, limits=limits, pace=pace, clock=clock, now=lambda: now, dice=random.Random())  # noqa: S311
+
+        async def allowed(url: str) -> str:
+            rules = await require_allowed(url, fetcher, cache=cache, now=lambda: now)
+            pace.slow(check_url(url).origin, rules.delay)
+            return url
+
+        async def ask(url: str) -> Answer:
+            if source is not None and source.fetch_from and url.startswith(f"{source.base_url}/"):
+                url = source.fetch_from + url.removeprefix(source.base_url)
+            accept = {"Accept": "image/jpeg,image/png,image/*;q=0.5"}
+            await allowed(url)
+            return (await fetcher.get(url, headers=accept, follow=allowed, max_body=LARGEST)).answer
+
+        yield ask

@@ -6,7 +6,7 @@
 import datetime as dt
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -49,6 +49,7 @@ from newsletter.words.languages import in_language, phrases_for, tongue
 from pipeline.holds import waits_for
 from pipeline.known import known_of
 from pipeline.mail_identity import letterhead, list_id, seal
+from pipeline.pictures import hosted
 from store.database import Database, connect
 from store.issues.editions import Editions
 from store.issues.issues import Issues
@@ -237,7 +238,7 @@ class Rendered:
     subject: str
     variants: tuple[Variant, ...]
     content_hash: str
-    rendered_with: dict[str, object]  # {"settings", "templates", "list_id"}
+    rendered_with: dict[str, object]  # {"settings", "templates", "list_id"}, and "unpictured" where there are any
 
 
 def render(
@@ -261,7 +262,8 @@ def render(
         next((one.milestone for one in chosen if one.role == "news"), None)
         for chosen_by in choices.values() for chosen in chosen_by.values()
     ]
-    known = known_of(settings, database, [*items, *owed], [lead for lead in leads if lead], now)
+    pictures, missing = hosted(settings, database, [lead for lead in leads if lead], now)
+    known = known_of(settings, database, [*items, *owed], pictures)
     renderer = Renderer(letter, mail, web, known=known, phrases=phrases)
     named = list_id(settings, database)
     head = letterhead(settings, named, leave_by_mail=mail.bounce_domain is not None)
@@ -278,7 +280,8 @@ def render(
     hashed = content_hash(own, rendered, shown=shown, templates=digest, list_id=named, edit=edit, owed=owed)
     return Rendered(
         items=own, subject=composed.subject, variants=tuple(rendered), content_hash=hashed,
-        rendered_with={"settings": shown, "templates": digest, "list_id": named},
+        rendered_with={"settings": shown, "templates": digest, "list_id": named}
+        | ({"unpictured": [asdict(one) for one in missing]} if missing else {}),
     )
 
 

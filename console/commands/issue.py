@@ -1,5 +1,6 @@
 """Commands about issues: draft, look at, approve and send them."""
 
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from console.groups import Group
 from console.output import JsonFlag, counted, print_json, print_table, progress
 from milepost.dates import utc_now
 from milepost.errors import InputError, MilepostError
+from milepost.printable import printable
 
 if TYPE_CHECKING:
     from milepost.records import Issue
@@ -48,7 +50,16 @@ def _issue_json(issue: "Issue") -> dict[str, object]:
         "candidates": issue.candidates, "deliveries": issue.deliveries, "exclusions": issue.exclusions,
         "handed_over_at": issue.handed_over_at.isoformat() if issue.handed_over_at else None,
         "pause_reason": issue.pause_reason,
+        "unpictured": [asdict(one) for one in issue.unpictured],
     }
+
+
+def _echo_unpictured(issue: "Issue") -> None:
+    """Say which pictures it does without; that keeps nobody from sending it."""
+    if issue.unpictured:
+        typer.echo(f"{counted(len(issue.unpictured), 'picture')} could not be had, and it goes without:")
+    for one in issue.unpictured:
+        typer.echo(f"  {printable(one.title)} ({one.key}): {one.why} · {printable(one.url)}")
 
 
 def issue_draft(
@@ -81,6 +92,7 @@ def issue_draft(
         told = counted(len(issue.items), "milestone") + (
             f", and {len(issue.owed)} that some readers are owed" if issue.owed else "")
         typer.echo(f"Drafted issue {issue.number} ({issue.cadence}, {told}): {issue.subject}")
+        _echo_unpictured(issue)
 
 
 def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
@@ -98,7 +110,7 @@ def issue_list(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 
 def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False) -> None:
-    """Show one issue: what is in it, its hash, and how far it is."""
+    """Show one issue: what is in it, its hash, pictures it goes without, and how far it is."""
     from pipeline.edit import find
 
     cli: CliContext = context.obj
@@ -115,6 +127,7 @@ def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False
     rows = [(place, item.milestone.date.human() if item.milestone.date else "", item.milestone.title, item.role)
             for place, item in places]
     print_table("", ("", "date", "milestone", ""), rows, empty="It holds no milestones.")
+    _echo_unpictured(issue)
 
 
 def issue_preview(
@@ -171,6 +184,7 @@ def issue_edit(
         print_json(_issue_json(issue))
         return
     typer.echo(f"Issue {number} now says “{issue.subject}” and has the hash {issue.content_hash}.")
+    _echo_unpictured(issue)
 
 
 def issue_test(

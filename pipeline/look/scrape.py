@@ -63,16 +63,16 @@ def scrape(
                 looks.let_go(look_id)
             raise
         _keep_small(database, settings, now())
-        _take_down(settings, database, key)
+        _take_down(settings, database, key, now())
         log.info("%s: %d requests, %d milestones, changes: %s", key, report.requests, report.milestones,
                  ", ".join(f"{count} {kind}" for kind, count in report.changes.items() if count) or "none")
     return report
 
 
-def _take_down(settings: Settings, database: Database, key: str) -> None:
+def _take_down(settings: Settings, database: Database, key: str, now: dt.datetime) -> None:
     """Serve no picture that the site has taken down; what goes wrong there is no fault of the look."""
     try:
-        take_down(settings, database, settings.source(key))
+        take_down(settings, database, settings.source(key), now)
     except MilepostError as error:
         log.warning("%s: nobody knows which pictures are gone: %s", key, error)
 

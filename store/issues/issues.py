@@ -26,6 +26,7 @@ from milepost.records import (
     StoredChange,
     StoredMilestone,
     Told,
+    Unpictured,
     Variant,
 )
 from store.dialects import serialize
@@ -430,6 +431,7 @@ def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...], owed: tuple[IssueItem
         deliveries=row.deliveries, exclusions=row.exclusions, pause_reason=row.pause_reason,
         edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after, sequence=row.sequence,
         known=((row.rendered_with or {}).get("settings") or {}).get("known") or {},
+        unpictured=tuple(Unpictured(**one) for one in (row.rendered_with or {}).get("unpictured", ())),
     )
 
 

@@ -335,7 +335,7 @@ issue = sa.Table(
     sa.Column("pause_reason", sa.Text),
     sa.Column("finished_at", Moment),
     sa.Column("edit", Json),  # {"subject", "intro"}: what an editor wrote
-    sa.Column("rendered_with", Json),  # {"settings", "templates"}: what it takes to render it again
+    sa.Column("rendered_with", Json),  # {"settings", "templates", …}: what it takes to render it again
     sa.Column("send_after", Moment),  # until then an approval can be undone
     sa.Column("handle", sa.String(20)),  # at random: in its mails' names; NULL: it was drafted when they had none
     sa.Column("handed_over_at", Moment),  # the day of its mails; null: none went out, or before this was kept

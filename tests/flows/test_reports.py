@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 from flows import reports
-from milepost.records import Issue, LookReport
+from milepost.records import Issue, LookReport, Unpictured
 from pipeline.look.scrape import report_to_json
 from pipeline.milestones import Found
 
@@ -38,11 +38,13 @@ def test_a_long_list_says_how_much_more_there_is() -> None:
 
 def test_an_issue_shows_the_hash_that_an_approval_names() -> None:
     issue = Issue(number=7, cadence="weekly", period="2026-W45", state="draft", subject="Two *bells*",
-                  content_hash="ab" * 32, created_at=dt.datetime(2026, 11, 3, tzinfo=dt.UTC))
+                  content_hash="ab" * 32, created_at=dt.datetime(2026, 11, 3, tzinfo=dt.UTC),
+                  unpictured=(Unpictured(key="bell", title="A *bell*", url="x", why="it is animated"),))
     markdown = reports.issue_markdown(issue, "https://news.example/issues/7")
     assert "ab" * 32 in markdown
     assert r"## Issue 7: Two \*bells\*" in markdown
     assert "<https://news.example/issues/7>" in markdown
+    assert r"- without the picture of A \*bell\*: it is animated" in markdown
 
 
 def test_the_equation_sums_up() -> None:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import cast
 
 import httpx
@@ -22,12 +23,14 @@ from milepost.records import Image as Shown
 from milepost.records import Milestone
 from milepost.settings import Settings
 from newsletter.issue.known import known_from
+from pipeline.edit import approve
 from pipeline.pictures import WIDTH, hosted, make_small, take_down
 from pipeline.publish import publish, render
 from pipeline.readers_pages import behind
 from store.database import Database
 from store.issues.issues import Issues
 from store.issues.pictures import Pictures
+from tests.console.terminal import milepost
 from tests.html_page import elements
 from web.app import create_app
 
@@ -83,13 +86,15 @@ class Gallery:
 
     def __init__(self) -> None:
         self.bodies: dict[str, tuple[int, str, bytes]] = {}
+        self.asked: list[str] = []
         gallery = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                gallery.asked.append(self.path)
                 status, kind, body = gallery.bodies.get(self.path, (404, "text/plain", b""))
                 self.send_response(status)
-                self.send_header("Content-Type", kind)
+                self.send_header("Location" if status == 302 else "Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -144,32 +149,87 @@ def test_what_can_not_be_had_is_a_notice_and_the_others_are_served(
     with caplog.at_level(logging.WARNING):
         found = hosted(hosting, database, [*records, outside], utc_now())
 
-    assert found.keys() == {f"{BASE}/good.jpg"}
+    assert found.pictures.keys() == {f"{BASE}/good.jpg"}
     assert [word in caplog.text for word in ("no picture for hug", "no picture for dow", "no picture for non",
                                              "no picture for in:")] == [True] * 4
-    assert hosted(hosting, database, records[:1], utc_now()) == found  # once is enough
+    assert [(one.key, why in one.why) for one, why in zip(
+        found.missing, ("more than 8388608 bytes", "answered 503", "answers 404", "169.254.169.254"), strict=True
+    )] == [("hug", True), ("dow", True), ("non", True), ("in", True)], found.missing
+    assert hosted(hosting, database, records[:1], utc_now()).pictures == found.pictures  # once is enough
     off = hosting.model_copy(update={"newsletter": hosting.newsletter.model_copy(update={"images": True})})
-    assert hosted(off, database, records, utc_now()) == {}
+    assert hosted(off, database, records, utc_now()) == ({}, ())
+
+
+def test_a_picture_that_robots_txt_forbids_is_not_asked_for(
+    hosting: Settings, database: Database, gallery: Gallery
+) -> None:
+    gallery.bodies = {
+        "/robots.txt": (200, "text/plain", b"User-agent: milepost\nDisallow: /private/\n"),
+        "/private/a.jpg": (200, "image/jpeg", drawn("JPEG")), "/b.jpg": (200, "image/jpeg", drawn("JPEG")),
+        "/c.jpg": (302, "/private/a.jpg", b""),  # nor where an open door leads to it
+    }
+    records = [told(hosting, path, path) for path in ("/private/a.jpg", "/b.jpg", "/c.jpg")]
+
+    found = hosted(hosting, database, records, utc_now())
+
+    assert found.pictures.keys() == {f"{BASE}/b.jpg"}
+    assert [(one.key, one.why) for one in found.missing] == [
+        (path, "robots.txt forbids us to ask for it") for path in ("/private/a.jpg", "/c.jpg")
+    ]
+    assert gallery.asked == ["/robots.txt", "/b.jpg", "/c.jpg"]  # robots.txt once for all
+
+
+def test_what_robots_txt_forbids_by_now_is_served_no_more_and_a_site_in_trouble_forbids_nothing(
+    hosting: Settings, database: Database, gallery: Gallery
+) -> None:
+    gallery.bodies["/a.jpg"] = (200, "image/jpeg", drawn("JPEG"))
+    [one] = hosted(hosting, database, [told(hosting, "/a.jpg")], utc_now()).pictures.values()
+    [source] = hosting.sources
+    gallery.bodies["/robots.txt"] = (503, "text/plain", b"")
+    assert take_down(hosting, database, source, utc_now()) == 0
+    gallery.bodies["/robots.txt"] = (200, "text/plain", b"User-agent: *\nDisallow: /a.jpg\n")
+    assert take_down(hosting, database, source, utc_now()) == 1
+    assert Pictures(database).get(one.name.partition(".")[0]) is None
+
+
+def test_an_issue_says_which_pictures_it_goes_without_and_is_approved_all_the_same(
+    hosting: Settings, database: Database, gallery: Gallery, tmp_path: Path
+) -> None:
+    gallery.bodies["/robots.txt"] = (200, "text/plain", b"User-agent: *\nDisallow: /\n")
+    careful = hosting.newsletter.model_copy(update={"approval": True, "quiet_minutes": 0})
+    settings = hosting.model_copy(update={"newsletter": careful})
+    [made] = publish(settings)
+    issue = Issues(database).get(made.issue.number)
+
+    [one] = issue.unpictured
+
+    assert (one.title, one.why) == (issue.items[0].milestone.title, "robots.txt forbids us to ask for it")
+    config = tmp_path / "show.toml"
+    config.write_text(f'[store]\nurl = "{settings.store.url}"\n', encoding="utf-8")
+    said = milepost("--config", str(config), "issue", "show", str(issue.number)).stdout
+    assert "1 picture could not be had, and it goes without:" in said
+    assert f"{one.title} ({one.key}): robots.txt forbids us to ask for it · {one.url}" in said
+    assert approve(settings, database, issue.number, content_hash=issue.content_hash, now=utc_now()).deliveries
 
 
 def test_a_picture_that_the_site_takes_down_is_served_no_more(
     hosting: Settings, database: Database, gallery: Gallery
 ) -> None:
     gallery.bodies["/a.jpg"] = (200, "image/jpeg", drawn("JPEG"))
-    [one] = hosted(hosting, database, [told(hosting, "/a.jpg")], utc_now()).values()
+    [one] = hosted(hosting, database, [told(hosting, "/a.jpg")], utc_now()).pictures.values()
     name, [source] = one.name.partition(".")[0], hosting.sources
 
-    assert take_down(hosting, database, source) == 0
+    assert take_down(hosting, database, source, utc_now()) == 0
     gallery.bodies["/a.jpg"] = (500, "text/plain", b"")
-    assert take_down(hosting, database, source) == 0  # perhaps only for now
+    assert take_down(hosting, database, source, utc_now()) == 0  # perhaps only for now
     assert Pictures(database).get(name) is not None
     gallery.bodies["/a.jpg"] = (410, "text/plain", b"")
     keeping = hosting.model_copy(update={"newsletter": hosting.newsletter.model_copy(update={"images_follow": False})})
-    assert take_down(keeping, database, source) == 0
-    assert take_down(hosting, database, source) == 1
+    assert take_down(keeping, database, source, utc_now()) == 0
+    assert take_down(hosting, database, source, utc_now()) == 1
     assert Pictures(database).get(name) is None
     gallery.bodies["/a.jpg"] = (200, "image/jpeg", drawn("JPEG"))
-    assert hosted(hosting, database, [told(hosting, "/a.jpg")], utc_now()) == {f"{BASE}/a.jpg": one}  # and is back
+    assert hosted(hosting, database, [told(hosting, "/a.jpg")], utc_now()).pictures == {f"{BASE}/a.jpg": one}  # back
     assert Pictures(database).get(name) is not None
 
 
@@ -195,7 +255,7 @@ def test_the_lead_has_its_picture_with_its_words_and_its_source(
 
 def test_it_is_served_from_one_address_to_all(hosting: Settings, database: Database, gallery: Gallery) -> None:
     gallery.bodies["/a.jpg"] = (200, "image/jpeg", drawn("JPEG"))
-    [one] = hosted(hosting, database, [told(hosting, "/a.jpg")], utc_now()).values()
+    [one] = hosted(hosting, database, [told(hosting, "/a.jpg")], utc_now()).pictures.values()
     kept = behind(hosting, database)
     app = create_app(
         issues=kept.issues, own_page=kept.own_page, topics=kept.topics, signing_up=kept.signing_up,
