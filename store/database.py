@@ -12,6 +12,7 @@ from store.engine import WAIT_SECONDS, Database
 from store.milestones import search
 from store.schema import tables
 from store.upkeep import check as soundness
+from store.upkeep.restore import notice_move
 
 __all__ = ["Database", "check", "connect", "has_tables", "revision", "upgrade"]
 
@@ -86,6 +87,8 @@ def upgrade(url: str, *, to: str = "head") -> str:
             found = revision(connection) or 0
             if found == tables.HEAD and not search.is_whole(connection):
                 search.reindex(connection)
+            if found == tables.HEAD:
+                notice_move(connection)
             return f"{found:04d}"
     finally:
         database.close()

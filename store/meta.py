@@ -13,6 +13,8 @@ ADDRESS_KEY = "address_key"
 LINKS_BY_ID_UP_TO = "links_by_id_up_to"  # whom links were mailed to that name an id (they name a handle since)
 RESTORED_FROM = "restored_from"  # where the data came from; while it is there, nothing is claimed (upkeep.restore)
 
+PLACE = "place"  # which PostgreSQL database holds it, as that one says (upkeep.restore)
+
 
 class Meta:
     """Keys and flags, one row each."""

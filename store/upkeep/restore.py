@@ -1,6 +1,7 @@
 """A restored database doesn't know what was sent since its backup: it sends nothing until an operator says so.
 
     backup ─▶ restore, or copy ─▶ marked ─▶ claims refused ─▶ confirm_restore ─▶ claims go on
+    pg_dump ─▶ pg_restore ─▶ an upgrade finds it elsewhere (notice_move) ─▶ marked
 """
 
 import datetime as dt
@@ -15,8 +16,8 @@ from milepost.records import Reply
 from store.dialects import insert
 from store.engine import Database
 from store.ledger import batches, transitions
-from store.meta import RESTORED_FROM
-from store.schema.tables import delivery, issue, meta
+from store.meta import PLACE, RESTORED_FROM
+from store.schema.tables import delivery, issue, meta, source
 from store.upkeep.numbering import jump
 
 _SQLITE = b"SQLite format 3\0"  # how every such file begins: https://www.sqlite.org/fileformat.html#the_database_header
@@ -42,6 +43,32 @@ def mark(connection: sa.Connection, origin: str, given: Mapping[str, int] | None
     jump(connection, given)
     new = insert(connection, meta).values(key=RESTORED_FROM, value=origin)
     connection.execute(new.on_conflict_do_update(index_elements=["key"], set_={"value": origin}))
+
+
+def notice_move(connection: sa.Connection) -> None:
+    """Mark a PostgreSQL database that lies where it did not lie before: pg_restore does not tell us that it ran.
+
+    What stays the same while a database lives, and never comes along in a dump: the cluster's system identifier and the
+    object ids of database and table. A cluster that pg_upgrade made is another one; an operator's word settles that.
+    """
+    if connection.dialect.name != "postgresql" or not connection.execute(sa.select(sa.exists(source.c.key))).scalar():
+        return  # one without a source has mailed nobody
+    here, before = _place(connection), connection.execute(sa.select(meta.c.value).where(meta.c.key == PLACE)).scalar()
+    if before is not None and before != here:
+        mark(connection, "a dump, or moved")
+    _note(connection, here)
+
+
+def _place(connection: sa.Connection) -> str:
+    return str(connection.execute(sa.text(
+        "SELECT concat_ws('.', system_identifier, (SELECT oid FROM pg_database WHERE datname = current_database()),"
+        " to_regclass('meta')::oid) FROM pg_control_system()"
+    )).scalar_one())
+
+
+def _note(connection: sa.Connection, here: str) -> None:
+    new = insert(connection, meta).values(key=PLACE, value=here)
+    connection.execute(new.on_conflict_do_update(index_elements=["key"], set_={"value": here}))
 
 
 def refuse(connection: sa.Connection) -> None:
@@ -76,6 +103,8 @@ def confirm_restore(
             raise ConflictError("it was not restored, there is nothing to confirm", where=database.where)
         doubted = _doubt(connection, origin) if waiting == "unknown" else 0
         connection.execute(sa.delete(meta).where(meta.c.key == RESTORED_FROM))
+        if connection.dialect.name == "postgresql":
+            _note(connection, _place(connection))  # a copy brought its source's along
         said = insert(connection, meta).values(key=f"confirmed_{now:%Y%m%dT%H%M%S}", value=f"{origin}: {why}")
         connection.execute(said.on_conflict_do_nothing())
     return doubted

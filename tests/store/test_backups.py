@@ -2,6 +2,7 @@
 
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,42 @@ def test_a_copy_to_the_same_engine(sqlite_database: Database, tmp_path: Path) ->
     assert sum(table.rows for table in copied) > 80
     assert check(f"sqlite:///{tmp_path}/copy.db") == []
     assert {len(table.sha256) for table in copied} == {64}
+
+
+@pytest.fixture
+def moved(postgresql_empty: str) -> Iterator[tuple[str, str]]:
+    """A PostgreSQL database with a baseline that was upgraded since, and the address of a copy of it."""
+    upgrade(postgresql_empty)
+    with connect(postgresql_empty) as database:
+        World(database).baseline()
+    upgrade(postgresql_empty)
+    name = sa.make_url(postgresql_empty).database
+    elsewhere = sa.make_url(postgresql_empty).set(database=f"{name}_b").render_as_string(hide_password=False)
+    yield postgresql_empty, elsewhere
+    in_server(postgresql_empty, f"DROP DATABASE IF EXISTS {name}_b WITH (FORCE)")
+
+
+def in_server(url: str, statement: str) -> None:
+    """Run it from a database that nobody uses."""
+    server = sa.create_engine(
+        sa.make_url(url).set(database="template1"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+    )
+    with server.connect() as connection:
+        connection.exec_driver_sql(statement)
+    server.dispose()
+
+
+def test_a_postgresql_database_that_was_put_back_elsewhere_sends_nothing(moved: tuple[str, str]) -> None:
+    """Neither pg_restore nor CREATE DATABASE … TEMPLATE tells us; the next upgrade, which any start does, sees it."""
+    here, elsewhere = moved
+    in_server(here, f"CREATE DATABASE {sa.make_url(elsewhere).database} TEMPLATE {sa.make_url(here).database}")
+    upgrade(here)
+    with connect(here) as database:
+        assert restored_from(database) is None
+    upgrade(elsewhere)
+    with connect(elsewhere) as database:
+        assert restored_from(database) == "a dump, or moved"
+        confirm_restore(database, "nothing was sent since", NOW)
+    upgrade(elsewhere)
+    with connect(elsewhere) as database:
+        assert restored_from(database) is None
