@@ -6,11 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from milepost.errors import HeldError
 from store.database import Database
+from store.ledger.bounces import Bounces
 from store.ledger.letters import Letters, Quota
 from store.meta import RESTORED_FROM, Meta
+from store.schema.tables import letter, subscriber
+from store.subscribers.address_changes import AddressChanges
 from store.subscribers.addresses import parse
 from store.subscribers.events import By
 from store.subscribers.importing import Entry
@@ -244,10 +248,6 @@ class TestLetters:
 
 def expire(database: Database) -> None:
     """Every lease ends now."""
-    import sqlalchemy as sa
-
-    from store.schema.tables import letter
-
     with database.begin() as connection:
         connection.execute(sa.update(letter).values(lease_until=1.0))
 
@@ -264,19 +264,19 @@ def test_erasing_takes_the_address_out_of_all_of_it(database: Database, sign_ups
 
 @pytest.mark.parametrize("seed", range(12))
 def test_a_walk_the_state_is_what_the_reader_did_last(database: Database, sign_ups: SignUps, seed: int) -> None:
-    """Signing up, confirming, leaving, erasing by the reader; imports and bounces by others, in any order."""
-    chance, address = random.Random(seed), "ada@readers.example"  # noqa: S311
-    people, list_ = Subscribers(database), Suppressions(database)
-    wanted = kept_out = False  # what the reader said last; what only an operator can undo
-    bounced = False
-    known = False
+    """Signing up, confirming, leaving, moving, erasing by the reader; imports and bounces by others, in any order."""
+    chance, address, other = random.Random(seed), "ada@readers.example", "ada@elsewhere.example"  # noqa: S311
+    people, list_, changes, mails = Subscribers(database), Suppressions(database), AddressChanges(database), 0
+    wanted = known = False  # what the reader said last; whether there is anybody who may say it
+    kept_out, bounced = set[str](), set[str]()  # addresses: what only an operator can undo, and what they can
+    moved: tuple[str, dt.datetime] | None = None  # the link that undoes it, from `other` to `address`
     left_at: dt.datetime | None = None
     now = NOW
     for _ in range(40):
         now += dt.timedelta(hours=chance.randint(1, 60))
         step = chance.choice([
-            "ask", "ask", "confirm", "confirm", "leave", "import", "bounce", "complain", "erase", "undo", "pause",
-            "resume",
+            "ask", "ask", "confirm", "confirm", "leave", "leave by mail", "mail again", "import", "bounce", "complain",
+            "erase", "undo", "pause", "resume", "move", "move", "move back",
         ])
         if step in ("complain", "erase") and chance.random() < 0.8:
             continue
@@ -286,40 +286,76 @@ def test_a_walk_the_state_is_what_the_reader_did_last(database: Database, sign_u
         elif step == "confirm" and entry is not None:
             ended = sign_ups.confirm(entry.name, "n", now).ended
             if ended == "confirmed":
-                assert not kept_out
-                wanted, bounced, known = True, False, True
+                assert address not in kept_out
+                wanted = known = True
+                bounced.discard(address)
         elif step == "leave" and reader is not None:
             people.leave(reader.id, now)
             left_at = now if wanted else left_at
             wanted = False
+        elif step == "leave by mail" and reader is not None:
+            mails += 1
+            did = Bounces(database).leave(f"mail {mails}", handle_of(database, reader.id), now, goodbye=True)
+            assert did == ("unsubscribed" if wanted else "noted"), seed
+            left_at = now if wanted else left_at
+            wanted = False
+        elif step == "mail again" and reader is not None and mails:  # an inbox that is read twice takes nobody away
+            assert Bounces(database).leave(f"mail {mails}", handle_of(database, reader.id), now) == "seen"
         elif step == "undo" and reader is not None:
             may = wanted or (left_at is not None and now - left_at < MONTH)
-            assert people.come_back(reader.id, now) == (may and not kept_out and not bounced), (step, seed)
-            wanted = wanted or (may and not kept_out and not bounced)
+            may = may and address not in kept_out | bounced
+            assert people.come_back(reader.id, now) == may, (step, seed)
+            wanted = wanted or may
         elif step in ("pause", "resume") and reader is not None and wanted:  # neither says that they want no more
             until = now + DAY if step == "pause" else None
             people.pause(reader.id, until, skips=False, now=now) if until else people.resume(reader.id, now)
             assert people.get(reader.id).paused_until == until
+        elif step == "move" and reader is not None:
+            assert changes.ask(reader.id, parse(other), language="en", network="n", limits=PLENTY, now=now) is None
+            change = changes.of(reader.id)[-1]
+            free = other not in kept_out | bounced and address not in kept_out  # else the complaint were outrun
+            assert changes.confirm(change.name, now) == (
+                "unknown" if not wanted else "moved" if free else "kept_out"
+            ), (step, seed)
+            if wanted and free:
+                address, other, moved = other, address, (change.undo_name, now)
+        elif step == "move back" and reader is not None and moved is not None:
+            undo, at = moved
+            may = now - at < MONTH and other not in kept_out
+            assert changes.undo(undo, now) == (
+                "undone" if may else "kept_out" if now - at < MONTH else "unknown"
+            ), (step, seed)
+            if may:
+                address, other, moved = other, address, None
+                bounced.discard(address)
         elif step == "import":
             fresh = reader is None and list_.find(address) is None
             people.import_([Entry(line=1, address=parse(address), standing="active", cadence="daily")], now=now, by=US)
             wanted, known = (True, True) if fresh else (wanted, known)  # an import never resurrects
         elif step == "bounce" and reader is not None:
-            bounced = list_.add(address, "550 5.1.1", now) or bounced
+            if list_.add(address, "550 5.1.1", now):
+                bounced.add(address)
         elif step == "complain" and reader is not None:
             list_.add(address, "complaint", now)
             people.set_state(reader.id, "unsubscribed", now)
-            wanted = False
-            kept_out = True
+            wanted, left_at = False, now
+            kept_out.add(address)
         elif step == "erase":
             people.erase(address, US, now)
             wanted, known = False, False
-            kept_out = True
+            kept_out.add(address)
         sign_ups.tend(now)
         reader, listed = people.find(address), list_.find(address)
         assert (reader is not None and reader.state == "active") == wanted, (step, seed)
-        assert (listed is not None) == (kept_out or bounced)
+        assert (listed is not None) == (address in kept_out | bounced), (step, seed)
         assert (reader is not None) == known
+        assert people.find(other) is None  # one person is one reader, wherever they have been
+
+
+def handle_of(database: Database, reader: int) -> str:
+    """What names a reader in the address that their own mails give for leaving."""
+    with database.connect() as connection:
+        return str(connection.execute(sa.select(subscriber.c.handle).where(subscriber.c.id == reader)).scalar_one())
 
 
 def test_who_comes_again_after_an_operator_lifted_their_erasure_can_be_erased_again(
