@@ -67,6 +67,23 @@ def play(tmp_path_factory: pytest.TempPathFactory, servers_database: Path) -> It
             yield run_named
 
 
+@pytest.mark.usefixtures("play")
+def test_the_server_plans_the_runs_of_a_schedule() -> None:
+    """With an SQLAlchemy that the server can't plan with, all looks well and nothing ever runs."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    with get_client(sync_client=True) as client:
+        made = client.create_deployment(
+            flow_id=client.create_flow_from_name("planned"), name="hourly", entrypoint="flows.run:run",
+            schedules=[DeploymentScheduleCreate(schedule=CronSchedule(cron="7 * * * *", timezone="UTC"), active=True)],
+        )
+        answer = client.request("POST", "/deployments/{id}/schedule", path_params={"id": made})
+        assert answer.status_code == 200
+        assert [run for run in client.read_flow_runs() if run.deployment_id == made]
+
+
 def test_the_main_job_runs_through_flows(play: Play, config: Path, site: BreakableSite, mails: Path) -> None:
     [first], state, name = play("scrape", "baseline", config=str(config))
     assert (state, name) == ("Completed", "scrape/baseline")
