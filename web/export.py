@@ -95,7 +95,8 @@ def _pictures(settings: Settings, database: Database, numbers: list[int]) -> Ite
 
 
 def _files(archive: Archive, timeline: TimelinePages, numbers: list[int]) -> Iterator[tuple[str, bytes]]:
-    yield "cards/site.png", archive.card("site")
+    for name in ("site", "icon"):
+        yield f"cards/{name}.png", archive.card(name)
     for number in numbers:  # before what points at them
         yield f"cards/issue-{number}.png", archive.card(f"issue-{number}")
         yield f"issues/{number}/index.html", archive.issue(number).encode("utf-8")

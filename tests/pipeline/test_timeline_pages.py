@@ -2,16 +2,19 @@
 
 import asyncio
 import datetime as dt
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
+import jsonschema
 import pytest
 import sqlalchemy as sa
 from lxml import etree, html
+from PIL import Image
 
 from milepost.dates import PartialDate, utc_now
 from milepost.records import SiteLabel
@@ -259,7 +262,7 @@ def test_topics_and_eras_are_called_as_the_operator_says_else_as_most_pages_of_t
     assert {"Utc time", "Royal Greenwich"} <= set(topics)  # as often as "UTC", and since
     labels.learn("clockwork", (), {SiteLabel("utc", "UTC"): 1}, utc_now())
     mend(database)  # a look ended
-    assert "Time that is shared" in strings(page_of(browser.get("/timeline")), "//h2[@class='era']/text()")
+    assert "Time that is shared" in strings(page_of(browser.get("/timeline")), "//h2[@class='era']//text()")
     assert text_of(elements(page_of(browser.get("/topics/utc")), "//h1")[0]) == "UTC"
     for path in ("/topics/utc/milestones.atom", "/topics/utc/milestones.json", "/subscribe"):
         assert "UTC" in browser.get(path).text
@@ -311,6 +314,72 @@ def test_feeds_name_each_thing_for_good_and_its_time_moves_with_what_it_tells(
         for path in ("/feed.atom", "/milestones.atom", "/changes.atom", "/topics/standards/changes.atom")
     )}
     assert len(names) == 4
+
+
+MOMENT = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)$"}  # RFC 3339
+ADDRESS = {"type": "string", "pattern": "^https?://[^/]+/"}
+TEXT = {"type": "string", "minLength": 1}
+JSON_FEED_1_1 = {  # jsonfeed.org/version/1.1: what must be there, and the types of what may
+    "type": "object",
+    "required": ["version", "title", "items"],
+    "properties": {
+        "version": {"const": "https://jsonfeed.org/version/1.1"}, "title": TEXT, "description": TEXT, "language": TEXT,
+        "home_page_url": ADDRESS, "feed_url": ADDRESS, "icon": ADDRESS, "favicon": ADDRESS,
+        "authors": {"type": "array", "minItems": 1, "items": {"type": "object", "minProperties": 1}},
+        "items": {"type": "array", "minItems": 1, "items": {
+            "type": "object",
+            "required": ["id", "content_html"],
+            "properties": {
+                "id": TEXT, "url": ADDRESS, "title": TEXT, "summary": {"type": "string"}, "content_html": TEXT,
+                "date_published": MOMENT, "date_modified": MOMENT, "language": TEXT,
+                "tags": {"type": "array", "items": TEXT},
+            },
+            "additionalProperties": False,
+        }},
+    },
+    "additionalProperties": False,
+}
+
+
+def weigh_atom(feed: Any, address: str) -> list[str]:
+    """Hold a feed to RFC 4287, sections 4.1.1, 4.1.2 and 4.2; returns the names of its entries."""
+    def text(of: Any, path: str) -> str:
+        [found] = of.findall(path.replace("a:", f"{{{ATOM}}}"))
+        return str(found.text)
+
+    assert feed.tag == f"{{{ATOM}}}feed"
+    [itself] = feed.xpath("a:link[@rel='self']/@href", namespaces={"a": ATOM})
+    assert itself == address
+    assert text(feed, "a:author/a:name")
+    for one in (feed, *feed.findall(f"{{{ATOM}}}entry")):
+        assert text(one, "a:title")
+        assert urlsplit(text(one, "a:id")).scheme
+        assert dt.datetime.fromisoformat(text(one, "a:updated")).tzinfo is not None
+        [page] = one.xpath("a:link[@rel='alternate']/@href", namespaces={"a": ATOM})
+        assert page.startswith("https://")
+    assert max(map(dt.datetime.fromisoformat, feed.xpath("a:entry/a:updated/text()", namespaces={"a": ATOM}))) == (
+        dt.datetime.fromisoformat(text(feed, "a:updated"))
+    )
+    return [text(entry, "a:id") for entry in feed.findall(f"{{{ATOM}}}entry")]
+
+
+def test_every_feed_is_what_its_format_says_and_needs_no_base_address(plain: Settings, database: Database) -> None:
+    withdraw(database, "longitude-act")
+    browser = reader(plain, database)
+    topic = next(one for one in strings(page_of(browser.get("/timeline")), "//*[@class='topics']//@href")
+                 if browser.get(f"{one}/changes.json").json()["items"])
+    for name in ("/feed", "/milestones", "/changes", f"{topic}/milestones", f"{topic}/changes"):
+        told = browser.get(f"{name}.json").json()
+        jsonschema.validate(told, JSON_FEED_1_1)
+        feed = etree.fromstring(browser.get(f"{name}.atom").content)
+        names = weigh_atom(feed, f"{plain.web.base_url}{name}.atom")
+        assert names == [one["id"] for one in told["items"]]
+        assert len(set(names)) == len(names)
+        for one in told["items"]:  # a feed reader has no base address
+            links = strings(html.fromstring(one["content_html"]), "//@href|//@src")
+            assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    icon = Image.open(io.BytesIO(browser.get(urlsplit(told["icon"]).path).content))
+    assert icon.size == (512, 512)  # square, as JSON Feed 1.1 wants it
 
 
 @pytest.mark.parametrize(

@@ -239,11 +239,11 @@ class Visitor:
 
 
 def link(mail: EmailMessage, words: str) -> str:
-    """Where the link of those words leads."""
+    """Where the links of those words lead, all to one address."""
     part = mail.get_body(("html",))
     assert part is not None
     tree: Any = html.document_fromstring(part.get_content())
-    [address] = tree.xpath("//a[normalize-space()=$words]/@href", words=words)
+    [address] = set(tree.xpath("//a[normalize-space()=$words]/@href", words=words))
     return str(address)
 
 

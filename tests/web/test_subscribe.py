@@ -379,7 +379,8 @@ class TestItSpeaksTheVisitorsLanguage:
         assert found(page, "//form//input[@name='lang']/@value") == [language]
         assert len(found(page, "//form//input[@name='took']")) == (query in ("?lang=he", "?lang=en"))
         others = [tag for tag in ("en", "de", "he") if tag != language]
-        assert found(page, "//nav/a/@href") == [f"/subscribe?lang={tag}" for tag in others]
+        assert found(page, "//nav[@class='languages']/a/@href") == [f"/subscribe?lang={tag}" for tag in others]
+        assert found(page, "//meta[@property='og:image']/@content") == ["https://timeline.example/cards/site.png"]
         assert [one.text for one in found(page, "//nav/*[@aria-current]")] == [
             {"en": "English", "de": "Deutsch", "he": "עברית"}[language]
         ]

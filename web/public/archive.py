@@ -31,7 +31,7 @@ from newsletter.issue.view import IssueView, Plan, day_in_words, issue_link, iss
 from pipeline.readers_pages import SHOWN
 from web.pages import CHECKED, LASTING, About, Pages, described
 from web.ports import Issues
-from web.public.cards import card
+from web.public.cards import card, icon
 from web.public.feeds import FORMS, SITEMAP_TYPE, Channel, Entry, sitemap, tag_uri
 from web.public.listing import Listing, listing
 from web.public.timeline import TimelinePages
@@ -143,10 +143,12 @@ class Archive:
         return _ICON.format(accent=palette.accent, on=palette.on_accent).encode()
 
     def card(self, name: str) -> bytes:
-        """The picture of a page, as PNG: "site", "issue-3", "timeline/ADDRESS"; raises NotFoundError for no page."""
+        """A page's picture, as PNG: "site", "icon", "issue-3", "timeline/ADDRESS"; raises NotFoundError for none."""
         newsletter = self._settings.newsletter
         if name == "site":
             return card("", newsletter, line=newsletter.tagline)
+        if name == "icon":
+            return icon(newsletter.accent)
         if name.startswith("issue-") and _NUMBER.fullmatch(number := name.removeprefix("issue-")):
             found = self._shown(int(number))
             lead = self._view(found).lead

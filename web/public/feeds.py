@@ -94,7 +94,7 @@ def json_feed(settings: Settings, channel: Channel, entries: Sequence[Entry]) ->
         "title": one_line(channel.title),
         "home_page_url": channel.home,
         "feed_url": f"{base}/{channel.name}.json",
-        "icon": f"{base}/cards/site.png",
+        "icon": f"{base}/cards/icon.png",
         "favicon": f"{base}/favicon.svg",
         "language": letter.language,
         "authors": [{"name": _author(settings)}],

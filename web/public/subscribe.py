@@ -31,7 +31,7 @@ from newsletter.letters import about
 from newsletter.words.languages import known
 from newsletter.words.phrases import Phrases
 from pipeline.sign_up import Asked, Doubt, Proof, SignUp, Turned
-from web.pages import Pages
+from web.pages import About, Pages, described
 from web.ports import SigningUp, Topics
 from web.public.forms import first_of, host_of, read_form
 from web.public.preferences import choice
@@ -204,8 +204,17 @@ class Subscribe:
             languages=pages.languages(), language=pages.phrases.locale, took=asked.language_taken if asked else taken,
             unproved=unproved, contact=self._contact, script="proof_of_work.js.j2" if self._proving else None,
             proof={"path": PATH, "seconds": LASTS.total_seconds() - 60} if self._proving else None,
-            address=asked.address[:320] if asked else "", shown=shown or stamp(self._key, self._now()),
+            described=self._about(pages), address=asked.address[:320] if asked else "",
+            shown=shown or stamp(self._key, self._now()),
             source=(asked.source if asked else None) or "page", path=(asked.path if asked else None) or "", **values,
+        )
+
+    def _about(self, pages: Pages) -> About:
+        """What a chat shows beside a link to the form."""
+        letter, base = self._settings.newsletter, self._settings.web.base_url
+        return About(
+            title=pages.phrases.subscribe_to.format(name=letter.name), canonical=f"{base}/subscribe",
+            description=described(letter.tagline, pages.phrases.subscribe_hint), card=f"{base}/cards/site.png",
         )
 
     async def _turned(self, spoken: Pages, why: Turned) -> Response:
