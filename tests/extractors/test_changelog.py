@@ -273,9 +273,14 @@ def test_text_keeps_its_shape() -> None:
 
 
 def test_a_page_is_parted_once_for_its_records_and_what_is_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    site, asked = registry.get("changelog"), []
+    site, asked = registry.get("changelog"), list[str]()
     whole = site.entries  # type: ignore[attr-defined]
-    monkeypatch.setattr(site, "entries", lambda page: asked.append(page.text) or whole(page))
+
+    def entries(page: Page) -> object:
+        asked.append(page.text)
+        return whole(page)
+
+    monkeypatch.setattr(site, "entries", entries)
     pages = [Page(url=URL, text=f"## 1.{number}.0\n- a\n") for number in range(2)]
     for page in pages:
         [record] = site.read_many(page, source="kiln")

@@ -72,7 +72,8 @@ def test_links_of_that_release_lead_to_whom_they_were_mailed_to_and_to_nobody_si
             assert people.linked(ReaderLink(subscriber_id=who.id)) == who
         new, _ = people.add("since@readers.example", now=NOW)
         with database.connect() as connection:
-            handles = dict(connection.execute(sa.select(subscriber.c.id, subscriber.c.handle)).all())
+            rows = connection.execute(sa.select(subscriber.c.id, subscriber.c.handle))
+            handles = {row.id: row.handle for row in rows}
         assert people.linked(ReaderLink(handle=handles[new.id])) == new
         for nobody in (ReaderLink(subscriber_id=new.id), ReaderLink(handle="0" * 20), ReaderLink()):
             with pytest.raises(NotFoundError):
