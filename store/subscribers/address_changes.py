@@ -114,10 +114,12 @@ class AddressChanges:
         """Whoever has the letter at the new address pressed the button; a second press changes nothing."""
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            asked = _one(connection, address_change.c.name == name)
-            if asked is None or asked.undone_at is not None or asked.asked_at <= now - FORGET_AFTER:
+            found = _found(connection, address_change.c.name == name)
+            if found is None:
                 return "unknown"
-            who = _locked(connection, asked.subscriber)
+            asked, who = found
+            if asked.undone_at is not None or asked.asked_at <= now - FORGET_AFTER:
+                return "unknown"
             if asked.confirmed_at is not None:
                 return "again" if who.normalized == asked.new_normalized else "unknown"
             if who.state != "active" or who.normalized != asked.old_normalized:
@@ -143,10 +145,12 @@ class AddressChanges:
         """Whoever has the letter at the old address pressed the button: it is the subscriber's again."""
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            asked = _one(connection, address_change.c.undo_name == undo_name)
-            if asked is None or asked.confirmed_at is None or asked.confirmed_at <= now - UNDO_FOR:
+            found = _found(connection, address_change.c.undo_name == undo_name)
+            if found is None:
                 return "unknown"
-            who = _locked(connection, asked.subscriber)
+            asked, who = found
+            if asked.confirmed_at is None or asked.confirmed_at <= now - UNDO_FOR:
+                return "unknown"
             if asked.undone_at is not None:
                 return "again" if who.normalized == asked.old_normalized else "unknown"
             if who.normalized != asked.new_normalized:
@@ -194,6 +198,18 @@ _COLUMNS = [address_change.c[name] for name in AddressChange.__dataclass_fields_
 def _one(connection: sa.Connection, clause: sa.ColumnElement[bool]) -> AddressChange | None:
     row = connection.execute(sa.select(*_COLUMNS).where(clause)).mappings().first()
     return None if row is None else AddressChange(**row)
+
+
+def _found(
+    connection: sa.Connection, clause: sa.ColumnElement[bool]
+) -> tuple[AddressChange, sa.Row[Any]] | None:
+    """A change and its subscriber, whom nobody else changes before this transaction ends."""
+    asked = _one(connection, clause)
+    if asked is None:
+        return None
+    who = _locked(connection, asked.subscriber)
+    asked = _one(connection, clause)  # as whoever pressed in the same moment left it
+    return None if asked is None else (asked, who)
 
 
 def _locked(connection: sa.Connection, subscriber_id: int) -> sa.Row[Any]:

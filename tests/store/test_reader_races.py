@@ -92,6 +92,17 @@ def test_two_readers_who_want_one_address_at_once_are_never_one(
         assert len([one for one in people.list() if one.normalized == wanted]) == 1
 
 
+def test_twenty_presses_of_one_change_move_once_and_say_so_to_all(
+    database: Database, at_once: Callable[..., list[Any]]
+) -> None:
+    changes = AddressChanges(database)
+    reader, _ = Subscribers(database).add("ada@readers.example", now=NOW)
+    changes.ask(reader.id, parse("ada@new.example"), language="en", network="n", limits=PLENTY, now=NOW)
+    [change] = changes.of(reader.id)
+    assert Counter(at_once(*[lambda: changes.confirm(change.name, NOW)] * 20)) == {"moved": 1, "again": 19}
+    assert Counter(at_once(*[lambda: changes.undo(change.undo_name, NOW)] * 20)) == {"undone": 1, "again": 19}
+
+
 def test_a_network_s_limit_holds_however_many_ask_at_once(
     database: Database, at_once: Callable[..., list[Any]]
 ) -> None:
