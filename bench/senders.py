@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from bench.sinks import program
 from delivery.dispatch import Limits, Mailing, dispatch
-from delivery.message import tokens
+from delivery.message import tokens, verp
 from delivery.message.build import Letterhead, MessageTemplate
 from delivery.message.headers import Mailbox
 from delivery.smtp.connect import PipelineTransport
@@ -78,20 +78,24 @@ def spent(messages: int, work: Callable[[], object], who: int = resource.RUSAGE_
 # --- the message, and who gets it -----------------------------------------------------------------------------------
 
 
-def template() -> tuple[Variant, MessageTemplate]:
-    """A message of SIZE octets."""
+def template(*, by_mail: bool = False) -> tuple[Variant, MessageTemplate]:
+    """A message of SIZE octets; `by_mail`: with an address to leave by, as a newsletter that reads its bounces has."""
     line = "A loom that plays chess, and what came of it in the years after. " * 2
     text = f"Issue 7\n\n{line * 40}\n\nLeave: {MARK}\n"
     html = f'<html lang="en"><body>{f"<p>{line}</p>" * 155}<a href="{MARK}">Leave</a></body></html>'
     variant = Variant(name="all", subject="Issue 7: a loom that plays chess", html=html, text=text, placeholder=MARK)
-    letterhead = Letterhead(sender=Mailbox("Timeline", "news@timeline.example"), list_id="milestones.timeline.example")
+    letterhead = Letterhead(
+        sender=Mailbox("Timeline", "news@timeline.example"), list_id="milestones.timeline.example",
+        leave_by_mail=by_mail,
+    )
     return variant, MessageTemplate.build(variant, letterhead=letterhead, date=NOW)
 
 
-def mailing() -> Mailing:
-    """Each reader has a link, a Message-ID and an envelope of their own."""
+def mailing(*, by_mail: bool = False) -> Mailing:
+    """Each reader has a link, a Message-ID and an envelope of their own; `by_mail`: and an address to leave by."""
     return Mailing(
-        issue=1, templates={"all": template()[1]},
+        issue=1, templates={"all": template(by_mail=by_mail)[1]},
+        leave=(lambda claim: verp.make_leave(KEY, base=ENVELOPE, handle=claim.reader)) if by_mail else None,
         link=lambda claim: link(claim.reader), message_id=lambda claim: name(claim.reader),
         envelope=lambda claim: f"b{claim.subscriber_id}@bounces.example",
     )
@@ -141,24 +145,29 @@ def freeze(database: Database) -> None:
 # --- the senders ----------------------------------------------------------------------------------------------------
 
 
-def send(database: Database, port: int, connections: int, messages: int) -> None:
+def send(database: Database, port: int, connections: int, messages: int, *, by_mail: bool = False) -> None:
     """Milepost's dispatch of a frozen issue, with all that it remembers."""
     relay = PipelineTransport(host="127.0.0.1", port=port, security="plain")
     report = dispatch(
-        Ledger(database), relay, mailing(), now=lambda: dt.datetime.now(dt.UTC),
+        Ledger(database), relay, mailing(by_mail=by_mail), now=lambda: dt.datetime.now(dt.UTC),
         limits=Limits(connections=connections, per_connection=1000),
     )
     assert report.results == {"sent": messages}, report
 
 
-def with_milepost(port: int, connections: int, messages: int) -> Spent:
+def with_milepost(port: int, connections: int, messages: int, *, by_mail: bool = False) -> Spent:
     """The whole ledger on SQLite, synchronous = FULL."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/milepost.db"
         enrol(url, messages)
         with connect(url) as database:
             freeze(database)
-            return spent(messages, lambda: send(database, port, connections, messages))
+            return spent(messages, lambda: send(database, port, connections, messages, by_mail=by_mail))
+
+
+def with_both_ways_out(port: int, connections: int, messages: int) -> Spent:
+    """The same of mails that can be left by mail too: what most newsletters pay."""
+    return with_milepost(port, connections, messages, by_mail=True)
 
 
 def with_smtp_source(port: int, connections: int, messages: int) -> Spent:
@@ -232,6 +241,7 @@ def with_aiosmtplib(port: int, connections: int, messages: int) -> Spent:
 
 
 SENDERS: dict[str, Callable[[int, int, int], Spent]] = {
-    "smtp-source -d": with_smtp_source, "milepost": with_milepost, "aiosmtplib, no ledger": with_aiosmtplib,
+    "smtp-source -d": with_smtp_source, "milepost": with_milepost, "milepost, left by mail too": with_both_ways_out,
+    "aiosmtplib, no ledger": with_aiosmtplib,
     "smtplib, commit each": with_smtplib,
 }

@@ -25,6 +25,7 @@ class Ledger:
         self.by_loop: list[Commit] = []
         self.by_thread: list[Commit] = []
         self.near = True  # the loop may write
+        self.quick = 0  # commits of the thread that waited for nobody
         self.held: threading.Event | None = None  # what a commit in the thread waits for
         self.reached = threading.Event()  # the thread is in a commit
         self.fails = 0  # how many commits of the thread fail yet
@@ -37,11 +38,14 @@ class Ledger:
             lost=frozenset(one.claim.delivery_id for one in settlements if one.claim.delivery_id in self.taken_over),
         )
 
-    def advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
+    def _by_thread(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> None:
         self.reached.set()
         if self.held is not None:
             assert self.held.wait(20)
         self.by_thread.append(_numbers(settlements, claims))
+
+    def advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced:
+        self._by_thread(settlements, claims)
         if self.bug is not None:
             raise self.bug
         if self.fails:
@@ -52,7 +56,11 @@ class Ledger:
     def try_advance(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
         if not self.near:
             return None
-        self.by_loop.append(_numbers(settlements, claims))
+        if threading.current_thread() is threading.main_thread():
+            self.by_loop.append(_numbers(settlements, claims))
+        else:
+            self.quick += 1
+            self._by_thread(settlements, claims)
         return self._done(settlements, claims)
 
 
@@ -221,7 +229,7 @@ def test_a_slow_disk_is_the_threads() -> None:
         await desk.hears((1, True))
 
     play(scene, ledger)
-    assert (ledger.by_loop, ledger.by_thread) == ([], [([], [1])])
+    assert (ledger.by_loop, ledger.by_thread, ledger.quick) == ([], [([], [1])], 1)
 
 
 @pytest.mark.parametrize(
@@ -358,6 +366,24 @@ def test_a_bug_in_the_ledger_breaks_it_at_once() -> None:
         assert desk.commits.broken
 
     play(scene, ledger)
+
+
+def test_where_the_quick_way_fails_in_the_thread_the_patient_one_writes() -> None:
+    ledger = Ledger()
+
+    def broken(*_: object) -> Advanced:
+        raise ZeroDivisionError("a bug")
+
+    ledger.try_advance = broken  # type: ignore[method-assign, assignment]
+
+    async def scene(desk: Desk) -> None:
+        desk.commits._cost = 1.0  # the thread's, without a try of the loop's
+        desk.settle(1)
+        await desk.hears((1, "sent"))
+        assert not desk.commits.broken
+
+    play(scene, ledger)
+    assert ledger.by_thread == [([1], [])]
 
 
 def test_a_bug_in_the_loops_own_commit_is_told_and_the_thread_writes_what_was_asked_for() -> None:
