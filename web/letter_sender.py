@@ -15,7 +15,7 @@ from milepost.dates import utc_now
 from pipeline.letters import LettersDone
 
 _log = logging.getLogger(__name__)
-LONGEST_S = 300.0  # between two looks: reminders are due, or another process left something
+LONGEST_S = 20.0  # between two looks: another process left something, as `bounces` does
 SHORTEST_S = 1.0  # so that a relay that is down is not asked without a pause
 END_S = 10.0  # for the letter in hand, when the process ends
 

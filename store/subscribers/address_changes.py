@@ -28,6 +28,7 @@ from store.subscribers.sign_ups import FORGET_AFTER, HOUR, Limits, count
 
 PER_DAY = 3  # changes that one reader may ask for
 Refusal = Literal["network", "backlog", "reader"]
+_AWAY = By(who=READER, why="they read at another address")  # names none: the reader may be erased
 Ended = Literal["moved", "again", "kept_out", "unknown"]
 Undone = Literal["undone", "again", "kept_out", "unknown"]
 
@@ -135,6 +136,7 @@ class AddressChanges:
             events.move(connection, old, new)
             _keep_as_theirs(connection, who.id, asked.old_normalized, old)
             events.log(connection, new, "moved", By(who=READER, why=f"it was {asked.old_address} before"), now)
+            events.log(connection, old, "moved_away", _AWAY, now)
             connection.execute(
                 sa.update(address_change).where(address_change.c.id == asked.id).values(confirmed_at=now)
             )
@@ -166,6 +168,7 @@ class AddressChanges:
             events.move(connection, new, old)
             why = f"undone: it was {asked.new_address} in between"
             events.log(connection, old, "moved", By(who=READER, why=why), now)
+            events.log(connection, new, "moved_away", _AWAY, now)
             connection.execute(sa.update(address_change).where(address_change.c.id == asked.id).values(undone_at=now))
             return "undone"
 

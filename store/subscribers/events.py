@@ -1,6 +1,7 @@
 """What was done about an address, who, when and why: kept by its keyed hash, so that an erase leaves no name."""
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from store.schema.tables import subscriber_event
 Action = Literal[
     "added", "imported", "unsubscribed", "returned", "erased", "suppressed", "lifted", "confirmed", "paused", "resumed",
     "moved", "language",
+    "moved_away",  # of the address that a reader had before: an old file that names it asks for nothing
 ]
 READER = "the reader"  # who did it, where no operator and no machine did
 _LONGEST = 500  # characters of a reason
@@ -64,6 +66,17 @@ def move(connection: sa.Connection, old: str, new: str) -> None:
     connection.execute(
         sa.update(subscriber_event).where(subscriber_event.c.address_hash == old).values(address_hash=new)
     )
+
+
+def moved_away(connection: sa.Connection, hashes: Collection[str]) -> dict[str, dt.datetime]:
+    """Of these addresses those of which the last that was done is that their reader took another, with the moment."""
+    last = sa.select(sa.func.max(subscriber_event.c.id)).where(
+        subscriber_event.c.address_hash.in_(hashes)
+    ).group_by(subscriber_event.c.address_hash)
+    query = sa.select(subscriber_event.c.address_hash, subscriber_event.c.at).where(
+        subscriber_event.c.id.in_(last), subscriber_event.c.action == "moved_away"
+    )
+    return {row.address_hash: row.at for row in connection.execute(query)}
 
 
 def forget_words(connection: sa.Connection, hash_: str) -> None:

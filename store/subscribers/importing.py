@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from milepost.records import Cadence, SubscriberState
 from store.dialects import insert
 from store.schema.tables import subscriber, subscriber_event, suppression
+from store.subscribers import events
 from store.subscribers.addresses import Address, address_hash
 
 # From the mildest to the strictest: of two rows with one address the stricter one counts.
@@ -50,6 +51,7 @@ class Known:
     since: dt.datetime | None = None  # that they have left, or wait
     suppressed: str | None = None  # why
     suppressed_at: dt.datetime | None = None
+    moved_at: dt.datetime | None = None  # that its reader took another address, and nothing was done about it since
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,9 @@ def admit(entry: Entry, known: Known) -> Outcome:
         return Outcome(entry=entry, result="held_back", why=_since("waits for confirmation", known.since))
     if known.state is not None:
         return Outcome(entry=entry, result="known")
+    if known.moved_at is not None:
+        why = _since("its reader took another address", known.moved_at)
+        return Outcome(entry=entry, result="held_back", why=why)
     return Outcome(entry=entry, result="added" if entry.standing == "active" else "pending")
 
 
@@ -135,6 +140,7 @@ def _known(connection: sa.Connection, hashes: dict[str, str]) -> dict[str, Known
         .where(suppression.c.address_hash.in_(hashes.values()))
     )
     reasons = {row.address_hash: row for row in listed}
+    away = events.moved_away(connection, hashes.values())
     found = {}
     for normalized, hash_ in hashes.items():
         person, reason = states.get(normalized), reasons.get(hash_)
@@ -142,6 +148,7 @@ def _known(connection: sa.Connection, hashes: dict[str, str]) -> dict[str, Known
             state=person.state if person else None,
             since=(person.unsubscribed_at or person.created_at) if person else None,
             suppressed=reason.reason if reason else None, suppressed_at=reason.created_at if reason else None,
+            moved_at=away.get(hash_),
         )
     return found
 
@@ -159,13 +166,13 @@ def _write(
     ]
     if kept_out:
         connection.execute(insert(connection, suppression).on_conflict_do_nothing(), kept_out)
-    events = [
+    done = [
         {"address_hash": hashes[one.entry.address.normalized], "at": now, "action": "imported", "by": by,
          "why": f"{why}, line {one.entry.line}: {one.result}{f' ({one.entry.said})' if one.entry.said else ''}"}
         for one in decided if one.result in ("added", "pending", "left", "suppressed")
     ]
-    if events:
-        connection.execute(sa.insert(subscriber_event), events)
+    if done:
+        connection.execute(sa.insert(subscriber_event), done)
 
 
 def _becomes_subscriber(outcome: Outcome) -> bool:

@@ -30,7 +30,7 @@ from store.subscribers.addresses import address_hash, parse
 _SAME = dt.timedelta(seconds=5)  # a state and the event that tells of it are written together
 # What needs more than its own name.
 _DONE = {"paused": "paused their mails", "resumed": "ended their pause", "moved": "changed their address",
-         "language": "chose a language"}
+         "language": "chose a language", "moved_away": "took another address"}
 _LETTERS = {"move": "letter asking to confirm the new address", "moved": "letter telling the former address",
             "goodbye": "letter saying that they have left"}
 

@@ -8,13 +8,35 @@ import pytest
 from store.database import Database
 from store.subscribers.address_changes import AddressChanges
 from store.subscribers.addresses import parse
+from store.subscribers.importing import Entry
 from store.subscribers.people import UNDO_FOR, Subscribers
 from store.subscribers.sign_ups import FORGET_AFTER
 from tests.store.conftest import NOW
-from tests.store.test_sign_ups import PLENTY
+from tests.store.test_sign_ups import PLENTY, US
 
 ADDRESSES = [f"{name}@readers.example" for name in ("ada", "ben", "gil", "eve", "zoe")]
 MOST = 3  # readers: there are addresses to go to
+
+
+def test_an_old_file_brings_no_mail_to_an_address_that_was_left_for_another(database: Database) -> None:
+    people, changes = Subscribers(database), AddressChanges(database)
+
+    def imported(address: str) -> str:
+        entry = Entry(line=1, address=parse(address), standing="active", cadence="daily")
+        [outcome] = people.import_([entry], now=NOW, by=US)
+        return outcome.result
+
+    reader, _ = people.add("ada@readers.example", now=NOW)
+    changes.ask(reader.id, parse("ada@new.example"), language="en", network="n", limits=PLENTY, now=NOW)
+    [change] = changes.of(reader.id)
+    assert changes.confirm(change.name, NOW) == "moved"
+    assert imported("ada@readers.example") == "held_back"
+    assert changes.undo(change.undo_name, NOW) == "undone"
+    assert imported("ada@new.example") == "held_back"
+    assert imported("ada@readers.example") == "known"
+    assert [one.normalized for one in people.list()] == ["ada@readers.example"]
+    people.add("ada@new.example", now=NOW)  # whoever says so by name is believed: the hold is over
+    assert imported("ada@new.example") == "known"
 
 
 @pytest.mark.parametrize("seed", [1, 5])  # whose walks come to every end
