@@ -143,7 +143,8 @@ def test_what_somebody_could_not_read_at_night_is_found(opened: Browser) -> None
 
 
 def test_every_picture_of_the_documentation_is_drawn_by_a_command() -> None:
-    assert {path.stem for path in Path(PICTURES).glob("*.png")} == {shot.name for shot in SHOTS}
+    prefects = {"prefect-run-waiting", "prefect-approve"}  # its own pages, which need a server and are taken by hand
+    assert {path.stem for path in Path(PICTURES).glob("*.png")} == {shot.name for shot in SHOTS} | prefects
 
 
 def test_nothing_sticks_out_on_a_telephone(opened: Browser, scenes: Scenes) -> None:

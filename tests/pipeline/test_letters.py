@@ -494,7 +494,7 @@ class TestWhatComesBack:
         assert done == ({"ended": 1} if gone else {"counted": 1})
         assert letter.came_back.endswith("the change of address is ended") == gone
         assert page.move(change.name, NOW + MINUTE) == ("unknown" if gone else "moved")
-        assert [one.action for one in Suppressions(database).history(ADA)] == []
+        assert [one.action for one in Suppressions(database).history(ADA)] == ([] if gone else ["moved_away"])
 
     def test_one_that_its_server_refuses_for_good_ends_it_too(
         self, settings: Settings, database: Database, relay: Relay
