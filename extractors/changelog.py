@@ -9,19 +9,19 @@ What a heading can say: extractors.release_headings. `keepachangelog` reads the 
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from extractors import dom
-from extractors.base import takes_markdown
-from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
+from extractors.clean import LIST_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
 from extractors.document_blocks import Block, document_blocks, is_html
 from extractors.headings import WITNESS
-from extractors.listpage import Entry, ListOptions, ListPage
+from extractors.listpage import Entry
 from extractors.reconcile import Claim, date_claim
 from extractors.release_headings import Release, Said, Unclear, date_under, read_heading
+from extractors.release_page import ReleasePage
 from extractors.unread import unread
 from extractors.written_dates import NOTHING
 from milepost import text_shape
@@ -48,13 +48,6 @@ _SAME_VERSION = re.compile(r"[\W_]+")
 _NAME_IN_TITLE = 80
 
 
-class ChangelogOptions(ListOptions):
-    """[sources.options]; `project` stands before the version in titles: "Widget 1.2.0"."""
-
-    path: str = "/CHANGELOG.md"
-    project: str = ""
-
-
 class _Part(NamedTuple):
     """A heading of the document, or what stands in for one, and what it says."""
 
@@ -74,29 +67,17 @@ class _Found(NamedTuple):
     body: list[Block]
 
 
-class Changelog(ListPage):
+class Changelog(ReleasePage):
     """A page of releases."""
 
     name = "changelog"
     version = 1
-
-    def __init__(self, options: ChangelogOptions | None = None) -> None:
-        options = options or ChangelogOptions()
-        super().__init__(options)
-        self.project = clean(options.project, NAME_CAP)
-
-    @classmethod
-    def configured(cls, options: Mapping[str, object]) -> Self:
-        return cls(ChangelogOptions.taken(options, cls.name))
 
     def key(self, url: str) -> str:
         key = unquote(urlsplit(url).fragment)
         if not key:
             raise ExtractError("the address names no entry of the page (…#entry)", where=url)
         return key
-
-    def takes(self, content_type: str, path: str) -> bool:
-        return super().takes(content_type, path) or takes_markdown(content_type, path)
 
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
         if is_html(page.text) and not dom.is_complete(page.text.rstrip()):

@@ -5,18 +5,18 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import mode
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from extractors import dom
-from extractors.base import takes_markdown
-from extractors.clean import LIST_CAP, NAME_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
+from extractors.clean import LIST_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
 from extractors.dom import text_of
 from extractors.headings import WITNESS
-from extractors.listpage import Entry, ListOptions, ListPage
+from extractors.listpage import Entry
 from extractors.reconcile import Claim, date_claim
+from extractors.release_page import ReleasePage
 from extractors.unread import unread
 from extractors.written_dates import NOTHING, Reading, read_date
 from milepost.errors import ExtractError
@@ -48,13 +48,6 @@ _MARKDOWN_HEAD = re.compile(r"(#{1,6})\s+(.*?)\s*#*")
 _MARKDOWN_ITEM = re.compile(r"\s{0,3}[-*+]\s+(.*)")
 _MARKDOWN_LINK = re.compile(r"\[([^\[\]]{1,300})\](?:\([^()\s]{0,500}\)|\[[^\[\]]{0,100}\])?")
 _HEADS = ("h1", "h2", "h3", "h4")
-
-
-class ChangelogOptions(ListOptions):
-    """[sources.options]; `project` stands before the version in titles: "Widget 1.2.0"."""
-
-    path: str = "/CHANGELOG.md"
-    project: str = ""
 
 
 class _Line(NamedTuple):
@@ -110,23 +103,11 @@ def _dated(text: str) -> bool:
     return found is not None and bool(found["date"]) and read_date(found["date"]).date is not None
 
 
-class KeepAChangelog(ListPage):
+class KeepAChangelog(ReleasePage):
     """A page of releases."""
 
     name = "keepachangelog"
     version = 1
-
-    def __init__(self, options: ChangelogOptions | None = None) -> None:
-        options = options or ChangelogOptions()
-        super().__init__(options)
-        self.project = clean(options.project, NAME_CAP)
-
-    @classmethod
-    def configured(cls, options: Mapping[str, object]) -> Self:
-        return cls(ChangelogOptions.taken(options, cls.name))
-
-    def takes(self, content_type: str, path: str) -> bool:
-        return super().takes(content_type, path) or takes_markdown(content_type, path)
 
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
         html = page.text.lstrip()[:1] == "<"
