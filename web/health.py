@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from milepost.settings import WebSettings
 from web.ports import Health
+from web.public.forms import host_of
 
 KEPT_S = 10.0  # a scrape after a scrape costs the database nothing
 _SHARE = 20  # … and one that took long is kept that many times as long
@@ -76,7 +77,7 @@ class HealthPages:
         if any(name in request.headers for name in _BY_A_PROXY):
             return False  # it connects from here, and whoever asked may be anywhere
         asked = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        return _loopback(request.client.host if request.client else "") and (asked == "localhost" or _loopback(asked))
+        return _loopback(host_of(request) or "") and (asked == "localhost" or _loopback(asked))
 
 
 class _Kept(Generic[Answer]):

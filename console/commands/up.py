@@ -21,7 +21,7 @@ def mount(app: typer.Typer) -> None:
 
 def up(
     context: typer.Context,
-    host: Annotated[str, typer.Option("--host", help="Readers' pages listen here, behind your proxy.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", help="Readers' pages listen here, behind your proxy.")] = LOOPBACK,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="… on this port.")] = 8025,
     prefect_port: Annotated[
         int, typer.Option("--prefect-port", min=1, max=65535, help="Prefect's pages, on loopback.")
@@ -49,7 +49,7 @@ def up(
 
 
 def _api(prefect_port: int) -> str:
-    return os.environ.get("PREFECT_API_URL") or f"http://127.0.0.1:{prefect_port}/api"
+    return os.environ.get("PREFECT_API_URL") or f"http://{LOOPBACK}:{prefect_port}/api"
 
 
 def _parts(config: Path, hours: float, *, host: str, port: int, prefect_port: int) -> list[Part]:
