@@ -7,9 +7,10 @@ from itertools import islice
 from lxml.etree import _Element as Element
 
 from extractors import dom, headings, jsonld, names, outline, plaintext
+from extractors.addresses import Addresses
 from extractors.base import Layout, SiteExtractor
 from extractors.cards import CARD_CAP, LINK_CAP, CardDraft, Names, one_each, settled, unread_cards
-from extractors.clean import LIST_CAP, key_after, slug_after, slugify, url_path
+from extractors.clean import LIST_CAP, slug_after, slugify, url_path
 from extractors.names import NOBODY
 from extractors.pictures import Pictures
 from extractors.reconcile import Claim
@@ -31,7 +32,7 @@ PLAN = outline.Plan(
         "key people": "people", "people": "people", "organizations": "organizations", "tags": "tags",
     },
     links={"category": "/category/", "era": "/era/", "tags": "/tag/"},
-    milestones="/timeline/",
+    milestones=Addresses(("/timeline/",)),
     year_only=True,
 )
 TABLE = jsonld.Table(
@@ -88,14 +89,14 @@ class AiTimeline(SiteExtractor):
     links = PLAN.links
 
     def classify(self, path: str) -> PageKind:
-        if key_after(path, PLAN.milestones):
+        if PLAN.milestones.key(path):
             return "milestone"
         if not url_path(path) or any(slug_after(path, prefix) for prefix in _LISTINGS):
             return "listing"
         return "other"
 
     def key(self, url: str) -> str:
-        slug = key_after(url_path(url), PLAN.milestones)
+        slug = PLAN.milestones.key(url_path(url))
         if slug is None:
             raise ExtractError("not the address of a milestone (/timeline/<slug>)", where=url)
         return slug
@@ -136,7 +137,7 @@ def _details_key(article: Element) -> str | None:
 def linked(root: Element, shown: Pictures, known: KnownNames) -> Iterator[Card]:
     """Cards that are links as a whole: <a href="/timeline/…"> with a heading inside."""
     for link in islice(root.iter("a"), LINK_CAP):
-        key = key_after(link.get("href"), PLAN.milestones)
+        key = PLAN.milestones.key(link.get("href"))
         if key is not None:
             card = _card(link, key, shown, known)
             if card is not None:

@@ -11,9 +11,7 @@ from extractors.clean import (
     TEXT_CAP,
     TITLE_CAP,
     is_void,
-    key_after,
     slug_after,
-    url_path,
 )
 from extractors.dom import date_of, text_of
 from extractors.headings import impact_of, is_mark
@@ -94,7 +92,7 @@ _HEADS = ("h2", "h3", "h4")
 def linked_cards(root: Element, plan: Plan, shown: Pictures) -> Iterator[Card]:
     """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone."""
     for element in islice(root.iter("article", "li", "a"), LINK_CAP):
-        key = key_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
+        key = plan.milestones.key(element.get("href")) if element.tag == "a" else _only_link(element, plan)
         if key is None:
             continue
         card = CardDraft(key, element, plan).card(shown)
@@ -106,7 +104,7 @@ def _only_link(element: Element, plan: Plan) -> str | None:
     """The one milestone that an element links to; a list around several cards is no card itself."""
     found: str | None = None
     for link in element.iter("a"):
-        slug = key_after(link.get("href"), plan.milestones)
+        slug = plan.milestones.key(link.get("href"))
         if slug and found and slug != found:
             return None
         found = found or slug
@@ -128,7 +126,7 @@ def unread_cards(
     elements = []
     shapes = set()
     for element in islice(root.iter("article", "li", "a"), LINK_CAP):
-        linked = slug_after(element.get("href"), plan.milestones) if element.tag == "a" else _only_link(element, plan)
+        linked = plan.milestones.key(element.get("href")) if element.tag == "a" else _only_link(element, plan)
         key = (key_of(element) if key_of is not None else None) or linked
         head = next((text for one in element.iter(*_HEADS) if (text := text_of(one, TITLE_CAP))), "")
         elements.append((element, key, head))
@@ -162,13 +160,14 @@ def unread_cards(
 def _keyless(element: Element, plan: Plan) -> str | None:
     """The first address below the milestones' path that has no key; None where there is none, or one with a key too."""
     addresses = [link.get("href") or "" for link in element.iter("a")]
-    below = [one for one in addresses if url_path(one).startswith(plan.milestones)]
-    return None if not below or any(slug_after(one, plan.milestones) for one in below) else below[0]
+    below = [one for one in addresses if plan.milestones.is_below(one)]
+    return None if not below or any(plan.milestones.key(one) for one in below) else below[0]
 
 
 def _leads(element: Element, plan: Plan) -> bool:
-    """Whether it holds links to milestones: then it holds cards."""
-    return any(slug_after(link.get("href"), plan.milestones) for link in element.iter("a"))
+    """Whether it holds links to milestones, so that it holds cards, or to what the settings leave out."""
+    links = [link.get("href") for link in element.iter("a")]
+    return any(plan.milestones.key(href) or plan.milestones.leaves_out(href) for href in links)
 
 
 def one_each(cards: Iterable[Card]) -> tuple[Card, ...]:

@@ -8,9 +8,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
-from extractors import cards, dom, headings, jsonld, microdata, outline, pictures, plaintext
+from extractors import addresses, cards, dom, headings, jsonld, microdata, outline, pictures, plaintext
+from extractors.addresses import Addresses, covers
 from extractors.base import Layout, SiteExtractor
-from extractors.clean import LIST_CAP, key_after, url_path
+from extractors.clean import LIST_CAP, url_path
 from extractors.names import NOBODY
 from extractors.options import Options, labels
 from extractors.reconcile import Claim
@@ -26,7 +27,8 @@ FACTS: Mapping[str, str] = {label: name for name, field in FIELD.items() for lab
 class GenericOptions(Options):
     """[sources.options] of a source with extractor = "generic"; labels and prefixes come on top of the usual ones."""
 
-    milestones: str = "/timeline/"  # path prefix of milestone pages
+    milestones: tuple[str, ...] = ("/timeline/",)  # path prefixes or patterns of milestone pages: "/news/*/:slug"
+    exclude: tuple[str, ...] = ()  # paths and patterns that are none all the same: "/news/live/*"
     listings: tuple[str, ...] = ("/",)  # paths of listings, "/archive/*" for all below
     sections: Annotated[dict[str, str], AfterValidator(labels)] = Field(default_factory=dict)  # heading → field
     facts: Annotated[dict[str, str], AfterValidator(labels)] = Field(default_factory=dict)  # <dt> → field
@@ -35,12 +37,24 @@ class GenericOptions(Options):
     padded_dates: bool = False  # the site writes months and days that it doesn't know as 01
     ends_in_html: bool = True  # its pages close with </html>: one that doesn't was cut off
 
+    @field_validator("milestones", "exclude", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
+
     @field_validator("milestones")
     @classmethod
-    def _prefix(cls, prefix: str) -> str:
-        if not prefix.startswith("/") or not prefix.endswith("/"):
-            raise ValueError('want a path that begins and ends with a slash, as in "/news/"')
-        return prefix
+    def _patterns(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if not given:
+            raise ValueError("want at least one path of milestones")
+        return tuple(map(addresses.checked, given))
+
+    @field_validator("listings", "exclude")
+    @classmethod
+    def _rooted(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for path in given:
+            addresses.check_covering(path)
+        return given
 
 
 def _places(*types: FieldType) -> dict[str, tuple[str, ...]]:
@@ -58,7 +72,7 @@ class _AnyLayout:
             sections={**SECTIONS} | options.sections,
             facts={**FACTS} | options.facts,
             links={"category": "/category/", "era": "/era/", "tags": "/tag/"} | options.links,
-            milestones=options.milestones,
+            milestones=Addresses(options.milestones, options.exclude),
         )
         self.table = jsonld.Table(
             types=("Article", "NewsArticle", "BlogPosting", "TechArticle", "Event"),
@@ -102,7 +116,7 @@ class Generic(SiteExtractor):
 
     def __init__(self, options: GenericOptions | None = None) -> None:
         self.options = options or GenericOptions()
-        self.seeds = tuple(path for path in self.options.listings if not path.endswith("*"))
+        self.seeds = tuple(path for path in self.options.listings if "*" not in path)
         self.whole_documents = self.options.ends_in_html
         self._layout = _AnyLayout(self.options)
         self.links = self._layout.plan.links
@@ -112,18 +126,15 @@ class Generic(SiteExtractor):
         return cls(GenericOptions.taken(options, cls.name))
 
     def classify(self, path: str) -> PageKind:
-        if key_after(path, self.options.milestones):
+        if self._layout.plan.milestones.key(path):
             return "milestone"
-        plain = url_path(path) or "/"
-        for listing in self.options.listings:
-            if plain == (listing.rstrip("/") or "/") or (listing.endswith("/*") and plain.startswith(listing[:-1])):
-                return "listing"
-        return "other"
+        return "listing" if any(covers(listing, path) for listing in self.options.listings) else "other"
 
     def key(self, url: str) -> str:
-        slug = key_after(url_path(url), self.options.milestones)
+        milestones = self._layout.plan.milestones
+        slug = milestones.key(url_path(url))
         if slug is None:
-            raise ExtractError(f"not the address of a milestone ({self.options.milestones}<slug>)", where=url)
+            raise ExtractError(f"not the address of a milestone ({milestones})", where=url)
         return slug
 
     def cards(self, page: Page) -> tuple[Card, ...]:
@@ -141,6 +152,6 @@ class Generic(SiteExtractor):
         return (self._layout,)
 
     def read_text(self, text: str, *, source: str, url: str, known: KnownNames = NOBODY) -> Milestone:
-        key, address = plaintext.address(url, self.options.milestones)
+        key, address = plaintext.address(url, self._layout.plan.milestones)
         plan = plaintext.TextPlan(sections=self._layout.plan.sections)
         return self.milestone(plaintext.claims(text, plan, known=known), source=source, key=key, url=address)

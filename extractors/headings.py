@@ -16,7 +16,6 @@ from extractors.clean import (
     URL_CAP,
     clean,
     is_void,
-    key_after,
     slug_after,
     slugify,
     slugs_after,
@@ -262,7 +261,7 @@ def _image_claims(page: Outline, plan: Plan, shown: Pictures) -> Iterator[Claim]
     """The picture of the page that is not part of a card or of the site's own frame."""
     found = shown.pick(
         image for image in islice(page.root.iter("img"), PARTS_CAP) if not any(
-            parent.tag == "nav" or (parent.tag == "a" and key_after(parent.get("href"), plan.milestones))
+            parent.tag == "nav" or (parent.tag == "a" and plan.milestones.key(parent.get("href")))
             for parent in image.iterancestors("nav", "a")
         )
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lxml.etree import _Element as Element
 
+from extractors.addresses import Addresses
 from extractors.clean import NAME_CAP, TITLE_CAP, clean
 from extractors.dom import text_of
 
@@ -22,7 +23,7 @@ class Plan:
     sections: Mapping[str, str]  # h2 label → field
     facts: Mapping[str, str] = field(default_factory=dict)  # dt label → field
     links: Mapping[str, str] = field(default_factory=dict)  # field → path prefix: {"category": "/category/"}
-    milestones: str = "/timeline/"  # path prefix of milestones
+    milestones: Addresses = field(default_factory=lambda: Addresses(("/timeline/",)))
     year_only: bool = False  # the header's <time> is cut to the year, a month may be known elsewhere
     prefixes: tuple[tuple[str, str], ...] = field(init=False)  # `links`, as they are looked up for every link
 

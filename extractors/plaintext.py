@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from extractors import names
+from extractors.addresses import Addresses
 from extractors.base import slug_of
 from extractors.clean import (
     LIST_CAP,
@@ -16,9 +17,7 @@ from extractors.clean import (
     TITLE_CAP,
     clean,
     is_void,
-    key_after,
     slugify,
-    url_path,
 )
 from extractors.dom import check_size
 from extractors.headings import LISTS, impact_of
@@ -47,11 +46,11 @@ class _Divided(NamedTuple):
     headings: dict[str, str]  # field → its heading as written
 
 
-def address(url: str, prefix: str) -> tuple[str, str]:
+def address(url: str, milestones: Addresses) -> tuple[str, str]:
     """(key, address) for a URL, or for a bare slug or file name; raises ExtractError when no key is in it."""
-    slug = key_after(url_path(url), prefix) if "://" in url else None
+    slug = milestones.key(url) if "://" in url else None
     key = slug or slug_of(url)
-    return key, url if "://" in url else f"{prefix}{key}"
+    return key, url if "://" in url else milestones.address_of(key)
 
 
 def claims(text: str, plan: TextPlan, *, known: KnownNames = NOBODY) -> list[Claim]:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from extractors import cards, dom, headings, jsonld, outline, plaintext
+from extractors.addresses import Addresses
 from extractors.base import Layout, SiteExtractor
-from extractors.clean import LIST_CAP, key_after, slug_after, url_path
+from extractors.clean import LIST_CAP, slug_after, url_path
 from extractors.names import NOBODY
 from extractors.pictures import Pictures
 from extractors.reconcile import Claim
@@ -18,7 +19,7 @@ PLAN = outline.Plan(
         "people": "people", "organizations": "organizations", "tags": "tags",
     },
     links={"category": "/theme/", "era": "/age/"},
-    milestones="/story/",
+    milestones=Addresses(("/story/",)),
 )
 TABLE = jsonld.Table(
     texts={"title": ("headline",), "what_happened": ("description",), "why_it_mattered": ("abstract",)},
@@ -57,14 +58,14 @@ class Sample(SiteExtractor):
     links = PLAN.links
 
     def classify(self, path: str) -> PageKind:
-        if key_after(path, PLAN.milestones):
+        if PLAN.milestones.key(path):
             return "milestone"
         if not url_path(path) or any(slug_after(path, prefix) for prefix in _LISTINGS):
             return "listing"
         return "other"
 
     def key(self, url: str) -> str:
-        slug = key_after(url_path(url), PLAN.milestones)
+        slug = PLAN.milestones.key(url_path(url))
         if slug is None:
             raise ExtractError("not the address of a milestone (/story/<slug>)", where=url)
         return slug

@@ -24,7 +24,7 @@ def changelog(text=MARKDOWN, url="https://lantern.example/changelog"):
 
 @pytest.mark.parametrize(("name", "options", "sentence"), [
     ("generic", {"milestone": "/news/"}, "'milestone'"),
-    ("generic", {"milestones": "news"}, "begins and ends with a slash"),
+    ("generic", {"milestones": "news"}, "a path from the root"),
     ("generic", {"sections": {"Who": "persons"}}, "there are title, date"),
     ("generic", {"sections": "Who"}, "'sections'"),
     ("keepachangelog", {"path": "changelog"}, "a path from the root"),
