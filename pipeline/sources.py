@@ -140,7 +140,7 @@ def start_site(key: str, url: str, root: Path, *, fetch: FetchSettings, allow_ho
     files = [module, page]
     problem: str | None = None
     try:
-        site = Generic(GenericOptions(milestones=prefix))
+        site = Generic(GenericOptions(milestones=(prefix,)))
         record = site.read(Page(url=f"https://{key}.example{parts.path}", text=text), source=key)
         expected = page.with_suffix(".json")
         data = milestone_to_json(record) | {"extractor": f"{key}/1"}
