@@ -33,6 +33,8 @@ _FEW = 80  # words beside header and footer: a page with more is about something
 _EXPLAINED = 400  # … but for one whose title asks and whose widget stands among the first of them: it explains itself
 _LOOKED_AT = 512 * 1024  # bytes: no challenge and no login is larger
 _CONTENT = (b"<article", b"application/ld+json")  # a page that has either is about something
+_FIRST_TAG = re.compile(rb"<([a-z][a-z0-9:]{0,40})[\s>/]")
+_FEED_TAGS = (b"rss", b"feed", b"rdf:rdf", b"channel")
 _TITLE = re.compile(rb"<(?:title|h1)\b[^>]{0,300}>([^<]{0,300})<")
 _NOT_FOUND = re.compile(rb"^\s*(?:error\s*)?(?:404\b|not found)|page not found|\b404\s*$|\b404 not found")
 
@@ -45,6 +47,12 @@ def html_alone(content_type: str) -> bool:
 def _begins_as_html(lower: bytes) -> bool:
     head = lower[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     return head.startswith((b"<!doctype html", b"<html", b"<?xml")) and b"<html" in lower[:4096]
+
+
+def _begins_as_feed(lower: bytes) -> bool:
+    head = lower[:8192].lstrip(b"\xef\xbb\xbf \t\r\n")
+    first = _FIRST_TAG.search(head)
+    return head.startswith(b"{") or (first is not None and first[1] in _FEED_TAGS)
 
 
 def _looks_like_html(lower: bytes) -> bool:
@@ -97,6 +105,8 @@ def fault(body: bytes, content_type: str, takes: Callable[[str], bool] = html_al
     kind = content_type.split(";", 1)[0].strip().lower()
     told = kind[:60] or "no Content-Type"
     html = kind in _HTML_TYPES if kind else _looks_like_html(lower)
+    if html and takes("application/rss+xml") and _begins_as_feed(lower):
+        html = False  # whatever it is served as
     if not takes(_HTML_TYPES[0] if html else kind):
         return f"it is not HTML ({told})" if takes is html_alone else f"it is nothing that is read there ({told})"
     if not html and b"\0" in lower[:_TAIL]:

@@ -70,6 +70,14 @@ async def crawl(
         return await look.run()
 
 
+def ended(where: str) -> SourceDownError:
+    """What a source is whose only pages answer 410 (RFC 9110 §15.5.11): its site asks that nobody come again."""
+    return SourceDownError(
+        "it is gone for good (410), so it is not asked for any more", where=where,
+        hint="Take it out of the settings, give it its new address, or ask once more: milepost scrape KEY --full.",
+    )
+
+
 class _Look:
     """The state of one crawl: which paths are waiting, what they became, how each was found."""
 
@@ -115,6 +123,8 @@ class _Look:
         tally.unread += mapped.unread
         await self._listings(mapped)
         await self._milestones(mapped)
+        if plan.seeds and tally.ended == set(plan.seeds):
+            raise ended(self._site.fetch)
         if not tally.had and tally.failed:
             first = tally.failures[0].error
             raise SourceDownError(f"not one page could be had: {first.what}", where=first.where, hint=_HINT)
@@ -193,6 +203,8 @@ class _Look:
                 self._tally.reasons.append(f"{url}: robots.txt forbids this page, which should list milestones")
             case Failed(kind="listing", error=error):
                 self._tally.reasons.append(str(error))
+            case Gone(kind="milestone", status=410) if path in self._plan.seeds:
+                self._tally.ended.add(path)
             case Gone(kind="milestone"):
                 for spelling in self._tally.recall(path):
                     self._work.add(spelling, "milestone")
@@ -320,6 +332,7 @@ class Tally:
         self.failures: list[Failed] = []
         self.reasons: list[str] = []
         self.unread: list[str] = []
+        self.ended: set[str] = set()  # pages that are all there is of a source, and are gone for good
 
     @property
     def paths(self) -> KeysView[str]:

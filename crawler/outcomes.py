@@ -32,6 +32,8 @@ class CrawlPlan:
     classify: Callable[[str], PageKind]  # of a path
     takes: Callable[[str, str], bool] | None = None  # (content type, path) → whether that is read; None: HTML alone
     limits: FetchSettings
+    follows_anywhere: bool = False  # a milestone's page is asked for wherever it redirects to
+    with_queries: bool = False  # in the path of a page "%3F" stands for the "?" of its query
     max_pages: int  # asked for in one look, milestones and listings together
     known_urls: frozenset[str] = frozenset()  # identity URLs of known milestones: asked for though no longer listed
     # paths (or addresses) on a listing page; without it only the sitemap and `known_urls` lead to milestones

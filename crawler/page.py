@@ -64,11 +64,14 @@ class PageClient:
         return outcome
 
     async def _ask(self, path: str, url: str, kind: PageKind, validators: Validators | None) -> Outcome:
-        place = self._site.fetch_url(path)
+        place = self._site.fetch_url(path.replace("%3F", "?", 1) if self._plan.with_queries else path)
         await self._allowed(place)
         asked = conditional(validators)
 
         async def follow(wanted: str) -> str | None:
+            if self._plan.follows_anywhere and kind == "milestone":
+                await self._allowed(wanted)
+                return wanted
             return await self._follow(path, wanted)
 
         got = await self._fetcher.get(place, headers=asked, follow=follow)

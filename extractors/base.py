@@ -57,6 +57,7 @@ class SiteExtractor(ABC):
     seeds: tuple[str, ...] = ("/",)  # listing paths that are always asked for
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = PRECEDENCE
     links: Mapping[str, str] = MappingProxyType({})  # field → path prefix of the links that name its slugs
+    follows_anywhere: ClassVar[bool] = False  # its pages are asked for wherever they redirect to, as feeds are
     whole_documents: bool = True  # its pages end in </html>: one that doesn't was cut off on the way
 
     @classmethod

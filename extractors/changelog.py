@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from extractors import dom
 from extractors.clean import LIST_CAP, TEXT_CAP, TITLE_CAP, clean, slugify
-from extractors.document_blocks import Block, document_blocks, is_html
+from extractors.document_blocks import Block, document_blocks, is_html, shaped
 from extractors.headings import WITNESS
 from extractors.listpage import Entry
 from extractors.reconcile import Claim, date_claim
@@ -105,7 +105,7 @@ class Changelog(ReleasePage):
         if tags:
             kinds = tuple(dict.fromkeys(tags))[:LIST_CAP]
             told.append(Claim("tags", kinds, WITNESS, f"headings under {found.part.text}"))
-        if text := text_shape.written(_shaped(body), TEXT_CAP):
+        if text := text_shape.written(shaped(body), TEXT_CAP):
             told.append(Claim("what_happened", text, WITNESS, f"entries under {found.part.text}"))
         return Entry(self._key(release), told, found.part.anchor)
 
@@ -246,27 +246,3 @@ def _tags(body: Sequence[Block]) -> Iterator[str]:
     for block, after in pairwise(body):
         if block.kind == "heading" and after.kind != "heading" and _TOPIC.fullmatch(text_shape.plain(block.text)):
             yield slugify(block.text)
-
-
-def _shaped(body: Sequence[Block]) -> Iterator[text_shape.Block]:
-    """The blocks of a release's text; a heading with nothing under it is left out, and so is a rule of signs."""
-    waiting: list[Block] = []
-    last: text_shape.Block | None = None
-    for block in body:
-        if block.kind == "heading":
-            waiting = [*(one for one in waiting if one.level < block.level), block]
-            continue
-        if block.kind == "item" and not block.mark and last is not None and last.kind == "item":
-            last = last._replace(text=f"{last.text} {block.text}")
-            continue
-        if last is not None:
-            yield last
-        for heading in waiting:
-            yield text_shape.Block("paragraph", f"{heading.text.rstrip(':：. ')}:")
-        waiting = []
-        kind: text_shape.Kind = "paragraph" if block.kind == "item" and not block.mark else block.kind
-        last = text_shape.Block(kind, block.text, depth=block.depth, mark=block.mark or "-")
-    if last is not None:
-        yield last
-
-

@@ -11,11 +11,14 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 _HEADER = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.IGNORECASE)
 _IN_CONTENT = re.compile(rb"charset\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s;\"'][^\s;]*))", re.IGNORECASE)
 _XML = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']\s*([A-Za-z0-9._:-]+)")
+_FIRST_TAG = re.compile(rb"<([a-z][a-z0-9:]{0,40})[\s>/]", re.IGNORECASE)
+_FEED_TAGS = (b"rss", b"feed", b"rdf:rdf", b"channel")
 _MARKUP = re.compile(
     rb"<!--.*?-->|<(?P<tag>/?[a-z][^\s/>]*+)(?P<rest>(?:[^>\"'=]|=\s*(?:\"[^\"]*\"|'[^']*')?|[\"'])*+)>|<[!/?][^>]*>",
     re.DOTALL | re.IGNORECASE,
 )
 _ATTRIBUTE = re.compile(rb"([^\s/=][^\s/=]*)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s]*)))?")
+_LOOKED_AT = 4_096  # bytes within which a document has its first tag
 _META_WITHIN = 64 * 1024  # bytes; the standard's first glance takes 1,024, but its parser believes a later <meta> too
 _BY_MARKUP = {"utf-16le": "utf-8", "utf-16be": "utf-8", "x-user-defined": "windows-1252"}  # HTML §13.2.3.2
 
@@ -50,9 +53,17 @@ def _declared(body: bytes, content_type: str) -> Iterator[str]:
     """The encodings that the header and the page name, in the order in which they are believed."""
     match = _HEADER.search(content_type)
     name = encoding_of(match[1]) if match else None
+    first = _FIRST_TAG.search(body[:_LOOKED_AT])
+    feed = first is not None and first[1].lower() in _FEED_TAGS
+    if match and feed and match[1].casefold() in ("us-ascii", "ascii"):
+        name = None  # what servers say of text/xml by themselves (RFC 3023, which RFC 7303 took back)
     if name and (b"\0" in body[:1024] or not name.startswith("utf-16")):  # markup in UTF-16 is every other byte zero
         yield name
-    name = _by_markup(body[:_META_WITHIN])
+    if feed:  # what it holds may be HTML that says something of itself (a feed)
+        declared = _XML.match(body)
+        name = encoding_of(declared[1].decode("ascii")) if declared else "utf-8"
+    else:
+        name = _by_markup(body[:_META_WITHIN])
     if name:
         yield _BY_MARKUP.get(name, name)
 

@@ -7,7 +7,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from lxml.etree import _Element as Element
@@ -16,6 +16,7 @@ from markdown_it.token import Token
 
 from extractors import dom
 from extractors.clean import TITLE_CAP, clean
+from milepost import text_shape
 from milepost.printable import UNSEEN
 from milepost.text_shape import plain
 
@@ -72,6 +73,33 @@ def document_blocks(text: str) -> tuple[list[Block], str]:
         return list(_markdown(text.removeprefix("\ufeff"))), ""
     parts = dom.whole(text)
     return list(_Markup(parts.root)), parts.language
+
+
+def fragment_blocks(markup: str) -> list[Block]:
+    """The blocks of a piece of HTML. Raises ExtractError for markup that no parser is given."""
+    return list(_Markup(dom.fragment(markup), whole=False))
+
+
+def shaped(body: Iterable[Block]) -> Iterator[text_shape.Block]:
+    """Blocks as a text has them: a heading is a paragraph, and one with nothing under it is left out."""
+    waiting: list[Block] = []
+    last: text_shape.Block | None = None
+    for block in body:
+        if block.kind == "heading":
+            waiting = [*(one for one in waiting if one.level < block.level), block]
+            continue
+        if block.kind == "item" and not block.mark and last is not None and last.kind == "item":
+            last = last._replace(text=f"{last.text} {block.text}")
+            continue
+        if last is not None:
+            yield last
+        for heading in waiting:
+            yield text_shape.Block("paragraph", f"{heading.text.rstrip(':：. ')}:")
+        waiting = []
+        kind: text_shape.Kind = "paragraph" if block.kind == "item" and not block.mark else block.kind
+        last = text_shape.Block(kind, block.text, depth=block.depth, mark=block.mark or "-")
+    if last is not None:
+        yield last
 
 
 # --- Markdown -------------------------------------------------------------------------------------------------------

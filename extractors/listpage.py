@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from dataclasses import replace
+from typing import ClassVar, NamedTuple, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import field_validator
@@ -27,6 +28,7 @@ class Entry(NamedTuple):
     key: str
     claims: Sequence[Claim]
     anchor: str = ""  # the id that the page has for it, where that is another than its key
+    url: str = ""  # of a page of its own that the page leads to
 
 
 class ListOptions(Options):
@@ -39,14 +41,17 @@ class ListOptions(Options):
     def _rooted(cls, path: str) -> str:
         if not path.startswith("/"):
             raise ValueError('want a path from the root, as in "/changelog"')
-        return path.rstrip("/") or "/"
+        return path if "?" in path else path.rstrip("/") or "/"
 
 
 class ListPage(SiteExtractor):
     """The parts that all such sources share; a site says how a page falls into entries."""
 
+    a_window: ClassVar[bool] = False  # the page holds its newest entries: one that is not on it any more is not gone
+
     def __init__(self, options: ListOptions | None = None) -> None:
-        self.path = (options or ListOptions()).path
+        # The query is a part of the page's identity, which has none: CrawlPlan.with_queries.
+        self.path = (options or ListOptions()).path.replace("?", "%3F", 1)
         self.seeds = (self.path,)
         self._parted: tuple[Page, Sequence[Entry | Unread]] | None = None  # the last page: read, then asked for unread
 
@@ -118,7 +123,9 @@ class ListPage(SiteExtractor):
                 continue
             url = f"{base}#{quote(entry.anchor, safe=_IN_FRAGMENT) if entry.anchor else entry.key}"
             try:
-                judged.append(self.milestone(entry.claims, source=source, key=entry.key, url=url))
+                record = self.milestone(entry.claims, source=source, key=entry.key, url=entry.url or url)
+                apart = self.a_window or entry.url
+                judged.append(replace(record, found_on=base) if apart else record)
                 met.add(entry.key)
             except ExtractError as error:
                 judged.append(unread("entry", entry.key, error.what))

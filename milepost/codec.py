@@ -119,7 +119,7 @@ def milestone_to_json(milestone: Milestone) -> Json:
     data["unknown"] = sorted(milestone.unknown)
     data["evidence"] = evidence_to_json(milestone)
     data["extractor"] = milestone.extractor
-    return data
+    return data | {"found_on": milestone.found_on} if milestone.found_on else data
 
 
 def milestone_from_json(data: Mapping[str, Any]) -> Milestone:
@@ -139,6 +139,7 @@ def milestone_from_json(data: Mapping[str, Any]) -> Milestone:
             name: tuple(Witness(**witness) for witness in witnesses) for name, witnesses in data["evidence"].items()
         },
         extractor=data.get("extractor", ""),
+        found_on=data.get("found_on", ""),
     )
 
 

@@ -18,8 +18,9 @@ def fingerprint(milestone: Milestone) -> str:
 
 
 def hashed_record(milestone: Milestone) -> dict[str, Any]:
-    """The record as the hash of an issue takes it: without its evidence, which readers don't see."""
-    data = {name: value for name, value in milestone_to_json(milestone).items() if name != "evidence"}
+    """The record as the hash of an issue takes it: without what readers don't see, its evidence and where it was found.
+    """
+    data = {name: value for name, value in milestone_to_json(milestone).items() if name not in ("evidence", "found_on")}
     silent = {name for name in FIELDS if not _counts(name, data[name])}
     data["unknown"] = [name for name in data["unknown"] if name not in silent]
     return {name: value for name, value in data.items() if name not in silent}

@@ -217,8 +217,20 @@ class Milestone:
     unknown: frozenset[str] = frozenset()
     evidence: Mapping[str, tuple[Witness, ...]] = field(default_factory=dict)
     extractor: str = ""  # "aitimeline/1": name and version of what read it
+    # A page that tells of it and is not its own: it may be told of there no more, and not be gone (a feed).
+    found_on: str = field(default="", compare=False)
     labels: tuple[LabelPair, ...] = field(default=(), compare=False, repr=False)  # met on its page; kept by source
     spelt: tuple[SiteLabel, ...] = field(default=(), compare=False, repr=False)  # the same, of how its site writes
+
+    @property
+    def page(self) -> str:
+        """The address of the page that it was read from."""
+        return self.found_on or page_address(self.url)
+
+    @property
+    def shares_its_page(self) -> bool:
+        """Whether others are read from the same page."""
+        return bool(self.found_on) or "#" in self.url
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

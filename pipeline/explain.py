@@ -9,7 +9,7 @@ from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import field_to_json
 from milepost.errors import InputError, NotFoundError
 from milepost.fields import FIELDS, shown_at
-from milepost.records import Snapshot, StoredChange, StoredMilestone, Witness, page_address
+from milepost.records import Snapshot, StoredChange, StoredMilestone, Witness
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database
@@ -101,7 +101,7 @@ def was_imported(version: Version) -> bool:
 def _related(database: Database, stored: StoredMilestone) -> Explanation:
     """Of Related cards that were read anew since the milestone's last version: those of its page's last reading."""
     record = stored.milestone
-    page = page_address(record.url)
+    page = record.page
     last = Pages(database).last_read(record.source, [page])[page]
     snapshot = Snapshots(database).get(last.snapshot_id)
     return Explanation(

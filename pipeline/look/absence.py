@@ -36,7 +36,7 @@ class Absences:
         A page that was not read now is as it was: what was missing from it still is.
         """
         intake = self._at.intake
-        read = {page_address(record.url) for record in reading.records.values() if "#" in record.url}
+        read = {record.page for record in reading.records.values() if record.shares_its_page and not record.found_on}
         away = read | intake.gone.keys() | intake.moved.keys() | intake.failed | intake.disallowed
         missing = [url for url in self._at.pages.missing(self._at.source)
                    if "#" in url and page_address(url) not in away]
@@ -48,7 +48,7 @@ class Absences:
         if not read:
             return left
         off = {stored.milestone.url: key for key, stored in known.items()
-               if page_address(stored.milestone.url) in read and key not in reading.records}
+               if stored.milestone.page in read and key not in reading.records}
         self._fallen = self._fallen_off(read, off, reading, {key: stored.milestone for key, stored in known.items()})
         return left | {url: key for url, key in off.items() if key not in self._fallen}
 
@@ -98,7 +98,7 @@ class Absences:
         if None not in keys:
             return left
         return {key for key, stored in self._at.milestones.some(self._at.source, left).items()
-                if page_address(stored.milestone.url) not in listed}
+                if stored.milestone.page not in listed}
 
     def missing(self, absence: Absence, matches: Collection[Match], left: Mapping[str, str]) -> dict[str, int]:
         """Key → the first look in a row to find it missing, of known milestones that are not something else.

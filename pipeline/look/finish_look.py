@@ -14,7 +14,7 @@ from typing import Any
 from crawler.outcomes import CrawlReport
 from extractors.drift import profile_to_json
 from milepost.changes import NEWS
-from milepost.records import CHANGE_KINDS, LookReport, LookVerdict, page_address
+from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
 from newsletter.news.guards import Hold, hold, incomplete, surge
 from pipeline.look.absence import Absences, Missed, missed, unseen_to_json
 from pipeline.look.judging import Drifted, Judge, Judged
@@ -170,7 +170,7 @@ class _Conclusion:
         """Pages of what alternates, as far as they answered in this look: it is counted what they tell, changed or not.
         """
         known = self._at.milestones.some(self._at.source, self._at.milestones.flaps(self._at.source))
-        urls = {page_address(stored.milestone.url) for stored in known.values()}
+        urls = {stored.milestone.page for stored in known.values()}
         return self._at.pages.seen(self._at.source, urls, self._at.look.started_at)
 
     def _failures(self, reading: Reading, judged: Judged) -> tuple[list[str], int]:

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from extractors.drift import Kept, Profile, disputes, drift, profile, profile_from_json, unfit
 from extractors.labels import Labels
 from milepost.changes import KINDS, NEWS
 from milepost.fields import FIELDS
 from milepost.fingerprint import fingerprint
-from milepost.records import Change, Flap, Milestone, page_address
+from milepost.records import Change, Flap, Milestone
 from newsletter.news.contested import Contest
 from newsletter.news.detect import detect
 from newsletter.news.flapping import Flapping
@@ -65,9 +65,10 @@ class Judge:
             matches: tuple[Match, ...] = ()
         else:
             unlisted = self._absences.unlisted() if appeared and absence.believed else set()
+            absence = replace(absence, moved={**absence.moved, **self._at_the_same_address(appeared, reading)})
             matches = pair(
                 self._at.database, self._at.source, appeared, absence, read=reading.records, unlisted=unlisted,
-                siblings={key for key, record in reading.records.items() if "#" in record.url},
+                siblings={key for key, record in reading.records.items() if record.shares_its_page},
             )
         renamed = {found.new: found.old for found in matches if found.sure}
         olds = self._at.milestones.some(self._at.source, renamed.values())
@@ -88,6 +89,25 @@ class Judge:
         )
         return Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
                        flaps=detection.flaps, flapping=detection.flapping)
+
+    def _at_the_same_address(
+        self, appeared: Mapping[str, Milestone], reading: Reading
+    ) -> dict[str, str]:
+        """Known key → new key of what a page tells under another id than before (a feed), and links to as before.
+
+        The address says that they are one where nobody else has it.
+        """
+        fresh = {key: place for key, record in appeared.items()
+                 if record.found_on and (place := _place(record))}
+        if not fresh:
+            return {}
+        shared = Counter(fresh.values())
+        known: dict[str, list[str]] = {}
+        for key, stored in self._at.milestones.known(self._at.source).items():
+            if key not in fresh and (place := _place(stored.milestone)) in shared:
+                known.setdefault(place, []).append(key)
+        return {known[place][0]: key for key, place in fresh.items()
+                if shared[place] == 1 and len(known.get(place, ())) == 1 and known[place][0] not in reading.records}
 
     def count(
         self, reading: Reading, judged: Judged, drifted: Drifted, firsts: Mapping[str, int], failed: int,
@@ -118,7 +138,7 @@ class Judge:
     def _new(self, judged: Judged, reading: Reading) -> int:
         """How many milestones are news; pages that a first look listed and could not read are none when they come."""
         late = self._at.looks.unread_since_baseline(self._at.source)
-        return sum(change.kind in NEWS and page_address(reading.records[change.key].url) not in late
+        return sum(change.kind in NEWS and reading.records[change.key].page not in late
                    for change in judged.changes)
 
     def drifted(self, reading: Reading, judged: Judged) -> Drifted:
@@ -134,7 +154,7 @@ class Judge:
             key: stored.milestone for key, stored in self._at.milestones.known(self._at.source).items()
         }
         failed = {self._at.intake.key(url) for url in reading.failed}
-        pages = {page_address(record.url) for record in before.values()}
+        pages = {record.page for record in before.values()}
         broken = sum(baseline or url in pages for url in reading.failed)  # what was never read can't be lost
         after = {key: record for key, record in (before | dict(reading.records)).items()
                  if key not in failed and (baseline or key in before)}
@@ -152,6 +172,13 @@ class Judge:
                     notes=beside.notes, now=now, degraded=degraded + beside.lost, accepted=True, once=accepted.once
                 )
         return Drifted(reason=found.reason, notes=found.notes, now=now, degraded=degraded + found.lost)
+
+
+def _place(record: Milestone) -> str:
+    """The address of a record's own page, however it is spelt; "" where it has none."""
+    if record.url.startswith(f"{record.page}#"):
+        return ""
+    return record.url.partition("://")[2].removeprefix("www.").rstrip("/")
 
 
 def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> dict[str, Kept]:

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from crawler.crawl import crawl
+from crawler.crawl import crawl, ended
 from crawler.links import hrefs
 from crawler.outcomes import (
     CrawlPlan,
@@ -153,6 +153,10 @@ def archive_pages(
     """
     source = settings.source(look.source)
     snapshots, pages = Snapshots(database), Pages(database)
+    if not full and guard.site.seeds and all(guard.site.classify(seed) == "milestone" for seed in guard.site.seeds):
+        base = source.base_url.rstrip("/")
+        if pages.gone_for_good(source.key, [base + seed for seed in guard.site.seeds]):
+            raise ended(base)
     poll = None if full else _poll(source, snapshots, Looks(database), now())
     if poll is None:
         # until this look is complete: a dead one counts for nothing
@@ -161,6 +165,7 @@ def archive_pages(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
         allow_hosts=frozenset(source.allow_hosts), seeds=guard.site.seeds, classify=guard.site.classify,
         takes=guard.site.takes,
+        follows_anywhere=guard.site.follows_anywhere, with_queries=any("%3F" in seed for seed in guard.site.seeds),
         limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
         known_urls=frozenset(pages.urls(source.key, "milestone")),
         links=hrefs, linked_before=lambda url: _links_of_stored(snapshots, source.key, url),

@@ -52,6 +52,14 @@ class Pages:
             return {url: Validators(etag=etag, last_modified=modified)
                     for url, etag, modified in connection.execute(query)}
 
+    def gone_for_good(self, source: str, urls: Sequence[str]) -> bool:
+        """Whether all of these pages answered 410 when they were last asked for."""
+        query = sa.select(sa.func.count()).select_from(page).where(
+            page.c.source == source, page.c.url.in_(urls), page.c.last_status == 410,
+        )
+        with self._database.connect() as connection:
+            return connection.execute(query).scalar_one() == len(urls)
+
     def note_unread(self, source: str, unread: Mapping[str, Sequence[Unread]]) -> None:
         """What looked like a milestone on these pages, as they were just read, and could not be read."""
         with self._database.begin() as connection:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from milepost.codec import evidence_to_json, field_to_json, milestone_to_json
 from milepost.fingerprint import fingerprint
-from milepost.records import Change, FieldChange, Flap, Milestone, page_address
+from milepost.records import Change, FieldChange, Flap, Milestone
 from store.dialects import insert, serialize
 from store.milestones import search
 from store.milestones.looks import ensure_source, hold, listed_at_baseline, require_running
@@ -91,7 +91,7 @@ def apply(
 
 def _late(connection: sa.Connection, source: str, record: Milestone) -> bool:
     """Whether the baseline listed the page; of one that holds several milestones, whether it was never read since."""
-    url = page_address(record.url)
+    url = record.page
     if url != record.url:
         query = sa.select(page.c.read_snapshot_id).where(page.c.source == source, page.c.url == url)
         if connection.execute(query).scalar() is not None:
@@ -143,7 +143,7 @@ class _Writer:
         evidence = evidence_to_json(record)
         if current[record.key].evidence != evidence:
             self._witness(current, record.key, evidence)
-        self._read.append((record.key, page_address(record.url), snapshot_id))
+        self._read.append((record.key, record.page, snapshot_id))
 
     def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
         made = self._connection.execute(

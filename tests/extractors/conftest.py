@@ -20,6 +20,7 @@ SEED = Path(__file__).parents[3] / "shared/seeds/alexnet-2012.txt"
 BASES = {
     "aitimeline": "https://timeline.example",
     "changelog": "https://kiln.example",
+    "feed": "https://clocks.example",
     "generic": "https://bridges.example",
     "keepachangelog": "https://lantern.example",
     "sample": "https://clockwork.example",
@@ -49,7 +50,7 @@ def load_saved(name: str) -> SavedSite:
     folder = SITES / name
     options = folder / "options.json"
     pages = {}
-    for file in sorted([*folder.glob("*.html"), *folder.glob("*.md")]):
+    for file in sorted([*folder.glob("*.html"), *folder.glob("*.md"), *folder.glob("*.page")]):
         path = "/" if file.stem == "home" else "/" + file.stem.replace(".", "/", 1)
         base = BASES.get(name, f"https://{name}.example")
         pages[file.stem] = Page(url=base + path, text=file.read_text(encoding="utf-8"))

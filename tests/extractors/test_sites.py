@@ -16,7 +16,9 @@ from milepost.records import Page
 
 CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
 SITES = Path(__file__).parents[1] / "sites"
-SAVED = sorted((file.parent.name, file.stem) for file in [*SITES.glob("*/*.html"), *SITES.glob("*/*.md")])
+SAVED = sorted(
+    (file.parent.name, file.stem) for kind in ("html", "md", "page") for file in SITES.glob(f"*/*.{kind}")
+)
 
 
 @pytest.mark.parametrize(("source", "stem"), SAVED, ids=lambda value: value)

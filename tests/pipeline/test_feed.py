@@ -1,0 +1,198 @@
+"""A feed that is watched: what its entries become, and what its site's own trouble does not make of them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from milepost.dates import utc_now
+from milepost.errors import SourceDownError
+from milepost.records import LookReport
+from milepost.settings import Settings, parse
+from pipeline.look.scrape import scrape
+from store.database import connect
+from store.milestones.milestones import Milestones
+from tests.pipeline import prepared
+from tests.pipeline.file_server import Answer, FileServer, serving
+from tests.pipeline.replaying import announce
+
+PATH = "/news/feed.xml"
+THINGS = ("anchor", "buoy", "compass", "dredge", "ensign", "fender", "gangway", "halyard", "islet", "jetty", "keel",
+          "lantern", "mooring", "narrows", "oar", "pilot", "quay", "rudder", "sextant", "tiller")
+
+
+def item(number: int, *, guid: str = "https://harbour.example/?p={}", link: str = "https://harbour.example/{}/",
+         title: str = "", text: str = "") -> str:
+    thing = THINGS[number]
+    return (
+        f"<item><title>{title or f'The {thing} of the harbour is new'}</title><link>{link.format(thing)}</link>"
+        f"<guid>{guid.format(number)}</guid><pubDate>{number + 1:02} Mar 2031 10:00:00 GMT</pubDate>"
+        f"<description>{text or f'A {thing} was bought, since the old {thing} sank with number {number}.'}"
+        "</description></item>"
+    )
+
+
+def rss(items: list[str]) -> str:
+    return f'<?xml version="1.0"?><rss version="2.0"><channel><title>Harbour</title>{"".join(items)}</channel></rss>'
+
+
+def window(newest: int, of: int = 8, make: Callable[..., str] = item, **how: str) -> str:
+    return rss([make(number, **how) for number in range(newest, newest - of, -1)])
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with serving() as server:
+        server.put(PATH, window(7), "application/rss+xml")
+        yield server
+
+
+@pytest.fixture
+def settings(server: FileServer, tmp_path: Path) -> Settings:
+    settings = parse({
+        "store": {"url": f"sqlite:///{tmp_path / 'milepost.db'}"}, "fetch": {"retries": 0, "min_interval": 0},
+        "sources": [{
+            "key": "harbour", "extractor": "feed", "options": {"path": PATH}, "base_url": "https://harbour.example",
+            "allow_hosts": ["127.0.0.1"], "fetch_from": server.url,
+        }],
+    })
+    prepared.copy("empty", settings)
+    return settings
+
+
+def look(settings: Settings, *, full: bool = False) -> LookReport:
+    return scrape(settings, "harbour", full=full)
+
+
+def told(report: LookReport) -> dict[str, int]:
+    return {kind: count for kind, count in report.changes.items() if count}
+
+
+def test_an_entry_is_a_milestone_that_links_to_its_own_page(server: FileServer, settings: Settings) -> None:
+    first = look(settings)
+    assert (first.baseline, first.held, first.failures, first.milestones) == (True, None, (), 8)
+    server.put(PATH, window(8), "text/html")  # as many are served
+    assert told(look(settings)) == {"added": 1}
+    assert announce(settings, utc_now()) == ("p=8",)
+    with connect(settings.store.url) as database:
+        record = Milestones(database).known("harbour")["p=8"].milestone
+    assert (record.url, record.page) == ("https://harbour.example/islet/", f"https://harbour.example{PATH}")
+    assert record.date is not None
+    assert record.date.value == "2031-03-09"
+
+
+def test_what_falls_out_of_a_feed_is_never_withdrawn(server: FileServer, settings: Settings) -> None:
+    look(settings)
+    for newest in (11, 15):
+        server.put(PATH, window(newest), "application/rss+xml")
+        assert told(look(settings)) == {"added": 4}
+    server.put(PATH, window(15, of=1), "application/rss+xml")
+    for _ in range(2):
+        report = look(settings)
+        assert (told(report), report.held, report.milestones) == ({}, None, 16)
+
+
+def test_an_unchanged_feed_costs_a_304(server: FileServer, settings: Settings) -> None:
+    server.put(PATH, window(7), "application/rss+xml", ETag='"one"')
+    look(settings)
+    report = look(settings)
+    assert (server.asked[-1], report.not_modified, told(report), report.state) == (f"{PATH} 304", 1, {}, "complete")
+
+
+def test_a_feed_is_asked_for_with_its_query(server: FileServer, settings: Settings) -> None:
+    [source] = settings.sources
+    queried = settings.model_copy(update={
+        "sources": (source.model_copy(update={"options": {"path": "/?feed=rss2&n=8"}}),),
+    })
+    server.put("/?feed=rss2&n=8", window(7), "text/xml")
+    assert look(queried).milestones == 8
+    assert server.asked[-1] == "/?feed=rss2&n=8"
+    assert look(queried).state == "complete"
+
+
+def test_a_feed_that_moved_is_followed(server: FileServer, settings: Settings) -> None:
+    look(settings)
+    server.answers[PATH] = Answer(status=301, headers={"Location": f"{server.url}/moved?as=rss"})
+    server.put("/moved?as=rss", window(8), "application/xml")
+    report = look(settings)
+    assert (told(report), report.state) == ({"added": 1}, "complete")
+
+
+@pytest.mark.parametrize("other", [
+    {"guid": "http://harbour.example/?p={}"}, {"guid": "https://www.harbour.example/?p={}"},
+    {"guid": "https://harbour.example/?p={}&amp;utm_source=rss"},
+])
+def test_ids_that_only_moved_to_https_are_the_same(
+    server: FileServer, settings: Settings, other: dict[str, str]
+) -> None:
+    look(settings)
+    server.put(PATH, window(7, **other), "application/rss+xml")
+    report = look(settings)
+    assert (told(report), report.questions) == ({}, ())
+
+
+def test_new_ids_of_the_same_pages_are_no_news(server: FileServer, settings: Settings) -> None:
+    """A site that changes the program which writes its feed."""
+    look(settings)
+    server.put(PATH, window(7, guid="urn:harbour:{}"), "application/rss+xml")
+    report = look(settings)
+    assert (told(report), report.held) == ({"renamed": 8}, None)
+    assert announce(settings, utc_now()) == ()
+    with connect(settings.store.url) as database:
+        assert set(Milestones(database).known("harbour")) == {f"urn:harbour:{number}" for number in range(8)}
+
+
+@pytest.mark.parametrize("of", [8, 18])
+def test_a_feed_of_new_ids_and_new_pages_is_not_mailed(server: FileServer, settings: Settings, of: int) -> None:
+    """A site that moved, and shows its whole archive as new."""
+    server.put(PATH, window(17, of=of), "application/rss+xml")
+    look(settings)
+    moved = {"guid": "tag:quay.example,2031:{}", "link": "https://quay.example/log/{}"}
+    server.put(PATH, window(17, of=of, **moved), "application/rss+xml")
+    report = look(settings)
+    assert report.held is not None or len(report.questions) == of
+    assert announce(settings, utc_now()) == ()
+
+
+def test_a_feed_whose_entries_flood_in_is_held(server: FileServer, settings: Settings) -> None:
+    """It showed three, and shows all since it is built otherwise."""
+    server.put(PATH, window(19, of=3), "application/rss+xml")
+    look(settings)
+    server.put(PATH, window(19, of=19), "application/rss+xml")
+    report = look(settings)
+    assert report.held is not None
+    assert announce(settings, utc_now()) == ()
+
+
+def test_gone_for_good_ends_a_source_until_somebody_asks_again(server: FileServer, settings: Settings) -> None:
+    look(settings)
+    server.answers[PATH] = Answer(status=410)
+    with pytest.raises(SourceDownError, match=r"gone for good \(410\)"):
+        look(settings)
+    server.put(PATH, window(8), "application/rss+xml")
+    before = len(server.asked)
+    with pytest.raises(SourceDownError, match="--full"):
+        look(settings)
+    assert len(server.asked) == before
+    assert told(look(settings, full=True)) == {"added": 1}
+    assert look(settings).state == "complete"
+
+
+@pytest.mark.parametrize(("body", "why"), [
+    ("<html><body>Sign in <input type=password></body></html>", "it is a login page"),
+    ("<!doctype html><html><title>Parked</title><p>For sale.</p></html>", "there is no feed here"),
+    ('<!DOCTYPE rss [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><rss><channel><item>&c;</item></channel></rss>',
+     "declares entities"),
+])
+def test_what_is_no_feed_leaves_all_as_it_was(server: FileServer, settings: Settings, body: str, why: str) -> None:
+    look(settings)
+    server.put(PATH, body, "text/html")
+    if why == "it is a login page":  # what looks like it is not even kept
+        with pytest.raises(SourceDownError, match=why):
+            look(settings)
+    else:
+        report = look(settings)
+        assert report.state != "complete"
+        assert why in " ".join(report.failures)
+    with connect(settings.store.url) as database:
+        assert Milestones(database).count("harbour") == 8
