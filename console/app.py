@@ -73,6 +73,7 @@ def _mount() -> None:
         letters,
         milestones,
         operate,
+        operators,
         prefect,
         record,
         run,
@@ -87,7 +88,7 @@ def _mount() -> None:
 
     for part in (
         setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
-        suppressions, database, run, operate, webhooks, prefect, up,
+        suppressions, database, run, operate, operators, webhooks, prefect, up,
     ):
         part.mount(app)
 

@@ -16,6 +16,7 @@
     ├── RenderError                 an issue can't be turned into a mail
     │   └── LintError               it can, but readers would not be glad: not sealed
     ├── DeliveryError               the relay or the transport said no
+    ├── ForbiddenError              the operator's role does not allow it
     └── HeldError                   exit 3: waits for an operator
 """
 
@@ -116,6 +117,10 @@ class LintError(RenderError):
 
 class DeliveryError(MilepostError):
     """The relay could not be reached, or refused us as a whole."""
+
+
+class ForbiddenError(MilepostError):
+    """The operator's role does not allow it, or nobody is signed in."""
 
 
 class HeldError(MilepostError):

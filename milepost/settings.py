@@ -423,6 +423,25 @@ class WebSettings(_Section):
         return key
 
 
+class DeskSettings(_Section):
+    """[desk]"""
+
+    listen: Annotated[str | None, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s/]+):[0-9]{1,5}$",
+                                        title="an address and a port, as in 127.0.0.1:8026")] = None
+    """Where the desk and the API are served, apart from the readers' pages; left out, `/desk` and `/api/v1` beside
+    those. There is neither before `milepost operators add`."""
+    base_url: HttpBase | None = None
+    """How operators reach it, as in `https://desk.example.org`; left out, `http://` and `listen`, or `web.base_url`."""
+    trusted_header: Annotated[str | None, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,60}$",
+                                                title="a header's name, as in Remote-User")] = None
+    """A proxy of `web.trusted_proxies` signs operators in and names them in this header, which it has to take off
+    whatever visitors send; passwords are not asked for any more."""
+    idle_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 240
+    """Signed out after so long without a click."""
+    session_hours: Annotated[int, Field(ge=1, le=31 * 24)] = 72
+    """… and after so long in any case."""
+
+
 class GuardSettings(_Section):
     """[guards]"""
 
@@ -509,6 +528,7 @@ class Settings(BaseSettings):
     bounces: BounceSettings = BounceSettings()
     newsletter: NewsletterSettings = NewsletterSettings()
     web: WebSettings = WebSettings()
+    desk: DeskSettings = DeskSettings()
     guards: GuardSettings = GuardSettings()
     notify: NotifySettings = NotifySettings()
     webhooks: WebhookSettings = WebhookSettings()

@@ -50,8 +50,11 @@ def variants(settings: Settings, database: Database, number: int, *, now: dt.dat
 def edit(
     settings: Settings, database: Database, number: int, *, subject: str | None = None, intro: str | None = None,
     preheader: str | None = None, order: Sequence[str] = (), leave_out: Collection[str] = (),
+    replaces: str | None = None,
 ) -> Issue:
     """Change a draft and render it again: it has a new hash, and an approval of the old one is void.
+
+    `replaces`: the hash of the content that the caller looked at, where somebody else may have changed it since.
 
     `subject`, `intro` (Markdown), `preheader` (what inboxes show beside the subject): None leaves what is there, ""
     takes an earlier edit back. `order`: keys of milestones that come first, in this order; the others follow as they
@@ -63,6 +66,11 @@ def edit(
     if issue.state != "draft":
         raise ConflictError(f"it is {issue.state}, no draft any more", where=f"issue {number}",
                             hint=f"Stop it first: `milepost issue stop {number}`.")
+    if replaces is not None and replaces != issue.content_hash:
+        raise ConflictError(
+            f"somebody changed it meanwhile: its content is {issue.content_hash[:12]}, you looked at {replaces[:12]}",
+            where=f"issue {number}", hint="Look at it as it is now, then change it again.",
+        )
     items = _arranged(issue, order, leave_out)
     written = Edit(
         subject=issue.edit.subject if subject is None else clean_lines(subject),

@@ -148,11 +148,11 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    guarded = _Headers(_Modest(_Tidied(app)))  # around everything, so that an answer to a bug has them too
+    guarded = Headers(Modest(_Tidied(app)))  # around everything, so that an answer to a bug has them too
     return Kept(guarded, freshness, timezone=settings.newsletter.timezone, now=now)
 
 
-class _Modest:
+class Modest:
     """Refuses heads that are too long (RFC 6585 §5): the parser bounds only those that come in pieces."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -193,7 +193,7 @@ def _allowed(routes: Sequence[Route], request: Request) -> str:
     return ", ".join(sorted(found))
 
 
-class _Headers:
+class Headers:
     """Puts the same protective headers on every answer, errors too."""
 
     def __init__(self, app: ASGIApp) -> None:

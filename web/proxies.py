@@ -16,6 +16,7 @@ from milepost.settings import WebSettings
 from web.public.subscribe_api import PATH
 
 _log = logging.getLogger(__name__)
+BY_OURS = "milepost.by_our_proxy"  # in a request's scope: whether the machine that connects is a proxy of ours
 _COUNTED = ("/subscribe", PATH)  # what a network may do only so often
 
 
@@ -35,7 +36,9 @@ class Proxies:
         peer = _plain(scope["client"][0]) if scope.get("client") else ""
         scope = dict(scope, client=(peer, scope["client"][1])) if peer else scope
         named = "x-forwarded-for" in Headers(scope=scope)
-        if not self._trusted(peer):
+        trusted = self._trusted(peer)
+        scope = dict(scope, **{BY_OURS: trusted})
+        if not trusted:
             if named:
                 _log.warning("X-Forwarded-For of %s is not believed: it is none of web.trusted_proxies. If it is your "
                              "proxy, name it there: all its visitors count as one network", peer or "a nameless peer")

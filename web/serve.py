@@ -1,6 +1,6 @@
-"""Serves the readers' pages: the web application over the store, until it is told to stop.
+"""Serves the readers' pages and the operators' desk: over the store, until it is told to stop.
 
-    settings ─▶ web.processes × Site (database, application, letters) ─▶ uvicorn, over web.connections
+    settings ─▶ web.processes × Site (database, applications, letters) ─▶ uvicorn, over web.connections
 """
 
 import contextlib
@@ -25,6 +25,9 @@ from pipeline.readers_pages import behind
 from pipeline.upkeep import open_database
 from web.app import create_app
 from web.connections import ACCEPTED_AT_ONCE, KEEP_ALIVE_S, connections, room_for
+from web.desk.app import desk_app
+from web.desk.desk import Desk
+from web.desk.door import DeskDoor, own_address
 from web.letter_sender import LetterSender
 from web.log_throttle import throttle
 from web.proxies import Proxies
@@ -66,21 +69,27 @@ class Site:
                 settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
                 lifespan=lifespan, writers=Writers(),
             )
+            desk = Desk(settings, database, now=utc_now)
+            door = DeskDoor(app, desk_app(desk), exists=desk.accounts.any, listen=own_address(settings.desk.listen))
             opened = stack.pop_all()
-        return Proxies(app, settings.web)
+        return Proxies(door, settings.web)
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on, StoreError and
     SchemaError when the database can't be opened."""
     throttle()
-    with listen(host, port) as listener:
+    desk = own_address(settings.desk.listen)
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(listen(host, port))]
+        if desk is not None:
+            listeners.append(stack.enter_context(listen(*desk, hint="Choose another desk.listen.")))
         config = _config(settings)
         if config.workers == 1:
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(config).run(sockets=listeners)
             return
         open_database(settings).close()  # a worker that can't open it is tried again and again
-        Workers(config, [listener]).run()
+        Workers(config, listeners).run()
 
 
 def _config(settings: Settings) -> uvicorn.Config:
@@ -97,15 +106,15 @@ def _config(settings: Settings) -> uvicorn.Config:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, hint: str = "Choose another --host or --port.") -> socket.socket:
     """A socket whose connections send what they have at once: 40 ms of each kept connection's answer were Nagle's
     algorithm, waiting for the client's delayed acknowledgement (RFC 1122 §4.2.3.2, §4.2.3.4)."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=ACCEPTED_AT_ONCE)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise MilepostError(
-            f"can't be listened on: {error.strerror}", where=f"{host}:{port}", hint="Choose another --host or --port."
+            f"can't be listened on: {getattr(error, 'strerror', None) or error}", where=f"{host}:{port}", hint=hint
         ) from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -17,6 +17,9 @@
     bounce                                        what came back of it
     notice, notice_message                        what operators were told, and the messages on their way
     webhook_message                               what others are told
+    operator ─ operator_session, operator_link    who may decide at the desk, and is there now
+    guess                                         wrong passwords, for a while
+    act                                           what operators did
 """
 
 import secrets
@@ -26,7 +29,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 28  # the revision this program was made for
+HEAD = 29  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -40,6 +43,8 @@ GRADES = ("hard", "soft", "policy", "delayed", "delivered", "complaint", "unclea
 LETTER_KINDS = ("confirm", "remind", "welcome", "move", "moved", "goodbye")
 LETTER_STATES = ("queued", "sending", "sent", "failed", "dropped")
 NOTICE_STATES = ("queued", "sent", "dropped")
+ROLES = ("viewer", "editor", "admin")
+ACT_OUTCOMES = ("asked", "done", "refused")
 PAGE_KINDS = ("milestone", "listing", "other")
 
 SEARCH = "milestone_search"  # store.search: made by its migration alone, since each engine has its own kind
@@ -720,4 +725,76 @@ webhook_message = sa.Table(
     _one_of("state", NOTICE_STATES),
     sa.UniqueConstraint("endpoint", "event"),
     sa.Index(None, "state", "next_attempt_at"),
+)
+
+# Who has a login to the desk; nobody is ever deleted, what they did names them.
+operator = sa.Table(
+    "operator", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("name", sa.String(80), nullable=False, unique=True),
+    sa.Column("role", sa.String(8), nullable=False),
+    sa.Column("password", sa.Text),  # an argon2id hash; NULL: none was set yet, nobody gets in by one
+    sa.Column("totp_secret", sa.String(64)),  # base32; NULL: no second factor
+    sa.Column("totp_last", sa.Integer),  # the last time step that was used, so that no code counts twice
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("password_at", Moment),
+    sa.Column("disabled_at", Moment),
+    _one_of("role", ROLES),
+    sqlite_autoincrement=True,
+)
+
+# A cookie's token is never kept, only its SHA-256.
+operator_session = sa.Table(
+    "operator_session", metadata,
+    sa.Column("token_hash", sa.String(64), primary_key=True),
+    sa.Column("operator_id", sa.ForeignKey("operator.id"), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Index(None, "operator_id"),
+)
+
+# The way in of who has no password yet: one link, once.
+operator_link = sa.Table(
+    "operator_link", metadata,
+    sa.Column("token_hash", sa.String(64), primary_key=True),
+    sa.Column("operator_id", sa.ForeignKey("operator.id"), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False),
+    sa.Column("used_at", Moment),
+    sa.Index(None, "operator_id"),
+)
+
+# A password that is being tried or was wrong; hashes stand for the name and the network.
+guess = sa.Table(
+    "guess", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("network", sa.String(64), nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Index(None, "name", "at"),
+    sa.Index(None, "network", "at"),
+    sa.Index(None, "at"),
+)
+
+# What operators did: written before it is done, and once more when it ended; no row is ever changed after that.
+act = sa.Table(
+    "act", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("who", sa.String(100), nullable=False),
+    sa.Column("role", sa.String(8)),  # theirs at the time; NULL at the console, which asks for none
+    sa.Column("door", sa.String(8), nullable=False),
+    sa.Column("what", sa.String(40), nullable=False),
+    sa.Column("about", sa.String(200), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("outcome", sa.String(8), nullable=False),
+    sa.Column("said", sa.Text, nullable=False),  # the sentence it ended in
+    sa.Column("before", Json),
+    sa.Column("after", Json),
+    sa.Column("ended_at", Moment),
+    _one_of("outcome", ACT_OUTCOMES),
+    sa.Index(None, "about", "id"),
+    sa.Index(None, "who", "id"),
+    sqlite_autoincrement=True,
 )

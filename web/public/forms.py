@@ -27,9 +27,9 @@ async def read_body(request: Request, longest: int = LONGEST) -> bytes:
     return bytes(body)
 
 
-async def read_form(request: Request) -> dict[str, list[str]]:
+async def read_form(request: Request, longest: int = LONGEST) -> dict[str, list[str]]:
     """The fields of an urlencoded form; HTTPException 413 for one too long, 400 for one that is none."""
-    body = await read_body(request)
+    body = await read_body(request, longest)
     try:
         fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
     except ValueError:

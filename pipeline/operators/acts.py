@@ -1,0 +1,109 @@
+"""What an operator does is checked against their role and kept, before it is done and after.
+
+    Actor, what, about, why ─▶ may they? ─▶ "asked" ─▶ (the pipeline's function) ─▶ "done", or "refused" with its words
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from milepost.dates import utc_now
+from milepost.errors import ForbiddenError, MilepostError, StoreError
+from milepost.records import ROLES, Role
+from store.database import Database
+from store.operators.acts import Act, Acts, Door, Outcome
+
+__all__ = ["NEEDS", "Act", "Actor", "act_to_json", "at_the_console", "kept", "latest", "may", "require"]
+
+log = logging.getLogger("milepost.operators")
+Done = TypeVar("Done")
+
+# What → the least role that may do it. What is not here, nobody may.
+NEEDS: Mapping[str, Role] = {
+    "hold.release": "editor", "rename.resolve": "editor",
+    "issue.edit": "editor", "issue.discard": "editor", "issue.test": "editor",
+    "issue.approve": "editor", "issue.stop": "editor", "issue.pause": "editor", "issue.resume": "editor",
+    "issue.send": "editor", "issue.throttle": "editor", "delivery.resolve": "editor",
+    "operator.add": "admin", "operator.role": "admin", "operator.disable": "admin", "operator.enable": "admin",
+    "operator.reset": "admin",
+    "self.password": "viewer", "self.totp": "viewer", "self.sign-out": "viewer",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Actor:
+    """Whoever does something: an operator at the desk or through the API, or a user of this machine at the console."""
+
+    who: str
+    role: Role | None  # None: at the console, where whoever may read the settings may everything
+    door: Door
+
+
+def at_the_console(who: str) -> Actor:
+    """Who types there. Pure."""
+    return Actor(who=who, role=None, door="console")
+
+
+def may(role: Role | None, what: str) -> bool:
+    """Whether that role may do it. Pure."""
+    return role is None or (what in NEEDS and ROLES.index(role) >= ROLES.index(NEEDS[what]))
+
+
+def require(by: Actor, what: str) -> None:
+    """Raises ForbiddenError when their role may not do it."""
+    if not may(by.role, what):
+        raise ForbiddenError(
+            f"{by.who} is {by.role}, and that takes {NEEDS.get(what, 'more')}", where=what,
+            hint="Ask an admin; `milepost operators role` changes it.",
+        )
+
+
+def kept(
+    database: Database, by: Actor, what: str, about: str, do: Callable[[], Done], *, why: str = "",
+    before: Any = None, after: Callable[[Done], Any] = lambda _: None, says: Callable[[Done], str] = lambda _: "",
+    now: Callable[[], dt.datetime] = utc_now,
+) -> Done:
+    """Do it in their name and keep that; raises ForbiddenError, and whatever `do` raises (which is kept as well).
+
+    `before`, `after`: what it changes, as JSON values; `says`: the sentence it ends in. Raises StoreError, and nothing
+    was done, when it can't be written that it begins.
+    """
+    acts = Acts(database)
+    number = acts.begin(who=by.who, role=by.role, door=by.door, what=what, about=about, why=why, before=before,
+                        now=now())
+
+    def end(outcome: Outcome, said: str, changed: Any = None) -> None:
+        try:
+            acts.end(number, outcome, said, after=changed, now=now())
+        except StoreError as error:  # it is done all the same; the log says that it began
+            log.warning("act %d (%s, %s): how it ended can't be written (%s)", number, what, about, error.what)
+
+    try:
+        require(by, what)
+        done = do()
+    except MilepostError as error:
+        end("refused", str(error))
+        raise
+    said = says(done)
+    end("done", said, after(done))
+    log.info("%s at the %s: %s, %s%s", by.who, by.door, what, about, f" ({said})" if said else "")
+    return done
+
+
+def latest(
+    database: Database, *, who: str | None = None, about: str | None = None, before: int | None = None,
+    limit: int = 50,
+) -> Sequence[Act]:
+    """What was done, the latest first; `before`: what is older than that number."""
+    return Acts(database).list(who=who, about=about, before=before, limit=limit)
+
+
+def act_to_json(one: Act) -> dict[str, Any]:
+    """The form of `operators log --json`."""
+    return {
+        "id": one.id, "at": one.at.isoformat(), "who": one.who, "role": one.role, "door": one.door, "what": one.what,
+        "about": one.about, "why": one.why, "outcome": one.outcome, "said": one.said, "before": one.before,
+        "after": one.after, "ended_at": one.ended_at and one.ended_at.isoformat(),
+    }

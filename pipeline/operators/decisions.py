@@ -1,0 +1,183 @@
+"""What operators decide, by whichever door: each is a function of the pipeline, done in somebody's name and kept.
+
+    Actor, why ─▶ may they? ─▶ pipeline.holds | edit | throttle | resolve ─▶ kept: before → after
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from milepost.dates import utc_now
+from milepost.errors import InputError
+from milepost.records import Issue, LedgerCounts
+from milepost.settings import Settings
+from pipeline import edit as editing
+from pipeline import holds
+from pipeline import resolve as resolving
+from pipeline import throttle as throttling
+from pipeline.operators.acts import Actor, kept
+from store.database import Database
+from store.ledger.ledger import DeliveryRow
+from store.milestones.looks import Look
+from store.milestones.renamings import Renaming
+
+Done = TypeVar("Done")
+
+
+class Decisions:
+    """All that the desk and the API can do to looks and issues.
+
+    Each raises ForbiddenError where the role of `by` may not, InputError without a reason where one is wanted, and what
+    the function of the pipeline that it calls raises.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, *, now: Callable[[], dt.datetime] = utc_now
+    ) -> None:
+        self._settings, self._database, self._now = settings, database, now
+
+    # --- looks ------------------------------------------------------------------------------------------------------
+
+    def release(self, look: int, *, by: Actor, why: str, once: bool = False) -> Look:
+        """Let the changes of a held look through; see `pipeline.holds.release`."""
+        return kept(
+            self._database, by, "hold.release", f"look {look}",
+            lambda: holds.release(self._database, look, why=_reason(why), now=self._now(), once=once), why=why,
+            before={"held": True}, after=lambda found: {"held": False, "once": once, "source": found.source},
+            says=lambda found: f"look {look} at {found.source} is released: its changes count as news from now on",
+            now=self._now,
+        )
+
+    def answer(self, question: int, *, same: bool, by: Actor, why: str) -> Renaming:
+        """Say whether a milestone is an old one renamed; see `pipeline.holds.resolve_rename`."""
+        return kept(
+            self._database, by, "rename.resolve", f"question {question}",
+            lambda: holds.resolve_rename(self._database, question, as_rename=same, why=_reason(why), now=self._now()),
+            why=why, after=lambda found: {"old": found.old_key, "new": found.new_key, "same": same},
+            says=lambda found: f"{found.new_key} is {found.old_key}, renamed: no news" if same
+            else f"{found.new_key} is new, and goes into the next issue", now=self._now,
+        )
+
+    # --- issues -----------------------------------------------------------------------------------------------------
+
+    def edit(
+        self, number: int, *, by: Actor, replaces: str, subject: str | None = None, intro: str | None = None,
+        preheader: str | None = None, order: Sequence[str] = (), leave_out: Collection[str] = (),
+    ) -> Issue:
+        """Change a draft; `replaces`: the hash of the content that was looked at. See `pipeline.edit.edit`."""
+        was = editing.find(self._database, number)
+        return kept(
+            self._database, by, "issue.edit", f"issue {number}",
+            lambda: editing.edit(self._settings, self._database, number, subject=subject, intro=intro,
+                              preheader=preheader, order=order, leave_out=leave_out, replaces=replaces),
+            before=_edited(was), after=_edited,
+            says=lambda found: f"issue {number} says “{found.subject}” and has the hash {found.content_hash[:12]}",
+            now=self._now,
+        )
+
+    def approve(self, number: int, *, content_hash: str, by: Actor, why: str = "") -> LedgerCounts:
+        """Approve exactly the content of that hash; see `pipeline.edit.approve`."""
+        minutes = self._settings.newsletter.undo_minutes
+        return self._issue(
+            "issue.approve", number, by,
+            lambda: editing.approve(self._settings, self._database, number, content_hash=content_hash, now=self._now()),
+            why=why, more={"content_hash": content_hash},
+            says=lambda counts: f"issue {number} is sealed for {counts.deliveries} readers; the first mail goes out in "
+                                f"{minutes} minutes, and Stop takes it back till then",
+        )
+
+    def stop(self, number: int, *, by: Actor, why: str) -> editing.Stopped:
+        """Stop an issue at any time; see `pipeline.edit.stop`."""
+        return self._issue(
+            "issue.stop", number, by, lambda: editing.stop(self._database, number, reason=_reason(why)), why=why,
+            says=lambda found: f"issue {number} is a draft again: nothing was sent" if found.undone
+            else f"issue {number} is paused: {found.counts.states.get('sent', 0)} had it by then",
+        )
+
+    def resume(self, number: int, *, by: Actor, why: str = "") -> None:
+        """Let a paused issue be sent again; see `pipeline.edit.resume`."""
+        self._issue(
+            "issue.resume", number, by, lambda: editing.resume(self._database, number), why=why,
+            says=lambda _: f"issue {number} may be sent again; the next dispatch goes on with it",
+        )
+
+    def send_now(self, number: int, *, by: Actor, why: str = "") -> None:
+        """Give up the rest of the time in which an approval can be undone; see `pipeline.edit.send_at_once`."""
+        self._issue(
+            "issue.send", number, by, lambda: editing.send_at_once(self._database, number), why=why,
+            says=lambda _: f"issue {number} waits no longer: the next dispatch sends it",
+        )
+
+    def discard(self, number: int, *, by: Actor, why: str) -> None:
+        """Throw a draft away; see `pipeline.edit.discard`."""
+        was = editing.find(self._database, number)
+        kept(
+            self._database, by, "issue.discard", f"issue {number}",
+            lambda: self._discarded(number, _reason(why)), why=why, before=_edited(was),
+            says=lambda _: f"draft {number} is gone; its milestones are free for the next one", now=self._now,
+        )
+
+    def throttle(self, number: int, per_second: float | None, *, by: Actor, why: str = "") -> None:
+        """How fast an issue is sent, None: as the settings have it; see `pipeline.throttle.throttle`."""
+        was = throttling.throttled(self._database, number)
+        kept(
+            self._database, by, "issue.throttle", f"issue {number}",
+            lambda: throttling.throttle(self._database, number, per_second), why=why, before={"per_second": was},
+            after=lambda _: {"per_second": per_second},
+            says=lambda _: f"issue {number} is sent "
+                           + ("as mail.per_second has it" if per_second is None else f"at {per_second:g} a second"),
+            now=self._now,
+        )
+
+    def test(self, number: int, address: str, *, by: Actor) -> str:
+        """Hand one test mail to the relay, which is in no ledger; returns the relay's words."""
+
+        def do() -> str:
+            mail = editing.trial_mail(self._settings, self._database, number, address, now=self._now())
+            reply = editing.send_trial(self._settings, mail)
+            return f"{reply.code or ''} {reply.text}".strip()
+
+        return kept(
+            self._database, by, "issue.test", f"issue {number}", do,
+            says=lambda words: f"a test of issue {number} was taken by the relay: {words}", now=self._now,
+        )
+
+    def resolve(
+        self, number: int, address: str, outcome: resolving.Outcome, *, by: Actor, why: str
+    ) -> DeliveryRow:
+        """Settle a hand-over of unknown end on somebody's word; see `pipeline.resolve.resolve_by_word`."""
+        return kept(
+            self._database, by, "delivery.resolve", f"issue {number}",
+            lambda: resolving.resolve_by_word(
+                self._database, number, address, outcome, _reason(why), now=self._now()),
+            why=why, before={"state": "unknown"}, after=lambda row: {"delivery": row.id, "state": outcome},
+            says=lambda row: f"delivery {row.id} of issue {number} is settled as {outcome}", now=self._now,
+        )
+
+    def _discarded(self, number: int, _why: str) -> None:
+        editing.discard(self._database, number)
+
+    def _issue(
+        self, what: str, number: int, by: Actor, do: Callable[[], Done], *, why: str, says: Callable[[Done], str],
+        more: dict[str, Any] | None = None,
+    ) -> Done:
+        """A step of an issue, kept with its states."""
+        was = editing.find(self._database, number)
+        return kept(
+            self._database, by, what, f"issue {number}", do, why=why, before={"state": was.state} | (more or {}),
+            after=lambda _: {"state": editing.find(self._database, number).state}, says=says, now=self._now,
+        )
+
+
+def _reason(why: str) -> str:
+    if not why.strip():
+        raise InputError("a reason is missing", hint="Say why; it is kept with what you decided.")
+    return why
+
+
+def _edited(issue: Issue) -> dict[str, Any]:
+    """What an editor can change of an issue."""
+    return {
+        "subject": issue.subject, "preheader": issue.edit.preheader, "intro": issue.edit.intro,
+        "content_hash": issue.content_hash, "keys": [item.milestone.key for item in issue.items],
+    }

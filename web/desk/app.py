@@ -1,0 +1,63 @@
+"""The desk as an application: its parts, its navigation, and the pages for what can't be answered."""
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from milepost.errors import MilepostError
+from web.app import Headers, Modest
+from web.desk.desk import Desk, Part
+from web.desk.operators import OperatorPages
+from web.desk.sign_in import SignInPages
+from web.desk.waiting import WaitingPages
+
+_log = logging.getLogger(__name__)
+_SENTENCES = {
+    400: "What was sent can't be read.", 403: "This form was sent by another site's page, and nothing was done.",
+    404: "There is no such page.", 405: "This page takes no such request.",
+    408: "The form did not come in time, and nothing was done.", 413: "That is too long, and nothing was done.",
+}
+
+
+def desk_app(desk: Desk) -> ASGIApp:
+    """All of the desk, in the order of its navigation; with the readers' protective headers around it."""
+    parts: list[Part] = [WaitingPages(desk), OperatorPages(desk), SignInPages(desk)]
+    desk.sections += [part.section for part in parts if part.section is not None]
+    routes = [route for part in parts for route in part.routes()]
+
+    async def home(_: Request) -> Response:
+        return RedirectResponse(f"{desk.looks.root}/desk", 303)
+
+    async def asset(request: Request) -> Response:
+        return desk.looks.asset(request)
+
+    routes += [
+        Route("/", home, methods=["GET"]),
+        Route("/desk/assets/{stamp}/{name}", asset, methods=["GET"]),
+    ]
+
+    async def wrong(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 400
+        page = desk.render("wrong.html.j2", visit=None, title="That can't be answered", status=status,
+                           sentence=_SENTENCES.get(status, "That can't be answered."))
+        if isinstance(error, HTTPException) and error.headers:
+            page.headers.update(error.headers)
+        return page
+
+    async def unable(_: Request, error: Exception) -> Response:
+        assert isinstance(error, MilepostError)  # noqa: S101 (what it is registered for)
+        return desk.refused(error, None)
+
+    async def broken(_: Request, __: Exception) -> Response:
+        """For a bug; the server logs it."""
+        return desk.render("wrong.html.j2", visit=None, title="Something broke", status=500,
+                           sentence="Something broke on our side; the server's log says what. Nothing else was done.")
+
+    app = Starlette(routes=routes, exception_handlers={HTTPException: wrong, MilepostError: unable, Exception: broken})
+    app.router.redirect_slashes = False
+    return Headers(Modest(app))
