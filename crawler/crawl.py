@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping
+from functools import partial
 
 from crawler.client import Client
 from crawler.connect import Resolver, system_resolver
@@ -89,6 +90,7 @@ class _Look:
         self._on_page, self._now, self._robots = on_page, now, robots
         self._client = PageClient(plan, site, fetcher, memory=memory, robots=robots, now=now)
         self._tally = Tally(site)
+        self._followed = 0
         self._work = Work(plan.limits.concurrency, max_pages=plan.max_pages, progress=progress)
 
     async def run(self) -> CrawlReport:
@@ -194,6 +196,10 @@ class _Look:
         match outcome:
             case Fetched(kind="listing", snapshot=snapshot):
                 self._linked(snapshot)
+            case Fetched(kind="milestone", snapshot=snapshot) if self._plan.following is not None:
+                self._goes_on(snapshot.url, partial(self._plan.following, snapshot))
+            case NotModified(kind="milestone", url=url) if self._plan.following_before is not None:
+                self._goes_on(url, partial(self._plan.following_before, url))
             case NotModified(kind="listing", url=url) if self._plan.linked_before is not None:
                 for link in self._plan.linked_before(url):
                     self._link(link)
@@ -222,6 +228,22 @@ class _Look:
             return
         for link in links:
             self._link(link)
+
+    def _goes_on(self, url: str, following: Callable[[], str | None]) -> None:
+        """Ask for the page that follows the one at `url`, as long as there may be more."""
+        try:
+            address = following()
+        except MilepostError:
+            return  # who reads the page says what is wrong with it
+        path = None if address is None else self._site.path_with_query(address)
+        if path is None or path in self._tally.paths:
+            if address is not None and path is None:
+                self._tally.reasons.append(f"{url}: goes on at {address}, which is none of its pages")
+            return
+        if self._followed < self._plan.max_following:
+            self._followed += 1
+            self._tally.found(path, "listing")
+            self._work.add(path, "milestone")
 
     def _link(self, link: str) -> None:
         path = self._site.path(link, own=True)

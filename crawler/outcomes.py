@@ -34,6 +34,10 @@ class CrawlPlan:
     limits: FetchSettings
     follows_anywhere: bool = False  # a milestone's page is asked for wherever it redirects to
     with_queries: bool = False  # in the path of a page "%3F" stands for the "?" of its query
+    # the address of the page that goes on where a milestone's page ends; so many more are asked for at most
+    following: Callable[[Snapshot], str | None] | None = None
+    following_before: Callable[[str], str | None] | None = None  # the same, of an unchanged page by its identity URL
+    max_following: int = 0
     max_pages: int  # asked for in one look, milestones and listings together
     known_urls: frozenset[str] = frozenset()  # identity URLs of known milestones: asked for though no longer listed
     # paths (or addresses) on a listing page; without it only the sitemap and `known_urls` lead to milestones

@@ -106,6 +106,13 @@ class Site:
         inside = not base.path or not authority or (authority == fetch.netloc.lower() and not fetch.path)
         return spelled if inside else None
 
+    def path_with_query(self, location: str) -> str | None:
+        """The path of an address of this site with its query, "%3F" for the "?"; None for another site's."""
+        parts, path = split(location), self.path(location, own=True)
+        if parts is None or path is None or not parts[2]:
+            return path
+        return f"{path}%3F{quote(parts[2], safe='%/:@!$&()*+,;=~-._', errors='replace')}"
+
     def asset(self, location: str) -> str | None:
         """Where to fetch a file such as a sitemap: on the fetch host, by path, with its query."""
         parts = split(location)

@@ -58,6 +58,7 @@ class SiteExtractor(ABC):
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = PRECEDENCE
     links: Mapping[str, str] = MappingProxyType({})  # field → path prefix of the links that name its slugs
     follows_anywhere: ClassVar[bool] = False  # its pages are asked for wherever they redirect to, as feeds are
+    pages: int = 1  # of one list that are asked for, by `following`
     whole_documents: bool = True  # its pages end in </html>: one that doesn't was cut off on the way
 
     @classmethod
@@ -93,6 +94,11 @@ class SiteExtractor(ABC):
     @abstractmethod
     def cards(self, page: Page) -> tuple[Card, ...]:
         """The cards of a listing page; () when there are none. Raises ExtractError where no parser may be tried."""
+
+    def following(self, page: Page) -> str | None:
+        """The address of the page that goes on where a milestone's page ends (an API's next one); None for none."""
+        del page
+        return None
 
     def unread(self, page: Page) -> tuple[Unread, ...]:
         """What looks like a milestone on a page that `read_many` or `cards` was given, and could not be read by it.

@@ -260,12 +260,12 @@ def _plain(value: str, cap: int) -> str:
 
 def _text(bodies: Iterator[tuple[str, str, str]], url: str) -> tuple[str, str]:
     for where, kind, value in bodies:
-        if text := _shaped(value, url, literal=kind == "text/plain" and not _TAG.search(value)):
+        if text := shaped_text(value, url, literal=kind == "text/plain" and not _TAG.search(value)):
             return text, where
     return "", ""
 
 
-def _shaped(value: str, url: str, *, literal: bool = False) -> str:
+def shaped_text(value: str, url: str, *, literal: bool = False) -> str:
     """A text in its shape; "" for none. `literal`: it holds no markup."""
     if not value.strip():
         return ""
@@ -360,8 +360,8 @@ def _json_entry(item: Mapping[str, Any], url: str, language: str) -> FeedEntry:
                  if (whole := web_url(_line(item.get(name), 2_000), url))), "")
     html, plain, summary = (value if isinstance(value := item.get(name), str) else ""
                             for name in ("content_html", "content_text", "summary"))
-    bodies = (("content", _shaped(html, url)), ("content", _shaped(plain, url, literal=True)),
-              ("summary", _shaped(summary, url, literal=True)))
+    bodies = (("content", shaped_text(html, url)), ("content", shaped_text(plain, url, literal=True)),
+              ("summary", shaped_text(summary, url, literal=True)))
     text_from, text = next(((where, words) for where, words in bodies if words), ("", ""))
     authors = item.get("authors") if isinstance(item.get("authors"), list) else [item.get("author")]
     tags = item.get("tags")

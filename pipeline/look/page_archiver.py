@@ -23,10 +23,10 @@ from crawler.outcomes import (
     Redirected,
 )
 from milepost.errors import ExtractError
-from milepost.records import Validators
+from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
 from pipeline.look.reading import key_of
-from pipeline.look.reading_guard import ReadingGuard, Stored
+from pipeline.look.reading_guard import ReadingGuard, Stored, page_of
 from pipeline.several import Progress
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
@@ -153,21 +153,35 @@ def archive_pages(
     """
     source = settings.source(look.source)
     snapshots, pages = Snapshots(database), Pages(database)
-    if not full and guard.site.seeds and all(guard.site.classify(seed) == "milestone" for seed in guard.site.seeds):
-        base = source.base_url.rstrip("/")
-        if pages.gone_for_good(source.key, [base + seed for seed in guard.site.seeds]):
-            raise ended(base)
+    base_url = source.base_url.rstrip("/")
+    seeds = [base_url + seed for seed in guard.site.seeds]
+    alone = bool(seeds) and all(guard.site.classify(seed) == "milestone" for seed in guard.site.seeds)
+    if not full and alone and pages.gone_for_good(source.key, seeds):
+        raise ended(base_url)
     poll = None if full else _poll(source, snapshots, Looks(database), now())
     if poll is None:
         # until this look is complete: a dead one counts for nothing
         Looks(database).note_asked_in_full(source.key, None)
+    follows = guard.site.pages > 1
+
+    def following(snapshot: Snapshot) -> str | None:
+        return guard.site.following(page_of(snapshot))
+
+    def following_before(url: str) -> str | None:
+        latest = snapshots.latest(source.key, url)
+        return None if latest is None else following(latest[1])
+
+    known = seeds if follows else pages.urls(source.key, "milestone")
     plan = CrawlPlan(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
         allow_hosts=frozenset(source.allow_hosts), seeds=guard.site.seeds, classify=guard.site.classify,
         takes=guard.site.takes,
-        follows_anywhere=guard.site.follows_anywhere, with_queries=any("%3F" in seed for seed in guard.site.seeds),
+        follows_anywhere=guard.site.follows_anywhere,
+        with_queries=follows or any("%3F" in seed for seed in guard.site.seeds),
+        following=following if follows else None, following_before=following_before if follows else None,
+        max_following=guard.site.pages - 1,
         limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
-        known_urls=frozenset(pages.urls(source.key, "milestone")),
+        known_urls=frozenset(known),
         links=hrefs, linked_before=lambda url: _links_of_stored(snapshots, source.key, url),
     )
     intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now)

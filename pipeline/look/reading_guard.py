@@ -56,6 +56,11 @@ class Stored:
         return Page(url=self.url, text=decode(self.body, self.content_type))
 
 
+def page_of(snapshot: Snapshot) -> Page:
+    """A snapshot as extractors get it."""
+    return Page(url=snapshot.url, text=decode(snapshot.body, snapshot.headers.get("content-type", "")))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadBy:
     """Which extractor reads for which source; small enough to be sent to another process with every batch."""

@@ -19,9 +19,11 @@ CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
 SEED = Path(__file__).parents[3] / "shared/seeds/alexnet-2012.txt"
 BASES = {
     "aitimeline": "https://timeline.example",
+    "csv": "https://bridges.example",
     "changelog": "https://kiln.example",
     "feed": "https://clocks.example",
     "generic": "https://bridges.example",
+    "json": "https://kites.example",
     "keepachangelog": "https://lantern.example",
     "sample": "https://clockwork.example",
     "timelinelist": "https://umbrellas.example",

@@ -196,3 +196,25 @@ def test_what_is_no_feed_leaves_all_as_it_was(server: FileServer, settings: Sett
         assert why in " ".join(report.failures)
     with connect(settings.store.url) as database:
         assert Milestones(database).count("harbour") == 8
+
+
+def test_an_api_is_read_page_by_page_as_far_as_its_settings_say(server: FileServer, settings: Settings) -> None:
+    def page(number: int) -> str:
+        entries = ", ".join(f'{{"id": {n}, "title": "The {THINGS[n]} is new"}}' for n in (2 * number, 2 * number + 1))
+        return f'{{"data": [{entries}], "next": "/api?after={number + 1}&n=2"}}'
+
+    [source] = settings.sources
+    options = {"path": "/api?n=2", "entries": "data", "fields": {"key": "id", "title": "title"}, "next": "next",
+               "pages": 3}
+    api = settings.model_copy(update={
+        "sources": (source.model_copy(update={"extractor": "json", "options": options}),),
+    })
+    server.put("/api?n=2", page(0), "application/json")
+    for number in range(1, 6):
+        server.put(f"/api?after={number}&n=2", page(number), "application/vnd.api+json")
+    first = look(api)
+    assert (first.milestones, first.state, first.failures) == (6, "complete", ())
+    asked = [path for path in server.asked if path.startswith("/api")]
+    assert asked == ["/api?n=2", "/api?after=1&n=2", "/api?after=2&n=2"]
+    server.put("/api?n=2", page(0).replace("anchor is", "anchor is not"), "application/json")
+    assert told(look(api)) == {"corrected": 1}

@@ -1,0 +1,129 @@
+"""JSON, of a file or an API: JMESPath says where the entries are, and in an entry each field (jmespath.org).
+
+    entries = "releases[?!draft]"    fields = { key = "id", title = "name", date = "published_at" }
+    next = "links.next"              pages = 10
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Self
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from pydantic import AfterValidator, Field
+
+from extractors.clean import web_url
+from extractors.listpage import Entry
+from extractors.named_values import FieldNames, NamedEntries, NamedOptions
+from extractors.reconcile import PRECEDENCE
+from extractors.unread import unread
+from milepost.errors import ExtractError
+from milepost.records import Page, Unread
+
+_TYPES = frozenset({"application/json", "text/json", "text/plain", "application/x-ndjson", "application/jsonl",
+                    "application/octet-stream", "text/javascript", "application/javascript", ""})
+_ENTRIES_CAP = 20_000
+
+
+def _expression(written: str) -> str:
+    try:
+        jmespath.compile(written)
+    except (JMESPathError, ValueError) as error:
+        raise ValueError(f"{written!r} is no JMESPath: {str(error).splitlines()[0]}") from None
+    return written
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+
+
+def _expressions(given: Mapping[str, str]) -> Mapping[str, str]:
+    for written in given.values():
+        _expression(written)
+    return given
+
+
+class JsonOptions(NamedOptions):
+    """[sources.options] of JSON."""
+
+    path: str = "/data.json"
+    entries: Expression = "@"  # the list of them; of an object its values count where none is a list
+    fields: Annotated[FieldNames, AfterValidator(_expressions)] = Field(default_factory=lambda: {"title": "title"})
+    next: Expression | None = None  # the address of the page that follows
+    pages: Annotated[int, Field(ge=1, le=100)] = 10  # that are asked for at most
+
+
+class Json(NamedEntries):
+    """A page of JSON."""
+
+    name = "json"
+    version = 1
+    witness = "json"
+    precedence: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(dict.fromkeys(PRECEDENCE, ("json",)))
+
+    def __init__(self, options: JsonOptions | None = None) -> None:
+        self._options: JsonOptions = options or JsonOptions()
+        super().__init__(self._options)
+        self.pages = self._options.pages if self._options.next else 1
+        self._entries = jmespath.compile(self._options.entries)
+        self._fields = {name: jmespath.compile(written) for name, written in self._options.fields.items()}
+        self._next = jmespath.compile(self._options.next) if self._options.next else None
+
+    @classmethod
+    def configured(cls, options: Mapping[str, object]) -> Self:
+        return cls(JsonOptions.taken(options, cls.name))
+
+    def takes(self, content_type: str, path: str) -> bool:
+        del path
+        return content_type in _TYPES or content_type.endswith("+json")
+
+    def following(self, page: Page) -> str | None:
+        if self._next is None:
+            return None
+        try:
+            address = self._next.search(read_json(page))
+        except JMESPathError:
+            return None
+        return web_url(address, page.url.replace("%3F", "?", 1)) if isinstance(address, str) else None
+
+    def entries(self, page: Page) -> Sequence[Entry | Unread]:
+        try:
+            found = self._entries.search(read_json(page))
+        except JMESPathError as error:
+            raise ExtractError(f"`entries` can't be searched for: {error}", where=page.url) from None
+        if isinstance(found, dict):
+            found = list(found.values())
+        if not isinstance(found, list):
+            raise ExtractError(f"there is no list at {self._options.entries!r}", where=page.url,
+                               hint="Say in sources.options where the entries are: entries = \"…\" (JMESPath).")
+        return list(self._each(found, page))
+
+    def _each(self, found: list[Any], page: Page) -> Iterator[Entry | Unread]:
+        for number, one in enumerate(found[:_ENTRIES_CAP]):
+            where = f"entry {number + 1}"
+            if not isinstance(one, dict | list):
+                yield unread("entry", f"{where}: {one}", "no object")
+                continue
+            try:
+                values = {name: expression.search(one) for name, expression in self._fields.items()}
+            except JMESPathError as error:
+                yield unread("entry", where, str(error))
+                continue
+            yield self.named(values, "entry", page)
+        if len(found) > _ENTRIES_CAP:
+            yield unread("entry", f"{len(found) - _ENTRIES_CAP} entries", f"more than {_ENTRIES_CAP} on a page")
+
+
+def read_json(page: Page) -> Any:
+    """The value of a page, or the list of a page of JSON Lines. Raises ExtractError."""
+    text = page.text.lstrip("\ufeff \t\r\n")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            if len(lines) > 1:
+                return [json.loads(line) for line in lines]
+        except (ValueError, RecursionError):
+            pass
+        raise ExtractError(f"it is no JSON: {error}", where=page.url) from None
