@@ -3,9 +3,10 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
@@ -26,9 +27,9 @@ class Progress(Protocol):
 
 
 class Begin(Protocol):
-    """Begins a phase of a long piece of work; what it returns is told how far that has come."""
+    """A phase of a long piece of work, in any thread: what it yields is told how far that has come."""
 
-    def __call__(self, what: str, unit: str = "", /) -> Progress: ...
+    def __call__(self, what: str, unit: str = "", /) -> AbstractContextManager[Progress]: ...
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -82,19 +83,19 @@ def shortened(value: object, width: int = 60) -> str:
 @contextmanager
 def progress(what: str, *, quiet: bool = False, unit: str = "") -> Iterator[Progress]:
     """A display of one phase; see `phases`."""
-    with phases(quiet=quiet) as begin:
-        yield begin(what, unit)
+    with phases(quiet=quiet) as begin, begin(what, unit) as bar:
+        yield bar
 
 
 @contextmanager
 def phases(*, quiet: bool = False) -> Iterator[Begin]:
-    """One display for all of a long work: call what it yields with each phase's name as it begins.
+    """One display for all of a long work: enter what it yields with each phase's name, one after or beside the other.
 
-    Bars on a terminal, one below the other; elsewhere a log line every few seconds. Always on standard error.
+    Bars on a terminal, one for each that is under way; elsewhere log lines every few seconds. Always on standard error.
     With a unit ("pages") it also says how many of them a second, and how long it will take.
     """
     if quiet:
-        yield lambda _what, _unit="": lambda _done, _total: None
+        yield lambda _what, _unit="": nullcontext(lambda _done, _total: None)
         return
     if not sys.stderr.isatty():
         yield Lines(lambda line: typer.echo(line, err=True), time.monotonic).begin
@@ -108,33 +109,46 @@ def phases(*, quiet: bool = False) -> Iterator[Begin]:
         console=console(stderr=True), transient=True,
     ) as bars:
 
-        def begin(what: str, unit: str = "") -> Progress:
+        @contextmanager
+        def begin(what: str, unit: str = "") -> Iterator[Progress]:
             bar, pace = bars.add_task(what, total=None, rate=""), _Pace(unit, time.monotonic)
-            return lambda done, total: bars.update(bar, completed=done, total=total, rate=pace.rate(done))
+            try:
+                yield lambda done, total: bars.update(bar, completed=done, total=total, rate=pace.rate(done))
+            finally:
+                bars.remove_task(bar)
 
         yield begin
 
 
 class Lines:
-    """Progress as log lines: a phase that is done at once says nothing, a long one a line every few seconds."""
+    """Progress as log lines: what is done at once says nothing, a long work a line of each phase every few seconds."""
 
     EVERY = 5.0  # seconds
 
     def __init__(self, say: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._say, self._clock = say, clock
         self._said = clock()
+        self._lock = threading.Lock()
+        self._under_way: dict[object, str] = {}  # also of a phase that has not moved for long
 
-    def begin(self, what: str, unit: str = "") -> Progress:
-        """Begin the phase `what`; the lines of all phases share one pace."""
+    @contextmanager
+    def begin(self, what: str, unit: str = "") -> Iterator[Progress]:
+        """The phase `what`; the lines of all phases share one pace."""
         pace = _Pace(unit, self._clock)
+        self._under_way[pace] = f"{what}: no page yet"
 
         def report(done: int, total: int) -> None:
-            left = pace.told(done, total)
-            if self._clock() - self._said >= self.EVERY:
-                self._said = self._clock()
-                self._say(f"{what}: {done:,} of {total:,}{left}")
+            self._under_way[pace] = f"{what}: {done:,} of {total:,}{pace.told(done, total)}"
+            with self._lock:
+                if self._clock() - self._said >= self.EVERY:
+                    self._said = self._clock()
+                    for line in list(self._under_way.values()):
+                        self._say(line)
 
-        return report
+        try:
+            yield report
+        finally:
+            del self._under_way[pace]
 
 
 class _Pace:

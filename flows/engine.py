@@ -111,9 +111,6 @@ def _run(flow: str, options: dict[str, Any], parameters: dict[str, Any]) -> Any:
 
 def _result(state: Any) -> Any:
     """A run that waits for a person has its result all the same."""
-    from flows.states import outcome
+    from flows.states import result
 
-    came_to = outcome(state)
-    if isinstance(came_to, BaseException):
-        raise came_to
-    return came_to
+    return result(state)

@@ -5,36 +5,33 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, as_completed
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts, events, outcomes, reports
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config, Keys
-from flows.states import ended, in_sentences, outcome
-from milepost.settings import MOST_SOURCES_AT_ONCE, Settings, load
+from flows.states import ended, in_sentences, result
+from milepost.settings import Settings, load
 from pipeline.holds import Waits, waiting_looks
 from pipeline.look import scrape as steps
+from pipeline.look.look_at_several import chosen, look_at_several
 from pipeline.milestones import found
-from pipeline.several import UnfinishedError, down_to_json, sift
+from pipeline.several import Stop, UnfinishedError
 from pipeline.upkeep import open_database
-
-_THREADS: Any = ThreadPoolTaskRunner(max_workers=MOST_SOURCES_AT_ONCE)
 
 
 @task(name="look", task_run_name="look {source}", cache_policy=NO_CACHE)
 @in_sentences
-def look(config: str, source: str, full: bool) -> Any:
+def look(config: str, source: str, full: bool, stop: Stop) -> Any:
     """One look at one source; returns the form of `scrape --json`."""
     with to_prefect():
         settings = load(Path(config))
-        report = steps.report_to_json(steps.scrape(settings, source, full=full))
+        report = steps.report_to_json(steps.scrape(settings, source, full=full, stop=stop))
         findings = outcomes.of_looks([report], _waits(settings, [source]))
         return ended(findings, outcomes.told_looks([report]), report)
 
 
-@flow(name="scrape", flow_run_name=by_time, task_runner=_THREADS)
+@flow(name="scrape", flow_run_name=by_time)
 @in_sentences
 def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = False) -> Any:
     """Look at the sources; nobody is mailed. It isn't green while a look failed, is held or waits for an answer.
@@ -45,13 +42,17 @@ def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = 
         full: Ask for every page, whatever the poll page says.
     """
     settings = load(Path(config))
-    keys = sources or [source.key for source in settings.sources]
-    for key in keys:
-        settings.source(key)  # a name that is none fails before anything is asked for
-    came_to = _side_by_side(config, keys, full=full, at_once=settings.fetch.sources_at_once)
+    keys = chosen(settings, sources)
+
+    def one(key: str, stop: Stop) -> dict[str, Any]:
+        told: dict[str, Any] = result(look.with_options(tags=[f"source:{key}"])(
+            config, key, full, stop, return_state=True
+        ))
+        return told
+
     unfinished: UnfinishedError | None = None
     try:
-        looks = sift(((key, came_to[key]) for key in keys), down_to_json)
+        looks = look_at_several(settings, keys, one)
     except UnfinishedError as error:
         unfinished, looks = error, error.result
     findings = outcomes.of_looks(looks, _waits(settings, keys))
@@ -67,19 +68,6 @@ def _report(settings: Settings, looks: list[dict[str, Any]]) -> None:
         news = found(database, [look["look_id"] for look in looks if look["look_id"] and not look["baseline"]])
     if news:
         artifacts.keep_markdown("found", reports.found_markdown(news), "What is new or changed, with its links")
-
-
-def _side_by_side(config: str, keys: list[str], *, full: bool, at_once: int) -> dict[str, object]:
-    """Key → the look's result or exception; never more than `at_once` are under way."""
-    left, flying, came_to = list(dict.fromkeys(keys)), dict[PrefectFuture[Any], str](), dict[str, object]()
-    while left or flying:
-        while left and len(flying) < at_once:
-            key = left.pop(0)
-            flying[look.with_options(tags=[f"source:{key}"]).submit(config, key, full)] = key
-        done = next(as_completed(list(flying)))
-        done.wait()  # Prefect tells of its end a moment before its state is there
-        came_to[flying.pop(done)] = outcome(done.state)
-    return came_to
 
 
 def _waits(settings: Settings, keys: list[str]) -> list[Waits]:

@@ -73,3 +73,11 @@ def outcome(of: State[Any]) -> Any:
     """What a run's state holds: its result, or the exception that ended it, which is returned."""
     came_to = of.result(raise_on_failure=False)
     return came_to.result if isinstance(came_to, NotGreenError) else came_to
+
+
+def result(of: State[Any]) -> Any:
+    """The result that a run's state holds, also of one that waits for a person; raises what ended it."""
+    came_to = outcome(of)
+    if isinstance(came_to, BaseException):
+        raise came_to
+    return came_to

@@ -40,7 +40,6 @@ SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
 MAIL_SCHEMES = (*SMTP_SCHEMES, "maildir", "ses")
 LARGEST = 1_000_000  # characters of a file of settings
 DEEPEST = 16  # levels of tables and lists in it; ours need five
-MOST_SOURCES_AT_ONCE = 16
 STORE_SCHEMES = ("sqlite", "postgresql")
 LANGUAGE = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # of BCP 47 what matters here
 
@@ -164,8 +163,8 @@ class FetchSettings(_Section):
     """An address that is told to the sites in our User-Agent."""
     concurrency: Annotated[int, Field(ge=1, le=16)] = 4
     """Pages asked for at once."""
-    sources_at_once: Annotated[int, Field(ge=1, le=MOST_SOURCES_AT_ONCE)] = 4
-    """Sources that a scheduled run looks at side by side."""
+    sources_at_once: Annotated[int, Field(ge=1, le=16)] = 4
+    """Sources that are looked at side by side; those on one host go one after the other."""
     max_look_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 60.0
     """The longest that one source is asked for pages in one look, in minutes; what is left then is the next look's."""
     min_interval: Annotated[float, Field(ge=0, le=60)] = 0.0

@@ -1,13 +1,94 @@
 """Several pieces of work, of which one that fails doesn't stop the rest: what was done stands beside what was not."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 from milepost.errors import MilepostError, UnderWayError
 from milepost.records import CHANGE_KINDS
 
+T = TypeVar("T")
+R = TypeVar("R")
 Progress = Callable[[int, int], None]  # pieces done, pieces known so far
 Made = list[dict[str, Any]]
+
+
+class Stop:
+    """Asks work in other threads to end soon, as Ctrl-C does in the main one."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._lock = threading.Lock()
+        self._wakes: set[Callable[[], object]] = set()
+
+    def set(self) -> None:
+        """Ask; what waits is woken."""
+        with self._lock:
+            self._set = True
+            wakes = list(self._wakes)
+        for wake in wakes:
+            wake()
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt once it is asked for."""
+        if self._set:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
+        """While this lasts `wake` is called, in the thread that asks; raises as `check` when it was asked for before.
+        """
+        with self._lock:
+            self.check()
+            self._wakes.add(wake)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wakes.discard(wake)
+
+
+def side_by_side(
+    pieces: Iterable[T], work: Callable[[T, Stop], R], *, at_once: int, apart: Callable[[T], Hashable],
+    hopeless: Callable[[BaseException], bool],
+) -> list[tuple[T, R | BaseException]]:
+    """Each piece, once and in the order given, with what `work` made of it or the exception that ended it.
+
+    At most `at_once` are under way, each in a thread, and never two for which `apart` is the same: they go one after
+    the other. After an exception that is `hopeless` none is begun; those that were not end with it as well. Ctrl-C, or
+    whatever else ends the wait, asks those under way to stop, waits for them and is raised.
+    """
+    left, came_to = list(dict.fromkeys(pieces)), dict[T, R | BaseException]()
+    order, flying, stop = tuple(left), dict[Future[R], T](), Stop()
+    with ThreadPoolExecutor(at_once, thread_name_prefix="side by side") as threads:
+        try:
+            while left or flying:
+                for piece in _free(left, {apart(one) for one in flying.values()}, apart, at_once - len(flying)):
+                    left.remove(piece)
+                    flying[threads.submit(copy_context().run, work, piece, stop)] = piece
+                for done in wait(flying, return_when=FIRST_COMPLETED).done:
+                    error, piece = done.exception(), flying.pop(done)
+                    came_to[piece] = done.result() if error is None else error
+                    if error is not None and hopeless(error):
+                        came_to |= dict.fromkeys(left, error)
+                        left.clear()
+        except BaseException:
+            stop.set()
+            raise
+    return [(piece, came_to[piece]) for piece in order]
+
+
+def _free(left: Sequence[T], taken: set[Hashable], apart: Callable[[T], Hashable], most: int) -> list[T]:
+    """The first of `left` that may begin beside those that are under way."""
+    free: list[T] = []
+    for piece in left:
+        if len(free) < most and apart(piece) not in taken:
+            taken.add(apart(piece))
+            free.append(piece)
+    return free
 
 
 class UnfinishedError(MilepostError):

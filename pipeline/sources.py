@@ -25,7 +25,7 @@ from pipeline.look.reading import read_stored
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
 from pipeline.look.scrape import scrape
 from pipeline.look.unread_entries import FIRST, newest_of, unread_dates
-from pipeline.several import Progress
+from pipeline.several import Progress, Stop
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import connect, upgrade
@@ -168,7 +168,9 @@ class Tried:
     check: SourceCheck
 
 
-def try_source(settings: Settings, key: str, *, progress: Progress | None = None) -> Tried:
+def try_source(
+    settings: Settings, key: str, *, progress: Progress | None = None, stop: Stop | None = None
+) -> Tried:
     """Look at the source as if for the first time, and forget all of it; the store is not even opened.
 
     Raises SourceDownError when it gave nothing to go on.
@@ -177,7 +179,7 @@ def try_source(settings: Settings, key: str, *, progress: Progress | None = None
         store = settings.store.model_copy(update={"url": f"sqlite:///{folder}/first-look.db"})
         apart = settings.model_copy(update={"store": store})
         upgrade(apart.store.url)
-        report = scrape(apart, key, progress=progress)
+        report = scrape(apart, key, progress=progress, stop=stop)
         return Tried(report=report, check=check_source(apart, key))
 
 

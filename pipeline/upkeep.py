@@ -9,7 +9,7 @@ from milepost.errors import InputError
 from milepost.settings import Settings
 from store.archive.retention import Archive, Pruned, Size
 from store.archive.warc import archive_warc
-from store.database import Database, connect, has_tables
+from store.database import Database, connect, has_tables, make
 from store.database import upgrade as migrate
 from store.engine import WAIT_SECONDS, parse
 from store.upkeep import backup as backups
@@ -32,8 +32,7 @@ def open_database(settings: Settings, *, wait_seconds: float = WAIT_SECONDS) -> 
 def open_or_make(settings: Settings) -> Database:
     """As `open_database`; one that has no tables yet is made, and that is said. An older one is never migrated."""
     url = settings.store.url
-    if not has_tables(url):
-        migrate(url)
+    if not has_tables(url) and make(url):
         log.warning("there was no database yet: made %s", parse(url).render_as_string())
     return open_database(settings)
 

@@ -14,7 +14,7 @@ from store.schema import tables
 from store.upkeep import check as soundness
 from store.upkeep.restore import notice_move
 
-__all__ = ["Database", "check", "connect", "has_tables", "revision", "upgrade"]
+__all__ = ["Database", "check", "connect", "has_tables", "make", "revision", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE = "Run `milepost db upgrade`."
@@ -72,6 +72,16 @@ def upgrade(url: str, *, to: str = "head") -> str:
     One transaction: killed in the middle, it has changed nothing and can be run again. Raises SchemaError when a
     newer Milepost made the database, StoreError when it can't be opened or written.
     """
+    return _upgraded(url, to)[1]
+
+
+def make(url: str) -> bool:
+    """As `upgrade`; whether there was none before. Of several that make it at once, one did."""
+    return _upgraded(url, "head")[0] is None
+
+
+def _upgraded(url: str, to: str) -> tuple[int | None, str]:
+    """The revision before, None where there was no database, and after."""
     database = Database(url, foreign_keys=False)
     try:
         if database.file is not None:
@@ -80,7 +90,8 @@ def upgrade(url: str, *, to: str = "head") -> str:
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with database.begin() as connection:
             serialize(connection, "upgrade")
-            _refuse_newer(revision(connection) or 0, database)
+            before = revision(connection)
+            _refuse_newer(before or 0, database)
             config.attributes["connection"] = connection
             command.upgrade(config, to)
             _require_keys(connection, database)
@@ -89,7 +100,7 @@ def upgrade(url: str, *, to: str = "head") -> str:
                 search.reindex(connection)
             if found == tables.HEAD:
                 notice_move(connection)
-            return f"{found:04d}"
+            return before, f"{found:04d}"
     finally:
         database.close()
 

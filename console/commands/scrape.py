@@ -1,8 +1,9 @@
 """Commands that watch: `scrape`, and `extract` for one saved page."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,8 +11,11 @@ from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
 from console.looks import print_check, print_looks, waiting
 from console.output import JsonFlag, phases, print_json
-from milepost.errors import InputError, MilepostError, StoreError, UnderWayError
+from milepost.errors import InputError
 from milepost.printable import printable_json
+
+if TYPE_CHECKING:
+    from pipeline.several import Stop
 
 
 def mount(app: typer.Typer) -> None:
@@ -32,6 +36,7 @@ def scrape(
 ) -> None:
     """Look at the sources: fetch, read, detect what changed. Nobody is mailed."""
     from console.exit_report import conclude
+    from pipeline.look.look_at_several import chosen
 
     cli: CliContext = context.obj
     if dry_run:
@@ -40,7 +45,7 @@ def scrape(
         _try_out(cli, sources, as_json=as_json)
         return
     cli.kept = "Pages that were fetched are archived, and the next look goes on from there; nothing was announced."
-    keys = _chosen(cli, sources)
+    keys = chosen(cli.settings, sources)
     cli.tell_operators_at_the_end()
     looks = _looks_by_prefect(cli, keys, full=full) if prefect else _looks(cli, keys, full=full, quiet=as_json)
     if as_json:
@@ -51,32 +56,24 @@ def scrape(
     conclude((sentence for look in looks for sentence in look["failures"]), waiting(cli, looks))
 
 
-def _chosen(cli: CliContext, sources: list[str] | None) -> list[str]:
-    keys = sources or [source.key for source in cli.settings.sources]
-    if not keys:
-        raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
-    for key in keys:
-        cli.settings.source(key)  # a name that is none fails before anything is asked for
-    return keys
-
-
 def _try_out(cli: CliContext, sources: list[str] | None, *, as_json: bool) -> None:
     """What a first look at each source would find; one that is down doesn't keep us from the rest."""
     from console.exit_report import conclude
-    from pipeline.several import down_to_json
+    from pipeline.look.look_at_several import chosen, look_at_several
     from pipeline.sources import tried_to_json, try_source
 
     cli.kept = "Nothing was kept: it was a dry run."
-    told: list[dict[str, Any]] = []
     with phases(quiet=as_json) as begin:
-        for key in _chosen(cli, sources):
-            try:
-                told.append(tried_to_json(try_source(cli.settings, key, progress=begin(f"Looking at {key}"))))
-            except MilepostError as error:
-                told.append(down_to_json(key, error) | {"dry_run": True})
+
+        def look(key: str, stop: "Stop") -> dict[str, Any]:
+            with begin(f"Looking at {key}") as bar:
+                return tried_to_json(try_source(cli.settings, key, progress=bar, stop=stop))
+
+        keys = chosen(cli.settings, sources)
+        told = _all_of(lambda: look_at_several(cli.settings, keys, look))
     for one in told:
         if as_json:
-            print_json(one)
+            print_json(one | {"dry_run": True})
         elif "error" not in one:
             print_check(one)
     conclude(
@@ -87,33 +84,34 @@ def _try_out(cli: CliContext, sources: list[str] | None, *, as_json: bool) -> No
 
 
 def _looks(cli: CliContext, keys: list[str], *, full: bool, quiet: bool) -> list[dict[str, Any]]:
-    """One look after the other; a source that is down doesn't keep us from the rest."""
+    """A look at each source, side by side; one that is down or drips doesn't keep us from the rest."""
+    from pipeline.look.look_at_several import look_at_several
     from pipeline.look.scrape import report_to_json, scrape
-    from pipeline.several import down_to_json
 
-    looks = []
     with phases(quiet=quiet) as begin:
-        for key in keys:
-            try:
-                report = scrape(cli.settings, key, full=full, progress=begin(f"Looking at {key}"))
-            except MilepostError as error:
-                looks.append(down_to_json(key, error))
-                if isinstance(error, StoreError) and not isinstance(error, UnderWayError):
-                    break  # the next source would fare no better
-            else:
-                looks.append(report_to_json(report))
-    return looks
+
+        def look(key: str, stop: "Stop") -> dict[str, Any]:
+            with begin(f"Looking at {key}") as bar:
+                return report_to_json(scrape(cli.settings, key, full=full, progress=bar, stop=stop))
+
+        return _all_of(lambda: look_at_several(cli.settings, keys, look))
+
+
+def _all_of(made: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The looks with those that failed among them."""
+    from pipeline.several import UnfinishedError
+
+    try:
+        return made()
+    except UnfinishedError as error:
+        looks: list[dict[str, Any]] = error.result
+        return looks
 
 
 def _looks_by_prefect(cli: CliContext, keys: list[str], *, full: bool) -> list[dict[str, Any]]:
     from console.flow_runs import flow_result
-    from pipeline.several import UnfinishedError
 
-    try:
-        looks: list[dict[str, Any]] = flow_result(cli, "scrape", sources=keys, full=full)
-    except UnfinishedError as error:
-        looks = error.result
-    return looks
+    return _all_of(lambda: flow_result(cli, "scrape", sources=keys, full=full))
 
 
 def extract(

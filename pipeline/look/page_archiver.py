@@ -6,8 +6,9 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from crawler.crawl import crawl, ended
 from crawler.links import hrefs
@@ -27,7 +28,7 @@ from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
 from pipeline.look.reading import key_of
 from pipeline.look.reading_guard import ReadingGuard, Stored, page_of
-from pipeline.several import Progress
+from pipeline.several import Progress, Stop
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database
@@ -145,7 +146,7 @@ class CrawledLook:
 
 def archive_pages(
     settings: Settings, database: Database, look: Look, guard: ReadingGuard, *, full: bool,
-    now: Callable[[], dt.datetime], progress: Progress | None,
+    now: Callable[[], dt.datetime], progress: Progress | None, stop: Stop,
 ) -> CrawledLook:
     """Ask for the pages of the look's source and archive each as it comes; `full`: whatever the poll page says.
 
@@ -186,9 +187,16 @@ def archive_pages(
     )
     intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now)
     recall = Recall(known=pages.validators(source.key))
-    crawled = asyncio.run(crawl(plan, memory=recall, on_page=intake, now=now, progress=progress))
+    crawled = asyncio.run(_until_stopped(crawl(plan, memory=recall, on_page=intake, now=now, progress=progress), stop))
     intake.flush()
     return CrawledLook(database, settings.guards, source, look, intake, crawled, now=now)
+
+
+async def _until_stopped(crawling: Coroutine[Any, Any, CrawlReport], stop: Stop) -> CrawlReport:
+    """The crawl to its end; raises CancelledError at once when it is stopped, also in the middle of a page."""
+    task, loop = asyncio.ensure_future(crawling), asyncio.get_running_loop()
+    with stop.waking(lambda: loop.call_soon_threadsafe(task.cancel)):
+        return await task
 
 
 def _poll(source: SourceSettings, snapshots: Snapshots, looks: Looks, now: dt.datetime) -> str | None:

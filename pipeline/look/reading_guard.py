@@ -21,6 +21,7 @@ from milepost import __version__
 from milepost.errors import ExtractError
 from milepost.records import Card, LabelPair, Milestone, Page, Snapshot, StoppedPage, Unread, body_hash
 from pipeline.look.page_workers import Crew, Ended
+from pipeline.several import Stop
 
 if TYPE_CHECKING:
     from milepost.settings import SourceSettings  # a worker starts without, in half the time
@@ -108,12 +109,13 @@ class ReadingGuard:
 
     def __init__(
         self, reader: SiteReader, crew: Crew, *, stopped: Mapping[str, StoppedPage], now: Callable[[], dt.datetime],
-        careful: bool = False,
+        careful: bool = False, stop: Stop | None = None,
     ) -> None:
         """`stopped`: the pages known to have stopped a reader, by address. `careful`: a look died over these pages
-        perhaps, so each is read by a worker."""
+        perhaps, so each is read by a worker. `stop` is asked before each reading."""
         self._reader, self._crew, self._known, self._now = reader, crew, dict(stopped), now
         self.source, self.site = reader.by.source, reader.site
+        self._stop = stop or Stop()
         self._apart = careful or not registry.is_ours(reader.by.extractor)
         self._signed = f"{self.site.signature}, Milepost {__version__}"
         self._news: dict[str, StoppedPage | None] = {}
@@ -154,6 +156,7 @@ class ReadingGuard:
     def _read(
         self, read: Callable[[SiteReader, Stored], T], pages: Sequence[Stored], *, apart: bool
     ) -> list[T | ExtractError]:
+        self._stop.check()
         answers: dict[int, T | ExtractError] = {}
         left: list[tuple[int, Stored]] = []
         for number, stored in enumerate(pages):

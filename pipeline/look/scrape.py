@@ -21,7 +21,7 @@ from pipeline.look.page_archiver import archive_pages
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader
 from pipeline.pictures import take_down
-from pipeline.several import Progress
+from pipeline.several import Progress, Stop
 from pipeline.upkeep import open_or_make
 from store import holders
 from store.archive.pages import Pages
@@ -34,14 +34,14 @@ log = logging.getLogger("milepost.scrape")
 
 def scrape(
     settings: Settings, key: str, *, full: bool = False, now: Callable[[], dt.datetime] = utc_now,
-    progress: Progress | None = None,
+    progress: Progress | None = None, stop: Stop | None = None,
 ) -> LookReport:
-    """Look at the source `key` and record what changed.
+    """Look at the source `key` and record what changed; `stop` ends it early in whichever thread it runs.
 
     Raises SourceDownError when it gave nothing to go on, UnderWayError while somebody else looks at it, StoreError when
     the database can't take what was read; what was known stays in every case, and the next look goes on from there.
     """
-    reader = SiteReader(ReadBy.of(settings.source(key)))
+    reader, stop = SiteReader(ReadBy.of(settings.source(key))), stop or Stop()
     with ExitStack() as around:
         around.enter_context(about(source=key))
         database = around.enter_context(open_or_make(settings))
@@ -51,9 +51,11 @@ def scrape(
         around.enter_context(about(look=look_id))
         try:
             with Renewal(lambda: looks.renew(look_id)), Crew(settings.guards.max_read_seconds) as crew:
-                guard = ReadingGuard(reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful)
+                guard = ReadingGuard(reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful,
+                                     stop=stop)
                 look = looks.get(look_id)
-                crawled = archive_pages(settings, database, look, guard, full=full, now=now, progress=progress)
+                crawled = archive_pages(settings, database, look, guard, full=full, now=now, progress=progress,
+                                        stop=stop)
                 report = conclude(crawled)
         except MilepostError as error:
             _give_up(looks, look_id, error, now())

@@ -24,10 +24,10 @@ def test_progress_elsewhere_than_on_a_terminal_is_a_line_every_few_seconds() -> 
     clock = Clock()
     lines = Lines(said.append, clock)
     for phase, count in (("Looking at one", 40), ("Looking at two", 80)):
-        report = lines.begin(phase)
-        for done in range(count):
-            clock.now += 0.25
-            report(done + 1, count + done)  # the total grows as more is found
+        with lines.begin(phase) as report:
+            for done in range(count):
+                clock.now += 0.25
+                report(done + 1, count + done)  # the total grows as more is found
     assert len(said) == 120 * 0.25 / Lines.EVERY
     assert said[0] == "Looking at one: 20 of 59"
     assert said[-1].startswith("Looking at two: 80 of ")
@@ -35,19 +35,30 @@ def test_progress_elsewhere_than_on_a_terminal_is_a_line_every_few_seconds() -> 
 
 def test_what_is_done_at_once_says_nothing() -> None:
     said: list[str] = []
-    report = Lines(said.append, Clock()).begin("Looking at one")
-    for done in range(1000):
-        report(done, 1000)
+    with Lines(said.append, Clock()).begin("Looking at one") as report:
+        for done in range(1000):
+            report(done, 1000)
     assert said == []
+
+
+def test_of_several_at_once_each_is_told_also_one_that_does_not_move() -> None:
+    said: list[str] = []
+    clock = Clock()
+    lines = Lines(said.append, clock)
+    with lines.begin("Looking at one") as one, lines.begin("Looking at two") as two, lines.begin("Looking at three"):
+        two(1, 9)
+        clock.now += Lines.EVERY
+        one(7, 40)
+    assert said == ["Looking at one: 7 of 40", "Looking at two: 1 of 9", "Looking at three: no page yet"]
 
 
 def test_a_rate_is_told_where_there_is_a_unit() -> None:
     said: list[str] = []
     clock = Clock()
-    report = Lines(said.append, clock).begin("Reading", "pages")
-    report(0, 1000)
-    clock.now += 10
-    report(200, 1000)
+    with Lines(said.append, clock).begin("Reading", "pages") as report:
+        report(0, 1000)
+        clock.now += 10
+        report(200, 1000)
     assert said == ["Reading: 200 of 1,000 (20 pages/s, 40 s left)"]
 
 
