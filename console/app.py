@@ -82,13 +82,14 @@ def _mount() -> None:
         source,
         subscribers,
         suppressions,
+        tokens,
         up,
         webhooks,
     )
 
     for part in (
         setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
-        suppressions, database, run, operate, operators, webhooks, prefect, up,
+        suppressions, database, run, operate, operators, webhooks, tokens, prefect, up,
     ):
         part.mount(app)
 

@@ -11,11 +11,11 @@ from pipeline.look.renaming import pending_renames, resolve_rename
 from store.database import Database
 from store.issues.issues import Issues
 from store.milestones.looks import Look, Looks
-from store.milestones.renamings import Renaming
+from store.milestones.renamings import Renaming, Renamings
 
 __all__ = [
-    "Look", "Renaming", "Waits", "held_looks", "pending_renames", "release", "resolve_rename", "waits", "waits_for",
-    "waits_to_json",
+    "Look", "Renaming", "Waits", "held_looks", "look", "pending_renames", "question", "release", "resolve_rename",
+    "waiting_issues", "waiting_look", "waits", "waits_for", "waits_to_json",
 ]
 
 WaitKind = Literal["held", "rename", "approval", "paused", "unknown"]
@@ -35,6 +35,16 @@ class Waits:
 def held_looks(database: Database) -> list[Look]:
     """Every look that is held and not released, the latest first."""
     return Looks(database).list(waiting=True, limit=None)
+
+
+def look(database: Database, number: int) -> Look:
+    """One look; raises NotFoundError."""
+    return Looks(database).get(number)
+
+
+def question(database: Database, number: int) -> Renaming:
+    """One question about a rename, answered or not; raises NotFoundError."""
+    return Renamings(database).get(number)
 
 
 def release(database: Database, look: int, *, why: str, now: dt.datetime, once: bool = False) -> Look:
@@ -62,9 +72,7 @@ def waits(settings: Settings, database: Database, *, sources: Collection[str] | 
 def waiting_looks(database: Database, sources: Collection[str] | None = None) -> list[Waits]:
     """The held looks and the open questions of every source or of `sources`, oldest first."""
     found = [
-        Waits(kind="held", about=f"source {look.source}", why=f"look {look.id} is held: {look.held}",
-              since=look.started_at, command=f"milepost holds release {look.id} --why …")
-        for look in reversed(held_looks(database)) if sources is None or look.source in sources
+        waiting_look(look) for look in reversed(held_looks(database)) if sources is None or look.source in sources
     ]
     return found + [
         Waits(kind="rename", about=f"source {question.source}",
@@ -72,6 +80,12 @@ def waiting_looks(database: Database, sources: Collection[str] | None = None) ->
               command=f"milepost changes resolve {question.id} --same --why …")
         for question in pending_renames(database) if sources is None or question.source in sources
     ]
+
+
+def waiting_look(look: Look) -> Waits:
+    """A held look as one thing that waits. Pure."""
+    return Waits(kind="held", about=f"source {look.source}", why=f"look {look.id} is held: {look.held}",
+                 since=look.started_at, command=f"milepost holds release {look.id} --why …")
 
 
 def waiting_issues(settings: Settings, database: Database) -> list[Waits]:

@@ -9,7 +9,10 @@ from store.milestones.milestone_queries import FieldDiff, Version
 from store.milestones.milestones import Milestones
 from store.milestones.search import Search
 
-__all__ = ["FieldDiff", "Found", "Version", "changes", "diff", "found", "history", "on_record", "search", "show"]
+__all__ = [
+    "FieldDiff", "Found", "Version", "changes", "diff", "found", "history", "on_record", "search",
+    "search_stored", "show",
+]
 
 
 def on_record(database: Database, source: str | None = None) -> Iterator[Milestone]:
@@ -71,4 +74,9 @@ def found(database: Database, looks: Sequence[int]) -> list[Found]:
 
 def search(database: Database, text: str, limit: int) -> list[Milestone]:
     """The milestones that fit the words, the best first."""
-    return [hit.stored.milestone for hit in Search(database).search(text, limit)]
+    return [stored.milestone for stored in search_stored(database, text, limit)]
+
+
+def search_stored(database: Database, text: str, limit: int) -> list[StoredMilestone]:
+    """The same as they are stored; raises InputError when there is no word in `text`."""
+    return [hit.stored for hit in Search(database).search(text, limit)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from milepost.errors import HeldError, InputError
+from milepost.errors import HeldError, InputError, NotFoundError
 from milepost.records import Cadence, Subscriber, SubscriberState
 from pipeline.subscriber_files import columns, csv_reading
 from pipeline.subscriber_files.address_cell import is_like_an_address
@@ -25,10 +25,12 @@ from store.subscribers.story import Moment, story
 from store.subscribers.suppressions import Suppression, Suppressions
 
 __all__ = [
-    "COLUMNS", "RESULTS", "By", "Choices", "Column", "Consent", "Event", "Imported", "Outcome", "Result", "Shown",
-    "Suppression", "add", "choices", "erase", "export", "export_csv", "histories", "import_file", "lift", "listed",
-    "return_", "show", "suppress", "suppressed", "unsubscribe",
+    "COLUMNS", "ERASED", "RESULTS", "By", "Choices", "Column", "Consent", "Event", "Imported", "Outcome", "Result",
+    "Shown", "Suppression", "add", "choices", "erase", "export", "export_csv", "histories", "import_file", "lift",
+    "listed", "return_", "show", "show_reader", "suppress", "suppressed", "unsubscribe",
 ]
+
+ERASED = "was erased"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,6 +193,14 @@ def show(database: Database, address: str) -> Shown:
         history=tuple(list_.history(address)), sign_up=sign_ups.of(parse(address).normalized),
         consents=tuple(sign_ups.consents(found.id)) if found else (), story=tuple(story(database, address)),
     )
+
+
+def show_reader(database: Database, number: int) -> Shown:
+    """All that is known of one subscriber; raises NotFoundError, also for who was erased."""
+    found = Subscribers(database).get(number)
+    if not found.address:
+        raise NotFoundError(ERASED, where=f"subscriber {number}", hint="What is left is a hash that names nobody.")
+    return show(database, found.address)
 
 
 def suppressed(database: Database) -> list[Suppression]:

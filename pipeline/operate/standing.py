@@ -20,10 +20,16 @@ from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, di
 from pipeline.publish import overdue_news
 from store.database import Database, connect
 from store.operators.figures import Figures, SourceFigures, last_looks, read
+from store.operators.figures import sources as source_figures
 from store.operators.notices import Message, Notices
 from store.operators.webhooks import Webhooks
 from store.schema.tables import HEAD
 from store.upkeep.restore import restored_from
+
+__all__ = [
+    "REMEMBERED", "WAIT_S", "Readiness", "SourceFigures", "Standing", "channels", "channels_to_json", "figures_to_json",
+    "free_mb", "readiness", "source_figures", "stand", "standing_to_json",
+]
 
 REMEMBERED = dt.timedelta(days=2)  # webhooks that were given up
 WAIT_S = 5.0  # for the database: who asks how things stand wants to hear that it is locked

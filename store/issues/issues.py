@@ -257,7 +257,7 @@ class Issues:
         if states is not None:
             query = query.where(issue.c.state.in_(states))
         with self._database.connect() as connection:
-            return [_issue(row, ()) for row in connection.execute(query)]
+            return [issue_of(row, ()) for row in connection.execute(query)]
 
     def told(self, states: Sequence[IssueState]) -> Mapping[int, Told]:
         """Issue → what it tells, of those in these states: see store.issues.published."""
@@ -283,7 +283,7 @@ def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise _no_such(number)
-    return _issue(row, _items(connection, issue_item, number), _items(connection, issue_owed_item, number))
+    return issue_of(row, _items(connection, issue_item, number), _items(connection, issue_owed_item, number))
 
 
 def _items(connection: sa.Connection, table: sa.Table, number: int) -> tuple[IssueItem, ...]:
@@ -423,7 +423,8 @@ def _variant_row(number: int, variant: Variant) -> dict[str, Any]:
     }
 
 
-def _issue(row: sa.Row[Any], items: tuple[IssueItem, ...], owed: tuple[IssueItem, ...] = ()) -> Issue:
+def issue_of(row: sa.Row[Any], items: tuple[IssueItem, ...], owed: tuple[IssueItem, ...] = ()) -> Issue:
+    """A row of the table as an issue with these items."""
     return Issue(
         number=row.number, cadence=row.cadence, period=row.period, state=row.state, subject=row.subject,
         content_hash=row.content_hash, created_at=row.created_at, items=items, owed=owed, approved_at=row.approved_at,

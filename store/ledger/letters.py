@@ -211,17 +211,17 @@ class Letters:
 
     def of(self, hash_: str) -> list[Letter]:
         """The letters of an address, oldest first."""
-        query = sa.select(*_COLUMNS).where(letter.c.address_hash == hash_).order_by(letter.c.id)
+        query = sa.select(*COLUMNS).where(letter.c.address_hash == hash_).order_by(letter.c.id)
         with self._database.connect() as connection:
-            return _listed(connection, query)
+            return listed(connection, query)
 
     def list(self, *, limit: int, waiting: bool = False) -> list[Letter]:
         """Letters, the latest first; `waiting`: those alone that are not settled."""
-        query = sa.select(*_COLUMNS).order_by(letter.c.id.desc()).limit(limit)
+        query = sa.select(*COLUMNS).order_by(letter.c.id.desc()).limit(limit)
         if waiting:
             query = query.where(letter.c.state.in_(("queued", "sending")))
         with self._database.connect() as connection:
-            return _listed(connection, query)
+            return listed(connection, query)
 
     def queued_at(self, ids: Collection[int]) -> dict[int, str]:
         """When those of these letters that there are were queued: it is part of their names."""
@@ -249,7 +249,7 @@ class Letters:
             return found
 
 
-_COLUMNS = [letter.c[name] for name in Letter.__dataclass_fields__ if name != "came_back"]
+COLUMNS = [letter.c[name] for name in Letter.__dataclass_fields__ if name != "came_back"]
 
 
 def _beyond(
@@ -266,7 +266,7 @@ def _beyond(
     return [row.id for row in due if row.kind == quota.kind][max(quota.most - used, 0):]
 
 
-def _listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:
+def listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:
     rows = connection.execute(query).mappings().all()
     reports = sa.select(bounce.c.letter, bounce.c.grade, bounce.c.enhanced, bounce.c.code, bounce.c.text).where(
         bounce.c.letter.in_([row["id"] for row in rows])

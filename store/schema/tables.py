@@ -20,6 +20,7 @@
     operator ─ operator_session, operator_link    who may decide at the desk, and is there now
     guess                                         wrong passwords, for a while
     act                                           what operators did
+    api_token                                     which programs may ask and decide
 """
 
 import secrets
@@ -29,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 29  # the revision this program was made for
+HEAD = 30  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -107,6 +108,10 @@ look = sa.Table(
     sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
     _one_of("state", LOOK_STATES),
     sa.Index(None, "source", "id"),
+    *(
+        sa.Index("ix_look_waiting", "id", postgresql_where=which, sqlite_where=which)
+        for which in (sa.text("held IS NOT NULL AND released_at IS NULL"),)
+    ),
 )
 
 # What the labels of a source stand for, as its own links taught.
@@ -797,4 +802,19 @@ act = sa.Table(
     sa.Index(None, "about", "id"),
     sa.Index(None, "who", "id"),
     sqlite_autoincrement=True,
+)
+
+# What programs show to be let in; the token itself is never kept, only its SHA-256, and no row is ever deleted.
+api_token = sa.Table(
+    "api_token", metadata,
+    sa.Column("id", BigKey, primary_key=True),
+    sa.Column("name", sa.String(80), nullable=False, unique=True),
+    sa.Column("token_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("scopes", Json, nullable=False),
+    sa.Column("made_by", sa.String(100), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("expires_at", Moment),  # NULL: never
+    sa.Column("last_used_at", Moment),  # to the minute
+    sa.Column("revoked_at", Moment),
+    sa.Column("revoked_why", sa.Text),
 )

@@ -208,14 +208,14 @@ class Subscribers:
         """The subscriber of that address, None when there is none; raises InputError when it is no address."""
         normalized = parse(address).normalized
         with self._database.connect() as connection:
-            row = connection.execute(_SELECT.where(subscriber.c.normalized == normalized)).first()
+            row = connection.execute(SELECT.where(subscriber.c.normalized == normalized)).first()
         return None if row is None else to_subscriber(row)
 
     def list(
         self, *, state: SubscriberState | None = None, cadence: Cadence | None = None, limit: int | None = None
     ) -> list[Subscriber]:
         """Subscribers in the order they came."""
-        query = _SELECT.order_by(subscriber.c.id).limit(limit)
+        query = SELECT.order_by(subscriber.c.id).limit(limit)
         if state is not None:
             query = query.where(subscriber.c.state == state)
         if cadence is not None:
@@ -283,7 +283,7 @@ class Subscribers:
 
     def export(self, *, state: SubscriberState | None = None) -> Iterator[dict[str, str]]:
         """Rows with COLUMNS, in the order they came, a few in memory at a time; who was erased is in none."""
-        query = _SELECT.where(subscriber.c.address != "").order_by(subscriber.c.id)
+        query = SELECT.where(subscriber.c.address != "").order_by(subscriber.c.id)
         if state is not None:
             query = query.where(subscriber.c.state == state)
         key = Meta(self._database).address_key()
@@ -300,7 +300,7 @@ class Subscribers:
                     }
 
 
-_SELECT: sa.Select[Any] = sa.select(
+SELECT: sa.Select[Any] = sa.select(
     subscriber.c.id, subscriber.c.address, subscriber.c.normalized, subscriber.c.state, subscriber.c.cadence,
     subscriber.c.topics, subscriber.c.created_at, subscriber.c.chosen_at, subscriber.c.confirmed_at,
     subscriber.c.unsubscribed_at, subscriber.c.language, subscriber.c.paused_until, subscriber.c.pause_skips,
@@ -392,7 +392,7 @@ def _values(
 
 
 def _one(connection: sa.Connection, clause: sa.ColumnElement[bool], where: str) -> Subscriber:
-    row = connection.execute(_SELECT.where(clause)).first()
+    row = connection.execute(SELECT.where(clause)).first()
     if row is None:
         raise NotFoundError("there is no such subscriber", where=where, hint="See `milepost subscribers list`.")
     return to_subscriber(row)

@@ -1,0 +1,1 @@
+"""What programs of operators ask and decide: `/api/v1`, described by its own OpenAPI document."""
