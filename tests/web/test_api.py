@@ -269,7 +269,8 @@ def _cursor(text: str) -> str:
     ("/milestones?limit=1&limit=2", 422), ("/milestones?offset=3", 422), ("/me?x=1", 422),
     ("/milestones?source=%00", 422), ("/milestones/search?q=%3F%3F", 422), ("/milestones/search", 422),
     ("/milestones/0", 404), ("/milestones/99", 404), ("/milestones/" + "9" * 40, 404), ("/milestones/x", 404),
-    ("/milestones/1/fields/nothing", 422), ("/looks/99", 404), ("/looks/99/changes", 404), ("/issues/99", 404),
+    ("/milestones/1/fields/nothing", 404), ("/milestones/1/fields/" + "a" * 99, 404), ("/looks/" + "9" * 5000, 404),
+    ("/readers/search", 405), ("/looks/99", 404), ("/looks/99/changes", 404), ("/issues/99", 404),
     ("/issues/99/ledger", 404), ("/issues/99/deliveries", 404), ("/issues/99/exclusions", 404),
     ("/issues/99/variants", 404), ("/renames/9", 404), ("/readers/99", 404), ("/nothing", 404), ("/", 404),
 ])

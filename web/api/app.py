@@ -11,6 +11,7 @@ from functools import partial
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,6 +52,28 @@ def operators_api(
     endpoints = [*reads.endpoints(), *Acts(settings, database, reads).endpoints()]
     return Api(endpoints, KnownTokens(database), writers=writers, now=now, clock=clock,
                per_minute=per_minute).application()
+
+
+class _Number(Convertor[str]):
+    """A row's key in an address; models say how large one may be."""
+
+    regex = "[0-9]{1,20}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+class _Field(_Number):
+    """A field's name in an address."""
+
+    regex = "[a-z_]{1,40}"
+
+
+register_url_convertor("number", _Number())
+register_url_convertor("field", _Field())
 
 
 class Api:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from milepost.fields import FIELDS
 from milepost.records import Cadence, ChangeKind, DeliveryState, IssueState, SubscriberState
 
 MOST = 200  # rows of a part
@@ -16,7 +17,8 @@ Reason = Annotated[
     Field(description="Your reason; it is kept.", examples=["checked the site: it redesigned its pages"]),
 ]
 EmailAddress = Annotated[
-    str, StringConstraints(min_length=3, max_length=254, pattern=_LINE), Field(examples=["reader@readers.example"])
+    str, StringConstraints(min_length=3, max_length=254, pattern=_LINE),
+    Field(examples=["reader@readers.example"], json_schema_extra={"format": "email"}),
 ]
 ContentHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Row = TypeVar("Row", bound=BaseModel)
@@ -49,11 +51,7 @@ class ByNumber(Sent):
 
 
 class ByField(ByNumber):
-    field: str = Field(min_length=1, max_length=40, pattern=r"^[a-z_]+$", examples=["title"])
-
-
-class BySource(Sent):
-    source: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._-]+$")
+    field: str = Field(pattern=f"^({'|'.join(FIELDS)})$", examples=["title"])
 
 
 class Paged(Sent):

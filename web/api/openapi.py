@@ -116,4 +116,4 @@ def _without_null(about: dict[str, Any]) -> dict[str, Any]:
 
 def starlette_path(path: str) -> str:
     """An address of OpenAPI's as Starlette writes it. Pure."""
-    return re.sub(r"{(\w+)}", r"{\1:str}", path)
+    return re.sub(r"{(number|field)}", r"{\1:\1}", path)
