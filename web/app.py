@@ -1,4 +1,4 @@
-"""The web application: a reader's way to read, to come and to leave, and the programs of operators.
+"""The web application: a reader's way to read, to come and to leave, and nothing that needs a login.
 
     GET /  /issues  /issues/{n}  /feed.atom  /feed.json  /sitemap.xml … ─▶ archive      /timeline  /topics … ─▶ timeline
     GET /i/{name} ─▶ pictures
@@ -6,7 +6,6 @@
     GET, POST /u/{token}/pause, …/address, …/data, …/erase, /a/{name} ─▶ own_page
     GET, POST /subscribe, /c/{name} ─▶ subscribe        POST /api/subscribe ─▶ subscribe_api
     GET /health, /ready, /metrics ─▶ health        POST /hooks/{provider} ─▶ hooks
-    /api/v1/… ─▶ api, an application of its own
 
 What can't be answered is a page too: 400, 404, 405, 408 and 413 for what was asked wrongly, 503 while the store can't
 be had, 500 for a bug. All have the same protective headers.
@@ -25,12 +24,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Match, Mount, Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from milepost.errors import MilepostError
 from milepost.settings import Settings
-from web.api.app import BASE as API
 from web.health import HealthPages
 from web.hooks import Hooks
 from web.kept import Kept
@@ -78,7 +76,6 @@ def create_app(
     health: Health | None = None,
     reports: Reports | None = None,
     freshness: Freshness | None = None,
-    api: ASGIApp | None = None,
 ) -> ASGIApp:
     """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list they must name.
 
@@ -86,7 +83,7 @@ def create_app(
     sign-up, so that its letter goes out. `lifespan`: what is open while the server runs. `timeline`: without it there
     is none. `health`: without it no machine is told how it is. `reports`: without it no
     provider posts bounces. `freshness`: public pages are kept as long as it stays the same; without it each is made
-    anew. `api`: what operators' programs ask and decide; without it there is nothing at its address.
+    anew.
 
     Raises SettingsError when a key is too short.
     """
@@ -146,10 +143,9 @@ def create_app(
         spoken = pages.for_visitor(request)
         return spoken.page("unable.html.j2", status=500, hint=spoken.phrases.broken_hint, again="")
 
-    mounted = [] if api is None else [Mount(API, app=api)]
     app = Starlette(
-        routes=[*mounted, *routes], lifespan=lifespan,
-        exception_handlers={HTTPException: refused, MilepostError: unable, Exception: broken},
+        routes=routes, exception_handlers={HTTPException: refused, MilepostError: unable, Exception: broken},
+        lifespan=lifespan,
     )
     app.router.redirect_slashes = False
     guarded = Headers(Modest(_Tidied(app)))  # around everything, so that an answer to a bug has them too

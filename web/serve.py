@@ -23,7 +23,6 @@ from pipeline.operate.metrics import Health
 from pipeline.provider_reports import ProviderReports
 from pipeline.readers_pages import behind
 from pipeline.upkeep import open_database
-from web.api.app import operators_api
 from web.app import create_app
 from web.connections import ACCEPTED_AT_ONCE, KEEP_ALIVE_S, connections, room_for
 from web.desk.app import desk_app
@@ -63,14 +62,12 @@ class Site:
                     await run_in_threadpool(opened.close)  # the letter in hand is finished; nobody waits for the loop
 
             end_with_parent()
-            writers = Writers()
             app = create_app(
                 issues=kept.issues, timeline=kept.timeline, freshness=kept.freshness, own_page=kept.own_page,
                 topics=kept.topics, signing_up=kept.signing_up, pictures=kept.pictures, health=Health(settings),
                 reports=ProviderReports(settings, database),
                 settings=settings, keys=kept.keys, list_id=kept.list_id, now=utc_now, wake=sender.wake,
-                lifespan=lifespan, writers=writers,
-                api=operators_api(settings, database, writers=writers, now=utc_now),
+                lifespan=lifespan, writers=Writers(),
             )
             desk = Desk(settings, database, now=utc_now)
             door = DeskDoor(app, desk_app(desk), exists=desk.accounts.any, listen=own_address(settings.desk.listen))

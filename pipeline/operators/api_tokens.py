@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from milepost.errors import InputError
-from pipeline.operators.acts import Actor, kept
+from pipeline.operators.acts import at_the_console, kept
 from store.database import Database
 from store.operators.tokens import PREFIX, Token, Tokens
 
@@ -37,7 +37,7 @@ def add(
     until = None if days is None else now + dt.timedelta(days=days)
     chosen = [scope for scope in SCOPES if scope in scopes]
     return kept(
-        database, Actor(who=by, role=None, door="console"), "token.add", f"token {name}",
+        database, at_the_console(by), "token.add", f"token {name}",
         lambda: Tokens(database).add(name, chosen, by=by, now=now, expires_at=until),
         after=lambda made: {"scopes": list(made[1].scopes), "expires_at": until and until.isoformat()},
         says=lambda _: f"it may {', '.join(chosen)}", now=lambda: now,
@@ -54,7 +54,7 @@ def revoke(database: Database, name: str, *, why: str, by: str, now: dt.datetime
     if not why.strip():
         raise InputError("it is empty", where="--why", hint="Say why; it is kept.")
     return kept(
-        database, Actor(who=by, role=None, door="console"), "token.revoke", f"token {name}",
+        database, at_the_console(by), "token.revoke", f"token {name}",
         lambda: Tokens(database).revoke(name, " ".join(why.split()), now), why=why,
         says=lambda token: f"{token.name} opens nothing any more", now=lambda: now,
     )

@@ -346,7 +346,7 @@ def test_a_hold_with_what_it_keeps_back(program: Program, database: Database, he
     assert [(act.who, act.door, act.about, act.why, act.outcome) for act in acts] == [
         ("token night shift", "api", f"look {held}", WHY["why"], "done")
     ]
-    assert (acts[0].before["released"], acts[0].after["released"]) == (False, True)
+    assert (acts[0].before, acts[0].after) == ({"held": True}, {"held": False, "once": False, "source": "clockwork"})
 
 
 def test_what_is_not_held_can_not_be_released(program: Program, database: Database) -> None:

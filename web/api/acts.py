@@ -6,53 +6,28 @@ What is so already is no error and changes nothing: who lost an answer asks agai
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
-from milepost.errors import ConflictError, HeldError, InputError, NotFoundError
-from milepost.settings import Settings
+from milepost.errors import NotFoundError
 from pipeline import edit, holds, ledger, subscribers, throttle
-from pipeline.operators.acts import Actor, kept
 from pipeline.operators.api_tokens import Scope
-from pipeline.resolve import resolve_by_word
-from pipeline.subscribers import By
+from pipeline.operators.care import Care
+from pipeline.operators.decisions import Decisions
 from pipeline.upkeep import Database
 from web.api import models
 from web.api.endpoints import Call, Endpoint
 from web.api.reads import Reads
 
-_OF_PEOPLE = ("reader.", "address.", "delivery.")
-_OURS = ("frozen", "sending", "paused", "complete", "needs_review")  # states that follow on an approval
+_FOLLOW = ("frozen", "sending", "paused", "complete", "needs_review")  # states that follow on an approval
 
 
 class Acts:
     """Over one database; called from several threads at once."""
 
-    def __init__(self, settings: Settings, database: Database, reads: Reads) -> None:
-        self._settings, self._database, self._reads = settings, database, reads
-
-    def _act(
-        self, call: Call, what: str, about: str, do: Callable[[], models.Done], *, before: Any,
-        after: Callable[[], Any],
-    ) -> models.Done:
-        """Do it, and keep who did it, when, why, what was so before and what is so since.
-
-        What is kept of it outlives an erase, so that no address may stand in it, not even in an error's sentence.
-        """
-        def nameless() -> models.Done:
-            try:
-                return do()
-            except (ConflictError, HeldError, InputError, NotFoundError) as error:
-                raise type(error)(error.what, where=about) from None
-
-        return kept(
-            self._database, Actor(who=call.who, role=None, door="api"), what, about,
-            nameless if what.startswith(_OF_PEOPLE) else do,
-            why=call.sent(models.Because).why, before=before, after=lambda done: after() if done.changed else before,
-            says=lambda done: done.says, now=lambda: call.now,
-        )
+    def __init__(self, database: Database, reads: Reads, decisions: Decisions, care: Care) -> None:
+        self._database, self._reads, self._decisions, self._care = database, reads, decisions, care
 
     # --- looks --------------------------------------------------------------------------------------------------------
 
@@ -61,105 +36,58 @@ class Acts:
         found = holds.look(self._database, number)
         if found.held is not None and found.released_at is not None:
             return _so_already(f"look {number} was released {found.released_at:%Y-%m-%d %H:%M} UTC")
-
-        def do() -> models.Done:
-            released = holds.release(self._database, number, why=sent.why, now=call.now, once=sent.once)
-            return _done(f"look {number} at {released.source} is released: its changes count as news from now on")
-
-        return self._act(call, "hold.release", f"look {number}", do, before={"held": found.held, "released": False},
-                         after=lambda: {"held": found.held, "released": True})
+        self._decisions.release(number, by=call.actor, why=sent.why, once=sent.once)
+        return _done(f"look {number} at {found.source} is released: its changes count as news from now on")
 
     def settle_rename(self, call: Call) -> models.Done:
         number, sent = call.at(models.ByNumber).number, call.sent(models.SettleRename)
         found = holds.question(self._database, number)
-        answer = "rename" if sent.same else "new"
-        if found.decision == answer and found.proof == "operator":
+        if found.decision == ("rename" if sent.same else "new") and found.proof in ("operator", "score"):
             return _so_already(f"rename {number} was answered so before")
-
-        def do() -> models.Done:
-            holds.resolve_rename(self._database, number, as_rename=sent.same, why=sent.why, now=call.now)
-            return _done(f"{found.new_key} is {found.old_key}, renamed: no news" if sent.same else
-                         f"{found.new_key} is new, and goes into the next issue")
-
-        return self._act(call, "rename.resolve", f"rename {number}", do, before={"decision": found.decision},
-                         after=lambda: {"decision": holds.question(self._database, number).decision})
+        self._decisions.answer(number, same=sent.same, by=call.actor, why=sent.why)
+        return _done(f"{found.new_key} is {found.old_key}, renamed: no news" if sent.same else
+                     f"{found.new_key} is new, and goes into the next issue")
 
     # --- issues -------------------------------------------------------------------------------------------------------
 
     def approve(self, call: Call) -> models.Done:
         number, sent = call.at(models.ByNumber).number, call.sent(models.Approve)
         found = edit.find(self._database, number)
-        if found.state in _OURS and found.content_hash == sent.content_hash:
+        if found.state in _FOLLOW and found.content_hash == sent.content_hash:
             return _so_already(f"issue {number} was approved with exactly that content, it is {found.state}")
-
-        def do() -> models.Done:
-            counts = edit.approve(
-                self._settings, self._database, number, content_hash=sent.content_hash, now=call.now
-            )
-            minutes = self._settings.newsletter.undo_minutes
-            return _done(f"issue {number} is frozen for {counts.deliveries} readers; the first mail goes out in"
-                         f" {minutes} minutes, and stopping it takes it back till then")
-
-        return self._act(call, "issue.approve", f"issue {number}", do, before=self._state(number),
-                         after=partial(self._state, number))
+        counts = self._decisions.approve(number, content_hash=sent.content_hash, by=call.actor, why=sent.why)
+        return _done(f"issue {number} is sealed for {counts.deliveries} readers; stopping it takes it back till the"
+                     " first mail goes out")
 
     def resume(self, call: Call) -> models.Done:
-        number = call.at(models.ByNumber).number
+        number, sent = call.at(models.ByNumber).number, call.sent(models.Because)
         if edit.find(self._database, number).state == "sending":
             return _so_already(f"issue {number} is being sent")
-
-        def do() -> models.Done:
-            edit.resume(self._database, number)
-            return _done(f"issue {number} may be sent again; the next dispatch goes on with it")
-
-        return self._act(call, "issue.resume", f"issue {number}", do, before=self._state(number),
-                         after=partial(self._state, number))
+        self._decisions.resume(number, by=call.actor, why=sent.why)
+        return _done(f"issue {number} may be sent again; the next dispatch goes on with it")
 
     def stop(self, call: Call) -> models.Done:
         number, sent = call.at(models.ByNumber).number, call.sent(models.Because)
         if edit.find(self._database, number).state == "paused":
             return _so_already(f"issue {number} is paused")
-
-        def do() -> models.Done:
-            stopped = edit.stop(self._database, number, reason=sent.why)
-            return _done(f"issue {number} {'is a draft again: nothing was sent' if stopped.undone else 'is paused'}")
-
-        return self._act(call, "issue.stop", f"issue {number}", do, before=self._state(number),
-                         after=partial(self._state, number))
+        stopped = self._decisions.stop(number, by=call.actor, why=sent.why)
+        return _done(f"issue {number} {'is a draft again: nothing was sent' if stopped.undone else 'is paused'}")
 
     def throttle(self, call: Call) -> models.Done:
         number, sent = call.at(models.ByNumber).number, call.sent(models.Throttle)
-        before = throttle.throttled(self._database, edit.find(self._database, number).number)
-        pace = "as mail.per_second has it" if sent.per_second is None else f"{sent.per_second:g} mails a second"
-        if before == sent.per_second:
+        pace = "as mail.per_second has it" if sent.per_second is None else f"at {sent.per_second:g} mails a second"
+        if throttle.throttled(self._database, edit.find(self._database, number).number) == sent.per_second:
             return _so_already(f"issue {number} is sent {pace}")
-
-        def do() -> models.Done:
-            throttle.throttle(self._database, number, sent.per_second)
-            return _done(f"issue {number} is sent {pace} from now on")
-
-        return self._act(call, "issue.throttle", f"issue {number}", do, before={"per_second": before},
-                         after=lambda: {"per_second": sent.per_second})
+        self._decisions.throttle(number, sent.per_second, by=call.actor, why=sent.why)
+        return _done(f"issue {number} is sent {pace} from now on")
 
     def resolve(self, call: Call) -> models.Done:
         number, sent = call.at(models.ByNumber).number, call.sent(models.Resolve)
         _, rows = ledger.ask(self._database, number, address=sent.address)
         if rows and rows[0].row.state == sent.outcome:
             return _so_already(f"the hand-over is {sent.outcome}")
-
-        def do() -> models.Done:
-            resolve_by_word(self._database, number, sent.address, sent.outcome, sent.why, now=call.now)
-            return _done(f"the hand-over is {sent.outcome} from now on")
-
-        reader = rows[0].row.subscriber if rows else 0
-        return self._act(
-            call, "delivery.resolve", f"issue {number}, reader {reader}", do,
-            before={"state": rows[0].row.state if rows else None}, after=lambda: {"state": sent.outcome},
-        )
-
-    def _state(self, number: int) -> dict[str, object]:
-        found = edit.find(self._database, number)
-        return {"state": found.state, "content_hash": found.content_hash, "pause_reason": found.pause_reason}
+        self._decisions.resolve(number, sent.address, sent.outcome, by=call.actor, why=sent.why)
+        return _done(f"the hand-over is {sent.outcome} from now on")
 
     # --- readers ------------------------------------------------------------------------------------------------------
 
@@ -169,72 +97,44 @@ class Acts:
         known = found.subscriber
         if known is not None and known.state == "active" and found.suppression is None:
             return _so_already(f"reader {known.id} is on the list, and their own choice stays as it is")
-
-        def do() -> models.Done:
-            who, new = subscribers.add(self._database, sent.address, cadence=sent.cadence, topics=sent.topics,
-                                       by=self._by(call), now=call.now)
-            return models.Done(changed=new, says=f"reader {who.id} {'is on the list now' if new else 'was known'}")
-
-        return self._act(call, "reader.add", "a reader", do, before={"state": known and known.state},
-                         after=lambda: {"state": "active"})
+        who, new = self._care.add(sent.address, cadence=sent.cadence, topics=sent.topics, by=call.actor, why=sent.why)
+        return models.Done(changed=new, says=f"reader {who.id} {'is on the list now' if new else 'was known'}")
 
     def return_reader(self, call: Call) -> models.Done:
-        return self._to_reader(call, "return", "active", "is mailed again", subscribers.return_)
+        return self._to_reader(call, "active", self._care.return_)
 
     def unsubscribe_reader(self, call: Call) -> models.Done:
-        return self._to_reader(call, "unsubscribe", "unsubscribed", "is mailed no more", subscribers.unsubscribe)
+        return self._to_reader(call, "unsubscribed", self._care.unsubscribe)
 
     def erase_reader(self, call: Call) -> models.Done:
         try:
-            return self._to_reader(call, "erase", "erased", "is forgotten", subscribers.erase)
+            return self._to_reader(call, "erased", self._care.erase)
         except NotFoundError as error:
             if error.what != subscribers.ERASED:
                 raise
             return _so_already(f"reader {call.at(models.ByNumber).number} was erased")
 
-    def _to_reader(
-        self, call: Call, what: str, state: str, says: str, act: Callable[..., object]
-    ) -> models.Done:
+    def _to_reader(self, call: Call, state: str, act: Callable[..., None]) -> models.Done:
         number = call.at(models.ByNumber).number
-        found = subscribers.show_reader(self._database, number)
-        assert found.subscriber is not None  # noqa: S101 (found by its number)
-        before = found.subscriber.state
-        if before == state:
+        found = subscribers.show_reader(self._database, number).subscriber
+        if found is not None and found.state == state:
             return _so_already(f"reader {number} is {state}")
-
-        def do() -> models.Done:
-            act(self._database, found.address, by=self._by(call), now=call.now)
-            return _done(f"reader {number} {says}")
-
-        return self._act(call, f"reader.{what}", f"reader {number}", do, before={"state": before},
-                         after=lambda: {"state": state})
+        act(number, by=call.actor, why=call.sent(models.Because).why)
+        return _done(f"reader {number} is {state} from now on")
 
     def suppress(self, call: Call) -> models.Done:
         sent = call.sent(models.AddressBecause)
         if subscribers.show(self._database, sent.address).suppression is not None:
             return _so_already("the address is suppressed")
-
-        def do() -> models.Done:
-            new = subscribers.suppress(self._database, sent.address, by=self._by(call), now=call.now)
-            return models.Done(changed=new, says="the address is never mailed from now on")
-
-        return self._act(call, "address.suppress", "an address", do, before={"suppressed": False},
-                         after=lambda: {"suppressed": True})
+        new = self._care.suppress(sent.address, by=call.actor, why=sent.why)
+        return models.Done(changed=new, says="the address is never mailed from now on")
 
     def lift(self, call: Call) -> models.Done:
         sent = call.sent(models.AddressBecause)
         if subscribers.show(self._database, sent.address).suppression is None:
             return _so_already("the address is not suppressed")
-
-        def do() -> models.Done:
-            was = subscribers.lift(self._database, sent.address, by=self._by(call), now=call.now)
-            return _done(f"the address is suppressed no more (was: {was.reason})")
-
-        return self._act(call, "address.lift", "an address", do, before={"suppressed": True},
-                         after=lambda: {"suppressed": False})
-
-    def _by(self, call: Call) -> By:
-        return By(who=call.who, why=call.sent(models.Because).why)
+        was = self._care.lift(sent.address, by=call.actor, why=sent.why)
+        return _done(f"the address is suppressed no more (was: {was.reason})")
 
     # ------------------------------------------------------------------------------------------------------------------
 

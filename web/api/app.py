@@ -20,6 +20,8 @@ from starlette.routing import Match, Route
 from milepost.errors import MilepostError, StoreError
 from milepost.settings import Settings
 from pipeline.operators.api_tokens import KnownTokens, Token
+from pipeline.operators.care import Care
+from pipeline.operators.decisions import Decisions
 from pipeline.upkeep import Database
 from web.api.acts import Acts
 from web.api.endpoints import Call, Endpoint
@@ -49,8 +51,8 @@ def operators_api(
 ) -> Starlette:
     """The API over the open `database`, to be mounted at BASE; a token may ask so often `per_minute`."""
     reads = Reads(settings, database)
-    endpoints = [*reads.endpoints(), *Acts(settings, database, reads).endpoints()]
-    return Api(endpoints, KnownTokens(database), writers=writers, now=now, clock=clock,
+    acts = Acts(database, reads, Decisions(settings, database, now=now), Care(database, now=now))
+    return Api([*reads.endpoints(), *acts.endpoints()], KnownTokens(database), writers=writers, now=now, clock=clock,
                per_minute=per_minute).application()
 
 

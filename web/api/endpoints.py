@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
+from pipeline.operators.acts import Actor
 from pipeline.operators.api_tokens import Scope, Token
 from web.api.models import Sent
 
@@ -41,9 +42,9 @@ class Call:
         return _is(self.body, kind)
 
     @property
-    def who(self) -> str:
-        """Whose act it is, in every log."""
-        return f"token {self.token.name}"
+    def actor(self) -> Actor:
+        """Whose act it is, in every log; what a token may is what its scopes say."""
+        return Actor(who=f"token {self.token.name}", role=None, door="api")
 
 
 def _is(taken: BaseModel | None, kind: type[Taken]) -> Taken:

@@ -6,10 +6,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from milepost.errors import MilepostError
+from web.api.app import BASE as API
+from web.api.app import operators_api
 from web.app import Headers, Modest
 from web.desk.desk import Desk, Part
 from web.desk.operators import OperatorPages
@@ -28,7 +30,7 @@ def desk_app(desk: Desk) -> ASGIApp:
     """All of the desk, in the order of its navigation; with the readers' protective headers around it."""
     parts: list[Part] = [WaitingPages(desk), OperatorPages(desk), SignInPages(desk)]
     desk.sections += [part.section for part in parts if part.section is not None]
-    routes = [route for part in parts for route in part.routes()]
+    routes: list[BaseRoute] = [route for part in parts for route in part.routes()]
 
     async def home(_: Request) -> Response:
         return RedirectResponse(f"{desk.looks.root}/desk", 303)
@@ -37,6 +39,7 @@ def desk_app(desk: Desk) -> ASGIApp:
         return desk.looks.asset(request)
 
     routes += [
+        Mount(API, app=operators_api(desk.settings, desk.database, writers=desk.writers, now=desk.now)),
         Route("/", home, methods=["GET"]),
         Route("/desk/assets/{stamp}/{name}", asset, methods=["GET"]),
     ]

@@ -1,0 +1,110 @@
+"""What operators do for readers and about addresses, by whichever door: done in somebody's name, and kept without one.
+
+    Actor, why ─▶ may they? ─▶ pipeline.subscribers ─▶ kept: what, about reader 7, before → after
+
+What is kept outlives an erase: no address stands in it, not even in the words of an error.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from milepost.dates import utc_now
+from milepost.errors import ConflictError, HeldError, InputError, NotFoundError
+from milepost.records import Cadence, Subscriber
+from pipeline import subscribers
+from pipeline.operators.acts import Actor, kept
+from pipeline.subscribers import By, Choices, Imported, Suppression
+from store.database import Database
+
+Done = TypeVar("Done")
+
+
+class Care:
+    """All that the desk and the API can do. Each raises ForbiddenError, InputError without a reason, and what the
+    function of `pipeline.subscribers` that it calls raises."""
+
+    def __init__(self, database: Database, *, now: Callable[[], dt.datetime] = utc_now) -> None:
+        self._database, self._now = database, now
+
+    def add(
+        self, address: str, *, cadence: Cadence, topics: Sequence[str], by: Actor, why: str
+    ) -> tuple[Subscriber, bool]:
+        """Put somebody on the list who told an operator that they want it; see `subscribers.add`."""
+        return self._kept(
+            "reader.add", "a reader", by, why,
+            lambda word: subscribers.add(self._database, address, cadence=cadence, topics=topics, by=word,
+                                         now=self._now()),
+            after=lambda made: {"reader": made[0].id, "new": made[1]},
+            says=lambda made: f"reader {made[0].id} {'is on the list' if made[1] else 'was on the list already'}",
+        )
+
+    def return_(self, reader: int, *, by: Actor, why: str) -> None:
+        """Make somebody active who left or never confirmed."""
+        self._reader("reader.return", reader, "active", by, why, subscribers.return_, "is mailed again")
+
+    def unsubscribe(self, reader: int, *, by: Actor, why: str) -> None:
+        """Let somebody go; no message begins for them after this."""
+        self._reader("reader.unsubscribe", reader, "unsubscribed", by, why, subscribers.unsubscribe,
+                     "is mailed no more")
+
+    def erase(self, reader: int, *, by: Actor, why: str) -> None:
+        """Forget somebody everywhere; nothing brings that back."""
+        self._reader("reader.erase", reader, "erased", by, why, subscribers.erase, "is forgotten everywhere")
+
+    def suppress(self, address: str, *, by: Actor, why: str) -> bool:
+        """Never mail an address again; returns whether that is new."""
+        return self._kept(
+            "address.suppress", "an address", by, why,
+            lambda word: subscribers.suppress(self._database, address, by=word, now=self._now()),
+            after=lambda new: {"suppressed": True, "new": new},
+            says=lambda new: "the address is never mailed from now on" if new else "the address was suppressed already",
+        )
+
+    def lift(self, address: str, *, by: Actor, why: str) -> Suppression:
+        """Let a suppressed address be mailed again."""
+        return self._kept(
+            "address.lift", "an address", by, why,
+            lambda word: subscribers.lift(self._database, address, by=word, now=self._now()),
+            after=lambda was: {"suppressed": False, "was": was.reason},
+            says=lambda _: "the address is suppressed no more",
+        )
+
+    def import_file(
+        self, file: Path, *, cadence: Cadence, chosen: Choices, by: Actor, why: str
+    ) -> Imported:
+        """Take in a CSV file; see `subscribers.import_file`."""
+        return self._kept(
+            "reader.import", f"file {file.name}", by, why,
+            lambda _: subscribers.import_file(self._database, file, cadence=cadence, by=by.who, now=self._now(),
+                                              chosen=chosen),
+            after=lambda done: {"people": len(done.outcomes), "errors": len(done.errors)},
+            says=lambda done: f"{done.count('added')} came in of {len(done.outcomes)} people in the file",
+        )
+
+    def _reader(
+        self, what: str, reader: int, state: str, by: Actor, why: str, act: Callable[..., object], says: str
+    ) -> None:
+        found = subscribers.show_reader(self._database, reader)
+        before = None if found.subscriber is None else found.subscriber.state
+        self._kept(
+            what, f"reader {reader}", by, why,
+            lambda word: act(self._database, found.address, by=word, now=self._now()), before={"state": before},
+            after=lambda _: {"state": state}, says=lambda _: f"reader {reader} {says}",
+        )
+
+    def _kept(
+        self, what: str, about: str, by: Actor, why: str, do: Callable[[By], Done], *, before: object = None,
+        after: Callable[[Done], object], says: Callable[[Done], str],
+    ) -> Done:
+        def nameless() -> Done:
+            try:
+                return do(By(who=by.who, why=why))
+            except (ConflictError, HeldError, InputError, NotFoundError) as error:
+                raise type(error)(error.what, where=about, hint=None) from None
+
+        if not why.strip():
+            raise InputError("a reason is missing", hint="Say why; it is kept with what you did.")
+        return kept(self._database, by, what, about, nameless, why=why, before=before, after=after, says=says,
+                    now=self._now)
