@@ -2,7 +2,9 @@
 
 import base64
 import datetime as dt
+import functools
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from jsonschema import Draft202012Validator
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from milepost.dates import utc_now
 from milepost.settings import Settings, load
+from pipeline import edit
 from pipeline.operators import api_tokens
 from pipeline.operators.acts import latest
 from store.database import Database, connect
@@ -24,11 +28,31 @@ from store.subscribers.people import Subscribers
 from tests.pipeline import prepared
 from tests.pipeline.stage import READERS
 from tests.web.asgi_client import AsgiClient
+from tests.web.loopback import serving
 from web.api.app import BASE, GUESSES_PER_MINUTE, LONGEST, operators_api
 from web.writing import Writers
 
 ALL = ("read", "decide", "readers", "readers.write")
 WHY = {"why": "seen by the night shift"}
+
+
+@functools.cache
+def _schemas(document: str) -> list[tuple[str, re.Pattern[str], Draft202012Validator]]:
+    """Verb, address and what it answers, as the document has it."""
+    told = json.loads(document)
+    return [
+        (verb.upper(), re.compile(re.sub(r"{\w+}", "[^/]+", path)), Draft202012Validator(
+            operation["responses"]["200"]["content"]["application/json"]["schema"] | {"components": told["components"]}
+        ))
+        for path, verbs in sorted(told["paths"].items(), key=lambda one: "{" in one[0])
+        for verb, operation in verbs.items()
+    ]
+
+
+def _as_documented(client: AsgiClient, method: str, path: str, answer: Any) -> None:
+    schemas = _schemas(client.get(f"{BASE}/openapi.json").text)
+    asked = path.partition("?")[0]
+    next(schema for verb, at, schema in schemas if verb == method and at.fullmatch(asked)).validate(answer)
 
 
 class Program:
@@ -42,6 +66,8 @@ class Program:
         headers = self.headers | more.pop("headers", {})
         answer = self._client.request(method, BASE + path, headers=headers, **more)
         assert answer.status_code == status, answer.text
+        if status == 200:
+            _as_documented(self._client, method, path, answer.json())
         if status >= 400:
             assert answer.headers["content-type"] == "application/problem+json"
             told = answer.json()
@@ -429,6 +455,26 @@ def test_a_reader_comes_leaves_returns_and_is_forgotten(program: Program, databa
     assert not program.act(f"{reader}/erase")["changed"]
     program.ask(reader, status=404)
     assert "readers.example" not in repr(latest(database))
+
+
+def test_the_program_of_the_documentation(
+    settings: Settings, database: Database, held: int, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edit.stop(database, 1)
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "use-the-api.md").read_text(encoding="utf-8")
+    program = page.partition("```python\n")[2].partition("```")[0]
+    assert len(program.splitlines()) <= 11
+    api = operators_api(settings, database, writers=Writers(), now=utc_now)
+    with serving(api, BASE) as url:
+        monkeypatch.setenv("MILEPOST_API", f"{url}{BASE}/")
+        monkeypatch.setenv("MILEPOST_TOKEN", token_for(database, "read", "decide"))
+        names: dict[str, Any] = {}
+        exec(compile(program, "use-the-api.md", "exec"), names)  # noqa: S102 (our own page)
+        names["api"].close()
+    said = capsys.readouterr().out
+    assert f"look {held} at clockwork is released" in said
+    assert "issue 1 is sealed for" in said
 
 
 def test_a_rename_is_settled_or_was(program: Program) -> None:
