@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 from milepost.errors import MilepostError
 
@@ -50,6 +51,29 @@ class _Running:
 
 
 @dataclass(kw_only=True)
+class Watchdog:
+    """When systemd is to hear that we live: twice in the time after which it would end us, sd_watchdog_enabled(3)."""
+
+    every_s: float
+    next_at: float = 0.0
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self | None:
+        """That of WATCHDOG_USEC; None where nobody watches us."""
+        within, whom = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", str(os.getpid()))
+        if not within.isdecimal() or int(within) == 0 or whom != str(os.getpid()):
+            return None
+        return cls(every_s=int(within) / 2_000_000)
+
+    def due(self, now: float) -> bool:
+        """Whether it is time again; `now` in seconds of a clock that never goes back."""
+        if now < self.next_at:
+            return False
+        self.next_at = now + self.every_s
+        return True
+
+
+@dataclass(kw_only=True)
 class Supervisor:
     """The parts in the order in which they start; `say` hears of all that an operator wants to know."""
 
@@ -69,10 +93,12 @@ class Supervisor:
                 self._await(self._running[-1])
             notify("READY=1", "STATUS=all parts are ready")
             self.say("Ready. Stop with Ctrl-C or SIGTERM.")
+            watchdog = Watchdog.of(os.environ)
             while not self.stop.wait(SLICE_S):
                 for one in self._running:
                     self._look_after(one)
-                notify("WATCHDOG=1")
+                if watchdog is not None and watchdog.due(time.monotonic()):
+                    notify("WATCHDOG=1")
         finally:
             notify("STOPPING=1", "STATUS=the runs and requests in hand are finished")
             for one in reversed(self._running):

@@ -1,7 +1,7 @@
 """What Prefect's server is asked to watch: runs whose process died, runs that are not green, sources nobody looks at.
 
-    a run's heartbeat stops ─▶ Crashed "Lost"      a run ends otherwise than green ─┐
-                                                   no look at a source for N hours ─┴▶ the deployment notify/notify
+    a run's heartbeat stops, or never begins ─▶ Crashed "Lost"      a run ends otherwise than green ─┐
+                                                                    no look at a source for N hours ─┴▶ notify/notify
 """
 
 from collections.abc import Sequence
@@ -13,51 +13,78 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
 
 from flows.outcomes import NAMES
 
-BEATS_S = 540  # three heartbeats of a flow's
-_FLOWS = ("run", "scrape", "publish", "dispatch", "letters", "bounces", "backfill")  # `notify` would call itself
+_USUAL_BEAT_S = 180  # Prefect's default
+BEATS = 3  # of a flow's run may be missed
+BEGUN_S = 900  # from a run's hand-over to its process, until that says its first word: it imports much
 _ENDS = {f"prefect.flow-run.{name}" for name in (*NAMES, "Completed", "Cancelled", "Crashed", "Lost")}
-_ALARMS = {f"prefect.flow-run.{name}" for name, kind in NAMES.items() if kind == "FAILED"} | {
-    "prefect.flow-run.Crashed", "prefect.flow-run.Lost",
-}
+_HANDED_OVER = {f"prefect.flow-run.{name}" for name in ("Pending", "Submitting", "InfrastructurePending")}
+_DIED = {"prefect.flow-run.Crashed", "prefect.flow-run.Lost"}
+_ALARMS = {f"prefect.flow-run.{name}" for name, kind in NAMES.items() if kind == "FAILED"} | _DIED
+_ANY_RUN: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.flow-run.*"}
+_TELLS = "run"  # this flow calls `notify` before it ends, whatever it found; it can't when it dies
+_TELL_NOT = ("scrape", "publish", "dispatch", "letters", "bounces", "backfill")  # `notify` would call itself
 
 
-def wanted(notify: UUID | None, *, hours: float) -> list[AutomationCore]:
-    """The automations; without `notify`, the deployment that tells operators, only the cure of lost runs."""
+def wanted(notify: UUID | None, *, hours: float, beat_s: int) -> list[AutomationCore]:
+    """The automations; without `notify`, the deployment that tells operators, only the cure of lost runs.
+
+    `beat_s`: how often a run says that it lives.
+    """
     beat, look = "prefect.flow-run.heartbeat", "milepost.look.ended"
-    lost = "Its process died without a word: no heartbeat for 9 minutes. The next scheduled run goes on."
-    automations = [AutomationCore(
-        name="Milepost: runs whose process died",
-        description="A run that sends no heartbeat any more is marked as crashed; else it would be Running for ever.",
-        trigger=EventTrigger(
-            after={beat}, expect={beat, *_ENDS}, match={"prefect.resource.id": "prefect.flow-run.*"},
-            for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(seconds=BEATS_S),
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Lost", message=lost, force=False)],
-    )]
+    automations = [
+        _lost("Milepost: runs whose process died", after={beat}, expect={beat, *_ENDS}, within=BEATS * beat_s),
+        _lost("Milepost: runs that never began", after=_HANDED_OVER, within=BEGUN_S,
+              expect={beat, *_ENDS, "prefect.flow-run.Running", "prefect.flow-run.Scheduled"}),
+    ]
     if notify is None:
         return automations
     tell = RunDeployment(source="selected", deployment_id=notify, parameters=None, job_variables=None)
-    return [*automations, AutomationCore(
-        name="Milepost: runs that are not green",
-        description="Operators are told at once, by the channels of [notify] urls.",
+    return [
+        *automations, _alarm("Milepost: runs that are not green", _ALARMS, _TELL_NOT, tell),
+        _alarm("Milepost: runs that died before they told", _DIED, (_TELLS,), tell),
+        AutomationCore(
+            name="Milepost: sources nobody looks at",
+            description=f"No look at a source has ended for {hours:g} hours.",
+            trigger=EventTrigger(
+                after={look}, expect={look}, match={"prefect.resource.id": "milepost.source.*"},
+                for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(hours=hours),
+            ),
+            actions=[tell],
+        ),
+    ]
+
+
+def _lost(name: str, *, after: set[str], expect: set[str], within: int) -> AutomationCore:
+    return AutomationCore(
+        name=name, description="A run of which nothing is heard any more has crashed; else it would be there for ever.",
         trigger=EventTrigger(
-            expect=set(_ALARMS), match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(_FLOWS)},
+            after=after, expect=expect, match=_ANY_RUN, for_each={"prefect.resource.id"},
+            posture=Posture.Proactive, threshold=1, within=timedelta(seconds=within),
+        ),
+        actions=[ChangeFlowRunState(
+            state=StateType.CRASHED, name="Lost", force=False,
+            message=f"Nothing was heard of it for {within / 60:g} minutes: its process died. The next run goes on.",
+        )],
+    )
+
+
+def _alarm(name: str, events: set[str], flows: Sequence[str], tell: RunDeployment) -> AutomationCore:
+    """Once a run: only those that a deployment began, not the runs within them, which end alike."""
+    return AutomationCore(
+        name=name, description="Operators are told at once, by the channels of [notify] urls.",
+        trigger=EventTrigger(
+            expect=events, match=_ANY_RUN, match_related=[
+                {"prefect.resource.role": "flow", "prefect.resource.name": list(flows)},
+                {"prefect.resource.role": "deployment"},
+            ],
             for_each={"prefect.resource.id"}, posture=Posture.Reactive, threshold=1, within=timedelta(0),
         ),
         actions=[tell],
-    ), AutomationCore(
-        name="Milepost: sources nobody looks at",
-        description=f"No look at a source has ended for {hours:g} hours.",
-        trigger=EventTrigger(
-            after={look}, expect={look}, match={"prefect.resource.id": "milepost.source.*"},
-            for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=timedelta(hours=hours),
-        ),
-        actions=[tell],
-    )]
+    )
 
 
 def set_up(*, hours: float) -> Sequence[str]:
@@ -68,7 +95,8 @@ def set_up(*, hours: float) -> Sequence[str]:
             notify: UUID | None = client.read_deployment_by_name("notify/notify").id
         except ObjectNotFound:
             notify = None
-        for one in wanted(notify, hours=hours):
+        beat_s = get_current_settings().flows.heartbeat_frequency or _USUAL_BEAT_S
+        for one in wanted(notify, hours=hours, beat_s=beat_s):
             there = client.read_automations_by_name(one.name)
             if there:
                 client.update_automation(automation_id=there[0].id, automation=one)

@@ -51,7 +51,7 @@ def prepare(home: Path) -> None:
 
 
 @contextmanager
-def _server() -> Iterator[None]:
+def server_errors() -> Iterator[None]:
     """Turns the two ways in which Prefect's server fails to be there into a sentence."""
     import httpx
 
@@ -98,14 +98,14 @@ def automations(*, hours: float) -> Sequence[str]:
     if not os.environ.get("PREFECT_API_URL"):
         raise MilepostError("no Prefect server is named", where="PREFECT_API_URL",
                             hint="Set it to yours, as in http://127.0.0.1:4200/api; `milepost up` needs none of this.")
-    with _server():
+    with server_errors():
         names: Sequence[str] = import_module("flows.automations").set_up(hours=hours)
         return names
 
 
 def _run(flow: str, options: dict[str, Any], parameters: dict[str, Any]) -> Any:
     function = getattr(import_module(f"flows.{flow}"), flow)
-    with _server():
+    with server_errors():
         return function.with_options(**options)(**parameters, return_state=True)
 
 

@@ -1,12 +1,15 @@
 """Runs the schedules on this machine: every deployment of prefect.yaml, with neither work pool nor worker.
 
     prefect.yaml ─▶ deployments ─▶ Runner: one process a run      SIGTERM ─▶ runs are asked to end, and waited for
+
+Which flows there are is ours to say; when they run, the operator's: the schedules of prefect.yaml beside the settings.
 """
 
 import asyncio
+import datetime as dt
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from importlib import import_module
 from os import kill
@@ -15,11 +18,12 @@ from signal import SIGTERM
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.runner import Runner
+from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from flows import automations
+from milepost.errors import InputError, MilepostError
 from pipeline.setup import deployments
 from store.holders import started
 
@@ -61,6 +65,42 @@ def drain(
         sleep(0.1)
 
 
+def planned(config: Path) -> list[dict[str, Any]]:
+    """Our deployments, each with the `schedules` that prefect.yaml beside `config` gives it; ours without that file.
+
+    Raises InputError when that file can't be read.
+    """
+    ours: list[dict[str, Any]] = yaml.safe_load(deployments(config))["deployments"]
+    file = config.resolve().parent / "prefect.yaml"
+    theirs: dict[str, list[Any]] = {}
+    try:
+        edited = yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
+        theirs = {one["name"]: one.get("schedules") or [] for one in edited}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"its deployments can't be read: {' '.join(str(error).split()) or type(error).__name__}", where=str(file),
+            hint="Mend it, or write it anew with `milepost prefect init --force`.",
+        ) from None
+    return [one | {"schedules": theirs.get(one["name"], one.get("schedules", []))} for one in ours]
+
+
+def schedule(given: Mapping[str, Any]) -> Schedule:
+    """One of prefect.yaml: `cron`, `interval` (seconds) or `rrule`, with `timezone`, `anchor_date`, `day_or`, `active`.
+
+    Raises InputError for what Prefect can't plan.
+    """
+    known = {name: value for name, value in given.items() if value is not None}
+    if isinstance(known.get("interval"), int | float):
+        known["interval"] = dt.timedelta(seconds=known["interval"])
+    try:
+        return Schedule(**known)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"no schedule: {error}", where=f"prefect.yaml, {dict(given)}",
+                         hint="Give one of cron, interval (seconds) or rrule.") from None
+
+
 def serve(config: Path, *, bounces: bool, hours: float, begun: Path) -> None:
     """Until SIGTERM: every deployment of `config`, on the server that PREFECT_API_URL names.
 
@@ -68,14 +108,14 @@ def serve(config: Path, *, bounces: bool, hours: float, begun: Path) -> None:
     file that is made once all of it is set up.
     """
     runner = DrainingRunner(name="milepost", pause_on_shutdown=False, limit=AT_ONCE)
-    for wanted in yaml.safe_load(deployments(config))["deployments"]:
+    for wanted in planned(config):
         if wanted["name"] == "bounces" and not bounces:
             continue
         module, _, name = wanted["entrypoint"].partition(":")
         runner.add_deployment(getattr(import_module(module), name).to_deployment(
             name=wanted["name"], parameters=wanted["parameters"], description=wanted["description"],
             tags=wanted.get("tags", ["milepost"]), entrypoint_type=EntrypointType.MODULE_PATH,
-            schedules=[CronSchedule(cron=one["cron"], timezone=one["timezone"]) for one in wanted.get("schedules", ())],
+            schedules=[schedule(one) for one in wanted["schedules"]],
         ))
     automations.set_up(hours=hours)
     begun.touch()
@@ -83,8 +123,13 @@ def serve(config: Path, *, bounces: bool, hours: float, begun: Path) -> None:
 
 
 if __name__ == "__main__":
+    from flows.engine import server_errors
     from milepost.settings import load
 
     _file = Path(sys.argv[1])
     _settings = load(_file)
-    serve(_file, bounces=bool(_settings.bounces.sources), hours=float(sys.argv[2]), begun=Path(sys.argv[3]))
+    try:
+        with server_errors():
+            serve(_file, bounces=bool(_settings.bounces.sources), hours=float(sys.argv[2]), begun=Path(sys.argv[3]))
+    except MilepostError as error:
+        sys.exit(f"milepost: {error}")

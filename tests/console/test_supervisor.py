@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from console.supervisor import Part, Supervisor
+from console.supervisor import Part, Supervisor, Watchdog
 from milepost.errors import MilepostError
 
 WORKS = "import pathlib, signal, sys, time; pathlib.Path(sys.argv[1]).open('a').write('begun\\n'); "
@@ -102,3 +102,18 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path, monk
         service.then["Ready. Stop"] = service.supervisor.stop.set
         service.run()
         assert [heard.recv(200).split(b"\n")[0] for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
+
+
+def test_systemd_hears_that_we_live_twice_in_the_time_that_it_waits() -> None:
+    watchdog = Watchdog.of({"WATCHDOG_USEC": "120000000", "WATCHDOG_PID": str(os.getpid())})
+    assert watchdog is not None
+    assert [watchdog.due(now) for now in (1_000.0, 1_000.2, 1_059.9, 1_060.0, 1_060.2, 1_121.0)] == [
+        True, False, False, True, False, True,
+    ]
+
+
+@pytest.mark.parametrize("environment", [
+    {}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "120000000", "WATCHDOG_PID": "1"},
+])
+def test_where_no_watchdog_waits_for_us_none_is_told(environment: dict[str, str]) -> None:
+    assert Watchdog.of(environment) is None
