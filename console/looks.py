@@ -1,13 +1,16 @@
 """How looks are told: a table of them, and what they leave for an operator to decide."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from console.context import CliContext
-from console.output import print_table
+from console.output import counted, print_table, shortened
 from milepost.printable import printable
+
+if TYPE_CHECKING:
+    from pipeline.new_source import Trial
 
 
 def print_looks(looks: list[dict[str, Any]]) -> None:
@@ -50,6 +53,47 @@ def print_check(check: Mapping[str, Any]) -> None:
     print_unread(check)
     if check["disallowed"]:
         typer.echo(f"robots.txt forbids {check['disallowed']} further pages; they are not asked for.")
+
+
+def print_trial(trial: "Trial", *, settings: bool = True) -> None:
+    """What an address is, and how it would be read."""
+    from pipeline.new_source import settings_block
+
+    moved = f" ({trial.final_url})" if trial.final_url != trial.url else ""
+    served = printable(trial.content_type) or "no content type"
+    typer.echo(f"{printable(trial.url)}{printable(moved)}: {served}; robots.txt: {trial.robots}; "
+               f"{counted(trial.requests, 'request')}.")
+    best = trial.best
+    if best is not None:
+        elsewhere = f" at {printable(best.url)}" if best.url != trial.final_url else ""
+        count = counted(best.found, "milestone")
+        typer.echo(f"It is {printable(best.what)}{elsewhere}: {count}, {best.dated} with a date.")
+        rows = [(entry.date or "unknown", shortened(entry.title, 50), shortened(entry.text, 70))
+                for entry in best.entries]
+        print_table("", ("date", "title", "what happened"), rows, empty="")
+        for name, examples in best.disputed.items():
+            typer.echo(f"The witnesses of {name} differ:")
+            for words in examples:
+                typer.echo(f"  {printable(words)}")
+        if best.unread:
+            typer.echo(f"{best.unread} look like milestones and could not be read:")
+            for words in best.unread_first:
+                typer.echo(f"  {words}")
+        if best.unread_dates:
+            typer.echo(f"{counted(best.unread_dates, 'milestone')} with a date that could not be read.")
+        if settings:
+            typer.echo(f"\nThe settings that read it so:\n\n{settings_block(best.source)}")
+    if trial.rendering:
+        typer.echo(f"It seems to need its scripts: {trial.rendering}.")
+    told = [f"{printable(one.what)} at {printable(one.url)}: " + (
+        printable(one.problem) if one.problem else f"{counted(one.found, 'milestone')}, {one.dated} with a date "
+        f"(--extractor {one.source['extractor']})") for one in trial.others]
+    if told and best is not None:
+        typer.echo("\nIt could be read otherwise too:")
+        for line in told:
+            typer.echo(f"  {line}")
+    elif told:
+        typer.echo("\n".join(told))
 
 
 def print_unread(told: Mapping[str, Any]) -> None:

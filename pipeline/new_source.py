@@ -1,0 +1,332 @@
+"""A site that nobody follows yet: what an address is, how it would read, and the settings that do it; nothing stored.
+
+    address ─▶ asked as a look asks ─▶ candidates, and the feeds it links to ─▶ each read as a look reads ─▶ Trial
+    Trial ─▶ add_source: a block more in the settings file, its comments kept
+"""
+
+import asyncio
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from crawler.ask import Asked, Asker, asking
+from extractors import registry
+from extractors.charset import decode
+from extractors.clean import slugify
+from extractors.drift import dispute, profile, unfit
+from extractors.recognize import Candidate, candidates, forge_feeds, linked_feeds, needs_rendering
+from milepost.errors import ConflictError, ExtractError, FetchError, InputError, RefusedError, SettingsError
+from milepost.fields import FIELDS
+from milepost.records import Card, Milestone, Page
+from milepost.settings import FetchSettings, GuardSettings, parse, read_file
+from milepost.text_shape import in_one_line
+from newsletter.news.guards import Counted
+from newsletter.news.guards import unread as too_much_unread
+from pipeline.look.page_workers import Crew
+from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
+from pipeline.look.unread_entries import FIRST, unread_dates
+
+SHOWN = 10  # entries of a trial
+_ENOUGH = 3  # entries that make a page a list
+_FEEDS = 3  # of those that a page links to which are asked for
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialEntry:
+    """A milestone as it would be recorded."""
+
+    key: str
+    title: str
+    date: str | None  # as in records: "2012-09"
+    text: str  # what happened, in one line
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialReading:
+    """How an address reads by one extractor."""
+
+    what: str  # "a feed (Atom, Kiln)"
+    url: str  # the page that was read
+    source: Mapping[str, Any]  # the settings, as in [[sources]]
+    found: int = 0  # milestones
+    dated: int = 0  # of those
+    entries: tuple[TrialEntry, ...] = ()  # the first ten, the newest first
+    unread: int = 0  # what looks like a milestone and could not be read
+    unread_first: tuple[str, ...] = ()
+    unread_dates: int = 0  # milestones with a date that could not be read
+    disputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field → who says what, of those that differ
+    problem: str | None = None  # why nothing could be read
+    held: str | None = None  # why a first look would wait for an operator
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What an address is."""
+
+    url: str
+    final_url: str
+    content_type: str
+    robots: str
+    requests: int
+    best: TrialReading | None  # None: nothing can be read there
+    others: tuple[TrialReading, ...] = ()  # further ways to read it, and its feeds
+    feeds: tuple[str, ...] = ()  # that it links to
+    rendering: str = ""  # why a page without its scripts tells nothing
+
+
+def try_address(
+    url: str, *, now: Callable[[], dt.datetime], fetch: FetchSettings | None = None,
+    guards: GuardSettings | None = None, allow_hosts: Sequence[str] = (), extractor: str | None = None,
+) -> Trial:
+    """Look at an address and store nothing; `extractor`: read it by that one alone.
+
+    Raises FetchError when it can't be had, SettingsError for an extractor that there isn't.
+    """
+    if extractor is not None and extractor not in registry.names():
+        registry.get(extractor)  # says so
+    limits = (fetch or FetchSettings()).model_copy(update={"retries": min((fetch or FetchSettings()).retries, 1)})
+    return asyncio.run(_try(url, now, limits, guards or GuardSettings(), tuple(allow_hosts), extractor))
+
+
+async def _try(
+    url: str, now: Callable[[], dt.datetime], limits: FetchSettings, guards: GuardSettings,
+    allow_hosts: tuple[str, ...], extractor: str | None,
+) -> Trial:
+    with Crew(guards.max_read_seconds) as crew:
+        async with asking(limits=limits, allow_hosts=allow_hosts, now=now) as asker:
+            trier = _Trier(crew, now, allow_hosts, extractor)
+            try:
+                asked = await asker.ask(url)
+            except RefusedError as error:
+                host = urlsplit(url).hostname
+                meant = f"If it is meant to be read, give --allow-host {host}."
+                hint = meant if "public address" in error.what else error.hint
+                raise RefusedError(error.what, where=url, hint=hint) from error
+            readings = trier.readings(asked)
+            page = trier.page(asked)
+            feeds = () if any(one.source["extractor"] == "feed" for one in readings) else linked_feeds(page)
+            listed = any(one.found >= _ENOUGH for one in readings)
+            for feed in dict.fromkeys((*feeds[:_FEEDS], *(() if listed else forge_feeds(asked.url)))):
+                readings += await _feed(asker, trier, feed)
+            requests = asker.requests
+    readings = sorted(readings, key=_rank, reverse=True)
+    best = readings[0] if readings and readings[0].found else None
+    return Trial(
+        url=url, final_url=asked.url, content_type=asked.content_type, robots=asked.robots, requests=requests,
+        best=best, others=tuple(one for one in readings if one is not best), feeds=feeds,
+        rendering="" if best is not None and best.url == page.url else needs_rendering(page),
+    )
+
+
+async def _feed(asker: Asker, trier: "_Trier", url: str) -> list[TrialReading]:
+    """What a linked feed reads as; one that can't be had is told of, and stops nothing."""
+    try:
+        asked = await asker.ask(url)
+    except FetchError as error:
+        return [TrialReading(what="a feed that it links to", url=url, source={"extractor": "feed"}, problem=str(error))]
+    return [one for one in trier.readings(asked) if one.source["extractor"] == "feed"]
+
+
+def _rank(one: TrialReading) -> tuple[int, int, int]:
+    """A list of its own page, then a feed, then one article; of equal ones what has more dates."""
+    kind = one.source["extractor"]
+    own = one.found >= _ENOUGH and kind != "generic"
+    listed = 3 if own else 2 if one.found and kind == "feed" else int(one.found > 0)
+    return listed, one.dated, one.found - one.unread
+
+
+class _Trier:
+    """Reads what was had by all that may read it."""
+
+    def __init__(
+        self, crew: Crew, now: Callable[[], dt.datetime], allow_hosts: tuple[str, ...], extractor: str | None
+    ) -> None:
+        self._crew, self._now, self._allow_hosts, self._extractor = crew, now, allow_hosts, extractor
+
+    def page(self, asked: Asked) -> Page:
+        return Page(url=asked.url, text=decode(asked.body, asked.content_type))
+
+    def readings(self, asked: Asked) -> list[TrialReading]:
+        """One for each candidate that reads something; of those that don't, the first that says why."""
+        parts = urlsplit(asked.url)
+        path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+        base = f"{parts.scheme}://{parts.netloc}"
+        kind = asked.content_type.partition(";")[0].strip().casefold()
+        wanted = candidates(self.page(asked), path, kind)
+        if self._extractor is not None:
+            named = [one for one in wanted if one.extractor == self._extractor]
+            wanted = named or [Candidate(self._extractor, {"path": path}, f"read by {self._extractor}")]
+        found = [self._reading(candidate, asked, base, path) for candidate in wanted]
+        read = [one for one in found if one.found]
+        return read or [one for one in found if one.problem][:1]
+
+    def _reading(self, candidate: Candidate, asked: Asked, base: str, path: str) -> TrialReading:
+        key = key_for(asked.url)
+        source: dict[str, Any] = {"key": key, "extractor": candidate.extractor, "base_url": base} | (
+            {"allow_hosts": list(self._allow_hosts)} if self._allow_hosts else {}
+        ) | ({"options": dict(candidate.options)} if candidate.options else {})
+        told = TrialReading(what=candidate.what, url=asked.url, source=source)
+        try:
+            reader = SiteReader(ReadBy(source=key, extractor=candidate.extractor, options=candidate.options))
+        except SettingsError as error:
+            return _without(told, str(error))
+        guard = ReadingGuard(reader, self._crew, stopped={}, now=self._now)
+        stored = Stored(url=base + path.replace("?", "%3F", 1), snapshot_id=0, body=asked.body,
+                        content_type=asked.content_type)
+        try:
+            if reader.site.classify(urlsplit(stored.url).path) == "listing":
+                return _of_cards(told, guard.cards(stored), stored.url)
+            answer = guard.records([stored])[0]
+            if isinstance(answer, ExtractError):
+                raise answer
+            unread = guard.unread(stored)
+        except ExtractError as error:
+            return _without(told, str(error))
+        if len(answer) < candidate.least:
+            return _without(told, f"{asked.url}: it has no {candidate.least} entries as {candidate.what} has them")
+        entries = len(answer) + len(unread)
+        newest = next((one.says for one in unread if one.newest), None)
+        held = too_much_unread(Counted(known=0, unread=len(unread), entries=entries, unread_newest=newest))
+        examples = {name: words for name in FIELDS if (words := dispute(name, answer)[1])}
+        return TrialReading(
+            what=told.what, url=told.url, source=source, found=len(answer),
+            dated=sum(one.date is not None for one in answer),
+            entries=tuple(map(_entry, _newest_first(answer)[:SHOWN])), unread=len(unread),
+            unread_first=tuple(map(str, unread[:FIRST])), unread_dates=unread_dates(answer), disputed=examples,
+            held=unfit(profile(answer)) or held,
+        )
+
+
+def _without(told: TrialReading, problem: str) -> TrialReading:
+    return TrialReading(what=told.what, url=told.url, source=told.source, problem=problem)
+
+
+def _of_cards(told: TrialReading, cards: Sequence[Card], url: str) -> TrialReading:
+    """A listing, which leads to milestones' pages."""
+    known = [card for card in cards if card.key is not None]
+    if len(known) < _ENOUGH:
+        return _without(told, f"{url}: it lists {len(known)} milestones in this layout")
+    newest = sorted(known, key=lambda card: card.date.sort_key if card.date else (0, 0, 0), reverse=True)
+    return TrialReading(
+        what=told.what, url=told.url, source=told.source, found=len(known),
+        dated=sum(card.date is not None for card in known),
+        entries=tuple(TrialEntry(key=card.key or "", title=card.title, date=card.date.value if card.date else None,
+                                 text=card.summary, url=url) for card in newest[:SHOWN]),
+    )
+
+
+def _newest_first(records: Sequence[Milestone]) -> list[Milestone]:
+    return sorted(records, key=lambda one: one.date.sort_key if one.date else (0, 0, 0), reverse=True)
+
+
+def _entry(record: Milestone) -> TrialEntry:
+    return TrialEntry(key=record.key, title=record.title, date=record.date.value if record.date else None,
+                      text=in_one_line(record.what_happened), url=record.url)
+
+
+def key_for(url: str) -> str:
+    """A key for a source at this address: its host's own name, or the project's on a forge."""
+    parts = urlsplit(url)
+    if forge_feeds(url):
+        return slugify(parts.path.strip("/").split("/")[1].removesuffix(".git"))[:40].strip("-") or "project"
+    labels = (parts.hostname or "site").removeprefix("www.").split(".")
+    numbers = all(label.isdecimal() for label in labels)
+    return slugify("-".join(labels if numbers or len(labels) < 2 else labels[:-1]))[:40].strip("-") or "site"
+
+
+def trial_to_json(trial: Trial) -> dict[str, Any]:
+    """The form of `source try --json`."""
+    return asdict(trial)
+
+
+# --- into the settings ----------------------------------------------------------------------------------------------
+
+
+def settings_block(source: Mapping[str, Any]) -> str:
+    """The settings of a source as they stand in milepost.toml."""
+    import tomlkit
+
+    document = tomlkit.document()
+    document["sources"] = _tables(source)
+    return tomlkit.dumps(document).strip()
+
+
+def _tables(source: Mapping[str, Any]) -> Any:
+    import tomlkit
+
+    table = tomlkit.table()
+    for name, value in source.items():
+        if name != "options":
+            table[name] = value
+    if source.get("options"):
+        options = tomlkit.table()
+        for name, value in source["options"].items():
+            if isinstance(value, Mapping):
+                inline = tomlkit.inline_table()
+                inline.update(value)
+                value = inline
+            options[name] = value
+        table["options"] = options
+    tables = tomlkit.aot()
+    tables.append(table)
+    return tables
+
+
+def add_source(file: Path, trial: Trial, *, key: str | None = None) -> dict[str, Any]:
+    """Write the settings that read a trial's address into a settings file; what else stands there stays as it is.
+
+    Returns the settings. Raises InputError where nothing could be read or the file can't be written, ConflictError for
+    a key or an address that is followed already, SettingsError for a file that is no settings.
+    """
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    if trial.best is None:
+        raise InputError("nothing that could be followed was read there", where=trial.url,
+                         hint="See `milepost source try` for what it is.")
+    given = read_file(file)
+    known = [one for one in given.get("sources", []) if isinstance(one, dict)]
+    source = dict(trial.best.source) | ({"key": key} if key else {})
+    for one in known:
+        if one.get("base_url") == source["base_url"] and one.get("options") == source.get("options"):
+            raise ConflictError(f"it is followed already, as {one.get('key')!r}", where=trial.url)
+        if one.get("key") == source["key"]:
+            raise ConflictError(f"there is a source {source['key']!r} already", where=str(file),
+                                hint="Give it another name: --key NAME.")
+    try:
+        document = tomlkit.parse(file.read_text(encoding="utf-8"))
+        tables = _tables(source)
+        if "sources" in document:
+            document["sources"].append(tables[0])
+        else:
+            document["sources"] = tables
+        text = tomlkit.dumps(document)
+        written = tomlkit.parse(text).unwrap()
+    except (TOMLKitError, AttributeError, TypeError) as error:
+        raise SettingsError(f"a source can't be added to it: {error}", where=str(file),
+                            hint=f"Write it there yourself:\n{settings_block(source)}") from None
+    parse(written, file=file.name, folder=file.resolve().parent)
+    _replace(file, text)
+    return source
+
+
+def _replace(file: Path, text: str) -> None:
+    """The whole file or none of it."""
+    target = file.resolve()
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(name).chmod(target.stat().st_mode & 0o7777)
+        Path(name).replace(target)
+    except OSError as error:
+        hint = "Check its owner and mode."
+        raise InputError(f"can't be written: {error.strerror}", where=str(file), hint=hint) from None
