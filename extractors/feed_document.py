@@ -25,7 +25,8 @@ from milepost.records import Image
 
 Kind = Literal["RSS", "RDF", "Atom", "JSON Feed"]
 
-_ROOT = re.compile(r"<(?:rss|feed|(?:\w{1,20}:)?RDF|channel|(?:\w{1,20}:)feed)[\s>/]", re.IGNORECASE)
+_ROOT = re.compile(r"<(?:\w{1,20}:)?(?:rss|feed|RDF|channel)[\s>/]", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.{0,8000}?-->", re.DOTALL)
 _PAGE = re.compile(r"<(?:html|head|body|div|main|article)[\s>]", re.IGNORECASE)
 _LOOKED_AT = 64_000  # characters in which a feed says what it is
 _END = re.compile(
@@ -34,6 +35,9 @@ _END = re.compile(
 _ENTITY = re.compile(r"<!ENTITY\b", re.IGNORECASE)
 _PLAIN_ENTITY = re.compile(
     r"""<!ENTITY\s+\w{1,40}\s+(?:"(?:&#\w{1,8};|[^&"%<>]{0,100})"|'(?:&#\w{1,8};|[^&'%<>]{0,100})')\s*>"""
+)
+_NAMES_OF_SIGNS = re.compile(  # HTML's, somewhere else: feedparser leaves them out, and nobody asks for them
+    r"""<!ENTITY\s+%\s+\w{1,40}\s+PUBLIC\s+"-//W3C//ENTITIES [^"<>]{0,100}"\s+"[^"<>]{0,200}"\s*>"""
 )
 _ENTITIES_CAP = 300  # HTML has 253 by name
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2
@@ -51,7 +55,9 @@ _TIME_TAIL = re.compile(r"[T\s]+\d{1,2}:\d{2}.*", re.DOTALL)
 _WEEKDAY = re.compile(r"[^\W\d_]{2,14}\.?,\s*")
 _SHORT_YEAR = re.compile(r"(.*\b\d{1,2}[\s-]+[^\W\d_]{3,10}\.?[\s-]+)(\d{2})(\s+\d{1,2}:\d{2}.*)?", re.DOTALL)
 _COMPACT = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(?:T?\d{4,6}\S{0,10})?", re.ASCII)
-_NO_DATE = re.compile(r"000[01]-|-000|0000|1970-01-01T00:00:00|Thu, 0?1 Jan 1970 00:00:00", re.IGNORECASE)
+_NO_DATE = re.compile(  # 0, and seconds that were taken for milliseconds
+    r"000[01]-|-000|0000|1970-01-\d\d[T ]\d\d:|(?:\w{3,9}, )?\d{1,2} Jan(?:uary)? 1970 \d\d:", re.IGNORECASE
+)
 _FIRST_YEAR = 1000  # before it, some of its figures are missing
 
 
@@ -87,7 +93,7 @@ class FeedDocument(NamedTuple):
 
 def is_feed(text: str) -> bool:
     """Whether a text begins as a feed does, whatever it is served as."""
-    head = text[:_LOOKED_AT].lstrip("\ufeff \t\r\n")
+    head = _COMMENT.sub("", text[:_LOOKED_AT]).lstrip("\ufeff \t\r\n")
     if head.startswith("{"):
         return "jsonfeed.org/version" in head.replace("\\/", "/")
     found = _ROOT.search(head)
@@ -111,7 +117,7 @@ def read_feed_date(written: object, language: str = "") -> Reading:
     """The day of a date as feeds write it, in the time zone that it is written in.
 
     RFC 822 §5 with years of two figures (RFC 2822 §4.3), RFC 3339, W3C-DTF to its own precision, and what else is
-    certain. What programs write where they have none (the year 1, the first second of 1970) is none.
+    certain. What programs write where they have none (the year 1, a moment of January 1970) is none.
     """
     line = clean(written if isinstance(written, str) else "", NAME_CAP)
     if not line:
@@ -206,8 +212,9 @@ def _is_atom(text: str) -> bool:
 
 def _refuse_entities(text: str, url: str) -> None:
     """Raises ExtractError for a document type whose entities are more than names of signs."""
-    declared = len(_ENTITY.findall(text[: 1_000_000]))
-    if declared and (declared > _ENTITIES_CAP or declared != len(_PLAIN_ENTITY.findall(text[: 1_000_000]))):
+    head = _NAMES_OF_SIGNS.sub("", text[:1_000_000])
+    declared = len(_ENTITY.findall(head))
+    if declared and (declared > _ENTITIES_CAP or declared != len(_PLAIN_ENTITY.findall(head))):
         raise ExtractError("the feed declares entities that stand for more than a sign: it is not parsed", where=url,
                            hint="Look at what the site serves there.")
 

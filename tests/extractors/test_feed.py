@@ -32,7 +32,8 @@ def rss(*items: str, head: str = "", root: str = 'version="2.0"') -> str:
     ("Tue Apr 15 2031 10:00:00 GMT+0200 (CEST)", "2031-04-15"), ("Di, 15 Apr 2031 10:00:00 +0200", "2031-04-15"),
     ("Wed, 15 Apr 2031 10:00:00 GMT", None),  # that was a Tuesday
     ("31 Feb 2031 10:00:00 GMT", None), ("04/05/2031", None), ("1934012345", None), ("soon", None),
-    ("0001-01-01T00:00:00Z", None), ("1970-01-01T00:00:00Z", None), ("Thu, 01 Jan 1970 00:00:00 +0000", None),
+    ("0001-01-01T00:00:00Z", None), ("Sat, 17 Jan 1970 23:08:42 Z", None),
+    ("17 Jan 1970", "1970-01-17"), ("1970-01-01T00:00:00Z", None), ("Thu, 01 Jan 1970 00:00:00 +0000", None),
     ("0000-00-00 00:00:00", None), ("-0001-11-30T00:00:00+00:00", None), ("2031-W16", None),
 ])
 def test_dates_are_read_as_far_as_they_are_certain(written: str, right: str | None) -> None:

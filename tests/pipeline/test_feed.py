@@ -1,5 +1,6 @@
 """A feed that is watched: what its entries become, and what its site's own trouble does not make of them."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -218,3 +219,24 @@ def test_an_api_is_read_page_by_page_as_far_as_its_settings_say(server: FileServ
     assert asked == ["/api?n=2", "/api?after=1&n=2", "/api?after=2&n=2"]
     server.put("/api?n=2", page(0).replace("anchor is", "anchor is not"), "application/json")
     assert told(look(api)) == {"corrected": 1}
+
+
+@pytest.mark.parametrize("how", [
+    {"guid": "https://harbour.example/n/{}", "link": "https://harbour.example/n/{}"},  # its addresses are built anew
+    {"guid": "", "link": "https://harbour.example/{}?x=2"},  # no ids, and links that are others each time
+])
+def test_entries_that_look_like_known_ones_are_asked_about(
+    server: FileServer, settings: Settings, how: dict[str, str]
+) -> None:
+    look(settings)
+    server.put(PATH, window(7, **how).replace("<guid></guid>", ""), "application/rss+xml")
+    report = look(settings)
+    assert (len(report.questions), announce(settings, utc_now())) == (8, ())
+
+
+def test_a_feed_that_dates_all_its_entries_anew_is_held(server: FileServer, settings: Settings) -> None:
+    look(settings)
+    again = re.sub(r"<pubDate>[^<]+", "<pubDate>05 May 2031 08:00:00 GMT", window(7))
+    server.put(PATH, again, "application/rss+xml")
+    assert look(settings).held is not None
+    assert announce(settings, utc_now()) == ()
