@@ -75,6 +75,7 @@ def _mount() -> None:
         operate,
         operators,
         prefect,
+        publish,
         record,
         run,
         scrape,
@@ -88,8 +89,8 @@ def _mount() -> None:
     )
 
     for part in (
-        setup, source, scrape, milestones, record, holds, backfill, issue, dispatch, ledger, letters, subscribers,
-        suppressions, database, run, operate, operators, webhooks, tokens, prefect, up,
+        setup, source, scrape, milestones, record, holds, backfill, issue, publish, dispatch, ledger, letters,
+        subscribers, suppressions, database, run, operate, operators, webhooks, tokens, prefect, up,
     ):
         part.mount(app)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from console.context import CliContext
-from console.output import counted, print_table, shortened
-from milepost.printable import printable
+from console.output import print_table, shortened
+from milepost.printable import counted, printable
 
 if TYPE_CHECKING:
     from pipeline.new_source import Trial

@@ -40,11 +40,6 @@ def console(*, stderr: bool = False) -> "Console":
     return Console(stderr=stderr, highlight=False, width=_ENDLESS if endless else None)
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: "1 delivery", "2 deliveries"; `many` is the noun with an s where nothing is given."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
-
-
 def print_json(value: object) -> None:
     """One JSON value on one line, UTF-8 as it is but for signs that nobody sees."""
     typer.echo(printable_json(json.dumps(value, ensure_ascii=False)))

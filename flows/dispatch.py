@@ -54,5 +54,4 @@ def dispatch(config: Config = "milepost.toml", issue: IssueNumber | None = None)
             words = f"The ledger of issue {ledger['issue']}: candidates = deliveries + exclusions"
             artifacts.keep_table(f"ledger-issue-{ledger['issue']}", reports.equation_table(ledger), words)
     events.tell_sent(ledgers)
-    events.tell_findings(findings)
-    return ended(findings, outcomes.told_ledgers(ledgers), unfinished or ledgers)
+    return events.told(findings, outcomes.told_ledgers(ledgers), unfinished or ledgers)

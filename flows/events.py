@@ -3,12 +3,14 @@
     milepost.look.held, .look.ended, .source.down, .issue.approval, .issue.paused, .issue.sent, .issue.unknown …
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 
 from flows.outcomes import Finding
+from flows.states import ended
 from milepost.printable import without_addresses
 
 
@@ -17,11 +19,15 @@ def resource(about: str) -> dict[str, str]:
     return {"prefect.resource.id": f"milepost.{about.replace(' ', '.')}", "prefect.resource.name": about}
 
 
-def tell_findings(findings: Iterable[Finding]) -> None:
-    """One event for each finding, in each run that has it: a reminder as the run's state is one."""
+def told(findings: Sequence[Finding], done: str, result: Any) -> State[Any]:
+    """The state of a flow's run that found this (`flows.states.ended`).
+
+    One event for each finding, in each run that has it: a reminder as the run's state is one.
+    """
     for one in findings:
         payload = {"state": one.name, "says": without_addresses(one.says)}
         emit_event(event=one.event, resource=resource(one.about), payload=payload)
+    return ended(findings, done, result)
 
 
 def tell_looks(looks: Iterable[Mapping[str, Any]]) -> None:

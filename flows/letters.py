@@ -10,9 +10,8 @@ from flows import events, outcomes
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config
-from flows.states import ended, in_sentences, outcome
+from flows.states import in_sentences, result
 from milepost.dates import utc_now
-from milepost.errors import MilepostError
 from milepost.settings import load
 from pipeline.letters import letters_to_json, work_off
 from pipeline.upkeep import open_database
@@ -36,9 +35,5 @@ def letters(config: Config = "milepost.toml") -> Any:
     Args:
         config: The settings file, milepost.toml.
     """
-    done = outcome(work(config, return_state=True))
-    if isinstance(done, MilepostError):
-        return ended(outcomes.of_errors([done]), "", done)
-    findings = outcomes.of_letters(done)
-    events.tell_findings(findings)
-    return ended(findings, outcomes.told_letters(done), done)
+    done = result(work(config, return_state=True))
+    return events.told(outcomes.of_letters(done), outcomes.told_letters(done), done)

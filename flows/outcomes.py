@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from milepost.errors import HeldError, MilepostError
-from milepost.printable import without_addresses
+from milepost.printable import counted, without_addresses
 from pipeline.holds import WaitKind, Waits
 
 Kind = Literal["COMPLETED", "FAILED", "CANCELLED"]  # Prefect's types of end states
@@ -174,7 +174,7 @@ def told_looks(looks: Sequence[Data]) -> str:
         for kind, count in look["changes"].items():
             kinds[kind] = kinds.get(kind, 0) + count
     found = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "no change"
-    return f"{_counted(len(looks), 'source')}: {found}"
+    return f"{counted(len(looks), 'source')}: {found}"
 
 
 def told_issues(issues: Sequence[Data]) -> str:
@@ -195,18 +195,14 @@ def told_ledgers(ledgers: Sequence[Data]) -> str:
 def told_letters(done: Data | None) -> str:
     """What became of letters: "2 sent"."""
     ends = ("sent", "dropped", "failed", "waiting")
-    counted = [f"{done[name]} {name}" for name in ends if done[name]] if done else []
-    return f"letters: {', '.join(counted) or 'none'}"
+    ended = [f"{done[name]} {name}" for name in ends if done[name]] if done else []
+    return f"letters: {', '.join(ended) or 'none'}"
 
 
 def told_rereads(rereads: Sequence[Data]) -> str:
     """What reading again came to: "clockwork: 12 pages, 3 records would change"."""
     return "; ".join(
-        f"{one['source']}: {_counted(one['read'], 'page')}, {_counted(one['differ'], 'record')}"
+        f"{one['source']}: {counted(one['read'], 'page')}, {counted(one['differ'], 'record')}"
         f" {'would change' if one['dry_run'] else 'changed'}"
         for one in rereads
     ) or "nothing was read"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -10,8 +10,7 @@ from flows import artifacts, events, outcomes, reports
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config
-from flows.states import ended, in_sentences, outcome
-from milepost.errors import MilepostError
+from flows.states import in_sentences, result
 from milepost.settings import load
 from pipeline import publish as steps
 from pipeline.edit import find
@@ -35,9 +34,7 @@ def publish(config: Config = "milepost.toml") -> Any:
     Args:
         config: The settings file, milepost.toml.
     """
-    issues = outcome(draft(config, return_state=True))
-    if isinstance(issues, MilepostError):
-        return ended(outcomes.of_errors([issues]), "", issues)
+    issues = result(draft(config, return_state=True))
     settings = load(Path(config))
     with open_database(settings) as database:
         waits = [one for one in waiting_issues(settings, database) if one.kind == "approval"]
@@ -45,6 +42,4 @@ def publish(config: Config = "milepost.toml") -> Any:
             number, page = one["issue"], steps.page_of(settings, one["issue"])
             words = f"Issue {number}, its hash and its page"
             artifacts.keep_markdown(f"issue-{number}", reports.issue_markdown(find(database, number), page), words)
-    findings = outcomes.of_waits(waits)
-    events.tell_findings(findings)
-    return ended(findings, outcomes.told_issues(issues), issues)
+    return events.told(outcomes.of_waits(waits), outcomes.told_issues(issues), issues)

@@ -58,8 +58,7 @@ def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = 
     findings = outcomes.of_looks(looks, _waits(settings, keys))
     _report(settings, looks)
     events.tell_looks(looks)
-    events.tell_findings(findings)
-    return ended(findings, outcomes.told_looks(looks), unfinished or looks)
+    return events.told(findings, outcomes.told_looks(looks), unfinished or looks)
 
 
 def _report(settings: Settings, looks: list[dict[str, Any]]) -> None:

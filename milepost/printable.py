@@ -31,6 +31,11 @@ def printable_json(line: str) -> str:
     return _IN_JSON.sub(lambda sign: "".join(f"\\u{unit:04x}" for unit in _units(sign[0])), line)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: "1 delivery", "2 deliveries"; `many` is the noun with an s where nothing is given."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
 def _spelled(sign: re.Match[str]) -> str:
     return sign[0].encode("unicode_escape").decode("ascii")
 

@@ -266,7 +266,7 @@ class BounceSettings(_Section):
     sources: tuple[str, ...] = ()
     """What `milepost bounces` reads: `maildir:///FOLDER`, `mbox:///FILE`, `imaps://USER@HOST/INBOX`."""
     password: SecretStr | None = None
-    """IMAP's password; it belongs into the environment."""
+    """IMAP's password; it belongs into a file of its own or the environment."""
     timeout: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """The longest wait for the mailbox, in seconds."""
     ses_topics: tuple[str, ...] = ()

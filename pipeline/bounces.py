@@ -211,7 +211,7 @@ class ReportReader:
             proven = self._bounces.queued_as(bounce.recipient, queue_id)
         return Notice(
             digest=hashlib.sha256(arrival.raw).hexdigest(), grade=bounce.grade,
-            delivery_id=proven, message_id=bounce.message_id, code=bounce.code,
+            delivery_id=proven, message_id=bounce.message_id, recipient=bounce.recipient, code=bounce.code,
             enhanced=bounce.status, text=bounce.diagnostic or bounce.kind, suppress=bounce.suppress,
         )
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from milepost.errors import InputError
+from milepost.settings import DEFAULT_FILE
 from newsletter.issue.design import FIRST, folder_of
 from newsletter.issue.render import templates_folder
 
@@ -16,6 +17,11 @@ def starter() -> str:
     """The commented milepost.toml, with a signing key of its own."""
     text = (files("milepost") / "starter.toml").read_text(encoding="utf-8")
     return text.replace("@SIGNING_KEY@", secrets.token_urlsafe(32))
+
+
+def settings_file(path: Path) -> Path:
+    """Where the settings go that an operator wants at `path`: a folder that is there gets its milepost.toml."""
+    return path / DEFAULT_FILE if path.is_dir() else path
 
 
 def write_starter(path: Path, *, force: bool) -> None:

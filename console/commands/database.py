@@ -9,9 +9,10 @@ import typer
 from console.arguments import Why
 from console.context import CliContext
 from console.groups import Group
-from console.output import JsonFlag, complain, counted, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import InputError, StoreError
+from milepost.printable import counted
 
 
 def mount(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""The command `dispatch`: hand a frozen issue to the relay, once or until nothing waits; and what that came to."""
+"""The command `dispatch`: hand frozen issues to the relay, once or until nothing waits; and what that came to."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from console.arguments import Number
 from console.context import CliContext
-from console.output import JsonFlag, counted, print_json, progress
-from milepost.errors import ConflictError, HeldError
+from console.output import JsonFlag, print_json, progress
+from milepost.errors import ConflictError, HeldError, MilepostError
+from milepost.printable import counted
 
 
 def mount(app: typer.Typer) -> None:
@@ -18,7 +18,9 @@ def mount(app: typer.Typer) -> None:
 
 def dispatch(
     context: typer.Context,
-    number: Number,
+    number: Annotated[int | None, typer.Argument(
+        metavar="[ISSUE]", help="The issue's number; every issue that waits to be sent when none.", min=1,
+    )] = None,
     to_the_end: Annotated[bool, typer.Option(
         "--drain", help="Wait for what is deferred and go on until nothing waits any more.",
     )] = False,
@@ -27,20 +29,46 @@ def dispatch(
     )] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Send what is due of a frozen issue; exit code 3 when it is paused, has hand-overs nobody knows the end of, or
-    another dispatcher holds the rest.
+    """Send what is due of a frozen issue, or of all; exit code 3 when one is paused, has hand-overs nobody knows the
+    end of, or another dispatcher holds the rest.
 
     Any number of dispatchers may send one issue at once. SIGTERM ends it after the replies to what is out, with exit
     code 0; run it again to go on.
     """
+    from console.exit_report import conclude
+    from pipeline.dispatch import waiting
+    from pipeline.holds import waiting_issues
+
+    cli: CliContext = context.obj
+    cli.tell_operators_at_the_end()
+    if number is not None:
+        _send(cli, number, to_the_end=to_the_end, take_over=take_over, as_json=as_json)
+        return
+    failures: list[str] = []
+    held = [f"{one.about}: {one.why} (`{one.command}`)" for one in waiting_issues(cli.settings, cli.database)
+            if one.kind in ("paused", "unknown")]
+    due = waiting(cli.settings)
+    if not due and not as_json:
+        typer.echo("Nothing is due to be sent.")
+    for one in due:  # of which one that can't be sent doesn't keep us from the next
+        try:
+            if not _send(cli, one, to_the_end=to_the_end, take_over=take_over, as_json=as_json):
+                return
+        except HeldError as error:
+            held.append(str(error))
+        except MilepostError as error:
+            failures.append(str(error))
+    conclude(failures, held, hint="See `milepost status`.")
+
+
+def _send(cli: CliContext, number: int, *, to_the_end: bool, take_over: bool, as_json: bool) -> bool:
+    """Send one issue and say what that came to; False when we were asked to end. Raises as `hold_back` does."""
     from pipeline.dispatch import dispatch as one
     from pipeline.dispatch import drain, sent_to_json
     from pipeline.edit import find
 
-    cli: CliContext = context.obj
     again = f"milepost dispatch {number}{' --drain' if to_the_end else ''}"
     cli.kept = f"The ledger knows who was mailed; `{again}` goes on with the rest."
-    cli.tell_operators_at_the_end()
     hold_back(cli, number, find(cli.database, number).state, None, again)
     with progress(f"Sending issue {number}", quiet=as_json, unit="mails") as bar:
         sent = (drain if to_the_end else one)(cli.settings, number, progress=bar, take_over=take_over)
@@ -51,8 +79,9 @@ def dispatch(
         print_sent(result, again)
     if result["stopped"]:
         typer.echo(f"milepost: stopped. {cli.kept}", err=True)
-        return
+        return False
     hold_back(cli, number, result["state"], result["paused"], again, held=result["held"])
+    return True
 
 
 def hold_back(

@@ -11,10 +11,10 @@ from console.arguments import Number, PrefectFlag, Why, cadence_of
 from console.commands.dispatch import hold_back, print_sent
 from console.context import CliContext
 from console.groups import Group
-from console.output import JsonFlag, counted, print_json, print_table, progress
+from console.output import JsonFlag, print_json, print_table, progress
 from milepost.dates import utc_now
 from milepost.errors import InputError, MilepostError
-from milepost.printable import printable
+from milepost.printable import counted, printable
 
 if TYPE_CHECKING:
     from milepost.records import Issue

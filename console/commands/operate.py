@@ -1,14 +1,16 @@
 """Commands for whoever keeps it running: `status`, and `notify`, which tells operators what waits or is wrong."""
 
+import datetime as dt
 from typing import Any
 
 import typer
 
 from console.context import CliContext
 from console.groups import WithDefault
-from console.output import JsonFlag, complain, counted, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import DeliveryError, HeldError, InputError, MilepostError
+from milepost.printable import counted
 
 
 def mount(app: typer.Typer) -> None:
@@ -48,7 +50,7 @@ def _print_status(told: dict[str, Any]) -> None:
     if figures is None:
         return
     print_table("", ("source", "last look", "ended", "milestones", "baseline"), [
-        (one["source"], one["state"] or "never", (one["ended_at"] or "")[:16].replace("T", " "),
+        (one["source"], one["state"] or "never", _moment(one["ended_at"]),
          "" if one["milestones"] is None else one["milestones"], "yes" if one["baseline"] else "no")
         for one in figures["sources"]
     ], empty="No source is configured.")
@@ -62,6 +64,11 @@ def _print_status(told: dict[str, Any]) -> None:
         typer.echo(f"{channel['channel'].capitalize()}: {_channel(channel)}.")
 
 
+def _moment(iso: str | None) -> str:
+    """A moment of --json as tables show it, in UTC; "" for None."""
+    return f"{dt.datetime.fromisoformat(iso).astimezone(dt.UTC):%Y-%m-%d %H:%M}" if iso else ""
+
+
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
 
@@ -70,7 +77,7 @@ def _channel(channel: dict[str, Any]) -> str:
     if channel["state"] is None:
         return "nothing was to be told yet"
     if channel["state"] == "sent":
-        return f"last told {channel['at'][:16].replace('T', ' ')} UTC"
+        return f"last told {_moment(channel['at'])} UTC"
     again = "tried again" if channel["state"] == "queued" else "given up"
     return f"{again} after {counted(channel['attempts'], 'attempt')}{': ' if channel['why'] else ''}{channel['why']}"
 
@@ -86,8 +93,8 @@ def notify_list(context: typer.Context, as_json: JsonFlag = False) -> None:
         print_json({"notices": notices, "channels": channels})
         return
     print_table("", ("since", "what", "says", "told"), [
-        (one["since"][:16].replace("T", " "), one["key"], one["says"],
-         "over soon" if one["gone_at"] else (one["told_at"] or "not yet")[:16].replace("T", " "))
+        (_moment(one["since"]), one["key"], one["says"],
+         "over soon" if one["gone_at"] else _moment(one["told_at"]) or "not yet")
         for one in notices
     ], empty="Nothing is told.")
     for channel in channels:

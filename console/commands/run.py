@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import typer
 
 from console.commands.dispatch import holders
+from console.commands.publish import print_made
 from console.context import CliContext
 from console.groups import WithDefault
 from console.looks import print_looks, waiting
-from console.output import JsonFlag, counted, print_json
+from console.output import JsonFlag, print_json
 from milepost.errors import InputError
 
 
@@ -59,10 +60,7 @@ def _print_run(cli: CliContext, result: dict[str, Any]) -> None:
     from pipeline.publish import waiting_news
 
     print_looks(result["looks"])
-    for issue in result["issues"]:
-        told = counted(issue["items"], "milestone")
-        typer.echo(f"Issue {issue['issue']} ({issue['cadence']}, {told}): {issue['state']}"
-                   + (f", {issue['waits']}" if issue["waits"] else ""))
+    print_made(result["issues"])
     for ledger in result["ledgers"]:
         states = ", ".join(f"{count} {state}" for state, count in ledger["states"].items() if count)
         said = "not sent now" if "error" in ledger else states or "nobody to send it to"

@@ -16,16 +16,17 @@ def mount(app: typer.Typer) -> None:
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="Where to write the settings.")] = Path("milepost.toml"),
+    path: Annotated[Path, typer.Argument(help="The file to write, or a folder for it.")] = Path("milepost.toml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
     to_stdout: Annotated[bool, typer.Option("--print", help="Print it instead.")] = False,
 ) -> None:
     """Write a commented milepost.toml, and beside it the prefect.yaml of its schedules."""
-    from pipeline.setup import starter, write_deployments, write_starter
+    from pipeline.setup import settings_file, starter, write_deployments, write_starter
 
     if to_stdout:
         typer.echo(starter(), nl=False)
         return
+    path = settings_file(path)
     write_starter(path, force=force)
     if force or not (path.resolve().parent / "prefect.yaml").exists():
         typer.echo(f"Wrote {write_deployments(path, force=force)}, for a Prefect server of yours.")

@@ -13,9 +13,10 @@ from console.by_hand import by_hand
 from console.context import CliContext
 from console.exit_report import MOST
 from console.groups import Group
-from console.output import JsonFlag, complain, counted, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import HeldError, MilepostError
+from milepost.printable import counted
 
 if TYPE_CHECKING:
     from milepost.records import Subscriber

@@ -41,6 +41,7 @@ class Notice:
     grade: Grade
     delivery_id: int | None = None
     message_id: str | None = None
+    recipient: str | None = None  # as the report says: by it a Message-ID is found without reading the whole ledger
     code: int | None = None
     enhanced: str | None = None
     text: str = ""  # printable
@@ -81,6 +82,27 @@ class Struck:
     strikes: Sequence[tuple[int, dt.datetime]] = field(default=())  # (issue, when it was sent)
 
 
+def _sent_to(connection: sa.Connection, notices: Sequence[Notice]) -> dict[str, int]:
+    """Message-ID → delivery, of those that were sent to whom their report names."""
+    found: dict[str, int] = {}
+    recipients = {one.message_id: normalized for one in notices if (normalized := _normalized(one.recipient))}
+    for at in range(0, len(recipients), _CHUNK):
+        names = list(recipients)[at : at + _CHUNK]
+        query = sa.select(delivery.c.message_id, delivery.c.id).where(
+            delivery.c.issue.in_(sa.select(issue.c.number)),  # (issue, normalized) is indexed, a Message-ID is not
+            delivery.c.normalized.in_({recipients[name] for name in names}), delivery.c.message_id.in_(names),
+        )
+        found |= {row.message_id: row.id for row in connection.execute(query)}
+    return found
+
+
+def _normalized(address: str | None) -> str | None:
+    try:
+        return None if address is None else parse(address).normalized
+    except InputError:
+        return None
+
+
 def delivery_name(issue_handle: str | None, reader: str) -> str:
     """The random name of a delivery; "" where its issue was drafted before there were any."""
     return f"{issue_handle}{reader}" if issue_handle else ""
@@ -104,9 +126,10 @@ class Bounces:
 
         `unknown`: Message-ID → delivery, for hand-overs whose Message-ID the ledger was never told.
         """
-        asked = [one.message_id for one in notices if one.message_id and one.delivery_id is None]
+        by_name = [one for one in notices if one.message_id and one.delivery_id is None]
         with self._database.connect() as connection:
-            named: dict[str, int] = dict(unknown)
+            named = dict(unknown) | _sent_to(connection, by_name)
+            asked = [one.message_id for one in by_name if one.message_id not in named]
             for at in range(0, len(asked), _CHUNK):
                 query = sa.select(delivery.c.message_id, delivery.c.id).where(
                     delivery.c.message_id.in_(asked[at : at + _CHUNK])
@@ -131,10 +154,7 @@ class Bounces:
 
     def queued_as(self, address: str, queue_id: str) -> int | None:
         """The delivery to `address`, of the last issues, that the relay took under this name; None: there is none."""
-        try:
-            normalized = parse(address).normalized
-        except InputError:
-            return None
+        normalized = _normalized(address)
         recent = sa.select(issue.c.number).order_by(issue.c.number.desc()).limit(_ISSUES)
         query = (
             sa.select(delivery.c.id)
@@ -178,11 +198,7 @@ class Bounces:
             if notice.suppress is not None and traced.address:  # an erased one is on the list for good
                 suppress(connection, key, traced.normalized, notice.suppress, now)
             if notice.grade == "complaint":
-                connection.execute(
-                    sa.update(subscriber)
-                    .where(subscriber.c.id == traced.subscriber, subscriber.c.state != "unsubscribed")
-                    .values(state="unsubscribed", unsubscribed_at=now)
-                )
+                turn(connection, traced.subscriber, {"state": "unsubscribed", "unsubscribed_at": now}, now)
                 return "unsubscribed"
             if notice.suppress is not None:
                 return "suppressed"

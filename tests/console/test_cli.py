@@ -180,6 +180,14 @@ def test_init_writes_settings_once(tmp_path: Path) -> None:
     assert "is there already" in the_sentence(second)
 
 
+def test_init_writes_into_a_folder_that_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "a site").mkdir()
+    assert milepost("init", "a site", cwd=tmp_path).returncode == 0
+    assert {one.name for one in (tmp_path / "a site").iterdir()} == {"milepost.toml", "prefect.yaml"}
+    second = milepost("init", "a site", cwd=tmp_path)
+    assert "a site/milepost.toml: is there already" in the_sentence(second)
+
+
 def test_init_tightens_the_mode_of_a_file_that_was_there(tmp_path: Path) -> None:
     file = tmp_path / "milepost.toml"
     file.touch()

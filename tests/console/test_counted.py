@@ -2,7 +2,7 @@
 
 import pytest
 
-from console.output import counted
+from milepost.printable import counted
 
 
 @pytest.mark.parametrize(

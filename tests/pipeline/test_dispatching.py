@@ -32,6 +32,7 @@ from store.ledger.ledger import Ledger
 from store.meta import Meta
 from store.schema.tables import delivery
 from tests.delivery.conftest import Relay
+from tests.pipeline import prepared
 from tests.pipeline.stage import READERS
 
 DOWN = "smtp://127.0.0.1:9"
@@ -127,6 +128,28 @@ def test_the_first_relay_is_enough_while_it_is_there(
     _set(config, f'url = "smtp://127.0.0.1:{first.port}"', f'fallback = "smtp://127.0.0.1:{second.port}"')
     assert say("dispatch", issue).exit_code == 0
     assert (len(first.taken), second.connections) == (len(READERS), 0)
+
+
+def test_by_timers_alone_what_is_due_is_published_and_then_sent(
+    config: Path, settings: Settings, relay: Relay, say: Say
+) -> None:
+    prepared.copy("news", settings)
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("[newsletter]", "[newsletter]\napproval = true"), encoding="utf-8")
+    with pytest.raises(HeldError, match="issue 1 waits: "):
+        say("publish")
+    config.write_text(text, encoding="utf-8")
+    assert "frozen" in say("publish").output
+    assert say("dispatch").exit_code == 0
+    assert sorted(taken.recipients[0] for taken in relay.taken) == sorted(READERS)
+    assert "Nothing is due to be sent." in say("dispatch").output
+
+
+def test_an_issue_that_is_paused_is_said_at_each_dispatch_of_all(issue: int, relay: Relay, say: Say) -> None:
+    assert say("issue", "pause", issue, "--why", "a typing error").exit_code == 0
+    with pytest.raises(HeldError, match=f"issue {issue}: it is paused: a typing error"):
+        say("dispatch")
+    assert relay.taken == []
 
 
 def test_the_second_relay_has_a_login_of_its_own(settings: Settings) -> None:

@@ -70,6 +70,26 @@ def test_a_complaint_unsubscribes_and_suppresses(sent: World) -> None:
     assert [one.reason for one in Suppressions(sent.database).list()] == ["complaint"]
 
 
+def test_a_complaint_ends_a_pause_as_every_way_out_does(sent: World) -> None:
+    sent.subscribers.pause(1, NOW + dt.timedelta(days=30), skips=True, now=NOW)
+    handle(sent, notice(grade="complaint", suppress="complaint"))
+    left = sent.subscribers.get(1)
+    assert (left.state, left.unsubscribed_at, left.paused_until) == ("unsubscribed", NOW, None)
+
+
+@pytest.mark.parametrize(("message_id", "recipient", "found"), [
+    pytest.param("<m2@x>", "Reader1@Example.ORG", [2], id="to whom it was sent"),
+    pytest.param("<m2@x>", "elsewhere@example.org", [2], id="to where they forward it"),
+    pytest.param("<m2@x>", "no address", [2], id="to what is no address"),
+    pytest.param("<m9@x>", "reader1@example.org", [], id="a Message-ID that is nobody's"),
+])
+def test_a_message_id_names_its_delivery_whomever_the_report_names(
+    sent: World, message_id: str, recipient: str, found: list[int]
+) -> None:
+    named = notice(delivery_id=None, message_id=message_id, recipient=recipient)
+    assert [one.id for one in Bounces(sent.database).trace([named], {}).values()] == found
+
+
 @pytest.mark.parametrize("grade", ["policy", "delayed", "delivered", "unclear"])
 def test_the_rest_is_noted(sent: World, grade: str) -> None:
     assert handle(sent, notice(grade=grade, suppress=None)) == ["noted"]
