@@ -255,3 +255,32 @@ def profile_from_json(data: Mapping[str, Any]) -> Profile:
     nothing = FieldProfile(filled=0.0, unknown=0.0, kept_from={}, told_by={}, disputed=0.0)
     fields = dict.fromkeys(FIELDS, nothing) | {name: FieldProfile(**field) for name, field in data["fields"].items()}
     return Profile(**{**data, "fields": fields})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rates:
+    """What of a profile is kept of each look, for whoever watches a source: shares of its records, 0..1."""
+
+    filled: Mapping[str, float]  # field → have a value
+    told: Mapping[str, float]  # witness → spoke of a field at all, of the fields it ever speaks of
+    disputed: Mapping[str, float]  # field → witnesses differ; without those where none do
+    unread: int  # what looked like a milestone and could not be read
+
+
+def rates_to_json(value: Profile, *, unread: int) -> dict[str, Any]:
+    """The form in which a look keeps its rates. Pure."""
+    told: dict[str, list[float]] = {}
+    for field in value.fields.values():
+        for witness, share in field.told_by.items():
+            told.setdefault(witness, []).append(share)
+    return asdict(Rates(
+        filled={name: round(field.filled, 3) for name, field in value.fields.items()},
+        told={witness: round(sum(shares) / len(shares), 3) for witness, shares in sorted(told.items())},
+        disputed={name: round(field.disputed, 3) for name, field in value.fields.items() if field.disputed},
+        unread=unread,
+    ))
+
+
+def rates_from_json(data: Mapping[str, Any]) -> Rates:
+    """The inverse of `rates_to_json`; raises KeyError."""
+    return Rates(filled=data["filled"], told=data["told"], disputed=data["disputed"], unread=data["unread"])

@@ -1,8 +1,10 @@
 """Long lists for operators, a part at a time, the same for the desk and for programs."""
 
+from typing import get_args
+
 from milepost.errors import NotFoundError
 from store.database import Database
-from store.ledger.letters import Letter
+from store.ledger.letters import Letter, LetterKind, LetterState
 from store.ledger.queries import DeliveryRow
 from store.operators.listings import (
     Excluded,
@@ -14,9 +16,13 @@ from store.operators.listings import (
 )
 
 __all__ = [
+    "LETTER_KINDS", "LETTER_STATES",
     "DeliveryRow", "Excluded", "Letter", "ListedChange", "ListedMilestone", "ListedSuppression", "Listings", "Slice",
     "milestone",
 ]
+
+LETTER_KINDS: tuple[LetterKind, ...] = get_args(LetterKind)
+LETTER_STATES: tuple[LetterState, ...] = get_args(LetterState)
 
 
 def milestone(database: Database, milestone_id: int) -> ListedMilestone:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from crawler.outcomes import CrawlReport
-from extractors.drift import profile_to_json
+from extractors.drift import profile_to_json, rates_to_json
 from milepost.changes import NEWS
 from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
 from newsletter.news.guards import Hold, hold, incomplete, surge
@@ -137,6 +137,7 @@ class _Conclusion:
             fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
             milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
             listed=at.listed, guard=held.guard if held else None, notes=notes, degraded=degraded,
+            reading=rates_to_json(drifted.now, unread=len(unread.all)) if drifted.now else None,
         )
         at.looks.note_asked_in_full(source, at.look.started_at if whole else None)
         at.looks.note_disallowed(source, crawled.disallowed)

@@ -1,7 +1,7 @@
 """Looks at a source: when, how it went, whether it is the baseline, and whether its changes wait for an operator."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,6 +46,7 @@ class Look:
     guard: str | None  # which guard stopped it; without `held`, an earlier look waits for the same
     notes: tuple[str, ...] = ()  # what it saw and nobody has to decide
     degraded: tuple[str, ...] = ()  # a sentence for each field that the source's witnesses dispute
+    reading: Mapping[str, Any] | None = None  # extractors.drift.Rates in its JSON form; None: too little was read
 
     @property
     def waiting(self) -> bool:
@@ -130,6 +131,7 @@ class Looks:
         guard: str | None = None,
         notes: Sequence[str] = (),
         degraded: Sequence[str] = (),
+        reading: Mapping[str, Any] | None = None,
     ) -> Look:
         """End a running look with its numbers.
 
@@ -140,7 +142,7 @@ class Looks:
         values: dict[str, Any] = {
             "state": state, "finished_at": now, "requests": requests, "fetched": fetched, "not_modified": not_modified,
             "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed,
-            "notes": list(notes), "degraded": list(degraded),
+            "notes": list(notes), "degraded": list(degraded), "reading": reading,
         }
         values |= {name: value for name, value in (("held", held), ("guard", guard)) if value is not None}
         with self._database.begin() as connection:

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 30  # the revision this program was made for
+HEAD = 31  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -106,6 +106,7 @@ look = sa.Table(
     sa.Column("degraded", Json, nullable=False, server_default="[]"),  # … on the fields that witnesses dispute
     sa.Column("lease_holder", sa.Text),  # which process looks, as store.holders names it; NULL of an older release
     sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
+    sa.Column("reading", Json),  # extractors.drift.Rates; NULL: too little was read to tell, or an older release looked
     _one_of("state", LOOK_STATES),
     sa.Index(None, "source", "id"),
     *(

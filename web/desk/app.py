@@ -13,9 +13,14 @@ from milepost.errors import MilepostError
 from web.api.app import BASE as API
 from web.api.app import operators_api
 from web.app import Headers, Modest
+from web.desk.addresses import LetterPages, SuppressionPages
 from web.desk.desk import Desk, Part
+from web.desk.milestones import MilestonePages
 from web.desk.operators import OperatorPages
+from web.desk.readers import ReaderPages
 from web.desk.sign_in import SignInPages
+from web.desk.sources import SourcePages
+from web.desk.system import HealthPages, LogPages, SettingsPages
 from web.desk.waiting import WaitingPages
 
 _log = logging.getLogger(__name__)
@@ -28,7 +33,11 @@ _SENTENCES = {
 
 def desk_app(desk: Desk) -> ASGIApp:
     """All of the desk, in the order of its navigation; with the readers' protective headers around it."""
-    parts: list[Part] = [WaitingPages(desk), OperatorPages(desk), SignInPages(desk)]
+    parts: list[Part] = [
+        WaitingPages(desk), SourcePages(desk), MilestonePages(desk), ReaderPages(desk), SuppressionPages(desk),
+        LetterPages(desk), LogPages(desk), HealthPages(desk), SettingsPages(desk), OperatorPages(desk),
+        SignInPages(desk),
+    ]
     desk.sections += [part.section for part in parts if part.section is not None]
     routes: list[BaseRoute] = [route for part in parts for route in part.routes()]
 

@@ -33,6 +33,7 @@ from milepost.records import ROLES, Role
 from milepost.settings import Settings
 from pipeline.operators import acts
 from pipeline.operators.accounts import Accounts, desk_url
+from pipeline.operators.care import Care
 from pipeline.operators.decisions import Decisions
 from pipeline.operators.sign_in import SignedIn, SignIn
 from pipeline.upkeep import Database
@@ -84,6 +85,7 @@ class Desk:
         self.writers = writers or Writers()
         self.accounts = Accounts(settings, database, now=now)
         self.decisions = Decisions(settings, database, now=now)
+        self.care = Care(database, now=now)
         self.sign_in = sign_in or SignIn(settings, database, now=now)
         self.sections: list[Section] = []
         own = urlsplit(desk_url(settings))

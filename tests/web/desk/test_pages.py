@@ -1,0 +1,180 @@
+"""The desk's pages of what is watched, on record and in hand: what they show, and what they do not let happen."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from milepost.records import Role
+from pipeline import subscribers
+from pipeline.operators import acts
+from store.milestones.looks import Looks
+from store.schema import tables
+from store.subscribers.people import Subscribers
+from tests.pipeline.stage import READERS
+from tests.web.desk.conftest import Browser, House
+from web.desk.sparklines import sparkline
+from web.desk.system import MASKED, settings_shown
+
+PAGES = {
+    "viewer": ("/desk/sources", "/desk/sources/clockwork", "/desk/milestones", "/desk/log", "/desk/health"),
+    "admin": ("/desk/readers", "/desk/readers/1", "/desk/readers/import", "/desk/suppressions", "/desk/letters",
+              "/desk/settings", "/desk/readers/1/erase"),
+}
+CSV = "Email,Status,Plan\nnew@readers.example,subscribed,weekly\nleft@readers.example,unsubscribed,daily\nnobody,x,y\n"
+
+
+@pytest.fixture
+def desk(make: Callable[..., House]) -> House:
+    return make("issue")
+
+
+@pytest.fixture
+def admin(desk: House) -> Browser:
+    return desk.signed_in("admin")
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor", "admin"])
+def test_who_may_see_what(desk: House, role: Role) -> None:
+    browser = desk.signed_in(role)
+    for needed, paths in PAGES.items():
+        for path in paths:
+            browser.open(path)
+            assert browser.status == (200 if needed == "viewer" or role == "admin" else 403), path
+
+
+def test_a_source_with_its_lines(desk: House, admin: Browser) -> None:
+    assert "as it should be" in admin.open("/desk/sources")
+    assert len(admin.page.xpath("//*[local-name()='svg'][@aria-label]")) == 1
+    told = admin.open("/desk/sources/clockwork")
+    assert "Witnesses" in told
+    label = admin.page.xpath("//tr[th='Title']//*[local-name()='svg']/@aria-label")[0]
+    assert label.startswith("Title, filled: from 100% to 100%")
+    Looks(desk.database).hold(2, "surge: many new ones")
+    assert "surge: many new ones" in admin.open("/desk/sources")
+    assert admin.page.xpath("//a[contains(@href, '/desk/holds/2')]")
+    admin.open("/desk/sources/nowhere")
+    assert admin.status == 404
+
+
+def test_a_line_has_gaps_and_words() -> None:
+    line = str(sparkline([0.5, None, 1.0, 1.0], says='<"all">', most=1))
+    assert line.count("<polyline") == 2
+    assert "&lt;&#34;all&#34;&gt;: from 50% to 100% in 3 looks" in line
+    assert sparkline([None, None], says="nothing") == ""
+
+
+def test_a_milestone_down_to_the_bytes(admin: Browser) -> None:
+    listed = admin.open("/desk/milestones?limit=2")
+    assert "Older" in listed
+    first = admin.page.xpath("//table//th[@scope='row']/a")[0]
+    title = first.text_content()
+    assert title in admin.open(f"/desk/milestones?q={title.split()[0]}")
+    admin.open(first.get("href"))
+    assert "Version 1" in admin.text
+    told = admin.open(f"{first.get('href')}/title")
+    assert title in told
+    assert "SHA-256" in told
+    assert "There is no word" in admin.open("/desk/milestones?q=%3F%3F")
+    for path in ("/desk/milestones/999", "/desk/milestones/x", "/desk/milestones/1/nothing"):
+        admin.open(path)
+        assert admin.status in (400, 404), path
+
+
+def test_markup_in_a_title_is_text(desk: House, admin: Browser) -> None:
+    with desk.database.begin() as connection:
+        row = connection.execute(sa.select(tables.milestone_version)).first()
+        assert row is not None
+        connection.execute(
+            sa.update(tables.milestone_version).where(tables.milestone_version.c.id == row.id)
+            .values(record=row.record | {"title": "<img src=x onerror=alert(1)>"})
+        )
+    for path in ("/desk/milestones", f"/desk/milestones/{row.milestone_id}"):
+        admin.open(path)
+        assert not admin.page.xpath("//img[@onerror]")
+        assert "<img src=x onerror=alert(1)>" in admin.text
+
+
+def test_readers_are_found_turned_and_erased(desk: House, admin: Browser) -> None:
+    assert all(address in admin.open("/desk/readers") for address in READERS)
+    assert "Nobody fits that" in admin.open("/desk/readers?q=%25")
+    assert "More" in admin.open("/desk/readers?limit=2")
+    number = admin.page.xpath("//table//th[@scope='row']/a/@href")[0].rpartition("/")[2]
+    admin.open(f"/desk/readers/{number}")
+    assert "Issue 1" in admin.text or "issue 1" in admin.text
+    assert "mailed no more" in admin.press("Mail them no more", why="asked by phone")
+    assert "is mailed again" in admin.press("Mail them again", why="asked again")
+    admin.open(f"/desk/readers/{number}/erase")
+    admin.press("Erase for good", address="somebody@else.example", why="asked")
+    assert "another one" in admin.text
+    admin.open(f"/desk/readers/{number}/erase")
+    assert "is forgotten everywhere" in admin.press("Erase for good", address=READERS[0].upper(), why="asked by mail")
+    admin.open(f"/desk/readers/{number}")
+    assert admin.status == 404
+    assert READERS[0] not in repr(acts.latest(desk.database))
+    assert "asked by mail" in admin.open("/desk/log")
+
+
+def test_a_file_is_looked_at_and_then_taken_in(desk: House, admin: Browser) -> None:
+    admin.open("/desk/readers/import")
+    assert "that isn't understood" in admin.press("Look at it", text=CSV)
+    told = admin.press("Look at it", words="x = pending")
+    assert "Nothing is written yet" in told
+    assert "Line 4" in told
+    assert Subscribers(desk.database).find("new@readers.example") is None
+    admin.press("Read it so", **{"map-cadence": "Plan"})
+    assert admin.page.xpath("//tr[th='Plan']/td[contains(., 'cadence')]")
+    assert "Taken in" in admin.press("Take them in", why="moved from another program")
+    found = Subscribers(desk.database).find("new@readers.example")
+    assert found is not None
+    assert (found.state, found.cadence) == ("active", "weekly")
+    left = Subscribers(desk.database).find("left@readers.example")
+    assert left is not None
+    assert left.state == "unsubscribed"
+    admin.open("/desk/readers/import")
+    admin.press("Look at it", text="nothing,here\n1,2\n")
+    assert (admin.status, len(admin.page.xpath("//*[@role='alert']"))) == (422, 1)
+
+
+def test_addresses_are_suppressed_and_lifted(desk: House, admin: Browser) -> None:
+    admin.open("/desk/suppressions")
+    admin.press("Suppress it", address=READERS[1], why="a spam trap")
+    assert READERS[1] in admin.open("/desk/suppressions?q=" + READERS[1][:3])
+    assert "suppressed no more" in admin.press("Let it be mailed", why="it was not")
+    assert not subscribers.suppressed(desk.database)
+
+
+def test_the_log_tells_who_did_what(desk: House, admin: Browser) -> None:
+    desk.desk.decisions.throttle(1, 2.0, by=admin_of(desk))
+    told = admin.open("/desk/log")
+    assert "issue.throttle" in told
+    assert "per second – → 2.0" in told
+    assert "issue.throttle" in admin.open("/desk/log?about=issue%201")
+    assert "Nothing was done yet" in admin.open("/desk/log?who=nobody")
+
+
+def admin_of(desk: House) -> acts.Actor:
+    return acts.Actor(who="admin", role="admin", door="desk")
+
+
+def test_no_secret_stands_on_the_page_of_settings(make: Callable[..., House]) -> None:
+    more = '[webhooks]\nsecret = "whsec_' + "QUJD" * 8 + '"\n[notify]\nurls = ["json://u:pw@hook.example"]\n'
+    desk = make("empty", more)
+    told = desk.signed_in("admin").open("/desk/settings")
+    assert MASKED in told
+    assert "QUJD" not in told
+    assert "hook.example" not in told
+    url = desk.settings.model_copy(update={"store": desk.settings.store.model_copy(
+        update={"url": "postgresql://milepost:hunter2@db.example/m"})})
+    assert "hunter2" not in repr(settings_shown(url))
+
+
+def test_health_and_a_locked_database(desk: House, admin: Browser) -> None:
+    assert "Room on its disk" in admin.open("/desk/health")
+    with desk.database.engine.connect() as other:
+        other.exec_driver_sql("SELECT 1")
+        admin.open("/desk/suppressions")
+        admin.press("Suppress it", address="trap@readers.example", why="a trap")
+        assert admin.status == 503
+        other.rollback()
+    assert not subscribers.suppressed(desk.database)
