@@ -21,6 +21,7 @@ PAGES = {
     "admin": ("/desk/readers", "/desk/readers/1", "/desk/readers/import", "/desk/suppressions", "/desk/letters",
               "/desk/settings", "/desk/readers/1/erase"),
 }
+ADMIN = acts.Actor(who="admin", role="admin", door="desk")
 CSV = "Email,Status,Plan\nnew@readers.example,subscribed,weekly\nleft@readers.example,unsubscribed,daily\nnobody,x,y\n"
 
 
@@ -145,16 +146,12 @@ def test_addresses_are_suppressed_and_lifted(desk: House, admin: Browser) -> Non
 
 
 def test_the_log_tells_who_did_what(desk: House, admin: Browser) -> None:
-    desk.desk.decisions.throttle(1, 2.0, by=admin_of(desk))
+    desk.desk.decisions.throttle(1, 2.0, by=ADMIN)
     told = admin.open("/desk/log")
     assert "issue.throttle" in told
     assert "per second – → 2.0" in told
     assert "issue.throttle" in admin.open("/desk/log?about=issue%201")
     assert "Nothing was done yet" in admin.open("/desk/log?who=nobody")
-
-
-def admin_of(desk: House) -> acts.Actor:
-    return acts.Actor(who="admin", role="admin", door="desk")
 
 
 def test_no_secret_stands_on_the_page_of_settings(make: Callable[..., House]) -> None:
