@@ -19,14 +19,16 @@ def resource(about: str) -> dict[str, str]:
     return {"prefect.resource.id": f"milepost.{about.replace(' ', '.')}", "prefect.resource.name": about}
 
 
-def told(findings: Sequence[Finding], done: str, result: Any) -> State[Any]:
-    """The state of a flow's run that found this (`flows.states.ended`).
-
-    One event for each finding, in each run that has it: a reminder as the run's state is one.
-    """
+def tell_findings(findings: Iterable[Finding]) -> None:
+    """One event for each finding, in each run that has it: a reminder as the run's state is one."""
     for one in findings:
         payload = {"state": one.name, "says": without_addresses(one.says)}
         emit_event(event=one.event, resource=resource(one.about), payload=payload)
+
+
+def told(findings: Sequence[Finding], done: str, result: Any) -> State[Any]:
+    """The state of a flow's run that found this (`flows.states.ended`); the findings are told."""
+    tell_findings(findings)
     return ended(findings, done, result)
 
 
