@@ -25,7 +25,7 @@ PAGE_CAP = 10 * 1024 * 1024  # characters; the same limit as the crawler's
 _DEPTH_CAP = 200  # elements inside one another; beyond it is no page for people
 
 UNREAD = ("script", "style", "svg", "template", "noscript", "iframe", "object", "math", "select", "textarea")
-_BLOCKS = frozenset({
+BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "figcaption", "figure",
     "footer", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section",
     "summary", "table", "tbody", "td", "th", "tr", "ul",
@@ -179,6 +179,12 @@ def shared_pictures(parts: Parts) -> Iterator[str]:
             yield _attribute(content)
 
 
+def head_tree(parts: Parts) -> Element:
+    """The tree of a document's head: its <title>, <meta> and <link>; of what stands before <body> alone."""
+    head = _head(parts.text)
+    return _tree(_encoded(head, ((0, len(head)),)))
+
+
 def _tag_around(head: str, at: int) -> str:
     """The tag at a place; "" inside a comment or a script."""
     start = head.rfind("<", max(at - _TAG_CAP, 0), at)
@@ -286,7 +292,7 @@ def text_of(element: Element, cap: int = TEXT_CAP) -> str:
 
 def _gather(element: Element, pieces: list[str]) -> None:
     """Add an element's text in pieces; no tree is deeper than the parsers let it be."""
-    block = element.tag in _BLOCKS
+    block = element.tag in BLOCKS
     if block:
         pieces.append(" ")
     if text := element.text:

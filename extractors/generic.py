@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
-from extractors import addresses, cards, dom, headings, jsonld, microdata, outline, pictures, plaintext
+from extractors import addresses, article, cards, dom, headings, jsonld, microdata, outline, pictures, plaintext
 from extractors.addresses import Addresses, covers
 from extractors.base import Layout, SiteExtractor
 from extractors.clean import LIST_CAP, url_path
@@ -21,6 +21,7 @@ from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
 
 # label → field, of the headings and fact lists that sites commonly have
 SECTIONS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.headings}
+_TEXTS = frozenset(of_type("prose"))
 FACTS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.facts}
 
 
@@ -100,12 +101,23 @@ class _AnyLayout:
         ]
         if not any(claim.field == "image" for claim in told) and (image := pictures.shared(parts, url)):
             told.append(Claim("image", image, headings.WITNESS, "meta og:image"))
+        if _has_sections(told):
+            told = article.settled_titles(told, parts, page, blocks, url)
+        else:
+            told = article.claims(told, parts, blocks, page, url=url)
         for section in page.sections:
             if self.plan.sections.get(section.label) == "related":
                 found = (card for one in section.content for card in cards.linked_cards(one, self.plan, shown))
                 if related := cards.one_each(found):
                     told.append(Claim("related", related[:LIST_CAP], headings.WITNESS, f"h2 {section.written}"))
         return told
+
+
+def _has_sections(told: Sequence[Claim]) -> bool:
+    """Whether a page tells its texts under headings, or as microdata that says which they are."""
+    return any(
+        claim.field in _TEXTS and claim.witness in (headings.WITNESS, microdata.WITNESS) for claim in told
+    )
 
 
 class Generic(SiteExtractor):

@@ -68,13 +68,13 @@ class Field:
 _ALL = (
     Field(
         name="title", type="line", labels={"en": "Title", "de": "Titel", "he": "כותרת"},
-        witnesses=(*_PAGE, "text"), spot="title", required=True, hashes_empty=True,
+        witnesses=(*_PAGE, "meta", "text"), spot="title", required=True, hashes_empty=True,
         schema=(Place("headline"), Place("name")), columns=("title",), jsonld=Place("name"), search="title",
         likeness=0.25,
     ),
     Field(
         name="date", type="date", labels={"en": "Date", "de": "Datum", "he": "תאריך"},
-        witnesses=(*_PAGE, "card", "text"), spot="facts", hashes_empty=True, facts=("date", "when", "year"),
+        witnesses=(*_PAGE, "meta", "card", "text"), spot="facts", hashes_empty=True, facts=("date", "when", "year"),
         schema=(Place("temporalCoverage"), Place("startDate"), Place("about.startDate")), columns=("date",),
         jsonld=Place("startDate"), likeness=0.07,  # of its year
     ),

@@ -40,7 +40,7 @@ from typing import Self
 from extractors.generic import Generic, GenericOptions
 
 OPTIONS = GenericOptions(
-    milestones="{prefix}",  # path prefix of a milestone's page
+    milestones=("{prefix}",),  # path prefixes or patterns of milestones' pages
     listings=("/",),  # pages that show cards; "/archive/*" for all below
     sections={{}},  # heading → field, where the usual words don't fit: "How it began": "what_happened"
     facts={{}},  # <dt> → field
