@@ -110,14 +110,20 @@ def claims(
 
 
 def settled_titles(
-    told: Sequence[Claim], parts: dom.Parts, page: Outline, blocks: jsonld.Blocks, url: str
+    told: list[Claim], parts: dom.Parts, page: Outline, blocks: jsonld.Blocks, url: str
 ) -> list[Claim]:
     """`told` with its titles put right, where a page has several first headings or its witnesses differ."""
-    titles = {fold(str(claim.value)) for claim in told if claim.field == "title"}
-    if len(titles) < 2 and len(page.titles) < 2:
-        return list(told)
+    if len(page.titles) < 2:  # nearly every page of milestones: what differs in quotes alone is the same
+        first = ""
+        for claim in told:
+            if claim.field == "title":
+                first = first or str(claim.value)
+                if claim.value != first and not same_text(str(claim.value), first):
+                    break
+        else:
+            return told
     titled = list(_titles(told, parts.root, page, _head(parts), _node(blocks, url)))
-    return [*titled, *(claim for claim in told if claim.field != "title")] if titled else list(told)
+    return [*titled, *(claim for claim in told if claim.field != "title")] if titled else told
 
 
 def _titles(

@@ -22,6 +22,7 @@ from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
 # label → field, of the headings and fact lists that sites commonly have
 SECTIONS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.headings}
 _TEXTS = frozenset(of_type("prose"))
+_SHOWN = (headings.WITNESS, microdata.WITNESS)
 FACTS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.facts}
 
 
@@ -115,9 +116,7 @@ class _AnyLayout:
 
 def _has_sections(told: Sequence[Claim]) -> bool:
     """Whether a page tells its texts under headings, or as microdata that says which they are."""
-    return any(
-        claim.field in _TEXTS and claim.witness in (headings.WITNESS, microdata.WITNESS) for claim in told
-    )
+    return any(claim.field in _TEXTS and claim.witness in _SHOWN for claim in told)
 
 
 class Generic(SiteExtractor):
