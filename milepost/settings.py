@@ -144,6 +144,8 @@ class SourceSettings(_Section):
     """A page that shows every milestone: unchanged, it ends the look early."""
     full_every_hours: Annotated[float, Field(ge=0, le=24 * 31)] = 24.0
     """With `poll`: every page is asked for at least this often, in hours."""
+    feeds: tuple[Annotated[str, Field(pattern=r"^/[^#]*$", title="a path, as in /feed.xml")], ...] = ()
+    """Feeds and news sitemaps of the site that lead to its pages: their titles and dates are a witness beside them."""
     language: Annotated[str | None, Field(pattern=LANGUAGE, title="a language tag, as in en or de-AT")] = None
     """The language of what it tells, which a mail and a page tell to those who read aloud; it also settles which way
     mixed texts are read."""

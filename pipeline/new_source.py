@@ -9,7 +9,7 @@ import datetime as dt
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -115,6 +115,7 @@ async def _try(
             for feed in dict.fromkeys((*feeds[:_FEEDS], *(() if listed else forge_feeds(asked.url)))):
                 readings += await _feed(asker, trier, feed)
             requests = asker.requests
+    readings = [_fed(one, readings) for one in readings]
     readings = sorted(readings, key=_rank, reverse=True)
     best = readings[0] if readings and readings[0].found else None
     return Trial(
@@ -131,6 +132,15 @@ async def _feed(asker: Asker, trier: "_Trier", url: str) -> list[TrialReading]:
     except FetchError as error:
         return [TrialReading(what="a feed that it links to", url=url, source={"extractor": "feed"}, problem=str(error))]
     return [one for one in trier.readings(asked) if one.source["extractor"] == "feed"]
+
+
+def _fed(one: TrialReading, readings: Sequence[TrialReading]) -> TrialReading:
+    """The settings of a site of pages name the feeds on its own host that lead to them."""
+    base = str(one.source.get("base_url"))
+    paths = [feed.url.removeprefix(base) for feed in readings
+             if feed.source["extractor"] == "feed" and feed.found and feed.url.startswith(f"{base}/")]
+    fed = paths and one.source["extractor"] == "generic"
+    return replace(one, source={**one.source, "feeds": paths}) if fed else one
 
 
 def _rank(one: TrialReading) -> tuple[int, int, int]:

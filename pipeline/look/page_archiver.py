@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from crawler.crawl import crawl, ended
 from crawler.links import hrefs
@@ -23,6 +24,8 @@ from crawler.outcomes import (
     Outcome,
     Redirected,
 )
+from crawler.sitemap import parse
+from extractors.feed import FEED_TYPES
 from milepost.errors import ExtractError
 from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
@@ -172,18 +175,34 @@ def archive_pages(
         latest = snapshots.latest(source.key, url)
         return None if latest is None else following(latest[1])
 
+    fed = {urlsplit(base_url).path + path for path in guard.feeds}  # as addresses have them
+
+    def links(snapshot: Snapshot) -> Iterable[str]:
+        if urlsplit(snapshot.url).path not in fed:
+            return hrefs(snapshot)
+        return parse(
+            snapshot.body, max_body=settings.fetch.max_body_bytes, keep=lambda location: location, place=snapshot.url,
+            max_kept=source.max_pages, max_seen=source.max_pages,
+        ).locations
+
+    def linked_before(url: str) -> Iterable[str]:
+        """The links of a listing that answered 304: those of the snapshot it stands for."""
+        latest = snapshots.latest(source.key, url)
+        return () if latest is None else links(latest[1])
+
     known = seeds if follows else pages.urls(source.key, "milestone")
     plan = CrawlPlan(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
-        allow_hosts=frozenset(source.allow_hosts), seeds=guard.site.seeds, classify=guard.site.classify,
-        takes=guard.site.takes,
+        allow_hosts=frozenset(source.allow_hosts), seeds=(*guard.site.seeds, *guard.feeds),
+        classify=lambda path: "listing" if path in guard.feeds else guard.site.classify(path),
+        takes=lambda kind, path: kind in FEED_TYPES if path in fed else guard.site.takes(kind, path),
         follows_anywhere=guard.site.follows_anywhere,
-        with_queries=follows or any("%3F" in seed for seed in guard.site.seeds),
+        with_queries=follows or any("%3F" in seed for seed in (*guard.site.seeds, *guard.feeds)),
         following=following if follows else None, following_before=following_before if follows else None,
         max_following=guard.site.pages - 1,
         limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
         known_urls=frozenset(known),
-        links=hrefs, linked_before=lambda url: _links_of_stored(snapshots, source.key, url),
+        links=links, linked_before=linked_before,
     )
     intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now)
     recall = Recall(known=pages.validators(source.key))
@@ -215,9 +234,3 @@ def _poll(source: SourceSettings, snapshots: Snapshots, looks: Looks, now: dt.da
     if latest is None or snapshots.unread(source.key) or snapshots.to_reread(source.key):
         return None
     return latest[1].body_hash
-
-
-def _links_of_stored(snapshots: Snapshots, source: str, url: str) -> Iterable[str]:
-    """The links of a listing that answered 304: those of the snapshot it stands for."""
-    latest = snapshots.latest(source, url)
-    return () if latest is None else hrefs(latest[1])

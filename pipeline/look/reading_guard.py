@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from extractors import registry
 from extractors.charset import decode
+from extractors.feed_cards import feed_cards
 from extractors.labels import Labels
 from milepost import __version__
 from milepost.errors import ExtractError
@@ -69,11 +71,13 @@ class ReadBy:
     source: str
     extractor: str
     options: Mapping[str, object]
+    feeds: tuple[str, ...] = ()  # paths of feeds that lead to its pages, "%3F" for the "?" of a query
 
     @classmethod
     def of(cls, source: "SourceSettings") -> "ReadBy":
         """As the settings tell it."""
-        return cls(source=source.key, extractor=source.extractor, options=dict(source.options))
+        return cls(source=source.key, extractor=source.extractor, options=dict(source.options),
+                   feeds=tuple(path.replace("?", "%3F", 1) for path in source.feeds))
 
 
 class SiteReader:
@@ -90,10 +94,20 @@ class SiteReader:
 
     def cards(self, listing: Stored) -> tuple[Card, ...]:
         """The cards of a listing."""
+        if urlsplit(listing.url).path.endswith(self.by.feeds or ("\n",)):
+            return feed_cards(listing.page, self._key)
         return self.site.cards(listing.page)
+
+    def _key(self, address: str) -> str | None:
+        try:
+            return self.site.key(address) if self.site.classify(urlsplit(address).path) == "milestone" else None
+        except ExtractError:
+            return None
 
     def unread(self, stored: Stored) -> tuple[Unread, ...]:
         """What looks like a milestone on a page or a listing and could not be read."""
+        if urlsplit(stored.url).path.endswith(self.by.feeds or ("\n",)):
+            return ()
         return self.site.unread(stored.page)
 
 
@@ -114,7 +128,7 @@ class ReadingGuard:
         """`stopped`: the pages known to have stopped a reader, by address. `careful`: a look died over these pages
         perhaps, so each is read by a worker. `stop` is asked before each reading."""
         self._reader, self._crew, self._known, self._now = reader, crew, dict(stopped), now
-        self.source, self.site = reader.by.source, reader.site
+        self.source, self.site, self.feeds = reader.by.source, reader.site, reader.by.feeds
         self._stop = stop or Stop()
         self._apart = careful or not registry.is_ours(reader.by.extractor)
         self._signed = f"{self.site.signature}, Milepost {__version__}"

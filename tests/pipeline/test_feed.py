@@ -240,3 +240,37 @@ def test_a_feed_that_dates_all_its_entries_anew_is_held(server: FileServer, sett
     server.put(PATH, again, "application/rss+xml")
     assert look(settings).held is not None
     assert announce(settings, utc_now()) == ()
+
+
+NEWS = """<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"
+xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"><url><loc>https://harbour.example/log/{1}</loc><news:news>
+<news:publication><news:name>Log</news:name></news:publication>
+<news:publication_date>2031-03-{0:02}T08:00:00Z</news:publication_date>
+<news:title>The {1} of the harbour</news:title></news:news></url></urlset>"""
+
+
+@pytest.mark.parametrize(("path", "feed"), [
+    ("/log.xml", rss([item(2, link="https://harbour.example/log/{}?utm_source=x", title="The compass of the harbour")
+                      ])),
+    ("/news.xml?kind=news", NEWS.format(3, "compass")),
+])
+def test_a_feed_leads_to_pages_and_is_a_witness_beside_them(
+    server: FileServer, settings: Settings, path: str, feed: str
+) -> None:
+    [source] = settings.sources
+    options = {"milestones": "/log/", "listings": ["/"]}
+    pages = settings.model_copy(update={
+        "sources": (source.model_copy(update={"extractor": "generic", "options": options, "feeds": (path,)}),),
+    })
+    server.put("/", "<!doctype html><html><body><main><p>Nothing is listed here.</p></main></body></html>", "text/html")
+    server.put("/log/compass", "<!doctype html><html><body><main><article><h1>The compass of the harbour</h1>"
+               "<h2>What happened</h2><p>It points to the quay.</p></article></main></body></html>", "text/html")
+    server.put(path, feed, "application/rss+xml", ETag='"one"')
+    report = look(pages)
+    assert (report.milestones, report.failures) == (1, ())
+    with connect(settings.store.url) as database:
+        record = Milestones(database).known("harbour")["compass"].milestone
+    assert record.date is not None
+    assert record.date.value == "2031-03-03"
+    assert [one.witness for one in record.evidence["title"]] == ["headings", "card"]
+    assert (look(pages).state, server.asked.count(f"{path} 304")) == ("complete", 1)

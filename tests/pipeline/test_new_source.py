@@ -107,6 +107,7 @@ def test_an_article_s_site_may_have_a_feed_and_its_witnesses_may_differ(server: 
     assert [(one["source"]["extractor"], bool(one["problem"])) for one in others] == [
         ("generic", False), ("feed", True)]
     assert "date" in others[0]["disputed"]
+    assert others[0]["source"]["feeds"] == ["/bridges/feed.xml"]
     _, told = tried(server, folder, "/bridges/iron-span", "--extractor", "generic")
     best = told["best"]
     assert isinstance(best, dict)
