@@ -13,7 +13,7 @@ from typing import Any
 from milepost.errors import MilepostError
 from milepost.rooms import require_rooms
 
-DRAINED_S = 60.0  # after SIGTERM the schedules wait for the runs in hand (flows.serving), and then end
+DRAINED_S = 75.0  # after SIGTERM the schedules wait for the runs in hand (flows.serving, 50 s), and Prefect ends
 
 QUIET = {
     "DO_NOT_TRACK": "1",

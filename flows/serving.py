@@ -14,7 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 from os import kill
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGKILL, SIGTERM
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -36,7 +36,9 @@ class DrainingRunner(Runner):
 
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
         """Blocks Prefect's own loop meanwhile: no other run is begun."""
-        drain(children, seconds=DRAIN_S)
+        for pid in drain(children, seconds=DRAIN_S):
+            with suppress(ProcessLookupError):
+                kill(pid, SIGKILL)  # a look that goes on: whoever looks next takes over from it, since it is dead
         sys.exit(0)
 
 
@@ -53,8 +55,8 @@ def drain(
     living: Callable[[], Collection[int]], *, seconds: float,
     ask: Callable[[int], None] = lambda pid: kill(pid, SIGTERM),
     now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Ask each of the `living` to end, once, and wait for them, at most so many seconds."""
+) -> set[int]:
+    """Ask each of the `living` to end, once, and wait for them, at most so many seconds; returns who lives on."""
     asked: set[int] = set()
     until = now() + seconds
     while (left := set(living())) and now() < until:
@@ -63,6 +65,7 @@ def drain(
                 ask(pid)
         asked |= left
         sleep(0.1)
+    return left
 
 
 def planned(config: Path) -> list[dict[str, Any]]:

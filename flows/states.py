@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import TaskRunContext
+from prefect.exceptions import MissingResult
 from prefect.logging import get_run_logger
 
 from flows import outcomes
@@ -70,8 +71,17 @@ def in_sentences(function: Callable[P, Any]) -> Callable[P, Any]:
 
 
 def outcome(of: State[Any]) -> Any:
-    """What a run's state holds: its result, or the exception that ended it, which is returned."""
-    came_to = of.result(raise_on_failure=False)
+    """What a run's state holds: its result, or the exception that ended it, which is returned.
+
+    A server that died meanwhile may know that a part ended and no more what it came to: that is an error of that part.
+    """
+    try:
+        came_to = of.result(raise_on_failure=False)
+    except MissingResult:
+        return MilepostError(
+            "Prefect's server has lost what a part of this run came to",
+            hint="What was done is in Milepost's own database, and the next run goes on from there.",
+        )
     return came_to.result if isinstance(came_to, NotGreenError) else came_to
 
 

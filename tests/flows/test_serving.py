@@ -85,17 +85,16 @@ def test_each_run_in_hand_is_asked_to_end_once_and_waited_for() -> None:
     from flows.serving import drain
 
     clock = Clock({7, 8}, {7, 8}, {8}, {8, 9}, set(), {10})
-    drain(lambda: clock.living, seconds=50, ask=clock.asked.append, now=lambda: clock.seconds, sleep=clock.sleep)
-    assert sorted(clock.asked) == [7, 8, 9]
-    assert clock.living == set()
+    left = drain(lambda: clock.living, seconds=50, ask=clock.asked.append, now=lambda: clock.seconds, sleep=clock.sleep)
+    assert (sorted(clock.asked), left) == ([7, 8, 9], set())
 
 
 def test_a_run_that_does_not_end_is_waited_for_so_long_and_no_longer() -> None:
     from flows.serving import drain
 
     clock = Clock({7})
-    drain(lambda: clock.living, seconds=5, ask=clock.asked.append, now=lambda: clock.seconds, sleep=clock.sleep)
-    assert clock.asked == [7]
+    left = drain(lambda: clock.living, seconds=5, ask=clock.asked.append, now=lambda: clock.seconds, sleep=clock.sleep)
+    assert (clock.asked, left) == ([7], {7})
     assert 5 <= clock.seconds < 5.2
 
 

@@ -3,13 +3,18 @@
 import contextlib
 import logging
 import os
+import re
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
+import sqlalchemy as sa
 
 from flows.engine import prepare
 from milepost.dates import utc_now
@@ -17,9 +22,11 @@ from milepost.settings import Settings
 from pipeline.several import UnfinishedError
 from store.database import Database
 from store.milestones.looks import Looks
+from store.schema.tables import delivery
+from tests.chaos import runner
 from tests.console import terminal
 from tests.pipeline import prepared
-from tests.pipeline.stage import BreakableSite
+from tests.pipeline.stage import READERS, BreakableSite
 
 pytestmark = pytest.mark.prefect
 
@@ -111,6 +118,16 @@ def test_run_does_all_of_it_and_a_second_run_sends_nothing_twice(
     assert again["ledgers"] == []
     assert len(list(mails.glob("*.eml"))) == 3
 
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:  # what is left to be read: counts, and nobody's address
+        artifacts = client.read_artifacts()
+        kept = {one.key: str(one.data) for one in artifacts}
+        assert {"looks", "found", "issue-1", "ledger-issue-1", "sending-issue-1"} <= kept.keys()
+        assert [one for one in kept.values() if "readers.example" in one] == []
+        assert "candidates" in kept["ledger-issue-1"]
+        assert [run.name for run in client.read_flow_runs() if run.state and "readers.example" in str(run.state)] == []
+
 
 def test_a_held_look_and_a_draft_that_waits_keep_each_run_from_being_green(
     play: Play, config: Path, settings: Settings, database: Database
@@ -128,6 +145,35 @@ def test_a_held_look_and_a_draft_that_waits_keep_each_run_from_being_green(
     assert (state, result["ledgers"]) == ("Waits for approval", [])
 
 
+def test_a_run_killed_in_mid_dispatch_leaves_the_next_one_to_go_on_and_no_mail_goes_twice(
+    play: Play, config: Path, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    """A process of its own and kill -9, as the runner's have it; all of Prefect's are killed in tests/chaos."""
+    from prefect.settings import PREFECT_API_URL
+
+    prepared.copy("issue", settings)
+    plan, log = tmp_path / "plan.json", tmp_path / "oracle.log"
+    plan.write_text('{"seed": 3, "faults": [["dot", "never", 1.0, 1]]}', encoding="utf-8")  # it takes, and says nothing
+    log.touch()
+    with runner.program("oracle.py", str(plan), str(log)) as port:
+        text = config.read_text(encoding="utf-8").replace("[mail]", "[mail]\nconnections = 1")
+        config.write_text(re.sub(r"smtp://127.0.0.1:\d+", f"smtp://127.0.0.1:{port}", text), encoding="utf-8")
+        code = f"from flows.engine import run; run('dispatch', config={str(config)!r})"
+        with subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
+        ) as first:
+            while "silent" not in log.read_text(encoding="utf-8"):
+                assert first.poll() is None
+            first.kill()
+        Path(f"{plan}.mended").touch()
+        with database.begin() as connection:  # two minutes later
+            connection.execute(sa.update(delivery).where(delivery.c.lease_until.is_not(None)).values(lease_until=1.0))
+        [ledger], state, _ = play("dispatch", "the next", config=str(config))
+    assert (state, ledger["states"]["sent"], ledger["states"]["unknown"]) == ("Unknown hand-overs", 2, 1)
+    took = [line.split()[2] for line in log.read_text(encoding="utf-8").splitlines() if " took " in line]
+    assert sorted(took) == sorted(READERS)
+
+
 def test_backfill_is_a_dry_run_unless_told_otherwise(play: Play, config: Path) -> None:
     play("scrape", "baseline", config=str(config))
     [reread], state, _ = play("backfill", "reread", config=str(config))
@@ -141,6 +187,40 @@ def test_a_flow_that_fails_says_why(play: Play, config: Path, site: BreakableSit
     with pytest.raises(UnfinishedError, match="could not be reached") as caught:
         play("scrape", "down", config=str(config))
     assert [look["source"] for look in caught.value.result] == ["clockwork"]
+
+
+class Dripping(BreakableSite):
+    """One that gives its first answer when others have been looked at to their end."""
+
+    def __init__(self, others_are_done: Callable[[], bool]) -> None:
+        super().__init__()
+        self.others_are_done, self.gave_up = others_are_done, False
+
+    def file(self, path: str) -> bytes | None:
+        until = time.monotonic() + 60
+        while not self.others_are_done():
+            if time.monotonic() > until:
+                self.gave_up = True
+                break
+            time.sleep(0.05)
+        return super().file(path)
+
+
+def test_a_source_that_drips_is_its_own_trouble(
+    play: Play, config: Path, database: Database, site: BreakableSite
+) -> None:
+    def done() -> bool:
+        return {one.source for one in Looks(database).list() if one.state == "complete"} >= {"clockwork", "third"}
+
+    with Dripping(done) as dripping:
+        text = config.read_text(encoding="utf-8").replace("[fetch]", "[fetch]\nsources_at_once = 2", 1)
+        block = text[text.index("[[sources]]"):text.index("[fetch]")]
+        dripper = block.replace("clockwork", "dripper", 1).replace(site.url, dripping.url)
+        third = block.replace("clockwork", "third", 1)
+        config.write_text(text.replace(block, f"{dripper}{block}{third}"), encoding="utf-8")
+        looks, state, _ = play("scrape", "beside a dripper", config=str(config))
+    assert (state, [one["source"] for one in looks]) == ("Completed", ["dripper", "clockwork", "third"])
+    assert not dripping.gave_up
 
 
 def test_a_run_whose_source_is_down_still_sends_what_waits(
