@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,6 +64,7 @@ class TrialReading:
     disputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field → who says what, of those that differ
     problem: str | None = None  # why nothing could be read
     held: str | None = None  # why a first look would wait for an operator
+    article: bool = False  # the page's own data tells of one milestone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +118,7 @@ async def _try(
                 readings += await _feed(asker, trier, feed)
             requests = asker.requests
     readings = [_fed(one, readings) for one in readings]
-    readings = sorted(readings, key=_rank, reverse=True)
+    readings = sorted(readings, key=partial(_rank, article=any(one.article for one in readings)), reverse=True)
     best = readings[0] if readings and readings[0].found else None
     return Trial(
         url=url, final_url=asked.url, content_type=asked.content_type, robots=asked.robots, requests=requests,
@@ -143,12 +145,28 @@ def _fed(one: TrialReading, readings: Sequence[TrialReading]) -> TrialReading:
     return replace(one, source={**one.source, "feeds": paths}) if fed else one
 
 
-def _rank(one: TrialReading) -> tuple[int, int, int]:
-    """A list of its own page, then a feed, then one article; of equal ones what has more dates."""
-    kind = one.source["extractor"]
-    own = one.found >= _ENOUGH and kind != "generic"
-    listed = 3 if own else 2 if one.found and kind == "feed" else int(one.found > 0)
-    return listed, one.dated, one.found - one.unread
+def _rank(one: TrialReading, *, article: bool) -> tuple[int, int, int]:
+    """A layout that is known, a list on its own page, a feed, one article; of equal ones what has more dates.
+
+    `article`: the page itself says that it is one, so that a list on it is of other things.
+    """
+    match one.source["extractor"]:
+        case _ if not one.found:
+            kind = 0
+        case "aitimeline":
+            kind = 5
+        case "feed":
+            kind = 3
+        case "generic":
+            kind = 2
+        case _:
+            kind = 1 if article or (one.found < _ENOUGH and one.source["extractor"] != "changelog") else 4
+    return kind, one.dated, one.found - one.unread
+
+
+def _is_article(records: Sequence[Milestone]) -> bool:
+    """Whether a page says in its data, not in its headings alone, what it tells of."""
+    return any(told.witness in ("json-ld", "microdata") for one in records for told in one.evidence.get("title", ()))
 
 
 class _Trier:
@@ -209,7 +227,7 @@ class _Trier:
             dated=sum(one.date is not None for one in answer),
             entries=tuple(map(_entry, _newest_first(answer)[:SHOWN])), unread=len(unread),
             unread_first=tuple(map(str, unread[:FIRST])), unread_dates=unread_dates(answer), disputed=examples,
-            held=unfit(profile(answer)) or held,
+            held=unfit(profile(answer)) or held, article=candidate.extractor == "generic" and _is_article(answer),
         )
 
 
@@ -312,6 +330,7 @@ def add_source(file: Path, trial: Trial, *, key: str | None = None) -> dict[str,
     try:
         document = tomlkit.parse(file.read_text(encoding="utf-8"))
         tables = _tables(source)
+        (tables[0].get("options") or tables[0]).add(tomlkit.nl())
         if "sources" in document:
             document["sources"].append(tables[0])
         else:

@@ -121,7 +121,8 @@ def _trial(context: typer.Context, url: str, allow_host: list[str] | None, extra
 def _conclude(trial: "Trial") -> None:
     """The exit code that a trial deserves."""
     if trial.best is None:
-        why = next((one.problem for one in trial.others if one.problem), None)
+        why = next((one.problem.removeprefix(f"{trial.final_url}: ").rstrip(".")
+                    for one in trial.others if one.problem), None)
         hint = f"It seems to need its scripts: {trial.rendering}." if trial.rendering else (
             "Give the address of its list, its feed, or one of its articles.")
         raise InputError("nothing that could be followed was read there" + (f" ({why})" if why else ""),

@@ -114,6 +114,15 @@ def test_an_article_s_site_may_have_a_feed_and_its_witnesses_may_differ(server: 
     assert best["source"]["options"] == {"milestones": "/bridges/", "listings": ["/"]}
 
 
+def test_what_stands_around_an_article_is_no_list_of_its_own(server: FileServer, folder: Path) -> None:
+    related = LIST[LIST.index("<ul>"):LIST.index("</main>")]
+    server.put("/bridges/iron-span", ARTICLE.replace("</main>", f"<h2>Related</h2>{related}</main>"), "text/html")
+    _, told = tried(server, folder, "/bridges/iron-span")
+    best = told["best"]
+    assert isinstance(best, dict)
+    assert (best["source"]["extractor"], best["entries"][0]["title"]) == ("generic", "Iron Span opens")
+
+
 @pytest.mark.parametrize(("path", "body", "content_type", "why"), [
     ("/app", EMPTY, "text/html", "It seems to need its scripts"),
     ("/none", "<!doctype html><html><body><p>Welcome.</p></body></html>", "text/html", "nothing that could be"),
