@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from delivery.message.build import MessageTemplate
 from milepost.errors import ConflictError, DeliveryError, HeldError, InputError
-from milepost.records import Edit, Issue, IssueItem, LedgerCounts, Reply, Variant
+from milepost.records import Edit, Issue, IssueItem, IssueState, LedgerCounts, Reply, Variant
 from milepost.settings import Settings
 from newsletter.issue.compose import settings_from
 from newsletter.issue.design import design_of
@@ -35,6 +35,16 @@ log = logging.getLogger("milepost.editing")
 def issues_by_number(database: Database) -> list[Issue]:
     """Every issue without its items, newest first."""
     return list(Issues(database).list())
+
+
+def issues_in(database: Database, states: Sequence[IssueState]) -> list[Issue]:
+    """Those in these states, without their items, newest first."""
+    return list(Issues(database).list(states=states))
+
+
+def some_issues(database: Database, *, limit: int, before: int | None = None) -> list[Issue]:
+    """The latest issues without their items, newest first; `before`: those of a lower number."""
+    return list(Issues(database).list(limit=limit, before=before))
 
 
 def find(database: Database, number: int) -> Issue:

@@ -1,21 +1,27 @@
 """What waits for an operator: held looks, milestones that may be old ones under a new address, drafts, and issues."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from milepost.records import Issue
+from milepost.changes import NEWS
+from milepost.codec import field_to_json
+from milepost.fields import FIELDS
+from milepost.records import ChangeKind, FieldChange, Issue, Milestone, Witness
 from milepost.settings import Settings
 from pipeline.look.renaming import pending_renames, resolve_rename
+from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.issues.issues import Issues
 from store.milestones.looks import Look, Looks
+from store.milestones.milestones import Milestones
 from store.milestones.renamings import Renaming, Renamings
 
 __all__ = [
-    "Look", "Renaming", "Waits", "held_looks", "look", "pending_renames", "question", "release", "resolve_rename",
-    "waiting_issues", "waiting_look", "waits", "waits_for", "waits_to_json",
+    "KeptBack", "Look", "Renaming", "Waits", "count_held", "held_looks", "kept_back", "look", "pending_renames",
+    "question", "release", "resolve_rename", "waiting_issues", "waiting_look", "waits", "waits_for", "waits_to_json",
 ]
 
 WaitKind = Literal["held", "rename", "approval", "paused", "unknown"]
@@ -32,9 +38,73 @@ class Waits:
     command: str  # the one that ends it
 
 
-def held_looks(database: Database) -> list[Look]:
-    """Every look that is held and not released, the latest first."""
-    return Looks(database).list(waiting=True, limit=None)
+def held_looks(database: Database, *, limit: int | None = None, before: int | None = None) -> list[Look]:
+    """Every look that is held and not released, the latest first, or `limit` of those older than the look `before`."""
+    return Looks(database).list(waiting=True, limit=limit, before=before)
+
+
+def count_held(database: Database) -> int:
+    """How many there are."""
+    return Looks(database).count_waiting()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptBack:
+    """One change that a held look keeps from readers, and where it was read."""
+
+    change: int
+    kind: ChangeKind
+    key: str
+    title: str
+    url: str
+    fields: tuple[FieldChange, ...]  # old → new; of a milestone that is new: what a mail would tell of it
+    evidence: Mapping[str, tuple[Witness, ...]]  # field → who said so, and where in the page
+    page: str | None  # the page that was read; None: none was
+    fetched_at: dt.datetime | None
+
+    def read(self, field: str) -> list[tuple[str, int]]:
+        """Where a field was read as it is told, each place with how often."""
+        return list(Counter(_place(one) for one in self.evidence.get(field, ()) if one.says is None).items())
+
+    def disputed(self, field: str) -> list[tuple[str, str]]:
+        """What others said of it, and where."""
+        return [(one.says, _place(one)) for one in self.evidence.get(field, ()) if one.says is not None]
+
+
+def _place(one: Witness) -> str:
+    return f"{one.witness} ({one.where})" if one.where else one.witness
+
+
+def kept_back(
+    database: Database, look: int, *, limit: int = 50, before: int | None = None
+) -> tuple[Mapping[ChangeKind, int], list[KeptBack]]:
+    """How many changes of each kind a look found, and the latest of them; `before`: those older than that change."""
+    milestones = Milestones(database)
+    changes = milestones.changes(look_id=look, limit=limit, before=before)
+    versions = milestones.at_versions({one.new_version_id for one in changes})
+    snapshots = Snapshots(database).taken(
+        {version.snapshot_id for version in versions.values() if version.snapshot_id is not None}
+    )
+    told: list[KeptBack] = []
+    for one in changes:
+        version = versions[one.new_version_id]
+        record, taken = version.milestone, snapshots.get(version.snapshot_id or 0)
+        told.append(KeptBack(
+            change=one.id, kind=one.change.kind, key=one.change.key, title=record.title, url=record.url,
+            fields=one.change.fields or _as_new(record, one.change.kind), evidence=record.evidence,
+            page=taken and taken[0], fetched_at=taken and taken[1],
+        ))
+    return milestones.count_changes(look), told
+
+
+def _as_new(record: Milestone, kind: ChangeKind) -> tuple[FieldChange, ...]:
+    """What a milestone that was not there before tells, in the form of a change."""
+    if kind not in NEWS:
+        return ()
+    return tuple(
+        FieldChange(name, kind, None, value) for name in FIELDS
+        if name != "related" and (value := field_to_json(record, name)) not in (None, "", [])
+    )
 
 
 def look(database: Database, number: int) -> Look:

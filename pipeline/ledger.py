@@ -120,6 +120,64 @@ def equation(counts: LedgerCounts) -> Mapping[str, int]:
     return terms | {"owed": owing, "excluded": sum(counts.exclusions.values()) - owing}
 
 
+def got_it(
+    database: Database, number: int, state: DeliveryState, *, after: int | None = None, limit: int = 50
+) -> Sequence[DeliveryRow]:
+    """Deliveries of an issue in one state, by their ids; `after`: those of a higher one."""
+    return Ledger(database).rows(number, state, None, limit, after=after)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """Somebody who has no delivery of an issue."""
+
+    subscriber: int
+    address: str  # "" after an erase
+    reason: str
+    why: str  # a sentence
+
+
+def left_out(
+    database: Database, number: int, *, reason: str | None = None, after: int = 0, limit: int = 50
+) -> Sequence[LeftOut]:
+    """Who did not get an issue and why, by their ids; `after`: whose is higher. Raises NotFoundError."""
+    issue = Issues(database).get(number)
+    return [
+        LeftOut(subscriber=who.id, address=who.address, reason=why,
+                why=why_absent(why, who, issue.created_at, issue.frozen_at))
+        for who, why in Ledger(database).excluded(number, reason=reason, after=after, limit=limit)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How fast an issue goes out."""
+
+    done: int
+    total: int
+    per_second: float | None  # None: not known yet
+    left_seconds: float | None  # None: nobody can say
+
+
+def pace(
+    counts: LedgerCounts, earlier: Sequence[tuple[dt.datetime, int]], *, begun: dt.datetime | None, now: dt.datetime
+) -> Pace:
+    """How fast, by what was settled at `earlier` moments, oldest first, or else since it was `begun`. Pure."""
+    waiting = sum(count for state, count in counts.states.items() if state not in SETTLED)
+    done = counts.deliveries - waiting
+    since, before = earlier[0] if earlier else (begun, 0)
+    seconds = (now - since).total_seconds() if since is not None else 0.0
+    rate = (done - before) / seconds if seconds >= 1 else None
+    left = waiting / rate if rate else (0.0 if not waiting else None)
+    return Pace(done=done, total=counts.deliveries, per_second=rate, left_seconds=left)
+
+
+def last_words(database: Database, number: int) -> tuple[LedgerCounts, Sequence[tuple[str, int]]]:
+    """How an issue stands, and what the relay said of what it did not take, each with how often."""
+    book = Ledger(database)
+    return book.counts(number), book.words(number)
+
+
 def held_by_others(database: Database, counts: LedgerCounts) -> tuple[Holding, ...]:
     """Who has taken deliveries of an issue and not settled them; to be asked by who holds none."""
     if not counts.states.get("claimed") and not counts.states.get("sending"):

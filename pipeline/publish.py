@@ -48,7 +48,7 @@ from newsletter.news.select import (
 from newsletter.words.languages import in_language, phrases_for, tongue
 from pipeline.holds import waits_for
 from pipeline.known import known_of
-from pipeline.mail_identity import letterhead, list_id, seal
+from pipeline.mail_identity import dated_variants, letterhead, list_id, seal
 from pipeline.pictures import hosted
 from store.database import Database, connect
 from store.issues.editions import Editions
@@ -370,10 +370,53 @@ def freeze(
     `undo`: how long after the approval the first mail waits. Who chose anew since the draft gets a variant made now,
     of what was drafted and approved. Raises ConflictError when the issue's content is another, or when it is no draft.
     """
-    issues = Issues(database)
-    issue = issues.approve(number, content_hash, now)
-    names = frozenset(variant.name for variant in issues.variants(number))
+    issue = Issues(database).approve(number, content_hash, now)
     seal = _AtTheSeal(settings, database, issue)
+    names = frozenset(variant.name for variant in Issues(database).variants(number))
+    put = _placing(settings, issue, seal, names, now)
+    held = (*issue.items, *issue.owed)
+    for language, readers in _readers(database, seal.newsletter, issue.cadence, held).items():
+        for topics, standing in readers:
+            chosen = offered(issue.items, topics, standing, owed=issue.owed)
+            name = in_tongue(variant_name(issue.items or issue.owed, chosen), language)
+            if chosen and name not in names:
+                seal.render(name, chosen)  # before the transaction that keeps everybody from signing up
+    Editions(database).send_after(number, (issue.approved_at or now) + undo if undo else None)
+    counts = Ledger(database).freeze(number, content_hash=content_hash, place=put, now=now)
+    log.info("froze issue %d: %d deliveries, %d exclusions", number, counts.deliveries, sum(counts.exclusions.values()))
+    return counts
+
+
+def foreseen(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> LedgerCounts:
+    """What sealing a draft at this moment would come to, reader by reader; nothing is written. Raises NotFoundError."""
+    issue = Issues(database).get(number)
+    names = frozenset(variant.name for variant in Issues(database).variants(number))
+    seal = _AtTheSeal(settings, database, issue)
+    return Ledger(database).foresee(number, place=_placing(settings, issue, seal, names, now))
+
+
+def findings(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> tuple[int, list[str]]:
+    """How many renderings a draft has, and what lint finds in them by the rules of today; raises NotFoundError."""
+    issue, sealed = Issues(database).get(number), seal(settings, database, number)
+    items = {item.change_id: item for item in (*issue.items, *issue.owed)}
+    renderings = dated_variants(sealed, database, number, now=now)
+    found: list[str] = []
+    for variant in renderings:
+        letter = variant_settings(sealed.settings.newsletter, variant.name)
+        said = lint(
+            variant, newsletter=letter, mail=sealed.settings.mail, web=sealed.settings.web,
+            items=[items[change] for change in variant.change_ids if change in items],
+            bases=[source.base_url for source in settings.sources], intro=issue.edit.intro,
+        )
+        said += message_findings(variant, letterhead=sealed.letterhead, date=now)
+        found += [f"variant {variant.name}: {one}" for one in said]
+    return len(renderings), found
+
+
+def _placing(
+    settings: Settings, issue: Issue, seal: _AtTheSeal, names: frozenset[str], now: dt.datetime
+) -> Callable[[Subscriber, bool, Standing], Placement]:
+    """Where each candidate of an issue goes; those who are alike in all that counts are decided once."""
     memory: dict[tuple[object, ...], Placement] = {}
     zone = ZoneInfo(settings.newsletter.timezone)
 
@@ -390,17 +433,7 @@ def freeze(
             )
         return memory[alike]
 
-    held = (*issue.items, *issue.owed)
-    for language, readers in _readers(database, seal.newsletter, issue.cadence, held).items():
-        for topics, standing in readers:
-            chosen = offered(issue.items, topics, standing, owed=issue.owed)
-            name = in_tongue(variant_name(issue.items or issue.owed, chosen), language)
-            if chosen and name not in names:
-                seal.render(name, chosen)  # before the transaction that keeps everybody from signing up
-    Editions(database).send_after(number, (issue.approved_at or now) + undo if undo else None)
-    counts = Ledger(database).freeze(number, content_hash=content_hash, place=put, now=now)
-    log.info("froze issue %d: %d deliveries, %d exclusions", number, counts.deliveries, sum(counts.exclusions.values()))
-    return counts
+    return put
 
 
 def undo_window(settings: Settings) -> dt.timedelta:

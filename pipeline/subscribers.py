@@ -84,6 +84,11 @@ def listed(database: Database, state: SubscriberState | None = None) -> list[Sub
     return Subscribers(database).list(state=state)
 
 
+def count_readers(database: Database) -> int:
+    """How many subscribers there are, in whatever state."""
+    return sum(Subscribers(database).counts().values())
+
+
 def choices(
     fields: Sequence[str] = (), ignored: Sequence[str] = (), words: Sequence[str] = (), standing: str | None = None
 ) -> Choices:

@@ -45,27 +45,32 @@ class Standing:
     messages: Mapping[str, Message]  # channel → the last message for it
 
 
-def stand(settings: Settings, *, now: dt.datetime, database: Database | None = None) -> Standing:
-    """Ask for everything; `database`: one that is open already. What is wrong with it is a condition, no exception."""
+def stand(
+    settings: Settings, *, now: dt.datetime, database: Database | None = None, decisions: bool = True
+) -> Standing:
+    """Ask for everything; `database`: one that is open already. What is wrong with it is a condition, no exception.
+
+    `decisions`: whether the looks, questions and issues that wait for a person are among it.
+    """
     try:
         if database is not None:
-            return _stand(settings, database, now)
+            return _stand(settings, database, now, decisions)
         with connect(settings.store.url, wait_seconds=WAIT_S) as opened:
-            return _stand(settings, opened, now)
+            return _stand(settings, opened, now, decisions)
     except StoreError as error:
         broken = unusable("migration" if isinstance(error, SchemaError) else "database", error)
         room = disk(free_mb(settings), settings.notify)
         return Standing(at=now, conditions=(broken, *room), figures=None, messages={})
 
 
-def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing:
+def _stand(settings: Settings, database: Database, now: dt.datetime, decisions: bool) -> Standing:
     rules = settings.notify
     figures = read(database, [source.key for source in settings.sources], looks=rules.down_looks, now=now)
     messages = Notices(database).latest()
     return Standing(
         at=now, figures=figures, messages=messages,
         conditions=judge(
-            figures, rules, now=now, waits=waits(settings, database), free_mb=free_mb(settings),
+            figures, rules, now=now, waits=waits(settings, database) if decisions else (), free_mb=free_mb(settings),
             channels=_failing(settings, messages), given_up=_given_up(database, now),
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),

@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,14 @@ class Snapshots:
         with self._database.connect() as connection:
             rows = connection.execute(_WITH_BODY.where(snapshot.c.id.in_(snapshot_ids))).all()
             return {row.id: to_snapshot(row, self._codec.unpack(connection, row)) for row in rows}
+
+    def taken(self, snapshot_ids: Collection[int]) -> dict[int, tuple[str, dt.datetime]]:
+        """The address of each of these and when it was fetched, without the bodies."""
+        query = sa.select(snapshot.c.id, snapshot.c.url, snapshot.c.fetched_at).where(
+            snapshot.c.id.in_(sorted(snapshot_ids))
+        )
+        with self._database.connect() as connection:
+            return {row.id: (row.url, row.fetched_at) for row in connection.execute(query)}
 
     def latest(self, source: str, url: str) -> tuple[int, Snapshot] | None:
         """The page's last 200 with its id, None when it never answered so."""

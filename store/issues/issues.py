@@ -246,10 +246,13 @@ class Issues:
 
     def list(
         self, *, cadence: Cadence | None = None, states: Sequence[IssueState] | None = None, limit: int | None = None,
-        public: bool = False,
+        public: bool = False, before: int | None = None,
     ) -> list[Issue]:
-        """Issues without their items, the latest first; `public`: none that only tells some what they missed."""
+        """Issues without their items, the latest first; `public`: none that only tells some what they missed; `before`:
+        those of a lower number."""
         query = sa.select(issue).order_by(issue.c.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(issue.c.number < before)
         if public:
             query = query.where(sa.exists().where(issue_item.c.issue == issue.c.number))
         if cadence is not None:

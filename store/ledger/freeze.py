@@ -5,13 +5,14 @@
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, StoreError
-from milepost.records import Placement, Standing, Subscriber, Variant
+from milepost.records import LedgerCounts, Placement, Standing, Subscriber, Variant
 from store.dialects import stop_writers
 from store.issues.issues import load, load_variants, require_content, write_variants
 from store.ledger import owed
@@ -55,6 +56,26 @@ def freeze(
         placed = [(who, place(who, suppressed, stands.of(who.id))) for who, suppressed in chunk]
         _write(connection, number, placed, variants, now)
     _balance(connection, number, now)
+
+
+def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place) -> LedgerCounts:
+    """See `Ledger.foresee`."""
+    found = load(connection, number)
+    held = {item.change_id for item in (*found.items, *found.owed)}
+    stands = owed.standings(connection, found.cadence, held)
+    variants, reasons = Counter[str](), Counter[str]()
+    for chunk in _subscribers(connection, key):
+        for who, suppressed in chunk:
+            placement = place(who, suppressed, stands.of(who.id))
+            if placement.exclusion is None:
+                variants[placement.variant or ""] += 1
+            else:
+                reasons["paused" if placement.exclusion.startswith("paused until ") else placement.exclusion] += 1
+    total = variants.total()
+    return LedgerCounts(
+        issue=number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(reasons),
+        states={"pending": total},
+    )
 
 
 def _subscribers(connection: sa.Connection, key: bytes) -> Iterator[list[tuple[Subscriber, bool]]]:

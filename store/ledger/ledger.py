@@ -22,6 +22,7 @@ from milepost.records import (
     LedgerCounts,
     Reply,
     Settlement,
+    Subscriber,
 )
 from store import holders
 from store.dialects import moment
@@ -30,6 +31,7 @@ from store.faults import translated
 from store.holders import Holder
 from store.ledger import batches, claims, freeze, queries, transitions
 from store.ledger.claims import Holding
+from store.ledger.freeze import Place
 from store.ledger.queries import AttemptRow, DeliveryRow
 from store.ledger.transitions import BEGIN, KEEP, KEEP_SENDING, RELEASE, TRANSITIONS, Transition, in_state
 from store.meta import Meta
@@ -99,6 +101,11 @@ class Ledger:
                 require_approval=require_approval,
             )
             return queries.counts(connection, number)
+
+    def foresee(self, number: int, *, place: Place) -> LedgerCounts:
+        """What `freeze` would come to at this moment; nothing is written. Raises NotFoundError."""
+        with self._database.connect() as connection:
+            return freeze.foresee(connection, number, self._key(), place=place)
 
     # --- T1, T2: claims ---------------------------------------------------------------------------------------------
 
@@ -295,11 +302,24 @@ class Ledger:
             return queries.counts(connection, number)
 
     def rows(
-        self, number: int, state: DeliveryState | None = None, address: str | None = None, limit: int | None = None
+        self, number: int, state: DeliveryState | None = None, address: str | None = None, limit: int | None = None,
+        *, after: int | None = None,
     ) -> list[DeliveryRow]:
         """The deliveries of an issue, in the order they are sent."""
         with self._database.connect() as connection:
-            return queries.rows(connection, number, state, address, limit)
+            return queries.rows(connection, number, state, address, limit, after)
+
+    def excluded(
+        self, number: int, *, reason: str | None = None, after: int = 0, limit: int = 50
+    ) -> list[tuple[Subscriber, str]]:
+        """Who has no delivery of an issue and for which reason, by their ids; `after`: whose is higher than that."""
+        with self._database.connect() as connection:
+            return queries.excluded(connection, number, reason, after, limit)
+
+    def words(self, number: int, *, limit: int = 3) -> list[tuple[str, int]]:
+        """What the relay last said of deliveries it did not take, and of how many: the most frequent first."""
+        with self._database.connect() as connection:
+            return queries.words(connection, number, limit)
 
     def exclusion_of(self, number: int, subscriber_id: int) -> str | None:
         """Why an issue has no delivery for that subscriber; None where it has one, or never heard of them."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from milepost.errors import NotFoundError
-from milepost.records import DeliveryState, LedgerCounts
+from milepost.records import DeliveryState, LedgerCounts, Subscriber
 from store.ledger.transitions import in_state
-from store.schema.tables import attempt, delivery, exclusion, issue
+from store.schema.tables import attempt, delivery, exclusion, issue, subscriber
 from store.subscribers.addresses import parse
+from store.subscribers.people import to_subscriber
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +76,8 @@ def counts(connection: sa.Connection, number: int) -> LedgerCounts:
 
 
 def rows(
-    connection: sa.Connection, number: int, state: DeliveryState | None, address: str | None, limit: int | None
+    connection: sa.Connection, number: int, state: DeliveryState | None, address: str | None, limit: int | None,
+    after: int | None = None,
 ) -> list[DeliveryRow]:
     """See `Ledger.rows`."""
     query = (
@@ -86,9 +88,37 @@ def rows(
     )
     if state is not None:
         query = query.where(in_state(state))
+    if after is not None:
+        query = query.where(delivery.c.id > after)
     if address is not None:
         query = query.where(delivery.c.normalized == parse(address).normalized)
     return [DeliveryRow(**row) for row in connection.execute(query).mappings()]
+
+
+def excluded(
+    connection: sa.Connection, number: int, reason: str | None, after: int, limit: int
+) -> list[tuple[Subscriber, str]]:
+    """See `Ledger.excluded`."""
+    query = (
+        sa.select(subscriber, exclusion.c.reason)
+        .join_from(exclusion, subscriber, exclusion.c.subscriber == subscriber.c.id)
+        .where(exclusion.c.issue == number, exclusion.c.subscriber > after)
+        .order_by(exclusion.c.subscriber).limit(limit)
+    )
+    if reason is not None:
+        fits = exclusion.c.reason.like("paused until %") if reason == "paused" else exclusion.c.reason == reason
+        query = query.where(fits)
+    return [(to_subscriber(row), row.reason) for row in connection.execute(query)]
+
+
+def words(connection: sa.Connection, number: int, limit: int) -> list[tuple[str, int]]:
+    """See `Ledger.words`."""
+    query = (
+        sa.select(delivery.c.text, sa.func.count())
+        .where(delivery.c.issue == number, in_state("deferred", "failed", "unknown"), delivery.c.text.is_not(None))
+        .group_by(delivery.c.text).order_by(sa.func.count().desc(), delivery.c.text).limit(limit)
+    )
+    return [(row[0], row[1]) for row in connection.execute(query)]
 
 
 def exclusion_of(connection: sa.Connection, number: int, subscriber_id: int) -> str | None:

@@ -242,9 +242,21 @@ class Looks:
         with self._database.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def list(self, source_key: str | None = None, *, waiting: bool = False, limit: int | None = 50) -> list[Look]:
-        """The latest looks first; `waiting` keeps those that are held and not released."""
+    def count_waiting(self) -> int:
+        """How many are held and not released."""
+        waiting = (look.c.held.is_not(None), look.c.released_at.is_(None))
+        query = sa.select(sa.func.count()).select_from(look).where(*waiting)
+        with self._database.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def list(
+        self, source_key: str | None = None, *, waiting: bool = False, limit: int | None = 50, before: int | None = None
+    ) -> list[Look]:
+        """The latest looks first; `waiting` keeps those that are held and not released, `before` those that are older
+        than the one of that id."""
         query = sa.select(look).order_by(look.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(look.c.id < before)
         if source_key is not None:
             query = query.where(look.c.source == source_key)
         if waiting:

@@ -161,6 +161,18 @@ class Milestones:
             raise NotFoundError("there is no such version", where=f"version {version_id}")
         return milestone_queries.stored(row)
 
+    def at_versions(self, version_ids: Collection[int]) -> dict[int, StoredMilestone]:
+        """Milestones as they were at these versions, by the versions' ids."""
+        query = milestone_queries.versions().where(milestone_version.c.id.in_(sorted(version_ids)))
+        with self._database.connect() as connection:
+            return {row.id: milestone_queries.stored(row) for row in connection.execute(query)}
+
+    def count_changes(self, look_id: int) -> dict[ChangeKind, int]:
+        """How many changes of each kind a look found."""
+        query = sa.select(change.c.kind, sa.func.count()).where(change.c.look_id == look_id).group_by(change.c.kind)
+        with self._database.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def history(self, key: str, source: str | None = None) -> list[Version]:
         """Every version of a milestone, oldest first; raises as `get` does."""
         with self._database.connect() as connection:
@@ -208,8 +220,12 @@ class Milestones:
         announce: bool | None = None,
         held: bool | None = None,
         limit: int | None = None,
+        before: int | None = None,
     ) -> list[StoredChange]:
-        """The changes that fit every filter given, newest first; `since` counts in, `until` doesn't."""
+        """The changes that fit every filter given, newest first; `since` counts in, `until` doesn't.
+
+        `before`: those that are older than the one of that id.
+        """
         query = milestone_queries.changes_query().order_by(change.c.id.desc()).limit(limit)
         filters: list[tuple[object, sa.ColumnElement[bool]]] = [
             (source, milestone.c.source == source),
@@ -223,6 +239,8 @@ class Milestones:
             query = query.where(change.c.detected_at >= since)
         if until is not None:
             query = query.where(change.c.detected_at < until)
+        if before is not None:
+            query = query.where(change.c.id < before)
         query = query.where(*(clause for value, clause in filters if value is not None))
         with self._database.connect() as connection:
             return [milestone_queries.stored_change(row) for row in connection.execute(query)]

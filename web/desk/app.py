@@ -15,8 +15,10 @@ from web.api.app import operators_api
 from web.app import Headers, Modest
 from web.desk.addresses import LetterPages, SuppressionPages
 from web.desk.desk import Desk, Part
+from web.desk.issues import IssuePages
 from web.desk.milestones import MilestonePages
 from web.desk.operators import OperatorPages
+from web.desk.previews import Previews
 from web.desk.readers import ReaderPages
 from web.desk.sign_in import SignInPages
 from web.desk.sources import SourcePages
@@ -34,9 +36,9 @@ _SENTENCES = {
 def desk_app(desk: Desk) -> ASGIApp:
     """All of the desk, in the order of its navigation; with the readers' protective headers around it."""
     parts: list[Part] = [
-        WaitingPages(desk), SourcePages(desk), MilestonePages(desk), ReaderPages(desk), SuppressionPages(desk),
-        LetterPages(desk), LogPages(desk), HealthPages(desk), SettingsPages(desk), OperatorPages(desk),
-        SignInPages(desk),
+        WaitingPages(desk), IssuePages(desk), Previews(desk), SourcePages(desk), MilestonePages(desk),
+        ReaderPages(desk), SuppressionPages(desk), LetterPages(desk), LogPages(desk), HealthPages(desk),
+        SettingsPages(desk), OperatorPages(desk), SignInPages(desk),
     ]
     desk.sections += [part.section for part in parts if part.section is not None]
     routes: list[BaseRoute] = [route for part in parts for route in part.routes()]

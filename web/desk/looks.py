@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -47,6 +47,7 @@ class Looks:
         )
         self._environment.filters.update(
             moment=self.moment, day=self.day, ago=_ago, json=_json, short=lambda text: str(text)[:12], many=many,
+            lasting=lasting,
         )
         self._environment.globals.update(
             newsletter=letter.name, root=self.root, zone=letter.timezone, light=theme.light, dark=theme.dark,
@@ -62,6 +63,10 @@ class Looks:
         """The page of `template`, kept by nobody."""
         content = self._environment.get_template(template).render(**values)
         return HTMLResponse(content, status_code=status, headers=HEADERS)
+
+    def part(self, template: str, **values: Any) -> str:
+        """A part of a page, which takes the place of what stands there."""
+        return self._environment.get_template(template).render(**values)
 
     def asset(self, request: Request) -> Response:
         """The style or the script; their address is another when they are."""
@@ -85,9 +90,12 @@ def many(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
-def going_back(path: str) -> str:
-    """A path of the desk as it stands in a query. Pure."""
-    return quote(path, safe="/")
+def lasting(seconds: float) -> str:
+    """How long something takes, in two units at most. Pure."""
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if seconds < 90:
+        return many(round(seconds), "second")
+    return many(minutes, "minute") if minutes < 90 else f"{many(hours, 'hour')} {many(minutes % 60, 'minute')}"
 
 
 def _ago(at: dt.datetime | None, now: dt.datetime) -> str:

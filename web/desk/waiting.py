@@ -1,29 +1,129 @@
-"""What waits for somebody, first of all pages: held looks, questions, drafts, paused issues, and what is wrong."""
+"""What waits for somebody, first of all pages: held looks, questions, drafts, issues that stand still, what is wrong.
 
-from collections.abc import Sequence
+    held looks ─▶ what they keep back: old → new, where each was read ─▶ release
+    questions ─▶ the same, or new      drafts ─▶ look at it beside its rendering      paused, unknown ─▶ resume, settle
+"""
+
+import datetime as dt
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.operate.standing import stand
+from milepost.records import ChangeKind, Issue
+from pipeline import edit, holds, ledger
+from pipeline.operate.conditions import Condition
+from pipeline.operate.standing import Standing, stand
 from web.desk.desk import Desk, Section
-from web.desk.visits import Visit
+from web.desk.values import label, told
+from web.desk.visits import Form, Visit
+
+SHOWN = 3  # changes of a hold that stand on the first page
+_FEW = 20  # holds on a page: each shows what it keeps back
+_KEPT = dt.timedelta(seconds=10)  # what is wrong was asked for by somebody a moment ago
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A hold as it is shown."""
+
+    look: holds.Look
+    counts: Mapping[ChangeKind, int]  # of its changes, by kind
+    changes: Sequence[holds.KeptBack]
+
+    @property
+    def more(self) -> int:
+        """Changes that are not shown here."""
+        return sum(self.counts.values()) - len(self.changes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stuck:
+    """An issue that stands still until somebody does something."""
+
+    issue: Issue
+    unknown: int
+    words: Sequence[tuple[str, int]]  # what the relay said last, and to how many
 
 
 class WaitingPages:
-    """Its routes."""
+    """Their routes."""
 
     section = Section("What waits", "/desk")
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk, self._lock = desk, threading.Lock()
+        self._standing: Standing | None = None
 
     def routes(self) -> Sequence[Route]:
         """In the order they are tried."""
-        return [self._desk.page("/desk", self.all)]
+        desk = self._desk
+        return [
+            desk.page("/desk", self.all), desk.page("/desk/holds/{look}", self.hold),
+            desk.act("/desk/holds/{look}/release", "hold.release", self.release),
+            desk.act("/desk/questions/{question}", "rename.resolve", self.answer),
+        ]
 
     def all(self, visit: Visit) -> Response:
-        """Everything."""
-        desk = self._desk
-        found = stand(desk.settings, now=visit.now, database=desk.database)
-        return visit.page("waiting.html.j2", title="What waits for me", conditions=found.conditions)
+        """Everything, the oldest page of holds last."""
+        database = self._desk.database
+        looks = holds.held_looks(database, limit=_FEW + 1, before=visit.before)
+        held = []
+        for look in looks[:_FEW]:
+            counts, changes = holds.kept_back(database, look.id, limit=SHOWN)
+            held.append(Held(look=look, counts=counts, changes=changes))
+        questions = holds.pending_renames(database)
+        issues = edit.issues_in(database, ("draft", "paused", "needs_review"))
+        settings = self._desk.settings
+        drafts = [(one, why) for one in issues if one.state == "draft" and (why := holds.waits_for(settings, one))]
+        return visit.page(
+            "waiting.html.j2", title="What waits for me", held=held, count=holds.count_held(database), told=told,
+            further=f"before={looks[_FEW - 1].id}" if len(looks) > _FEW else "", questions=questions[:_FEW],
+            questioned=len(questions), drafts=drafts,
+            stuck=[self._stuck(one) for one in issues if one.state != "draft"], wrong=self._wrong(visit.now),
+            label=label, first=visit.before is None,
+        )
+
+    def hold(self, visit: Visit) -> Response:
+        """One hold with all that it keeps back."""
+        look = holds.look(self._desk.database, visit.number("look"))
+        counts, changes = holds.kept_back(
+            self._desk.database, look.id, limit=visit.limit + 1, before=visit.before)
+        return visit.page(
+            "hold.html.j2", title=f"Look {look.id} at {look.source}", look=look, counts=counts, told=told,
+            changes=changes[: visit.limit], label=label,
+            further=f"before={changes[visit.limit - 1].change}" if len(changes) > visit.limit else "",
+        )
+
+    def release(self, visit: Visit, form: Form) -> str:
+        """Let its changes through."""
+        self._desk.decisions.release(
+            visit.number("look"), by=visit.actor, why=form.text("why"), once=bool(form.text("once")))
+        self._forget()
+        return "/desk"
+
+    def answer(self, visit: Visit, form: Form) -> str:
+        """Say whether a milestone is an old one."""
+        self._desk.decisions.answer(
+            visit.number("question"), same=form.text("same") == "yes", by=visit.actor, why=form.text("why"))
+        self._forget()
+        return "/desk"
+
+    def _stuck(self, issue: Issue) -> Stuck:
+        counts, words = ledger.last_words(self._desk.database, issue.number)
+        return Stuck(issue=issue, unknown=counts.states.get("unknown", 0), words=words)
+
+    def _wrong(self, now: dt.datetime) -> Sequence[Condition]:
+        """What is wrong and is told nowhere else on the page; asked for again after a moment."""
+        with self._lock:
+            kept = self._standing
+            if kept is None or not kept.at <= now < kept.at + _KEPT:
+                kept = self._standing = stand(
+                    self._desk.settings, now=now, database=self._desk.database, decisions=False)
+        return [one for one in kept.conditions if one.kind != "unknown-hand-overs"]
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._standing = None

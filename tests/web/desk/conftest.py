@@ -13,12 +13,15 @@ from lxml import html
 from starlette.responses import PlainTextResponse
 
 from milepost.dates import utc_now
-from milepost.records import Role
+from milepost.records import Change, Milestone, Role, Witness
 from milepost.settings import Settings, load
 from pipeline.operators.acts import Actor
 from pipeline.operators.passwords import Passwords
 from pipeline.operators.sign_in import SignIn
+from pipeline.publish import draft_due
 from pipeline.upkeep import open_database
+from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
 from tests.pipeline import prepared
 from web.desk.app import desk_app
 from web.desk.desk import Desk
@@ -55,6 +58,26 @@ class House:
 
     def later(self, **how: float) -> None:
         self.clock += dt.timedelta(**how)
+
+    def held_look(self, *titles: str) -> int:
+        """A look that found milestones of these titles and is held."""
+        looks, url = Looks(self.database), "https://clockwork.example/story/"
+        look = looks.start("clockwork", self.clock)
+        found = []
+        for number, title in enumerate(titles):
+            evidence = {"title": (Witness(witness="headings", where="h1"),
+                                  Witness(witness="card", where="title", says="another title"))}
+            record = Milestone(source="clockwork", key=f"held-{look}-{number}", url=f"{url}{look}-{number}",
+                               title=title, evidence=evidence, extractor="sample/1")
+            found.append((Change(source="clockwork", key=record.key, kind="added"), record, None))
+        Milestones(self.database).apply(look, "clockwork", found, announce=True, held="too many", now=self.clock)
+        looks.finish(look, state="complete", now=self.clock, milestones=len(titles))
+        return look
+
+    def draft(self) -> int:
+        """A draft of what is news."""
+        [issue] = draft_due(self.settings, self.database)
+        return issue.number
 
     def operator(self, name: str, role: Role) -> None:
         """Somebody with a password."""

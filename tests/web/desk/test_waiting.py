@@ -1,0 +1,94 @@
+"""What waits: holds with what they keep back, questions, drafts; each is decided once, with a reason that is kept."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from milepost.records import Role
+from pipeline import holds
+from pipeline.operators import acts
+from store.schema.tables import look
+from tests.web.desk.conftest import House
+
+
+@pytest.fixture
+def house(make: Callable[..., House]) -> House:
+    return make("news")
+
+
+def test_a_hold_shows_what_it_keeps_back_and_where_it_was_read(house: House) -> None:
+    number = house.held_look("A clock that keeps time at sea", "<script>alert(1)</script> & more")
+    browser = house.signed_in("editor")
+    said = browser.open("/desk")
+    for words in ("clockwork: too many", "keeps back 2 added", "A clock that keeps time at sea",
+                  "<script>alert(1)</script> & more", "read in headings (h1)", "but card (title) says “another title”"):
+        assert words in said
+    assert not browser.page.xpath("//script[not(@src)]")
+    assert "A clock that keeps time at sea" in browser.open(f"/desk/holds/{number}")
+
+
+def test_it_is_released_once_with_a_reason(house: House) -> None:
+    house.held_look("One", "Two")
+    browser, other = house.signed_in("editor"), house.signed_in("editor")
+    browser.open("/desk")
+    other.open("/desk")
+    assert "a reason is missing" in browser.press("Release", why="  ")
+    assert browser.status == 400
+    browser.open("/desk")
+    said = browser.press("Release", why="they published a series")
+    assert "is released: its changes count as news from now on" in said
+    assert holds.held_looks(house.database) == []
+    assert "that look is not held" in other.press("Release", why="me too")
+    assert other.status == 409
+    done = [one for one in acts.latest(house.database) if one.what == "hold.release" and one.outcome == "done"]
+    assert [(one.who, one.why, one.before, one.after["held"]) for one in done] == [
+        ("editor", "they published a series", {"held": True}, False)]
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor"])
+def test_a_viewer_looks_and_decides_nothing(house: House, role: Role) -> None:
+    number = house.held_look("One")
+    browser = house.signed_in(role)
+    browser.open("/desk")
+    assert (["Release look " + str(number)] == [one for one in browser.buttons() if "Release" in one]) is (
+        role == "editor")
+    browser.open("/desk/me")
+    said = browser.post(f"/desk/holds/{number}/release", csrf=browser.csrf, why="because")
+    assert ("that takes editor" in said) is (role == "viewer")
+    assert len(holds.held_looks(house.database)) == (role == "viewer")
+
+
+def test_ten_thousand_holds_come_a_page_at_a_time(house: House) -> None:
+    with house.database.begin() as connection:
+        connection.execute(sa.insert(look), [
+            {"source": "clockwork", "started_at": house.clock, "state": "complete", "baseline": False, "failures": [],
+             "held": f"reason {number}", "milestones": 1} for number in range(10_000)
+        ])
+    browser = house.signed_in("viewer")
+    said = browser.open("/desk")
+    assert "10,000 decisions" in said
+    assert len(browser.answer.text) < 100_000
+    assert "reason 9999" in said
+    assert "reason 9979" not in said
+    [older] = browser.page.xpath("//a[text()='Older holds']/@href")
+    assert "reason 9979" in browser.open(older)
+
+
+def test_nothing_waits(make: Callable[..., House]) -> None:
+    browser = make("baseline").signed_in("viewer")
+    assert "Nothing to decide" in browser.open("/desk")
+
+
+def test_what_is_wrong_is_told_too(make: Callable[..., House]) -> None:
+    browser = make("empty").signed_in("viewer")
+    assert "Clockwork has no baseline, so nothing of it is news" in browser.open("/desk")
+
+
+@pytest.mark.parametrize("path", ["/desk/holds/99", "/desk/holds/x", "/desk/issues/99", "/desk/issues/99/ledger",
+                                  "/desk/issues/99999999999999999999", "/desk/issues/99/mail.html"])
+def test_what_is_not_there_is_said(house: House, path: str) -> None:
+    browser = house.signed_in("viewer")
+    browser.open(path)
+    assert browser.status == 404
+    assert "There is no such thing here" in browser.text
