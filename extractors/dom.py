@@ -48,6 +48,7 @@ _HREF, _CONTENT = (re.compile(_VALUES % name, re.IGNORECASE) for name in ("href"
 _HEAD_CAP = 200_000  # characters in which a document says what its addresses start from, and which picture it shares
 _TAG_CAP = 4_000  # characters of one such tag
 _SHARED_CAP = 8
+_STRETCH = 2_048  # characters that are encoded at a time
 _HEAD = 4_000  # characters in which a document says its language
 _BLOCK_CAP = 200  # times that JSON-LD is spoken of; each is looked for from the one before it
 _WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
@@ -204,8 +205,11 @@ def fragment(piece: str) -> Element:
 
 
 def _encoded(text: str, pieces: Iterable[tuple[int, int]]) -> bytes:
-    """Pieces (start, end) of a text in UTF-8, without lone surrogates."""
-    return b"".join([text[start:end].encode("utf-8", "ignore") for start, end in pieces])
+    """Pieces (start, end) of a text in UTF-8, without lone surrogates; a stretch of plain ASCII is only copied."""
+    return b"".join([
+        text[at:min(at + _STRETCH, end)].encode("utf-8", "ignore")
+        for start, end in pieces for at in range(start, end, _STRETCH)
+    ])
 
 
 def _tree(data: bytes) -> Element:

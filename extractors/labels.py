@@ -71,6 +71,7 @@ def spelt_as(names: Iterable[str]) -> tuple[SiteLabel, ...]:
     return tuple(one for name in names for one in _spelt(slugify(name), name))
 
 
+@lru_cache(maxsize=4096)  # the same few labels stand on every page
 def _spelt(slug: str, words: str) -> tuple[SiteLabel, ...]:
     """The words as a label of the slug; none where they are the slug's own, as a program writes those ("Gpt")."""
     if not slug or not slugify(words) or len(words) > _LABEL_CAP:

@@ -41,6 +41,7 @@ _SPACER = re.compile(
     r"|lazy(?:-?load(?:er|ing)?)?)(?:[-_.]?\d{1,4}(?:x\d{1,4})?)?\.(?:gif|png|svg|jpe?g|webp)"
     r"|pixel(?:[-_.]?\d{1,4})?\.(?:gif|png)|(?:dot|gr[ae]y|white)\.gif)(?:[?#]|$)"
 )
+_SPACER_CAP = 28  # characters that it can match
 _FORMS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".svg", ".jfif", ".tif", ".tiff")
 # Where the services that count readers keep their images, and what the software for it calls them.
 _COUNTING_HOSTS = re.compile(
@@ -98,7 +99,8 @@ class Pictures:
                 shown = known
                 break
             met.append(element)
-            if element.get("hidden") is not None or ((style := element.get("style")) and _hides(style)):
+            names = element.keys()  # asking for one attribute takes as long as asking for all names
+            if "hidden" in names or ("style" in names and _hides(element.get("style") or "")):
                 shown = False
                 break
             element = element.getparent()
@@ -120,8 +122,10 @@ def address(written: str | None, url: str) -> str | None:
 @lru_cache(maxsize=4096)  # the same pictures stand on many pages
 def _is_shown(whole: str) -> bool:
     low = whole.lower()
+    named_from = 0 if "?" in low or "#" in low else max(0, len(low) - _SPACER_CAP)  # else its name stands at the end
     return not (
-        _SPACER.search(low) or _COUNTING_HOSTS.match(low) or _COUNTING_PATHS.search(low) or _SIGN_PLACES.search(low)
+        _SPACER.search(low, named_from) or _COUNTING_HOSTS.match(low) or _COUNTING_PATHS.search(low)
+        or (("gravatar" in low or "emoji" in low or "smil" in low) and _SIGN_PLACES.search(low))
     )
 
 

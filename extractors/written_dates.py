@@ -65,13 +65,13 @@ def read_date(text: str | None, language: str = "") -> Reading:
     line = clean(text, _CAP + 1)
     if not line:
         return NOTHING
-    if match := _SHORT_RANGE.fullmatch(line):
+    if 7 <= len(line) <= 9 and (match := _SHORT_RANGE.fullmatch(line)):
         century, start, dash, end = match.groups()
         # "2011-12" is a month, "2011–12" may be one, "2012-13" may be one that somebody miscounted.
         if int(start) < int(end) and int(end) > (31 if dash == "-" else 12):
             return Reading(PartialDate(value=century + start, until=century + end))
     if match := _ISO.fullmatch(line):
-        return _checked(line, *(int(part) if part else None for part in match.groups()))
+        return _iso(line, match)
     if len(line) > _CAP or not any(sign.isdecimal() for sign in line):
         return _not_read(line, language)
     if _BEFORE.fullmatch(line):
@@ -87,11 +87,22 @@ def read_date(text: str | None, language: str = "") -> Reading:
     )
 
 
+def _iso(line: str, match: re.Match[str]) -> Reading:
+    try:
+        return Reading(PartialDate(value="-".join(filter(None, match.groups()))))
+    except ValueError:
+        return _no_such_day(line)
+
+
 def _checked(line: str, year: int | None, month: int | None = None, day: int | None = None) -> Reading:
     try:
         return Reading(PartialDate.of(year or 0, month, day))
     except ValueError:
-        return Reading(None, f"“{line}”: there is no such day")
+        return _no_such_day(line)
+
+
+def _no_such_day(line: str) -> Reading:
+    return Reading(None, f"“{line}”: there is no such day")
 
 
 def _not_read(line: str, language: str) -> Reading:

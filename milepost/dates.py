@@ -11,7 +11,8 @@ from typing import Literal, Self
 
 Precision = Literal["year", "month", "day"]
 
-_FORM = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
+_FORM = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?", re.ASCII)
+_FIRST_DAY = "-01-01"  # what a year lacks to be a day, and, without its month, what a month lacks
 _PRECISIONS: tuple[Precision, ...] = ("year", "month", "day")
 
 
@@ -28,15 +29,15 @@ class PartialDate:
     until: str | None = None  # the end of a stretch of time, as finely as its beginning or not; ".." while it goes on
 
     def __post_init__(self) -> None:
-        match = _FORM.fullmatch(self.value)
-        if match is None:
+        if _FORM.fullmatch(self.value) is None:
             raise ValueError(f"not a year, a month or a day: {self.value!r} (want YYYY, YYYY-MM or YYYY-MM-DD)")
-        year, month, day = (int(part) if part else 1 for part in match.groups())
         try:
-            dt.date(year, month, day)
+            dt.date.fromisoformat(self.value + _FIRST_DAY[len(self.value) - 4 :])
         except ValueError as error:
             raise ValueError(f"no such date: {self.value!r} ({error})") from None
-        if self.until not in (None, "..") and PartialDate(value=self.until).sort_key <= self.sort_key:
+        if self.until is None or self.until == "..":
+            return
+        if PartialDate(value=self.until).sort_key <= self.sort_key:
             raise ValueError(f"a stretch of time that ends before it begins: {self.value!r} to {self.until!r}")
 
     @classmethod
