@@ -93,11 +93,12 @@ def slug_after(address: str | None, prefix: str, cap: int = NAME_CAP) -> str | N
     """The slug in an address like prefix + slug ("/category/research", "/category/" → "research"), else None."""
     if not address:
         return None
-    if address.startswith("/") and not address.startswith(prefix):  # nearly every link of a page
+    if address.startswith(prefix):
+        slug = address[len(prefix):]
+        if len(slug) <= cap and slug.replace("-", "").isalnum():
+            return slug
+    elif address.startswith("/"):  # nearly every link of a page
         return None
-    slug = address[len(prefix):]
-    if len(slug) <= cap and slug.replace("-", "").isalnum() and address.startswith(prefix):
-        return slug
     path = url_path(address)
     slug = path[len(prefix):] if path.startswith(prefix) else ""
     return slug if slug and "/" not in slug and slug.isprintable() and len(slug) <= cap else None
@@ -106,7 +107,7 @@ def slug_after(address: str | None, prefix: str, cap: int = NAME_CAP) -> str | N
 @lru_cache(maxsize=4096)  # the same few links stand on every page
 def slugs_after(address: str, fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """(field, slug) of what an address leads to; `fields` are (field, path prefix)."""
-    return tuple((field, slug) for field, prefix in fields if (slug := slug_after(address, prefix)) is not None)
+    return tuple([(field, slug) for field, prefix in fields if (slug := slug_after(address, prefix)) is not None])
 
 
 def key_after(address: str | None, prefix: str) -> str | None:

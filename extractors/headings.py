@@ -87,16 +87,20 @@ def _section_claims(page: Outline, plan: Plan) -> tuple[set[str], list[Claim]]:
         blocks = blocks_of(section)
         if blocks and not is_void(blocks[0]):
             if name in texts:
-                told.append(Claim(name, clean(" ".join(blocks)), WITNESS, where))
+                told.append(Claim(name, _joined(blocks), WITNESS, where))
             else:
                 texts[name] = blocks, where
     # With one of the texts gone, another one of several blocks may have swallowed it.
     lost = any(name not in texts for name in plan.sections.values() if name in _TEXTS)
     told += [
-        Claim(name, clean(" ".join(blocks)), WITNESS, where, part=lost and len(blocks) > 1)
+        Claim(name, _joined(blocks), WITNESS, where, part=lost and len(blocks) > 1)
         for name, (blocks, where) in texts.items()
     ]
     return seen, told
+
+
+def _joined(blocks: tuple[str, ...]) -> str:
+    return blocks[0] if len(blocks) == 1 else clean(" ".join(blocks))  # each is clean
 
 
 def _list_under(section: Section, name: str, plan: Plan) -> tuple[tuple[str, ...], bool]:

@@ -227,17 +227,21 @@ def _name_claims(
     article: Mapping[str, Any], name: str, places: Sequence[tuple[str, str]], proof: str | None, top: str,
 ) -> Iterator[Claim]:
     """The names at the first place that has any; where others there are damaged, only as an opinion."""
+    whole = True
     for place, kind in places:
         found: list[str] = []
+        damaged = False  # what is neither named nor typed must not read as "nobody"
         for value in _at(article, place):
-            if isinstance(value, dict) and is_a(value, (kind,)):
-                text = _text(value.get("name"), NAME_CAP)
-                if text and not is_mark(text) and text not in found:
-                    found.append(text)
+            node = value if isinstance(value, dict) else {}
+            text = _text(node.get("name"), NAME_CAP)
+            damaged = damaged or not text or not isinstance(node.get("@type"), str)
+            if text and is_a(node, (kind,)) and not is_mark(text) and text not in found:
+                found.append(text)
         if found:
-            yield Claim(name, tuple(found), WITNESS, f"{top}.{place}", part=not _well_made(article, place))
+            yield Claim(name, tuple(found), WITNESS, f"{top}.{place}", part=damaged)
             return
-    if proof is not None and _present(article, proof) and all(_well_made(article, place) for place, _ in places):
+        whole = whole and not damaged
+    if whole and proof is not None and _present(article, proof):
         yield Claim(name, (), WITNESS, f"{top}.{places[0][0]}")
 
 
@@ -250,14 +254,6 @@ def _keyword_claims(article: Mapping[str, Any], place: str, top: str) -> Iterato
         words += text.split(",")
     if tags := tuple(dict.fromkeys(slug for word in words if (slug := slugify(word)))):
         yield Claim("tags", tags[:LIST_CAP], WITNESS, f"{top}.{place}", part=not whole, label=place)
-
-
-def _well_made(article: Mapping[str, Any], place: str) -> bool:
-    """Whether all that stands at a place is named and typed: damage there must not read as "nobody"."""
-    return all(
-        isinstance(value, dict) and isinstance(value.get("@type"), str) and _text(value.get("name"), NAME_CAP)
-        for value in _at(article, place)
-    )
 
 
 def _image_claims(article: Mapping[str, Any], place: str, top: str, base: str) -> Iterator[Claim]:

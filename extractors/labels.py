@@ -44,7 +44,7 @@ def taught(root: Element, links: Mapping[str, str]) -> Taught:
     prefixes = tuple(links.values())
     for link in islice(root.iter("a"), _LINK_CAP) if links else ():
         href = link.get("href")
-        if not href or (href.startswith("/") and not href.startswith(prefixes)):  # nearly every link of a page
+        if not href or (href[0] == "/" and not href.startswith(prefixes)):  # nearly every link of a page
             continue
         words = text_of(link, NAME_CAP) if len(link) else (link.text or "")[:_WORDS_CAP]
         pairs, labels = _taught(href[:URL_CAP], words, fields)
@@ -63,7 +63,12 @@ def _taught(
     slugs = slugs_after(address, fields)
     label = clean(words, NAME_CAP).removeprefix("#") if slugs else ""
     pairs: dict[LabelPair, None] = {LabelPair(field, key, slug): None for field, slug in slugs for key in _keys(label)}
-    return pairs, dict.fromkeys(one for _, slug in slugs for one in _spelt(slug, _ASIDE.sub("", label)))
+    words = _without_aside(label)
+    return pairs, dict.fromkeys(one for _, slug in slugs for one in _spelt(slug, words))
+
+
+def _without_aside(label: str) -> str:
+    return _ASIDE.sub("", label) if label.endswith(")") else label
 
 
 def spelt_as(names: Iterable[str]) -> tuple[SiteLabel, ...]:
@@ -76,15 +81,16 @@ def _spelt(slug: str, words: str) -> tuple[SiteLabel, ...]:
     """The words as a label of the slug; none where they are the slug's own, as a program writes those ("Gpt")."""
     if not slug or not slugify(words) or len(words) > _LABEL_CAP:
         return ()
-    plain = slugify(words) == slug and all(word in (word.lower(), word.capitalize()) for word in words.split())
-    return () if plain else (SiteLabel(slug, words),)
+    if slugify(words) == slug and all(word in (word.lower(), word.capitalize()) for word in words.split()):
+        return ()
+    return (SiteLabel(slug, words),)
 
 
 @lru_cache(maxsize=4096)  # the same few labels stand on every page
 def _keys(words: str) -> tuple[str, ...]:
     """What a label is looked up by: as it stands, then without what stands in brackets at its end."""
-    labels = (words, _ASIDE.sub("", words)) if words.endswith(")") else (words,)
-    return tuple(dict.fromkeys(key for label in labels if (key := label_key(label))))
+    labels = dict.fromkeys((words, _without_aside(words)))
+    return tuple(dict.fromkeys([key for label in labels if (key := label_key(label))]))
 
 
 class Resolved(NamedTuple):

@@ -189,6 +189,8 @@ def _pixels(length: str | None) -> float | None:
 
 
 def _is_emoji(alt: str) -> bool:
+    if alt.isascii():
+        return False
     signs = alt.strip()
     return 0 < len(signs) <= 12 and any(map(_is_symbol, signs)) and all(
         _is_symbol(sign) or unicodedata.category(sign) in ("Mn", "Me", "Cf", "Sk") for sign in signs
