@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 import typer
 
 from console.app import app
+from extractors import registry
+from milepost.settings import parse
 from milepost.settings_reference import reference
 
 ROOT = Path(__file__).parents[2]
@@ -121,3 +124,16 @@ def test_the_shell_completes_commands() -> None:
 def test_the_help_cuts_no_sentence_short() -> None:
     done = subprocess.run([sys.executable, "-m", "milepost", "--help"], capture_output=True, text=True, check=True)
     assert "..." not in done.stdout.partition("Commands:")[2]
+
+
+SETTINGS = re.compile(r"^```toml\n(\[\[sources\]\]\n.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_sources_of_the_guide_are_settings_that_their_extractors_take() -> None:
+    blocks = SETTINGS.findall((ROOT / "docs" / "howto" / "add-a-site.md").read_text(encoding="utf-8"))
+    taken = set()
+    for block in blocks:
+        [source] = parse(tomllib.loads(block)).sources
+        registry.get(source.extractor, source.options)
+        taken.add(source.extractor)
+    assert taken == set(registry.names()) - {"keepachangelog", "sample"}
