@@ -1,6 +1,6 @@
 """How looks are told: a table of them, and what they leave for an operator to decide."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -109,6 +109,13 @@ def print_unread(told: Mapping[str, Any]) -> None:
             typer.echo(f"  {words}")
     if told["unread_dates"]:
         typer.echo(f"{told['source']}: {told['unread_dates']} milestones have a date that could not be read.")
+
+
+def failures(looks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The sentences of what went wrong in looks; one that came to nothing names its source, which its address may not.
+    """
+    for look in looks:
+        yield from (f"{look['source']}: {one}" if "error" in look else one for one in look["failures"])
 
 
 def _known(count: int | None) -> int | str:

@@ -13,9 +13,11 @@ from milepost import environment
 from milepost.errors import SettingsError
 
 _USERINFO = re.compile(r"://[^/\s]*@")  # a password stands there, if anywhere in an address
+_QUERY = re.compile(r"\?[^\s\"]+")  # … or a token
 _SECRET = (
     "signing_key", "password", "mail.url", "mail.fallback", "oauth2_token", "bounces.sources", "notify.urls",
-    "metrics_token", "mailgun_key", "webhooks.secret",
+    "metrics_token", "mailgun_key",
+    "webhooks.",  # by the path of such an address many a service knows who may post there
 )
 _COMPARE = "Compare with `milepost init --print`."
 
@@ -130,4 +132,5 @@ def _shown(problem: ErrorDetails) -> str:
     if any(word in key for word in _SECRET):
         return "(masked)"
     text = _USERINFO.sub("://(masked)@", json.dumps(problem.get("input"), ensure_ascii=False, default=str))
+    text = _QUERY.sub("?(masked)", text)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -97,7 +97,7 @@ def hold_back(
     from pipeline.edit import find
 
     if state == "paused":
-        why = reason or find(cli.database, number).pause_reason
+        why = find(cli.database, number).pause_reason or reason
         raise HeldError(f"it is paused: {why}", where=f"issue {number}",
                         hint=f"Mend that, then `milepost issue resume {number}` and `{again}`.")
     if reason is not None:

@@ -9,6 +9,7 @@ from console.commands.dispatch import holders
 from console.commands.publish import print_made
 from console.context import CliContext
 from console.groups import WithDefault
+from console.looks import failures as looks_failures
 from console.looks import print_looks, waiting
 from console.output import JsonFlag, print_json
 from milepost.errors import InputError
@@ -46,7 +47,8 @@ def run(context: typer.Context, as_json: JsonFlag = False) -> None:
         print_json(result)
     else:
         _print_run(cli, result)
-    failures += [sentence for look in result["looks"] for sentence in look["failures"]]
+    failures = [one for one in failures if one not in {look.get("error") for look in result["looks"]}]
+    failures += looks_failures(result["looks"])
     failures += [f"issue {ledger['issue']} is paused: {ledger['paused']}" for ledger in result["ledgers"]
                  if ledger["paused"]]
     if result["letters"] and result["letters"]["why"]:

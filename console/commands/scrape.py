@@ -9,7 +9,7 @@ import typer
 
 from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
-from console.looks import print_check, print_looks, waiting
+from console.looks import failures, print_check, print_looks, waiting
 from console.output import JsonFlag, phases, print_json
 from milepost.errors import InputError
 from milepost.printable import printable_json
@@ -53,7 +53,7 @@ def scrape(
             print_json(look)
     else:
         print_looks(looks)
-    conclude((sentence for look in looks for sentence in look["failures"]), waiting(cli, looks))
+    conclude(failures(looks), waiting(cli, looks))
 
 
 def _try_out(cli: CliContext, sources: list[str] | None, *, as_json: bool) -> None:

@@ -201,6 +201,7 @@ def test_a_source_that_is_down_fails_without_harm(folder: Path) -> None:
     done = milepost("scrape", "--json", cwd=folder)
     assert done.returncode == 1
     assert the_sentence(done).count("could not be reached: connection refused") == 1
+    assert the_sentence(done).startswith("milepost: clockwork: ")
     told = json.loads(done.stdout)
     assert (told["source"], told["requests"], told["failures"]) == ("clockwork", None, [told["error"]])
     assert "127.0.0.1:9" in told["error"]

@@ -35,6 +35,17 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(("old", "new"), [
+    pytest.param("[web]", '[webhooks]\nurls = ["https://chat.example/hooks/open-sesame?v=1"]\n[web]', id="a path"),
+    pytest.param("https://aitimeline.world", "https://aitimeline.world/?key=open-sesame", id="a query"),
+])
+def test_an_address_that_is_refused_keeps_what_may_be_a_secret(file: Path, old: str, new: str) -> None:
+    file.write_text(DOCUMENTED.replace(old, new), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"\(masked\)") as caught:
+        load(file)
+    assert "open-sesame" not in str(caught.value)
+
+
 def test_the_documented_file_works_as_it_stands(file: Path) -> None:
     settings = load(file)
     assert settings.source("aitimeline").fetch_from == "http://127.0.0.1:8100"

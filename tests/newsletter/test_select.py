@@ -311,3 +311,21 @@ def test_a_variants_name_depends_on_its_items_alone(make_item: ItemMaker) -> Non
     assert variants(items, [(("pendulum",), NOBODY), (("watches",), NOBODY)]) == variants(
         items, [(("watches",), NOBODY), (("pendulum",), NOBODY)]
     )
+
+
+@pytest.mark.parametrize(("zone", "day", "hour"), [
+    pytest.param("Europe/Berlin", "2026-03-28T00:00", 2, id="an hour that does not come"),
+    pytest.param("Europe/Berlin", "2026-10-24T00:00", 2, id="an hour that comes twice"),
+    pytest.param("America/Sao_Paulo", "2018-11-03T00:00", 0, id="a midnight that does not come"),
+])
+def test_the_day_that_clocks_change_has_one_issue_as_every_day(zone: str, day: str, hour: int) -> None:
+    begun = at(day, zone).astimezone(dt.UTC)
+    last, made = None, []
+    for moment in (begun + dt.timedelta(minutes=10 * step) for step in range(3 * 144)):
+        period = due("daily", now=moment, last=last, pending={17: moment - dt.timedelta(hours=26)}, timezone=zone,
+                     weekday="monday", hour=hour)
+        if period is not None:
+            last = period
+            made.append(dt.date.fromisoformat(period))
+    assert [one - made[0] for one in made] == [dt.timedelta(days=number) for number in range(len(made))]
+    assert dt.date.fromisoformat(day[:10]) + dt.timedelta(days=1) in made
