@@ -24,7 +24,8 @@ demo: install ## The main job from a new page to a read mail, on a sample site (
 	@$(BIN)/milepost demo $(if $(KEEP),--keep)
 
 test: install ## The tests
-# Modules are kept compiled: many tests start interpreters. What is left goes to whoever is free, long tests too.
+# Modules are kept compiled: many tests start interpreters. What is left goes to whoever is free, the long tests first;
+# `auto` is three workers for two cores (tests/conftest.py).
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 check: install ## ruff, mypy (strict; over the tests less so), import-linter

@@ -8,8 +8,12 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Literal
 
+from pydantic import SecretStr
+
+from console.demo.inbox import serve_inbox
 from milepost.dates import utc_now
 from milepost.settings import Settings, load
+from pipeline.dispatch import dispatch
 from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import connect
@@ -39,7 +43,7 @@ quiet_minutes = 0
 base_url = "https://news.clockwork.example"
 """
 
-Stage = Literal["empty", "readers", "baseline", "news", "issue"]  # each holds what those before it hold
+Stage = Literal["empty", "readers", "baseline", "news", "issue", "sent"]  # each holds what those before it hold
 
 _KEPT = ExitStack()
 atexit.register(_KEPT.close)
@@ -75,12 +79,26 @@ def _made(stage: Stage) -> Path:
             case "issue":
                 copy("news", settings)
                 publish(settings)
+            case "sent":
+                copy("issue", settings)
+                with serve_inbox(file.parent) as port:
+                    mail = settings.mail.model_copy(update={"url": SecretStr(f"smtp://127.0.0.1:{port}")})
+                    dispatch(settings.model_copy(update={"mail": mail}), 1)
     return file
 
 
 def copy(stage: Stage, settings: Settings) -> None:
     """Make the SQLite database that `settings` name what it is at `stage`, also while it is open."""
-    file = settings.store.url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(_made(stage))) as source, closing(sqlite3.connect(file)) as target:
+    copy_file(_made(stage), settings)
+
+
+def copy_file(made: Path, settings: Settings) -> None:
+    """The same with any SQLite file."""
+    with closing(sqlite3.connect(made)) as source, closing(sqlite3.connect(file_of(settings))) as target:
         target.execute("PRAGMA synchronous = OFF")
         source.backup(target)
+
+
+def file_of(settings: Settings) -> Path:
+    """The file of the SQLite database that `settings` name."""
+    return Path(settings.store.url.removeprefix("sqlite:///"))

@@ -19,7 +19,7 @@ from store.database import connect
 from store.issues.issues import Issues
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
-from tests.pipeline import history
+from tests.pipeline import history, prepared
 from tests.pipeline.history import BASE, Answer, Server, Site, serving
 from tests.pipeline.replaying import SOURCE, announce, settings_for
 
@@ -80,13 +80,23 @@ class Stage:
             resolve_rename(database, question.id, as_rename=as_rename, why="I looked", now=utc_now())
 
 
+@pytest.fixture(scope="session")
+def first_look(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database after the baseline, looked at once a process."""
+    with serving() as server:
+        stage = Stage(server, settings_for(server, tmp_path_factory.mktemp("baseline")))
+        stage.serve()
+        assert stage.look() == {"added": COUNT}
+        return prepared.file_of(stage.settings)
+
+
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(first_look: Path, tmp_path: Path) -> Iterator[Stage]:
     """After the baseline."""
     with serving() as server:
         stage = Stage(server, settings_for(server, tmp_path))
         stage.serve()
-        assert stage.look() == {"added": COUNT}
+        prepared.copy_file(first_look, stage.settings)
         yield stage
 
 
