@@ -7,7 +7,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Literal, NamedTuple
 
 from lxml.etree import _Element as Element
@@ -91,7 +91,7 @@ def named(elements: Sequence[Element], where: str) -> MainText | None:
 
 def blocks_of(element: Element) -> list[Block]:
     """All blocks in an element, save what is never text."""
-    walk = _Walk({}, 0)
+    walk = _Walk({}, 0, element)
     walk.block(element)
     return walk.blocks
 
@@ -102,7 +102,7 @@ def main_text(root: Element, *, article: Element | None = None, leave_out: Itera
     `article`: what the page says is its article, where it says so. `leave_out`: texts that are not of it, as its title.
     """
     weights = _weights(root)
-    walk = _Walk(weights, weights.get(root, 0))
+    walk = _Walk(weights, weights.get(root, 0), root)
     walk.block(root)
     heavy = [(block, weight) for block in walk.blocks if (weight := _weight(block))]
     if not heavy:
@@ -245,8 +245,9 @@ def _weights(root: Element) -> dict[Element, int]:
 class _Walk:
     """Goes through a tree once and gathers its blocks."""
 
-    def __init__(self, weights: dict[Element, int], total: int) -> None:
+    def __init__(self, weights: dict[Element, int], total: int, root: Element) -> None:
         self.blocks: list[Block] = []
+        self._root = root
         self._weights, self._total = weights, total
         self._words: list[str] = []
         self._linked = 0
@@ -301,8 +302,10 @@ class _Walk:
             self.blocks.append(Block(holder, "heading", text, linked))
             return
         item = holder if holder.tag == "li" else holder.getparent()
-        if item is not None and item.tag == "li" and not (self.blocks and _is_in(self.blocks[-1].element, (item,))):
-            lists = list(item.iterancestors("ul", "ol"))
+        begun = item is not None and self.blocks and _is_in(self.blocks[-1].element, (item,))
+        if item is not None and item.tag == "li" and item is not self._root and not begun:
+            within = takewhile(lambda one: one is not self._root, item.iterancestors())
+            lists = [one for one in within if one.tag in ("ul", "ol")]
             mark = "-"
             if lists and lists[0].tag == "ol":
                 mark = f"{1 + sum(1 for _ in item.itersiblings('li', preceding=True))}."

@@ -1,0 +1,452 @@
+"""A timeline on one page, however it is built: entries that bear a date, in lists, tables, <dl>, headings or blocks.
+
+    <ul><li><b>12 March 1931</b> The lens is set.</li>             date at the beginning, or in an element of its own
+    <h2>1931</h2><ul><li>12 March: The lens is set.</li>           the year over them
+    <dl><dt>1931</dt><dd>The lens is set.</dd>                     a term; a row of a table; a block with a heading
+"""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from lxml.etree import _Element as Element
+
+from extractors import dom, main_text, pictures
+from extractors.cards import CARD_CAP
+from extractors.clean import (
+    LIST_CAP,
+    NAME_CAP,
+    TEXT_CAP,
+    TITLE_CAP,
+    clean,
+    is_void,
+    slug_after,
+    slugify,
+    url_path,
+    web_url,
+)
+from extractors.dom import language, text_of
+from extractors.headings import WITNESS
+from extractors.listpage import Entry, ListPage
+from extractors.reconcile import Claim, date_claim
+from extractors.unread import shape, unread
+from extractors.written_dates import Reading, read_date
+from milepost.dates import PartialDate
+from milepost.errors import ExtractError
+from milepost.records import Page, Unread
+from milepost.same import fold
+
+_HEADS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_ITEMS = ("li", "tr", "dd")
+_BLOCKS = ("article", "section", "div", "p")
+_CANDIDATES = frozenset({*_ITEMS, *_BLOCKS})
+_DATE_CAP = 40  # characters of a date at the beginning of an entry
+_FEW = 3  # entries of one build that make a list
+_MOST = 0.6  # of the elements of one build bear a date: they are the entries, the others are unread
+_YEARS = 2  # headings that are years: they divide the page
+_TITLE = 140  # characters of a sentence that may stand for a title
+_NEAR = 12  # elements of an entry in which its date is looked for
+_SPLIT = re.compile(r"\s*(?:[:–—|]|\s-\s|\s-$|\.\s|,\s(?=[A-Z]))\s*|\s{2,}")
+_YEAR = re.compile(r"[\[(]?(1\d{3}|20\d{2})[\])]?[.:]?(?=\s|$)")
+_BEGUN = re.compile(r"(\d{4}[./-]\d{1,2}(?:[./-]\d{1,2})?|(?:\S{1,12}\s){1,3}(?:1\d{3}|20\d{2}))\s")
+_BARE = re.compile(r"^[\s:–—|,.·•-]+|[\s:–—|,·•-]+$")
+_BEFORE = re.compile(r"^[\s:–—|,.·•-]+")
+_SENTENCE = re.compile(r"(?<=[.!?。])\s")
+_ISOLATED = re.compile(r"[\[(]?(.*?)[\])]?[.:]?")
+
+
+class _Found(NamedTuple):
+    """The date of an entry, and where it stands."""
+
+    told: Reading
+    element: Element | None  # that holds nothing else
+    written: str  # as it stands at the beginning of the words
+
+
+class _Piece(NamedTuple):
+    """An element that may be an entry, with the elements that tell it."""
+
+    element: Element
+    parts: tuple[Element, ...]
+    found: _Found | None
+
+
+class List(ListPage):
+    """A page whose entries each bear a date."""
+
+    name = "list"
+    version = 1
+
+    def entries(self, page: Page) -> Sequence[Entry | Unread]:
+        if not dom.is_complete(page.text):
+            raise ExtractError("the page ends early: no </html>", where=page.url)
+        parts = dom.cut(page.text) or dom.whole(page.text)
+        pieces = _pieces(parts.root)
+        shared = Counter(anchor for piece in pieces for anchor in _anchors(piece))
+        return _told_apart([_entry(piece, page.url, shared) for piece in pieces])
+
+
+# --- which elements are entries -------------------------------------------------------------------------------------
+
+
+def _pieces(root: Element) -> list[_Piece]:
+    """The entries in the page's order: of each build that mostly bears dates, and of two that hold one another the
+    inner one.
+    """
+    years = _years(root)
+    over = Counter(years.values())
+    candidates = [
+        piece for element in islice((one for one in root.iter() if one.tag in _CANDIDATES), CARD_CAP)
+        if not _is_apart(element)
+        and _says_more(piece := _Piece(element, (element,), _date_in(element, years.get(element, ""))
+                                       or _under(element, years.get(element, ""), over)))
+    ]
+    builds: dict[object, list[_Piece]] = defaultdict(list)
+    for piece in candidates:
+        builds[_build(piece.element)].append(piece)
+    chosen: dict[Element, _Piece] = {}
+    for pieces in builds.values():
+        dated = [piece for piece in pieces if piece.found is not None]
+        if len(dated) >= _FEW and len(dated) >= _MOST * len(pieces):
+            chosen.update((piece.element, piece) for piece in pieces)
+    if chosen:
+        outer = {at for element, piece in chosen.items() if piece.found is not None for at in element.iterancestors()}
+        inner = [piece for element, piece in chosen.items() if element not in outer or element.tag in _ITEMS]
+        inner = [piece for piece in inner if not (piece.element in outer and _holds_list(piece.element, chosen))]
+        taken = {piece.element for piece in inner}
+        kept = [piece for piece in inner if not any(at in taken for at in piece.element.iterancestors())]
+        if _share(kept) >= _FEW:
+            return _in_order(root, kept)
+    return _terms(root, years) or _headed(root, years) or _runs(root)
+
+
+def _under(element: Element, year: str, over: Mapping[str, int]) -> _Found | None:
+    """The year over an item that tells no date of its own, where the page is divided by years."""
+    if not year or element.tag not in _ITEMS or len(over) < _YEARS:
+        return None
+    if next(element.iterdescendants("li"), None) is not None:
+        return None
+    return _Found(read_date(year), None, "")
+
+
+def _build(element: Element) -> tuple[str, str, object]:
+    """What the entries of one list, or of several lists of one page, have in common."""
+    parent = element.getparent()
+    if element.get("class") or parent is None or element.tag in ("div", "section"):
+        return shape(element)
+    if element.tag not in _ITEMS:
+        return str(element.tag), "", parent
+    around = parent.getparent()
+    return str(element.tag), parent.get("class") or "", "" if around is None else str(around.tag)
+
+
+def _says_more(piece: _Piece) -> bool:
+    """Whether an element has words beside its date."""
+    words = text_of(piece.element, TITLE_CAP)
+    if piece.found is None or not words:
+        return bool(words)
+    date = piece.found.written or (text_of(piece.found.element, NAME_CAP) if piece.found.element is not None else "")
+    return len(words) > len(date) + 2
+
+
+def _share(pieces: Sequence[_Piece]) -> int:
+    return sum(1 for piece in pieces if piece.found is not None)
+
+
+def _holds_list(element: Element, chosen: dict[Element, _Piece]) -> bool:
+    return sum(1 for one in element.iterdescendants(*_ITEMS) if one in chosen) > 1
+
+
+def _in_order(root: Element, pieces: Sequence[_Piece]) -> list[_Piece]:
+    by_element = {piece.element: piece for piece in pieces}
+    return [by_element[element] for element in root.iter() if element in by_element]
+
+
+def _terms(root: Element, years: dict[Element, str]) -> list[_Piece]:
+    """<dt> with a date and the <dd>s below it."""
+    found = []
+    for term in islice(root.iter("dt"), CARD_CAP):
+        told = _date_in(term, years.get(term, ""))
+        parts = []
+        for below in term.itersiblings():
+            if below.tag != "dd":
+                break
+            parts.append(below)
+        if parts:
+            found.append(_Piece(term, (term, *parts), told))
+    return found if _share(found) >= max(_FEW, int(_MOST * len(found))) else []
+
+
+def _headed(root: Element, years: dict[Element, str]) -> list[_Piece]:
+    """Headings of one level that bear a date, each with what stands below it."""
+    for tag in _HEADS[1:]:
+        found = []
+        for head in islice(root.iter(tag), CARD_CAP):
+            below = []
+            for sibling in head.itersiblings():
+                if sibling.tag in _HEADS:
+                    break
+                below.append(sibling)
+            told = _date_in(head, years.get(head, ""))
+            if told is None and below:
+                told = _marked_date(below[0], years.get(head, ""))
+            found.append(_Piece(head, (head, *below), told))
+        if _share(found) >= max(_FEW, int(_MOST * len(found))):
+            return found
+    return []
+
+
+def _runs(root: Element) -> list[_Piece]:
+    """Elements of one build that hold a date alone, each with what follows up to the next one."""
+    builds: dict[object, list[tuple[Element, _Found]]] = defaultdict(list)
+    for element in islice(root.iter("div", "p", "span", "strong", "b", "time", "td"), CARD_CAP):
+        words = text_of(element, _DATE_CAP + 1)
+        if 0 < len(words) <= _DATE_CAP and not _is_apart(element):
+            told = dom.date_of(element) if element.tag == "time" else _with_year(words, "", language(element))
+            if told is not None and told.date is not None:
+                build = (element.tag, element.get("class") or "")
+                builds[build].append((element, _Found(told, element, "")))
+    for dated in builds.values():
+        if len(dated) < _FEW:
+            continue
+        around = next((at for at in dated[0][0].iterancestors() if at in set(dated[1][0].iterancestors())), None)
+        if around is None:
+            continue
+        starts = {next((at for at in (element, *element.iterancestors()) if at.getparent() is around), None): found
+                  for element, found in dated}
+        starts.pop(None, None)
+        if len(starts) < _FEW:
+            continue
+        pieces: list[_Piece] = []
+        for child in around:
+            if child in starts:
+                pieces.append(_Piece(child, (child,), starts[child]))
+            elif pieces:
+                pieces[-1] = pieces[-1]._replace(parts=(*pieces[-1].parts, child))
+        if all(len(piece.parts) > 1 and any(text_of(part) for part in piece.parts[1:]) for piece in pieces):
+            return pieces  # else the words stand on either side of their dates, and nobody says which are whose
+    return []
+
+
+def _is_apart(element: Element) -> bool:
+    around = (element, *islice(element.iterancestors(), 8))
+    return any(at.tag in ("nav", "footer", "aside", "form", "header") for at in around)
+
+
+def _years(root: Element) -> dict[Element, str]:
+    """Element → the year, or month and year, that stands over it as a heading, a term or an entry around it."""
+    found: dict[Element, str] = {}
+    levels: list[tuple[int, str]] = []
+    for element in root.iter():
+        if element.tag in _HEADS:
+            level = int(element.tag[1])
+            levels = [one for one in levels if one[0] < level]
+            match = _ISOLATED.fullmatch(text_of(element, _DATE_CAP))
+            told = read_date(match[1], language(element)).date if match else None
+            if told is not None and told.day is None and not told.until:
+                levels.append((level, told.value))
+        elif element.tag in _CANDIDATES or element.tag == "dt":
+            over = next((found[at] for at in element.iterancestors("li", "dd", "section", "div") if at in found), "")
+            own = _own_year(element) if element.tag in ("li", "section", "div") else ""
+            if year := own or (levels[-1][1] if levels else over) or over:
+                found[element] = year
+    return found
+
+
+def _own_year(element: Element) -> str:
+    """The year that an element begins with and that its own list stands under."""
+    if next(element.iterdescendants("ul", "ol"), None) is None:
+        return ""
+    first = clean(element.text, _DATE_CAP) or next((text_of(one, _DATE_CAP) for one in element), "")
+    match = _YEAR.fullmatch(first)
+    return match[1] if match else ""
+
+
+# --- the date of an entry -------------------------------------------------------------------------------------------
+
+
+def _date_in(element: Element, year: str) -> _Found | None:
+    """An entry's date: marked as one, alone in an element, or at the beginning of its words."""
+    words = text_of(element, _DATE_CAP + 1)
+    if 0 < len(words) <= _DATE_CAP and (told := _with_year(words, year, language(element))) is not None:
+        return _Found(told, element, "")
+    return _marked_date(element, year) or _leading_date(element, year)
+
+
+def _marked_date(element: Element, year: str) -> _Found | None:
+    for one in islice(element.iter(), _NEAR):
+        words = text_of(one, _DATE_CAP + 1)
+        if one.tag == "time":
+            told = dom.date_of(one) if one.get("datetime") else _with_year(words, year, language(one))
+            if told is not None and told.date is not None:
+                return _Found(told, one, "")
+        elif one is not element and 0 < len(words) <= _DATE_CAP:
+            told = _with_year(words, year, language(one))
+            if told is not None:
+                return _Found(told, one, "")
+    return None
+
+
+def _leading_date(element: Element, year: str) -> _Found | None:
+    words = text_of(element, 3 * _DATE_CAP)
+    tongue = language(element)
+    for parted in islice(_SPLIT.finditer(words), 4):
+        if parted.start() > _DATE_CAP:
+            break
+        told = _with_year(words[: parted.start()], year, tongue) if parted.end() < len(words) else None
+        if told is not None:
+            return _Found(told, None, words[: parted.end()])
+    if (year_first := _YEAR.match(words)) is not None:
+        return _Found(read_date(year_first[1], tongue), None, year_first[0])
+    begun = _BEGUN.match(words)  # nothing parts the date from the words: it has to end in its year, or be all figures
+    told = read_date(begun[1], tongue) if begun is not None else None
+    return _Found(told, None, begun[0]) if begun is not None and told is not None and told.date is not None else None
+
+
+def _with_year(words: str, year: str, tongue: str) -> Reading | None:
+    """A date in words, whole or by the year over it; None where there is none."""
+    match = _ISOLATED.fullmatch(_BARE.sub("", words))
+    bare = match[1] if match else words
+    if not bare:
+        return None
+    told = read_date(bare, tongue)
+    if told.date is not None:
+        return told
+    if year and any(sign.isalpha() for sign in bare) and len(bare) < 20:
+        for form in (f"{bare} {year[:4]}", f"{bare}, {year[:4]}"):
+            if (told := read_date(form, tongue)).date is not None and told.date.value[:4] == year[:4]:
+                return told
+    return None
+
+
+# --- what an entry tells --------------------------------------------------------------------------------------------
+
+
+def _entry(piece: _Piece, url: str, shared: Mapping[str, int]) -> Entry | Unread:
+    says = clean(" ".join(text_of(part, NAME_CAP) for part in piece.parts), NAME_CAP)
+    if piece.found is None:
+        return unread("entry", says, "no date")
+    title, text = _words(piece)
+    if not title or is_void(title):
+        return unread("entry", says, "no words beside the date")
+    where = f"{piece.element.tag} {clean(title, 80)}"
+    told = [Claim("title", title, WITNESS, where), *date_claim(piece.found.told, WITNESS, f"date of {where}")]
+    if text:
+        told.append(Claim("what_happened", text, WITNESS, f"text of {where}"))
+    links = [link for part in piece.parts for link in part.iter("a")]
+    tags = [slug_after(link.get("href"), "/tag/") or slugify(text_of(link, NAME_CAP).removeprefix("#"))
+            for link in links if "tag" in (link.get("rel") or "").split()]
+    if found := tuple(dict.fromkeys(tag for tag in tags if tag)):
+        told.append(Claim("tags", found[:LIST_CAP], WITNESS, f"a rel=tag of {where}"))
+    images = (image for part in piece.parts for image in part.iter("img"))
+    if image := pictures.pick(images, url).image:
+        told.append(Claim("image", image, WITNESS, f"img of {where}"))
+    key = next((anchor for anchor in _anchors(piece) if shared[anchor] == 1), "")
+    return Entry(key or _own_page(links, title, url) or _key_of(title), told)
+
+
+def _key_of(title: str) -> str:
+    """The words of a title as a key; of another script, which leaves little of them, what they come to."""
+    slug = slugify(title)
+    letters = sum(map(str.isalnum, title))
+    return slug if len(slug.replace("-", "")) >= letters / 2 else hashlib.sha256(fold(title).encode()).hexdigest()[:12]
+
+
+def _told_apart(entries: list[Entry | Unread]) -> list[Entry | Unread]:
+    """Entries of one key and several dates ("Annual meeting"), each with its date in its key."""
+    keys = Counter(entry.key for entry in entries if isinstance(entry, Entry))
+    apart: list[Entry | Unread] = []
+    for entry in entries:
+        if isinstance(entry, Entry) and keys[entry.key] > 1:
+            date = next((one.value for one in entry.claims if isinstance(one.value, PartialDate)), None)
+            entry = entry._replace(key=f"{entry.key}-{date.value}" if date else entry.key)
+        apart.append(entry)
+    return apart
+
+
+def _words(piece: _Piece) -> tuple[str, str]:
+    """(the title, the text) of an entry: its heading or what is set in bold or linked, else a sentence."""
+    dated = piece.found.element if piece.found is not None else None
+    heads = [head for part in piece.parts for head in part.iter(*_HEADS) if not _is_only(head, dated)]
+    heading = heads[0] if heads else None
+    title = _without_date(text_of(heading, TITLE_CAP), piece) if heading is not None else ""
+    blocks = [block for part in piece.parts for block in main_text.blocks_of(part)]
+    said: list[main_text.Block] = []
+    for block in blocks:
+        if heading is not None and (block.element is heading or heading in block.element.iterancestors()):
+            continue
+        words = _without_date(block.text, piece, first=not said)
+        if words and (said or any(map(str.isalpha, words))):  # not the number of a row
+            said.append(block._replace(text=words))
+    if not title and said:
+        named = _named_in(piece, dated)
+        first = said[0].text
+        if named and first.startswith(named):
+            title, rest = named, _BEFORE.sub("", first[len(named):]) if len(first) > len(named) + 2 else ""
+            said = [said[0]._replace(text=rest), *said[1:]] if rest else said[1:]
+        else:
+            title = _SENTENCE.split(first, maxsplit=1)[0]
+            title = title if len(title) <= _TITLE else clean(title, _TITLE)
+            if title == first:
+                said = said[1:]
+    text = main_text.MainText(piece.element, tuple(said), "").written() if said else ""
+    return clean(title.rstrip(" :–—-"), TITLE_CAP), clean(text, TEXT_CAP) if "\n" not in text else text
+
+
+def _named_in(piece: _Piece, dated: Element | None) -> str:
+    for part in piece.parts:
+        for one in part.iter("b", "strong", "a", "em"):
+            if one is dated or _is_only(one, dated):
+                continue
+            words = text_of(one, TITLE_CAP)
+            if len(words) >= 4:
+                return words
+    return ""
+
+
+def _is_only(element: Element, dated: Element | None) -> bool:
+    """Whether an element holds the date and nothing else."""
+    if dated is None:
+        return False
+    inside = element is dated or dated in element.iterdescendants() or element in dated.iterdescendants()
+    return inside and abs(len(text_of(element, NAME_CAP)) - len(text_of(dated, NAME_CAP))) <= 2
+
+
+def _without_date(words: str, piece: _Piece, *, first: bool = True) -> str:
+    if piece.found is None:
+        return words
+    if piece.found.written and first and words.startswith(piece.found.written.strip()):
+        return _BEFORE.sub("", words[len(piece.found.written.strip()):])
+    if piece.found.element is not None:
+        date = text_of(piece.found.element, NAME_CAP)
+        if words == date:
+            return ""
+        if date and words.startswith(date):
+            return _BEFORE.sub("", words[len(date):])
+        if date and words.endswith(date):
+            return _BARE.sub("", words[: -len(date)])
+    return words
+
+
+def _anchors(piece: _Piece) -> list[str]:
+    """The keys that the page itself may give an entry: the ids of it, its heading, and of a link to it."""
+    holders = [piece.element, *(head for part in piece.parts for head in islice(part.iter(*_HEADS), 1))]
+    found: list[str | None] = [holder.get("id") for holder in holders]
+    for holder in holders[1:]:
+        found += [href for link in holder.iter("a") if (href := link.get("href") or "").startswith("#")]
+    found += [link.get("id") or link.get("name") for link in islice(piece.element.iter("a"), 3)]
+    return list(dict.fromkeys(key for anchor in found if anchor and (key := slugify(anchor))))
+
+
+def _own_page(links: Sequence[Element], title: str, url: str) -> str:
+    """The last part of the address that an entry's title leads to: it stays when the title is put better."""
+    for link in links:
+        address = web_url(link.get("href"), url)
+        words = text_of(link, TITLE_CAP)
+        if address and words and (words == title or title.startswith(words)):
+            return slugify(url_path(address).rpartition("/")[2].removesuffix(".html"))
+    return ""
+

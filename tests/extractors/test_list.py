@@ -1,0 +1,105 @@
+"""Timelines on one page, in every build that people write them in: what is read, what is counted, what makes a key."""
+
+import pytest
+
+from extractors import registry
+from milepost.errors import ExtractError
+from milepost.records import Page
+
+LENS, KEEPER, OIL = "The lens is set.", "A keeper moves in.", "The oil runs out."
+DATES, TITLES = ("12 March 1931", "May 1931", "1932"), (LENS, KEEPER, OIL)
+HEAD = "<table><tr><th>When</th><th>What</th></tr>"
+LAST = f"<tr><td>1932</td><td>{OIL}</td></tr></table>"
+WANTED = [("1931-03-12", LENS), ("1931-05", KEEPER), ("1932", OIL)]
+
+
+def page(body, url="https://rock.example/history"):
+    return Page(url=url, text=f"<html lang='en'><body><main><h1>Gull Rock</h1>{body}</main></body></html>")
+
+
+def read(body):
+    site = registry.get("list", {"path": "/history"})
+    return site.read_many(page(body), source="rock"), site.unread(page(body))
+
+
+def told(body):
+    return [(one.date.value, one.title) for one in read(body)[0]]
+
+
+@pytest.mark.parametrize("body", [
+    f"<ul><li><b>12 March 1931</b> {LENS}</li><li><b>May 1931</b>: {KEEPER}</li><li><b>1932</b> – {OIL}</li></ul>",
+    f"<ul><li>12 March 1931: {LENS}</li><li>May 1931 – {KEEPER}</li><li>1932 {OIL}</li></ul>",
+    f"<ul><li>1931-03-12 {LENS}</li><li>May 1931 {KEEPER}</li><li>(1932) {OIL}</li></ul>",
+    f"<h2>1931</h2><ul><li>12 March: {LENS}</li><li>May: {KEEPER}</li></ul><h2>1932</h2><ul><li>{OIL}</li></ul>",
+    f"<dl><dt>12 March 1931</dt><dd>{LENS}</dd><dt>May 1931</dt><dd>{KEEPER}</dd><dt>1932</dt><dd>{OIL}</dd></dl>",
+    f"{HEAD}<tr><td>12 March 1931</td><td>{LENS}</td></tr><tr><td>May 1931</td><td>{KEEPER}</td></tr>{LAST}",
+    "".join(f"<div class=e><i>{date}</i><h3>{title}</h3></div>" for date, title in zip(DATES, TITLES, strict=True)),
+    f"<h4>12 March 1931</h4><p>{LENS}</p><h4>May 1931</h4><p>{KEEPER}</p><h4>1932</h4><p>{OIL}</p>",
+    f"<h4>1931-03-12 {LENS}</h4><h4>1931-05 {KEEPER}</h4><h4>1932: {OIL}</h4>",
+    f"<ul><li>1931<ul><li>12 March: {LENS}</li><li>May: {KEEPER}</li></ul><li>1932<ul><li>1932: {OIL}</li></ul></ul>",
+    f"<div><b>12 March 1931</b><p>{LENS}</p><b>May 1931</b><p>{KEEPER}</p><b>1932</b><p>{OIL}</p></div>",
+], ids=["bold", "parted", "unparted", "years", "dl", "table", "blocks", "headings", "in headings", "nested", "runs"])
+def test_every_build(body):
+    assert told(body) == [(date, title) for date, title in WANTED]
+
+
+def test_the_text_keeps_what_is_not_the_title():
+    body = ("<ul><li id=l><time datetime='1931-03-12'>x</time><h3>The lens</h3><p>It was set by two.</p>"
+            "<ul><li>one</li><li>two</li></ul></li>"
+            "<li><b>May 1931</b> <strong>A keeper</strong> moves in. She stays.</li>"
+            f"<li><b>1932</b> {OIL} Nobody had thought of it. <a rel=tag href='/tag/oil'>oil</a></li></ul>")
+    records, _ = read(body)
+    assert [(one.key, one.title) for one in records] == [
+        ("l", "The lens"), ("a-keeper", "A keeper"), ("the-oil-runs-out", OIL),
+    ]
+    assert records[0].what_happened == "It was set by two.\n- one\n- two\n"
+    assert records[1].what_happened == "moves in. She stays."
+    assert records[2].tags == ("oil",)
+
+
+def test_one_bad_entry_costs_itself_and_is_counted():
+    body = (f"<ul><li>12 March 1931: {LENS}</li><li>Some time later: a boat comes.</li><li>May 1931: {KEEPER}</li>"
+            f"<li>31 June 1931: the moon falls.</li><li>1932: {OIL}</li><li>1933:</li></ul>")
+    records, unread = read(body)
+    assert [one.date.value for one in records] == ["1931-03-12", "1931-05", "1932"]
+    assert [(one.says, one.why) for one in unread] == [
+        ("Some time later: a boat comes.", "no date"), ("31 June 1931: the moon falls.", "no date"),
+    ]
+
+
+def test_what_stands_in_the_menu_is_no_entry_and_a_page_without_dates_is_refused():
+    links = "".join(f"<li>{year} <a href='/{year}'>all of that year</a></li>" for year in range(1931, 1940))
+    with pytest.raises(ExtractError, match="no milestone"):
+        read(f"<nav><ul>{links}</ul></nav><p>Nothing yet.</p>")
+
+
+def test_words_on_either_side_of_their_dates_are_nobodys():
+    body = f"<div><p>12 March 1931</p><p>May 1931</p><h3>{LENS}</h3><h3>{KEEPER}</h3><p>1932</p><h3>{OIL}</h3></div>"
+    with pytest.raises(ExtractError, match="no milestone"):
+        read(body)
+
+
+class TestKeys:
+    ENTRIES = (
+        "<li id=lens><b>12 March 1931</b> {}</li>", "<li><b>May 1931</b> <a href='/keeper.html'>{}</a></li>",
+        "<li><b>1932</b> {}</li>", "<li><b>1933</b> {}</li>", "<li><b>1934</b> {}</li>",
+    )
+
+    def keys(self, titles, order=slice(None)):
+        items = [entry.format(title) for entry, title in zip(self.ENTRIES, titles, strict=False)]
+        return {one.date.value: one.key for one in read(f"<ul>{''.join(items[order])}</ul>")[0]}
+
+    def test_they_stay_when_entries_are_turned_round_put_better_and_joined_by_others(self):
+        first = self.keys((LENS, KEEPER, OIL, "Маяк горит снова."))
+        assert first["1931-03-12"], first["1931-05"] == ("lens", "keeper")
+        assert self.keys((LENS, KEEPER, OIL, "Маяк горит снова."), slice(None, None, -1)) == first
+        later = self.keys(("The lens was set.", "Her first night", OIL, "Маяк горит снова.", "A storm."))
+        assert later.items() >= first.items()
+
+    def test_one_title_of_several_dates(self):
+        assert self.keys((LENS, KEEPER, "Meeting", "Meeting"))["1933"] == "meeting-1933"
+
+    def test_the_same_anchor_for_all_is_none(self):
+        events = ((1931, "a"), (1932, "b"), (1933, "c"))
+        body = "".join(f"<li><a name=top></a>{year}: event {word}</li>" for year, word in events)
+        assert [one.key for one in read(f"<ul>{body}</ul>")[0]] == ["event-a", "event-b", "event-c"]
