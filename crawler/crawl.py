@@ -31,7 +31,7 @@ from crawler.outcomes import (
 from crawler.pace import Pace, Time, WallTime
 from crawler.page import PageClient
 from crawler.paths import Site
-from milepost.errors import FetchError, MilepostError, SourceDownError
+from milepost.errors import FetchError, MilepostError, SourceDownError, SourceEndedError
 from milepost.printable import printable
 from milepost.records import PageKind, Snapshot
 
@@ -71,9 +71,9 @@ async def crawl(
         return await look.run()
 
 
-def ended(where: str) -> SourceDownError:
+def ended(where: str) -> SourceEndedError:
     """What a source is whose only pages answer 410 (RFC 9110 §15.5.11): its site asks that nobody come again."""
-    return SourceDownError(
+    return SourceEndedError(
         "it is gone for good (410), so it is not asked for any more", where=where,
         hint="Take it out of the settings, give it its new address, or ask once more: milepost scrape KEY --full.",
     )

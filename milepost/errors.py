@@ -6,6 +6,7 @@
     ├── FetchError                  a page could not be had; the run goes on
     │   ├── RefusedError            our own guard said no (address, scheme, size, robots)
     │   └── SourceDownError         the source gave nothing to go on; the look ends
+    │       └── SourceEndedError    it says that it is gone for good; nobody asks again
     ├── ExtractError                a page was had and can't be read; its record stands
     ├── StoreError                  the database said no
     │   ├── SchemaError             it is older or newer than this program
@@ -71,6 +72,10 @@ class RefusedError(FetchError):
 
 class SourceDownError(FetchError):
     """The source as a whole gave nothing to go on: no answer, no sitemap, no milestones listed."""
+
+
+class SourceEndedError(SourceDownError):
+    """The source says that it is gone for good: nobody asks again before an operator does."""
 
 
 class ExtractError(MilepostError):

@@ -111,6 +111,8 @@ class _Conclusion:
 
         whole = crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
         notes = (*map(str, judged.flapping), *(() if stopped is not None else drifted.notes))
+        notes += tuple(f"{url} is had from {place} by now: give it that address in the settings"
+                       for url, place in at.elsewhere.items())
         if lacking is not None and stopped is None and (entries or at.known):
             notes += (f"the look went on without them: {lacking}",)
         degraded = at.looks.degraded(source) if drifted.degraded is None else drifted.degraded

@@ -6,7 +6,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,6 +63,7 @@ class Intake:
     moved: dict[str, str] = field(default_factory=dict)  # milestone URL → URL of the page it redirects to
     failed: set[str] = field(default_factory=set)  # milestone URLs
     disallowed: set[str] = field(default_factory=set)  # milestone URLs
+    had: dict[str, str] = field(default_factory=dict)  # milestone URL → where, of those followed anywhere
     unread_listings: list[str] = field(default_factory=list)  # a sentence each
     _unchanged: list[str] = field(default_factory=list)
 
@@ -70,6 +71,8 @@ class Intake:
         match outcome:
             case Fetched(snapshot=snapshot, kind=kind, validators=validators):
                 snapshot_id = self.snapshots.add(snapshot, kind, validators)
+                if kind == "milestone" and self.guard.site.follows_anywhere:
+                    self.had[snapshot.url] = snapshot.final_url
                 if kind == "listing":
                     self._take_cards(Stored.of(snapshot, snapshot_id))
             case NotModified(url=url):
@@ -142,9 +145,19 @@ class CrawledLook:
         self.intake, self.crawled, self.now, self.source = intake, crawled, now, look.source
         self.looks, self.milestones, self.pages = Looks(database), Milestones(database), Pages(database)
         self.snapshots, self.site = Snapshots(database), intake.guard.site
+        self.elsewhere = dict(self._elsewhere())
         self.known = self.milestones.count(look.source)  # before this look
         self.listed = len(crawled.listed) if crawled.complete else None
         self.listed_before = self.looks.listed_before(look.source)
+
+    def _elsewhere(self) -> Iterator[tuple[str, str]]:
+        """(address, where it was had) of pages that redirect to another place."""
+        base = self.settings.base_url.rstrip("/")
+        fetch = (self.settings.fetch_from or base).rstrip("/")
+        for url, place in self.intake.had.items():
+            asked = fetch + url.removeprefix(base).replace("%3F", "?", 1)
+            if place.rstrip("/") != asked.rstrip("/"):
+                yield url, place
 
 
 def archive_pages(

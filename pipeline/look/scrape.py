@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from milepost.dates import utc_now
-from milepost.errors import MilepostError
+from milepost.errors import MilepostError, SourceEndedError
 from milepost.log_lines import about
 from milepost.records import LookReport
 from milepost.renewal import Renewal
@@ -91,7 +91,8 @@ def _keep_small(database: Database, settings: Settings, now: dt.datetime) -> Non
 def _give_up(looks: Looks, look_id: int, error: MilepostError, now: dt.datetime) -> None:
     """Say in the store why the look failed, if it still can take that; else the next look finds this one running."""
     try:
-        looks.finish(look_id, state="failed", now=now, failures=[str(error)])
+        guard = "gone" if isinstance(error, SourceEndedError) else None
+        looks.finish(look_id, state="failed", now=now, failures=[str(error)], guard=guard)
     except MilepostError as second:
         log.warning("the look could not be marked as failed: %s", second)
 

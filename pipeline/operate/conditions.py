@@ -173,7 +173,13 @@ def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> I
             says=f"{key} has no baseline, so nothing of it is news: {seen}",
             do=f"`milepost scrape {key}` says what it finds, `milepost source check {key}` how its pages read.",
         )
-    if len(ended) >= rules.down_looks and all(look.state == "failed" for look in ended[: rules.down_looks]):
+    if ended and ended[0].state == "failed" and ended[0].guard == "gone":
+        yield Condition(
+            kind="source-down", about=key, since=ended[0].started_at,
+            says=f"{key} is gone for good: it answers 410, and is not asked for any more",
+            do=f"Take it out of the settings, or give it a new address; `milepost scrape {key} --full` asks again.",
+        )
+    elif len(ended) >= rules.down_looks and all(look.state == "failed" for look in ended[: rules.down_looks]):
         why = next((look.failures[0] for look in ended if look.failures), "no reason was kept")
         yield Condition(
             kind="source-down", about=key, since=ended[rules.down_looks - 1].started_at,

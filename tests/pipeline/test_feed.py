@@ -11,6 +11,7 @@ from milepost.errors import SourceDownError
 from milepost.records import LookReport
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
+from pipeline.operate.standing import stand
 from store.database import connect
 from store.milestones.milestones import Milestones
 from tests.pipeline import prepared
@@ -117,6 +118,7 @@ def test_a_feed_that_moved_is_followed(server: FileServer, settings: Settings) -
     server.put("/moved?as=rss", window(8), "application/xml")
     report = look(settings)
     assert (told(report), report.state) == ({"added": 1}, "complete")
+    assert f"is had from {server.url}/moved?as=rss by now" in " ".join(report.notes)
 
 
 @pytest.mark.parametrize("other", [
@@ -175,6 +177,8 @@ def test_gone_for_good_ends_a_source_until_somebody_asks_again(server: FileServe
     with pytest.raises(SourceDownError, match="--full"):
         look(settings)
     assert len(server.asked) == before
+    [condition] = [one for one in stand(settings, now=utc_now()).conditions if one.kind == "source-down"]
+    assert ("gone for good" in condition.says, "--full" in condition.do) == (True, True)
     assert told(look(settings, full=True)) == {"added": 1}
     assert look(settings).state == "complete"
 
