@@ -134,6 +134,7 @@ def test_total_and_never_sent_without_the_dot(code: int | None, text: str, phase
     [
         (550, "5.1.1 gone", "5.1.1"), (250, "2.0.0", "2.0.0"), (550, "4.1.1 of another class", None),
         (550, "the 5.1.1 in the middle", None), (550, "5.1 short", None), (550, "5.1.1.1 long", None), (550, "", None),
+        (550, " 5.1.1 gone", "5.1.1"),
     ],
 )
 def test_enhanced_codes(code: int, text: str, expected: str | None) -> None:
@@ -226,4 +227,16 @@ def test_what_is_vague_is_in_doubt_until_a_mail_was_taken() -> None:
 def test_ten_refusals_of_the_message_itself_and_nobody_served_are_enough() -> None:
     judge = Judge()
     verdicts = [judge(said("dot", "554 no")).pause for _ in range(10)]
+    assert verdicts == [False] * 9 + [True]
+
+
+def test_a_code_that_smtp_does_not_know_is_tried_again_before_the_dot() -> None:
+    assert classify(said("mail", "650 what is this")) == Verdict(outcome="deferred", hang_up=True)
+
+
+def test_more_than_half_refused_by_name_are_too_many() -> None:
+    judge = Judge()
+    for _ in range(9):
+        judge(said("dot", "250 2.0.0 queued"))
+    verdicts = [judge(said("rcpt", "501 5.1.3 no such form of address")).pause for _ in range(10)]
     assert verdicts == [False] * 9 + [True]

@@ -160,3 +160,8 @@ def test_structured_data_never_tells_a_pixel_either():
 ], ids=["words", "commas", "one", "style", "spacer", "emoji"])
 def test_nothing_written_in_an_image_keeps_a_look_busy(markup):
     assert pictures.pick(dom.fragment(markup * 5).iter("img"), URL) is not None
+
+
+@pytest.mark.parametrize("behind", ["", "?v=2#of-another-build-of-the-site"])
+def test_the_longest_name_of_a_placeholder_is_known(behind: str) -> None:
+    assert pictures.address(f"https://site.example/way/down/transparent-1600x1200.jpeg{behind}", URL) is None

@@ -10,8 +10,9 @@ import pytest
 
 from console.demo.site import pages
 from extractors import registry
+from extractors.labels import Labels
 from milepost.dates import PartialDate
-from milepost.records import Card, Flap, Milestone, Page, Witness
+from milepost.records import Card, Flap, LabelPair, Milestone, Page, Witness
 from newsletter.news.contested import contests, fallen_silent
 from newsletter.news.detect import Detection, detect, merge
 from newsletter.news.flapping import STAYS
@@ -326,3 +327,35 @@ class TestAWitnessThatFellSilent:
 
     def test_is_nothing_where_another_extractor_asks_others(self) -> None:
         assert fallen_silent(read(), replace(read(NO_LINKED_DATA, H1), extractor="sample/99")) == {}
+
+
+def told_two_ways(category: str) -> Milestone:
+    """A record whose headings tell one category, and whose JSON-LD still tells the known one."""
+    return replace(KNOWN_CATEGORY, category=category, evidence={"category": (
+        Witness(witness="headings", where="dt Theme"), Witness(witness="json-ld", where="x", says="research"),
+    )})
+
+
+KNOWN_CATEGORY = Milestone(
+    source="s", key="k", url="https://site.example/k", title="T", category="research",
+    evidence={"category": (Witness(witness="headings", where="dt Theme"), Witness(witness="json-ld", where="x"))},
+)
+
+
+def test_a_label_of_the_known_slug_is_no_contest() -> None:
+    labels = Labels([LabelPair("category", "great-finds", "research")])
+
+    def found(labels: Labels) -> Detection:
+        return detect({"k": KNOWN_CATEGORY}, {"k": told_two_ways("great-finds")}, labels=labels)
+
+    assert [one.field for one in found(Labels()).contests] == ["category"]
+    assert found(labels).contests == ()
+
+
+def test_a_look_that_is_contested_counts_neither_way_for_what_alternates() -> None:
+    open_ = Flap(field="category", value="industry", looks=2)
+
+    found = detect({"k": KNOWN_CATEGORY}, {"k": told_two_ways("industry")}, flaps={"k": {"category": open_}})
+
+    assert [one.field for one in found.contests] == ["category"]
+    assert found.flaps == {"k": (open_,)}

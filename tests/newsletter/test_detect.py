@@ -266,3 +266,17 @@ def test_a_change_is_told_exactly_when_the_record_to_keep_differs(old: Milestone
     again = look(kept, new)  # reading the same page twice is no news
     assert again.changes == ()
     assert fingerprint(again.merged[new.key]) == fingerprint(kept)
+
+
+def test_a_change_names_its_source() -> None:
+    assert [change.source for change in look(BASE, replace(BASE, title="The Pendulum Watch")).changes] == [BASE.source]
+
+
+def test_a_field_that_is_ignored_stays_unknown_too() -> None:
+    known = replace(BASE, impact=None, unknown=frozenset(["impact"]))
+
+    found = detect({known.key: known}, {BASE.key: BASE}, classes={"impact": "ignore"})
+
+    assert found.merged[BASE.key].impact is None
+    assert found.merged[BASE.key].unknown == {"impact"}
+    assert found.changes == ()

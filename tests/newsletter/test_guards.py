@@ -138,3 +138,15 @@ def test_what_can_not_be_read(counted: Counted, reason: str | None) -> None:
     assert unread(counted) == reason
     found = hold(counted)
     assert (found and (found.guard, found.reason)) == (reason and ("unread", reason))
+
+
+@pytest.mark.parametrize(("astray", "failed", "told"), [
+    (21, 0, "21 pages redirect to https://site.example/login, 21% of those asked for: more than 20%"),
+    (15, 6, "15 pages redirect to https://site.example/login, 6 failed, 21% of those asked for: more than 20%"),
+])
+def test_pages_that_lead_elsewhere_are_told_beside_those_that_failed(astray: int, failed: int, told: str) -> None:
+    assert incomplete(replace(QUIET, astray=astray, astray_to="https://site.example/login", failed=failed)) == told
+
+
+def test_what_was_let_go_counts_for_no_failure() -> None:
+    assert incomplete(replace(QUIET, failed=25, let_go=10)) is None

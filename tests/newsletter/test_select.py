@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from milepost.records import NOBODY, Cadence, IssueItem, Subscriber
+from milepost.records import NOBODY, Cadence, IssueItem, Placement, Standing, Subscriber, Variant
 from newsletter.news.select import (
     due,
     early_period,
@@ -329,3 +329,83 @@ def test_the_day_that_clocks_change_has_one_issue_as_every_day(zone: str, day: s
             made.append(dt.date.fromisoformat(period))
     assert [one - made[0] for one in made] == [dt.timedelta(days=number) for number in range(len(made))]
     assert dt.date.fromisoformat(day[:10]) + dt.timedelta(days=1) in made
+
+
+def test_what_instant_readers_are_owed_goes_at_the_hour_of_the_day_and_names_its_issue() -> None:
+    def asked(now: str, since: str) -> str | None:
+        return due(
+            "instant", now=at(now), last=None, pending={}, owed={5: at(since)}, timezone=ZONE, weekday="monday", hour=9,
+        )
+
+    assert asked("2026-11-23T09:30", since="2026-11-23T09:00") == "owed-2026-11-23"
+    assert asked("2026-11-23T09:30", since="2026-11-23T09:01") is None
+
+
+def test_an_early_issue_of_what_is_owed_alone_is_named_after_the_oldest_debt() -> None:
+    settings: dict[str, Any] = {"now": at("2026-11-23T10:00"), "timezone": ZONE, "weekday": "monday", "hour": 9}
+
+    assert early_period("instant", pending=(), owed=(7, 5), **settings) == "owed-5"
+    assert early_period("daily", pending=(), owed=(7, 5), **settings) == "2026-11-23+owed-5"
+
+
+def test_a_debt_is_offered_to_whom_it_is_owed_and_has_a_variant(make_item: ItemMaker) -> None:
+    items, owed = [make_item(1)], [make_item(2), make_item(3)]
+    standing = Standing(owed=frozenset([3]))
+
+    chosen = offered(items, (), standing, owed=owed)
+
+    assert [item.change_id for item in chosen] == [1, 3]
+    assert chosen in variants(items, [((), standing)], owed=owed).values()
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_an_issue_during_a_pause_is_owed_or_passed_over_and_older_debts_stay(make_item: ItemMaker, skips: bool) -> None:
+    until = dt.datetime(2026, 11, 30, 23, 30, tzinfo=dt.UTC)
+    reader = subscriber(paused_until=until, pause_skips=skips)
+
+    def placed(now: dt.datetime | None) -> Placement:
+        return place(
+            reader, False, cadence="weekly", items=[make_item(1), make_item(2)], owed=[make_item(3)], rendered={"all"},
+            drafted_at=DRAFTED, standing=Standing(owed=frozenset([2, 3])), now=now, zone=ZoneInfo(ZONE),
+            render=lambda name, _: Variant(name=name, subject="News", html="", text="", placeholder="P"),
+        )
+
+    reason = "paused until 2026-12-01"  # where the newsletter is at home
+    assert placed(DRAFTED) == (
+        Placement(exclusion=reason, waived=frozenset([1]), passed=frozenset([2])) if skips
+        else Placement(exclusion=reason, owes=frozenset([1]))
+    )
+    assert placed(until).exclusion is None
+    assert placed(None).exclusion is None
+
+
+def test_only_what_the_draft_did_not_foresee_is_rendered_for_a_reader(make_item: ItemMaker) -> None:
+    items = [make_item(1), make_item(3)]
+    asked: list[str] = []
+
+    def render(name: str, _: object) -> Variant:
+        asked.append(name)
+        return Variant(name=name, subject="News", html="", text="", placeholder="P")
+
+    def placed(*topics: str) -> Placement:
+        return place(
+            subscriber(topics=topics), False, cadence="weekly", items=items, rendered={"all"}, drafted_at=DRAFTED,
+            render=render,
+        )
+
+    assert placed() == Placement(variant="all")
+    assert asked == []
+    unforeseen = placed("navigation")
+    assert asked == [unforeseen.variant]
+    assert unforeseen.rendering == Variant(name=asked[0], subject="News", html="", text="", placeholder="P")
+
+
+def test_who_was_told_it_all_gets_nothing_and_their_debts_of_it_are_over(make_item: ItemMaker) -> None:
+    items = [make_item(1), make_item(2)]
+    standing = Standing(told=frozenset([1, 2]), owed=frozenset([2]))
+
+    placed = place(
+        subscriber(), False, cadence="weekly", items=items, rendered={"all"}, drafted_at=DRAFTED, standing=standing,
+    )
+
+    assert placed == Placement(exclusion="nothing_new", told=frozenset([2]))
