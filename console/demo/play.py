@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from console.demo.decisions import OPERATOR, leave, sent_once_approved
 from console.demo.inbox import serve_inbox
 from console.demo.newcomer import come_in, mails, web_server
 from console.demo.site.server import SampleSite
@@ -112,7 +113,7 @@ def play(folder: Path, *, direct: bool, keep: bool, as_json: bool) -> None:
         else:
             _tell(summary, stage, folder)
         if keep:
-            _keep(settings, web, site.url, port, say)
+            _keep(config, web, site, port, say)
 
 
 def _act(stage: Stage, site: SampleSite, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -251,8 +252,13 @@ def _tell(summary: dict[str, Any], stage: Stage, folder: Path) -> None:
     typer.echo(f"  {'or':<9} milepost --config {folder / 'milepost.toml'} ledger 1 --state sent")
 
 
-def _keep(settings: Settings, web: str, site: str, smtp: int, say: Callable[[str], None]) -> None:
+def _keep(config: Path, web: str, site: SampleSite, smtp: int, say: Callable[[str], None]) -> None:
     from web.serve import serve
 
-    say(f"\nServing until Ctrl-C:\n  the site   {site}\n  the issue  {web}/issues/1\n  the inbox  smtp://127.0.0.1:{smtp}")
-    serve(settings, host="127.0.0.1", port=int(web.rsplit(":", 1)[1]))
+    settings, link = leave(site, config)
+    say(f"\nServing until Ctrl-C:\n  the site   {site.url}\n  the issue  {web}/issues/1\n"
+        f"  the inbox  smtp://127.0.0.1:{smtp}\n"
+        f"  the desk   {link}\n"
+        f"             a draft and a held look wait there; the link sets {OPERATOR}'s password, once")
+    with sent_once_approved(settings):
+        serve(settings, host="127.0.0.1", port=int(web.rsplit(":", 1)[1]))

@@ -77,13 +77,13 @@ class Decisions:
 
     def approve(self, number: int, *, content_hash: str, by: Actor, why: str = "") -> LedgerCounts:
         """Approve exactly the content of that hash; see `pipeline.edit.approve`."""
-        minutes = self._settings.newsletter.undo_minutes
+        undo = self._settings.newsletter.undo_minutes
+        left = f"in {undo} minutes, and Stop takes it back till then" if undo > 1 else "within a minute"
         return self._issue(
             "issue.approve", number, by,
             lambda: editing.approve(self._settings, self._database, number, content_hash=content_hash, now=self._now()),
             why=why, more={"content_hash": content_hash},
-            says=lambda counts: f"issue {number} is sealed for {counts.deliveries} readers; the first mail goes out in "
-                                f"{minutes} minutes, and Stop takes it back till then",
+            says=lambda counts: f"issue {number} is sealed for {counts.deliveries} readers; the first mail goes out {left}",
         )
 
     def stop(self, number: int, *, by: Actor, why: str) -> editing.Stopped:

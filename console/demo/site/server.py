@@ -51,6 +51,11 @@ class SampleSite:
         return self._content.base_url
 
     @property
+    def content(self) -> pages.Content:
+        """All that is told, also what is not shown yet."""
+        return self._content
+
+    @property
     def build_id(self) -> str:
         """What every page of this deploy carries."""
         return hashlib.sha256(f"deploy {self._deploys}".encode()).hexdigest()[:12]

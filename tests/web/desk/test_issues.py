@@ -196,3 +196,17 @@ def test_a_test_goes_to_no_ledger_and_a_relay_that_is_not_there_is_said(house: H
     browser.open("/desk/issues/1")
     browser.press("Send a test", address="nonsense")
     assert browser.status == 400
+
+
+def test_an_editor_s_words_run_nothing_in_an_admin_s_browser(house: House) -> None:
+    browser = house.signed_in("editor")
+    browser.open("/desk/issues/1/edit")
+    browser.press("Save", subject="<img src=x onerror=alert(1)>", preheader="<svg/onload=alert(2)>",
+                  intro="<script>alert(3)</script> [press](javascript:alert(4)) **bold**")
+    admin = house.signed_in("admin")
+    for path in ("/desk", "/desk/issues", "/desk/issues/1", "/desk/issues/1/edit", "/desk/issues/1/mail.html"):
+        admin.open(path)
+        assert admin.status == 200
+        runs = "//script[not(@src)] | //*[@onerror] | //*[@onload] | //a[contains(@href, 'javascript:')]"
+        assert not admin.page.xpath(runs)
+        assert "unsafe-inline" not in admin.answer.headers["content-security-policy"].partition("script-src")[2]

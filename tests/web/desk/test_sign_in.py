@@ -312,3 +312,22 @@ def test_a_name_with_markup_is_no_name_and_is_shown_as_it_is(house: House) -> No
     said = admin.press("Make a link", name="<script>alert(1)</script>")
     assert "<script>alert(1)</script>: is no name for an operator" in said
     assert not admin.page.xpath("//script[not(@src)]")
+
+
+def test_a_slash_more_is_another_address_and_no_way_round_a_role(house: House) -> None:
+    browser = house.signed_in("viewer")
+    for path in ("/desk/operators/", "/desk//operators", "/desk/./operators", "/desk/operators%2F", "/DESK/operators"):
+        browser.open(path)
+        assert browser.status in (403, 404), path
+        assert "Somebody new" not in str(browser.answer.text)
+
+
+def test_no_field_of_a_form_skips_the_code(house: House) -> None:
+    browser = house.signed_in("editor")
+    who = house.desk.accounts.get("editor")
+    house.desk.sign_in._operators.set_totp(who.id, pyotp.random_base32())
+    stranger = house.browser()
+    stranger.open("/desk/sign-in")
+    assert WRONG in stranger.press("Sign in", name="editor", password=PASSWORD, skip="true", totp="off", role="admin")
+    browser.open("/desk/me")
+    assert "the present password is wrong" in browser.press("Ask for no codes", password="a stolen session has none")
