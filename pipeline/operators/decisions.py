@@ -83,7 +83,8 @@ class Decisions:
             "issue.approve", number, by,
             lambda: editing.approve(self._settings, self._database, number, content_hash=content_hash, now=self._now()),
             why=why, more={"content_hash": content_hash},
-            says=lambda counts: f"issue {number} is sealed for {counts.deliveries} readers; the first mail goes out {left}",
+            says=lambda counts: f"issue {number} is sealed for {counts.deliveries} readers; "
+                                f"the first mail goes out {left}",
         )
 
     def stop(self, number: int, *, by: Actor, why: str) -> editing.Stopped:

@@ -191,7 +191,7 @@ class IssuePages:
                     yield ": the database can't be read at this moment\n\n"
                 else:
                     earlier.append((visit.now, done))
-                    if issue.state not in GOING or await run_in_threadpool(
+                    if issue.state != visit.asked("state") or await run_in_threadpool(
                             self._desk.sign_in.session, visit.token) is None:
                         yield "event: over\ndata: \n\n"
                         return

@@ -152,12 +152,13 @@ def test_the_ledger_says_who_got_it_and_who_not_and_why(house: House) -> None:
 def test_progress_is_sent_as_it_stands_on_the_page(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = sealed(house)
     [live] = browser.page.xpath("//@data-live")
-    assert live == "/desk/issues/1/progress"
+    assert live == "/desk/issues/1/progress?state=frozen"
     assert browser.page.xpath("//noscript/meta[@http-equiv='refresh']")
     monkeypatch.setattr("web.desk.issues.EVERY_S", 0.001)
     session = house.desk.sign_in.session(browser.cookie)
     assert session is not None
-    visit = Visit(desk=house.desk, request=Request({"type": "http"}), session=session, token=browser.cookie)
+    request = Request({"type": "http", "query_string": b"state=frozen"})
+    visit = Visit(desk=house.desk, request=request, session=session, token=browser.cookie)
 
     async def parts() -> list[str]:
         stream = IssuePages(house.desk)._parts(visit, 1)
