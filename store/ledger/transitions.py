@@ -74,6 +74,9 @@ class Transition:
     logs: str | None = None  # the outcome of the attempt that is appended; None: nothing was tried
 
 
+ENDED: tuple[DeliveryState, ...] = ("failed", "suppressed", "cancelled")  # otherwise than sent: ix_delivery_ended
+
+
 def in_state(*states: DeliveryState) -> sa.ColumnElement[bool]:
     """The deliveries in these states, written out: no planner finds a partial index behind a parameter."""
     first, *others = map(_written, states)

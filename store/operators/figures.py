@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from milepost.records import Cadence, IssueState
 from store.engine import Database
-from store.ledger.transitions import in_state
+from store.ledger.transitions import ENDED, in_state
 from store.meta import RESTORED_FROM
 from store.milestones.looks import Look, look_of
 from store.schema.tables import (
@@ -29,6 +29,7 @@ from store.schema.tables import (
 )
 
 OPEN: tuple[IssueState, ...] = ("draft", "frozen", "sending", "paused", "needs_review")
+_OVER: tuple[IssueState, ...] = ("complete", "needs_review")
 LATEST = 3  # issues whose bounces and complaints are counted
 
 
@@ -135,24 +136,26 @@ def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
 
 def _issues(connection: sa.Connection) -> tuple[IssueFigures, ...]:
     names = ("number", "cadence", "state", "created_at", "frozen_at", "send_after")
+    more = ("deliveries", "finished_at")
     sent = (
         sa.select(issue.c.number).where(issue.c.state.in_(("sending", "complete", "needs_review")))
         .order_by(issue.c.number.desc()).limit(LATEST)
     )
     latest = set(connection.execute(sent).scalars())
     rows = connection.execute(
-        sa.select(*(issue.c[name] for name in names))
+        sa.select(*(issue.c[name] for name in (*names, *more)))
         .where(sa.or_(issue.c.state.in_(OPEN), issue.c.number.in_(latest))).order_by(issue.c.number.desc())
     ).mappings().all()
     numbers = [row["number"] for row in rows if row["frozen_at"] is not None]
-    states: dict[int, dict[str, int]] = {}
-    moved: dict[int, dt.datetime] = {}
+    over = {row["number"]: row for row in rows if row["state"] in _OVER and row["finished_at"] is not None}
+    states, moved = _of_those_over(connection, over)
     due: dict[int, dt.datetime] = {}
     for found in connection.execute(
         sa.select(
             delivery.c.issue, delivery.c.state, sa.func.count(), sa.func.max(delivery.c.updated_at).label("moved"),
             sa.func.min(delivery.c.next_attempt_at).label("due"),
-        ).where(delivery.c.issue.in_(numbers)).group_by(delivery.c.issue, delivery.c.state)
+        ).where(delivery.c.issue.in_([number for number in numbers if number not in over]))
+        .group_by(delivery.c.issue, delivery.c.state)
     ):
         states.setdefault(found.issue, {})[found.state] = found[2]
         moved[found.issue] = max(moved.get(found.issue, found.moved), found.moved)
@@ -161,12 +164,34 @@ def _issues(connection: sa.Connection) -> tuple[IssueFigures, ...]:
     came_back = _came_back(connection, numbers)
     return tuple(
         IssueFigures(
-            **row, states=states.get(row["number"], {}), moved_at=moved.get(row["number"]),
+            **{name: row[name] for name in names}, states=states.get(row["number"], {}),
+            moved_at=moved.get(row["number"]),
             next_due=due.get(row["number"]), bounced=came_back.get((row["number"], "hard"), 0),
             complained=came_back.get((row["number"], "complaint"), 0),
         )
         for row in rows
     )
+
+
+def _of_those_over(
+    connection: sa.Connection, over: Mapping[int, sa.RowMapping]
+) -> tuple[dict[int, dict[str, int]], dict[int, dt.datetime]]:
+    """Deliveries by state of issues of which nothing is on its way, and when each ended.
+
+    Those that were sent are the rest of what there is: a ledger's equation is proven by `Ledger.counts` and `db check`,
+    a figure need not look through every mail that ever went out.
+    """
+    states: dict[int, dict[str, int]] = {number: {} for number in over}
+    for which in (in_state(*ENDED), in_state("unknown")):  # each has an index of its own
+        query = sa.select(delivery.c.issue, delivery.c.state, sa.func.count()).where(
+            delivery.c.issue.in_(list(over)), which
+        )
+        for found in connection.execute(query.group_by(delivery.c.issue, delivery.c.state)):
+            states[found[0]][found[1]] = found[2]
+    for number, row in over.items():
+        if sent := (row["deliveries"] or 0) - sum(states[number].values()):
+            states[number]["sent"] = sent
+    return states, {number: row["finished_at"] for number, row in over.items()}
 
 
 def _came_back(connection: sa.Connection, numbers: Sequence[int]) -> Mapping[tuple[int, str], int]:

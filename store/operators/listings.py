@@ -30,7 +30,7 @@ from store.issues.issues import issue_of
 from store.ledger.letters import COLUMNS as LETTER
 from store.ledger.letters import Letter, LetterKind, LetterState, listed
 from store.ledger.queries import DeliveryRow
-from store.ledger.transitions import in_state
+from store.ledger.transitions import ENDED, in_state
 from store.milestones import milestone_queries
 from store.milestones.looks import Look, look_of
 from store.schema.tables import (
@@ -164,6 +164,8 @@ class Listings:
         )
         if state is not None:
             query = query.where(in_state(state))
+        if state in ENDED:
+            query = query.where(in_state(*ENDED))  # what their index is for, in its own words
         return self._part(query, delivery.c.subscriber, lambda row: DeliveryRow(**row._mapping),  # noqa: SLF001
                           lambda one: one.subscriber, after, limit)
 

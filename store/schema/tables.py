@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 31  # the revision this program was made for
+HEAD = 32  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -452,6 +452,7 @@ subscriber = sa.Table(
         "ix_subscriber_chosen", "cadence", "chosen_at",
         postgresql_where=sa.text("chosen_at IS NOT NULL"), sqlite_where=sa.text("chosen_at IS NOT NULL"),
     ),
+    sa.Index(None, "state", "id"),
     sqlite_autoincrement=True,
 )
 
@@ -651,6 +652,11 @@ delivery = sa.Table(
             ("due", "next_attempt_at", sa.text("state = 'deferred'")),
             ("unknown", "id", sa.text("state = 'unknown'")),
         )
+    ),
+    # What ended otherwise than sent: lists of it, and the sum of an issue that is over, look through nothing else.
+    *(
+        sa.Index("ix_delivery_ended", "issue", "state", "subscriber", postgresql_where=which, sqlite_where=which)
+        for which in (sa.text("state IN ('failed', 'suppressed', 'cancelled')"),)
     ),
     sqlite_autoincrement=True,
 )

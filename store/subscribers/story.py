@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from store.engine import Database
 from store.meta import Meta
 from store.schema.tables import (
+    LETTER_KINDS,
     bounce,
     consent,
     delivery,
@@ -87,7 +88,8 @@ def _suppressed(connection: sa.Connection, hash_: str) -> Iterator[Moment]:
 
 
 def _letters(connection: sa.Connection, hash_: str) -> Iterator[Moment]:
-    rows = connection.execute(sa.select(letter).where(letter.c.address_hash == hash_)).all()
+    by_kind = letter.c.kind.in_(LETTER_KINDS)  # all there are: their index begins with it
+    rows = connection.execute(sa.select(letter).where(by_kind, letter.c.address_hash == hash_)).all()
     for row in rows:
         yield Moment(
             at=row.sent_at or row.queued_at, what=_letter(row.kind), state=row.state, who="", said=row.why
@@ -103,21 +105,23 @@ def _letter(kind: str) -> str:
 
 
 def _issues(connection: sa.Connection, reader: int) -> Iterator[Moment]:
+    # Found by issue and reader, issue by issue: of a reader alone there is no index, and a scan is of every mail ever.
+    numbers = list(connection.execute(sa.select(issue.c.number)).scalars())
     theirs = connection.execute(
         sa.select(delivery, issue.c.subject)
-        .join(issue, issue.c.number == delivery.c.issue).where(delivery.c.subscriber == reader)
+        .join(issue, issue.c.number == delivery.c.issue)
+        .where(delivery.c.issue.in_(numbers), delivery.c.subscriber == reader)
     ).all()
     for row in theirs:
         said = " ".join(str(part) for part in (row.code, row.enhanced, row.text) if part)
         yield Moment(at=row.updated_at, what=f"issue {row.issue}", state=row.state, who="", said=said or row.subject)
-    numbers = {row.id: row.issue for row in theirs}
-    reports = sa.select(bounce).join(delivery, delivery.c.id == bounce.c.delivery_id)
-    for row in connection.execute(reports.where(delivery.c.subscriber == reader)):
-        yield _came_back(row, f"issue {numbers[row.delivery_id]}")
+    of = {row.id: row.issue for row in theirs}
+    for row in connection.execute(sa.select(bounce).where(bounce.c.delivery_id.in_(list(of)))):
+        yield _came_back(row, f"issue {of[row.delivery_id]}")
     left_out = (
         sa.select(exclusion.c.issue, exclusion.c.reason, issue.c.frozen_at)
         .join(issue, issue.c.number == exclusion.c.issue)
-        .where(exclusion.c.subscriber == reader, issue.c.frozen_at.is_not(None))
+        .where(exclusion.c.issue.in_(numbers), exclusion.c.subscriber == reader, issue.c.frozen_at.is_not(None))
     )
     for row in connection.execute(left_out):
         yield Moment(at=row.frozen_at, what=f"issue {row.issue}", state="not sent", who="", said=row.reason)
