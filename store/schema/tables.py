@@ -655,7 +655,7 @@ delivery = sa.Table(
     ),
     # What ended otherwise than sent: lists of it, and the sum of an issue that is over, look through nothing else.
     *(
-        sa.Index("ix_delivery_ended", "issue", "state", "subscriber", postgresql_where=which, sqlite_where=which)
+        sa.Index("ix_delivery_ended", "issue", "subscriber", postgresql_where=which, sqlite_where=which)
         for which in (sa.text("state IN ('failed', 'suppressed', 'cancelled')"),)
     ),
     sqlite_autoincrement=True,

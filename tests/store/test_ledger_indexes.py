@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from milepost.records import DeliveryState
 from store.database import Database
 from store.ledger.transitions import in_state
+from store.operators.listings import Listings
 from store.schema.tables import delivery
 
 
@@ -32,13 +33,31 @@ def test_they_are_walked_in_order_by_their_own_index(
     assert "TEMP B-TREE" not in said
 
 
+def test_what_was_not_sent_is_listed_without_walking_through_what_was(sqlite_database: Database) -> None:
+    ran: list[tuple[str, Any]] = []
+    listings = Listings(sqlite_database)
+    sa.event.listen(sa.Engine, "before_cursor_execute", saw := lambda *now: ran.append((now[2], now[3])))
+    try:
+        listings.deliveries(1, state="failed", after=7, limit=10)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", saw)
+    asked = next((written, values) for written, values in ran if "FROM delivery" in written)
+    with sqlite_database.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0]}", asked[1]).all()
+    said = " ".join(str(step[-1]) for step in plan)
+    assert "ix_delivery_ended" in said
+    assert "TEMP B-TREE" not in said
+
+
 def test_moving_on_leaves_the_indexes_alone(sqlite_database: Database) -> None:
     """From claimed to sending to sent no index names the state: that is where a dispatch spends its commits."""
     with sqlite_database.connect() as connection:
         indexes = connection.exec_driver_sql(
             "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'delivery' AND sql IS NOT NULL"
         ).all()
-    assert {name for name, _ in indexes} == {"ix_delivery_pending", "ix_delivery_due", "ix_delivery_unknown"}
+    assert {name for name, _ in indexes} == {
+        "ix_delivery_pending", "ix_delivery_due", "ix_delivery_unknown", "ix_delivery_ended",
+    }
     for _, sql in indexes:
         columns, _, which = sql.partition(" WHERE ")
         assert "state" not in columns.partition("(")[2]

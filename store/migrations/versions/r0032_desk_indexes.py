@@ -14,5 +14,5 @@ def upgrade() -> None:
     op.create_index(op.f("ix_subscriber_state_id"), "subscriber", ["state", "id"])
     ended = sa.text("state IN ('failed', 'suppressed', 'cancelled')")
     op.create_index(
-        "ix_delivery_ended", "delivery", ["issue", "state", "subscriber"], postgresql_where=ended, sqlite_where=ended
+        "ix_delivery_ended", "delivery", ["issue", "subscriber"], postgresql_where=ended, sqlite_where=ended
     )
