@@ -6,23 +6,26 @@
 import asyncio
 import datetime as dt
 import logging
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from crawler.client import Client
 from delivery.bounces import provider_events
-from delivery.bounces.provider_events import Told
+from delivery.bounces.provider_events import ForgedError, Told
 from delivery.ports import Arrival
-from milepost.errors import FetchError, NotFoundError
+from milepost.errors import FetchError, NotFoundError, StoreError
 from milepost.settings import FetchSettings, Settings
 from pipeline.bounces import ReportReader, suppress_worn_out
 from store.database import Database
+from store.meta import REFUSED, Meta
 
 log = logging.getLogger("milepost.bounces")
 
 Fetch = Callable[[str], bytes]
 
+_COUNTED_EVERY = dt.timedelta(minutes=1)
 _CERTIFICATES = 8  # that are kept
 _CERTIFICATE_BYTES = 64 * 1024
 
@@ -35,6 +38,9 @@ class ProviderReports:
     database: Database
     fetch: Fetch | None = None  # from Amazon; None: by our guarded client
     _certificates: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _refused: Counter[str] = field(default_factory=Counter)  # since the database was told last
+    _counted_at: dict[str, dt.datetime] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, provider: str, headers: Mapping[str, str], body: bytes, now: dt.datetime) -> Mapping[str, int]:
         """Believe and record it; how many came to what (pipeline.bounces.RESULTS).
@@ -42,7 +48,11 @@ class ProviderReports:
         Raises NotFoundError for a provider that the settings don't name, ForgedError for what it did not sign,
         MalformedError for what can't be read, FetchError and StoreError for what may pass: it is to be posted again.
         """
-        told = self._read(provider, headers, body)
+        try:
+            told = self._read(provider, headers, body)
+        except ForgedError:
+            self._count(provider, now)
+            raise
         if told.confirm is not None:
             self._ask(told.confirm)
             log.warning("Amazon SNS asked whether to post bounces here: confirmed")
@@ -55,6 +65,19 @@ class ProviderReports:
             )
             suppress_worn_out(self.database, now=now)
         return dict(results)
+
+    def _count(self, provider: str, now: dt.datetime) -> None:
+        """Remember that one was not signed by them; the database is told once a minute, however many come."""
+        with self._counting:
+            self._refused[provider] += 1
+            before = self._counted_at.get(provider)
+            if before is not None and now - before < _COUNTED_EVERY:
+                return
+            more, self._counted_at[provider] = self._refused.pop(provider), now
+        try:
+            Meta(self.database).add(f"{REFUSED}{provider}", more)
+        except StoreError as error:  # who posted is answered all the same
+            log.warning("%d refused reports of %s are not counted: %s", more, provider, error)
 
     def _read(self, provider: str, headers: Mapping[str, str], body: bytes) -> Told:
         bounces = self.settings.bounces

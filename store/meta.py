@@ -13,6 +13,7 @@ ADDRESS_KEY = "address_key"
 LINKS_BY_ID_UP_TO = "links_by_id_up_to"  # whom links were mailed to that name an id (they name a handle since)
 RESTORED_FROM = "restored_from"  # where the data came from; while it is there, nothing is claimed (upkeep.restore)
 
+REFUSED = "refused:"  # with a provider's name: how many of its reports nobody had signed
 PLACE = "place"  # which PostgreSQL database holds it, as that one says (upkeep.restore)
 
 
@@ -33,6 +34,15 @@ class Meta:
             connection.execute(sa.delete(meta).where(meta.c.key == key))
             if value is not None:
                 connection.execute(sa.insert(meta).values(key=key, value=value))
+
+    def add(self, key: str, more: int) -> None:
+        """Count `more` under `key`, which nobody else may write meanwhile."""
+        with self._database.begin() as connection:
+            new = insert(connection, meta).values(key=key, value="0")
+            connection.execute(new.on_conflict_do_nothing())
+            counted = sa.select(meta.c.value).where(meta.c.key == key).with_for_update()
+            value = str(int(connection.execute(counted).scalar_one()) + more)
+            connection.execute(sa.update(meta).where(meta.c.key == key).values(value=value))
 
     def signing_key(self) -> bytes:
         """32 random bytes that sign unsubscribe links; the same ever after."""

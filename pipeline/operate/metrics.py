@@ -83,6 +83,8 @@ class _Gauges(Collector):
         yield _labelled("subscribers", "Readers.", "state", readers)
         yield _labelled("sign_ups_last_day", "Sign-ups of a day, by what became of them.", "what", figures.sign_ups)
         yield _labelled("reports", "What came back, by grade.", "grade", figures.bounces)
+        yield _labelled("reports_refused", "Reports in a provider's name that it had not signed, ever.", "provider",
+                        figures.refused)
         yield _labelled("letters", "Letters.", "state", figures.letters)
         yield _plain("letter_queue_age_seconds", "How long the oldest letter that is due has waited.",
                      (now - figures.letter_since).total_seconds() if figures.letter_since else 0)

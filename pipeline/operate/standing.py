@@ -175,6 +175,7 @@ def figures_to_json(figures: Figures) -> dict[str, Any]:
         "looks": dict(figures.looks), "milestones": dict(figures.milestones), "pages": figures.pages,
         "snapshots": figures.snapshots, "letters": dict(figures.letters), "subscribers": dict(figures.subscribers),
         "sign_ups": dict(figures.sign_ups), "bounces": dict(figures.bounces),
+        "reports_refused": dict(figures.refused),
         "unknown": {str(issue): count for issue, count in figures.unknown.items()},
         "restored": figures.restored_from is not None,
     }

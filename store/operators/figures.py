@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from milepost.records import Cadence, IssueState
 from store.engine import Database
 from store.ledger.transitions import ENDED, in_state
-from store.meta import RESTORED_FROM
+from store.meta import REFUSED, RESTORED_FROM
 from store.milestones.looks import Look, look_of
 from store.schema.tables import (
     bounce,
@@ -76,6 +76,7 @@ class Figures:
     subscribers: Mapping[str, int]  # by state
     sign_ups: Mapping[str, int]  # of a day, by what became of them
     bounces: Mapping[str, int]  # reports by grade
+    refused: Mapping[str, int]  # provider → reports in its name that it had not signed, ever
     restored_from: str | None
 
 
@@ -101,6 +102,10 @@ def read(database: Database, sources: Sequence[str], *, looks: int, now: dt.date
                 )
             },
             bounces=_counts(connection, bounce.c.grade),
+            refused={
+                row.key.removeprefix(REFUSED): int(row.value)
+                for row in connection.execute(sa.select(meta).where(meta.c.key.startswith(REFUSED, autoescape=True)))
+            },
             restored_from=connection.execute(sa.select(meta.c.value).where(meta.c.key == RESTORED_FROM)).scalar(),
         )
 

@@ -18,10 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
+from delivery.bounces.provider_events import ForgedError
 from milepost.errors import FetchError
 from milepost.settings import BounceSettings, Settings, load
 from pipeline.provider_reports import ProviderReports
 from store.database import Database, connect
+from store.operators.figures import read
 from store.schema import tables
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
@@ -301,6 +303,20 @@ def test_what_is_no_body_of_theirs_is_refused_in_a_word(post: Any) -> None:
     assert post("nobody", b"{}").status_code == 404
     assert post("mailgun", b"x" * (LONGEST + 1)).status_code == 413
     assert post("postmark", json.dumps({"RecordType": "Open", "ID": 1}).encode(), basic()).json() == {}
+
+
+def test_what_nobody_signed_is_counted_for_all_to_see_and_written_once_a_minute(
+    settings: Settings, database: Database
+) -> None:
+    reports = ProviderReports(settings, database)
+
+    def forged(now: dt.datetime) -> int:
+        with pytest.raises(ForgedError):
+            reports.take("postmark", {}, b"{}", now)
+        return read(database, [], looks=1, now=now).refused["postmark"]
+
+    seconds = (0, 1, 59, 61, 62)
+    assert [forged(NOW + dt.timedelta(seconds=after)) for after in seconds] == [1, 1, 1, 4, 4]
 
 
 def test_what_mailgun_did_not_even_try_is_no_mailbox_s_word(post: Any, reader: str) -> None:
