@@ -148,8 +148,8 @@ def _feeds(page: Page, path: str) -> Iterator[Candidate]:
         return
     what = f"a feed ({feed.kind}{f', {feed.title}' if feed.title else ''})"
     options: dict[str, Any] = {"path": path}
-    ids, links = [one.id for one in feed.entries], [one.link for one in feed.entries if one.link]
-    if len(set(ids)) * 2 <= len(ids) and len(set(links)) == len(feed.entries):
+    ids, links = [one.id for one in feed.entries if one.id], [one.link for one in feed.entries if one.link]
+    if ids and len(set(ids)) * 2 <= len(ids) and len(set(links)) == len(feed.entries):
         options["key"] = "link"  # its ids are no ids
     if feed.entries and not any(one.published.date for one in feed.entries) and all(
             one.updated.date for one in feed.entries):

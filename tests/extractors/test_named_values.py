@@ -1,6 +1,7 @@
 """JSON and CSV by settings: what they name is read by its field's type, and what isn't there is unknown."""
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def test_order_and_growth_change_no_key() -> None:
     first, _ = read("json", json.dumps(entries), fields=fields)
     later, _ = read("json", json.dumps([{"id": 9, "t": "New"}, *reversed(entries)]), fields=fields)
     assert later.items() >= first.items()
-    retitled, _ = read("json", json.dumps([one | {"t": "x" + one["t"]} for one in entries]), fields=fields)
+    retitled, _ = read("json", json.dumps([one | {"t": f"x{one['t']}"} for one in entries]), fields=fields)
     assert retitled.keys() == first.keys()
 
 
@@ -73,3 +74,27 @@ def test_settings_that_can_t_be_meant_are_refused(name: str, options: dict[str, 
     with pytest.raises(SettingsError, match="option") as refused:
         registry.get(name, options)
     assert why in str(refused.value)
+
+
+def test_nothing_is_invented_when_a_file_is_damaged() -> None:
+    """Every word and date of a damaged file stands in it."""
+    entries = [{"id": n, "t": f"Kite {n} flies", "d": f"2031-02-0{n}", "w": f"It rose {n} fathoms."}
+               for n in range(1, 6)]
+    text = json.dumps(entries)
+    table = "id;t;d;w\n" + "".join(";".join(map(str, one.values())) + "\n" for one in entries)
+    fields = {"key": "id", "title": "t", "date": "d", "what_happened": "w"}
+    dice = Random(5)  # noqa: S311
+    read_at_all = 0
+    for name, whole in (("json", text), ("csv", table)):
+        for _ in range(120):
+            at, size = dice.randrange(len(whole)), dice.choice((1, 2, 30))
+            damaged = whole[:at] + whole[at: at + size] * dice.choice((0, 2)) + whole[at + size:]
+            try:
+                found = read(name, damaged, fields=fields)[0].values()
+            except ExtractError:
+                continue
+            read_at_all += 1
+            for one in found:
+                assert all(word in damaged for word in f"{one.title} {one.what_happened}".rstrip("…").split())
+                assert one.date is None or one.date.value in whole + damaged
+    assert read_at_all > 60

@@ -1,8 +1,9 @@
 """A feed that is watched: what its entries become, and what its site's own trouble does not make of them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,8 @@ def rss(items: list[str]) -> str:
     return f'<?xml version="1.0"?><rss version="2.0"><channel><title>Harbour</title>{"".join(items)}</channel></rss>'
 
 
-def window(newest: int, of: int = 8, make: Callable[..., str] = item, **how: str) -> str:
-    return rss([make(number, **how) for number in range(newest, newest - of, -1)])
+def window(newest: int, of: int = 8, **how: str) -> str:
+    return rss([item(number, **how) for number in range(newest, newest - of, -1)])
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_a_feed_that_moved_is_followed(server: FileServer, settings: Settings) -
     {"guid": "https://harbour.example/?p={}&amp;utm_source=rss"},
 ])
 def test_ids_that_only_moved_to_https_are_the_same(
-    server: FileServer, settings: Settings, other: dict[str, str]
+    server: FileServer, settings: Settings, other: dict[str, Any]
 ) -> None:
     look(settings)
     server.put(PATH, window(7, **other), "application/rss+xml")
@@ -150,8 +151,8 @@ def test_a_feed_of_new_ids_and_new_pages_is_not_mailed(server: FileServer, setti
     """A site that moved, and shows its whole archive as new."""
     server.put(PATH, window(17, of=of), "application/rss+xml")
     look(settings)
-    moved = {"guid": "tag:quay.example,2031:{}", "link": "https://quay.example/log/{}"}
-    server.put(PATH, window(17, of=of, **moved), "application/rss+xml")
+    moved = window(17, of, guid="tag:quay.example,2031:{}", link="https://quay.example/log/{}")
+    server.put(PATH, moved, "application/rss+xml")
     report = look(settings)
     assert report.held is not None or len(report.questions) == of
     assert announce(settings, utc_now()) == ()
@@ -230,7 +231,7 @@ def test_an_api_is_read_page_by_page_as_far_as_its_settings_say(server: FileServ
     {"guid": "", "link": "https://harbour.example/{}?x=2"},  # no ids, and links that are others each time
 ])
 def test_entries_that_look_like_known_ones_are_asked_about(
-    server: FileServer, settings: Settings, how: dict[str, str]
+    server: FileServer, settings: Settings, how: dict[str, Any]
 ) -> None:
     look(settings)
     server.put(PATH, window(7, **how).replace("<guid></guid>", ""), "application/rss+xml")

@@ -64,7 +64,7 @@ def changelog(releases: int) -> str:
 @pytest.mark.parametrize(("path", "body", "content_type", "extractor", "newest"), [
     ("/news/feed?as=rss", window(7), "text/html", "feed", ("2031-03-08", "The halyard of the harbour is new")),
     ("/CHANGELOG.md", changelog(4), "text/plain", "changelog", ("2031-03-04", "1.4.0")),
-    ("/umbrellas", LIST, "text/html", "timelinelist", ("2031-03-05", "Umbrella 5")),
+    ("/umbrellas", LIST, "text/html", "list", ("2031-03-05", "Umbrella 5")),
     ("/api?n=5", json.dumps({"meta": {}, "data": {"items": [
         {"uuid": f"k{n}", "name": f"Kite {n}", "publishedAt": f"2031-02-0{n}T00:00:00Z", "html_url": f"/kites/{n}",
          "body": f"It flew {n} times."} for n in range(1, 5)], }, "next": "/api?n=5&page=2"}),
