@@ -15,18 +15,19 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
-from flows.outcomes import NAMES
+from flows.outcomes import LOST, NAMES
 
 _USUAL_BEAT_S = 180  # Prefect's default
 BEATS = 3  # of a flow's run may be missed
 BEGUN_S = 900  # from a run's hand-over to its process, until that says its first word: it imports much
-_ENDS = {f"prefect.flow-run.{name}" for name in (*NAMES, "Completed", "Cancelled", "Crashed", "Lost")}
+_ENDS = {f"prefect.flow-run.{name}" for name in (*NAMES, "Completed", "Cancelled", "Crashed", LOST)}
 _HANDED_OVER = {f"prefect.flow-run.{name}" for name in ("Pending", "Submitting", "InfrastructurePending")}
-_DIED = {"prefect.flow-run.Crashed", "prefect.flow-run.Lost"}
+_DIED = {"prefect.flow-run.Crashed", f"prefect.flow-run.{LOST}"}
 _ALARMS = {f"prefect.flow-run.{name}" for name, kind in NAMES.items() if kind == "FAILED"} | _DIED
 _ANY_RUN: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.flow-run.*"}
 _TELLS = "run"  # this flow calls `notify` before it ends, whatever it found; it can't when it dies
 _TELL_NOT = ("scrape", "publish", "dispatch", "letters", "bounces", "backfill")  # `notify` would call itself
+FLOWS = (_TELLS, *_TELL_NOT, "notify", "approve", "release-hold", "resume-issue", "stop-issue")
 
 
 def wanted(notify: UUID | None, *, hours: float, beat_s: int) -> list[AutomationCore]:
@@ -66,7 +67,7 @@ def _lost(name: str, *, after: set[str], expect: set[str], within: int) -> Autom
             posture=Posture.Proactive, threshold=1, within=timedelta(seconds=within),
         ),
         actions=[ChangeFlowRunState(
-            state=StateType.CRASHED, name="Lost", force=False,
+            state=StateType.CRASHED, name=LOST, force=False,
             message=f"Nothing was heard of it for {within / 60:g} minutes: its process died. The next run goes on.",
         )],
     )

@@ -1,17 +1,24 @@
 """The `notify` flow: tell operators what waits or is wrong; scheduled by itself too: a run that dies tells nobody."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectException
 
 from flows.logs import to_prefect
+from flows.lost_runs import end_lost_runs
 from flows.names import by_time
 from flows.parameters import Config
 from flows.states import in_sentences
+from milepost.dates import utc_now
 from milepost.settings import load
 from pipeline.operate import notices
+
+log = logging.getLogger("milepost.flows")
 
 
 @task(name="tell", task_run_name="tell operators", cache_policy=NO_CACHE)
@@ -25,9 +32,14 @@ def tell(config: str) -> dict[str, Any]:  # no retries: each channel's are kept 
 @flow(name="notify", flow_run_name=by_time)
 @in_sentences
 def notify(config: Config = "milepost.toml") -> dict[str, Any]:
-    """Tell operators what waits for them or is wrong, also when another run died; a channel that is down fails nothing.
+    """Tell operators what waits for them or is wrong, and end runs that died; a channel that is down fails nothing.
 
     Args:
         config: The settings file, milepost.toml.
     """
-    return tell(config)
+    told = tell(config)
+    try:
+        end_lost_runs(utc_now())
+    except (PrefectException, httpx.HTTPError) as error:
+        log.warning("Prefect can't be asked which runs died: %s", error)
+    return told

@@ -1,6 +1,7 @@
 """Every flow on a real Prefect: the same functions, with a flow run that has a name and a state."""
 
 import contextlib
+import datetime as dt
 import logging
 import os
 import re
@@ -172,6 +173,25 @@ def test_a_run_killed_in_mid_dispatch_leaves_the_next_one_to_go_on_and_no_mail_g
     assert (state, ledger["states"]["sent"], ledger["states"]["unknown"]) == ("Unknown hand-overs", 2, 1)
     took = [line.split()[2] for line in log.read_text(encoding="utf-8").splitlines() if " took " in line]
     assert sorted(took) == sorted(READERS)
+
+
+@pytest.mark.usefixtures("play")
+def test_a_run_whose_process_died_is_ended_and_one_that_may_live_is_not() -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import State, StateType
+
+    from flows.dispatch import dispatch
+    from flows.lost_runs import end_lost_runs
+
+    with get_client(sync_client=True) as client:
+        runs = {
+            kind.value: client.create_flow_run(dispatch, name=kind.value, parameters={}, state=State(type=kind)).id
+            for kind in (StateType.PENDING, StateType.RUNNING)
+        }
+        assert not runs.keys() & set(end_lost_runs(utc_now()))
+        assert runs.keys() <= set(end_lost_runs(utc_now() + dt.timedelta(minutes=16)))
+        states = [client.read_flow_run(run).state for run in runs.values()]
+    assert [state and (state.name, state.type.value) for state in states] == [("Lost", "CRASHED")] * 2
 
 
 def test_backfill_is_a_dry_run_unless_told_otherwise(play: Play, config: Path) -> None:

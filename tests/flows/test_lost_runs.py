@@ -1,0 +1,64 @@
+"""Runs whose process died without a word: known by their silence, and never a run that may live."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_run")
+NOW = dt.datetime(2026, 11, 3, 12, 0, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(("state", "minutes", "beat_s", "lost"), [
+    ("PENDING", 14, 180, False), ("PENDING", 16, 180, True), ("PENDING", 16, None, True),
+    ("RUNNING", 14, 180, False), ("RUNNING", 16, 180, True),
+    ("RUNNING", 16, 600, False), ("RUNNING", 31, 600, True),  # three of its heartbeats may be missed
+    ("RUNNING", 6_000, None, False),  # it never says that it lives
+])
+def test_a_run_is_lost_when_nothing_was_heard_of_it_for_long(
+    state: str, minutes: int, beat_s: int | None, lost: bool
+) -> None:
+    from prefect.client.schemas.objects import StateType
+
+    from flows.lost_runs import silent
+
+    assert silent(StateType[state], NOW - dt.timedelta(minutes=minutes), NOW, beat_s=beat_s) is lost
+
+
+class Server:
+    """Answers with these events of a run."""
+
+    def __init__(self, *events: str) -> None:
+        self.events, self.asked = events, dict[str, Any]()
+
+    def request(self, method: str, path: str, *, json: dict[str, Any]) -> "Server":
+        assert (method, path) == ("POST", "/events/filter")
+        self.asked = json
+        return self
+
+    def json(self) -> dict[str, Any]:
+        return {"events": [{"occurred": one} for one in self.events]}
+
+
+def test_what_was_heard_last_counts_be_it_the_state_or_an_event() -> None:
+    from flows.lost_runs import _heard
+
+    server = Server("2026-11-03T12:30:00Z")
+    assert _heard(server, "7", NOW) == NOW + dt.timedelta(minutes=30)
+    assert server.asked["filter"] == {"resource": {"id": ["prefect.flow-run.7"]}, "order": "DESC"}
+    assert _heard(Server("2026-11-03T11:30:00Z"), "7", NOW) == NOW
+    assert _heard(Server(), "7", NOW) == NOW
+
+
+def test_every_flow_of_ours_is_looked_after() -> None:
+    import importlib
+    import pkgutil
+
+    import prefect
+
+    import flows
+    from flows.automations import FLOWS
+
+    modules = [importlib.import_module(f"flows.{one.name}") for one in pkgutil.iter_modules(flows.__path__)]
+    found = {one.name for module in modules for one in vars(module).values() if isinstance(one, prefect.Flow)}
+    assert set(FLOWS) == found
