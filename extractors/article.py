@@ -21,6 +21,7 @@ from extractors.headings import WITNESS as HEADINGS
 from extractors.microdata import WITNESS as MICRODATA
 from extractors.outline import PARTS_CAP, Outline
 from extractors.reconcile import Claim
+from extractors.selectors import WITNESS as SELECTOR
 from extractors.written_dates import read_date
 from milepost import text_shape
 from milepost.dates import PartialDate
@@ -78,11 +79,12 @@ class _Head(NamedTuple):
 
 
 def claims(
-    told: Sequence[Claim], parts: dom.Parts, blocks: jsonld.Blocks, page: Outline, *, url: str, body: str = "",
+    told: Sequence[Claim], parts: dom.Parts, blocks: jsonld.Blocks, page: Outline, *, url: str,
+    named: main_text.MainText | None = None,
 ) -> list[Claim]:
     """`told` as it is of a page with sections; of an article, with what an article tells in its place.
 
-    `body`: "" or a text that another witness (a selector) read: then none is looked for.
+    `named`: the body that a selector leads to: then none is looked for.
     """
     head = _head(parts)
     node = _node(blocks, url)
@@ -91,9 +93,9 @@ def claims(
     titled = list(_titles(told, parts.root, page, head, node))
     names = [str(claim.value) for claim in titled]
     own = page.article if page.article.tag == "article" else None
-    found = main_text.main_text(page.root, article=own, leave_out=names) if not body else None
-    texts = list(_texts(told, found, node)) if not body else []
-    if not titled or not (texts or body):
+    found = named or main_text.main_text(page.root, article=own, leave_out=names)
+    texts = list(_texts(told, found, node, SELECTOR if named is not None else HEADINGS))
+    if not titled or not texts:
         return list(told)
     if found is None and not any(claim.where.endswith(".articleBody") for claim in texts):
         kept = [claim for claim in told if claim.field != "title"]  # a summary alone makes no article of a page
@@ -215,20 +217,25 @@ def _site_names(head: _Head) -> frozenset[str]:
 
 
 def _texts(
-    told: Sequence[Claim], found: main_text.MainText | None, node: Mapping[str, Any] | None
+    told: Sequence[Claim], found: main_text.MainText | None, node: Mapping[str, Any] | None, witness: str
 ) -> Iterator[Claim]:
     """The body as the page shows it, JSON-LD's beside it; a summary is no body, save where there is nothing else."""
     shown = found.written() if found is not None else ""
     whole = _article_body(node)
-    summaries = [claim for claim in told if claim.field == "what_happened" and claim.value]
-    if found is None or (len(shown) < _LEAST and (whole or summaries)) or (whole and _is_within(found, whole)):
+    said = [claim for claim in told if claim.field == "what_happened" and claim.value]
+    summaries = [claim for claim in said if claim.witness != SELECTOR]
+    little = found is None or (len(shown) < _LEAST and (whole or summaries)) or (whole and _is_within(found, whole))
+    if witness != SELECTOR and little:
         if whole:
             yield Claim("what_happened", whole, jsonld.WITNESS, f"{_type(node)}.articleBody")
         elif shown:
             yield Claim("what_happened", shown, HEADINGS, "paragraphs")
         yield from (() if whole else summaries)
         return
-    witness = MICRODATA if found.where == "articleBody" and "itemprop" in found.element.attrib else HEADINGS
+    if found is None:
+        return
+    if witness != SELECTOR and found.where == "articleBody" and "itemprop" in found.element.attrib:
+        witness = MICRODATA
     yield Claim("what_happened", shown, witness, found.where)
     if whole:
         yield Claim("what_happened", shown if _alike(whole, shown) else whole, jsonld.WITNESS,
@@ -271,7 +278,8 @@ def _dates(
 ) -> Iterator[Claim]:
     """When it was published, by each witness; what is shown stands back where it tells of a change, or of its hour."""
     given = [claim for claim in told if claim.field == "date" and claim.witness not in (HEADINGS, "card")]
-    published = [] if given else list(_published(head, node, language))
+    own = [claim for claim in given if claim.witness != SELECTOR]
+    published = [] if own else list(_published(head, node, language))
     shown = next(_shown_dates(page, found, node, head, language), None)
     if shown is not None:
         known = [claim.value for claim in given if isinstance(claim.value, PartialDate)]

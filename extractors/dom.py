@@ -180,6 +180,14 @@ def shared_pictures(parts: Parts) -> Iterator[str]:
             yield _attribute(content)
 
 
+def document(parts: Parts) -> Element:
+    """The tree of the whole document, however much of it `parts.root` holds; raises ExtractError as `cut` does."""
+    root = _tree(_encoded(parts.text, ((0, len(parts.text)),)))
+    if parts.language:
+        root.set("lang", parts.language)
+    return root
+
+
 def head_tree(parts: Parts) -> Element:
     """The tree of a document's head: its <title>, <meta> and <link>; of what stands before <body> alone."""
     head = _head(parts.text)

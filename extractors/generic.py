@@ -8,7 +8,20 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
-from extractors import addresses, article, cards, dom, headings, jsonld, microdata, outline, pictures, plaintext
+from extractors import (
+    addresses,
+    article,
+    cards,
+    dom,
+    headings,
+    jsonld,
+    main_text,
+    microdata,
+    outline,
+    pictures,
+    plaintext,
+    selectors,
+)
 from extractors.addresses import Addresses, covers
 from extractors.base import Layout, SiteExtractor
 from extractors.clean import LIST_CAP, url_path
@@ -35,6 +48,7 @@ class GenericOptions(Options):
     sections: Annotated[dict[str, str], AfterValidator(labels)] = Field(default_factory=dict)  # heading → field
     facts: Annotated[dict[str, str], AfterValidator(labels)] = Field(default_factory=dict)  # <dt> → field
     links: dict[str, str] = Field(default_factory=dict)  # field → path prefix: category = "/theme/"
+    select: dict[str, str] = Field(default_factory=dict)  # field → where it stands: title = "h1.headline"
     dates: tuple[str, ...] = ()  # further places of the date in JSON-LD: "datePublished"
     padded_dates: bool = False  # the site writes months and days that it doesn't know as 01
     ends_in_html: bool = True  # its pages close with </html>: one that doesn't was cut off
@@ -50,6 +64,12 @@ class GenericOptions(Options):
         if not given:
             raise ValueError("want at least one path of milestones")
         return tuple(map(addresses.checked, given))
+
+    @field_validator("select")
+    @classmethod
+    def _selectors(cls, given: dict[str, str]) -> dict[str, str]:
+        selectors.made_ready(given)
+        return given
 
     @field_validator("listings", "exclude")
     @classmethod
@@ -76,6 +96,7 @@ class _AnyLayout:
             links={"category": "/category/", "era": "/era/", "tags": "/tag/"} | options.links,
             milestones=Addresses(options.milestones, options.exclude),
         )
+        self.selectors = selectors.made_ready(options.select)
         self.table = jsonld.Table(
             types=("Article", "NewsArticle", "BlogPosting", "TechArticle", "Event"),
             texts=_places("line", "prose", "slug"),
@@ -102,10 +123,15 @@ class _AnyLayout:
         ]
         if not any(claim.field == "image" for claim in told) and (image := pictures.shared(parts, url)):
             told.append(Claim("image", image, headings.WITNESS, "meta og:image"))
+        named: main_text.MainText | None = None
+        if self.selectors:
+            whole = dom.document(parts)
+            named = selectors.text_at(self.selectors, whole)
+            told = [*selectors.claims(self.selectors, whole, url=url, links=self.plan.links), *told]
         if _has_sections(told):
             told = article.settled_titles(told, parts, page, blocks, url)
         else:
-            told = article.claims(told, parts, blocks, page, url=url)
+            told = article.claims(told, parts, blocks, page, url=url, named=named)
         for section in page.sections:
             if self.plan.sections.get(section.label) == "related":
                 found = (card for one in section.content for card in cards.linked_cards(one, self.plan, shown))

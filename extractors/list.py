@@ -10,11 +10,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from lxml.etree import _Element as Element
+from pydantic import Field, field_validator
 
-from extractors import dom, main_text, pictures
+from extractors import dom, main_text, pictures, selectors
 from extractors.cards import CARD_CAP
 from extractors.clean import (
     LIST_CAP,
@@ -30,8 +31,9 @@ from extractors.clean import (
 )
 from extractors.dom import language, text_of
 from extractors.headings import WITNESS
-from extractors.listpage import Entry, ListPage
+from extractors.listpage import Entry, ListOptions, ListPage
 from extractors.reconcile import Claim, date_claim
+from extractors.selectors import Selector
 from extractors.unread import shape, unread
 from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
@@ -39,6 +41,7 @@ from milepost.errors import ExtractError
 from milepost.records import Page, Unread
 from milepost.same import fold
 
+_OF_LISTS = ("entry", "link")  # what is selected beside the fields
 _HEADS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _ITEMS = ("li", "tr", "dd")
 _BLOCKS = ("article", "section", "div", "p")
@@ -74,19 +77,46 @@ class _Piece(NamedTuple):
     found: _Found | None
 
 
+class TimelineOptions(ListOptions):
+    """[sources.options] of a source with extractor = "list"."""
+
+    # What its own rules don't find: "entry" on the page, the rest in each entry; "link" leads to an entry's own page.
+    select: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("select")
+    @classmethod
+    def _selectors(cls, given: dict[str, str]) -> dict[str, str]:
+        selectors.made_ready(given, *_OF_LISTS)
+        return given
+
+
 class List(ListPage):
     """A page whose entries each bear a date."""
 
     name = "list"
     version = 1
 
+    def __init__(self, options: TimelineOptions | None = None) -> None:
+        options = options or TimelineOptions()
+        super().__init__(options)
+        self._select = selectors.made_ready(options.select, *_OF_LISTS)
+
+    @classmethod
+    def configured(cls, options: Mapping[str, object]) -> Self:
+        return cls(TimelineOptions.taken(options, cls.name))
+
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
         if not dom.is_complete(page.text):
             raise ExtractError("the page ends early: no </html>", where=page.url)
         parts = dom.cut(page.text) or dom.whole(page.text)
-        pieces = _pieces(parts.root)
+        if (entry := self._select.get("entry")) is not None:
+            root = dom.document(parts)
+            years = _years(root)
+            pieces = [_Piece(one, (one,), _date_in(one, years.get(one, ""))) for one in entry.elements(root)[:CARD_CAP]]
+        else:
+            pieces = _pieces(parts.root)
         shared = Counter(anchor for piece in pieces for anchor in _anchors(piece))
-        return _told_apart([_entry(piece, page.url, shared) for piece in pieces])
+        return _told_apart([_entry(piece, page.url, shared, self._select) for piece in pieces])
 
 
 # --- which elements are entries -------------------------------------------------------------------------------------
@@ -325,15 +355,20 @@ def _with_year(words: str, year: str, tongue: str) -> Reading | None:
 # --- what an entry tells --------------------------------------------------------------------------------------------
 
 
-def _entry(piece: _Piece, url: str, shared: Mapping[str, int]) -> Entry | Unread:
+def _entry(piece: _Piece, url: str, shared: Mapping[str, int], select: Mapping[str, Selector]) -> Entry | Unread:
     says = clean(" ".join(text_of(part, NAME_CAP) for part in piece.parts), NAME_CAP)
-    if piece.found is None:
+    chosen = selectors.claims(select, piece.element, url=url, links={}) if select else []
+    dated = any(claim.field == "date" for claim in chosen)
+    if piece.found is None and not dated:
         return unread("entry", says, "no date")
     title, text = _words(piece)
+    title = next((str(claim.value) for claim in chosen if claim.field == "title"), title)
     if not title or is_void(title):
         return unread("entry", says, "no words beside the date")
     where = f"{piece.element.tag} {clean(title, 80)}"
-    told = [Claim("title", title, WITNESS, where), *date_claim(piece.found.told, WITNESS, f"date of {where}")]
+    told = [Claim("title", title, WITNESS, where)]
+    if piece.found is not None:
+        told += date_claim(piece.found.told, WITNESS, f"date of {where}")
     if text:
         told.append(Claim("what_happened", text, WITNESS, f"text of {where}"))
     links = [link for part in piece.parts for link in part.iter("a")]
@@ -345,6 +380,12 @@ def _entry(piece: _Piece, url: str, shared: Mapping[str, int]) -> Entry | Unread
     if image := pictures.pick(images, url).image:
         told.append(Claim("image", image, WITNESS, f"img of {where}"))
     key = next((anchor for anchor in _anchors(piece) if shared[anchor] == 1), "")
+    if chosen:  # where a selector leads there is nothing to guess: what the rules make of it is no opinion
+        fields = {claim.field for claim in chosen}
+        told = [*chosen, *(claim for claim in told if claim.field not in fields)]
+    if (link := select.get("link")) is not None:
+        links = [one.element for one in link.find(piece.element) if one.element is not None]
+        key = key or next((own for one in links if (own := _page_key(one, url))), "")
     return Entry(key or _own_page(links, title, url) or _key_of(title), told)
 
 
@@ -444,9 +485,13 @@ def _anchors(piece: _Piece) -> list[str]:
 def _own_page(links: Sequence[Element], title: str, url: str) -> str:
     """The last part of the address that an entry's title leads to: it stays when the title is put better."""
     for link in links:
-        address = web_url(link.get("href"), url)
         words = text_of(link, TITLE_CAP)
-        if address and words and (words == title or title.startswith(words)):
-            return slugify(url_path(address).rpartition("/")[2].removesuffix(".html"))
+        if words and title.startswith(words) and (key := _page_key(link, url)):
+            return key
     return ""
+
+
+def _page_key(link: Element, url: str) -> str:
+    address = web_url(link.get("href"), url)
+    return slugify(url_path(address).rpartition("/")[2].removesuffix(".html")) if address else ""
 

@@ -27,7 +27,7 @@ EMPTY: Mapping[FieldType, object] = MappingProxyType({
     "line": "", "prose": "", "slug": None, "level": None, "date": None, "names": (), "slugs": (), "image": None,
     "cards": (),
 })
-_PAGE = ("headings", "microdata", "json-ld")
+_PAGE = ("selector", "headings", "microdata", "json-ld")
 
 
 class Place(NamedTuple):
@@ -133,7 +133,7 @@ _ALL = (
     ),
     Field(
         name="image", type="image", labels={"en": "Picture", "de": "Bild", "he": "תמונה"},
-        witnesses=("json-ld", "headings", "microdata", "card", "text"), spot="picture", hashes_empty=True,
+        witnesses=("selector", "json-ld", "headings", "microdata", "card", "text"), spot="picture", hashes_empty=True,
         schema=(Place("image"),), columns=("image_url", "image_alt"), jsonld=Place("image"),
     ),
     Field(

@@ -15,6 +15,7 @@ from milepost.same import cut_off
 from newsletter.news.rules import says_less
 
 _CARD = "card"
+_OF_THE_SAME = ("microdata", "selector")
 _PROSE = of_type("line", "prose")
 _SHOWN = 80  # characters of a value in a sentence
 
@@ -125,8 +126,8 @@ def vaguer(known: Milestone, read: Milestone, labels: Labels = UNLEARNT) -> froz
 
 
 def voices(witnesses: Iterable[Witness]) -> frozenset[str]:
-    """The independent kinds among some witnesses: microdata stands in the very elements that readers see."""
-    return frozenset("headings" if one.witness == "microdata" else one.witness for one in witnesses)
+    """The independent kinds among some witnesses: microdata and selectors tell of what readers see themselves."""
+    return frozenset("headings" if one.witness in _OF_THE_SAME else one.witness for one in witnesses)
 
 
 def evidence_of(contest: Contest, known: tuple[Witness, ...]) -> tuple[Witness, ...]:
