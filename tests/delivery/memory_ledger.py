@@ -3,6 +3,7 @@
 import copy
 import datetime as dt
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -197,7 +198,7 @@ class MemoryLedger:
     @contextmanager
     def try_advance(self) -> Iterator[TryAdvance]:
         def advance(settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Advanced | None:
-            if self.interrupt is not None:
+            if self.interrupt is not None and threading.current_thread() is threading.main_thread():
                 interrupt, self.interrupt = self.interrupt, None
                 raise interrupt
             if self.far or any(self.break_at.values()):
