@@ -1,6 +1,8 @@
 """Both backends, the size of a run, and the one table that all faults end up in."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,3 +86,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _ROWS:
         terminalreporter.write_line(f"\nseed {Size.seed}, {Size.kills} kills, {Size.readers} readers")
         terminalreporter.write_line(runner.table(_ROWS))
+
+
+@pytest.fixture(scope="session")
+def servers_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prefect server's, with all its tables and nothing in them: making one takes it a minute."""
+    home = tmp_path_factory.mktemp("prefect")
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"], check=True, capture_output=True,
+        env={**os.environ, "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+    )
+    return home / "prefect.db"
