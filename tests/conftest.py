@@ -42,10 +42,9 @@ def pytest_collection(session: pytest.Session) -> None:
     first, count = int(given["workerid"].removeprefix("gw")), int(given["workercount"])
     root = session.config.rootpath
     for module in modules[len(modules) * first // count : len(modules) * (first + 1) // count]:
-        name = ".".join(module.resolve().relative_to(root).with_suffix("").parts)
         with warnings.catch_warnings(), contextlib.suppress(Exception, pytest.skip.Exception):
             warnings.simplefilter("error")
-            importlib.import_module(name)
+            importlib.import_module(".".join(module.resolve().relative_to(root).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
