@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +109,14 @@ class Browser:
     def open(self, path: str, **headers: str) -> str:
         return self._took(self.client.get(path, headers=headers))
 
-    def press(self, button: str, *, at: int = 0, **filled: str) -> str:
-        """Press the button that says so, `at`: of several, with what was filled in and all else as it stands."""
+    def press(self, button: str, *, at: int = 0, fill: Mapping[str, str] | None = None, **filled: str) -> str:
+        """Press the button that says so, `at`: of several, with what was filled in (also by `fill`) and all else as it
+        stands."""
         forms = [form for form in self.page.forms
                  if any(button in " ".join(one.text_content().split()) for one in form.iter("button"))]
         assert forms, f"no button “{button}” on {self.text[:500]}"
         form = forms[at]
-        fields = dict(form.form_values()) | filled
+        fields = dict(form.form_values()) | dict(fill or {}) | filled
         headers = {"origin": BASE, "sec-fetch-site": "same-origin"}
         return self._took(self.client.post(form.action, data=fields, headers=headers))
 

@@ -64,7 +64,7 @@ def test_what_is_edited_is_rendered_again(house: House) -> None:
     browser = house.signed_in("editor")
     before = edit.find(house.database, 1)
     browser.open("/desk/issues/1/edit")
-    said = browser.press("Save", **{
+    said = browser.press("Save", fill={
         "subject": "Clocks <b>agree</b>", "intro": "Some *words* of ours.", "place-1": "1",
     })
     after = edit.find(house.database, 1)
@@ -72,7 +72,7 @@ def test_what_is_edited_is_rendered_again(house: House) -> None:
     assert after.content_hash != before.content_hash
     assert [item.milestone.key for item in after.items] == [item.milestone.key for item in before.items][::-1]
     browser.open("/desk/issues/1/edit")
-    browser.press("Save", **{"out-0": "1"})
+    browser.press("Save", fill={"out-0": "1"})
     assert len(edit.find(house.database, 1).items) == len(before.items) - 1
     done = acts.latest(house.database, about="issue 1")
     assert [one.what for one in done] == ["issue.edit", "issue.edit"]

@@ -123,7 +123,7 @@ def test_a_file_is_looked_at_and_then_taken_in(desk: House, admin: Browser) -> N
     assert "Nothing is written yet" in told
     assert "Line 4" in told
     assert Subscribers(desk.database).find("new@readers.example") is None
-    admin.press("Read it so", **{"map-cadence": "Plan"})
+    admin.press("Read it so", fill={"map-cadence": "Plan"})
     assert admin.page.xpath("//tr[th='Plan']/td[contains(., 'cadence')]")
     assert "Taken in" in admin.press("Take them in", why="moved from another program")
     found = Subscribers(desk.database).find("new@readers.example")
