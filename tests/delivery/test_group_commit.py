@@ -59,8 +59,8 @@ class Ledger:
         if threading.current_thread() is threading.main_thread():
             self.by_loop.append(_numbers(settlements, claims))
         else:
-            self.quick += 1
             self._by_thread(settlements, claims)
+            self.quick += 1
         return self._done(settlements, claims)
 
 

@@ -240,3 +240,10 @@ def test_more_than_half_refused_by_name_are_too_many() -> None:
         judge(said("dot", "250 2.0.0 queued"))
     verdicts = [judge(said("rcpt", "501 5.1.3 no such form of address")).pause for _ in range(10)]
     assert verdicts == [False] * 9 + [True]
+
+
+def test_a_pause_says_what_to_do_about_it() -> None:
+    assert Judge().why(said("mail", "530 5.7.0 log in first")) == (
+        "The mail server refuses us, not a reader: 530 5.7.0 log in first (at MAIL)."
+        " Check user and password, or the token, in the settings of [mail]. Then resume the issue."
+    )

@@ -148,5 +148,8 @@ def test_pages_that_lead_elsewhere_are_told_beside_those_that_failed(astray: int
     assert incomplete(replace(QUIET, astray=astray, astray_to="https://site.example/login", failed=failed)) == told
 
 
-def test_what_was_let_go_counts_for_no_failure() -> None:
+def test_what_was_let_go_counts_for_no_failure_and_is_told_beside_those() -> None:
     assert incomplete(replace(QUIET, failed=25, let_go=10)) is None
+    assert incomplete(replace(QUIET, failed=35, let_go=10)) == (
+        "35 pages failed, 25% of those asked for beside 10 that were let go: more than 20%"
+    )

@@ -72,6 +72,15 @@ def test_everybody_is_placed(world: World) -> None:
     assert check(world.database) == []
 
 
+def test_what_is_foreseen_is_what_freezing_comes_to(world: World) -> None:
+    for number in range(3):
+        world.subscribers.add(f"r{number}@example.org", now=NOW)
+    world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
+    foreseen = world.ledger.foresee(1, place=everybody)
+    assert foreseen == world.ledger.freeze(1, content_hash="c0ffee", place=everybody, now=NOW)
+    assert foreseen.candidates == 3
+
+
 def test_freezing_twice_places_nobody_twice(world: World) -> None:
     number = world.frozen(2)
     world.subscribers.add("late@example.org", now=NOW)
@@ -472,7 +481,7 @@ def test_a_refusal_of_us_is_kept_and_the_delivery_waits_on(world: World) -> None
     assert again.attempts == 1
 
 
-@pytest.mark.parametrize("phase", ["mail", "rcpt", "data"])
+@pytest.mark.parametrize("phase", ["connect", "ehlo", "tls", "auth", "mail", "rcpt", "data"])
 def test_what_failed_before_the_dot_may_be_tried_again(world: World, phase: str) -> None:
     number = world.frozen(1)
     (claim,) = take(world, number)
