@@ -110,7 +110,7 @@ def main_text(root: Element, *, article: Element | None = None, leave_out: Itera
     held = _held(heavy)
     if article is not None and held.get(article, 0.0) >= max(_OWN * max(held.values()), _OWN_LEAST):
         heavy = [(block, weight) for block, weight in heavy if _is_in(block.element, (article,))]
-        held = _held(heavy)
+        held, root = _held(heavy), article
     holders, where = _named_bodies(held), "articleBody"
     if not holders:
         holders, where = _clustered(heavy, held, root), "paragraphs"

@@ -68,7 +68,8 @@ def divide(root: Element, plan: Plan) -> Outline:
         article = next(root.iter("article"), root)
     header = next(article.iter("header"), None)
     if header is None:
-        header = next(titles[0].iterancestors("header"), article) if titles else article
+        own = next((head for head in titles if article in head.iterancestors()), *titles[:1]) if titles else article
+        header = next(own.iterancestors("header"), article) if titles else article
     sections: list[Section] = []
     barred: list[Element] = []
     for head in seconds:
