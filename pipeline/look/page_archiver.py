@@ -25,7 +25,6 @@ from crawler.outcomes import (
     Redirected,
 )
 from crawler.sitemap import parse
-from extractors.feed import FEED_TYPES
 from milepost.errors import ExtractError
 from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
@@ -190,6 +189,13 @@ def archive_pages(
 
     fed = {urlsplit(base_url).path + path for path in guard.feeds}  # as addresses have them
 
+    def takes(kind: str, path: str) -> bool:
+        if path not in fed:
+            return guard.site.takes(kind, path)
+        from extractors.feed import FEED_TYPES  # the parsers of feeds take their time to begin
+
+        return kind in FEED_TYPES
+
     def links(snapshot: Snapshot) -> Iterable[str]:
         if urlsplit(snapshot.url).path not in fed:
             return hrefs(snapshot)
@@ -208,7 +214,7 @@ def archive_pages(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
         allow_hosts=frozenset(source.allow_hosts), seeds=(*guard.site.seeds, *guard.feeds),
         classify=lambda path: "listing" if path in guard.feeds else guard.site.classify(path),
-        takes=lambda kind, path: kind in FEED_TYPES if path in fed else guard.site.takes(kind, path),
+        takes=takes,
         follows_anywhere=guard.site.follows_anywhere,
         with_queries=follows or any("%3F" in seed for seed in (*guard.site.seeds, *guard.feeds)),
         following=following if follows else None, following_before=following_before if follows else None,

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from extractors import registry
 from extractors.charset import decode
-from extractors.feed_cards import feed_cards
 from extractors.labels import Labels
 from milepost import __version__
 from milepost.errors import ExtractError
@@ -95,6 +94,8 @@ class SiteReader:
     def cards(self, listing: Stored) -> tuple[Card, ...]:
         """The cards of a listing."""
         if urlsplit(listing.url).path.endswith(self.by.feeds or ("\n",)):
+            from extractors.feed_cards import feed_cards  # a worker of a source without feeds starts without
+
             return feed_cards(listing.page, self._key)
         return self.site.cards(listing.page)
 
