@@ -84,12 +84,13 @@ def test_an_entry_is_a_milestone_that_links_to_its_own_page(server: FileServer, 
     assert record.date.value == "2031-03-09"
 
 
-def test_what_falls_out_of_a_feed_is_never_withdrawn(server: FileServer, settings: Settings) -> None:
+@pytest.mark.parametrize("link", ["https://harbour.example/{}/", ""])
+def test_what_falls_out_of_a_feed_is_never_withdrawn(server: FileServer, settings: Settings, link: str) -> None:
+    server.put(PATH, window(7, link=link, guid="urn:{}"), "application/rss+xml")
     look(settings)
-    for newest in (11, 15):
-        server.put(PATH, window(newest), "application/rss+xml")
-        assert told(look(settings)) == {"added": 4}
-    server.put(PATH, window(15, of=1), "application/rss+xml")
+    server.put(PATH, window(15, link=link, guid="urn:{}"), "application/rss+xml")
+    assert told(look(settings)) == {"added": 8}
+    server.put(PATH, window(15, of=1, link=link, guid="urn:{}"), "application/rss+xml")
     for _ in range(2):
         report = look(settings)
         assert (told(report), report.held, report.milestones) == ({}, None, 16)
