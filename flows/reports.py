@@ -33,11 +33,16 @@ def looks_table(looks: Iterable[Data]) -> Rows:
         {
             "source": look["source"], "state": look["state"], "requests": look["requests"], "fetched": look["fetched"],
             "failed": look["failed"], "milestones": look["milestones"],
-            "changes": ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "none",
+            "changes": _changes(look),
             "why": without_addresses(look["held"] or "; ".join(look["failures"][:2])),
         }
         for look in looks
     ]
+
+
+def _changes(look: Data) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in look["changes"].items() if count) or "none"
+    return "baseline: no news" if look["baseline"] else f"{kinds}, kept back" if look["held"] else kinds
 
 
 def found_markdown(found: Sequence[Found]) -> str:
@@ -55,12 +60,12 @@ def issue_markdown(issue: Issue, page: str) -> str:
     lines = [f"- {link(item.milestone.title, item.milestone.url)} ({item.role})" for item in issue.items]
     lines += [f"- {link(item.milestone.title, item.milestone.url)} (owed to some readers)" for item in issue.owed]
     lines += [f"- without the picture of {plain(one.title)}: {plain(one.why)}" for one in issue.unpictured]
+    approve = (f"`milepost issue preview {issue.number}` shows it as it will be sent. To approve exactly this, run the"
+               " deployment `approve` with this issue and this hash:")
     return "\n".join([
         f"## Issue {issue.number}: {plain(issue.subject)}", "",
-        f"{issue.cadence}, {issue.period}, {issue.state}. Its page, once it is sent: <{page}>", "", *lines, "",
-        "To approve exactly this, run the deployment `approve` with this issue and this hash:", "",
-        f"    {issue.content_hash}", "",
-        f"`milepost issue preview {issue.number}` shows it as it will be sent.",
+        f"Cadence: {issue.cadence}. State: {issue.state}. Its page, once it is sent: <{page}>", "", *lines, "",
+        approve, "", f"    {issue.content_hash}",
     ])
 
 

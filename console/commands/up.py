@@ -64,6 +64,7 @@ def _parts(config: Path, hours: float, *, host: str, port: int, prefect_port: in
         command=[sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port)],
     )]
     begun = config.parent / ".milepost" / "schedules.ready"
+    begun.parent.mkdir(exist_ok=True)  # with PREFECT_HOME set elsewhere nobody has made it
     begun.unlink(missing_ok=True)
     return [*own, Part(
         name="the schedules", environment={"PREFECT_API_URL": _api(prefect_port)},

@@ -20,7 +20,12 @@ def found(title: str, url: str = "https://bells.example/bell/1") -> Found:
 
 def test_looks_are_a_table_without_addresses() -> None:
     [row] = reports.looks_table([LOOK])
-    assert (row["source"], row["changes"], row["why"]) == ("bells", "2 added", "ask (address)")
+    assert (row["source"], row["changes"], row["why"]) == ("bells", "2 added, kept back", "ask (address)")
+
+
+def test_a_look_says_of_its_changes_whether_they_are_news() -> None:
+    told = reports.looks_table([LOOK | {"held": None}, LOOK | {"held": None, "baseline": True}])
+    assert [row["changes"] for row in told] == ["2 added", "baseline: no news"]
 
 
 def test_what_was_found_is_linked_and_a_title_stays_a_title() -> None:

@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser, Page
 
+from bench import prefect_pages
 from bench.browser import PICTURES, browser, chromium, enlarge, page
 from bench.screenshots import SHOTS, Scenes, Shot, shoot
 
@@ -143,7 +144,7 @@ def test_what_somebody_could_not_read_at_night_is_found(opened: Browser) -> None
 
 
 def test_every_picture_of_the_documentation_is_drawn_by_a_command() -> None:
-    prefects = {"prefect-run-waiting", "prefect-approve"}  # its own pages, which need a server and are taken by hand
+    prefects = {f"prefect-{name}" for name in prefect_pages.NAMES}  # which need a server, and differ with its version
     assert {path.stem for path in Path(PICTURES).glob("*.png")} == {shot.name for shot in SHOTS} | prefects
 
 
