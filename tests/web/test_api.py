@@ -435,7 +435,7 @@ def test_an_uncertain_hand_over_is_settled_once(program: Program, database: Data
 
 
 def test_a_reader_comes_leaves_returns_and_is_forgotten(program: Program, database: Database) -> None:
-    wanted = {"address": "New@Readers.Example", "cadence": "weekly", "topics": ["research"]}
+    wanted: dict[str, Any] = {"address": "New@Readers.Example", "cadence": "weekly", "topics": ["research"]}
     assert program.act("/readers", method="PUT", **wanted)["changed"]
     assert not program.act("/readers", method="PUT", **wanted | {"cadence": "daily"})["changed"]
     (found,) = program.ask("/readers/search", "POST", json={"text": "new@"})["items"]
