@@ -5,17 +5,30 @@
 
 import datetime as dt
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from milepost.dates import utc_now
-from milepost.errors import ForbiddenError, MilepostError, StoreError
+from milepost.errors import (
+    ConflictError,
+    DeliveryError,
+    ForbiddenError,
+    HeldError,
+    InputError,
+    MilepostError,
+    NotFoundError,
+    StoreError,
+)
 from milepost.records import ROLES, Role
 from store.database import Database
 from store.operators.acts import Act, Acts, Door, Outcome
 
-__all__ = ["NEEDS", "Act", "Actor", "act_to_json", "at_the_console", "kept", "latest", "may", "require"]
+__all__ = [
+    "NEEDS", "Act", "Actor", "act_to_json", "at_the_console", "kept", "latest", "may", "nameless", "require",
+    "without_address",
+]
 
 log = logging.getLogger("milepost.operators")
 Done = TypeVar("Done")
@@ -93,6 +106,21 @@ def kept(
     end("done", said, after(done))
     log.info("%s at the %s: %s, %s%s", by.who, by.door, what, about, f" ({said})" if said else "")
     return done
+
+
+def nameless(do: Callable[[], Done], about: str, address: str = "") -> Done:
+    """Do it; what says no speaks of `about` and never of `address`: a log of acts outlives an erase."""
+    try:
+        return do()
+    except (ConflictError, DeliveryError, HeldError, InputError, NotFoundError) as error:
+        hint = without_address(error.hint, address) if error.hint and address else None
+        raise type(error)(without_address(error.what, address), where=about, hint=hint) from None
+
+
+def without_address(words: str, address: str) -> str:
+    """Somebody's words, the address in them left out. Pure."""
+    given = address.strip()
+    return re.sub(re.escape(given), "the address", words, flags=re.IGNORECASE) if given else words
 
 
 def latest(

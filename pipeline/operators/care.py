@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from milepost.dates import utc_now
-from milepost.errors import ConflictError, HeldError, InputError, NotFoundError
+from milepost.errors import InputError
 from milepost.records import Cadence, Subscriber
 from pipeline import subscribers
-from pipeline.operators.acts import Actor, kept
+from pipeline.operators.acts import Actor, kept, nameless
 from pipeline.subscribers import By, Choices, Imported, Suppression
 from store.database import Database
 
@@ -98,13 +98,9 @@ class Care:
         self, what: str, about: str, by: Actor, why: str, do: Callable[[By], Done], *, before: object = None,
         after: Callable[[Done], object], says: Callable[[Done], str],
     ) -> Done:
-        def nameless() -> Done:
-            try:
-                return do(By(who=by.who, why=why))
-            except (ConflictError, HeldError, InputError, NotFoundError) as error:
-                raise type(error)(error.what, where=about, hint=None) from None
-
         if not why.strip():
             raise InputError("a reason is missing", hint="Say why; it is kept with what you did.")
-        return kept(self._database, by, what, about, nameless, why=why, before=before, after=after, says=says,
-                    now=self._now)
+        return kept(
+            self._database, by, what, about, lambda: nameless(lambda: do(By(who=by.who, why=why)), about), why=why,
+            before=before, after=after, says=says, now=self._now,
+        )

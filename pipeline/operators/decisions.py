@@ -15,7 +15,7 @@ from pipeline import edit as editing
 from pipeline import holds
 from pipeline import resolve as resolving
 from pipeline import throttle as throttling
-from pipeline.operators.acts import Actor, kept
+from pipeline.operators.acts import Actor, kept, nameless, without_address
 from store.database import Database
 from store.ledger.ledger import DeliveryRow
 from store.milestones.looks import Look
@@ -138,19 +138,22 @@ class Decisions:
             reply = editing.send_trial(self._settings, mail)
             return f"{reply.code or ''} {reply.text}".strip()
 
+        about = f"issue {number}"
         return kept(
-            self._database, by, "issue.test", f"issue {number}", do,
-            says=lambda words: f"a test of issue {number} was taken by the relay: {words}", now=self._now,
+            self._database, by, "issue.test", about, lambda: nameless(do, about, address),
+            says=lambda words: f"a test of issue {number} was taken by the relay: {without_address(words, address)}",
+            now=self._now,
         )
 
     def resolve(
         self, number: int, address: str, outcome: resolving.Outcome, *, by: Actor, why: str
     ) -> DeliveryRow:
         """Settle a hand-over of unknown end on somebody's word; see `pipeline.resolve.resolve_by_word`."""
+        about = f"issue {number}"
         return kept(
-            self._database, by, "delivery.resolve", f"issue {number}",
-            lambda: resolving.resolve_by_word(
-                self._database, number, address, outcome, _reason(why), now=self._now()),
+            self._database, by, "delivery.resolve", about,
+            lambda: nameless(lambda: resolving.resolve_by_word(
+                self._database, number, address, outcome, _reason(why), now=self._now()), about, address),
             why=why, before={"state": "unknown"}, after=lambda row: {"delivery": row.id, "state": outcome},
             says=lambda row: f"delivery {row.id} of issue {number} is settled as {outcome}", now=self._now,
         )

@@ -432,6 +432,9 @@ def test_an_uncertain_hand_over_is_settled_once(program: Program, database: Data
     assert not program.act("/issues/1/resolve", **settle)["changed"]
     program.act("/issues/1/resolve", 409, address=row["address"], outcome="failed")
     program.act("/issues/1/resolve", 404, address="nobody@readers.example", outcome="sent")
+    kept = [act for act in latest(database) if act.what == "delivery.resolve"]
+    assert [act.outcome for act in kept] == ["refused", "refused", "done"]
+    assert not [act.said for act in kept if "@" in act.said]  # an erase does not reach what is kept of acts
 
 
 def test_a_reader_comes_leaves_returns_and_is_forgotten(program: Program, database: Database) -> None:
