@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, StoreError
-from milepost.records import LedgerCounts, Placement, Standing, Subscriber, Variant
+from milepost.records import Issue, LedgerCounts, Placement, Standing, Subscriber, Variant
 from store.dialects import stop_writers
 from store.issues.issues import load, load_variants, require_content, write_variants
 from store.ledger import owed
@@ -50,8 +50,7 @@ def freeze(
     stop_writers(connection, subscriber)  # else a sign-up in between would be in one count and not in the other
     variants = {variant.name: variant for variant in load_variants(connection, number)}
     # Read here, where nobody can change a choice: a switch before this is seen, one after it sees this issue sealed.
-    held = {item.change_id for item in (*found.items, *found.owed)}
-    stands = owed.standings(connection, found.cadence, held)
+    stands = _standings(connection, found)
     for chunk in _subscribers(connection, key):
         placed = [(who, place(who, suppressed, stands.of(who.id))) for who, suppressed in chunk]
         _write(connection, number, placed, variants, now)
@@ -61,8 +60,7 @@ def freeze(
 def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place) -> LedgerCounts:
     """See `Ledger.foresee`."""
     found = load(connection, number)
-    held = {item.change_id for item in (*found.items, *found.owed)}
-    stands = owed.standings(connection, found.cadence, held)
+    stands = _standings(connection, found)
     variants, reasons = Counter[str](), Counter[str]()
     for chunk in _subscribers(connection, key):
         for who, suppressed in chunk:
@@ -76,6 +74,11 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place)
         issue=number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(reasons),
         states={"pending": total},
     )
+
+
+def _standings(connection: sa.Connection, found: Issue) -> owed.Standings:
+    """What each reader was told, is owed and read wrongly of what the issue holds."""
+    return owed.standings(connection, found.cadence, {item.change_id for item in (*found.items, *found.owed)})
 
 
 def _subscribers(connection: sa.Connection, key: bytes) -> Iterator[list[tuple[Subscriber, bool]]]:
