@@ -46,10 +46,17 @@ def of(here: Service, flow: str) -> list[dict[str, Any]]:
 
 
 def fired(here: Service) -> list[str]:
-    """The automations that were triggered so far, one entry each time."""
+    """The automations that were triggered so far, one entry for each event that did it.
+
+    A busy server was seen to trigger twice, two seconds apart, for one and the same event: harmless, since `notify`
+    tells each thing once.
+    """
     wanted = {"filter": {"event": {"name": ["prefect.automation.triggered"]}}, "limit": 50}
-    names = [one["resource"]["prefect.resource.name"] for one in here.ask("/events/filter", wanted)["events"]]
-    return [name.removeprefix("Milepost: ") for name in names]
+    found = {
+        (one["resource"]["prefect.resource.name"], (one["payload"].get("triggering_event") or one)["id"])
+        for one in here.ask("/events/filter", wanted)["events"]
+    }
+    return [name.removeprefix("Milepost: ") for name, _ in found]
 
 
 def automations(here: Service) -> list[str]:
