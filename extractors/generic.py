@@ -149,7 +149,7 @@ class Generic(SiteExtractor):
     """A site described by its source's options."""
 
     name = "generic"
-    version = 1
+    version = 2  # 1 took summaries for the texts of articles, and the site's own heading for their title
 
     def __init__(self, options: GenericOptions | None = None) -> None:
         self.options = options or GenericOptions()

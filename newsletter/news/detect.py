@@ -29,6 +29,7 @@ class Detection:
     flaps: Mapping[str, tuple[Flap, ...]] = field(default_factory=dict)  # key → what alternates; (): no more
     flapping: tuple[Flapping, ...] = ()  # what was seen for the first time to alternate, or to change as a witness left
     contests: tuple[Contest, ...] = ()  # fields that stay as they were: their witnesses are not agreed
+    read_otherwise: tuple[str, ...] = ()  # keys of what another extractor makes of the page as it was: told to nobody
 
 
 def detect(
@@ -36,7 +37,7 @@ def detect(
     renamed: Mapping[str, str] = MappingProxyType({}), classes: Mapping[str, FieldClass] = _AS_RULED,
     believed: Collection[str] = (), earlier: Mapping[str, Sequence[Milestone]] = MappingProxyType({}),
     flaps: Mapping[str, Mapping[str, Flap]] = MappingProxyType({}),
-    labels: Labels = UNLEARNT,
+    labels: Labels = UNLEARNT, reread: Mapping[str, Milestone] = MappingProxyType({}),
 ) -> Detection:
     """Judge each milestone in `new` against `old` (both by key); a key absent from `new` is not judged at all.
 
@@ -45,11 +46,15 @@ def detect(
     `believed`: fields of this source whose first witness is followed, whatever the others tell. `earlier`: key → what
     its record was before `old`; `flaps`: key → field → what alternates since earlier looks (see `flapping`).
     `labels`: what this source's labels stand for: one that is told in place of its slug changes nothing.
+    `reread`: key in `old` → what the extractor that read `new` makes of the page that the known record was read from
+    by another. What differs between those two is the extractors' difference and not the site's: it is kept, and no
+    correction.
     """
     open_flaps: dict[str, tuple[Flap, ...]] = {}
     begun: list[Flapping] = []
     changes: list[Change] = []
     doubted: list[Contest] = []
+    otherwise: list[str] = []
     merged: dict[str, Milestone] = {}
     for key, read in new.items():
         before = renamed.get(key, key)
@@ -58,6 +63,9 @@ def detect(
             merged[key] = read
             changes.append(Change(source=read.source, key=key, kind="added"))
             continue
+        told = known
+        if before in reread:
+            known = merge(told, reread[before])
         contested = contests(known, read, believed=believed, labels=labels)
         doubted += contested
         damped = damp(
@@ -68,7 +76,10 @@ def detect(
         if damped.open or before in flaps:
             open_flaps[key] = damped.open
         begun += damped.begun
-        merged[key], fields = _keep(known, damped.record, classes)
+        merged[key], fields = _keep(told, damped.record, classes)
+        if known is not told:
+            fields, differ = _as_extractors_differ(fields, told, known)
+            otherwise += [key] if differ else []
         fields = tuple(
             part._replace(kind="cosmetic") if labels.same(part.field, part.old, part.new) else part for part in fields
         )
@@ -81,6 +92,7 @@ def detect(
             changes.append(Change(source=read.source, key=key, kind=kind, fields=fields))
     return Detection(
         changes=tuple(changes), merged=merged, contests=tuple(doubted), flaps=open_flaps, flapping=tuple(begun),
+        read_otherwise=tuple(otherwise),
     )
 
 
@@ -119,6 +131,16 @@ def _keep(
     unknown = (kept.unknown - set(ignored)) | (known.unknown & set(ignored))
     values = {name: getattr(known, name) for name in ignored}
     return replace(kept, **values, unknown=unknown, evidence=evidence), fields
+
+
+def _as_extractors_differ(
+    fields: tuple[FieldChange, ...], told: Milestone, reread: Milestone
+) -> tuple[tuple[FieldChange, ...], bool]:
+    """The differences without corrections of what only another extractor tells otherwise, and whether it does."""
+    theirs = {name for name in CONTENT_FIELDS if _told(told, name) != _told(reread, name)}
+    return tuple(
+        part._replace(kind="cosmetic") if part.field in theirs and part.kind == "corrected" else part for part in fields
+    ), any(part.field in theirs for part in fields)
 
 
 def take_back(before: Milestone, written: Milestone, now: Milestone) -> Milestone:

@@ -110,7 +110,7 @@ class _Conclusion:
             self._remember(question, held, row_held)
 
         whole = crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
-        notes = (*map(str, judged.flapping), *(() if stopped is not None else drifted.notes))
+        notes = (*map(str, judged.flapping), *judged.notes, *(() if stopped is not None else drifted.notes))
         notes += tuple(f"{url} is had from {place} by now: give it that address in the settings"
                        for url, place in at.elsewhere.items())
         if lacking is not None and stopped is None and (entries or at.known):

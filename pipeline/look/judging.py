@@ -19,6 +19,7 @@ from pipeline.look.absence import Absences, Missed
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
+from pipeline.look.rereading import reread_by_another
 from pipeline.look.unread_entries import UnreadEntries
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
@@ -47,6 +48,7 @@ class Judged:
     contests: tuple[Contest, ...]
     flaps: Mapping[str, Sequence[Flap]]  # key → what alternates
     flapping: tuple[Flapping, ...]  # what began to wait in this look, and is said once
+    notes: tuple[str, ...] = ()
 
 
 class Judge:
@@ -82,13 +84,15 @@ class Judge:
             }),
             flaps=self._at.milestones.flaps(self._at.source),
             labels=Labels(SourceLabels(self._at.database).known(self._at.source)),
+            reread=reread_by_another(self._at, {**told, **olds}, {renamed.get(key, key) for key in reading.records}),
         )
         changes = {change.key: change for change in detection.changes}
         entries = tuple(
             (changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()
         )
         return Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
-                       flaps=detection.flaps, flapping=detection.flapping)
+                       flaps=detection.flaps, flapping=detection.flapping,
+                       notes=_otherwise(detection.read_otherwise, self._at.site.signature))
 
     def _at_the_same_address(
         self, appeared: Mapping[str, Milestone], reading: Reading
@@ -172,6 +176,15 @@ class Judge:
                     notes=beside.notes, now=now, degraded=degraded + beside.lost, accepted=True, once=accepted.once
                 )
         return Drifted(reason=found.reason, notes=found.notes, now=now, degraded=degraded + found.lost)
+
+
+def _otherwise(keys: Sequence[str], reader: str) -> tuple[str, ...]:
+    """What a look says of milestones that another extractor has read otherwise from the pages as they were."""
+    if not keys:
+        return ()
+    many = f"{keys[0]} is" if len(keys) == 1 else f"{keys[0]} and {len(keys) - 1} more are"
+    said = f"{many} read otherwise by {reader} than by the extractor before, from the same page"
+    return (f"{said}: kept, and no correction (see `milepost show KEY --history`)",)
 
 
 def _place(record: Milestone) -> str:
