@@ -397,15 +397,26 @@ def _key_of(title: str) -> str:
 
 
 def _told_apart(entries: list[Entry | Unread]) -> list[Entry | Unread]:
-    """Entries of one key and several dates ("Annual meeting"), each with its date in its key."""
-    keys = Counter(entry.key for entry in entries if isinstance(entry, Entry))
-    apart: list[Entry | Unread] = []
-    for entry in entries:
-        if isinstance(entry, Entry) and keys[entry.key] > 1:
-            date = next((one.value for one in entry.claims if isinstance(one.value, PartialDate)), None)
-            entry = entry._replace(key=f"{entry.key}-{date.value}" if date else entry.key)
-        apart.append(entry)
-    return apart
+    """Entries of one key and several dates ("Annual meeting"): the earliest keeps it, as it had when it stood alone,
+    and each later one has its date in its key.
+    """
+    dates = [_dated(entry) for entry in entries]
+    earliest: dict[str, PartialDate] = {}
+    for entry, date in zip(entries, dates, strict=True):
+        if isinstance(entry, Entry) and date is not None:
+            first = earliest.get(entry.key)
+            if first is None or date.sort_key < first.sort_key:
+                earliest[entry.key] = date
+    return [
+        entry._replace(key=f"{entry.key}-{date.value}")
+        if isinstance(entry, Entry) and date is not None and date.value != earliest[entry.key].value else entry
+        for entry, date in zip(entries, dates, strict=True)
+    ]
+
+
+def _dated(entry: Entry | Unread) -> PartialDate | None:
+    claims = entry.claims if isinstance(entry, Entry) else ()
+    return next((one.value for one in claims if isinstance(one.value, PartialDate)), None)
 
 
 def _words(piece: _Piece) -> tuple[str, str]:

@@ -103,3 +103,19 @@ class TestKeys:
         events = ((1931, "a"), (1932, "b"), (1933, "c"))
         body = "".join(f"<li><a name=top></a>{year}: event {word}</li>" for year, word in events)
         assert [one.key for one in read(f"<ul>{body}</ul>")[0]] == ["event-a", "event-b", "event-c"]
+
+
+def test_an_entry_keeps_its_key_when_another_of_the_same_title_appears():
+    before = "<li><b>12 March 1931</b> Annual meeting</li><li><b>3 May 1931</b> The lens is set</li>"
+    before += "<li><b>9 June 1931</b> A boat is bought</li>"
+    after = "<li><b>12 March 1932</b> Annual meeting</li>"
+
+    def keys(*items):
+        text = f"<html lang='en'><body><ul>{''.join(items)}</ul></body></html>"
+        site = registry.get("list", {"path": "/history"})
+        records = site.read_many(Page(url="https://rock.example/history", text=text), source="rock")
+        return {one.date.value: one.key for one in records}
+
+    alone = keys(before)
+    assert alone["1931-03-12"] == "annual-meeting"
+    assert keys(after, before) == keys(before, after) == alone | {"1932-03-12": "annual-meeting-1932-03-12"}
