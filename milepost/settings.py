@@ -431,6 +431,13 @@ class DeskSettings(_Section):
                                         title="an address and a port, as in 127.0.0.1:8026")] = None
     """Where the desk and the API are served, apart from the readers' pages; left out, `/desk` and `/api/v1` beside
     those. There is neither before `milepost operators add`."""
+    @field_validator("listen")
+    @classmethod
+    def _a_port_to_know_it_by(cls, listen: str | None) -> str | None:
+        if listen is not None and not 1 <= int(listen.rpartition(":")[2]) <= 65535:
+            raise ValueError("want a port from 1 to 65535")
+        return listen
+
     base_url: HttpBase | None = None
     """How operators reach it, as in `https://desk.example.org`; left out, `http://` and `listen`, or `web.base_url`."""
     trusted_header: Annotated[str | None, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,60}$",

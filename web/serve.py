@@ -80,6 +80,9 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     SchemaError when the database can't be opened."""
     throttle()
     desk = own_address(settings.desk.listen)
+    if desk is not None and desk[1] == port:  # by the port alone each knows which of the two is asked for
+        raise MilepostError(f"the readers' pages take port {port} too", where=f"desk.listen = {settings.desk.listen}",
+                            hint="Give the desk a port of its own.")
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(listen(host, port))]
         if desk is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from milepost.dates import utc_now
-from milepost.errors import InputError
+from milepost.errors import ConflictError, InputError
 from milepost.records import ROLES, Role
 from milepost.settings import Settings
 from pipeline.operators.acts import Actor, kept
@@ -67,10 +67,16 @@ class Accounts:
         )
 
     def reset(self, name: str, *, by: Actor) -> Invited:
-        """A new link for somebody; their password, second factor and sessions are gone. Raises NotFoundError."""
+        """A new link for somebody; their password, second factor and sessions are gone.
+
+        Raises NotFoundError; ConflictError for who is locked out, whom no link lets in.
+        """
         found, token = self.get(name), secrets.token_urlsafe(32)
 
         def do(now: dt.datetime, until: dt.datetime) -> Operator:
+            if found.disabled_at is not None:
+                raise ConflictError("is locked out, and a link would lead nowhere", where=found.name,
+                                    hint=f"Let them in first: `milepost operators enable {found.name}`.")
             self._operators.reset(found.id, hash_of(token), now=now, until=until)
             return found
 

@@ -21,6 +21,7 @@ from milepost.errors import (
     NotFoundError,
     StoreError,
 )
+from milepost.printable import without_addresses
 from milepost.records import ROLES, Role
 from store.database import Database
 from store.operators.acts import Act, Acts, Door, Outcome
@@ -83,12 +84,13 @@ def kept(
 ) -> Done:
     """Do it in their name and keep that; raises ForbiddenError, and whatever `do` raises (which is kept as well).
 
+    No reader's address stands in a reason or a refusal that is kept: the log outlives their erase.
     `before`, `after`: what it changes, as JSON values; `says`: the sentence it ends in. Raises StoreError, and nothing
     was done, when it can't be written that it begins.
     """
     acts = Acts(database)
-    number = acts.begin(who=by.who, role=by.role, door=by.door, what=what, about=about, why=why, before=before,
-                        now=now())
+    number = acts.begin(who=by.who, role=by.role, door=by.door, what=what, about=about, why=without_addresses(why),
+                        before=before, now=now())
 
     def end(outcome: Outcome, said: str, changed: Any = None) -> None:
         try:
@@ -100,7 +102,7 @@ def kept(
         require(by, what)
         done = do()
     except MilepostError as error:
-        end("refused", str(error))
+        end("refused", without_addresses(str(error)))
         raise
     said = says(done)
     end("done", said, after(done))

@@ -4,6 +4,7 @@ argon2id as RFC 9106 §4 recommends it for where memory is scarce (argon2-cffi's
 """
 
 import datetime as dt
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -20,6 +21,7 @@ SHORTEST, LONGEST = 12, 1024  # characters
 AT_ONCE = 2  # calculations; each takes 64 MiB
 _PATIENCE_S = 3.0
 _STEP_S = 30  # of a code (RFC 6238 §5.2)
+_SECRET = re.compile(r"[A-Z2-7]{32}")  # as `new_secret` makes one
 
 Found = TypeVar("Found")
 
@@ -81,6 +83,8 @@ def new_secret() -> str:
 def step_of(secret: str, code: str, now: dt.datetime) -> int | None:
     """The time step that a code is of, this one or a neighbour (RFC 6238 §5.2); None for a wrong one. Pure."""
     digits = "".join(code.split())
+    if not _SECRET.fullmatch(secret):  # a form's hidden field says what somebody's browser makes it say
+        return None
     totp = pyotp.TOTP(secret, interval=_STEP_S)
     current = int(now.timestamp()) // _STEP_S
     if not (digits.isascii() and digits.isdigit()):

@@ -84,11 +84,14 @@ class SignIn:
             )
         return self._begin(operator, instead_of)
 
-    def session(self, token: str) -> Session | None:
-        """Whose cookie it is, and that it was used; None where it lets nobody in (any more)."""
+    def session(self, token: str, *, clicked: bool = True) -> Session | None:
+        """Whose cookie it is, and that it was used; None where it lets nobody in (any more).
+
+        `clicked`: no page asks by itself, which would keep a desk open that nobody sits at.
+        """
         now, hashed = self._now(), hash_of(token)
         found = self._operators.session(hashed, now=now, idle=self.idle)
-        if found is not None and now - found.seen_at >= SEEN_EVERY:
+        if clicked and found is not None and now - found.seen_at >= SEEN_EVERY:
             try:
                 self._operators.seen(hashed, now=now)
             except StoreError:

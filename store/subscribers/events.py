@@ -8,6 +8,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from milepost.errors import InputError
+from milepost.printable import without_addresses
 from store.schema.tables import subscriber_event
 
 Action = Literal[
@@ -48,10 +49,10 @@ _COLUMNS = [subscriber_event.c[name] for name in Event.__dataclass_fields__]
 
 
 def log(connection: sa.Connection, hash_: str, action: Action, by: By, now: dt.datetime) -> None:
-    """Keep it, in the transaction that does it."""
+    """Keep it, in the transaction that does it; an operator's reason outlives an erase: no address stands in it."""
     connection.execute(sa.insert(subscriber_event).values(
         address_hash=hash_, at=now, action=action, by=" ".join(by.who.split())[:100],
-        why=" ".join(by.why.split())[:_LONGEST],
+        why=" ".join((by.why if by.who == READER else without_addresses(by.why)).split())[:_LONGEST],
     ))
 
 

@@ -411,6 +411,14 @@ def test_an_approval_names_what_was_looked_at(client: AsgiClient, program: Progr
     assert "another by now" in late["detail"]
 
 
+def test_a_precondition_is_never_passed_over(program: Program) -> None:
+    stale = {"If-Match": '"0123"'}
+    program.act("/readers/1/erase", 412, headers=stale)
+    program.act("/suppressions", 412, headers=stale, address="trap@readers.example")
+    assert program.ask("/readers/1")["state"] == "active"
+    assert program.ask("/suppressions")["items"] == []
+
+
 def test_pace_stop_and_resume(program: Program) -> None:
     assert program.act("/issues/1/throttle", method="PUT", per_second=2.5)["changed"]
     assert not program.act("/issues/1/throttle", method="PUT", per_second=2.5)["changed"]

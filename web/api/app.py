@@ -174,6 +174,9 @@ class Api:
 
 def _act(endpoint: Endpoint, call: Call, if_match: str | None) -> bytes:
     """In a writer's thread: the precondition (RFC 9110 §13.1.1), then the act."""
+    if if_match is not None and endpoint.seen is None:
+        raise Problem(412, "nothing there has an ETag that If-Match could be compared with", where=endpoint.name,
+                      hint="Leave the header out.")
     if if_match is not None and endpoint.seen is not None and if_match.strip() != "*":
         today = _tag(_dumped(endpoint.seen(call)))
         if today not in (tag.strip() for tag in if_match.split(",")):

@@ -147,18 +147,20 @@ class Desk:
 
         async def post(request: Request) -> Response:
             self.require_own(request)
-            fields = await read_form(request, longest)
             found = await self._visit(request)
-            if isinstance(found, Response):
+            if isinstance(found, Response):  # nobody's form is read: some may be long
                 return self.signed_out(request)
-            form = Form(fields)
+            try:
+                acts.require(found.actor, what)
+            except ForbiddenError as error:
+                return self.refused(error, found)
+            form = Form(await read_form(request, longest))
             if not hmac.compare_digest(form.text("csrf").encode("utf-8", "replace"), found.csrf.encode()):
                 return self.refused(ForbiddenError(
                     "this page was opened before you signed in, and nothing was done",
                     hint="Go back, reload the page and do it again.",
                 ), found)
             try:
-                acts.require(found.actor, what)
                 done = await self.writers.run(lambda: do(found, form))
             except MilepostError as error:
                 return self.refused(error, found)

@@ -66,7 +66,8 @@ class IssuePages:
         desk, at = self._desk, "/desk/issues/{number}"
         return [
             desk.page("/desk/issues", self.all), desk.page(at, self.one), desk.page(f"{at}/edit", self.editing),
-            desk.page(f"{at}/audience", self.audience), desk.page(f"{at}/ledger", self.ledger),
+            desk.page(f"{at}/audience", self.audience),
+            desk.page(f"{at}/ledger", self.ledger, role="editor"),  # addresses stand there, and what is settled
             desk.streamed(f"{at}/progress", self.progress),
             desk.act(f"{at}/edit", "issue.edit", self.edit), desk.act(f"{at}/approve", "issue.approve", self.approve),
             desk.act(f"{at}/stop", "issue.stop", self.stop), desk.act(f"{at}/resume", "issue.resume", self.resume),
@@ -187,12 +188,12 @@ class IssuePages:
             while asyncio.get_running_loop().time() < ends:
                 try:
                     issue, part, done = await run_in_threadpool(self._part, visit, number, tuple(earlier))
+                    watched = await run_in_threadpool(self._watched, visit)
                 except StoreError:  # locked for a moment: what stands on the page stays
                     yield ": the database can't be read at this moment\n\n"
                 else:
                     earlier.append((visit.now, done))
-                    if issue.state != visit.asked("state") or await run_in_threadpool(
-                            self._desk.sign_in.session, visit.token) is None:
+                    if issue.state != visit.asked("state") or not watched:
                         yield "event: over\ndata: \n\n"
                         return
                     yield _event(part) if part != last else ": the same\n\n"
@@ -200,6 +201,10 @@ class IssuePages:
                 await asyncio.sleep(EVERY_S)
         finally:
             self._streams -= 1
+
+    def _watched(self, visit: Visit) -> bool:
+        """Whether whoever watches may still; that is no click of theirs."""
+        return self._desk.sign_in.session(visit.token, clicked=False) is not None
 
     def _part(
         self, visit: Visit, number: int, earlier: Sequence[tuple[dt.datetime, int]]

@@ -16,7 +16,8 @@ from web.desk.desk import Desk, Section
 from web.desk.visits import Visit
 
 MASKED = "•••••• (set)"
-_LOGIN = re.compile(r"(://)[^/@\s]+@")  # in an address, where somebody put it
+_LOGIN = re.compile(r"(://)\S+@")  # in an address, where somebody put it; a password may have "@" and "/" in it
+_IN_QUERY = re.compile(r"([?&](?:\w*(?:password|passwd|pwd|secret|token|key))=)[^&\s]+", re.IGNORECASE)
 
 
 class LogPages:
@@ -129,4 +130,4 @@ def _shown(value: object) -> str:
         case list() | tuple() | set() | frozenset():
             return ", ".join(map(_shown, value))
         case _:
-            return _LOGIN.sub(r"\1••••••@", str(value))
+            return _IN_QUERY.sub(r"\1••••••", _LOGIN.sub(r"\1••••••@", str(value)))

@@ -133,6 +133,15 @@ def test_it_is_taken_back_throttled_stopped_and_goes_on(house: House) -> None:
     assert "may be sent again" in browser.press("Let it go on")
 
 
+def test_a_viewer_sees_no_reader(house: House) -> None:
+    sealed(house)
+    viewer = house.signed_in("viewer")
+    assert "3 readers" in viewer.open("/desk/issues/1")
+    assert not viewer.page.xpath("//a[contains(@href, '/ledger')]")
+    viewer.open("/desk/issues/1/ledger?state=pending")
+    assert (viewer.status, "@readers.example" in viewer.text) == (403, False)
+
+
 def test_the_ledger_says_who_got_it_and_who_not_and_why(house: House) -> None:
     Subscribers(house.database).add("late@readers.example", now=house.clock.replace(year=house.clock.year + 1))
     browser = sealed(house)

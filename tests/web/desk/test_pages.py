@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
+from milepost.errors import NotFoundError
 from milepost.records import Role
 from pipeline import subscribers
 from pipeline.operators import acts
@@ -116,6 +117,18 @@ def test_readers_are_found_turned_and_erased(desk: House, admin: Browser) -> Non
     assert "asked by mail" in admin.open("/desk/log")
 
 
+def test_no_address_in_a_reason_outlives_an_erase(desk: House, admin: Browser) -> None:
+    number = subscribers.show(desk.database, READERS[0]).subscriber
+    assert number is not None
+    admin.open(f"/desk/readers/{number.id}/erase")
+    admin.press("Erase for good", address=READERS[0], why=f"{READERS[0]} wrote to us")
+    with pytest.raises(NotFoundError):
+        desk.desk.decisions.resolve(1, READERS[0], "sent", by=ADMIN, why=f"the log has {READERS[0]}")
+    with desk.database.connect() as connection:
+        kept = [repr(connection.execute(sa.select(table)).all()) for table in (tables.act, tables.subscriber_event)]
+    assert all("(address)" in rows and READERS[0] not in rows for rows in kept)
+
+
 def test_a_file_is_looked_at_and_then_taken_in(desk: House, admin: Browser) -> None:
     admin.open("/desk/readers/import")
     assert "that isn't understood" in admin.press("Look at it", text=CSV)
@@ -164,6 +177,15 @@ def test_no_secret_stands_on_the_page_of_settings(make: Callable[..., House]) ->
     url = desk.settings.model_copy(update={"store": desk.settings.store.model_copy(
         update={"url": "postgresql://milepost:hunter2@db.example/m"})})
     assert "hunter2" not in repr(settings_shown(url))
+
+
+@pytest.mark.parametrize("url", ["postgresql://m:hun@ter2@db.example/m", "postgresql://m:hun/ter2@db.example/m",
+                                 "postgresql://db.example/m?sslmode=require&password=hunter2"])
+def test_no_part_of_a_password_in_an_address_is_shown(house: House, url: str) -> None:
+    store = house.settings.store.model_copy(update={"url": url})
+    told = repr(settings_shown(house.settings.model_copy(update={"store": store})))
+    assert "ter2" not in told
+    assert "db.example/m" in told
 
 
 def test_health_and_a_locked_database(desk: House, admin: Browser) -> None:

@@ -7,11 +7,12 @@ from contextlib import closing
 import pyotp
 import pytest
 
-from milepost.errors import ForbiddenError, InputError
+from milepost.errors import ConflictError, ForbiddenError, InputError, MilepostError, SettingsError
 from milepost.records import Role
 from pipeline.operators import acts
 from pipeline.operators.passwords import step_of
 from tests.web.desk.conftest import BASE, PASSWORD, ROOT, House
+from web.serve import serve
 
 WRONG = "The name, the password or the code is wrong"
 
@@ -132,6 +133,53 @@ def test_a_code_is_asked_for_and_works_once(house: House) -> None:
     code = pyotp.TOTP(secret).at(house.clock)
     assert "What waits for me" in sign_in(house, "editor", code=code)
     assert WRONG in sign_in(house, "editor", code=code)
+
+
+@pytest.mark.parametrize("secret", ["no base32!", "AA", "1"])
+def test_a_secret_that_is_none_of_ours_is_refused(house: House, secret: str) -> None:
+    browser = house.signed_in("editor")
+    browser.open("/desk/me")
+    assert "the code is wrong" in browser.press("Ask for codes", secret=secret, code="123456", password=PASSWORD)
+    assert browser.status == 400
+
+
+def test_no_link_is_made_for_who_is_locked_out(house: House) -> None:
+    house.operator("ada", "viewer")
+    house.desk.accounts.disable("ada", by=ROOT)
+    with pytest.raises(ConflictError, match="is locked out"):
+        house.desk.accounts.reset("ada", by=ROOT)
+    house.desk.accounts.enable("ada", by=ROOT)
+    assert "What waits for me" in sign_in(house)  # the password was not touched
+
+
+def test_a_form_of_nobody_is_not_read(house: House) -> None:
+    viewer = house.signed_in("viewer")
+    long = "x" * 70_000
+    viewer.post("/desk/me/password", old=long)
+    assert viewer.status == 413
+    viewer.post("/desk/issues/1/discard", why=long)
+    assert viewer.status == 403
+    nobody = house.browser()
+    nobody.post("/desk/me/password", old=long)
+    assert nobody.status == 401
+
+
+def test_the_desk_has_a_port_of_its_own(make: Callable[..., House]) -> None:
+    desk = make("empty", '[desk]\nlisten = "127.0.0.1:8026"\n').settings
+    with pytest.raises(MilepostError, match="take port 8026 too"):
+        serve(desk, host="127.0.0.2", port=8026)
+    for port in (0, 65536):
+        with pytest.raises(SettingsError, match="from 1 to 65535"):
+            make("empty", f'[desk]\nlisten = "127.0.0.1:{port}"\n')
+
+
+def test_a_page_that_asks_by_itself_keeps_no_desk_open(house: House) -> None:
+    browser = house.signed_in("viewer")
+    token = browser.cookie
+    for _ in range(5):
+        house.later(minutes=60)
+        watched = house.desk.sign_in.session(token, clicked=False)
+    assert watched is None
 
 
 def test_a_code_of_a_clock_that_is_half_a_minute_off_is_taken(house: House) -> None:

@@ -88,7 +88,7 @@ def test_what_is_wrong_is_told_too(make: Callable[..., House]) -> None:
 @pytest.mark.parametrize("path", ["/desk/holds/99", "/desk/holds/x", "/desk/issues/99", "/desk/issues/99/ledger",
                                   "/desk/issues/99999999999999999999", "/desk/issues/99/mail.html"])
 def test_what_is_not_there_is_said(house: House, path: str) -> None:
-    browser = house.signed_in("viewer")
+    browser = house.signed_in("editor")
     browser.open(path)
     assert browser.status == 404
     assert "There is no such thing here" in browser.text
