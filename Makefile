@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## The main job from a new page to a read mail, on a sample site (KEEP=1 goes on serving)
+demo: install ## The main job from a new page to a read mail, on a sample site (KEEP=1 goes on as `milepost up`)
 	@$(BIN)/milepost demo $(if $(KEEP),--keep)
 
 test: install ## The tests

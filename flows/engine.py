@@ -15,6 +15,8 @@ from milepost.rooms import require_rooms
 
 DRAINED_S = 75.0  # after SIGTERM the schedules wait for the runs in hand (flows.serving, 50 s), and Prefect ends
 
+TOLD_S = 5.0  # for what runs still have to tell Prefect's server
+
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -88,6 +90,22 @@ def run_named(flow: str, name: str, **parameters: Any) -> tuple[Any, str, str]:
     """
     state = _run(flow, {"flow_run_name": name}, parameters)
     return _result(state), state.name, f"{flow}/{name}"
+
+
+def end_own_server() -> None:
+    """End the server that the runs of this process started for themselves, if they did: another is to have its home.
+
+    What runs still have to tell it is told first. Does nothing with PREFECT_API_URL set.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.server.api.server import SubprocessASGIServer
+
+    for teller in (EventsWorker, APILogWorker):
+        teller.drain_all(timeout=TOLD_S)
+    SubprocessASGIServer().stop()
 
 
 def automations(*, hours: float) -> Sequence[str]:

@@ -77,7 +77,7 @@ def _print_run(cli: CliContext, result: dict[str, Any]) -> None:
 def demo(
     folder: Annotated[Path, typer.Option("--folder", help="Where the demo keeps its files.")] = Path("milepost-demo"),
     direct: Annotated[bool, typer.Option("--direct", help="Call the same functions without Prefect.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Go on serving the site, the inbox and the issue.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Then go on as `milepost up` does, beside the site.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Play the main job on a sample site, all on this machine: from a new page to a read mail."""

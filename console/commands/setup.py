@@ -30,7 +30,7 @@ def init(
     write_starter(path, force=force)
     if force or not (path.resolve().parent / "prefect.yaml").exists():
         typer.echo(f"Wrote {write_deployments(path, force=force)}, for a Prefect server of yours.")
-    typer.echo(f"Wrote {path}. Next: edit it, then `milepost db upgrade`, `milepost doctor`, `milepost scrape`.")
+    typer.echo(f"Wrote {path}. Next: edit it, then `milepost doctor` and `milepost scrape`, which makes the database.")
 
 
 def doctor(

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from console.context import CliContext
 from console.flow_runs import config_path
 from console.supervisor import Part, Supervisor, listens
 from milepost.errors import InputError
+
+if TYPE_CHECKING:
+    from milepost.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,7 +41,12 @@ def up(
         raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
     config = config_path(cli)
     upgrade(cli.settings)
-    parts = _parts(config, cli.settings.notify.silent_hours, host=host, port=port, prefect_port=prefect_port)
+    serve_all(config, cli.settings, host=host, port=port, prefect_port=prefect_port)
+
+
+def serve_all(config: Path, settings: "Settings", *, host: str, port: int, prefect_port: int) -> None:
+    """All parts, until SIGTERM or Ctrl-C; raises InputError when something listens where one of them is to."""
+    parts = _parts(config, settings.notify.silent_hours, host=host, port=port, prefect_port=prefect_port)
     for part in parts:
         if part.ready():
             hint = "Stop it, or choose another port."

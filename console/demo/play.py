@@ -113,7 +113,7 @@ def play(folder: Path, *, direct: bool, keep: bool, as_json: bool) -> None:
         else:
             _tell(summary, stage, folder)
         if keep:
-            _keep(config, web, site, port, say)
+            _keep(stage, site, port, say)
 
 
 def _act(stage: Stage, site: SampleSite, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
@@ -252,13 +252,24 @@ def _tell(summary: dict[str, Any], stage: Stage, folder: Path) -> None:
     typer.echo(f"  {'or':<9} milepost --config {folder / 'milepost.toml'} ledger 1 --state sent")
 
 
-def _keep(config: Path, web: str, site: SampleSite, smtp: int, say: Callable[[str], None]) -> None:
-    from web.serve import serve
+def _keep(stage: Stage, site: SampleSite, smtp: int, say: Callable[[str], None]) -> None:
+    """As `milepost up` runs it, with the demo's runs on Prefect's pages; without Prefect the readers' pages alone."""
+    from console.commands.up import LOOPBACK, serve_all
+    from web.serve import free_port, serve
 
-    settings, link = leave(site, config)
-    say(f"\nServing until Ctrl-C:\n  the site   {site.url}\n  the issue  {web}/issues/1\n"
+    settings, link = leave(site, stage.config)
+    web, prefect_port = settings.web.base_url, free_port()
+    port = int(web.rsplit(":", 1)[1])
+    say("\nServing until Ctrl-C" + (":" if stage.direct else ", as `milepost up` does; wait for its \"Ready\":"))
+    say(f"  the site   {site.url}\n  the issue  {web}/issues/1\n"
         f"  the inbox  smtp://127.0.0.1:{smtp}\n"
         f"  the desk   {link}\n"
         f"             a draft and a held look wait there; the link sets {OPERATOR}'s password, once")
     with sent_once_approved(settings):
-        serve(settings, host="127.0.0.1", port=int(web.rsplit(":", 1)[1]))
+        if stage.direct:
+            serve(settings, host=LOOPBACK, port=port)
+        else:
+            from flows.engine import end_own_server
+
+            end_own_server()
+            serve_all(stage.config, settings, host=LOOPBACK, port=port, prefect_port=prefect_port)
