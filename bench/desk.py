@@ -59,6 +59,7 @@ CALLS = (
 def settings_for(url: str) -> Settings:
     return parse({
         "store": {"url": url, "keep_days": 3650}, "web": {"base_url": HOST},
+        "mail": {"from": "Clockwork <news@clockwork.example>"},
         "sources": [{"key": SOURCE, "extractor": "sample", "base_url": SITE}],
     })
 

