@@ -64,12 +64,13 @@ def kill(here: Service, victim: Victim, moment: Moment) -> list[int]:
 
 
 def done(here: Service, before: dict[int, str]) -> bool:
-    """Another issue was made since, nothing more is to be told, and every issue is at its end."""
+    """Another issue was made since, nothing more is to be told, each issue is at its end: sent, or a person's turn."""
     with connect(here.url) as database:
         if Issues(database).unannounced("instant"):
             return False
     issues = here.issues()
-    return len(issues) > len(before) and set(issues.values()) == {"complete"}
+    ended = set(issues.values()) <= {"complete", "needs_review"} and here.states().keys() <= {"sent", "unknown"}
+    return len(issues) > len(before) and ended
 
 
 def zombies(here: Service) -> list[str]:
