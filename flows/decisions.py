@@ -1,6 +1,6 @@
 """The flows by which an operator decides in Prefect's own pages: forms with typed fields over the same functions.
 
-    approve · release_hold · resume_issue · stop_issue ─▶ pipeline.edit, pipeline.holds ─▶ what is so from now on
+    approve · release_hold · resume_issue · stop_issue ─▶ pipeline.operators.decisions ─▶ what is so, kept
 """
 
 from pathlib import Path
@@ -10,9 +10,9 @@ from prefect import flow
 
 from flows.parameters import Config, ContentHash, IssueNumber, LookNumber, Why
 from flows.states import ended, in_sentences
-from milepost.dates import utc_now
 from milepost.settings import load
-from pipeline import edit, holds
+from pipeline.operators.acts import BY_A_FLOW
+from pipeline.operators.decisions import Decisions
 from pipeline.upkeep import open_database
 
 
@@ -28,7 +28,7 @@ def approve(issue: IssueNumber, content_hash: ContentHash, config: Config = "mil
     """
     settings = load(Path(config))
     with open_database(settings) as database:
-        counts = edit.approve(settings, database, issue, content_hash=content_hash, now=utc_now())
+        counts = Decisions(settings, database).approve(issue, content_hash=content_hash, by=BY_A_FLOW)
     said = (f"issue {issue} is frozen for {counts.deliveries} readers; the first mail goes out in"
             f" {settings.newsletter.undo_minutes} minutes, and the deployment stop-issue takes it back till then")
     return ended((), said, {"issue": issue, "deliveries": counts.deliveries, "exclusions": dict(counts.exclusions)})
@@ -44,8 +44,9 @@ def release_hold(look: LookNumber, why: Why, config: Config = "milepost.toml") -
         why: Your reason; it is kept.
         config: The settings file, milepost.toml.
     """
-    with open_database(load(Path(config))) as database:
-        released = holds.release(database, look, why=why, now=utc_now())
+    settings = load(Path(config))
+    with open_database(settings) as database:
+        released = Decisions(settings, database).release(look, by=BY_A_FLOW, why=why)
     said = f"look {look} at {released.source} is released: its changes count as news from now on"
     return ended((), said, {"look": look, "source": released.source})
 
@@ -59,8 +60,9 @@ def resume_issue(issue: IssueNumber, config: Config = "milepost.toml") -> Any:
         issue: The issue's number.
         config: The settings file, milepost.toml.
     """
-    with open_database(load(Path(config))) as database:
-        edit.resume(database, issue)
+    settings = load(Path(config))
+    with open_database(settings) as database:
+        Decisions(settings, database).resume(issue, by=BY_A_FLOW)
     return ended((), f"issue {issue} may be sent again; the next dispatch goes on with it", {"issue": issue})
 
 
@@ -74,7 +76,8 @@ def stop_issue(issue: IssueNumber, why: Why, config: Config = "milepost.toml") -
         why: Your reason; it is kept.
         config: The settings file, milepost.toml.
     """
-    with open_database(load(Path(config))) as database:
-        stopped = edit.stop(database, issue, reason=why)
+    settings = load(Path(config))
+    with open_database(settings) as database:
+        stopped = Decisions(settings, database).stop(issue, by=BY_A_FLOW, why=why)
     said = f"issue {issue} {'is a draft again: nothing was sent' if stopped.undone else 'is paused'}"
     return ended((), said, {"issue": issue, "undone": stopped.undone})

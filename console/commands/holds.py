@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.arguments import Why
+from console.by_hand import decisions, typing
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table
@@ -59,11 +60,8 @@ def holds_release(
     once: Annotated[bool, typer.Option("--once", help="The same holds a look again, after the next one.")] = False,
 ) -> None:
     """Let the changes of a held look through to the next issue; later looks are not held for the same."""
-    from milepost.dates import utc_now
-    from pipeline.holds import release
-
     cli: CliContext = context.obj
-    release(cli.database, look, why=why, now=utc_now(), once=once)
+    decisions(cli).release(look, by=typing(), why=why, once=once)
     typer.echo(f"Released look {look}: its changes count as news from now on.")
     if not once:
         typer.echo("What the look found the source to be like is as it should be from now on.")
@@ -93,12 +91,9 @@ def resolve_question(
     ] = None,
 ) -> None:
     """Say whether a milestone is an old one renamed (no news) or a new one (announced in the next issue)."""
-    from milepost.dates import utc_now
-    from pipeline.holds import resolve_rename
-
     if same is None:
         raise typer.BadParameter("Say which it is: --same (the same milestone renamed) or --new (a new one: news).")
     cli: CliContext = context.obj
-    answered = resolve_rename(cli.database, question, as_rename=same, why=why, now=utc_now())
+    answered = decisions(cli).answer(question, same=same, by=typing(), why=why)
     said = f"is {answered.old_key}, renamed: no news" if same else "is new, and goes into the next issue"
     typer.echo(f"{answered.new_key} {said}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.arguments import Number, PrefectFlag, Why, cadence_of
+from console.by_hand import decisions, typing
 from console.commands.dispatch import hold_back, print_sent
 from console.context import CliContext
 from console.groups import Group
@@ -168,8 +169,6 @@ def issue_edit(
     as_json: JsonFlag = False,
 ) -> None:
     """Change a draft. It is rendered again and has a new hash; an approval of the old one is void."""
-    from pipeline.edit import edit
-
     cli: CliContext = context.obj
     words: str | None = None
     if intro is not None:
@@ -178,8 +177,9 @@ def issue_edit(
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise InputError(f"can't be read: {reason}", where=str(intro), hint="Give a UTF-8 text file.") from None
-    issue = edit(cli.settings, cli.database, number, subject=subject, intro=words, preheader=preheader,
-                 order=tuple(first or ()), leave_out=tuple(leave_out or ()))
+    issue = decisions(cli).edit(
+        number, by=typing(), replaces=None, subject=subject, intro=words, preheader=preheader,
+        order=tuple(first or ()), leave_out=tuple(leave_out or ()))
     if as_json:
         print_json(_issue_json(issue))
         return
@@ -191,12 +191,9 @@ def issue_test(
     context: typer.Context, number: Number, to: Annotated[str, typer.Option("--to", help="Any address.")]
 ) -> None:
     """Send one test mail, marked [Test]; it is in no ledger and its unsubscribe link is nobody's."""
-    from pipeline.edit import send_trial, trial_mail
-
     cli: CliContext = context.obj
-    mail = trial_mail(cli.settings, cli.database, number, to, now=utc_now())
-    reply = send_trial(cli.settings, mail)
-    typer.echo(f"Sent a test of issue {number} to {mail.address}: {reply.code or ''} {reply.text}".rstrip())
+    address, words = decisions(cli).test(number, to, by=typing())
+    typer.echo(f"Sent a test of issue {number} to {address}: {words}")
 
 
 def issue_approve(
@@ -211,11 +208,11 @@ def issue_approve(
 
     All but the day is approved: the masthead and `Date:` are of the day on which it is handed over.
     """
-    from pipeline.edit import approve, find
+    from pipeline.edit import find
 
     cli: CliContext = context.obj
     approved = content_hash or find(cli.database, number).content_hash
-    counts = approve(cli.settings, cli.database, number, content_hash=approved, now=utc_now())
+    counts = decisions(cli).approve(number, content_hash=approved, by=typing())
     minutes = cli.settings.newsletter.undo_minutes
     if as_json:
         print_json(_issue_json(find(cli.database, number)))
@@ -233,11 +230,11 @@ def issue_send(context: typer.Context, number: Number, prefect: PrefectFlag = Fa
 
     One that was sent before, or in part, goes on where the ledger says.
     """
-    from pipeline.dispatch import dispatch, make_ready, sent_to_json
+    from pipeline.dispatch import dispatch, sent_to_json
 
     cli: CliContext = context.obj
     cli.kept = f"The ledger knows who was mailed; `milepost issue send {number}` goes on with the rest."
-    make_ready(cli.settings, cli.database, number, now=utc_now())
+    decisions(cli).make_ready(number, by=typing())
     if prefect:
         from console.flow_runs import flow_result
 
@@ -260,10 +257,8 @@ def issue_stop(
     why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")] = "stopped by an operator",
 ) -> None:
     """Stop an issue at any time: before its first mail it is a draft again, later it is paused."""
-    from pipeline.edit import stop
-
     cli: CliContext = context.obj
-    stopped = stop(cli.database, number, reason=why)
+    stopped = decisions(cli).stop(number, by=typing(), why=why)
     said = "is a draft again: nothing was sent" if stopped.undone else "is paused"
     typer.echo(f"Issue {number} {said}.")
 
@@ -287,28 +282,22 @@ def issue_replay(context: typer.Context, number: Number, as_json: JsonFlag = Fal
 
 def issue_discard(context: typer.Context, number: Number) -> None:
     """Throw a draft away; its milestones are free for the next one."""
-    from pipeline.edit import discard
-
     cli: CliContext = context.obj
-    discard(cli.database, number)
+    decisions(cli).discard(number, by=typing())
     typer.echo(f"Discarded draft {number}.")
 
 
 def issue_pause(context: typer.Context, number: Number, why: Why) -> None:
     """Stop an issue that is being sent; a dispatcher that runs obeys before its next message."""
-    from pipeline.edit import pause
-
     cli: CliContext = context.obj
-    pause(cli.database, number, why)
+    decisions(cli).pause(number, by=typing(), why=why)
     typer.echo(f"Paused issue {number}.")
 
 
 def issue_resume(context: typer.Context, number: Number) -> None:
     """Let a paused issue be sent again."""
-    from pipeline.edit import resume
-
     cli: CliContext = context.obj
-    resume(cli.database, number)
+    decisions(cli).resume(number, by=typing())
     typer.echo(f"Issue {number} may be sent again: `milepost issue send {number}`.")
 
 
@@ -319,15 +308,13 @@ def issue_throttle(
     as_json: JsonFlag = False,
 ) -> None:
     """Set how fast an issue is sent; a dispatcher that runs obeys within seconds."""
-    from pipeline.throttle import throttle
-
     cli: CliContext = context.obj
     try:
         per_second = None if rate == "off" else float(rate)
     except ValueError:
         raise InputError(f"{rate!r} is no rate", where="issue throttle",
                          hint="Give messages a second, as in 20 or 0.5, or off.") from None
-    throttle(cli.database, number, per_second)
+    decisions(cli).throttle(number, per_second, by=typing())
     usual = cli.settings.mail.per_second
     if as_json:
         print_json({"issue": number, "throttle": per_second, "usual": usual})

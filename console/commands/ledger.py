@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.arguments import Number, delivery_state_of, outcome_of
+from console.by_hand import decisions, typing
 from console.commands.dispatch import holders
 from console.context import CliContext
 from console.groups import WithDefault
@@ -198,25 +199,19 @@ def resolve(
 
     The log settles what it proves: taken, bounced, or broken off before the end. The rest stays unknown.
     """
-    from pipeline import resolve
-
     cli: CliContext = context.obj
     if bool(log) == bool(address):
         raise InputError("nothing to go by", where="ledger resolve", hint="Give --postfix-log FILE, or --to ADDRESS.")
     if address is not None:
         if outcome is None:
             raise InputError("an outcome is missing", where="--as", hint="Choose from sent, failed, pending.")
-        one = resolve.resolve_by_word(
-            cli.database, number, address, outcome_of(outcome), why, now=utc_now()
-        )
+        one = decisions(cli).resolve(number, address, outcome_of(outcome), by=typing(), why=why)
         if as_json:
             print_json({"issue": number, "address": one.address, "outcome": outcome})
         else:
             typer.echo(f"Issue {number}: {one.address} is {outcome} now.")
         return
-    resolved = resolve.resolve_by_log(
-        cli.settings, cli.database, number, log or [], now=utc_now(), complete=complete
-    )
+    resolved = decisions(cli).resolve_by_log(number, log or [], by=typing(), complete=complete)
     left = resolved.results.get("unknown", 0)
     if as_json:
         print_json({

@@ -111,7 +111,7 @@ def log(
     last: Annotated[int, typer.Option("--last", min=1, max=1000, help="How many of the latest.")] = 50,
     as_json: JsonFlag = False,
 ) -> None:
-    """List what was done about operators and at the desk, by whom and why, the latest first."""
+    """List what operators did at the desk, by the API, here and by Prefect's forms, and why, the latest first."""
     from pipeline.operators.acts import act_to_json, latest
 
     cli: CliContext = context.obj

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.arguments import Who, Why, cadence_of, operator, subscriber_state_of
-from console.by_hand import by_hand
+from console.by_hand import by_hand, care, typing
 from console.context import CliContext
 from console.exit_report import MOST
 from console.groups import Group
@@ -56,13 +56,10 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Add a subscriber who has confirmed to you that they want it; exit code 3 for who left or is suppressed."""
-    from pipeline import subscribers
-
     cli: CliContext = context.obj
     chosen = cadence_of(cadence) if cadence else cli.settings.newsletter.cadences[0]
-    subscriber, created = subscribers.add(
-        cli.database, address, cadence=chosen, topics=tuple(topic or ()),
-        by=subscribers.By(who=operator(by), why=why), now=utc_now(),
+    subscriber, created = care(cli).add(
+        address, cadence=chosen, topics=tuple(topic or ()), by=typing(by), why=why,
     )
     if as_json:
         print_json({"address": subscriber.address, "state": subscriber.state, "cadence": subscriber.cadence,
@@ -172,10 +169,13 @@ def import_(
     from pipeline import subscribers
 
     cli: CliContext = context.obj
-    imported = subscribers.import_file(
-        cli.database, file, cadence=cli.settings.newsletter.cadences[0], by=operator(by), now=utc_now(),
-        chosen=subscribers.choices(map_ or (), ignore or (), word or (), state), dry_run=dry_run,
-    )
+    usual, chosen = cli.settings.newsletter.cadences[0], subscribers.choices(
+        map_ or (), ignore or (), word or (), state)
+    if dry_run:
+        imported = subscribers.import_file(
+            cli.database, file, cadence=usual, by=operator(by), now=utc_now(), chosen=chosen, dry_run=True)
+    else:
+        imported = care(cli).import_file(file, cadence=usual, chosen=chosen, by=typing(by), why="")
     counts = {result: imported.count(result) for result in subscribers.RESULTS}
     if as_json:
         print_json(counts | {
@@ -265,10 +265,9 @@ def unsubscribe(
     as_json: JsonFlag = False,
 ) -> None:
     """Unsubscribe an address; no message begins for it after this."""
-    from pipeline import subscribers
-
+    cli: CliContext = context.obj
     by_hand(
-        context, subscribers.unsubscribe, address, why=why, by=by, as_json=as_json,
+        care(cli).unsubscribe, address, why=why, by=by, as_json=as_json,
         form=_to_json, says=lambda found: f"Unsubscribed {found.address}.",
     )
 
@@ -281,10 +280,9 @@ def return_(
     as_json: JsonFlag = False,
 ) -> None:
     """Make somebody active again who left, or whose confirmation never came; exit code 3 for who is suppressed."""
-    from pipeline import subscribers
-
+    cli: CliContext = context.obj
     by_hand(
-        context, subscribers.return_, address, why=why, by=by, as_json=as_json,
+        care(cli).return_, address, why=why, by=by, as_json=as_json,
         form=_to_json, says=lambda found: f"{found.address} is {found.state} again ({found.cadence}).",
     )
 
@@ -297,10 +295,9 @@ def erase(
     as_json: JsonFlag = False,
 ) -> None:
     """Forget an address everywhere and never mail it again; what stays is a keyed hash. This can't be undone."""
-    from pipeline import subscribers
-
+    cli: CliContext = context.obj
     by_hand(
-        context, subscribers.erase, address, why=why, by=by, as_json=as_json,
+        care(cli).erase, address, why=why, by=by, as_json=as_json,
         form=lambda known: {"erased": True, "was_subscriber": known},
         says=lambda known: ("Forgotten; it is never mailed again." if known else
                             "It was no subscriber's; it is never mailed from now on."),

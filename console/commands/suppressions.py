@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.arguments import Who, Why
-from console.by_hand import by_hand
+from console.by_hand import by_hand, care
 from console.context import CliContext
 from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table
@@ -73,10 +73,9 @@ def add(
     as_json: JsonFlag = False,
 ) -> None:
     """Never mail an address again, subscriber or not."""
-    from pipeline import subscribers
-
+    cli: CliContext = context.obj
     by_hand(
-        context, subscribers.suppress, address, why=why, by=by, as_json=as_json,
+        care(cli).suppress, address, why=why, by=by, as_json=as_json,
         form=lambda new: {"address": address, "added": new},
         says=lambda new: f"{address} is never mailed from now on." if new else f"{address} was suppressed already.",
     )
@@ -104,7 +103,7 @@ def lift(
         "unsubscribed": f"It has left: `milepost subscribers return {address} --why …`.",
     }
     by_hand(
-        context, subscribers.lift, address, why=why, by=by, as_json=as_json,
+        care(cli).lift, address, why=why, by=by, as_json=as_json,
         form=lambda was: {"address": address, "was": was.reason, "subscriber": state()},
         says=lambda was: f"{address} is suppressed no more (was: {was.reason}). {after[state()]}",
     )

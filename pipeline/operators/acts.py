@@ -27,8 +27,8 @@ from store.database import Database
 from store.operators.acts import Act, Acts, Door, Outcome
 
 __all__ = [
-    "NEEDS", "Act", "Actor", "act_to_json", "at_the_console", "kept", "latest", "may", "nameless", "require",
-    "without_address",
+    "BY_A_FLOW", "NEEDS", "Act", "Actor", "act_to_json", "at_the_console", "kept", "latest", "may", "nameless",
+    "require", "without_address",
 ]
 
 log = logging.getLogger("milepost.operators")
@@ -51,11 +51,15 @@ NEEDS: Mapping[str, Role] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actor:
-    """Whoever does something: an operator at the desk or through the API, or a user of this machine at the console."""
+    """Whoever does something: an operator at the desk or through the API, a user of this machine at the console, or
+    whoever filled in a form of Prefect's, which does not say who that was."""
 
     who: str
-    role: Role | None  # None: at the console, where whoever may read the settings may everything
+    role: Role | None  # None: whoever may read the settings, or reach Prefect's server, may everything
     door: Door
+
+
+BY_A_FLOW = Actor(who="prefect", role=None, door="flows")
 
 
 def at_the_console(who: str) -> Actor:
@@ -103,6 +107,9 @@ def kept(
         done = do()
     except MilepostError as error:
         end("refused", without_addresses(str(error)))
+        whole = error.__cause__
+        if by.door == "console" and type(whole) is type(error) and error.where == about:  # see `nameless`
+            raise whole from None
         raise
     said = says(done)
     end("done", said, after(done))
@@ -111,12 +118,15 @@ def kept(
 
 
 def nameless(do: Callable[[], Done], about: str, address: str = "") -> Done:
-    """Do it; what says no speaks of `about` and never of `address`: a log of acts outlives an erase."""
+    """Do it; what says no speaks of `about` and never of `address`: a log of acts outlives an erase.
+
+    `kept` tells whoever is at the console, and typed the address, the whole of it.
+    """
     try:
         return do()
     except (ConflictError, DeliveryError, HeldError, InputError, NotFoundError) as error:
         hint = without_address(error.hint, address) if error.hint and address else None
-        raise type(error)(without_address(error.what, address), where=about, hint=hint) from None
+        raise type(error)(without_address(error.what, address), where=about, hint=hint) from error
 
 
 def without_address(words: str, address: str) -> str:

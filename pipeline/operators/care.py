@@ -8,7 +8,7 @@ What is kept outlives an erase: no address stands in it, not even in the words o
 import datetime as dt
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from milepost.dates import utc_now
 from milepost.errors import InputError
@@ -19,10 +19,18 @@ from pipeline.subscribers import By, Choices, Imported, Suppression
 from store.database import Database
 
 Done = TypeVar("Done")
+Found = TypeVar("Found", covariant=True)
+
+
+class Act(Protocol[Found]):
+    """One of `pipeline.subscribers`: what it does to an address, and what came of it."""
+
+    def __call__(self, database: Database, address: str, /, *, by: By, now: dt.datetime) -> Found:
+        """Raises MilepostError."""
 
 
 class Care:
-    """All that the desk and the API can do. Each raises ForbiddenError, InputError without a reason, and what the
+    """All that operators can do. Each raises ForbiddenError, InputError without a reason, and what the
     function of `pipeline.subscribers` that it calls raises."""
 
     def __init__(self, database: Database, *, now: Callable[[], dt.datetime] = utc_now) -> None:
@@ -40,18 +48,18 @@ class Care:
             says=lambda made: f"reader {made[0].id} {'is on the list' if made[1] else 'was on the list already'}",
         )
 
-    def return_(self, reader: int, *, by: Actor, why: str) -> None:
-        """Make somebody active who left or never confirmed."""
-        self._reader("reader.return", reader, "active", by, why, subscribers.return_, "is mailed again")
+    def return_(self, reader: int | str, *, by: Actor, why: str) -> Subscriber:
+        """Make somebody active who left or never confirmed; `reader`: their number, or their address."""
+        return self._reader("reader.return", reader, "active", by, why, subscribers.return_, "is mailed again")
 
-    def unsubscribe(self, reader: int, *, by: Actor, why: str) -> None:
+    def unsubscribe(self, reader: int | str, *, by: Actor, why: str) -> Subscriber:
         """Let somebody go; no message begins for them after this."""
-        self._reader("reader.unsubscribe", reader, "unsubscribed", by, why, subscribers.unsubscribe,
-                     "is mailed no more")
+        return self._reader("reader.unsubscribe", reader, "unsubscribed", by, why, subscribers.unsubscribe,
+                            "is mailed no more")
 
-    def erase(self, reader: int, *, by: Actor, why: str) -> None:
-        """Forget somebody everywhere; nothing brings that back."""
-        self._reader("reader.erase", reader, "erased", by, why, subscribers.erase, "is forgotten everywhere")
+    def erase(self, reader: int | str, *, by: Actor, why: str) -> bool:
+        """Forget somebody everywhere; nothing brings that back. Returns whether the address was a subscriber's."""
+        return self._reader("reader.erase", reader, "erased", by, why, subscribers.erase, "is forgotten everywhere")
 
     def suppress(self, address: str, *, by: Actor, why: str) -> bool:
         """Never mail an address again; returns whether that is new."""
@@ -84,21 +92,23 @@ class Care:
         )
 
     def _reader(
-        self, what: str, reader: int, state: str, by: Actor, why: str, act: Callable[..., object], says: str
-    ) -> None:
-        found = subscribers.show_reader(self._database, reader)
-        before = None if found.subscriber is None else found.subscriber.state
-        self._kept(
-            what, f"reader {reader}", by, why,
-            lambda word: act(self._database, found.address, by=word, now=self._now()), before={"state": before},
-            after=lambda _: {"state": state}, says=lambda _: f"reader {reader} {says}",
+        self, what: str, reader: int | str, state: str, by: Actor, why: str, act: Act[Done], says: str
+    ) -> Done:
+        found = (subscribers.show_reader(self._database, reader) if isinstance(reader, int)
+                 else subscribers.show(self._database, reader))
+        known = found.subscriber
+        about = "an address" if known is None else f"reader {known.id}"
+        return self._kept(
+            what, about, by, why, lambda word: act(self._database, found.address, by=word, now=self._now()),
+            before={"state": None if known is None else known.state}, after=lambda _: {"state": state},
+            says=lambda _: f"{about} {says}",
         )
 
     def _kept(
         self, what: str, about: str, by: Actor, why: str, do: Callable[[By], Done], *, before: object = None,
         after: Callable[[Done], object], says: Callable[[Done], str],
     ) -> Done:
-        if not why.strip():
+        if by.role is not None and not why.strip():  # commands, who have no role, ask for one themselves
             raise InputError("a reason is missing", hint="Say why; it is kept with what you did.")
         return kept(
             self._database, by, what, about, lambda: nameless(lambda: do(By(who=by.who, why=why)), about), why=why,

@@ -5,6 +5,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from milepost.dates import utc_now
@@ -15,6 +16,7 @@ from pipeline import edit as editing
 from pipeline import holds
 from pipeline import resolve as resolving
 from pipeline import throttle as throttling
+from pipeline.dispatch import make_ready
 from pipeline.operators.acts import Actor, kept, nameless, without_address
 from store.database import Database
 from store.ledger.ledger import DeliveryRow
@@ -25,7 +27,7 @@ Done = TypeVar("Done")
 
 
 class Decisions:
-    """All that the desk and the API can do to looks and issues.
+    """All that operators can do to looks and issues.
 
     Each raises ForbiddenError where the role of `by` may not, InputError without a reason where one is wanted, and what
     the function of the pipeline that it calls raises.
@@ -42,7 +44,7 @@ class Decisions:
         """Let the changes of a held look through; see `pipeline.holds.release`."""
         return kept(
             self._database, by, "hold.release", f"look {look}",
-            lambda: holds.release(self._database, look, why=_reason(why), now=self._now(), once=once), why=why,
+            lambda: holds.release(self._database, look, why=_reason(by, why), now=self._now(), once=once), why=why,
             before={"held": True}, after=lambda found: {"held": False, "once": once, "source": found.source},
             says=lambda found: f"look {look} at {found.source} is released: its changes count as news from now on",
             now=self._now,
@@ -52,7 +54,8 @@ class Decisions:
         """Say whether a milestone is an old one renamed; see `pipeline.holds.resolve_rename`."""
         return kept(
             self._database, by, "rename.resolve", f"question {question}",
-            lambda: holds.resolve_rename(self._database, question, as_rename=same, why=_reason(why), now=self._now()),
+            lambda: holds.resolve_rename(
+                self._database, question, as_rename=same, why=_reason(by, why), now=self._now()),
             why=why, after=lambda found: {"old": found.old_key, "new": found.new_key, "same": same},
             says=lambda found: f"{found.new_key} is {found.old_key}, renamed: no news" if same
             else f"{found.new_key} is new, and goes into the next issue", now=self._now,
@@ -61,10 +64,11 @@ class Decisions:
     # --- issues -----------------------------------------------------------------------------------------------------
 
     def edit(
-        self, number: int, *, by: Actor, replaces: str, subject: str | None = None, intro: str | None = None,
+        self, number: int, *, by: Actor, replaces: str | None, subject: str | None = None, intro: str | None = None,
         preheader: str | None = None, order: Sequence[str] = (), leave_out: Collection[str] = (),
     ) -> Issue:
-        """Change a draft; `replaces`: the hash of the content that was looked at. See `pipeline.edit.edit`."""
+        """Change a draft; `replaces`: the hash of the content that was looked at, None: as it is now. See
+        `pipeline.edit.edit`."""
         was = editing.find(self._database, number)
         return kept(
             self._database, by, "issue.edit", f"issue {number}",
@@ -90,9 +94,16 @@ class Decisions:
     def stop(self, number: int, *, by: Actor, why: str) -> editing.Stopped:
         """Stop an issue at any time; see `pipeline.edit.stop`."""
         return self._issue(
-            "issue.stop", number, by, lambda: editing.stop(self._database, number, reason=_reason(why)), why=why,
+            "issue.stop", number, by, lambda: editing.stop(self._database, number, reason=_reason(by, why)), why=why,
             says=lambda found: f"issue {number} is a draft again: nothing was sent" if found.undone
             else f"issue {number} is paused: {found.counts.states.get('sent', 0)} had it by then",
+        )
+
+    def pause(self, number: int, *, by: Actor, why: str) -> None:
+        """Stop an issue that is being sent; see `pipeline.edit.pause`."""
+        self._issue(
+            "issue.pause", number, by, lambda: editing.pause(self._database, number, _reason(by, why)), why=why,
+            says=lambda _: f"issue {number} is paused",
         )
 
     def resume(self, number: int, *, by: Actor, why: str = "") -> None:
@@ -109,12 +120,20 @@ class Decisions:
             says=lambda _: f"issue {number} waits no longer: the next dispatch sends it",
         )
 
-    def discard(self, number: int, *, by: Actor, why: str) -> None:
+    def make_ready(self, number: int, *, by: Actor) -> None:
+        """Have an issue sent now, also one that is a draft still; see `pipeline.dispatch.make_ready`."""
+        self._issue(
+            "issue.send", number, by,
+            lambda: make_ready(self._settings, self._database, number, now=self._now()), why="",
+            says=lambda _: f"issue {number} is sent at once",
+        )
+
+    def discard(self, number: int, *, by: Actor, why: str = "") -> None:
         """Throw a draft away; see `pipeline.edit.discard`."""
         was = editing.find(self._database, number)
         kept(
             self._database, by, "issue.discard", f"issue {number}",
-            lambda: self._discarded(number, _reason(why)), why=why, before=_edited(was),
+            lambda: self._discarded(number, _reason(by, why)), why=why, before=_edited(was),
             says=lambda _: f"draft {number} is gone; its milestones are free for the next one", now=self._now,
         )
 
@@ -130,18 +149,31 @@ class Decisions:
             now=self._now,
         )
 
-    def test(self, number: int, address: str, *, by: Actor) -> str:
-        """Hand one test mail to the relay, which is in no ledger; returns the relay's words."""
+    def test(self, number: int, address: str, *, by: Actor) -> tuple[str, str]:
+        """Hand one test mail to the relay, which is in no ledger; returns whom it went to and the relay's words."""
 
-        def do() -> str:
+        def do() -> tuple[str, str]:
             mail = editing.trial_mail(self._settings, self._database, number, address, now=self._now())
             reply = editing.send_trial(self._settings, mail)
-            return f"{reply.code or ''} {reply.text}".strip()
+            return mail.address, f"{reply.code or ''} {reply.text}".strip()
 
         about = f"issue {number}"
         return kept(
             self._database, by, "issue.test", about, lambda: nameless(do, about, address),
-            says=lambda words: f"a test of issue {number} was taken by the relay: {without_address(words, address)}",
+            says=lambda sent: f"a test of issue {number} was taken by the relay: "
+                              f"{without_address(sent[1], address)}", now=self._now,
+        )
+
+    def resolve_by_log(
+        self, number: int, logs: Sequence[Path], *, by: Actor, complete: bool = False
+    ) -> resolving.Resolved:
+        """Settle hand-overs of unknown end by what the relay wrote; see `pipeline.resolve.resolve_by_log`."""
+        return kept(
+            self._database, by, "delivery.resolve", f"issue {number}",
+            lambda: resolving.resolve_by_log(
+                self._settings, self._database, number, logs, now=self._now(), complete=complete),
+            after=lambda found: dict(found.results),
+            says=lambda found: f"the relay's log was asked about {found.unknown} hand-overs of issue {number}",
             now=self._now,
         )
 
@@ -153,7 +185,7 @@ class Decisions:
         return kept(
             self._database, by, "delivery.resolve", about,
             lambda: nameless(lambda: resolving.resolve_by_word(
-                self._database, number, address, outcome, _reason(why), now=self._now()), about, address),
+                self._database, number, address, outcome, _reason(by, why), now=self._now()), about, address),
             why=why, before={"state": "unknown"}, after=lambda row: {"delivery": row.id, "state": outcome},
             says=lambda row: f"delivery {row.id} of issue {number} is settled as {outcome}", now=self._now,
         )
@@ -173,8 +205,9 @@ class Decisions:
         )
 
 
-def _reason(why: str) -> str:
-    if not why.strip():
+def _reason(by: Actor, why: str) -> str:
+    """The reason; commands and flows, who have no role, ask for one themselves where they want it."""
+    if by.role is not None and not why.strip():
         raise InputError("a reason is missing", hint="Say why; it is kept with what you decided.")
     return why
 

@@ -15,7 +15,7 @@ from store.engine import Database
 from store.schema.tables import act
 
 Outcome = Literal["asked", "done", "refused"]
-Door = Literal["desk", "api", "console"]
+Door = Literal["desk", "api", "console", "flows"]
 LONGEST = 500  # characters of a reason or a sentence
 
 

@@ -10,6 +10,8 @@ from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.settings import Settings
 from pipeline import edit
+from pipeline.operators.acts import latest
+from pipeline.operators.decisions import Decisions
 from pipeline.publish import publish
 from store.database import Database
 from store.issues.issues import Issues
@@ -84,6 +86,10 @@ def test_a_hold_is_released_once_and_with_its_reason(config: Path, database: Dat
     )
     assert looks.get(2).released_why == "so it is"
     assert decide("release_hold", config, look=2, why="again") == ("Failed", "look 2: that look is not held")
+    assert [(one.who, one.door, one.what, one.about, one.why, one.outcome) for one in latest(database)] == [
+        ("prefect", "flows", "hold.release", "look 2", "again", "refused"),
+        ("prefect", "flows", "hold.release", "look 2", "so it is", "done"),
+    ]
 
 
 def test_an_issue_is_stopped_and_let_go_on(config: Path, settings: Settings, database: Database) -> None:
@@ -103,5 +109,5 @@ def test_a_reason_with_an_address_is_kept_from_prefect(config: Path, monkeypatch
     def refuse(*_: Any, **__: Any) -> None:
         raise MilepostError("ada@readers.example asked for it", where="issue 1")
 
-    monkeypatch.setattr(flow("stop_issue").fn.__wrapped__.__globals__["edit"], "stop", refuse)
+    monkeypatch.setattr(Decisions, "stop", refuse)
     assert decide("stop_issue", config, issue=1, why="a typo")[1] == "issue 1: (address) asked for it"

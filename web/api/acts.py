@@ -114,7 +114,7 @@ class Acts:
                 raise
             return _so_already(f"reader {call.at(models.ByNumber).number} was erased")
 
-    def _to_reader(self, call: Call, state: str, act: Callable[..., None]) -> models.Done:
+    def _to_reader(self, call: Call, state: str, act: Callable[..., object]) -> models.Done:
         number = call.at(models.ByNumber).number
         found = subscribers.show_reader(self._database, number).subscriber
         if found is not None and found.state == state:
