@@ -108,13 +108,16 @@ def kept(
     except MilepostError as error:
         end("refused", without_addresses(str(error)))
         whole = error.__cause__
-        if by.door == "console" and type(whole) is type(error) and error.where == about:  # see `nameless`
+        if by.door == "console" and isinstance(whole, type(error)) and error.where == about:  # see `nameless`
             raise whole from None
         raise
     said = says(done)
     end("done", said, after(done))
     log.info("%s at the %s: %s, %s%s", by.who, by.door, what, about, f" ({said})" if said else "")
     return done
+
+
+_ABOUT_SOMEBODY = (ConflictError, DeliveryError, HeldError, InputError, NotFoundError)
 
 
 def nameless(do: Callable[[], Done], about: str, address: str = "") -> Done:
@@ -124,9 +127,10 @@ def nameless(do: Callable[[], Done], about: str, address: str = "") -> Done:
     """
     try:
         return do()
-    except (ConflictError, DeliveryError, HeldError, InputError, NotFoundError) as error:
+    except _ABOUT_SOMEBODY as error:
+        kind = next(one for one in _ABOUT_SOMEBODY if isinstance(error, one))
         hint = without_address(error.hint, address) if error.hint and address else None
-        raise type(error)(without_address(error.what, address), where=about, hint=hint) from error
+        raise kind(without_address(error.what, address), where=about, hint=hint) from error
 
 
 def without_address(words: str, address: str) -> str:

@@ -42,8 +42,8 @@ class Care:
         """Put somebody on the list who told an operator that they want it; see `subscribers.add`."""
         return self._kept(
             "reader.add", "a reader", by, why,
-            lambda word: subscribers.add(self._database, address, cadence=cadence, topics=topics, by=word,
-                                         now=self._now()),
+            lambda: subscribers.add(self._database, address, cadence=cadence, topics=topics,
+                                    by=By(who=by.who, why=why), now=self._now()),
             after=lambda made: {"reader": made[0].id, "new": made[1]},
             says=lambda made: f"reader {made[0].id} {'is on the list' if made[1] else 'was on the list already'}",
         )
@@ -65,7 +65,7 @@ class Care:
         """Never mail an address again; returns whether that is new."""
         return self._kept(
             "address.suppress", "an address", by, why,
-            lambda word: subscribers.suppress(self._database, address, by=word, now=self._now()),
+            lambda: subscribers.suppress(self._database, address, by=By(who=by.who, why=why), now=self._now()),
             after=lambda new: {"suppressed": True, "new": new},
             says=lambda new: "the address is never mailed from now on" if new else "the address was suppressed already",
         )
@@ -74,7 +74,7 @@ class Care:
         """Let a suppressed address be mailed again."""
         return self._kept(
             "address.lift", "an address", by, why,
-            lambda word: subscribers.lift(self._database, address, by=word, now=self._now()),
+            lambda: subscribers.lift(self._database, address, by=By(who=by.who, why=why), now=self._now()),
             after=lambda was: {"suppressed": False, "was": was.reason},
             says=lambda _: "the address is suppressed no more",
         )
@@ -85,8 +85,8 @@ class Care:
         """Take in a CSV file; see `subscribers.import_file`."""
         return self._kept(
             "reader.import", f"file {file.name}", by, why,
-            lambda _: subscribers.import_file(self._database, file, cadence=cadence, by=by.who, now=self._now(),
-                                              chosen=chosen),
+            lambda: subscribers.import_file(self._database, file, cadence=cadence, by=by.who, now=self._now(),
+                                            chosen=chosen),
             after=lambda done: {"people": len(done.outcomes), "errors": len(done.errors)},
             says=lambda done: f"{done.count('added')} came in of {len(done.outcomes)} people in the file",
         )
@@ -99,18 +99,19 @@ class Care:
         known = found.subscriber
         about = "an address" if known is None else f"reader {known.id}"
         return self._kept(
-            what, about, by, why, lambda word: act(self._database, found.address, by=word, now=self._now()),
+            what, about, by, why,
+            lambda: act(self._database, found.address, by=By(who=by.who, why=why), now=self._now()),
             before={"state": None if known is None else known.state}, after=lambda _: {"state": state},
             says=lambda _: f"{about} {says}",
         )
 
     def _kept(
-        self, what: str, about: str, by: Actor, why: str, do: Callable[[By], Done], *, before: object = None,
+        self, what: str, about: str, by: Actor, why: str, do: Callable[[], Done], *, before: object = None,
         after: Callable[[Done], object], says: Callable[[Done], str],
     ) -> Done:
         if by.role is not None and not why.strip():  # commands, who have no role, ask for one themselves
             raise InputError("a reason is missing", hint="Say why; it is kept with what you did.")
         return kept(
-            self._database, by, what, about, lambda: nameless(lambda: do(By(who=by.who, why=why)), about), why=why,
+            self._database, by, what, about, lambda: nameless(do, about), why=why,
             before=before, after=after, says=says, now=self._now,
         )
