@@ -78,7 +78,6 @@ class Site:
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Serve until Ctrl-C or SIGTERM; raises MilepostError when the address can't be listened on, StoreError and
     SchemaError when the database can't be opened."""
-    throttle()
     desk = own_address(settings.desk.listen)
     if desk is not None and desk[1] == port:  # by the port alone each knows which of the two is asked for
         raise MilepostError(f"the readers' pages take port {port} too", where=f"desk.listen = {settings.desk.listen}",
@@ -87,6 +86,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         listeners = [stack.enter_context(listen(host, port))]
         if desk is not None:
             listeners.append(stack.enter_context(listen(*desk, hint="Choose another desk.listen.")))
+        throttle()
         config = _config(settings)
         if config.workers == 1:
             uvicorn.Server(config).run(sockets=listeners)

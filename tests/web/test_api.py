@@ -1,6 +1,7 @@
 """What programs ask and decide: who may, what is refused and how, lists that skip nothing, acts that happen once."""
 
 import base64
+import contextlib
 import datetime as dt
 import functools
 import json
@@ -327,7 +328,7 @@ def test_bodies_that_can_not_be_read(client: AsgiClient, program: Program) -> No
 def test_a_locked_database(client: AsgiClient, program: Program, settings: Settings) -> None:
     """Who reads is answered; who decides is told to come again, and nothing was begun."""
     program.ask("/me")
-    with sqlite3.connect(settings.store.url.removeprefix("sqlite:///")) as other:
+    with contextlib.closing(sqlite3.connect(settings.store.url.removeprefix("sqlite:///"))) as other:
         other.execute("BEGIN IMMEDIATE")
         program.ask("/issues/1")
         answer = client.post(f"{BASE}/issues/1/stop", json=WHY, headers=program.headers)
