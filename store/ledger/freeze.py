@@ -16,6 +16,7 @@ from milepost.records import Issue, LedgerCounts, Placement, Standing, Subscribe
 from store.dialects import stop_writers
 from store.issues.issues import load, load_variants, require_content, write_variants
 from store.ledger import owed
+from store.ledger.queries import reason_of
 from store.schema.tables import delivery, exclusion, issue, subscriber, suppression
 from store.subscribers.addresses import address_hash
 from store.subscribers.people import to_subscriber
@@ -68,7 +69,7 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place)
             if placement.exclusion is None:
                 variants[placement.variant or ""] += 1
             else:
-                reasons["paused" if placement.exclusion.startswith("paused until ") else placement.exclusion] += 1
+                reasons[reason_of(placement.exclusion)] += 1
     total = variants.total()
     return LedgerCounts(
         issue=number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(reasons),

@@ -48,6 +48,19 @@ class AttemptRow:
     at: dt.datetime
 
 
+_PAUSED = "paused until "  # each pause has a day of its own, which stands with its reader: they are one reason
+
+
+def reason_of(excluded: str) -> str:
+    """The reason that an exclusion is counted under. Pure."""
+    return "paused" if excluded.startswith(_PAUSED) else excluded
+
+
+def is_for(reason: str) -> sa.ColumnElement[bool]:
+    """The exclusions that are counted under a reason. Pure."""
+    return exclusion.c.reason.like(f"{_PAUSED}%") if reason == "paused" else exclusion.c.reason == reason
+
+
 def counts(connection: sa.Connection, number: int) -> LedgerCounts:
     """See `Ledger.counts`."""
     row = connection.execute(
@@ -55,9 +68,7 @@ def counts(connection: sa.Connection, number: int) -> LedgerCounts:
     ).first()
     if row is None:
         raise NotFoundError("there is no such issue", where=f"issue {number}", hint="See `milepost issue list`.")
-    # Each pause has a day of its own, which stands with its reader: here they are one reason.
-    paused = exclusion.c.reason.like("paused until %")
-    reason = sa.case((paused, sa.literal_column("'paused'")), else_=exclusion.c.reason)
+    reason = sa.case((is_for("paused"), sa.literal_column("'paused'")), else_=exclusion.c.reason)
     placed = sa.select(reason.label("reason")).where(exclusion.c.issue == number).subquery()
     excluded = (
         sa.select(placed.c.reason, sa.func.count()).group_by(placed.c.reason).order_by(placed.c.reason)
@@ -106,8 +117,7 @@ def excluded(
         .order_by(exclusion.c.subscriber).limit(limit)
     )
     if reason is not None:
-        fits = exclusion.c.reason.like("paused until %") if reason == "paused" else exclusion.c.reason == reason
-        query = query.where(fits)
+        query = query.where(is_for(reason))
     return [(to_subscriber(row), row.reason) for row in connection.execute(query)]
 
 

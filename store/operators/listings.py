@@ -29,7 +29,7 @@ from store.engine import Database
 from store.issues.issues import issue_of
 from store.ledger.letters import COLUMNS as LETTER
 from store.ledger.letters import Letter, LetterKind, LetterState, listed
-from store.ledger.queries import DeliveryRow
+from store.ledger.queries import DeliveryRow, is_for
 from store.ledger.transitions import ENDED, in_state
 from store.milestones import milestone_queries
 from store.milestones.looks import Look, look_of
@@ -140,12 +140,6 @@ class Listings:
         return self._part(query, look.c.id, lambda row: look_of(row._mapping), lambda one: one.id,  # noqa: SLF001
                           after, limit, falling=True)
 
-    def waiting_looks(self) -> int:
-        """How many are held and not released."""
-        query = sa.select(sa.func.count()).select_from(look).where(_WAITING)
-        with self._database.connect() as connection:
-            return int(connection.execute(query).scalar_one())
-
     def issues(
         self, *, cadence: Cadence | None = None, states: Sequence[IssueState] = (), after: int | None = None, limit: int
     ) -> Slice[Issue]:
@@ -178,10 +172,8 @@ class Listings:
             .join_from(exclusion, subscriber, subscriber.c.id == exclusion.c.subscriber)
             .where(exclusion.c.issue == number)
         )
-        if reason == "paused":  # each has a day of its own
-            query = query.where(exclusion.c.reason.like("paused until %"))
-        elif reason is not None:
-            query = query.where(exclusion.c.reason == reason)
+        if reason is not None:
+            query = query.where(is_for(reason))
         return self._part(query, exclusion.c.subscriber, lambda row: Excluded(**row._mapping),  # noqa: SLF001
                           lambda one: one.subscriber, after, limit)
 

@@ -6,25 +6,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from milepost.errors import (
-    BusyError,
-    ConflictError,
-    DeliveryError,
-    ForbiddenError,
-    HeldError,
-    InputError,
-    LintError,
-    MilepostError,
-    NotFoundError,
-    RenderError,
-)
+from milepost.errors import InputError, MilepostError, RenderError
+from web.refusals import Statuses, status_of
 from web.writing import RETRY_SECONDS
 
 MEDIA_TYPE = "application/problem+json"
-_STATUSES: tuple[tuple[type[MilepostError], int], ...] = (
-    (NotFoundError, 404), (ForbiddenError, 403), (ConflictError, 409), (HeldError, 409), (InputError, 422),
-    (LintError, 422), (RenderError, 422), (DeliveryError, 502), (BusyError, 503),
-)
+_OWN: Statuses = ((InputError, 422), (RenderError, 422))
 _TITLES = {
     400: "That is no request we can read", 401: "A token is needed", 403: "This token may not do that",
     404: "There is no such thing", 405: "Not by this method", 408: "The request did not come in time",
@@ -80,7 +67,7 @@ class Problem(Exception):  # noqa: N818 (an answer)
 
 def of_error(error: MilepostError) -> Problem:
     """What an error of the pipeline is to a program."""
-    status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 503)
+    status = status_of(error, _OWN, 503)
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
     return Problem(status, error.what, where=error.where, hint=error.hint, headers=headers)
 

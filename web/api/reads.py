@@ -43,7 +43,7 @@ class Reads:
         looks = self._lists.looks(waiting=True, limit=_SHOWN).rows
         waits = [*holds.waiting_issues(self._settings, self._database), *map(holds.waiting_look, looks)]
         return models.Holds(
-            count=len(waits) - len(looks) + self._lists.waiting_looks() + len(asked),
+            count=len(waits) - len(looks) + holds.count_held(self._database) + len(asked),
             renames=[rename(one) for one in asked[:_SHOWN]],
             items=[models.Waiting(kind=one.kind, about=one.about, why=one.why, since=one.since, command=one.command)
                    for one in waits[:_SHOWN]],

@@ -18,15 +18,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from milepost.errors import (
-    BusyError,
-    ConflictError,
-    DeliveryError,
     ForbiddenError,
-    HeldError,
     InputError,
-    LintError,
     MilepostError,
-    NotFoundError,
     StoreError,
 )
 from milepost.records import ROLES, Role
@@ -41,6 +35,7 @@ from web.desk.looks import HEADERS, Looks
 from web.desk.visits import Form, Visit
 from web.proxies import BY_OURS
 from web.public.forms import LONGEST, read_form
+from web.refusals import Statuses, status_of
 from web.writing import RETRY_SECONDS, Writers
 
 _log = logging.getLogger(__name__)
@@ -49,11 +44,7 @@ Page = Callable[[Visit], Response]
 Streamed = Callable[[Visit], Awaitable[Response]]
 Done = Callable[[Visit, Form], str | tuple[str, SignedIn]]  # the path to go on to, and perhaps a new session
 
-# What went wrong → its status (RFC 9110); the first that fits.
-_STATUS: tuple[tuple[type[MilepostError], int], ...] = (
-    (ForbiddenError, 403), (NotFoundError, 404), (BusyError, 503), (ConflictError, 409), (StoreError, 503),
-    (HeldError, 409), (LintError, 422), (InputError, 400), (DeliveryError, 502),
-)
+_OWN: Statuses = ((InputError, 400),)
 
 
 class Part(Protocol):
@@ -188,7 +179,7 @@ class Desk:
 
     def refused(self, error: MilepostError, visit: Visit | None) -> Response:
         """What can't be done, in its own words."""
-        status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+        status = status_of(error, _OWN, 500)
         if status >= 500:
             _log.warning("the desk can't do it: %s", error)
         page = self.render("refused.html.j2", visit=visit, title=_TITLES.get(status, "That can't be done"),
