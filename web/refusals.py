@@ -4,11 +4,13 @@ from milepost.errors import (
     BusyError,
     ConflictError,
     DeliveryError,
+    ExtractError,
+    FetchError,
     ForbiddenError,
     HeldError,
-    LintError,
     MilepostError,
     NotFoundError,
+    RenderError,
     StoreError,
 )
 
@@ -16,7 +18,7 @@ Statuses = tuple[tuple[type[MilepostError], int], ...]
 
 _STATUSES: Statuses = (  # the first that fits
     (ForbiddenError, 403), (NotFoundError, 404), (BusyError, 503), (ConflictError, 409), (StoreError, 503),
-    (HeldError, 409), (LintError, 422), (DeliveryError, 502),
+    (HeldError, 409), (RenderError, 422), (ExtractError, 422), (DeliveryError, 502), (FetchError, 502),
 )
 
 

@@ -6,12 +6,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from milepost.errors import InputError, MilepostError, RenderError
+from milepost.errors import InputError, MilepostError
 from web.refusals import Statuses, status_of
 from web.writing import RETRY_SECONDS
 
 MEDIA_TYPE = "application/problem+json"
-_OWN: Statuses = ((InputError, 422), (RenderError, 422))
+_OWN: Statuses = ((InputError, 422),)
 _TITLES = {
     400: "That is no request we can read", 401: "A token is needed", 403: "This token may not do that",
     404: "There is no such thing", 405: "Not by this method", 408: "The request did not come in time",

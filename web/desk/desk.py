@@ -270,7 +270,7 @@ class Desk:
 
 _TITLES = {
     400: "That is not right yet", 403: "You may not do that", 404: "There is no such thing here",
-    409: "That changed meanwhile", 422: "Readers would not be glad", 502: "The relay said no",
+    409: "That changed meanwhile", 422: "It can't be done with what there is", 502: "The relay said no",
     503: "Not now",
 }
 

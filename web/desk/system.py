@@ -3,13 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import BaseModel, SecretStr
 from starlette.responses import Response
 from starlette.routing import Route
 
 from milepost.records import CONDITION_KINDS
+from milepost.settings import WebhookSettings
 from pipeline.operate.standing import channels_to_json, free_mb, stand
 from pipeline.operators import acts
 from web.desk.desk import Desk, Section
@@ -17,6 +18,7 @@ from web.desk.visits import Visit
 
 MASKED = "•••••• (set)"
 _LOGIN = re.compile(r"(://)\S+@")  # in an address, where somebody put it; a password may have "@" and "/" in it
+_BEARS_A_SECRET = {(WebhookSettings, "urls")}  # chats and builders give an address that is the key itself
 _IN_QUERY = re.compile(r"([?&](?:\w*(?:password|passwd|pwd|secret|token|key))=)[^&\s]+", re.IGNORECASE)
 
 
@@ -110,9 +112,15 @@ def settings_shown(settings: BaseModel) -> list[tuple[str, list[tuple[str, str, 
 def _keys(section: BaseModel) -> list[tuple[str, str, bool]]:
     fields = type(section).model_fields
     return [
-        (name, _shown(value := getattr(section, name)), value == fields[name].get_default(call_default_factory=True))
-        for name in fields
+        (name, _hosts(value) if (type(section), name) in _BEARS_A_SECRET else _shown(value),
+         value == fields[name].get_default(call_default_factory=True))
+        for name in fields for value in [getattr(section, name)]
     ]
+
+
+def _hosts(urls: Sequence[str]) -> str:
+    """Of addresses whose path alone may let anybody in: where they are. Pure."""
+    return ", ".join(f"{urlsplit(url).scheme}://{urlsplit(url).hostname}/••••••" for url in urls) or "–"
 
 
 def _shown(value: object) -> str:

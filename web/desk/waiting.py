@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import Route
 
+from extractors.drift import rates_from_json
 from milepost.records import ChangeKind, Issue
 from pipeline import edit, holds, ledger
 from pipeline.operate.conditions import Condition
-from pipeline.operate.standing import Standing, stand
+from pipeline.operate.standing import SourceFigures, Standing, stand
 from web.desk.desk import Desk, Section
 from web.desk.values import label, told
 from web.desk.visits import Form, Visit
@@ -48,6 +49,15 @@ class Stuck:
     words: Sequence[tuple[str, int]]  # what the relay said last, and to how many
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Degraded:
+    """A source that is followed though its witnesses differ, or read less than they used to."""
+
+    source: str
+    says: Sequence[str]  # a sentence each, without its full stop
+    since: dt.datetime  # when the first of the looks that say so without a break began, of those that are known
+
+
 class WaitingPages:
     """Their routes."""
 
@@ -76,13 +86,15 @@ class WaitingPages:
             held.append(Held(look=look, counts=counts, changes=changes))
         questions = holds.pending_renames(database)
         issues = edit.issues_in(database, ("draft", "paused", "needs_review"))
-        settings = self._desk.settings
+        settings, standing = self._desk.settings, self._stands(visit.now)
+        degraded = [] if standing.figures is None else find_degraded(standing.figures.sources)
         drafts = [(one, why) for one in issues if one.state == "draft" and (why := holds.waits_for(settings, one))]
         return visit.page(
             "waiting.html.j2", title="What waits for me", held=held, count=holds.count_held(database), told=told,
             further=f"before={looks[_FEW - 1].id}" if len(looks) > _FEW else "", questions=questions[:_FEW],
             questioned=len(questions), drafts=drafts,
-            stuck=[self._stuck(one) for one in issues if one.state != "draft"], wrong=self._wrong(visit.now),
+            stuck=[self._stuck(one) for one in issues if one.state != "draft"], wrong=_wrong(standing),
+            degraded=degraded,
             label=label, first=visit.before is None,
         )
 
@@ -115,15 +127,41 @@ class WaitingPages:
         counts, words = ledger.last_words(self._desk.database, issue.number)
         return Stuck(issue=issue, unknown=counts.states.get("unknown", 0), words=words)
 
-    def _wrong(self, now: dt.datetime) -> Sequence[Condition]:
-        """What is wrong and is told nowhere else on the page; asked for again after a moment."""
+    def _stands(self, now: dt.datetime) -> Standing:
+        """How everything stands; asked for again after a moment."""
         with self._lock:
             kept = self._standing
             if kept is None or not kept.at <= now < kept.at + _KEPT:
                 kept = self._standing = stand(
                     self._desk.settings, now=now, database=self._desk.database, decisions=False)
-        return [one for one in kept.conditions if one.kind != "unknown-hand-overs"]
+        return kept
 
     def _forget(self) -> None:
         with self._lock:
             self._standing = None
+
+
+def find_degraded(sources: Sequence[SourceFigures]) -> list[Degraded]:
+    """Those whose last look that read their pages says so: a look that failed read nothing, and doesn't count. Pure."""
+    found = []
+    for source in sources:
+        read = [look for look in source.ended if look.state in ("complete", "incomplete")]
+        said = [_says(look) for look in read]
+        if said and said[0]:
+            since = next((at for at, says in enumerate(said) if not says), len(said)) - 1
+            found.append(Degraded(source=source.key, says=said[0], since=read[since].started_at))
+    return found
+
+
+def _says(look: holds.Look) -> Sequence[str]:
+    """What of a look says that the source is degraded. Pure."""
+    unread = 0 if look.reading is None else rates_from_json(look.reading).unread
+    if not unread:
+        return look.degraded
+    what = "one entry looks like a milestone and" if unread == 1 else f"{unread:,} entries look like milestones and"
+    return (*look.degraded, f"{what} could not be read")
+
+
+def _wrong(standing: Standing) -> Sequence[Condition]:
+    """What is wrong and is told nowhere else on the page. Pure."""
+    return [one for one in standing.conditions if one.kind != "unknown-hand-overs"]

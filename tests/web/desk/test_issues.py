@@ -1,6 +1,7 @@
 """A draft beside its rendering, edited, approved by its hash alone, watched, slowed, stopped, and its ledger."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from starlette.requests import Request
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from milepost.records import Role
 from pipeline import edit
 from pipeline.operators import acts
+from pipeline.operators.decisions import Decisions
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
 from tests.web.desk.conftest import Browser, House
@@ -51,6 +53,18 @@ def test_the_frame_has_the_mail_s_bytes_and_may_do_nothing(house: House) -> None
     assert "@media all" in dark
     assert "prefers-color-scheme" not in dark
     assert "Sign in" in house.browser().open("/desk/issues/1/mail.html")
+
+
+def test_a_template_that_is_broken_is_told_in_words(house: House, tmp_path: Path) -> None:
+    (tmp_path / "issue.mjml.j2").write_text("<mjml>{{ issue.nothing_of_the_kind }}</mjml>")
+    letter = house.settings.newsletter.model_copy(update={"templates": tmp_path})
+    broken = house.settings.model_copy(update={"newsletter": letter})
+    house.desk.decisions = Decisions(broken, house.database, now=lambda: house.clock)
+    browser = house.signed_in("editor")
+    browser.open("/desk/issues/1/edit")
+    said = browser.press("Save", subject="Another")
+    assert browser.status == 422
+    assert "Mend the template" in said
 
 
 def test_a_scheme_is_answered_for_it() -> None:

@@ -168,12 +168,15 @@ def test_the_log_tells_who_did_what(desk: House, admin: Browser) -> None:
 
 
 def test_no_secret_stands_on_the_page_of_settings(make: Callable[..., House]) -> None:
-    more = '[webhooks]\nsecret = "whsec_' + "QUJD" * 8 + '"\n[notify]\nurls = ["json://u:pw@hook.example"]\n'
+    more = '[webhooks]\nsecret = "whsec_' + "QUJD" * 8 + '"\n'
+    more += 'urls = ["https://chat.example/hooks/T0/hunter3"]\n[notify]\nurls = ["json://u:pw@hook.example"]\n'
     desk = make("empty", more)
     told = desk.signed_in("admin").open("/desk/settings")
     assert MASKED in told
     assert "QUJD" not in told
     assert "hook.example" not in told
+    assert "https://chat.example/••••••" in told
+    assert "hunter3" not in told
     url = desk.settings.model_copy(update={"store": desk.settings.store.model_copy(
         update={"url": "postgresql://milepost:hunter2@db.example/m"})})
     assert "hunter2" not in repr(settings_shown(url))

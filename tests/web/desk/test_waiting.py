@@ -1,6 +1,7 @@
 """What waits: holds with what they keep back, questions, drafts; each is decided once, with a reason that is kept."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from milepost.records import Role
 from pipeline import holds
 from pipeline.operators import acts
+from store.milestones.looks import Looks
 from store.schema.tables import look
 from tests.web.desk.conftest import House
 
@@ -83,6 +85,26 @@ def test_nothing_waits(make: Callable[..., House]) -> None:
 def test_what_is_wrong_is_told_too(make: Callable[..., House]) -> None:
     browser = make("empty").signed_in("viewer")
     assert "Clockwork has no baseline, so nothing of it is news" in browser.open("/desk")
+
+
+def test_a_source_that_is_degraded_is_told_until_a_look_finds_it_well(house: House) -> None:
+    looks, browser = Looks(house.database), house.signed_in("viewer")
+
+    def ended(state: Literal["complete", "failed"], *degraded: str, unread: int = 0) -> str:
+        house.later(minutes=5)
+        looks.finish(looks.start("clockwork", house.clock), state=state, now=house.clock, milestones=9,
+                     degraded=degraded,
+                     reading={"filled": {}, "told": {}, "disputed": {}, "unread": unread})
+        house.later(minutes=5)
+        return browser.open("/desk")
+
+    said = ended("complete", "the witnesses of date differ on 4 of 9 milestones")
+    assert "1 thing to look at" in said
+    assert "The witnesses of date differ on 4 of 9 milestones." in said
+    assert browser.page.xpath("//a[text()='clockwork is degraded']/@href") == ["/desk/sources/clockwork"]
+    assert "clockwork is degraded" in ended("failed")
+    assert "clockwork is degraded" not in ended("complete")
+    assert "2 entries look like milestones and could not be read." in ended("complete", unread=2)
 
 
 @pytest.mark.parametrize("path", ["/desk/holds/99", "/desk/holds/x", "/desk/issues/99", "/desk/issues/99/ledger",
