@@ -51,6 +51,8 @@ def print_check(check: Mapping[str, Any]) -> None:
             for words in field["examples"]:
                 typer.echo(f"  {printable(words)}")
     print_unread(check)
+    for sentence in check["silent"]:
+        typer.echo(f"{check['source']}: {sentence}.")
     if check["disallowed"]:
         typer.echo(f"robots.txt forbids {check['disallowed']} further pages; they are not asked for.")
 
@@ -81,6 +83,8 @@ def print_trial(trial: "Trial", *, settings: bool = True) -> None:
                 typer.echo(f"  {words}")
         if best.unread_dates:
             typer.echo(f"{counted(best.unread_dates, 'milestone')} with a date that could not be read.")
+        for sentence in best.silent:
+            typer.echo(f"{sentence[:1].upper()}{sentence[1:]}.")
         if settings:
             typer.echo(f"\nThe settings that read it so:\n\n{settings_block(best.source)}")
     if trial.rendering:

@@ -7,7 +7,7 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 from urllib.parse import urljoin
@@ -60,6 +60,8 @@ class SiteExtractor(ABC):
     follows_anywhere: ClassVar[bool] = False  # its pages are asked for wherever they redirect to, as feeds are
     pages: int = 1  # of one list that are asked for, by `following`
     whole_documents: bool = True  # its pages end in </html>: one that doesn't was cut off on the way
+    settings: Mapping[str, str] = MappingProxyType({})  # what settings say where it stands on a page: "date" → "time"
+    settings_witness: ClassVar[str] = ""  # whose claims come from there
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:
@@ -176,9 +178,12 @@ class SiteExtractor(ABC):
     def milestone(
         self, claims: Sequence[Claim], *, source: str, key: str, url: str,
         problems: Sequence[tuple[str, str]] = (), labels: tuple[LabelPair, ...] = (),
-        spelt: tuple[SiteLabel, ...] = (),
+        spelt: tuple[SiteLabel, ...] = (), silent: Sequence[str] = (),
     ) -> Milestone:
-        """Judge claims and close the record; raises ExtractError without a title to stand by."""
+        """Judge claims and close the record; raises ExtractError without a title to stand by.
+
+        `silent`: of `settings` those that name no field and led to nothing.
+        """
         verdict = reconcile(claims, self.precedence)
         title = verdict.values.get("title")
         if not isinstance(title, str):
@@ -196,8 +201,15 @@ class SiteExtractor(ABC):
         values: dict[str, Any] = dict(verdict.values)
         return Milestone(
             source=source, key=key, url=url, unknown=verdict.unknown, evidence=evidence, extractor=self.signature,
-            labels=labels, spelt=(*spelt, *spelt_as(values.get("organizations") or ())), **values,
+            labels=labels, spelt=(*spelt, *spelt_as(values.get("organizations") or ())),
+            silent=(*self._silent(claims), *silent) if self.settings else (), **values,
         )
+
+    def _silent(self, claims: Sequence[Claim]) -> Iterator[str]:
+        """The fields that settings name a place of, where nothing stood there."""
+        told = {"date" if claim.field == UNREAD else claim.field for claim in claims
+                if claim.witness == self.settings_witness}
+        return (name for name in self.settings if name in FIELDS and name not in told)
 
     def _read_parts(self, page: Page, known: KnownNames) -> _Reading:
         """The best reading of the cut; of the whole page when the cut shows no record of both witnesses."""

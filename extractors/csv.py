@@ -38,12 +38,13 @@ class Csv(NamedEntries):
 
     name = "csv"
     version = 1
-    witness = "csv"
+    witness = settings_witness = "csv"
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(dict.fromkeys(PRECEDENCE, ("csv",)))
 
     def __init__(self, options: CsvOptions | None = None) -> None:
         self._options: CsvOptions = options or CsvOptions()
         super().__init__(self._options)
+        self.settings = dict(self._options.fields)
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:

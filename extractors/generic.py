@@ -149,6 +149,7 @@ class Generic(SiteExtractor):
     """A site described by its source's options."""
 
     name = "generic"
+    settings_witness = selectors.WITNESS
     version = 2  # 1 took summaries for the texts of articles, and the site's own heading for their title
 
     def __init__(self, options: GenericOptions | None = None) -> None:
@@ -157,6 +158,7 @@ class Generic(SiteExtractor):
         self.whole_documents = self.options.ends_in_html
         self._layout = _AnyLayout(self.options)
         self.links = self._layout.plan.links
+        self.settings = dict(self.options.select)
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
 from pydantic import AfterValidator, Field
 
 from extractors.clean import web_url
@@ -24,6 +25,7 @@ from milepost.records import Page, Unread
 _TYPES = frozenset({"application/json", "text/json", "text/plain", "application/x-ndjson", "application/jsonl",
                     "application/octet-stream", "text/javascript", "application/javascript", ""})
 _ENTRIES_CAP = 20_000
+_KEPT_CAP = 2_000_000  # characters of pages whose values are kept
 
 
 def _expression(written: str) -> str:
@@ -58,16 +60,18 @@ class Json(NamedEntries):
 
     name = "json"
     version = 1
-    witness = "json"
+    witness = settings_witness = "json"
     precedence: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType(dict.fromkeys(PRECEDENCE, ("json",)))
 
     def __init__(self, options: JsonOptions | None = None) -> None:
         self._options: JsonOptions = options or JsonOptions()
         super().__init__(self._options)
+        self.settings = {**self._options.fields, **({"next": self._options.next} if self._options.next else {})}
         self.pages = self._options.pages if self._options.next else 1
         self._entries = jmespath.compile(self._options.entries)
         self._fields = {name: jmespath.compile(written) for name, written in self._options.fields.items()}
         self._next = jmespath.compile(self._options.next) if self._options.next else None
+        self._kept: dict[Page, Any] = {}  # values of pages that the crawl asked for what follows, until they are read
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:
@@ -81,14 +85,18 @@ class Json(NamedEntries):
         if self._next is None:
             return None
         try:
-            address = self._next.search(read_json(page))
+            value = read_json(page)
+            address = self._next.search(value)
         except JMESPathError:
             return None
+        if sum(len(one.text) for one in self._kept) + len(page.text) <= _KEPT_CAP:
+            self._kept[page] = value
         return web_url(address, page.url.replace("%3F", "?", 1)) if isinstance(address, str) else None
 
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
+        value = self._kept.pop(page) if page in self._kept else read_json(page)
         try:
-            found = self._entries.search(read_json(page))
+            found = self._entries.search(value)
         except JMESPathError as error:
             raise ExtractError(f"`entries` can't be searched for: {error}", where=page.url) from None
         if isinstance(found, dict):
@@ -96,7 +104,9 @@ class Json(NamedEntries):
         if not isinstance(found, list):
             raise ExtractError(f"there is no list at {self._options.entries!r}", where=page.url,
                                hint="Say in sources.options where the entries are: entries = \"…\" (JMESPath).")
-        return list(self._each(found, page))
+        ends = self._next is not None and not _names(self._next, value)
+        return [one._replace(silent=(*one.silent, "next")) if ends and isinstance(one, Entry) else one
+                for one in self._each(found, page)]
 
     def _each(self, found: list[Any], page: Page) -> Iterator[Entry | Unread]:
         for number, one in enumerate(found[:_ENTRIES_CAP]):
@@ -112,6 +122,18 @@ class Json(NamedEntries):
             yield self.named(values, "entry", page)
         if len(found) > _ENTRIES_CAP:
             yield unread("entry", f"{len(found) - _ENTRIES_CAP} entries", f"more than {_ENTRIES_CAP} on a page")
+
+
+def _names(expression: Any, value: Any) -> bool:
+    """Whether a page has what an expression leads to, be it null as on the last of several pages.
+
+    Only of a plain path ("links.next") can that be told; any other is taken for one that leads somewhere.
+    """
+    path = expression.parsed
+    if path["type"] == "subexpression" and path["children"][1]["type"] == "field":
+        holder = TreeInterpreter().visit(path["children"][0], value)
+        return isinstance(holder, dict) and path["children"][1]["value"] in holder
+    return path["type"] != "field" or (isinstance(value, dict) and path["value"] in value)
 
 
 def read_json(page: Page) -> Any:

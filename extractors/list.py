@@ -94,12 +94,14 @@ class List(ListPage):
     """A page whose entries each bear a date."""
 
     name = "list"
+    settings_witness = selectors.WITNESS
     version = 1
 
     def __init__(self, options: TimelineOptions | None = None) -> None:
         options = options or TimelineOptions()
         super().__init__(options)
         self._select = selectors.made_ready(options.select, *_OF_LISTS)
+        self.settings = {name: written for name, written in options.select.items() if name != "entry"}
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:
@@ -112,6 +114,9 @@ class List(ListPage):
         if (entry := self._select.get("entry")) is not None:
             root = dom.document(parts)
             years = _years(root)
+            if not entry.elements(root):
+                raise ExtractError(f"the setting entry = {entry.where!r} finds nothing", where=page.url,
+                                   hint="Did the site change, or is it misspelt? See sources.options.select.")
             pieces = [_Piece(one, (one,), _date_in(one, years.get(one, ""))) for one in entry.elements(root)[:CARD_CAP]]
         else:
             pieces = _pieces(parts.root)

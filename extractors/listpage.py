@@ -29,6 +29,7 @@ class Entry(NamedTuple):
     claims: Sequence[Claim]
     anchor: str = ""  # the id that the page has for it, where that is another than its key
     url: str = ""  # of a page of its own that the page leads to
+    silent: tuple[str, ...] = ()  # settings beside those of its fields that led to nothing
 
 
 class ListOptions(Options):
@@ -123,7 +124,8 @@ class ListPage(SiteExtractor):
                 continue
             url = f"{base}#{quote(entry.anchor, safe=_IN_FRAGMENT) if entry.anchor else entry.key}"
             try:
-                record = self.milestone(entry.claims, source=source, key=entry.key, url=entry.url or url)
+                record = self.milestone(entry.claims, source=source, key=entry.key, url=entry.url or url,
+                                        silent=entry.silent)
                 apart = self.a_window or entry.url
                 judged.append(replace(record, found_on=base) if apart else record)
                 met.add(entry.key)

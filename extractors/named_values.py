@@ -74,6 +74,7 @@ class NamedEntries(ListPage):
         key = entry_key(_line(values.get("key"), 2_000) or own, page.url) or slugify(title)
         if not title or not key:
             return unread("entry", title or key or where, "no title" if key else "no title and nothing to know it by")
+        silent = tuple(one for one in OWN if one in values and not _line(values[one], 2_000))
         told = [Claim("title", title, self.witness, f"{where}: {self._options.fields['title']}")]
         for name, value in values.items():
             place = f"{where}: {self._options.fields[name]}"
@@ -83,7 +84,7 @@ class NamedEntries(ListPage):
                 told += date_claim(self._date(value), self.witness, place)
             elif (read := self._value(name, value, page.url)) not in ("", (), None):
                 told.append(Claim(name, read, self.witness, place))
-        return Entry(key, told, url=own)
+        return Entry(key, told, url=own, silent=silent)
 
     def _date(self, value: object) -> Reading:
         if self._options.unix_dates and (seconds := _number(value)) is not None:

@@ -30,8 +30,8 @@ DeliveryState = Literal[
 
 ConditionKind = Literal[
     "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "source-down",
-    "source-silent", "no-baseline", "overdue", "letters-wait", "bounce-rate", "complaint-rate", "restored", "migration",
-    "database", "disk-space", "notice-channel", "webhook",
+    "source-silent", "setting-silent", "no-baseline", "overdue", "letters-wait", "bounce-rate", "complaint-rate",
+    "restored", "migration", "database", "disk-space", "notice-channel", "webhook",
 ]
 
 CHANGE_KINDS: tuple[ChangeKind, ...] = (
@@ -224,6 +224,7 @@ class Milestone:
     found_on: str = field(default="", compare=False)
     labels: tuple[LabelPair, ...] = field(default=(), compare=False, repr=False)  # met on its page; kept by source
     spelt: tuple[SiteLabel, ...] = field(default=(), compare=False, repr=False)  # the same, of how its site writes
+    silent: tuple[str, ...] = field(default=(), compare=False, repr=False)  # settings that led to nothing on its page
 
     @property
     def page(self) -> str:
@@ -575,7 +576,8 @@ class LookReport:
     notes: Sequence[str] = ()  # sentences on what an operator should know and need not answer
     found_by: Mapping[str, int] = field(default_factory=dict)  # "listing+sitemap" → how many milestones it named
     state: LookVerdict = "complete"
-    degraded: Sequence[str] = ()  # a sentence for each field that the source's witnesses dispute
+    degraded: Sequence[str] = ()  # a sentence for each field that witnesses dispute, and for each silent setting
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # selectors and the like: asked, found
     unread: int = 0  # what looks like a milestone on the source's pages and could not be read
     unread_first: Sequence[str] = ()  # the first five of those
     unread_dates: int = 0  # milestones that this look read, on whose page a date stands that could not be read

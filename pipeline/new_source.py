@@ -21,6 +21,7 @@ from extractors.charset import decode
 from extractors.clean import slugify
 from extractors.drift import dispute, profile, unfit
 from extractors.recognize import Candidate, candidates, forge_feeds, linked_feeds, needs_rendering
+from extractors.silent_settings import counted, silent
 from milepost.errors import ConflictError, ExtractError, FetchError, InputError, RefusedError, SettingsError
 from milepost.fields import FIELDS
 from milepost.records import Card, Milestone, Page
@@ -61,6 +62,7 @@ class TrialReading:
     unread: int = 0  # what looks like a milestone and could not be read
     unread_first: tuple[str, ...] = ()
     unread_dates: int = 0  # milestones with a date that could not be read
+    silent: tuple[str, ...] = ()  # a sentence for each setting that finds nothing
     disputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field → who says what, of those that differ
     problem: str | None = None  # why nothing could be read
     held: str | None = None  # why a first look would wait for an operator
@@ -227,6 +229,7 @@ class _Trier:
             dated=sum(one.date is not None for one in answer),
             entries=tuple(map(_entry, _newest_first(answer)[:SHOWN])), unread=len(unread),
             unread_first=tuple(map(str, unread[:FIRST])), unread_dates=unread_dates(answer), disputed=examples,
+            silent=silent(reader.site.settings, [counted(reader.site.settings, answer)]),
             held=unfit(profile(answer)) or held, article=candidate.extractor == "generic" and _is_article(answer),
         )
 

@@ -127,7 +127,8 @@ def down_to_json(source: str, error: MilepostError) -> dict[str, Any]:
         "baseline": False, "changes": dict.fromkeys(CHANGE_KINDS, 0), "held": None, "look_id": None,
         "failures": [str(error)], "disallowed": None, "questions": [], "found_by": {},
         "state": "under way" if isinstance(error, UnderWayError) else "failed",
-        "degraded": [], "notes": [], "unread": None, "unread_first": [], "unread_dates": None, "error": str(error),
+        "degraded": [], "notes": [], "unread": None, "unread_first": [], "unread_dates": None, "settings": {},
+        "error": str(error),
     }
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +14,7 @@ from crawler.client import Client
 from extractors.charset import decode
 from extractors.drift import dispute
 from extractors.generic import Generic, GenericOptions
+from extractors.silent_settings import counted, counts_to_json, silent
 from milepost.codec import milestone_to_json
 from milepost.dates import utc_now
 from milepost.errors import ExtractError, FetchError, InputError, RefusedError
@@ -108,6 +109,8 @@ class SourceCheck:
     fields: tuple[FieldCheck, ...]
     failures: tuple[str, ...]
     disallowed: int  # pages that robots.txt kept from the last look that asked for all
+    silent: tuple[str, ...] = ()  # a sentence for each setting (a selector, an expression, a column) that finds nothing
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # how often each was asked, and found
 
 
 def start_site(key: str, url: str, root: Path, *, fetch: FetchSettings, allow_hosts: tuple[str, ...] = ()) -> Started:
@@ -226,9 +229,11 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
             witnesses=dict(witnesses),
             disputed=disputed, examples=examples,
         ))
+    asked = counted(reader.site.settings, records)
     newest, puzzling = newest_of(records), each_once(one for found in unread.values() for one in found)
     return SourceCheck(
         source=key, pages=len(work), fields=tuple(fields), failures=tuple(failures), disallowed=disallowed,
+        silent=silent(reader.site.settings, [asked]), settings=counts_to_json(asked),
         found=len(records), unread=len(puzzling), unread_first=tuple(map(str, puzzling[:FIRST])),
         unread_dates=unread_dates(records), newest=None if newest is None else Newest(
             key=newest.key, title=newest.title, date=None if newest.date is None else newest.date.value,

@@ -13,6 +13,7 @@ from typing import Any
 
 from crawler.outcomes import CrawlReport
 from extractors.drift import profile_to_json, rates_to_json
+from extractors.silent_settings import LOOKS, Counts, counted, counts_from_json, counts_to_json, silent
 from milepost.changes import NEWS
 from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
 from newsletter.news.guards import Hold, hold, incomplete, surge
@@ -39,7 +40,9 @@ def conclude(at: CrawledLook) -> LookReport:
 
 def _unchanged(at: CrawledLook) -> LookReport:
     """The report of a look that ended at the poll page."""
-    crawled, degraded, unread = at.crawled, at.looks.degraded(at.source), at.pages.unread(at.source)
+    crawled, unread = at.crawled, at.pages.unread(at.source)
+    disputed, still = at.looks.disputed(at.source), _silent(at, {})
+    degraded = (*disputed, *still)
     report = LookReport(
         source=at.source, look_id=at.look.id, state="degraded" if degraded else "complete", requests=crawled.requests,
         fetched=crawled.fetched, not_modified=crawled.not_modified, failed=0, milestones=at.known, baseline=False,
@@ -48,9 +51,17 @@ def _unchanged(at: CrawledLook) -> LookReport:
     )
     at.looks.finish(
         at.look.id, state="complete", now=at.now(), requests=report.requests, fetched=report.fetched,
-        not_modified=report.not_modified, milestones=report.milestones, degraded=degraded,
+        not_modified=report.not_modified, milestones=report.milestones, degraded=disputed, silent=still,
     )
     return report
+
+
+def _silent(at: CrawledLook, asked: Counts) -> tuple[str, ...]:
+    """A sentence for each of the source's settings that lead to nothing, by what this look asked and those before."""
+    if not at.site.settings:
+        return ()
+    before = [counts_from_json(one) for one in at.looks.settings_asked(at.source, LOOKS)]
+    return silent(at.site.settings, [asked, *before])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,10 +97,10 @@ class _Conclusion:
         drifted = judge.drifted(reading, judged)
         unseen = missed(at, reading, *absences.astray())
         unread = unread_entries(at, reading)
-        counted = judge.count(reading, judged, drifted, firsts, failed, unseen, unread)
+        tally = judge.count(reading, judged, drifted, firsts, failed, unseen, unread)
 
-        stopped = hold(counted)
-        lacking = incomplete(replace(counted, let_go=0)) if counted.let_go else None
+        stopped = hold(tally)
+        lacking = incomplete(replace(tally, let_go=0)) if tally.let_go else None
         # What can't be read withholds no baseline: what was read is one, and the rest waits for an operator.
         held = None if baseline and stopped is not None and stopped.guard != "unread" else stopped
         if baseline and stopped is not None and held is None:
@@ -115,7 +126,10 @@ class _Conclusion:
                        for url, place in at.elsewhere.items())
         if lacking is not None and stopped is None and (entries or at.known):
             notes += (f"the look went on without them: {lacking}",)
-        degraded = at.looks.degraded(source) if drifted.degraded is None else drifted.degraded
+        asked = counted(at.site.settings, reading.records.values()) if at.site.settings else {}
+        disputed = at.looks.disputed(source) if drifted.degraded is None else drifted.degraded
+        still = _silent(at, asked)
+        degraded = (*disputed, *still)
         milestones = at.milestones.count(source)
         first = baseline and whole and milestones > 0
         kinds = Counter(change.kind for change, _, _ in entries if change is not None)
@@ -132,13 +146,14 @@ class _Conclusion:
             failures=tuple(failures), degraded=degraded, notes=notes,
             unread=len(unread.all), unread_first=tuple(map(str, unread.all[:FIRST])),
             unread_dates=unread_dates(reading.records.values()), found_by=_found_by(source, crawled),
-            questions=open_questions(at.database, source),
+            questions=open_questions(at.database, source), settings=counts_to_json(asked),
         )
         at.looks.finish(
             at.look.id, state="complete" if whole else "incomplete", now=at.now(), requests=report.requests,
             fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
             milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
-            listed=at.listed, guard=held.guard if held else None, notes=notes, degraded=degraded,
+            listed=at.listed, guard=held.guard if held else None, notes=notes, degraded=disputed, silent=still,
+            settings=report.settings or None,
             reading=rates_to_json(drifted.now, unread=len(unread.all)) if drifted.now else None,
         )
         at.looks.note_asked_in_full(source, at.look.started_at if whole else None)

@@ -85,6 +85,10 @@ class SiteReader:
     def __init__(self, by: ReadBy, labels: Sequence[LabelPair] = ()) -> None:
         """`labels`: what the source's labels stand for. Raises SettingsError for an extractor that can't be had."""
         self.by, self.site = by, registry.get(by.extractor, by.options)
+        self.teach(labels)
+
+    def teach(self, labels: Sequence[LabelPair]) -> None:
+        """What the source's labels stand for, from now on."""
         self.labels, self._meanings = tuple(labels), Labels(labels)
 
     def records(self, stored: Stored) -> tuple[Milestone, ...]:
@@ -137,7 +141,7 @@ class ReadingGuard:
 
     def teach(self, labels: Sequence[LabelPair]) -> None:
         """What the source's labels stand for, from now on."""
-        self._reader = SiteReader(self._reader.by, labels)
+        self._reader.teach(labels)
 
     def records(self, pages: Sequence[Stored], *, apart: bool = False) -> list[tuple[Milestone, ...] | ExtractError]:
         """An answer a page, in order; `apart`: all by a worker, so that other threads go on meanwhile."""

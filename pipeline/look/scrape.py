@@ -102,5 +102,5 @@ def report_to_json(report: LookReport) -> dict[str, Any]:
     return asdict(report) | {
         "changes": dict(report.changes), "failures": list(report.failures), "notes": list(report.notes),
         "found_by": dict(report.found_by), "degraded": list(report.degraded),
-        "unread_first": list(report.unread_first),
+        "unread_first": list(report.unread_first), "settings": dict(report.settings),
     }

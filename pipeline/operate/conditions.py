@@ -9,11 +9,13 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from milepost.printable import printable
 from milepost.records import Cadence, ConditionKind
 from milepost.settings import NotifySettings
 from pipeline.holds import Waits
+from store.milestones.looks import Look
 from store.operators.figures import Figures, IssueFigures, SourceFigures
 
 LEAST_SENT, LEAST_BOUNCED, LEAST_COMPLAINED = 20, 3, 2  # below these a share says nothing
@@ -186,12 +188,25 @@ def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> I
             says=plain(f"{key} is down: {rules.down_looks} looks in a row failed, the last: {why}"),
             do=f"Open the site in a browser; `milepost scrape {key} --verbose` asks it again.",
         )
+    whole = [look for look in ended if look.state != "failed"]
+    if whole and whole[0].silent:
+        yield Condition(
+            kind="setting-silent", about=key, since=_silent_since(whole),
+            says=plain(f"{key}: {'; '.join(whole[0].silent)}"),
+            do=f"Did the site change, or is it misspelt? `milepost source check {key}` asks today's settings of "
+            "the stored pages; a setting that is taken out is asked no more.",
+        )
     last = max((look.finished_at for look in ended if look.finished_at), default=None)
     if last is not None and now - last > dt.timedelta(hours=rules.silent_hours):
         yield Condition(
             kind="source-silent", about=key, since=last, says=f"no look at {key} has ended since {_at(last)}",
             do="Does the schedule run? See Prefect's worker, or the timer.",
         )
+
+
+def _silent_since(looks: Sequence[Look]) -> dt.datetime:
+    """When the first of the latest looks in a row began that met settings which lead to nothing."""
+    return list(takewhile(lambda look: look.silent, looks))[-1].started_at
 
 
 def _overdue(

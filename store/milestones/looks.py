@@ -45,8 +45,10 @@ class Look:
     listed: int | None  # milestones that its listings named; None where they could not all be read
     guard: str | None  # which guard stopped it; without `held`, an earlier look waits for the same
     notes: tuple[str, ...] = ()  # what it saw and nobody has to decide
-    degraded: tuple[str, ...] = ()  # a sentence for each field that the source's witnesses dispute
+    degraded: tuple[str, ...] = ()  # a sentence for each field that witnesses dispute, and each silent setting
     reading: Mapping[str, Any] | None = None  # extractors.drift.Rates in its JSON form; None: too little was read
+    settings: Mapping[str, Any] | None = None  # extractors.silent_settings.Counts, likewise; None: none was asked
+    silent: tuple[str, ...] = ()  # of `degraded` those on settings that lead to nothing
 
     @property
     def waiting(self) -> bool:
@@ -132,17 +134,21 @@ class Looks:
         notes: Sequence[str] = (),
         degraded: Sequence[str] = (),
         reading: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        silent: Sequence[str] = (),
     ) -> Look:
         """End a running look with its numbers.
 
         `held` is the reason its changes wait, `guard` the name of the guard that stopped it; None leaves either as it
-        is. `listed` is how many milestones its listings named, None when they could not all be read.
+        is. `listed` is how many milestones its listings named, None when they could not all be read. `degraded`: of
+        what witnesses dispute, `silent`: of settings that lead to nothing; both make the source degraded.
         Raises ConflictError when it is not running any more, NotFoundError when there is none.
         """
         values: dict[str, Any] = {
             "state": state, "finished_at": now, "requests": requests, "fetched": fetched, "not_modified": not_modified,
             "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed,
-            "notes": list(notes), "degraded": list(degraded), "reading": reading,
+            "notes": list(notes), "degraded": [*degraded, *silent], "reading": reading, "settings": settings,
+            "silent": list(silent),
         }
         values |= {name: value for name, value in (("held", held), ("guard", guard)) if value is not None}
         with self._database.begin() as connection:
@@ -224,15 +230,35 @@ class Looks:
             return found
 
     def degraded(self, source_key: str) -> tuple[str, ...]:
-        """What the last look that ended found disputed; () where none did."""
+        """Why the source is degraded, as the last look that ended found it; () where it isn't."""
+        return self._last_degraded(source_key)[0]
+
+    def disputed(self, source_key: str) -> tuple[str, ...]:
+        """Of `degraded` what witnesses dispute: it lasts until enough is read to tell anew."""
+        degraded, silent = self._last_degraded(source_key)
+        return tuple(sentence for sentence in degraded if sentence not in silent)
+
+    def _last_degraded(self, source_key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         query = (
-            sa.select(look.c.degraded)
+            sa.select(look.c.degraded, look.c.silent)
             .where(look.c.source == source_key, look.c.state.in_(("complete", "incomplete")))
             .order_by(look.c.id.desc())
             .limit(1)
         )
         with self._database.connect() as connection:
-            return tuple(connection.execute(query).scalar() or ())
+            row = connection.execute(query).first()
+        return ((), ()) if row is None else (tuple(row.degraded or ()), tuple(row.silent or ()))
+
+    def settings_asked(self, source_key: str, limit: int) -> list[Mapping[str, Any]]:
+        """How often the latest looks asked the source's settings in vain, the latest first: `Look.settings`."""
+        query = (
+            sa.select(look.c.settings)
+            .where(look.c.source == source_key, look.c.settings.is_not(None))
+            .order_by(look.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     def accepted_removals(self, source_key: str) -> int:
         """The last look of much missing that an operator let through: what was missing by then may go. 0 for none."""
@@ -338,4 +364,4 @@ def _get(connection: sa.Connection, look_id: int) -> Look:
 def look_of(row: sa.RowMapping) -> Look:
     """A row of the table as a look."""
     kept = {name: value for name, value in row.items() if name not in ("lease_holder", "lease_until")}
-    return Look(**{**kept, **{name: tuple(row[name]) for name in ("failures", "notes", "degraded")}})
+    return Look(**{**kept, **{name: tuple(row[name]) for name in ("failures", "notes", "degraded", "silent")}})

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 32  # the revision this program was made for
+HEAD = 33  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -103,10 +103,12 @@ look = sa.Table(
     sa.Column("listed", sa.Integer),  # milestones that its listings named; NULL where they could not all be read
     sa.Column("guard", sa.String(12)),  # which guard stopped it; without `held`, an earlier look waits for the same
     sa.Column("notes", Json, nullable=False, server_default="[]"),  # sentences on what it saw and nobody has to decide
-    sa.Column("degraded", Json, nullable=False, server_default="[]"),  # … on the fields that witnesses dispute
+    sa.Column("degraded", Json, nullable=False, server_default="[]"),  # … on disputes, and silent settings
     sa.Column("lease_holder", sa.Text),  # which process looks, as store.holders names it; NULL of an older release
     sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
     sa.Column("reading", Json),  # extractors.drift.Rates; NULL: too little was read to tell, or an older release looked
+    sa.Column("settings", Json),  # extractors.silent_settings.Counts; NULL: none was asked, or an older release looked
+    sa.Column("silent", Json, nullable=False, server_default="[]"),  # of `degraded` those on settings
     _one_of("state", LOOK_STATES),
     sa.Index(None, "source", "id"),
     *(
