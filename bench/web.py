@@ -28,7 +28,8 @@ import sqlalchemy as sa
 from bench.senders import NOW
 from bench.sinks import program, sink
 from milepost.settings import Settings, load
-from pipeline.mail_identity import list_id, signing_key, unsubscribe_url
+from pipeline.link_keys import signing_key
+from pipeline.mail_identity import list_id, unsubscribe_url
 from pipeline.publish import publish
 from store.database import Database, connect
 from store.schema.tables import letter, subscriber

@@ -69,6 +69,7 @@ def _mount() -> None:
         dispatch,
         holds,
         issue,
+        keys,
         ledger,
         letters,
         milestones,
@@ -90,7 +91,7 @@ def _mount() -> None:
 
     for part in (
         setup, source, scrape, milestones, record, holds, backfill, issue, publish, dispatch, ledger, letters,
-        subscribers, suppressions, database, run, operate, operators, webhooks, tokens, prefect, up,
+        subscribers, suppressions, database, run, operate, operators, webhooks, tokens, keys, prefect, up,
     ):
         part.mount(app)
 

@@ -31,7 +31,8 @@ DeliveryState = Literal[
 ConditionKind = Literal[
     "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "source-down",
     "source-silent", "setting-silent", "no-baseline", "overdue", "letters-wait", "bounce-rate", "complaint-rate",
-    "restored", "migration", "database", "disk-space", "notice-channel", "webhook",
+    "restored", "migration", "database", "disk-space", "notice-channel", "webhook", "old-secret",
+    "leaked-key",
 ]
 
 CHANGE_KINDS: tuple[ChangeKind, ...] = (

@@ -37,6 +37,7 @@ from milepost.settings_errors import sentence
 DEFAULT_FILE = Path("milepost.toml")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 SMTP_SCHEMES = ("smtp", "smtps", "smtp+starttls")
+_SELECTOR = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 MAIL_SCHEMES = (*SMTP_SCHEMES, "maildir", "ses")
 LARGEST = 1_000_000  # characters of a file of settings
 DEEPEST = 16  # levels of tables and lists in it; ours need five
@@ -224,9 +225,11 @@ class MailSettings(_Section):
     """An access token: login by XOAUTH2 for the user in `url`."""
     oauth2_command: tuple[str, ...] = ()
     """A program that prints such a token."""
-    dkim_selector: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
-                                        title="letters, digits, dots and dashes")] = "milepost"
+    dkim_selector: Annotated[str, Field(pattern=_SELECTOR, title="letters, digits, dots and dashes")] = "milepost"
     """The key's selector in the DNS."""
+    previous_dkim_selectors: tuple[Annotated[str, Field(pattern=_SELECTOR, title="letters, digits, dots and dashes")],
+                                   ...] = ()
+    """Selectors that signed before: `milepost doctor` sees that mails on their way still find their records."""
 
     @field_validator("url")
     @classmethod
@@ -276,17 +279,30 @@ class BounceSettings(_Section):
     `arn:aws:sns:eu-west-1:123456789012:bounces`; others are not believed."""
     sendgrid_key: str | None = None
     """SendGrid posts events to `/hooks/sendgrid`: the public key of its Signed Event Webhook, as it is shown there."""
+    previous_sendgrid_key: str | None = None
+    """The one of before, believed as well while the key is changed: docs/operations/keys.md."""
     mailgun_key: SecretStr | None = None
     """Mailgun posts events to `/hooks/mailgun`: the account's HTTP webhook signing key."""
+    previous_mailgun_key: SecretStr | None = None
+    """The one of before, believed as well meanwhile."""
     postmark_password: SecretStr | None = None
     """Postmark posts bounces to `https://any:PASSWORD@…/hooks/postmark`: that password, 16 characters at least."""
+    previous_postmark_password: SecretStr | None = None
+    """The one of before, believed as well meanwhile."""
 
-    @field_validator("postmark_password", "mailgun_key")
+    @field_validator("postmark_password", "mailgun_key", "previous_postmark_password", "previous_mailgun_key")
     @classmethod
     def _hard_to_guess(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and len(secret.get_secret_value()) < 16:
             raise ValueError("want at least 16 characters")
         return secret
+
+    @model_validator(mode="after")
+    def _one_before_another(self) -> Self:
+        for name in ("sendgrid_key", "mailgun_key", "postmark_password"):
+            if getattr(self, f"previous_{name}") and not getattr(self, name):
+                raise ValueError(f"bounces.previous_{name} is nothing without bounces.{name}, the one of today")
+        return self
 
 
 class NewsletterSettings(_Section):
@@ -355,7 +371,7 @@ class WebSettings(_Section):
     """Keeps readers' links unforgeable, 32 characters at least; left out, the store keeps a random one. Changing it
     breaks the links already sent, unless the old one goes to `previous_signing_keys`."""
     previous_signing_keys: tuple[SecretStr, ...] = ()
-    """Keys that signed links before: those go on working. Change keys between two issues, not while one is sent."""
+    """Keys that signed links before: those go on working, also in mails of an issue that is being sent."""
     signup: bool = True
     """Take sign-ups, on `/subscribe` and by `POST /api/subscribe`; each has to be confirmed by mail."""
     allow_origins: tuple[Origin, ...] = ()
@@ -472,10 +488,12 @@ class WebhookSettings(_Section):
     """Who is told of `milestone.added` and `issue.sent`, by a POST each: docs/operations/webhooks.md."""
     secret: SecretStr | None = None
     """Signs each POST (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. It belongs into the environment."""
+    previous_secret: SecretStr | None = None
+    """The one of before, which signs each POST as well, so that receivers can change at leisure."""
     allow_hosts: tuple[str, ...] = ()
     """Private hosts that may be told; all others are refused."""
 
-    @field_validator("secret")
+    @field_validator("secret", "previous_secret")
     @classmethod
     def _in_its_form(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None:
@@ -492,6 +510,8 @@ class WebhookSettings(_Section):
     def _signed(self) -> Self:
         if self.urls and self.secret is None:
             raise ValueError("webhooks.urls want a webhooks.secret that signs them")
+        if self.previous_secret is not None and self.secret is None:
+            raise ValueError("webhooks.previous_secret is nothing without webhooks.secret, the one of today")
         return self
 
 

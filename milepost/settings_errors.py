@@ -19,6 +19,7 @@ _SECRET = (
     "metrics_token", "mailgun_key",
     "webhooks.",  # by the path of such an address many a service knows who may post there
 )
+_MASKED = "(masked)"
 _COMPARE = "Compare with `milepost init --print`."
 
 # pydantic's error types (https://docs.pydantic.dev/latest/errors/validation_errors/) → what is wanted
@@ -126,11 +127,20 @@ def _wanted(problem: ErrorDetails, model: type[BaseModel]) -> str:
     return "want " + form.format(example=example, **problem.get("ctx", {}))
 
 
+def _masked(key: str, value: object) -> object:
+    """The value of `key`, a section's secrets masked one by one."""
+    if any(word in key for word in _SECRET):
+        return _MASKED
+    if isinstance(value, Mapping):
+        return {name: _masked(f"{key}.{name}", inner) for name, inner in value.items()}
+    return value
+
+
 def _shown(problem: ErrorDetails) -> str:
     """What was given, much as it stands in the file; never a secret."""
-    key = ".".join(str(part) for part in problem["loc"])
-    if any(word in key for word in _SECRET):
-        return "(masked)"
-    text = _USERINFO.sub("://(masked)@", json.dumps(problem.get("input"), ensure_ascii=False, default=str))
+    given = _masked(".".join(str(part) for part in problem["loc"]), problem.get("input"))
+    if given == _MASKED:
+        return _MASKED
+    text = _USERINFO.sub("://(masked)@", json.dumps(given, ensure_ascii=False, default=str))
     text = _QUERY.sub("?(masked)", text)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -26,7 +26,8 @@ from delivery.message.tokens import letter_message_id
 from delivery.ports import Arrival, Inbox
 from milepost.errors import ConflictError
 from milepost.settings import Settings
-from pipeline.mail_identity import sender_domain, signing_keys
+from pipeline.link_keys import link_keys
+from pipeline.mail_identity import sender_domain
 from pipeline.resolve import Outcome, message_ids
 from store.database import Database
 from store.ledger.bounces import Bounces, Notice, Traced
@@ -105,7 +106,8 @@ class ReportReader:
     """Takes messages in chunks: the ledger is asked once for the Message-IDs of many."""
 
     def __init__(self, settings: Settings, database: Database, now: dt.datetime) -> None:
-        self._keys = signing_keys(settings, database)
+        keys = link_keys(settings, database)
+        self._keys, self._leaving_keys = keys.believed, keys.every
         self._goodbye = settings.web.goodbye != "off"
         self._bounces, self._ledger, self._now = Bounces(database), Ledger(database), now
         self._unknown = message_ids(settings, database)
@@ -168,7 +170,7 @@ class ReportReader:
 
     def _leave(self, arrival: Arrival, asked: LeaveRequest, results: Counter[str]) -> bool:
         """Take off the list whom the address names; False for a mail that names nobody, or that no person wrote."""
-        tried = (leaving.reader_of(key, asked) for key in self._keys)
+        tried = (leaving.reader_of(key, asked) for key in self._leaving_keys)
         handle = None if asked.automatic else next((found for found in tried if found is not None), None)
         digest = hashlib.sha256(arrival.raw).hexdigest()
         effect = None if handle is None else self._bounces.leave(

@@ -23,6 +23,7 @@ from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
 from pipeline.edit import find, require_window_over, send_at_once
 from pipeline.ledger import held_by_others, held_to_json
+from pipeline.link_keys import signing_key
 from pipeline.mail_identity import (
     bounce_address,
     bounces_at,
@@ -31,7 +32,6 @@ from pipeline.mail_identity import (
     seal,
     sender_domain,
     signing,
-    signing_key,
     unsubscribe_url,
 )
 from pipeline.publish import freeze_unless_held

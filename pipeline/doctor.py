@@ -36,6 +36,7 @@ from pipeline.mail_identity import (
     signer,
     signing,
 )
+from pipeline.operate.rotation import leaked_signer, old_secrets
 from store.archive.pages import Pages
 from store.database import Database, connect
 from store.milestones.looks import Looks
@@ -87,8 +88,7 @@ def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterato
     yield _sign_ups(settings)
     if to is not None:
         yield _try("test mail", lambda: _test_mail(settings, to))
-    key = "set in the settings" if settings.web.signing_key else "a random one, kept in the database"
-    yield Finding(check="signing key", ok=True, says=key)
+    yield from _secrets(settings)
 
 
 def _try(name: str, run: Callable[[], str]) -> Finding:
@@ -227,6 +227,9 @@ def _published(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
         address=address, envelope_domain=mail.bounce_domain or bounces.rpartition("@")[2].lower(),
         bounce_domain=mail.bounce_domain,
         dkim_name=key.record_name if key else None, dkim_record=key.record if key else "",
+        dkim_before=tuple(
+            f"{one.lower()}._domainkey.{sender_domain(settings)}" for one in mail.previous_dkim_selectors
+        ),
         relay=transport.host if isinstance(transport, SmtpTransport) else None,
     )
     for one in dns_records.examine(resolver, who):
@@ -256,6 +259,26 @@ def _sign_ups(settings: Settings) -> Finding:
         f"(web.trusted_proxies): a proxy elsewhere makes all its visitors one network, which may sign up "
         f"{web.signup_per_network} addresses an hour (web.signup_per_network); {works}"
     ))
+
+
+def _secrets(settings: Settings) -> Iterator[Finding]:
+    """The key of readers' links, and old secrets that are still accepted."""
+    key = "set in the settings" if settings.web.signing_key else "a random one, kept in the database"
+    try:
+        with connect(settings.store.url) as database:
+            now = utc_now()
+            leaked, old = leaked_signer(settings, database), old_secrets(settings, database, now)
+    except MilepostError:  # the check of the database has said so
+        leaked, old = None, ()
+    if leaked is not None:
+        key = f"{leaked} has leaked, and its links only unsubscribe: set another web.signing_key"
+    yield Finding(check="signing key", ok=leaked is None, says=key)
+    for one in old:
+        kept = "for good" if one.until is None else f"until {one.until:%Y-%m-%d}"
+        late = "; that is over: take it out of the settings" if one.overdue(now) else ""
+        yield Finding(check="old secret", ok=not late, says=(
+            f"{one.setting} is accepted since {one.since:%Y-%m-%d}, {kept}{late}"
+        ))
 
 
 def _test_mail(settings: Settings, to: str) -> str:

@@ -28,6 +28,7 @@ from newsletter.issue.render import Renderer
 from newsletter.issue.view import BACK, PREFERENCES, issue_link
 from newsletter.letters import letter_view
 from newsletter.words.languages import in_language
+from pipeline.link_keys import signing_key
 from pipeline.mail_identity import (
     bounce_address,
     bounces_at,
@@ -36,7 +37,6 @@ from pipeline.mail_identity import (
     relay,
     sender_domain,
     signing,
-    signing_key,
     unsubscribe_url,
 )
 from pipeline.sign_up import counts, tend

@@ -23,7 +23,7 @@ from newsletter.issue.render import dated
 from store.database import Database
 from store.issues.editions import Editions
 from store.issues.issues import Issues
-from store.meta import SIGNING_KEY, Meta
+from store.meta import Meta
 
 _LIST_ID = "list_id"
 
@@ -136,23 +136,6 @@ def dated_variants(sealed: Seal, database: Database, number: int, *, now: dt.dat
     issues = Issues(database)
     moment = issues.get(number).handed_over_at or now
     return [dated(variant, moment, sealed.settings.newsletter) for variant in issues.variants(number)]
-
-
-def signing_key(settings: Settings, database: Database) -> bytes:
-    """The key of unsubscribe links and Message-IDs: web.signing_key, else the random one that the store keeps."""
-    key = settings.web.signing_key
-    return Meta(database).signing_key() if key is None else key.get_secret_value().encode("utf-8")
-
-
-def signing_keys(settings: Settings, database: Database) -> tuple[bytes, ...]:
-    """The keys that what comes back may be signed with: today's, then those of web.previous_signing_keys.
-
-    The store's own random key is among them once it has signed anything, whatever the settings say since.
-    """
-    now, kept = signing_key(settings, database), Meta(database).get(SIGNING_KEY)
-    before = [key.get_secret_value().encode("utf-8") for key in settings.web.previous_signing_keys]
-    own = [bytes.fromhex(kept)] if kept is not None else []
-    return tuple(dict.fromkeys((now, *before, *own)))
 
 
 def unsubscribe_url(settings: Settings, key: bytes, list_name: str, handle: str) -> str:

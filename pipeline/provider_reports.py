@@ -10,6 +10,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from crawler.client import Client
 from delivery.bounces import provider_events
@@ -24,6 +25,7 @@ from store.meta import REFUSED, Meta
 log = logging.getLogger("milepost.bounces")
 
 Fetch = Callable[[str], bytes]
+Secret = TypeVar("Secret")
 
 _COUNTED_EVERY = dt.timedelta(minutes=1)
 _CERTIFICATES = 8  # that are kept
@@ -86,12 +88,20 @@ class ProviderReports:
                 url = provider_events.sns_certificate(body, bounces.ses_topics)
                 return provider_events.from_sns(body, certificate=self._certificate(url))
             case "sendgrid" if bounces.sendgrid_key:
-                return provider_events.from_sendgrid(body, headers, public_key=bounces.sendgrid_key)
+                return _by_either(
+                    lambda key: provider_events.from_sendgrid(body, headers, public_key=key),
+                    bounces.sendgrid_key, bounces.previous_sendgrid_key,
+                )
             case "mailgun" if bounces.mailgun_key:
-                return provider_events.from_mailgun(body, key=bounces.mailgun_key.get_secret_value())
+                return _by_either(
+                    lambda key: provider_events.from_mailgun(body, key=key.get_secret_value()),
+                    bounces.mailgun_key, bounces.previous_mailgun_key,
+                )
             case "postmark" if bounces.postmark_password:
-                password = bounces.postmark_password.get_secret_value()
-                return provider_events.from_postmark(body, headers, password=password)
+                return _by_either(
+                    lambda key: provider_events.from_postmark(body, headers, password=key.get_secret_value()),
+                    bounces.postmark_password, bounces.previous_postmark_password,
+                )
         raise NotFoundError("no such provider is set up", where=provider, hint="See docs/operations/bounces.md.")
 
     def _certificate(self, url: str) -> bytes:
@@ -103,6 +113,16 @@ class ProviderReports:
 
     def _ask(self, url: str) -> bytes:
         return self.fetch(url) if self.fetch is not None else asyncio.run(_get(url, self.settings.fetch))
+
+
+def _by_either(read: Callable[[Secret], Told], secret: Secret, previous: Secret | None) -> Told:
+    """As today's secret reads it, else as the one of before does while both are accepted; raises what `read` does."""
+    try:
+        return read(secret)
+    except ForgedError:
+        if previous is None:
+            raise
+        return read(previous)
 
 
 async def _get(url: str, limits: FetchSettings) -> bytes:

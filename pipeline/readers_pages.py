@@ -1,10 +1,13 @@
 """What the readers' pages ask for: issues, the timeline, readers, topics, and the key of a reader's own link."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from milepost.records import IssueState
 from milepost.settings import Settings
-from pipeline.mail_identity import list_id, signing_keys
+from pipeline.link_keys import LinkKeys, link_keys
+from pipeline.mail_identity import list_id
 from pipeline.own_page import OwnPage
 from pipeline.sign_up import SigningUp
 from pipeline.timeline import Timeline
@@ -27,7 +30,7 @@ class Behind:
     topics: Topics
     signing_up: SigningUp
     pictures: Pictures
-    keys: tuple[bytes, ...]  # the readers' own links are signed with one of them
+    keys: Callable[[], LinkKeys]  # asked anew now and then: they are changed while pages are served
     list_id: str
     timeline: Timeline
     freshness: Freshness  # of what stands on pages
@@ -39,6 +42,6 @@ def behind(settings: Settings, database: Database) -> Behind:
     return Behind(
         issues=Issues(database), own_page=OwnPage(settings, database), topics=Topics(database),
         signing_up=SigningUp(settings, database), pictures=Pictures(database),
-        keys=signing_keys(settings, database), list_id=list_id(settings, database),
+        keys=partial(link_keys, settings, database), list_id=list_id(settings, database),
         freshness=freshness, timeline=Timeline(database, freshness, issues=SHOWN),
     )

@@ -15,7 +15,8 @@ from delivery.bounces import relay_log
 from delivery.message.tokens import message_id
 from milepost.errors import ConflictError, InputError, NotFoundError
 from milepost.settings import Settings
-from pipeline.mail_identity import seal, sender_domain, signing_keys
+from pipeline.link_keys import link_keys
+from pipeline.mail_identity import seal, sender_domain
 from store.database import Database
 from store.ledger.ledger import DeliveryRow, Ledger
 from store.ledger.resolve import Unknown, Unknowns
@@ -47,7 +48,7 @@ class _Names:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
-        self._keys = signing_keys(settings, database)
+        self._keys = link_keys(settings, database).every  # of our own mails, in our own relay's log
         self._domains: dict[int, str] = {}  # by issue: of its sender when it was rendered
 
     def of(self, one: Unknown) -> tuple[str, ...]:

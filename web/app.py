@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from milepost.errors import MilepostError
 from milepost.settings import Settings
+from pipeline.link_keys import LinkKeys
 from web.health import HealthPages
 from web.hooks import Hooks
 from web.kept import Kept
@@ -65,7 +66,7 @@ def create_app(
     topics: Topics,
     signing_up: SigningUp,
     settings: Settings,
-    keys: Sequence[str | bytes],
+    keys: Callable[[], LinkKeys],
     list_id: str,
     now: Callable[[], dt.datetime],
     pictures: Pictures | None = None,
@@ -77,7 +78,7 @@ def create_app(
     reports: Reports | None = None,
     freshness: Freshness | None = None,
 ) -> ASGIApp:
-    """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list they must name.
+    """The ASGI application. One of `keys` signed an unsubscribe token, `list_id` is the list it must name.
 
     `writers`: the threads of what writes, the usual ones unless told otherwise. `wake`: called after each
     sign-up, so that its letter goes out. `lifespan`: what is open while the server runs. `timeline`: without it there
@@ -101,13 +102,13 @@ def create_app(
     )
     choosing = Preferences(
         pages, own_page, kept, readers=readers, writers=writers, cadences=cadences,
-        now=now, gone=leaving.gone,
+        now=now, gone=leaving.gone, refused=leaving.refused,
     )
     own = OwnPages(pages, own_page, choosing, readers=readers, writers=writers, now=now, wake=wake)
-    proofs = ProofOfWork(keys[0])
+    proofs = ProofOfWork(readers.signing_key)
     coming = Subscribe(
-        pages, signing_up, kept, readers=readers, writers=writers, settings=settings, key=keys[0], now=now, wake=wake,
-        latest=archive.latest, proofs=proofs,
+        pages, signing_up, kept, readers=readers, writers=writers, settings=settings, key=readers.signing_key, now=now,
+        wake=wake, latest=archive.latest, proofs=proofs,
     )
     posting = SubscribeApi(signing_up, writers=writers, web=settings.web, now=now, wake=wake, proofs=proofs)
     routes = [

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from delivery.checks import spf
 from delivery.ports import LookupFailedError, Resolver
@@ -27,6 +28,7 @@ class Sender:
     bounce_domain: str | None = None  # of the settings: bounces have to arrive there
     dkim_name: str | None = None  # where the public key belongs; None: we sign nothing
     dkim_record: str = ""
+    dkim_before: tuple[str, ...] = ()  # the same of keys that signed before
     relay: str | None = None  # the host that mails are handed to, None where that tells nothing (an API, a folder)
 
     @property
@@ -73,7 +75,8 @@ def examine(resolver: Resolver, sender: Sender) -> Iterator[Published]:
         )
         return
     checks: list[tuple[str, Callable[[Resolver, Sender], Published]]] = [
-        ("SPF", _spf), ("DKIM", _dkim), ("DMARC", _dmarc)
+        ("SPF", _spf), ("DKIM", _dkim), *(("DKIM before", partial(_dkim_before, name)) for name in sender.dkim_before),
+        ("DMARC", _dmarc),
     ]
     if sender.bounce_domain is not None:
         checks.append(("bounces", _bounces))
@@ -153,6 +156,17 @@ def _dkim(resolver: Resolver, sender: Sender) -> Published:
         check="DKIM", ok=False, publish=wanted,
         says=f"{sender.dkim_name} holds another key than the one that signs: publish this one, or sign with that",
     )
+
+
+def _dkim_before(name: str, resolver: Resolver, _: Sender) -> Published:
+    """A record without a key says that it was revoked (RFC 6376 §3.6.1, p=)."""
+    if any(_tags(record).get("p") for record in resolver.lookup(name, "TXT")):
+        says = f"{name} still holds the key that signed before, for mails on their way"
+        return Published(check="DKIM before", ok=True, says=says)
+    return Published(check="DKIM before", ok=None, says=(
+        f"{name} holds no key any more: mails that were signed with it can't be verified; take its selector out of "
+        "mail.previous_dkim_selectors"
+    ))
 
 
 def _dmarc(resolver: Resolver, sender: Sender) -> Published:

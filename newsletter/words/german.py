@@ -87,6 +87,10 @@ GERMAN = Phrases(
     leave_about="So bestellen Sie ab",
     leave_about_hint="Jede Ausgabe endet mit einem Link, der nur Ihnen gehört. Öffnen Sie ihn und drücken Sie den "
     "Knopf; ein Passwort ist nicht nötig.",
+    leave_only_title="Ein älterer Link",
+    leave_only="Mit diesem Link können Sie nur noch abbestellen",
+    leave_only_hint="Er wurde zu Ihrer Sicherheit ersetzt. Die Links in neueren Mails können alles wie gewohnt.",
+    leave_only_link="Mit Ihrer Adresse neu anmelden und einen neuen Link bekommen",
     leave_unknown_title="Unbekannter Link",
     leave_unknown="Dieser Link ist unvollständig",
     leave_unknown_hint="Mailprogramme zerbrechen manchmal lange Links. Bitte öffnen Sie den Link zum Abbestellen in "

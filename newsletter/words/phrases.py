@@ -105,6 +105,10 @@ class Phrases:
     leave_unknown_title: str
     leave_unknown: str
     leave_unknown_hint: str
+    leave_only_title: str
+    leave_only: str
+    leave_only_hint: str
+    leave_only_link: str
     choice_title: str
     choice: str
     choice_hint: str
@@ -434,6 +438,10 @@ ENGLISH = Phrases(
     leave_about="How to unsubscribe",
     leave_about_hint="Every issue ends with a link that is yours alone. Open it and press the button; "
     "no password is needed.",
+    leave_only_title="An older link",
+    leave_only="This link only unsubscribes",
+    leave_only_hint="It was replaced for your safety. The links in newer mails do everything, as before.",
+    leave_only_link="Sign up again with your address for a new link",
     leave_unknown_title="Link not known",
     leave_unknown="This link is not complete",
     leave_unknown_hint="Mail programs sometimes break long links. Please open the unsubscribe link in the mail itself, "

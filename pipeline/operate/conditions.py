@@ -15,6 +15,7 @@ from milepost.printable import printable
 from milepost.records import Cadence, ConditionKind
 from milepost.settings import NotifySettings
 from pipeline.holds import Waits
+from pipeline.operate.rotation import OldSecret
 from store.milestones.looks import Look
 from store.operators.figures import Figures, IssueFigures, SourceFigures
 
@@ -77,18 +78,19 @@ def plain(text: str) -> str:
 def judge(
     figures: Figures, rules: NotifySettings, *, now: dt.datetime, waits: Sequence[Waits],
     overdue: Mapping[Cadence, int], free_mb: int | None = None, channels: Sequence[Channel] = (),
-    given_up: GivenUp | None = None,
+    given_up: GivenUp | None = None, old: Sequence[OldSecret] = (), leaked: str | None = None,
 ) -> tuple[Condition, ...]:
     """All that is so, what waits for a person first.
 
     `waits`: what waits for a person, of looks and issues.
     `overdue`: changes that were due in an issue of a cadence. `free_mb`: room where the database lies; None: not known.
+    `old`: secrets that are still accepted. `leaked`: the name of the key that signs readers' links, if it has leaked.
     """
     found = [
         *_restored(figures), *_waits(waits), *_unknown(figures), *_issues(figures, rules, now),
         *(one for source in figures.sources for one in _source(source, rules, now)),
         *_overdue(figures, rules, overdue, now), *_came_back(figures, rules), *_room(free_mb, rules),
-        *_channels(channels), *_webhooks(given_up),
+        *_channels(channels), *_webhooks(given_up), *_secrets(old, leaked, now),
     ]
     return tuple(sorted(found, key=lambda one: not one.decides))
 
@@ -271,6 +273,22 @@ def _webhooks(given_up: GivenUp | None) -> Iterator[Condition]:
             kind="webhook", about="", says=plain(f"{given_up.count} webhooks were given up, the last: {given_up.why}"),
             do="Is [webhooks] urls right, and is somebody there? What was given up is not told again.",
         )
+
+
+def _secrets(old: Sequence[OldSecret], leaked: str | None, now: dt.datetime) -> Iterator[Condition]:
+    if leaked is not None:
+        yield Condition(
+            kind="leaked-key", about="", name=leaked,
+            says=f"key {leaked} has leaked and signs the links of today's mails, which do nothing but unsubscribe",
+            do="Set another web.signing_key: docs/operations/keys.md has the steps.",
+        )
+    for one in old:
+        if one.overdue(now):
+            yield Condition(
+                kind="old-secret", about=one.setting, since=one.since,
+                says=f"{one.setting} is still accepted; it should have gone {one.until:%Y-%m-%d}",
+                do=f"Does everybody use the new one? Then take {one.setting} out of the settings, and start anew.",
+            )
 
 
 def _at(moment: dt.datetime) -> str:

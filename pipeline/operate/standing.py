@@ -17,6 +17,7 @@ from milepost.errors import SchemaError, StoreError
 from milepost.settings import Settings
 from pipeline.holds import waits
 from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, disk, judge, plain, unusable
+from pipeline.operate.rotation import leaked_signer, old_secrets
 from pipeline.publish import overdue_news
 from store.database import Database, connect
 from store.operators.figures import Figures, SourceFigures, last_looks, read
@@ -72,6 +73,7 @@ def _stand(settings: Settings, database: Database, now: dt.datetime, decisions: 
         conditions=judge(
             figures, rules, now=now, waits=waits(settings, database) if decisions else (), free_mb=free_mb(settings),
             channels=_failing(settings, messages), given_up=_given_up(database, now),
+            old=old_secrets(settings, database, now), leaked=leaked_signer(settings, database),
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),
     )

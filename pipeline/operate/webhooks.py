@@ -13,7 +13,7 @@ import hmac
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,11 +54,15 @@ def endpoint_id(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-def sign(secret: str, message_id: str, at: int, body: bytes) -> str:
-    """The webhook-signature of a POST; `secret` as in the settings, `at` in seconds since 1970. Pure."""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
+def sign(secrets: Sequence[str], message_id: str, at: int, body: bytes) -> str:
+    """The webhook-signature of a POST; `secrets` as in the settings, `at` in seconds since 1970. Pure.
+
+    One signature for each secret, with a space between: a receiver believes whichever it knows
+    (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, "Signature scheme").
+    """
     signed = f"{message_id}.{at}.".encode() + body
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets]
+    return " ".join("v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode() for key in keys)
 
 
 def post(
@@ -68,8 +72,8 @@ def post(
 
     Raises StoreError.
     """
-    asked, secret = settings.webhooks.urls, settings.webhooks.secret
-    if not asked or secret is None:
+    asked = settings.webhooks.urls
+    if not asked:
         return Posted()
     queue, by_id = Webhooks(database), {endpoint_id(url): url for url in asked}
     queued = sum(queue.fill(endpoint, partial(_event, settings), now()) for endpoint in by_id)
@@ -99,14 +103,13 @@ def post(
 def _send(
     settings: Settings, url: str, message: Message, now: dt.datetime, send: Post | None
 ) -> tuple[int | None, str]:
-    secret = settings.webhooks.secret
-    assert secret is not None  # noqa: S101 (see post)
+    secrets = [one.get_secret_value() for one in (settings.webhooks.secret, settings.webhooks.previous_secret) if one]
     at, body = int(now.timestamp()), message.body.encode()
     headers = {
         "Content-Type": "application/json", "webhook-id": f"{message.event}@{message.endpoint}",
         "webhook-timestamp": str(at),
     }
-    headers["webhook-signature"] = sign(secret.get_secret_value(), headers["webhook-id"], at, body)
+    headers["webhook-signature"] = sign(secrets, headers["webhook-id"], at, body)
     try:
         return (send or partial(_post, settings))(url, body, headers), ""
     except MilepostError as error:

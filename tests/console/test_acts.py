@@ -79,3 +79,17 @@ def test_what_is_done_for_a_reader_names_no_address_and_the_answer_does() -> Non
         ("reader.return", number, "done"), ("reader.erase", number, "done"), ("reader.erase", "an address", "done"),
         ("address.suppress", "an address", "done"), ("address.lift", "an address", "done"),
     ]
+
+
+@pytest.mark.usefixtures("settings")
+def test_the_keys_of_readers_links() -> None:
+    before = milepost("keys", "--json")
+    [old] = [one["name"] for one in json.loads(before.stdout)["keys"]]
+    assert milepost("keys", "rotate", "--leaked", "--why", "a backup was stolen").returncode == 0
+    new, again = json.loads(milepost("keys", "--json").stdout)["keys"]
+    assert (new["signs"], again["name"], again["leaked_at"] is not None) == (True, old, True)
+    assert milepost("keys", "leaked", new["name"], "--why", "lost").returncode == 1
+    told = milepost("keys").stdout
+    assert "its links only unsubscribe" in " ".join(told.split())
+    assert "No old secret is accepted." in told
+    assert [(what, outcome) for what, _, outcome in kept()] == [("key.rotate", "done")]

@@ -17,7 +17,7 @@ from milepost.records import Reply
 from milepost.settings import Settings
 from pipeline import dispatch as sending
 from pipeline.bounces import RESULTS, read_bounces, suppress_worn_out
-from pipeline.mail_identity import signing_key
+from pipeline.link_keys import signing_key
 from pipeline.publish import publish
 from pipeline.resolve import message_ids, resolve_by_log, resolve_by_word
 from store.database import Database

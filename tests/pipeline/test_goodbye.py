@@ -14,7 +14,7 @@ from milepost.settings import Settings
 from newsletter.words.languages import CATALOGUES
 from pipeline.bounces import read_bounces
 from pipeline.letters import GOODBYE_WITHIN, standing
-from pipeline.mail_identity import signing_key
+from pipeline.link_keys import signing_key
 from pipeline.own_page import OwnPage
 from pipeline.subscribers import show
 from store.database import Database, connect

@@ -6,17 +6,15 @@ import pytest
 import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from pydantic import SecretStr
 
 from delivery.message import verp
 from delivery.message.tokens import message_id
 from milepost.dates import utc_now
 from milepost.errors import SettingsError
-from milepost.settings import Settings, parse
+from milepost.settings import Settings
 from pipeline import dispatch as steps
-from pipeline.mail_identity import signing_key, signing_keys
+from pipeline.link_keys import signing_key
 from pipeline.publish import publish
-from pipeline.readers_pages import behind
 from store.database import Database
 from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
@@ -100,19 +98,6 @@ def test_an_issue_from_before_mails_had_handles_keeps_the_names_of_its_mails(
     sender = verp.make(key, base="bounces@bounce.clockwork.example", delivery_id=claim.delivery_id)
     assert mailing.envelope(claim) == sender
     assert verp.parse(key, sender, Bounces(database).names([claim.delivery_id]).get) == claim.delivery_id
-
-
-def test_what_a_key_of_before_signed_is_known(settings: Settings, database: Database) -> None:
-    own = signing_key(settings, database)
-    assert signing_keys(settings, database) == (own,)
-    first, second = SecretStr("a" * 32), SecretStr("b" * 32)
-    web = settings.web.model_copy(update={"signing_key": second, "previous_signing_keys": (first,)})
-    rotated = settings.model_copy(update={"web": web})
-    assert signing_key(rotated, database) == b"b" * 32
-    assert signing_keys(rotated, database) == (b"b" * 32, b"a" * 32, own)
-    assert behind(rotated, database).keys == signing_keys(rotated, database)
-    with pytest.raises(SettingsError, match="previous_signing_keys"):
-        parse({"web": {"previous_signing_keys": ["short"]}})
 
 
 def test_the_settings_set_the_limits(settings: Settings) -> None:

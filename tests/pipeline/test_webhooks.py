@@ -1,5 +1,6 @@
 """Other programs are told each thing once, signed, late rather than never; a backfill is told to nobody."""
 
+import base64
 import datetime as dt
 import hmac
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from milepost.errors import FetchError, SettingsError
 from milepost.settings import Settings, load, parse
@@ -70,7 +72,7 @@ def test_each_milestone_is_told_once_and_signed(settings: Settings, database: Da
     done = post(settings, database, now=lambda: NOW, send=listener)
     assert (done.queued, done.sent) == (2, 2)
     headers, body = listener.heard[0]
-    right = sign(SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+    right = sign([SECRET], headers["webhook-id"], int(headers["webhook-timestamp"]), body)
     assert hmac.compare_digest(headers["webhook-signature"], right)
     told = json.loads(body)
     assert told["type"] == "milestone.added"
@@ -82,8 +84,28 @@ def test_each_milestone_is_told_once_and_signed(settings: Settings, database: Da
 def test_the_signature_is_the_specification_s() -> None:
     """Of the public test of the specification's own library."""
     secret, name = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"
-    made = sign(secret, name, 1614265330, b'{"test": 2432232314}')
+    made = sign([secret], name, 1614265330, b'{"test": 2432232314}')
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_while_a_secret_is_changed_receivers_of_either_believe_it(settings: Settings, database: Database) -> None:
+    new = "whsec_" + base64.b64encode(b"n" * 32).decode()
+    changing = settings.webhooks.model_copy(update={"secret": SecretStr(new), "previous_secret": SecretStr(SECRET)})
+    listener = Listener()
+    post(settings.model_copy(update={"webhooks": changing}), database, now=lambda: NOW, send=listener)
+    headers, body = listener.heard[0]
+    name, at = headers["webhook-id"], int(headers["webhook-timestamp"])
+    assert headers["webhook-signature"].split(" ") == [sign([new], name, at, body), sign([SECRET], name, at, body)]
+
+
+@pytest.mark.parametrize(("section", "words"), [
+    ({"webhooks": {"previous_secret": SECRET}}, "nothing without webhooks.secret"),
+    ({"bounces": {"previous_mailgun_key": "m" * 16}}, "nothing without bounces.mailgun_key"),
+])
+def test_an_old_secret_alone_is_a_mistake(section: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        parse(section)
+    assert SECRET not in str(caught.value)
 
 
 def test_a_hold_a_baseline_and_a_backfill_are_told_to_nobody(settings: Settings, database: Database) -> None:

@@ -25,6 +25,7 @@ from milepost.records import (
     Told,
 )
 from milepost.settings import Settings, parse
+from pipeline.link_keys import LinkKeys
 from pipeline.own_page import AddressChange, Ended, Reader, Undone
 from pipeline.sign_up import Asked, Confirmed, Doubt, SignUp, Turned
 from web.app import create_app
@@ -33,6 +34,11 @@ NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
 KEY = "an-invented-key-of-thirty-two-characters"
 OLD_KEY = "the-key-before-it-of-thirty-two-characters"
 LIST_ID = "milestones.timeline.example"
+
+
+def keys() -> LinkKeys:
+    """Today's key and the one before it."""
+    return LinkKeys(now=KEY.encode(), before=(OLD_KEY.encode(),))
 
 
 class MemoryIssues:
@@ -266,7 +272,7 @@ def make_app(
 ) -> Callable[[Settings], Any]:
     return lambda settings: create_app(
         issues=issues, own_page=subscribers, topics=topics, signing_up=NoSignUps(), settings=settings,
-        keys=[KEY, OLD_KEY], list_id=LIST_ID, now=lambda: NOW,
+        keys=keys, list_id=LIST_ID, now=lambda: NOW,
     )
 
 

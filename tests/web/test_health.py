@@ -15,7 +15,7 @@ from pipeline.operate.metrics import Health
 from store.database import connect
 from store.schema import tables
 from tests.pipeline import prepared
-from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemorySubscribers, MemoryTopics, NoSignUps
+from tests.web.conftest import LIST_ID, NOW, MemoryIssues, MemorySubscribers, MemoryTopics, NoSignUps, keys
 from web.app import create_app
 
 TOKEN = "an-invented-token-of-metrics"
@@ -38,7 +38,7 @@ class Client:
 def client(settings: Settings, peer: str = "127.0.0.1", host: str = "localhost:8025") -> Client:
     app: Any = create_app(
         issues=MemoryIssues(), own_page=MemorySubscribers(), topics=MemoryTopics(), signing_up=NoSignUps(),
-        settings=settings, keys=[KEY], list_id=LIST_ID, now=lambda: NOW, health=Health(settings),
+        settings=settings, keys=keys, list_id=LIST_ID, now=lambda: NOW, health=Health(settings),
     )
     return Client(app, peer, host)
 

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
 
 from delivery.bounces.provider_events import ForgedError
 from milepost.errors import FetchError
@@ -28,7 +29,7 @@ from store.schema import tables
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.pipeline import prepared
-from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemorySubscribers, MemoryTopics, NoSignUps
+from tests.web.conftest import LIST_ID, NOW, MemoryIssues, MemorySubscribers, MemoryTopics, NoSignUps, keys
 from web.app import create_app
 from web.hooks import LONGEST
 
@@ -105,7 +106,7 @@ def amazon() -> Amazon:
 def post(settings: Settings, database: Database, amazon: Amazon) -> Any:
     app: Any = create_app(
         issues=MemoryIssues(), own_page=MemorySubscribers(), topics=MemoryTopics(), signing_up=NoSignUps(),
-        settings=settings, keys=[KEY], list_id=LIST_ID, now=lambda: NOW,
+        settings=settings, keys=keys, list_id=LIST_ID, now=lambda: NOW,
         reports=ProviderReports(settings, database, amazon),
     )
 
@@ -227,6 +228,28 @@ def test_a_body_that_was_changed_or_never_signed_does_nothing(
     assert post(provider, body, headers).status_code == 401
     assert post(provider, b"[]" if provider == "sendgrid" else b"{}").status_code == 401
     assert Suppressions(database).list() == []
+
+
+@pytest.mark.parametrize("provider", ["sendgrid", "mailgun", "postmark"])
+def test_while_a_provider_s_secret_is_changed_either_is_believed(
+    provider: str, settings: Settings, database: Database, reader: str
+) -> None:
+    other = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    new = {"sendgrid_key": base64.b64encode(other).decode(), "mailgun_key": SecretStr("m" * 16),
+           "postmark_password": SecretStr("p" * 16)}
+    before = {f"previous_{name}": getattr(settings.bounces, name) for name in new}
+    body, headers = request(provider, reader)
+
+    def taken(**values: object) -> int:
+        changed = settings.model_copy(update={"bounces": settings.bounces.model_copy(update=values)})
+        heard = ProviderReports(changed, database)
+        return sum(heard.take(provider, {name.lower(): value for name, value in headers.items()}, body, NOW).values())
+
+    with pytest.raises(ForgedError):
+        taken(**new)
+    assert taken(**new, **before) == 1
 
 
 @EACH

@@ -11,9 +11,11 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from lxml import html
+from starlette.requests import Request
 
 from milepost.settings import Settings, parse
 from newsletter.words.languages import CATALOGUES
+from pipeline.operators.link_keys import rotate
 from pipeline.readers_pages import behind
 from pipeline.sign_up import Asked
 from store.database import Database, connect
@@ -438,3 +440,54 @@ def test_a_pause_ends_when_its_reader_leaves(site: Site) -> None:
     site.post(own)
     site.post(f"{own}/back")
     assert Subscribers(site.database).get(1).paused_until is None
+
+
+# --- a key that has leaked --------------------------------------------------------------------------------------------
+
+
+def test_a_link_whose_key_leaked_lets_its_reader_leave_and_does_nothing_else(
+    site: Site, settings: Settings, database: Database, clock: Clock, ask: Callable[..., Any]
+) -> None:
+    own = site.own()
+    rotate(settings, database, has_leaked=True, why="a backup was stolen", by="ann", now=NOW)
+    since = Site(settings, database, clock, ask)
+    before = since.all()
+    for act in ("/preferences", "/pause", "/resume", "/address", "/data", "/erase", "/back"):
+        answers = [since.post(own + act, email=NEW, until="7")]
+        if act != "/back":
+            answers.append(since.get(own + act))
+        for answer in answers:
+            assert answer.status_code == 403
+            assert "only unsubscribes" in text(answer)
+            assert ADA.partition("@")[2] not in answer.text
+    assert since.all() == before
+    asked = since.get(own)
+    assert asked.status_code == 200
+    assert "/preferences" not in asked.text
+    left = since.post(own)
+    assert (left.status_code, since.who()[1]) == (200, "unsubscribed")
+    assert "/back" not in left.text
+    assert "/data" not in left.text
+    assert since.post(f"{own}/back").status_code == 403
+    assert since.who()[1] == "unsubscribed"
+    assert since.post(f"{since.own()}/back").status_code == 200  # a link of the new key does it all
+    assert since.who()[1] == "active"
+
+
+def test_pages_that_are_open_learn_of_a_changed_key(settings: Settings, database: Database) -> None:
+    kept, seconds = behind(settings, database), [100.0]
+    readers = Readers(kept.keys, kept.list_id, clock=lambda: seconds[0])
+
+    def asked(path: str) -> Request:
+        return Request({"type": "http", "path_params": {"token": path.removeprefix("/u/")}})
+
+    first = readers.path_of("0" * 20)
+    rotate(settings, database, has_leaked=True, why="lost", by="ann", now=NOW)
+    another = Readers(kept.keys, kept.list_id).path_of("0" * 20)
+    seconds[0] += 2
+    assert readers.of(asked(another)) is not None  # at once: no key of before knows it
+    assert readers.of(asked(first)) is None
+    assert readers.leaving(asked(first)) is not None
+    database.close()
+    seconds[0] += 60
+    assert readers.of(asked(another)) is not None  # while the database is away

@@ -21,7 +21,7 @@ from store.database import Database, connect
 from store.ledger.letters import Letters
 from store.subscribers.sign_ups import SignUps
 from tests.new_database import new_database
-from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemoryTopics
+from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemoryTopics, keys
 from web.app import create_app
 from web.public.proof_of_work import LASTS, ProofOfWork
 from web.public.subscribe import stamp
@@ -135,7 +135,7 @@ def make(
     """Makes an application over the database, as each process has one."""
     return lambda now=NOW: create_app(
         issues=issues, own_page=OwnPage(changed, database), topics=topics, signing_up=SigningUp(changed, database),
-        settings=changed, keys=[KEY], list_id=LIST_ID, now=lambda: now,
+        settings=changed, keys=keys, list_id=LIST_ID, now=lambda: now,
     )
 
 

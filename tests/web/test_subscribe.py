@@ -24,7 +24,7 @@ from store.subscribers.people import Subscribers
 from store.subscribers.sign_ups import SignUps
 from store.subscribers.suppressions import Suppressions
 from tests.new_database import new_database
-from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemoryTopics
+from tests.web.conftest import KEY, LIST_ID, NOW, MemoryIssues, MemoryTopics, keys
 from web.app import create_app
 from web.public.subscribe import OLDEST_S, stamp, stamped
 
@@ -60,7 +60,7 @@ def app(
     changed = settings.model_copy(update={"web": settings.web.model_copy(update=web)})
     return create_app(
         issues=issues, own_page=OwnPage(changed, database), topics=topics,
-        signing_up=SigningUp(changed, database, domains), settings=changed, keys=[KEY], list_id=LIST_ID,
+        signing_up=SigningUp(changed, database, domains), settings=changed, keys=keys, list_id=LIST_ID,
         now=lambda: NOW,
     )
 
@@ -164,7 +164,7 @@ class TestTheSitesOwnForm:
     ) -> None:
         with database.begin(), connect(str(database.url), wait_seconds=0.01) as hurried:
             app = create_app(
-                issues=issues, own_page=OwnPage(settings, hurried), topics=topics, settings=settings, keys=[KEY],
+                issues=issues, own_page=OwnPage(settings, hurried), topics=topics, settings=settings, keys=keys,
                 signing_up=SigningUp(settings, hurried), list_id=LIST_ID, now=lambda: NOW,
             )
             found = ask("POST", "/api/subscribe", app=app, content=json.dumps({"email": ADA}))
@@ -436,7 +436,7 @@ class TestItSpeaksTheVisitorsLanguage:
         shut = settings.model_copy(update={"web": settings.web.model_copy(update={"signup": False})})
         app = create_app(
             issues=MemoryIssues(), own_page=OwnPage(shut, database), topics=MemoryTopics(),
-            signing_up=SigningUp(shut, database), settings=shut, keys=[KEY], list_id=LIST_ID, now=lambda: NOW,
+            signing_up=SigningUp(shut, database), settings=shut, keys=keys, list_id=LIST_ID, now=lambda: NOW,
         )
         page = ask("GET", "/subscribe", app=app, headers=GERMAN_BROWSER)
         assert (page.status_code, spoken(page)) == (503, "de")

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from milepost.errors import StoreError
-from tests.web.conftest import NoSignUps
+from tests.web.conftest import NoSignUps, keys
 from web.app import create_app
 from web.writing import Writers
 
@@ -51,7 +51,7 @@ def crowd(
         app = create_app(
             issues=issues, own_page=locked, topics=topics, signing_up=NoSignUps(), settings=settings,
             now=lambda: issue(1).created_at,
-            keys=["an-invented-key-of-thirty-two-characters"], list_id="milestones.timeline.example",
+            keys=keys, list_id="milestones.timeline.example",
             writers=Writers(threads=4, wait_seconds=wait_seconds),
         )
 

@@ -94,10 +94,11 @@ class Preferences:
     def __init__(
         self, pages: Pages, own_page: OwnPage, topics: Topics, *, readers: Readers, writers: Writers,
         cadences: Sequence[Cadence], now: Callable[[], dt.datetime],
-        gone: Callable[[Request, Reader | None], Response],
+        gone: Callable[[Request, Reader | None], Response], refused: Callable[[Request], Response],
     ) -> None:
-        """`cadences`: those on offer; `gone`: the page for who left, or was erased."""
-        self._now, self._gone = now, gone
+        """`cadences`: those on offer; `gone`: the page for who left, or was erased; `refused`: for a link that is
+        none of ours, or whose key has leaked."""
+        self._now, self._gone, self._refused = now, gone, refused
         self._pages = pages
         self._own_page = own_page
         self._topics = topics
@@ -131,7 +132,7 @@ class Preferences:
         """
         link = self._readers.of(request)
         if link is None:
-            return self._pages.for_visitor(request).page("leave_unknown.html.j2", status=404, private=True)
+            return self._refused(request)
         reader, said = None, Said()
         try:
             reader = self._own_page.linked(link, self._now())

@@ -1,12 +1,15 @@
 """The way out: a page with one button, and the one-click POST that mail programs send (RFC 8058); and the way back.
 
     POST /u/{token} ─▶ left, with a button        POST /u/{token}/back ─▶ a reader again, for thirty days
+
+A link whose key has leaked lets its reader leave, and does nothing else.
 """
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -52,21 +55,30 @@ class Unsubscribe:
         """For who is no reader any more, with the way back while there is one; None: nobody here."""
         if reader is not None and reader.erased:
             return self._pages.for_visitor(request).page("erased.html.j2", status=410, private=True)
-        until, choice, pages = "", [], self._pages.for_visitor(request)
+        until, choice, pages, whole = "", [], self._pages.for_visitor(request), False
         if reader is not None:
+            whole = self._readers.of(request) is not None
             who, pages = reader.subscriber, self._pages.spoken(reader.subscriber.language)
-            if reader.undo_until is not None:
+            if reader.undo_until is not None and whole:
                 until = pages.phrases.plain_day(self._own_page.day_of(reader.undo_until))
                 seldom = CADENCES[CADENCES.index(who.cadence) + 1 :]
                 choice = [(each, sentence(pages.phrases.rhythms[each])) for each in self._cadences if each in seldom]
         return pages.page(
             "left.html.j2", status=status, private=True, until=until, seldom=choice,
-            own="" if reader is None else f"/u/{request.path_params['token']}",
+            own=f"/u/{request.path_params['token']}" if whole else "",
         )
 
     def unknown(self, request: Request) -> Response:
         """For a token that is none of ours; says nothing about who subscribes."""
         return self._pages.for_visitor(request).page("leave_unknown.html.j2", status=404, private=True)
+
+    def refused(self, request: Request) -> Response:
+        """For a link that proves too little for what it asks: a key that has leaked lets readers leave, no more."""
+        if self._readers.leaving(request) is None:
+            return self.unknown(request)
+        return self._pages.for_visitor(request).page(
+            "leave_only.html.j2", status=403, private=True, here=f"/u/{request.path_params['token']}"
+        )
 
     def _about(self, request: Request) -> Response:
         """Where the links of a test mail lead: they have no token."""
@@ -74,7 +86,7 @@ class Unsubscribe:
 
     def _ask(self, request: Request) -> Response:
         """GET and HEAD change nothing: mail scanners follow every link."""
-        link = self._readers.of(request)
+        link = self._readers.leaving(request)
         if link is None:
             return self.unknown(request)
         try:
@@ -88,11 +100,12 @@ class Unsubscribe:
                 return self.gone(request, reader)
             pages = self._pages.spoken(reader.subscriber.language)
         token = request.path_params["token"]
-        return pages.page("leave.html.j2", private=True, here=f"/u/{token}", choice=f"/u/{token}{PREFERENCES}")
+        choice = f"/u/{token}{PREFERENCES}" if self._readers.of(request) is not None else ""
+        return pages.page("leave.html.j2", private=True, here=f"/u/{token}", choice=choice)
 
     async def _leave(self, request: Request) -> Response:
         """Whatever the body's form, and whether or not it could be read: who posts to this address wants to leave."""
-        link = self._readers.of(request)
+        link = await run_in_threadpool(self._readers.leaving, request)
         if link is None:
             return self.unknown(request)
         return await self._writers.run(partial(self._let_go, request, link))
@@ -111,9 +124,9 @@ class Unsubscribe:
             return self.gone(request, None)
 
     async def _back(self, request: Request) -> Response:
-        link = self._readers.of(request)
+        link = await run_in_threadpool(self._readers.of, request)
         if link is None:
-            return self.unknown(request)
+            return await run_in_threadpool(self.refused, request)
         form = await read_form(request)
         return await self._writers.run(partial(self._return, request, link, form.get("cadence", [])))
 
