@@ -23,14 +23,14 @@ def rotate(
     `has_leaked`: the key of before has, see `leaked`. Raises ConflictError where the settings set the key.
     """
     _reason(why)
-    if settings.web.signing_key is not None:
-        raise ConflictError(
-            "the settings set the key, not the database", where="web.signing_key",
-            hint="Put it among web.previous_signing_keys, a new one in its place, and start anew; "
-            "docs/operations/keys.md has the steps.",
-        )
 
     def change() -> tuple[str, str]:
+        if settings.web.signing_key is not None:
+            raise ConflictError(
+                "the settings set the key, not the database", where="web.signing_key",
+                hint="Put it among web.previous_signing_keys, a new one in its place, and start anew; "
+                "docs/operations/keys.md has the steps.",
+            )
         keys = SigningKeys(database)
         old, new = map(key_name, keys.rotate(now))
         if has_leaked:
@@ -50,18 +50,22 @@ def leaked(settings: Settings, database: Database, name: str, *, why: str, by: s
     Raises NotFoundError for no key's name, ConflictError for the key that signs.
     """
     _reason(why)
-    found = next((one for one in known_keys(settings, database) if one.name == name), None)
-    if found is None:
-        raise NotFoundError("there is no key of that name", where=name, hint="See `milepost keys`.")
-    if found.signs:
-        hint = (
-            "Run `milepost keys rotate --leaked --why …`." if settings.web.signing_key is None else
-            "Put it among web.previous_signing_keys, a new one in its place, start anew, and say it again."
-        )
-        raise ConflictError("it signs the links of today's mails", where=name, hint=hint)
+
+    def say() -> None:
+        found = next((one for one in known_keys(settings, database) if one.name == name), None)
+        if found is None:
+            raise NotFoundError("there is no key of that name", where=name, hint="See `milepost keys`.")
+        if found.signs:
+            hint = (
+                "Run `milepost keys rotate --leaked --why …`." if settings.web.signing_key is None else
+                "Put it among web.previous_signing_keys, a new one in its place, start anew, and say it again."
+            )
+            raise ConflictError("it signs the links of today's mails", where=name, hint=hint)
+        SigningKeys(database).leak(name, now)
+
     kept(
-        database, at_the_console(by), "key.leaked", f"key {name}", lambda: SigningKeys(database).leak(name, now),
-        why=why, says=lambda _: "its links let readers leave, and nothing else", now=lambda: now,
+        database, at_the_console(by), "key.leaked", f"key {name}", say, why=why,
+        says=lambda _: "its links let readers leave, and nothing else", now=lambda: now,
     )
 
 

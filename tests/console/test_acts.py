@@ -92,4 +92,4 @@ def test_the_keys_of_readers_links() -> None:
     told = milepost("keys").stdout
     assert "its links only unsubscribe" in " ".join(told.split())
     assert "No old secret is accepted." in told
-    assert [(what, outcome) for what, _, outcome in kept()] == [("key.rotate", "done")]
+    assert [(what, outcome) for what, _, outcome in kept()] == [("key.rotate", "done"), ("key.leaked", "refused")]
