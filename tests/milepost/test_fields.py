@@ -21,7 +21,7 @@ VALUES: dict[str, Any] = {
 
 
 def test_every_field_is_an_attribute_of_a_record_that_is_empty_unless_told() -> None:
-    identity = {"source", "key", "url", "found_on", "unknown", "evidence", "extractor", "labels", "spelt"}
+    identity = {"source", "key", "url", "found_on", "unknown", "evidence", "extractor", "labels", "spelt", "silent"}
     attributes = {one.name: one for one in dataclasses.fields(Milestone) if one.name not in identity}
     assert set(attributes) == set(FIELDS)
     assert {name: one.default for name, one in attributes.items() if name != "title"} == {
