@@ -227,7 +227,8 @@ async def measure(database: Database, settings: Settings, times: int, *, explain
     session = SignIn(settings, database).by_proxy("ada").token
     transport = httpx.ASGITransport(desk_app(desk))
     watched, kept = Watched(database), True
-    print(f"{'address':<58} {'stmts':>5} {'CPU p50':>8} {'CPU p99':>8} {'server':>7} {'p50 ms':>8} {'p99 ms':>8} {'bytes':>9}")
+    print(f"{'address':<58} {'stmts':>5} {'CPU p50':>8} {'CPU p99':>8} {'server':>7} {'p50 ms':>8} {'p99 ms':>8} "
+          f"{'bytes':>9}")
     async with httpx.AsyncClient(transport=transport, base_url=HOST, cookies={desk.cookie: session}) as client:
         asked: list[tuple[str, dict[str, str] | None]] = [
             *((path, None) for path in (*PAGES, *(f"/api/v1{call}" for call in CALLS))),
@@ -252,12 +253,13 @@ async def measure(database: Database, settings: Settings, times: int, *, explain
             statements = len(watched.asked)
             servers = (watched.servers_ms() - servers) / times
             (cpu, slow_cpu), (wall, slowest) = (
-                (one[times // 2], one[min(int(times * 0.99), times - 1)]) for one in map(sorted, zip(*took, strict=True))
+                (one[times // 2], one[min(int(times * 0.99), times - 1)])
+                for one in map(sorted, zip(*took, strict=True))
             )
             odd = "" if answer.status_code == 200 else f"  {answer.status_code}"
             path = f"{path} {' '.join((sent or {}).values())}".strip()
-            print(f"{path:<58} {statements:>5} {cpu:>8.1f} {slow_cpu:>8.1f} {servers:>7.1f} {wall:>8.1f} {slowest:>8.1f} "
-                  f"{len(answer.content):>9}{odd}", flush=True)
+            print(f"{path:<58} {statements:>5} {cpu:>8.1f} {slow_cpu:>8.1f} {servers:>7.1f} {wall:>8.1f} "
+                  f"{slowest:>8.1f} {len(answer.content):>9}{odd}", flush=True)
             kept = kept and slowest <= LIMIT_MS
             if explain and wall > LIMIT_MS / 4:
                 watched.explain()

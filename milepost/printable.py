@@ -32,8 +32,8 @@ def printable_json(line: str) -> str:
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: "1 delivery", "2 deliveries"; `many` is the noun with an s where nothing is given."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+    """A number with its noun: "1 delivery", "1,234 deliveries"; `many`: the noun with an s where nothing is given."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def _spelled(sign: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from milepost.dates import utc_now
@@ -57,6 +57,7 @@ class Actor:
     who: str
     role: Role | None  # None: whoever may read the settings, or reach Prefect's server, may everything
     door: Door
+    hears: Callable[[int], None] = field(default=lambda _: None, compare=False, repr=False)  # the number of each act
 
 
 BY_A_FLOW = Actor(who="prefect", role=None, door="flows")
@@ -95,6 +96,7 @@ def kept(
     acts = Acts(database)
     number = acts.begin(who=by.who, role=by.role, door=by.door, what=what, about=about, why=without_addresses(why),
                         before=before, now=now())
+    by.hears(number)
 
     def end(outcome: Outcome, said: str, changed: Any = None) -> None:
         try:

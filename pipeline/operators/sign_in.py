@@ -102,11 +102,11 @@ class SignIn:
         """End a session."""
         self._operators.end_session(hash_of(token))
 
-    def sign_out_elsewhere(self, session: Session, token: str) -> int:
+    def sign_out_elsewhere(self, session: Session, token: str, *, by: Actor) -> int:
         """End their other sessions; returns how many there were."""
         who = session.operator
         return kept(
-            self._database, _self(who), "self.sign-out", f"operator {who.name}",
+            self._database, by, "self.sign-out", f"operator {who.name}",
             lambda: self._operators.end_sessions(who.id, but=hash_of(token)),
             says=lambda count: f"{count} sessions ended", now=self._now,
         )
@@ -131,36 +131,41 @@ class SignIn:
         used = self._operators.use_link(hash_of(link), hashed, now=self._now())
         if used is None:
             raise InputError("this link was used already", hint="An admin makes a new one.")
-        kept(self._database, _self(used), "self.password", f"operator {used.name}", lambda: None,
+        by = Actor(who=used.name, role=used.role, door="desk")
+        kept(self._database, by, "self.password", f"operator {used.name}", lambda: None,
              says=lambda _: "set by a link", now=self._now)
         return self._begin(used, instead_of)
 
-    def change_password(self, session: Session, old: str, new: str, *, host: str | None) -> SignedIn:
+    def change_password(
+        self, session: Session, old: str, new: str, *, by: Actor, host: str | None
+    ) -> SignedIn:
         """Another password; every session ends, and a new one begins here. Raises InputError, ForbiddenError."""
         who = session.operator
         self._confirm(who, old, host)
         hashed = self._passwords.hash(new, name=who.name)
-        kept(self._database, _self(who), "self.password", f"operator {who.name}",
+        kept(self._database, by, "self.password", f"operator {who.name}",
              lambda: self._operators.set_password(who.id, hashed, now=self._now()),
              says=lambda _: "changed; signed out everywhere else", now=self._now)
         return self._begin(replace(who, password=hashed), None)
 
-    def ask_for_codes(self, session: Session, secret: str, code: str, password: str, *, host: str | None) -> None:
+    def ask_for_codes(
+        self, session: Session, secret: str, code: str, password: str, *, by: Actor, host: str | None
+    ) -> None:
         """A second factor from now on; raises InputError where the code is not one of the secret's."""
         who = session.operator
         self._confirm(who, password, host)
         step = step_of(secret, code, self._now())
         if step is None:
             raise InputError("the code is wrong", hint="Is the clock of the device that shows it right?")
-        kept(self._database, _self(who), "self.totp", f"operator {who.name}",
+        kept(self._database, by, "self.totp", f"operator {who.name}",
              lambda: self._operators.set_totp(who.id, secret, step=step),
              says=lambda _: "asked for codes from now on", now=self._now)
 
-    def ask_for_no_codes(self, session: Session, password: str, *, host: str | None) -> None:
+    def ask_for_no_codes(self, session: Session, password: str, *, by: Actor, host: str | None) -> None:
         """No second factor any more; raises InputError for a wrong password."""
         who = session.operator
         self._confirm(who, password, host)
-        kept(self._database, _self(who), "self.totp", f"operator {who.name}",
+        kept(self._database, by, "self.totp", f"operator {who.name}",
              lambda: self._operators.set_totp(who.id, None), says=lambda _: "asked for no codes any more",
              now=self._now)
 
@@ -210,7 +215,3 @@ class SignIn:
         if not self._operators.begin_session(operator, hash_of(token), now=now, until=until, instead_of=before):
             raise InputError(_WRONG, hint="An admin makes a new link: `milepost operators reset`.")
         return SignedIn(operator=operator, token=token)
-
-
-def _self(operator: Operator) -> Actor:
-    return Actor(who=operator.name, role=operator.role, door="desk")

@@ -195,6 +195,10 @@ def test_guesses_and_floods_end(settings: Settings, database: Database) -> None:
         assert [client.get(f"{BASE}/me", headers=nobody).status_code for _ in range(GUESSES_PER_MINUTE + 1)] == [
             *[401] * GUESSES_PER_MINUTE, 429,
         ]
+        clock[0] += 0.5
+        assert client.get(f"{BASE}/me", headers=nobody).headers["retry-after"] == "3"
+        good = Program(client, token_for(database, "readers", name="day shift"))
+        good.ask("/me")  # whoever guesses beside it
 
 
 # --- what is read -----------------------------------------------------------------------------------------------------

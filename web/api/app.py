@@ -127,10 +127,6 @@ class Api:
 
     async def _let_in(self, request: Request) -> Token:
         """Whose token it is; raises Problem 401 and 429."""
-        asker = host_of(request) or ""
-        if self._guessed.empty(asker):
-            raise Problem(429, "too many tokens that are none came from there", hint="Wait a minute.",
-                          headers={"Retry-After": "60"})
         if any(name in request.query_params for name in ("token", "access_token", "api_key")):
             raise Problem(401, "a token stands in the address, where every log keeps it",
                           hint="Revoke it, and show the next one in the Authorization header.",
@@ -145,7 +141,10 @@ class Api:
             token = await run_in_threadpool(self._tokens.known, shown.strip())
         why = "it is no token of ours" if token is None else token.why_not(self._now())
         if token is None or why is not None:
-            self._guessed.take(asker)
+            # Those alone are counted: whoever shares a network with somebody who guesses is let in by a good one.
+            if wait := self._guessed.take(host_of(request) or ""):
+                raise Problem(429, "too many tokens that are none came from there", hint="Wait a minute.",
+                              headers={"Retry-After": str(int(wait) + 1)})
             raise Problem(401, f"the token opens nothing: {why}", hint="`milepost tokens` lists those that do.",
                           headers={"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'})
         wait = self._asked.take(token.name)

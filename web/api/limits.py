@@ -23,8 +23,3 @@ class Limit:
         if len(self._left) > _REMEMBERED:
             self._left.popitem(last=False)
         return 0.0 if allowed else (1 - left) / self._rate
-
-    def empty(self, who: str) -> bool:
-        """Whether none of theirs is left; takes none."""
-        left, at = self._left.get(who, (float(self._most), self._clock()))
-        return left + (self._clock() - at) * self._rate < 1

@@ -21,7 +21,6 @@ from milepost.errors import (
     ForbiddenError,
     InputError,
     MilepostError,
-    StoreError,
 )
 from milepost.records import ROLES, Role
 from milepost.settings import Settings
@@ -117,7 +116,9 @@ class Desk:
 
         async def go(visit: Visit, done: str | tuple[str, SignedIn]) -> Response:
             to, signed_in = (done, None) if isinstance(done, str) else done
-            return self.go(await run_in_threadpool(self._told, visit, to), signed_in=signed_in)
+            if visit.kept:  # the page tells of it
+                to += f"{'&' if '?' in to else '?'}did={visit.kept[-1]}"
+            return self.go(to, signed_in=signed_in)
 
         return self._post(path, what, do, go, longest=longest)
 
@@ -158,14 +159,6 @@ class Desk:
             return await answer(found, done)
 
         return Route(path, post, methods=["POST"])
-
-    def _told(self, visit: Visit, to: str) -> str:
-        """The path to go to, with the act that its page tells of."""
-        try:
-            found = acts.latest(self.database, who=visit.session.operator.name, limit=1)
-        except StoreError:  # it is done all the same
-            return to
-        return f"{to}{'&' if '?' in to else '?'}did={found[0].id}" if found else to
 
     # --- answers ----------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from milepost import __version__
 from milepost.dates import utc_now
+from milepost.printable import counted
 from milepost.settings import Settings
 from newsletter.issue.render import templates_folder
 from newsletter.issue.theme import theme_for
@@ -46,7 +47,7 @@ class Looks:
             trim_blocks=True, lstrip_blocks=True,
         )
         self._environment.filters.update(
-            moment=self.moment, day=self.day, ago=_ago, json=_json, short=lambda text: str(text)[:12], many=many,
+            moment=self.moment, day=self.day, ago=_ago, json=_json, short=lambda text: str(text)[:12], many=counted,
             lasting=lasting,
         )
         self._environment.globals.update(
@@ -85,17 +86,12 @@ class Looks:
         return "" if at is None else f"{at.astimezone(self._zone):%Y-%m-%d}"
 
 
-def many(count: int, one: str, more: str | None = None) -> str:
-    """“1 reader”, “1,234 readers”. Pure."""
-    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
-
-
 def lasting(seconds: float) -> str:
     """How long something takes, in two units at most. Pure."""
     minutes, hours = int(seconds // 60), int(seconds // 3600)
     if seconds < 90:
-        return many(round(seconds), "second")
-    return many(minutes, "minute") if minutes < 90 else f"{many(hours, 'hour')} {many(minutes % 60, 'minute')}"
+        return counted(round(seconds), "second")
+    return counted(minutes, "minute") if minutes < 90 else f"{counted(hours, 'hour')} {counted(minutes % 60, 'minute')}"
 
 
 def _ago(at: dt.datetime | None, now: dt.datetime) -> str:
@@ -110,7 +106,7 @@ def _ago(at: dt.datetime | None, now: dt.datetime) -> str:
             break
     if unit == "second" and amount < 10:
         return "just now"
-    told = many(int(amount), unit)
+    told = counted(int(amount), unit)
     return f"{told} ago" if seconds >= 0 else f"in {told}"
 
 

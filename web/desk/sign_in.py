@@ -120,21 +120,22 @@ class SignInPages:
     def change_password(self, visit: Visit, form: Form) -> tuple[str, SignedIn]:
         """Another password; the session that asked goes on under a new cookie, all others end."""
         old = form["old"][0] if "old" in form else ""
-        return "/desk/me", self._desk.sign_in.change_password(visit.session, old, _twice(form), host=visit.host)
+        return "/desk/me", self._desk.sign_in.change_password(
+            visit.session, old, _twice(form), by=visit.actor, host=visit.host)
 
     def codes(self, visit: Visit, form: Form) -> str:
         """Ask for codes from now on, or for none."""
         password = form["password"][0] if "password" in form else ""
         if form.text("secret"):
             self._desk.sign_in.ask_for_codes(
-                visit.session, form.text("secret"), form.text("code"), password, host=visit.host)
+                visit.session, form.text("secret"), form.text("code"), password, by=visit.actor, host=visit.host)
         else:
-            self._desk.sign_in.ask_for_no_codes(visit.session, password, host=visit.host)
+            self._desk.sign_in.ask_for_no_codes(visit.session, password, by=visit.actor, host=visit.host)
         return "/desk/me"
 
     def elsewhere(self, visit: Visit, _: Form) -> str:
         """Sign out everywhere else."""
-        self._desk.sign_in.sign_out_elsewhere(visit.session, visit.token)
+        self._desk.sign_in.sign_out_elsewhere(visit.session, visit.token, by=visit.actor)
         return "/desk/me"
 
     # -----------------------------------------------------------------------------------------------------------------

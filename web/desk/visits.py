@@ -4,7 +4,7 @@ import datetime as dt
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -63,6 +63,7 @@ class Visit:
     request: Request
     session: Session
     token: str  # of the session
+    kept: list[int] = field(default_factory=list)  # the numbers of the acts that it came to
 
     @property
     def role(self) -> Role:
@@ -72,7 +73,7 @@ class Visit:
     @property
     def actor(self) -> Actor:
         """In whose name something is done."""
-        return Actor(who=self.session.operator.name, role=self.role, door="desk")
+        return Actor(who=self.session.operator.name, role=self.role, door="desk", hears=self.kept.append)
 
     @property
     def csrf(self) -> str:

@@ -10,8 +10,10 @@ from milepost.records import Role
 from pipeline import holds
 from pipeline.operators import acts
 from store.milestones.looks import Looks
+from store.operators.acts import Acts
 from store.schema.tables import look
 from tests.web.desk.conftest import House
+from web.writing import Answer, Writers
 
 
 @pytest.fixture
@@ -46,6 +48,28 @@ def test_it_is_released_once_with_a_reason(house: House) -> None:
     done = [one for one in acts.latest(house.database) if one.what == "hold.release" and one.outcome == "done"]
     assert [(one.who, one.why, one.before, one.after["held"]) for one in done] == [
         ("editor", "they published a series", {"held": True}, False)]
+
+
+class Shared(Writers):
+    """Writers of a desk at which somebody does something else under the same name, at the same moment."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__()
+        self._house = house
+
+    async def run(self, write: Callable[[], Answer]) -> Answer:
+        done = await super().run(write)
+        Acts(self._house.database).begin(who="editor", role="editor", door="desk", what="issue.pause", about="issue 1",
+                                         why="", before=None, now=self._house.clock)
+        return done
+
+
+def test_what_one_did_is_told_and_not_what_came_after_it(house: House) -> None:
+    house.held_look("One")
+    browser = house.signed_in("editor")
+    browser.open("/desk")
+    house.desk.writers = Shared(house)
+    assert "is released" in browser.press("Release", why="they published a series")
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor"])
