@@ -93,6 +93,23 @@ def plain(line: str) -> str:
     return _CODE.sub(r"\1", line)
 
 
+def in_plain(text: str) -> str:
+    """A text for what shows plain words: no marks of ours but bullets, code four spaces in, empty lines as paragraphs
+    part. What has no shape is returned as it is.
+    """
+    if not is_shaped(text):
+        return text
+    lines: list[str] = []
+    for block in _blocks(text):
+        if block.kind == "code":
+            lines += [f"    {line}".rstrip() for line in block.text.split("\n")]
+        elif block.kind == "item":
+            lines.append(f"{'  ' * block.depth}{'•' if block.mark == '-' else block.mark} {plain(block.text)}")
+        else:
+            lines += [*([""] if lines else []), plain(block.text)]
+    return "\n".join(lines)
+
+
 def in_one_line(text: str) -> str:
     """A text as running words: "Added: a lamp. A switch." What has no shape is returned as it is."""
     if not is_shaped(text):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from milepost.codec import milestone_to_json
 from milepost.fields import FIELD, Field
 from milepost.records import Milestone
+from milepost.text_shape import in_plain
 
 Form = Literal["jsonl", "csv", "jsonld"]
 
@@ -55,6 +56,8 @@ def _in_columns(field: Field, value: Any) -> tuple[object, ...]:
             return (value and value["value"],)
         case "image":
             return (value["url"], value["alt"]) if value else (None, None)
+        case "prose":
+            return (value and in_plain(value),)
     return (value,)
 
 
@@ -110,6 +113,8 @@ def _as_jsonld(field: Field, value: Any) -> object:
             return [{"@type": thing, "name": name} for name in value] if thing else list(value)
         case "slug":
             return value and ({"@type": thing, "identifier": value} if thing else value)
+        case "prose":
+            value = in_plain(value)
     return value and ({"@type": thing, "name": value} if thing else value)
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from milepost.settings import NewsletterSettings, WebSettings
-from newsletter.issue.bidi import lang_and_dir
+from newsletter.issue.bidi import lang_and_dir, reading_direction
 from newsletter.issue.render import loader_for
 from newsletter.issue.safe import clip, one_line
 from newsletter.issue.theme import theme_for
@@ -81,6 +81,7 @@ class Pages:
             trim_blocks=True, lstrip_blocks=True, bytecode_cache=_COMPILED,
         )
         self._environment.filters["lang_and_dir"] = lang_and_dir
+        self._environment.filters["reading_direction"] = reading_direction
         self._environment.globals.update(
             newsletter=newsletter, phrases=self.phrases, light=theme.light, dark=theme.dark,
             direction=direction(newsletter.language), serif=newsletter.font, sans=newsletter.label_font,

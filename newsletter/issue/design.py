@@ -2,14 +2,16 @@
 
     1  templates/first    the subject counts, the list of contents stands among its neighbours, long issues end in brief
     2  templates          the subject names the lead, five stories in full, the rest a line each
+    3  templates          a text has its shape: lists and code are lists and code, where they were lines before
 """
 
 from collections.abc import Mapping
 from typing import cast
 
 FIRST = 1
-TODAY = 2
-_FOLDERS = {FIRST: "first", TODAY: ""}  # below that of the templates
+LINES = 2
+TODAY = 3
+_FOLDERS = {FIRST: "first", LINES: "", TODAY: ""}  # below that of the templates
 
 
 def design_of(shown: Mapping[str, object]) -> int:

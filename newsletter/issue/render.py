@@ -15,11 +15,12 @@ from jinja2 import BaseLoader, Environment, FileSystemLoader, StrictUndefined, T
 from milepost.errors import LintError, RenderError, SettingsError
 from milepost.records import UNEDITED, Cadence, Edit, IssueItem, Variant
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.issue.bidi import lang_and_dir
+from newsletter.issue.bidi import lang_and_dir, reading_direction
 from newsletter.issue.compose import Draft, compose, inputs_hash, shown_settings
 from newsletter.issue.design import TODAY, folder_of
 from newsletter.issue.known import NOTHING_KNOWN, Known
 from newsletter.issue.mjml_vocabulary import lint_mjml
+from newsletter.issue.prose import Prose
 from newsletter.issue.safe import ascii_markup
 from newsletter.issue.theme import theme_for
 from newsletter.issue.view import IssueView, Made, Plan, day_in_words, day_slot, issue_view, link_slot
@@ -223,6 +224,24 @@ def wrap(text: str, indent: int = 0) -> str:
     )
 
 
+def prose_text(part: Prose, indent: int = 0) -> str:
+    """A part of a text in plain text: a paragraph by `wrap`, items hanging behind their marks, code set in as it is."""
+    if part.kind == "code":
+        pad = " " * (indent + 4)
+        return "\n".join(f"{pad}{line}".rstrip() for line in part.text.split("\n"))
+    if part.kind == "paragraph":
+        return wrap(part.text, indent)
+    lines: list[str] = []
+    for item in part.items:
+        pad, hanging = " " * indent, indent + len(item.mark) + 1
+        lines.append(textwrap.fill(
+            item.text, TEXT_WIDTH, initial_indent=f"{pad}{item.mark} ", subsequent_indent=" " * hanging,
+            break_long_words=False, break_on_hyphens=False,
+        ))
+        lines += [prose_text(inner, hanging) for inner in item.inner]
+    return "\n".join(lines)
+
+
 def _environment(loader: BaseLoader, *, html: bool) -> Environment:
     environment = Environment(
         loader=loader, undefined=StrictUndefined,
@@ -230,7 +249,9 @@ def _environment(loader: BaseLoader, *, html: bool) -> Environment:
         finalize=ascii_markup if html else None, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )
     environment.filters["wrap"] = wrap
+    environment.filters["prose"] = prose_text
     environment.filters["lang_and_dir"] = lang_and_dir
+    environment.filters["reading_direction"] = reading_direction
     return environment
 
 

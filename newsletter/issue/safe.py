@@ -24,7 +24,7 @@ _URL_SAFE = "/:?#[]@!$&'()*+,;=-._~%"  # RFC 3986 §2: what may stand as it is; 
 _JOINING = "\u200d\ufe0e\ufe0f\u20e3"  # zero-width joiner, variation selectors, the keycap
 _MODIFIERS = "".join(map(chr, range(0x1F3FB, 0x1F400)))  # skin tones
 _FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))  # regional indicators
-_BULLETS = ("•", "◦", "▪")  # of an item in a list, in one within it, and so on
+BULLETS = ("•", "◦", "▪")  # of an item in a list, in one within it, and so on
 _BRACES = str.maketrans({"{": "&#123;", "}": "&#125;", "\\": "&#92;"})
 
 
@@ -58,7 +58,7 @@ def prose_lines(text: str) -> tuple[str, ...]:
     lines: list[str] = []
     for block in blocks_of(text):
         if block.kind == "item":
-            lines += paragraphs(f"{_BULLETS[block.depth] if block.mark == '-' else block.mark} {plain(block.text)}")
+            lines += paragraphs(f"{BULLETS[block.depth] if block.mark == '-' else block.mark} {plain(block.text)}")
         else:
             lines += paragraphs(plain(block.text) if block.kind == "paragraph" else block.text)
     return tuple(lines)

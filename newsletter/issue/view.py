@@ -25,9 +25,10 @@ from newsletter.issue.corrections import (
     slug_in_words,
     tally,
 )
-from newsletter.issue.design import FIRST, TODAY
+from newsletter.issue.design import FIRST, LINES, TODAY
 from newsletter.issue.intro import Block, blocks
 from newsletter.issue.known import NOTHING_KNOWN, Known, page_key
+from newsletter.issue.prose import Prose, as_lines, prose
 from newsletter.issue.safe import clip, link, one_line, paragraphs, prose_line, prose_lines
 from newsletter.words.languages import direction
 from newsletter.words.phrases import Phrases
@@ -132,8 +133,10 @@ class ItemView:
     later: Mark | None
     language: str  # of the site's words, "" where nobody said
     direction: str  # "ltr" | "rtl": how most of it is read
-    what: tuple[str, ...]  # paragraphs
+    what: tuple[str, ...]  # line by line
     why: tuple[str, ...]
+    what_told: tuple[Prose, ...]  # the same in its shape: paragraphs, lists, code
+    why_told: tuple[Prose, ...]
     rows: tuple[Row, ...]  # what else is told, each beside its label
     image: ImageView | None
     strip: tuple[Mark, ...]  # the neighbours with itself between them; () when none is known
@@ -277,6 +280,8 @@ def _item(
     language = known.languages.get(milestone.source, "")
     title = headline(milestone, phrases) if design > FIRST else one_line(milestone.title)
     what, url = prose_lines(milestone.what_happened), link(milestone.url)
+    why = prose_lines(milestone.why_it_mattered) if full else ()
+    shaped = full and design > LINES
     year, when = str(milestone.date.year) if milestone.date else "", phrases.date(milestone.date)
     words = _labels(milestone, phrases, known, language) if full else ()
     labels = tuple(word.text for word in words)
@@ -295,7 +300,9 @@ def _item(
         facts=_DOT.join(filter(None, (when, *labels))),
         facts_beside_year=_DOT.join(filter(None, ("" if when == year else when, *labels))),
         what=what,
-        why=prose_lines(milestone.why_it_mattered) if full else (),
+        why=why,
+        what_told=prose(milestone.what_happened) if shaped else as_lines(what),
+        why_told=prose(milestone.why_it_mattered) if shaped else as_lines(why),
         rows=_rows(milestone, phrases, known) if full else (),
         image=(image if image is None or image.alt else replace(image, alt=title)) if full else None,
         date=when,

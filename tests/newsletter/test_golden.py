@@ -17,7 +17,7 @@ from delivery.message.headers import Mailbox
 from delivery.message.tokens import message_id
 from milepost.records import Card, Edit, FieldChange, IssueItem
 from milepost.settings import MailSettings, NewsletterSettings, WebSettings
-from newsletter.issue.design import FIRST, TODAY
+from newsletter.issue.design import FIRST, LINES, TODAY
 from newsletter.issue.render import Renderer
 from tests.newsletter.conftest import NEIGHBOURS
 
@@ -43,7 +43,7 @@ def items_of(name: str, make_item: ItemMaker) -> list[IssueItem]:
     }[name]
 
 
-@pytest.mark.parametrize(("design", "folder"), [(TODAY, ""), (FIRST, "first")])
+@pytest.mark.parametrize(("design", "folder"), [(TODAY, ""), (LINES, "lines"), (FIRST, "first")])
 @pytest.mark.parametrize("name", ["one", "eight", "corrections", "german"])
 def test_the_message_is_the_one_we_know(
     newsletter: NewsletterSettings, mail: MailSettings, web: WebSettings, make_item: ItemMaker, name: str,

@@ -18,7 +18,8 @@ from milepost.settings import Settings
 from newsletter.issue.bidi import lang_and_dir
 from newsletter.issue.corrections import FieldView, amendment_view, in_words, slug_in_words
 from newsletter.issue.known import Known
-from newsletter.issue.safe import clip, link, one_line, prose_lines
+from newsletter.issue.prose import Prose, as_lines, prose
+from newsletter.issue.safe import clip, link, one_line
 from newsletter.issue.summary import first_sentence
 from newsletter.words.phrases import Phrases
 from pipeline.timeline import Changed, Place, Reading, Record, Step, Story, ToldIn
@@ -89,8 +90,9 @@ class StoryView:
 
     title: Words
     facts_line: str
-    what: tuple[Words, ...]
-    why: tuple[Words, ...]
+    what: tuple[Prose, ...]
+    why: tuple[Prose, ...]
+    language: str  # of both, "" where nobody said
     facts: tuple[Fact, ...]
     withdrawn: str  # a sentence, or ""
     url: str | None  # at its site
@@ -164,16 +166,15 @@ class Views:
         """All that its page says."""
         place, milestone, phrases = story.place, story.milestone, self._phrases
         gone = [step for step in story.steps if step.kind == "withdrawn"]
-        what, why = prose_lines(milestone.what_happened), prose_lines(milestone.why_it_mattered)
+        what, why = prose(milestone.what_happened), prose(milestone.why_it_mattered)
         said = first_sentence(milestone.what_happened)
         if not self._full:
-            what, why = ((said,) if said else ()), ()
+            what, why = as_lines((said,) if said else ()), ()
         facts = self._facts(milestone, record)
         at_site = link(milestone.url)
         return StoryView(
             title=self.title(place, whole=True), facts_line=" · ".join(self._facts_line(milestone, record)),
-            what=tuple(self._words(line, place.source) for line in what),
-            why=tuple(self._words(line, place.source) for line in why), facts=facts,
+            what=what, why=why, language=self._languages.get(place.source, ""), facts=facts,
             withdrawn=phrases.withdrawn_on.format(day=self._day(gone[-1].at)) if place.withdrawn and gone else
             phrases.withdrawn if place.withdrawn else "",
             url=at_site, host=_host(at_site),
@@ -187,15 +188,14 @@ class Views:
 
     def entry(self, place: Place, record: Record, milestone: Milestone) -> dict[str, object]:
         """What a feed tells of a milestone, the values of its template."""
-        what, why = prose_lines(milestone.what_happened), prose_lines(milestone.why_it_mattered)
+        what, why = prose(milestone.what_happened), prose(milestone.why_it_mattered)
         said = first_sentence(milestone.what_happened)
         if not self._full:
-            what, why = ((said,) if said else ()), ()
+            what, why = as_lines((said,) if said else ()), ()
         at_site = link(milestone.url)
         return {
             "facts_line": " · ".join(self._facts_line(milestone, record)),
-            "what": [self._words(line, place.source) for line in what],
-            "why": [self._words(line, place.source) for line in why],
+            "what": what, "why": why, "language": self._languages.get(place.source, ""),
             "story_url": self.url(place, record), "url": at_site, "host": _host(at_site),
         }
 
