@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import outcomes
 from flows.logs import to_prefect
+from flows.missed_runs import make_up_for_missed_runs
 from flows.names import by_time
 from flows.parameters import Config
 from flows.states import ended, in_sentences, outcome
@@ -38,6 +39,7 @@ def bounces(config: Config = "milepost.toml") -> Any:
     Args:
         config: The settings file, milepost.toml.
     """
+    make_up_for_missed_runs(utc_now())
     settings = load(Path(config))
     numbers = range(1, len(settings.bounces.sources) + 1)
     came_to = [outcome(read(config, number, return_state=True)) for number in numbers]

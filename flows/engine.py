@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from milepost.errors import MilepostError
 from milepost.rooms import require_rooms
+
+if TYPE_CHECKING:
+    from milepost.settings import NotifySettings
 
 DRAINED_S = 75.0  # after SIGTERM the schedules wait for the runs in hand (flows.serving, 50 s), and Prefect ends
 
@@ -108,7 +111,7 @@ def end_own_server() -> None:
     SubprocessASGIServer().stop()
 
 
-def automations(*, hours: float) -> Sequence[str]:
+def automations(rules: "NotifySettings") -> Sequence[str]:
     """Set up what Prefect's server watches (flows.automations); returns the names. Call `prepare` first.
 
     Raises MilepostError when no server is named, or it can't be reached.
@@ -117,7 +120,7 @@ def automations(*, hours: float) -> Sequence[str]:
         raise MilepostError("no Prefect server is named", where="PREFECT_API_URL",
                             hint="Set it to yours, as in http://127.0.0.1:4200/api; `milepost up` needs none of this.")
     with server_errors():
-        names: Sequence[str] = import_module("flows.automations").set_up(hours=hours)
+        names: Sequence[str] = import_module("flows.automations").set_up(rules)
         return names
 
 

@@ -1,8 +1,10 @@
-"""Ends the runs whose process died, by what was last heard of them: a server that dies forgets what it waited for.
+"""Ends the runs whose process died: by their lease in our database, and by what was last heard of them.
 
-    runs that Prefect takes for living, the last event of each ─▶ silent for too long ─▶ Crashed "Lost"
+    runs that Prefect takes for living ─▶ whose lease is in force: they live, whatever the server missed
+                                       ─▶ proven dead, or silent for too long ─▶ Crashed "Lost"
 
-The automations of the server (flows.automations) do the same sooner, where they survive; this is done by `notify`.
+Prefect's server forgets what its automations waited for when it is started again (flows.automations): hence `notify`
+asks for itself, on its schedule and whenever an automation wakes it.
 """
 
 import datetime as dt
@@ -15,8 +17,12 @@ from prefect.client.schemas.filters import FlowRunFilterStateType as OfType
 from prefect.client.schemas.objects import State, StateType
 from prefect.settings import get_current_settings
 
-from flows.automations import BEATS, BEGUN_S, FLOWS
+from flows.automations import BEATS, FLOWS
 from flows.outcomes import LOST
+from store import holders
+from store.engine import Database
+from store.holders import Life
+from store.run_leases import RunLeases
 
 log = logging.getLogger("milepost.flows")
 
@@ -30,33 +36,49 @@ class Client(Protocol):
     def request(self, method: Any, path: Any, **given: Any) -> Any: ...
 
 
-def silent(state: StateType, heard: dt.datetime, now: dt.datetime, *, beat_s: int | None) -> bool:
+def lost(
+    state: StateType, life: Life | None, heard: dt.datetime, now: dt.datetime, *, beat_s: int | None,
+    within: dt.timedelta,
+) -> bool:
     """Whether a run in that state, of which something was last heard then, has no process any more. Pure.
 
-    `beat_s`: how often a run that began says that it lives; None: it never does, so that nobody can know.
+    `life`: what its lease says, None without one: it has not begun, or is at its end; `beat_s`: how often a run that
+    began says that it lives, None: it never does; `within`: the silence that a run without a lease may keep.
     """
+    if life in ("alive", "dead"):
+        return life == "dead"
+    silence = now - heard
     if state == StateType.PENDING:
-        return now - heard > dt.timedelta(seconds=BEGUN_S)
-    return beat_s is not None and now - heard > dt.timedelta(seconds=max(BEATS * beat_s, BEGUN_S))
+        return silence > within
+    if beat_s is None:
+        return False  # nobody can know
+    beats = dt.timedelta(seconds=BEATS * beat_s)
+    return silence > (beats if life == "elsewhere" else max(beats, within))
 
 
-def end_lost_runs(now: dt.datetime) -> list[str]:
-    """Mark every run of our flows that is silent for too long as crashed; returns their names."""
+def end_lost_runs(database: Database, now: dt.datetime, *, within: dt.timedelta) -> list[str]:
+    """Mark every run of our flows that is lost as crashed; returns their names."""
     ended = []
     beat_s = get_current_settings().flows.heartbeat_frequency
+    leases = RunLeases(database)
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(any_=[*FLOWS])),
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=OfType(any_=_LIVING))), limit=_MOST,
         )
+        lives = leases.lives([str(run.id) for run in found], holders.me())
         for run in found:
-            if run.state is None or not silent(run.state.type, run.state.timestamp, now, beat_s=beat_s):
+            if run.state is None:
+                continue
+            kind, since, life = run.state.type, run.state.timestamp, lives.get(str(run.id))
+            if not lost(kind, life, since, now, beat_s=beat_s, within=within):
                 continue  # its state is young enough: nobody need be asked
-            if not silent(run.state.type, _heard(client, str(run.id), run.state.timestamp), now, beat_s=beat_s):
+            if not lost(kind, life, _heard(client, str(run.id), since), now, beat_s=beat_s, within=within):
                 continue
             client.set_flow_run_state(run.id, State(type=StateType.CRASHED, name=LOST, message=(
-                "Nothing was heard of it any more: its process died. The next run goes on."
+                "Its process died without a word. The next run goes on."
             )))
+            leases.let_go(str(run.id))
             ended.append(run.name)
     for name in ended:
         log.warning("the run %s was lost: its process died without a word", name)

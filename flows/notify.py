@@ -1,5 +1,6 @@
 """The `notify` flow: tell operators what waits or is wrong; scheduled by itself too: a run that dies tells nobody."""
 
+import datetime as dt
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from prefect.exceptions import PrefectException
 
 from flows.logs import to_prefect
 from flows.lost_runs import end_lost_runs
+from flows.missed_runs import make_up_for_missed_runs
 from flows.names import by_time
 from flows.parameters import Config
 from flows.states import in_sentences
 from milepost.dates import utc_now
+from milepost.errors import StoreError
 from milepost.settings import load
 from pipeline.operate import notices
+from pipeline.upkeep import open_database
 
 log = logging.getLogger("milepost.flows")
 
@@ -37,9 +41,14 @@ def notify(config: Config = "milepost.toml") -> dict[str, Any]:
     Args:
         config: The settings file, milepost.toml.
     """
+    make_up_for_missed_runs(utc_now())
     told = tell(config)
+    settings = load(Path(config))
     try:
-        end_lost_runs(utc_now())
+        with open_database(settings) as database:
+            end_lost_runs(database, utc_now(), within=dt.timedelta(minutes=settings.notify.lost_minutes))
+    except StoreError as error:
+        log.warning("which runs died can't be known: %s", error)
     except (PrefectException, httpx.HTTPError) as error:
         log.warning("Prefect can't be asked which runs died: %s", error)
     return told

@@ -31,6 +31,7 @@ NAMES: Mapping[str, Kind] = {
     "Held by another": "CANCELLED",  # it passes by itself: whoever holds it goes on, or their lease ends
 }
 LOST = "Lost"  # a run of which nothing is heard any more, as Prefect's CRASHED: nobody is there to give it a name
+SKIPPED = "Skipped"  # a run that was missed and that a later one does the work of, as Prefect's CANCELLED
 _ORDER = {name: place for place, name in enumerate(NAMES)}
 
 _WAITS: Mapping[WaitKind, tuple[str, str]] = {  # → the end's name, the event

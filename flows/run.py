@@ -9,12 +9,14 @@ from prefect import flow
 from flows import outcomes
 from flows.dispatch import dispatch
 from flows.letters import letters
+from flows.missed_runs import make_up_for_missed_runs
 from flows.names import by_time
 from flows.notify import notify
 from flows.parameters import Config
 from flows.publish import publish
 from flows.scrape import scrape
 from flows.states import ended, in_sentences, outcome
+from milepost.dates import utc_now
 from milepost.errors import MilepostError
 from milepost.settings import load
 from pipeline.holds import waiting_issues, waiting_looks
@@ -30,6 +32,7 @@ def run(config: Config = "milepost.toml") -> Any:
     Args:
         config: The settings file, milepost.toml.
     """
+    make_up_for_missed_runs(utc_now())
     result: dict[str, Any] = {}
     errors: list[MilepostError] = []
     alone: list[MilepostError] = []  # of parts that came to nothing at all

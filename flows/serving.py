@@ -23,7 +23,10 @@ from prefect.schedules import Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from flows import automations
+from flows.missed_runs import skip_missed_runs
+from milepost.dates import utc_now
 from milepost.errors import InputError, MilepostError
+from milepost.settings import Settings, load
 from pipeline.setup import deployments
 from store.holders import started
 
@@ -104,15 +107,14 @@ def schedule(given: Mapping[str, Any]) -> Schedule:
                          hint="Give one of cron, interval (seconds) or rrule.") from None
 
 
-def serve(config: Path, *, bounces: bool, hours: float, begun: Path) -> None:
+def serve(config: Path, settings: Settings, *, begun: Path) -> None:
     """Until SIGTERM: every deployment of `config`, on the server that PREFECT_API_URL names.
 
-    `bounces`: whether there are inboxes to read; `hours`: without a look at a source, operators are told; `begun`: a
-    file that is made once all of it is set up.
+    `begun`: a file that is made once all of it is set up.
     """
     runner = DrainingRunner(name="milepost", pause_on_shutdown=False, limit=AT_ONCE)
     for wanted in planned(config):
-        if wanted["name"] == "bounces" and not bounces:
+        if wanted["name"] == "bounces" and not settings.bounces.sources:
             continue
         module, _, name = wanted["entrypoint"].partition(":")
         runner.add_deployment(getattr(import_module(module), name).to_deployment(
@@ -120,19 +122,18 @@ def serve(config: Path, *, bounces: bool, hours: float, begun: Path) -> None:
             tags=wanted.get("tags", ["milepost"]), entrypoint_type=EntrypointType.MODULE_PATH,
             schedules=[schedule(one) for one in wanted["schedules"]],
         ))
-    automations.set_up(hours=hours)
+    automations.set_up(settings.notify)
+    skip_missed_runs(utc_now())
     begun.touch()
     asyncio.run(runner.start())
 
 
 if __name__ == "__main__":
     from flows.engine import server_errors
-    from milepost.settings import load
 
     _file = Path(sys.argv[1])
-    _settings = load(_file)
     try:
         with server_errors():
-            serve(_file, bounces=bool(_settings.bounces.sources), hours=float(sys.argv[2]), begun=Path(sys.argv[3]))
+            serve(_file, load(_file), begun=Path(sys.argv[2]))
     except MilepostError as error:
         sys.exit(f"milepost: {error}")

@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 
 from flows import outcomes
 from flows.outcomes import End, Finding
+from flows.run_lease import at_work
 from milepost.errors import MilepostError
 
 P = ParamSpec("P")
@@ -57,12 +58,16 @@ def state(end: End, data: Any) -> State[Any]:
 
 
 def in_sentences(function: Callable[P, Any]) -> Callable[P, Any]:
-    """A flow or task of which our own errors end the run in a sentence, said once; only a bug leaves a traceback."""
+    """A flow or task of which our own errors end the run in a sentence, said once; only a bug leaves a traceback.
+
+    While a flow is at work, its lease says so in our database.
+    """
 
     @functools.wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
-            return function(*args, **kwargs)
+            with at_work():
+                return function(*args, **kwargs)
         except MilepostError as error:
             get_run_logger().debug("how it came to that", exc_info=error)
             return state(outcomes.failed(error), error)

@@ -40,7 +40,6 @@ def automations(context: typer.Context) -> None:
     from flows import engine
 
     cli: CliContext = context.obj
-    hours = cli.settings.notify.silent_hours
     engine.prepare(config_path(cli).parent / ".milepost" / "prefect")
-    for name in engine.automations(hours=hours):
+    for name in engine.automations(cli.settings.notify):
         typer.echo(f"Set up: {name}")

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from console.context import CliContext
 from console.flow_runs import config_path
 from console.supervisor import Part, Supervisor, listens
 from milepost.errors import InputError
-
-if TYPE_CHECKING:
-    from milepost.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -41,12 +38,12 @@ def up(
         raise InputError("no source is configured", hint="Add a [[sources]] block to milepost.toml.")
     config = config_path(cli)
     upgrade(cli.settings)
-    serve_all(config, cli.settings, host=host, port=port, prefect_port=prefect_port)
+    serve_all(config, host=host, port=port, prefect_port=prefect_port)
 
 
-def serve_all(config: Path, settings: "Settings", *, host: str, port: int, prefect_port: int) -> None:
+def serve_all(config: Path, *, host: str, port: int, prefect_port: int) -> None:
     """All parts, until SIGTERM or Ctrl-C; raises InputError when something listens where one of them is to."""
-    parts = _parts(config, settings.notify.silent_hours, host=host, port=port, prefect_port=prefect_port)
+    parts = _parts(config, host=host, port=port, prefect_port=prefect_port)
     for part in parts:
         if part.ready():
             hint = "Stop it, or choose another port."
@@ -60,7 +57,7 @@ def _api(prefect_port: int) -> str:
     return os.environ.get("PREFECT_API_URL") or f"http://{LOOPBACK}:{prefect_port}/api"
 
 
-def _parts(config: Path, hours: float, *, host: str, port: int, prefect_port: int) -> list[Part]:
+def _parts(config: Path, *, host: str, port: int, prefect_port: int) -> list[Part]:
     """In the order in which they start: Prefect's server (unless there is one), the schedules, the readers' pages."""
     from flows.engine import DRAINED_S, prepare
 
@@ -76,7 +73,7 @@ def _parts(config: Path, hours: float, *, host: str, port: int, prefect_port: in
     begun.unlink(missing_ok=True)
     return [*own, Part(
         name="the schedules", environment={"PREFECT_API_URL": _api(prefect_port)},
-        command=[sys.executable, "-m", "flows.serving", str(config), str(hours), str(begun)], ready=begun.exists,
+        command=[sys.executable, "-m", "flows.serving", str(config), str(begun)], ready=begun.exists,
         grace_s=DRAINED_S,
     ), Part(
         name="the readers' pages", environment={}, ready=listens(host, port), grace_s=30.0,

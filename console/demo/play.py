@@ -272,4 +272,4 @@ def _keep(stage: Stage, site: SampleSite, smtp: int, say: Callable[[str], None])
             from flows.engine import end_own_server
 
             end_own_server()
-            serve_all(stage.config, settings, host=LOOPBACK, port=port, prefect_port=prefect_port)
+            serve_all(stage.config, host=LOOPBACK, port=port, prefect_port=prefect_port)

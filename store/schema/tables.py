@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 33  # the revision this program was made for
+HEAD = 34  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -826,4 +826,12 @@ api_token = sa.Table(
     sa.Column("last_used_at", Moment),  # to the minute
     sa.Column("revoked_at", Moment),
     sa.Column("revoked_why", sa.Text),
+)
+
+# Which runs of the schedules are at work, by Prefect's ids: one that was killed leaves its lease.
+run_lease = sa.Table(
+    "run_lease", metadata,
+    sa.Column("run", sa.String(64), primary_key=True),
+    sa.Column("lease_holder", sa.Text, nullable=False),  # which process, as store.holders names it
+    sa.Column("lease_until", sa.Double, nullable=False),  # seconds since 1970 by the database's own clock
 )

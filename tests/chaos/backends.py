@@ -56,6 +56,13 @@ class Postgresql:
         self._made.append(name)
         return self._server.set(database=name).render_as_string(hide_password=False)
 
+    def empty(self) -> str:
+        """The URL of a new database with nothing in it: for somebody else's tables."""
+        name = f"chaos_{uuid.uuid4().hex[:12]}"
+        self._run(f"CREATE DATABASE {name}")
+        self._made.append(name)
+        return self._server.set(database=name).render_as_string(hide_password=False)
+
     def drop(self) -> None:
         """Leave a server that is not ours as we found it."""
         for name in self._made:

@@ -65,8 +65,9 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 def told() -> Told:
     """Put a verdict into the table, and insist on what must hold whatever happened."""
 
-    def tell(fault: str, backend: Backend, verdict: Verdict, *, at_most: int = 0) -> Verdict:
-        _ROWS.append((fault, backend.name, verdict))
+    def tell(fault: str, backend: Backend | str, verdict: Verdict, *, at_most: int = 0) -> Verdict:
+        _ROWS.append((fault, backend if isinstance(backend, str) else backend.name, verdict))
+        sys.stderr.write(f"\n{runner.table(_ROWS[-1:])}\n")  # a run of hours is watched
         assert verdict.lost == 0
         assert verdict.duplicates == 0
         assert verdict.unknown <= at_most

@@ -52,6 +52,7 @@ class Verdict:
     listed: bool  # whoever got it and is not `sent` is `unknown` by name
     states: dict[str, int]
     silent: int = 0  # messages that the oracle took and never answered for
+    seconds: float = 0.0  # how long it took; 0 where nobody asked
 
 
 class Child:
@@ -287,10 +288,13 @@ def together(verdicts: Sequence[Verdict]) -> Verdict:
 
 def table(rows: Sequence[tuple[str, str, Verdict]]) -> str:
     """The verdicts as one table; rows of (fault, backend, verdict)."""
-    lines = [f"{'fault':<36} {'backend':<10} {'runs':>5} {'lost':>5} {'dup.':>5} {'unknown':>8}  {'listed':<6} ledger"]
+    wide = max(10, *(len(backend) for _, backend, _ in rows))
+    head = f"{'runs':>5} {'lost':>5} {'dup.':>5} {'unknown':>8}  {'listed':<6} ledger"
+    lines = [f"{'fault':<36} {'backend':<{wide}} {head}"]
     lines += [
-        f"{fault:<36} {backend:<10} {v.runs:>5} {v.lost:>5} {v.duplicates:>5} {v.unknown:>8}"
+        f"{fault:<36} {backend:<{wide}} {v.runs:>5} {v.lost:>5} {v.duplicates:>5} {v.unknown:>8}"
         f"  {'all' if v.listed else 'NOT':<6} {' '.join(f'{state} {count}' for state, count in v.states.items())}"
+        f"{f', {v.seconds:.0f} s' if v.seconds else ''}"
         for fault, backend, v in rows
     ]
     return "\n".join(lines)

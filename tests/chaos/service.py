@@ -36,7 +36,7 @@ from tests.pipeline import history
 from web.serve import free_port
 
 PATIENCE_S = 480.0  # on a machine that does other things
-EVERY_S = 60  # the schedule's interval: a run begins in seconds, on a busy machine in a minute
+EVERY_S = 45  # the schedule's interval: longer than a run takes on a machine that does other things
 SOURCE = "canals"
 Kind = Literal["up", "worker"]
 Victim = Literal["server", "runner", "flow", "machine"]
@@ -62,13 +62,19 @@ name = "Canals"
 quiet_minutes = 0
 undo_minutes = 0
 approval = {approval}
+[notify]
+lost_minutes = 2
+silent_hours = {silent_hours}
 [web]
 base_url = "https://news.canals.example"
 """
 
 QUIET = {
     "PREFECT_SERVER_DATABASE_MIGRATE_ON_START": "false", "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "PYTHONPATH": str(Path(__file__).parents[2]),
+    # The shortest heartbeats there are; whoever runs the schedules asks for work every two seconds.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_RUNNER_POLL_FREQUENCY": "2", "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PYTHONPATH": str(Path(__file__).parents[2]),
 }
 
 
@@ -203,16 +209,18 @@ class Service:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def runs(self, **filters: Any) -> list[dict[str, Any]]:
-        """Runs of deployments, the latest first; [] while nobody answers."""
+    def runs(self, deployment: str | None = None, **filters: Any) -> list[dict[str, Any]]:
+        """Runs of deployments, or of that one, the latest first; [] while nobody answers."""
         which = {"deployment_id": {"is_null_": False}, **filters}
-        wanted = {"flow_runs": which, "sort": "START_TIME_DESC", "limit": 100}
+        wanted: dict[str, Any] = {"flow_runs": which, "sort": "START_TIME_DESC", "limit": 100}
+        if deployment is not None:
+            wanted["deployments"] = {"name": {"any_": [deployment]}}
         with suppress(httpx.HTTPError):
             return cast("list[dict[str, Any]]", self.ask("/flow_runs/filter", wanted))
         return []
 
-    def in_state(self, *types: str) -> list[dict[str, Any]]:
-        return self.runs(state={"type": {"any_": list(types)}})
+    def in_state(self, *types: str, deployment: str | None = None) -> list[dict[str, Any]]:
+        return self.runs(deployment, state={"type": {"any_": list(types)}})
 
     # --- what our database says ---------------------------------------------------------------------------------------
 
@@ -272,25 +280,34 @@ def until(
 
 @contextmanager
 def service(
-    folder: Path, url: str, kind: Kind, servers_database: Path, *, readers: int = 40, gap_ms: float = 0,
-    every: int = EVERY_S, more: str = "", approval: bool = False,
+    folder: Path, url: str, kind: Kind, servers_database: Path | str, *, readers: int = 40, gap_ms: float = 0,
+    every: int = EVERY_S, more: str = "", approval: bool = False, silent_hours: float = 26.0,
 ) -> Iterator[Service]:
-    """A service that is not started yet; whatever of it lives at the end is killed. `url`: a database with tables."""
+    """A service that is not started yet; whatever of it lives at the end is killed. `url`: a database with tables.
+
+    `servers_database`: what Prefect's server begins with, a file, or the URL of an empty PostgreSQL database.
+    """
     (folder / ".milepost" / "prefect").mkdir(parents=True)
-    shutil.copy(servers_database, folder / ".milepost" / "prefect" / "prefect.db")
+    surroundings = dict(QUIET)
+    if isinstance(servers_database, Path):
+        shutil.copy(servers_database, folder / ".milepost" / "prefect" / "prefect.db")
+    else:
+        surroundings["PREFECT_API_DATABASE_CONNECTION_URL"] = servers_database
+        surroundings["PREFECT_SERVER_DATABASE_MIGRATE_ON_START"] = "true"
     plan, log = folder / "plan.json", folder / "oracle.log"
     plan.write_text(json.dumps({"seed": 1, "gap_ms": gap_ms}))
     log.touch()
     with history.serving() as server, program("oracle.py", str(plan), str(log)) as smtp:
         config = folder / "milepost.toml"
-        text = SETTINGS.format(url=url, site=server.url, smtp=smtp, approval=str(approval).lower())
+        text = SETTINGS.format(url=url, site=server.url, smtp=smtp, approval=str(approval).lower(),
+                               silent_hours=silent_hours)
         config.write_text(text + more, encoding="utf-8")
         with connect(url) as database:
             for address in names(readers):
                 Subscribers(database).add(address, now=utc_now())
         _hourly(config, every)
         home = folder / ".milepost" / "prefect"
-        surroundings = {**QUIET, "CHAOS_FOLDER": str(folder), "PREFECT_HOME": str(home)}
+        surroundings |= {"CHAOS_FOLDER": str(folder), "PREFECT_HOME": str(home)}
         one = Service(folder, kind, Site(server), log, environment=surroundings, ports=(free_port(), free_port()))
         try:
             yield one
@@ -300,7 +317,7 @@ def service(
 
 
 def _hourly(config: Path, every: int) -> None:
-    """prefect.yaml as an operator edits it: the whole job every minute, what tells and cures now and then, no other."""
+    """prefect.yaml as an operator edits it: the whole job every EVERY_S, `notify` now and then, no other."""
     file = write_deployments(config, force=False)
     edited = yaml.safe_load(file.read_text(encoding="utf-8"))
     for one in edited["deployments"]:

@@ -12,7 +12,7 @@ from unittest import mock
 from console.demo.play import Stage, _keep
 from console.demo.site.server import SampleSite
 from flows.engine import end_own_server
-from milepost.settings import Settings, load
+from milepost.settings import load
 from tests.console.terminal import milepost
 
 
@@ -52,7 +52,7 @@ def test_kept_open_it_goes_on_as_up_does_once_its_own_prefect_server_has_ended(t
     settings = load(config)
     done: list[tuple[str, object]] = []
 
-    def up(of: Path, _: Settings, *, host: str, port: int, prefect_port: int) -> None:
+    def up(of: Path, *, host: str, port: int, prefect_port: int) -> None:
         done.append(("up", (of, host, port, prefect_port != port)))
 
     with (

@@ -1,14 +1,27 @@
 """What Prefect's server watches, asked of the server's own matching: who is told of which end, and how often."""
 
 import datetime as dt
-from typing import Any
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, Self
+from unittest import mock
 from uuid import UUID, uuid4
 
 import pytest
 
+from milepost.settings import NotifySettings
+
 pytestmark = pytest.mark.usefixtures("no_run")
 NOTIFY = uuid4()
 RUN = "prefect.flow-run.0"
+
+
+def actions(notify: UUID | None = NOTIFY) -> dict[str, list[str]]:
+    """Name → what is done."""
+    from flows.automations import wanted
+
+    return {one.name.removeprefix("Milepost: "): [act.type for act in one.actions]
+            for one in wanted(notify, NotifySettings(), beat_s=180)}
 
 
 def automations(notify: UUID | None = NOTIFY) -> dict[str, Any]:
@@ -19,7 +32,7 @@ def automations(notify: UUID | None = NOTIFY) -> dict[str, Any]:
 
     return {
         one.name.removeprefix("Milepost: "): EventTrigger.model_validate(one.trigger.model_dump(mode="json"))
-        for one in wanted(notify, hours=26.0, beat_s=180)
+        for one in wanted(notify, NotifySettings(), beat_s=180)
     }
 
 
@@ -82,8 +95,53 @@ def test_a_run_of_which_nothing_is_heard_is_lost_and_every_end_is_a_word() -> No
     assert not unborn.expects("prefect.flow-run.Pending")
 
 
-def test_without_a_deployment_that_tells_lost_runs_end_all_the_same() -> None:
-    assert list(automations(None)) == ["runs whose process died", "runs that never began"]
+def test_a_silence_is_looked_into_and_without_a_deployment_for_that_the_server_decides() -> None:
+    assert {tuple(done) for done in actions().values()} == {("run-deployment",)}
+    alone = actions(None)
+    assert list(alone) == ["runs whose process died", "runs that never began"]
+    assert all(done == ["change-flow-run-state"] for done in alone.values())
+
+
+class Server:
+    """One with automations of ours, of an earlier release and of before that; `done` is what was asked of it."""
+
+    def __init__(self, *names: str) -> None:
+        self.there, self.done = [SimpleNamespace(id=uuid4(), name=name) for name in names], Counter[str]()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def read_deployment_by_name(self, name: str) -> Any:
+        assert name == "notify/notify"
+        return SimpleNamespace(id=NOTIFY)
+
+    def read_automations_by_name(self, name: str) -> list[Any]:
+        return [one for one in self.there if one.name == name]
+
+    def create_automation(self, automation: Any) -> None:
+        self.done["made"] += 1
+        self.there.append(SimpleNamespace(id=uuid4(), name=automation.name))
+
+    def update_automation(self, automation_id: UUID, automation: Any) -> None:
+        assert automation_id in [one.id for one in self.there if one.name == automation.name]
+        self.done["brought up to date"] += 1
+
+    def delete_automation(self, automation_id: UUID) -> None:
+        self.done["deleted"] += 1
+        self.there = [one for one in self.there if one.id != automation_id]
+
+
+def test_twice_makes_no_doubles_and_takes_away_those_that_are_there() -> None:
+    from flows import automations as ours
+
+    server = Server("Milepost: runs that are not green", "Milepost: runs that are not green", "somebody else's")
+    with mock.patch.object(ours, "get_client", return_value=server):
+        for _ in range(2):
+            names = ours.set_up(NotifySettings())
+    assert Counter(one.name for one in server.there) == Counter([*names, "somebody else's"])
+    assert server.done == {"made": 4, "deleted": 1, "brought up to date": 1 + 5}
 
 
 def test_a_source_that_nobody_looks_at_is_missed_by_itself() -> None:

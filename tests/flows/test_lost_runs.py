@@ -9,20 +9,25 @@ pytestmark = pytest.mark.usefixtures("no_run")
 NOW = dt.datetime(2026, 11, 3, 12, 0, tzinfo=dt.UTC)
 
 
-@pytest.mark.parametrize(("state", "minutes", "beat_s", "lost"), [
-    ("PENDING", 14, 180, False), ("PENDING", 16, 180, True), ("PENDING", 16, None, True),
-    ("RUNNING", 14, 180, False), ("RUNNING", 16, 180, True),
-    ("RUNNING", 16, 600, False), ("RUNNING", 31, 600, True),  # three of its heartbeats may be missed
-    ("RUNNING", 6_000, None, False),  # it never says that it lives
+@pytest.mark.parametrize(("state", "life", "minutes", "beat_s", "lost"), [
+    ("PENDING", None, 14, 180, False), ("PENDING", None, 16, 180, True), ("PENDING", None, 16, None, True),
+    ("RUNNING", None, 14, 180, False), ("RUNNING", None, 16, 180, True),
+    ("RUNNING", None, 16, 600, False), ("RUNNING", None, 31, 600, True),  # three of its heartbeats may be missed
+    ("RUNNING", None, 6_000, None, False),  # it never says that it lives
+    ("RUNNING", "alive", 6_000, 180, False),  # the server was away: what the run said went nowhere
+    ("RUNNING", "dead", 0, 180, True), ("RUNNING", "dead", 0, None, True), ("CANCELLING", "dead", 0, 180, True),
+    ("RUNNING", "elsewhere", 8, 180, False), ("RUNNING", "elsewhere", 10, 180, True),  # its lease is over
+    ("RUNNING", "elsewhere", 6_000, None, False),
 ])
-def test_a_run_is_lost_when_nothing_was_heard_of_it_for_long(
-    state: str, minutes: int, beat_s: int | None, lost: bool
+def test_a_run_is_lost_when_it_is_proven_dead_or_nothing_was_heard_of_it_for_long(
+    state: str, life: Any, minutes: int, beat_s: int | None, lost: bool
 ) -> None:
     from prefect.client.schemas.objects import StateType
 
-    from flows.lost_runs import silent
+    from flows import lost_runs
 
-    assert silent(StateType[state], NOW - dt.timedelta(minutes=minutes), NOW, beat_s=beat_s) is lost
+    heard, within = NOW - dt.timedelta(minutes=minutes), dt.timedelta(minutes=15)
+    assert lost_runs.lost(StateType[state], life, heard, NOW, beat_s=beat_s, within=within) is lost
 
 
 class Server:

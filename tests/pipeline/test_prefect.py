@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,9 +22,11 @@ from flows.engine import prepare
 from milepost.dates import utc_now
 from milepost.settings import Settings
 from pipeline.several import UnfinishedError
+from store import holders
 from store.database import Database
 from store.milestones.looks import Looks
-from store.schema.tables import delivery
+from store.run_leases import RunLeases
+from store.schema.tables import delivery, run_lease
 from tests.chaos import runner
 from tests.console import terminal
 from tests.pipeline import prepared
@@ -176,22 +179,44 @@ def test_a_run_killed_in_mid_dispatch_leaves_the_next_one_to_go_on_and_no_mail_g
 
 
 @pytest.mark.usefixtures("play")
-def test_a_run_whose_process_died_is_ended_and_one_that_may_live_is_not() -> None:
+def test_a_run_whose_process_died_is_ended_and_one_that_may_live_is_not(database: Database) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import State, StateType
 
     from flows.dispatch import dispatch
     from flows.lost_runs import end_lost_runs
 
+    leases, within = RunLeases(database), dt.timedelta(minutes=15)
     with get_client(sync_client=True) as client:
         runs = {
-            kind.value: client.create_flow_run(dispatch, name=kind.value, parameters={}, state=State(type=kind)).id
-            for kind in (StateType.PENDING, StateType.RUNNING)
+            name: client.create_flow_run(dispatch, name=name, parameters={}, state=State(type=kind)).id
+            for name, kind in (("pending", StateType.PENDING), ("running", StateType.RUNNING),
+                               ("at work", StateType.RUNNING), ("dead", StateType.RUNNING))
         }
-        assert not runs.keys() & set(end_lost_runs(utc_now()))
-        assert runs.keys() <= set(end_lost_runs(utc_now() + dt.timedelta(minutes=16)))
-        states = [client.read_flow_run(run).state for run in runs.values()]
-    assert [state and (state.name, state.type.value) for state in states] == [("Lost", "CRASHED")] * 2
+        leases.take(str(runs["at work"]), holders.me())
+        leases.take(str(runs["dead"]), replace(holders.me(), started="1"))  # another had that process id
+        assert runs.keys() & set(end_lost_runs(database, utc_now(), within=within)) == {"dead"}
+        later = utc_now() + dt.timedelta(minutes=16)  # of which the server was away
+        assert runs.keys() & set(end_lost_runs(database, later, within=within)) == {"pending", "running"}
+        states = {name: client.read_flow_run(run).state for name, run in runs.items()}
+        client.set_flow_run_state(runs["at work"], State(type=StateType.COMPLETED))
+    assert {name for name, state in states.items() if state and (state.name, state.type.value) == ("Lost", "CRASHED")} \
+        == {"pending", "running", "dead"}
+
+
+def test_a_flow_at_work_has_a_lease_and_one_that_ended_has_none(play: Play, config: Path, database: Database) -> None:
+    seen = []
+    take = RunLeases.take
+
+    def noted(self: RunLeases, run: str, holder: holders.Holder) -> None:
+        take(self, run, holder)
+        seen.append(self.lives([run], holders.me()).get(run))
+
+    with mock.patch.object(RunLeases, "take", noted):
+        play("letters", "letters", config=str(config))
+    assert seen == ["alive"]
+    with database.connect() as connection:
+        assert connection.execute(sa.select(run_lease.c.run)).all() == []
 
 
 def test_backfill_is_a_dry_run_unless_told_otherwise(play: Play, config: Path) -> None:
