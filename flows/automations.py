@@ -30,7 +30,7 @@ _ALARMS = {f"prefect.flow-run.{name}" for name, kind in NAMES.items() if kind ==
 _ANY_RUN: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.flow-run.*"}
 _TELLS = "run"  # this flow calls `notify` before it ends, whatever it found; it can't when it dies
 _TELL_NOT = ("scrape", "publish", "dispatch", "letters", "bounces", "backfill")  # `notify` would call itself
-FLOWS = (_TELLS, *_TELL_NOT, "notify", "approve", "release-hold", "resume-issue", "stop-issue")
+FLOWS = (_TELLS, *_TELL_NOT, "notify", "approve", "release-hold", "refuse-hold", "resume-issue", "stop-issue")
 
 
 def wanted(notify: UUID | None, rules: NotifySettings, *, beat_s: int) -> list[AutomationCore]:

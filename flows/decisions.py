@@ -1,6 +1,6 @@
 """The flows by which an operator decides in Prefect's own pages: forms with typed fields over the same functions.
 
-    approve · release_hold · resume_issue · stop_issue ─▶ pipeline.operators.decisions ─▶ what is so, kept
+    approve · release_hold · refuse_hold · resume_issue · stop_issue ─▶ pipeline.operators.decisions ─▶ what is so, kept
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from prefect import flow
 from flows.parameters import Config, ContentHash, IssueNumber, LookNumber, Why
 from flows.states import ended, in_sentences
 from milepost.settings import load
+from pipeline.operators import decisions
 from pipeline.operators.acts import BY_A_FLOW
 from pipeline.operators.decisions import Decisions
 from pipeline.upkeep import open_database
@@ -47,8 +48,23 @@ def release_hold(look: LookNumber, why: Why, config: Config = "milepost.toml") -
     settings = load(Path(config))
     with open_database(settings) as database:
         released = Decisions(settings, database).release(look, by=BY_A_FLOW, why=why)
-    said = f"look {look} at {released.source} is released: its changes count as news from now on"
-    return ended((), said, {"look": look, "source": released.source})
+    return ended((), decisions.released(released), {"look": look, "source": released.source})
+
+
+@flow(name="refuse-hold", flow_run_name="refuse look {look}")
+@in_sentences
+def refuse_hold(look: LookNumber, why: Why, config: Config = "milepost.toml") -> Any:
+    """Say that what a held look found was a fault: the record stays as it was, and the same is not asked again.
+
+    Args:
+        look: The look's number, from the state of the run that is held or `milepost holds`.
+        why: Your reason; it is kept.
+        config: The settings file, milepost.toml.
+    """
+    settings = load(Path(config))
+    with open_database(settings) as database:
+        done = Decisions(settings, database).refuse(look, by=BY_A_FLOW, why=why)
+    return ended((), decisions.refused(done), {"look": look, "source": done.look.source})
 
 
 @flow(name="resume-issue", flow_run_name="resume issue {issue}")

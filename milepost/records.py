@@ -291,6 +291,16 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RefusedChange:
+    """What an operator said is wrong of what a look read."""
+
+    look: int
+    kind: ChangeKind
+    fields: tuple[FieldChange, ...]
+    record: "Milestone"  # as it was read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Flap:
     """A field whose page alternates: what it told last, and for how many looks in a row."""
 

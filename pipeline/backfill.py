@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -19,11 +19,12 @@ from extractors.base import SiteExtractor
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, ExtractError, MilepostError, NotFoundError
 from milepost.fingerprint import fingerprint
-from milepost.records import Change, Flap, Milestone, StoredMilestone
+from milepost.records import Change, Flap, Milestone, RefusedChange, StoredMilestone
 from milepost.settings import Settings, SourceSettings
 from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
 from newsletter.news.flapping import kept_back
+from newsletter.news.refused import without_refused
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading import key_of, spelt_on, whole
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
@@ -34,6 +35,7 @@ from store.database import Database, connect
 from store.milestones.apply_look import Entry
 from store.milestones.backfills import MAX_FAILURES, Backfill, Backfills, ReadAgain, Told
 from store.milestones.milestones import Milestones
+from store.milestones.refusals import Refusals
 from store.milestones.source_labels import SourceLabels
 
 __all__ = [
@@ -128,7 +130,7 @@ def backfill(
         work = list(_wanted(reader.site, selection, milestones, key, store.selected(
             key, since=selection.since, until=selection.until
         )))
-        flaps = milestones.flaps(key)
+        flaps, refused = milestones.flaps(key), Refusals(database).changes(key)
         run = None if dry_run else store.open(key, reader.site.signature, selection.to_json(), now())
         left = work if run is None or run.read_to is None else [one for one in work if one[0] > str(run.read_to)]
         done, failures = len(work) - len(left), list(run.failures if run else ())
@@ -142,6 +144,7 @@ def backfill(
             records = [ReadAgain(record=record, snapshot_id=at) for record, at in part.records
                        if not chosen or record.key in chosen]
             known = milestones.some(key, [one.record.key for one in records])
+            records = _without_refused(records, known, refused)
             entries = decide(source, {
                 name: stored for name, stored in known.items()
                 if selection.extractor in (None, stored.milestone.extractor)
@@ -205,6 +208,17 @@ def _wanted(
             readers = {key: stored.milestone.extractor for key, stored in known.items()}
             keys = {url: key for url, key in keys.items() if key is None or readers.get(key) == selection.extractor}
         yield from (one for one in chunk if one[0] in keys)
+
+
+def _without_refused(
+    read: Sequence[ReadAgain], known: Mapping[str, StoredMilestone], refused: Mapping[str, Sequence[RefusedChange]]
+) -> list[ReadAgain]:
+    """What was read, without what an operator refused; pure."""
+    if not refused:
+        return list(read)
+    stands = {key: stored.milestone for key, stored in known.items()}
+    left = without_refused({one.record.key: one.record for one in read}, stands, refused).records
+    return [replace(one, record=left[one.record.key]) for one in read if one.record.key in left]
 
 
 def _as_known(known: Mapping[str, StoredMilestone], read: Sequence[ReadAgain]) -> list[Milestone]:

@@ -11,17 +11,20 @@ from milepost.codec import field_to_json
 from milepost.fields import FIELDS
 from milepost.records import ChangeKind, FieldChange, Issue, Milestone, Witness
 from milepost.settings import Settings
+from newsletter.news.detect import take_back
 from pipeline.look.renaming import pending_renames, resolve_rename
 from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.issues.issues import Issues
 from store.milestones.looks import Look, Looks
 from store.milestones.milestones import Milestones
+from store.milestones.refusals import Refusals, Undone
 from store.milestones.renamings import Renaming, Renamings
 
 __all__ = [
-    "KeptBack", "Look", "Renaming", "Waits", "count_held", "held_looks", "kept_back", "look", "pending_renames",
-    "question", "release", "resolve_rename", "waiting_issues", "waiting_look", "waits", "waits_for", "waits_to_json",
+    "KeptBack", "Look", "Renaming", "Undone", "Waits", "count_held", "held_looks", "kept_back", "look",
+    "pending_renames", "question", "refuse", "release", "resolve_rename", "waiting_issues", "waiting_look", "waits",
+    "waits_for", "waits_to_json",
 ]
 
 WaitKind = Literal["held", "rename", "approval", "paused", "unknown"]
@@ -117,12 +120,25 @@ def question(database: Database, number: int) -> Renaming:
     return Renamings(database).get(number)
 
 
-def release(database: Database, look: int, *, why: str, now: dt.datetime, once: bool = False) -> Look:
+def release(
+    database: Database, look: int, *, why: str, now: dt.datetime, once: bool = False, refused: bool = False
+) -> Look:
     """Let the changes of a held look through to the next issue; raises NotFoundError, ConflictError.
 
-    What the look found the source to be like holds no later look, or with `once` only not the next.
+    What the look found the source to be like holds no later look, or with `once` only not the next. `refused`: it was
+    refused, and that is taken back.
     """
-    return Looks(database).release(look, why=why, now=now, once=once)
+    return Looks(database).release(look, why=why, now=now, once=once, refused=refused)
+
+
+def refuse(database: Database, look: int, *, why: str, now: dt.datetime) -> Undone:
+    """What a held look found was a fault: the record is what it was before, and the same is not asked again.
+
+    A value that was refused is not taken as long as the page tells that very value; where a look was held for what it
+    could not see, what it read is read again. `release` takes a refusal back. Raises
+    NotFoundError, ConflictError.
+    """
+    return Refusals(database).refuse(look, take_back, why=why, now=now)
 
 
 def waits_for(settings: Settings, issue: Issue) -> str | None:

@@ -18,6 +18,7 @@ def mount(app: typer.Typer) -> None:
     holds = typer.Typer(cls=WithDefault, help="What waits for an operator: held looks, and questions about renames.")
     holds.command("list")(holds_list)
     holds.command("release")(holds_release)
+    holds.command("refuse")(holds_refuse)
     app.add_typer(holds, name="holds")
 
 
@@ -36,7 +37,7 @@ def holds_list(context: typer.Context, as_json: JsonFlag = False) -> None:
     if rows or not questions:
         print_table("", ("look", "source", "started", "reason"), rows, empty="Nothing is held.")
     if rows:
-        typer.echo("See `milepost changes --all`; then `milepost holds release LOOK --why …`.")
+        typer.echo("See `milepost changes --all`; then `milepost holds release LOOK --why …`, or `refuse` for a fault.")
     if questions:
         _print_questions(questions)
 
@@ -58,13 +59,31 @@ def holds_release(
     look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds`.")],
     why: Why,
     once: Annotated[bool, typer.Option("--once", help="The same holds a look again, after the next one.")] = False,
+    refused: Annotated[bool, typer.Option("--refused", help="It was refused: take that back.")] = False,
 ) -> None:
     """Let the changes of a held look through to the next issue; later looks are not held for the same."""
     cli: CliContext = context.obj
-    decisions(cli).release(look, by=typing(), why=why, once=once)
+    decisions(cli).release(look, by=typing(), why=why, once=once, refused=refused)
+    if refused:
+        typer.echo(f"Look {look} is refused no more: the next look reads it again.")
+        return
     typer.echo(f"Released look {look}: its changes count as news from now on.")
     if not once:
         typer.echo("What the look found the source to be like is as it should be from now on.")
+
+
+def holds_refuse(
+    context: typer.Context,
+    look: Annotated[int, typer.Argument(help="The look's number, from `milepost holds`.")],
+    why: Why,
+) -> None:
+    """Say that what a held look found was a fault: the record stays as it was, and the same is not asked again."""
+    from pipeline.operators.decisions import refused
+
+    cli: CliContext = context.obj
+    said = refused(decisions(cli).refuse(look, by=typing(), why=why))
+    typer.echo(f"{said[:1].upper()}{said[1:]}.")
+    typer.echo(f"`milepost holds release {look} --refused --why …` takes that back.")
 
 
 # --- mounted below `changes` ------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pending_renames
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
+from store.milestones.refusals import Refusals
 
 
 class Absences:
@@ -124,9 +125,22 @@ class Absences:
     def _gone_keys(self) -> set[str | None]:
         return {self._at.intake.key(url) for url in self._at.intake.gone}
 
+    def settled(self) -> int:
+        """The last look of much missing that an operator decided: what was missing by then holds no look again."""
+        return max(self._at.looks.accepted_removals(self._at.source), self._refused())
+
+    def stays(self, firsts: Mapping[str, int]) -> dict[str, int]:
+        """Of those: what is gone and stays on record, as the look that missed it first was refused → that look."""
+        accepted, refused = self._at.looks.accepted_removals(self._at.source), self._refused()
+        return {key: refused for key, first in firsts.items() if accepted < first <= refused}
+
+    def _refused(self) -> int:
+        return Refusals(self._at.database).removals(self._at.source)
+
     def leaving(self, firsts: Mapping[str, int]) -> list[Entry]:
         """What was missing at an earlier look already, and is so now: withdrawn."""
-        leaving = {key for key, first in firsts.items() if first < self._at.look.id}
+        stays = self.stays(firsts)
+        leaving = {key for key, first in firsts.items() if first < self._at.look.id and key not in stays}
         return [
             (Change(source=self._at.source, key=key, kind="withdrawn"), stored.milestone, None)
             for key, stored in self._at.milestones.some(self._at.source, leaving).items()

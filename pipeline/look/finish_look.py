@@ -15,9 +15,11 @@ from crawler.outcomes import CrawlReport
 from extractors.drift import profile_to_json, rates_to_json
 from extractors.silent_settings import LOOKS, Counts, counted, counts_from_json, counts_to_json, silent
 from milepost.changes import NEWS
+from milepost.printable import counted as counted_
 from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
-from newsletter.news.guards import Hold, hold, incomplete, surge
-from pipeline.look.absence import Absences, Missed, missed, unseen_to_json
+from newsletter.news.guards import Counted, Hold, hold, incomplete, shrunken, surge
+from newsletter.news.refused import without_refused
+from pipeline.look.absence import Absences, Missed, missed, unseen_from_json, unseen_to_json
 from pipeline.look.judging import Drifted, Judge, Judged
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading, read_stored
@@ -26,6 +28,7 @@ from pipeline.look.unread_entries import FIRST, UnreadEntries, unread_dates, unr
 from store.milestones.looks import Look
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
+from store.milestones.refusals import Refusals
 from store.milestones.source_labels import SourceLabels
 
 log = logging.getLogger("milepost.scrape")
@@ -86,7 +89,7 @@ class _Conclusion:
         at = self._at
         baseline, crawled, source = at.look.baseline, at.crawled, at.source
         at.snapshots.note_listed(source, crawled.listed, at.look.id)
-        reading = self._read()
+        reading, refused = self._without_refused(self._read())
 
         absences, judge = self._absences, self._judge
         left = absences.left_pages(reading)
@@ -101,14 +104,20 @@ class _Conclusion:
 
         stopped = hold(tally)
         lacking = incomplete(replace(tally, let_go=0)) if tally.let_go else None
+        like = None if stopped is None else self._refused_like(stopped, tally, drifted, unseen, unread)
         # What can't be read withholds no baseline: what was read is one, and the rest waits for an operator.
-        held = None if baseline and stopped is not None and stopped.guard != "unread" else stopped
+        waits = not baseline or stopped is None or stopped.guard == "unread"
+        held = stopped if waits and like is None else None
         if baseline and stopped is not None and held is None:
             failures.append(f"{source}: no baseline yet: {stopped.reason}")
         elif baseline and not judged.entries and not at.known:
             failures.append(f"{source}: no baseline yet: no milestone was found")
 
         entries = judged.entries if held is None else _while_held(judged.entries, held)
+        if stopped is not None and like is not None:  # nobody is asked again, and its pages stay to be read
+            entries = () if baseline else tuple(one for one in _while_held(entries, stopped) if one[0] is None)
+            failures.append(f"{source}: nothing new is taken while it is as look {like} found it, which was refused: "
+                            f"{stopped.reason}")
         entries += tuple([] if stopped is not None else absences.leaving(firsts))
         changed = any(change is not None for change, _, _ in entries)
         row_held = held if held is None or changed or not self._waits_already(held) else None
@@ -117,7 +126,7 @@ class _Conclusion:
         if stopped is None and not baseline:
             settled = settle(at.database, source, absence, now=at.now())
             self._release_earlier(absence, clean=failed == 0 and not judged.contests)
-        for question in _questions(drifted, unseen, unread, held):
+        for question in _questions(drifted, unseen, unread, held) if like is None else ():
             self._remember(question, held, row_held)
 
         whole = crawled.complete and (stopped is None or (held is not None and held.guard != "incomplete"))
@@ -126,6 +135,12 @@ class _Conclusion:
                        for url, place in at.elsewhere.items())
         if lacking is not None and stopped is None and (entries or at.known):
             notes += (f"the look went on without them: {lacking}",)
+        stays = absences.stays(firsts)
+        if stays:
+            like = like or max(stays.values())
+            gone = counted_(len(stays), "milestone")
+            notes += (f"look {like} was refused: {gone} that the site shows no more stay on record",)
+        notes += refused
         asked = counted(at.site.settings, reading.records.values()) if at.site.settings else {}
         disputed = at.looks.disputed(source) if drifted.degraded is None else drifted.degraded
         still = _silent(at, asked)
@@ -136,7 +151,7 @@ class _Conclusion:
         kinds["renamed"] += settled
         verdicts: tuple[tuple[LookVerdict, object], ...] = (
             ("no-baseline", baseline and not first), ("held", held),
-            ("incomplete", not whole or lacking is not None), ("degraded", degraded),
+            ("incomplete", not whole or lacking is not None), ("degraded", degraded or like),
         )
         report = LookReport(
             source=source, look_id=at.look.id, state=next((verdict for verdict, true in verdicts if true), "complete"),
@@ -152,8 +167,8 @@ class _Conclusion:
             at.look.id, state="complete" if whole else "incomplete", now=at.now(), requests=report.requests,
             fetched=report.fetched, not_modified=report.not_modified, failed=report.failed,
             milestones=report.milestones, failures=report.failures, held=row_held.reason if row_held else None,
-            listed=at.listed, guard=held.guard if held else None, notes=notes, degraded=disputed, silent=still,
-            settings=report.settings or None,
+            listed=at.listed, guard=stopped.guard if stopped and (held or like) else None, notes=notes,
+            degraded=disputed, silent=still, settings=report.settings or None, as_refused=like,
             reading=rates_to_json(drifted.now, unread=len(unread.all)) if drifted.now else None,
         )
         at.looks.note_asked_in_full(source, at.look.started_at if whole else None)
@@ -169,6 +184,51 @@ class _Conclusion:
         )
         labels.learn(at.source, reading.labels, reading.spelt, at.now())
         return reading
+
+    def _without_refused(self, reading: Reading) -> tuple[Reading, tuple[str, ...]]:
+        """What was read, without what an operator refused; and a sentence where there is such."""
+        at = self._at
+        refused = Refusals(at.database).changes(at.source)
+        if not refused:
+            return reading, ()
+        known = at.milestones.some(at.source, reading.records, visible=True)
+        found = without_refused(
+            reading.records, {key: stored.milestone for key, stored in known.items()}, refused)
+        if not found.count:
+            return reading, ()
+        at.pages.note_read(at.source, {
+            reading.records[key].page: reading.snapshots[key] for key in found.dropped
+            if not reading.records[key].shares_its_page
+        })
+        return replace(reading, records=found.records), (
+            f"{counted_(found.count, 'milestone')} told as before an operator refused it: what was known stands",)
+
+    def _refused_like(
+        self, stopped: Hold, counted: Counted, drifted: Drifted, unseen: Missed, unread: UnreadEntries
+    ) -> int | None:
+        """The look that found the source just so and that an operator refused: then nobody is asked once more."""
+        at = self._at
+        if stopped.guard == "drift":
+            return drifted.refused
+        for look, data in Refusals(at.database).pictures(at.source, stopped.guard):
+            match stopped.guard:
+                case "incomplete" if data is not None:
+                    seen = unseen_from_json(data)
+                    known = len((unseen.all & seen).pages)
+                    over = unseen.all.reasons <= seen.reasons
+                    trial = replace(counted, let_go=max(counted.let_go, known),
+                                    broken=None if over else counted.broken)
+                    same = incomplete(trial) is None
+                case "unread" if data is not None:
+                    same = {one.mark for one in unread.waiting} <= set(data["marks"])
+                case "shrunken":
+                    same = look.listed is not None and shrunken(
+                        at.listed, look.listed, minimum=counted.fewest, share=counted.share) is None
+                case _:
+                    same = False
+            if same:
+                return look.id
+        return None
 
     def _worklist(self) -> dict[str, int]:
         """Pages to read: those fetched and not read since (also by a look that died), and those whose cards changed."""

@@ -23,6 +23,7 @@ from pipeline.look.rereading import reread_by_another
 from pipeline.look.unread_entries import UnreadEntries
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
+from store.milestones.refusals import Refusals
 from store.milestones.source_labels import SourceLabels
 
 
@@ -36,6 +37,7 @@ class Drifted:
     accepted: bool = False  # it would be held, had an operator not released a look that found the same
     once: bool = False  # … for this look alone
     degraded: tuple[str, ...] | None = None  # what witnesses dispute; None: as before
+    refused: int | None = None  # the look that found the source so, and that an operator refused
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +122,7 @@ class Judge:
         """What the guards weigh. A first look is followed however many of its pages failed: what it had listed is
         known, and no news when it can be read."""
         baseline, crawled, guards = self._at.look.baseline, self._at.crawled, self._at.guards
-        accepted = self._at.looks.accepted_removals(self._at.source)
+        settled = self._absences.settled()
         kinds = Counter(change.kind for change in judged.changes)
         broken = None if crawled.complete else next(
             iter(sorted(missed.all.reasons - missed.let_go.reasons)),
@@ -129,7 +131,7 @@ class Judge:
         return Counted(
             known=self._at.known, added=0 if baseline else self._new(judged, reading),
             telling=0 if baseline else sum(count for kind, count in kinds.items() if KINDS[kind].told),
-            missing=0 if baseline else sum(first > accepted for first in firsts.values()),
+            missing=0 if baseline else sum(first > settled for first in firsts.values()),
             listed=self._at.listed, listed_before=self._at.listed_before,
             asked=crawled.fetched + crawled.not_modified + crawled.gone + crawled.redirected + crawled.failed,
             failed=failed, astray=len(missed.astray), astray_to=missed.astray_to,
@@ -175,7 +177,13 @@ class Judge:
                 return Drifted(
                     notes=beside.notes, now=now, degraded=degraded + beside.lost, accepted=True, once=accepted.once
                 )
-        return Drifted(reason=found.reason, notes=found.notes, now=now, degraded=degraded + found.lost)
+        return Drifted(
+            reason=found.reason, notes=found.notes, now=now, degraded=degraded + found.lost,
+            refused=None if found.reason is None else next((
+                look.id for look, data in Refusals(self._at.database).pictures(self._at.source, "drift")
+                if data is not None and drift(profile_from_json(data), now, kept=kept).reason is None
+            ), None),
+        )
 
 
 def _otherwise(keys: Sequence[str], reader: str) -> tuple[str, ...]:

@@ -40,14 +40,26 @@ class Decisions:
 
     # --- looks ------------------------------------------------------------------------------------------------------
 
-    def release(self, look: int, *, by: Actor, why: str, once: bool = False) -> Look:
-        """Let the changes of a held look through; see `pipeline.holds.release`."""
+    def release(self, look: int, *, by: Actor, why: str, once: bool = False, refused: bool = False) -> Look:
+        """Let the changes of a held look through, or take a refusal back; see `pipeline.holds.release`."""
         return kept(
             self._database, by, "hold.release", f"look {look}",
-            lambda: holds.release(self._database, look, why=_reason(by, why), now=self._now(), once=once), why=why,
-            before={"held": True}, after=lambda found: {"held": False, "once": once, "source": found.source},
-            says=lambda found: f"look {look} at {found.source} is released: its changes count as news from now on",
-            now=self._now,
+            lambda: holds.release(self._database, look, why=_reason(by, why), now=self._now(), once=once,
+                                  refused=refused),
+            why=why, before={"refused": True} if refused else {"held": True},
+            after=lambda found: {"held": False, "once": once, "source": found.source},
+            says=released, now=self._now,
+        )
+
+    def refuse(self, look: int, *, by: Actor, why: str) -> holds.Undone:
+        """Say that what a held look found was a fault; see `pipeline.holds.refuse`."""
+        return kept(
+            self._database, by, "hold.refuse", f"look {look}",
+            lambda: holds.refuse(self._database, look, why=_reason(by, why), now=self._now()), why=why,
+            before={"held": True},
+            after=lambda done: {"held": False, "refused": True, "source": done.look.source, "restored": done.restored,
+                                "dropped": done.dropped},
+            says=refused, now=self._now,
         )
 
     def answer(self, question: int, *, same: bool, by: Actor, why: str) -> Renaming:
@@ -203,6 +215,19 @@ class Decisions:
             self._database, by, what, f"issue {number}", do, why=why, before={"state": was.state} | (more or {}),
             after=lambda _: {"state": editing.find(self._database, number).state}, says=says, now=self._now,
         )
+
+
+def released(found: Look) -> str:
+    """What is so once a look was released. Pure."""
+    if found.refused_at is not None:
+        return f"look {found.id} at {found.source} is refused no more: the next look reads it again"
+    return f"look {found.id} at {found.source} is released: its changes count as news from now on"
+
+
+def refused(done: holds.Undone) -> str:
+    """What is so once a look was refused. Pure."""
+    said = f"look {done.look.id} at {done.look.source} is refused: the record is as it was before it"
+    return f"{said}, and the next look reads its pages again" if done.again else said
 
 
 def _reason(by: Actor, why: str) -> str:

@@ -123,6 +123,16 @@ class Pages:
                     .values(asked_at=at, seen_at=at, gone_since=None, moved_to=None, missing_look=None)
                 )
 
+    def note_read(self, source: str, read: Mapping[str, int]) -> None:
+        """Nothing more is to be read of these pages (URL → snapshot id)."""
+        rows = [{"of_url": url, "of_snapshot": at} for url, at in read.items()]
+        if rows:
+            with self._database.begin() as connection:
+                connection.execute(
+                    sa.update(page).where(page.c.source == source, page.c.url == sa.bindparam("of_url"))
+                    .values(read_snapshot_id=sa.bindparam("of_snapshot")), rows,
+                )
+
     def note_moved(self, source: str, url: str, target: str, status: int, at: dt.datetime) -> None:
         """The page redirects to another page of the site; what was read from it stands."""
         values = {"asked_at": at, "last_status": status, "etag": None, "last_modified": None, "moved_to": target}

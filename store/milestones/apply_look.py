@@ -14,6 +14,7 @@ from milepost.records import Change, FieldChange, Flap, Milestone
 from store.dialects import insert, serialize
 from store.milestones import search
 from store.milestones.looks import ensure_source, hold, listed_at_baseline, require_running
+from store.milestones.milestone_queries import NONE
 from store.schema.tables import change, flapping, milestone, milestone_version, page, renaming, reread
 
 _CHUNK = 500  # keys named in one statement
@@ -50,6 +51,7 @@ class _Current:
     state: str
     related: object = None  # in its JSON form
     evidence: object = None  # in its JSON form
+    none: bool = False  # only a look that was refused has seen it
 
 
 def apply(
@@ -132,6 +134,8 @@ class _Writer:
         related = field_to_json(record, "related")
         if known is None:
             current[record.key] = self._first(happened, record, hash_, snapshot_id)
+        elif known.none and happened is not None and happened.kind == "added":
+            current[record.key] = self._at_last(happened, known, record, hash_, snapshot_id)
         elif happened is not None and happened.kind in ("withdrawn", "restored"):
             current[record.key] = self._move(happened, known, record, hash_, snapshot_id)
         elif known.fingerprint == hash_:
@@ -159,14 +163,29 @@ class _Writer:
         added = Change(
             source=self._source, key=record.key, kind="added", fields=() if happened is None else happened.fields
         )
-        # A page that the baseline listed and could not read is no news when it is read at last.
-        announce = (
+        self._change(added, milestone_id, None, version_id, announce=self._is_news(record))
+        return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present",
+                        related=field_to_json(record, "related"), evidence=evidence_to_json(record))
+
+    def _at_last(
+        self, happened: Change, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
+    ) -> _Current:
+        """Of what only a refused look had seen: a milestone from now on."""
+        number = known.number + 1
+        version_id = self._version(known.id, number, record, hash_, snapshot_id)
+        self._connection.execute(
+            sa.update(milestone).where(milestone.c.id == known.id)
+            .values(version=number, state="present", first_seen_at=self._now, first_look_id=self._look_id)
+        )
+        self._change(happened, known.id, None, version_id, announce=self._is_news(record))
+        return replace(known, number=number, version_id=version_id, fingerprint=hash_, state="present", none=False)
+
+    def _is_news(self, record: Milestone) -> bool:
+        """Whether one that is new is announced: not where the baseline listed its page and could not read it."""
+        return (
             self._announce and record.key not in self._silent
             and not _late(self._connection, self._source, record)
         )
-        self._change(added, milestone_id, None, version_id, announce=announce)
-        return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present",
-                        related=field_to_json(record, "related"), evidence=evidence_to_json(record))
 
     def _next(
         self, happened: Change | None, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
@@ -316,7 +335,7 @@ def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -
         sa.select(
             milestone.c.key, milestone.c.id, milestone.c.state, milestone.c.related, milestone.c.evidence,
             milestone_version.c.number, milestone_version.c.record,
-            milestone_version.c.id.label("version_id"), milestone_version.c.fingerprint,
+            milestone_version.c.id.label("version_id"), milestone_version.c.fingerprint, NONE.label("none"),
         )
         .join_from(milestone, milestone_version, milestone_version.c.milestone_id == milestone.c.id)
         .where(
@@ -327,6 +346,7 @@ def _some_current(connection: sa.Connection, source: str, keys: Sequence[str]) -
         row.key: _Current(
             id=row.id, number=row.number, version_id=row.version_id, fingerprint=row.fingerprint, state=row.state,
             related=row.related, evidence=row.record["evidence"] if row.evidence is None else row.evidence,
+            none=bool(row.none),
         )
         for row in connection.execute(query)
     }

@@ -18,7 +18,7 @@ from store.engine import Database
 from store.milestones import apply_look
 from store.milestones.apply_look import Entry
 from store.milestones.looks import ensure_source
-from store.milestones.milestone_queries import current, current_by_id, numbered, stored
+from store.milestones.milestone_queries import NONE, current, current_by_id, numbered, stored
 from store.schema.tables import (
     backfill,
     backfill_record,
@@ -274,5 +274,5 @@ def _reverted(connection: sa.Connection, backfill_id: int, now: StoredMilestone,
 
 
 def _known(connection: sa.Connection, source: str, keys: Sequence[str]) -> dict[str, StoredMilestone]:
-    query = current().where(milestone.c.source == source, milestone.c.key.in_(keys))
+    query = current().where(milestone.c.source == source, milestone.c.key.in_(keys), ~NONE)
     return {row.key: stored(row) for row in connection.execute(query)}

@@ -15,10 +15,12 @@ from store.engine import Database
 from store.holders import Holder
 from store.meta import Meta
 from store.milestones.profiles import take_profile
-from store.schema.tables import look, page, source
+from store.schema.tables import look, milestone_version, page, source
 
 LookState = Literal["running", "complete", "incomplete", "failed"]
 
+# An operator has to decide; the first two have an index of their own.
+WAITING = sa.and_(look.c.held.is_not(None), look.c.released_at.is_(None), look.c.refused_at.is_(None))
 _ASKED = "asked_in_full.{source}"
 _DISALLOWED = "disallowed.{source}"
 
@@ -49,11 +51,19 @@ class Look:
     reading: Mapping[str, Any] | None = None  # extractors.drift.Rates in its JSON form; None: too little was read
     settings: Mapping[str, Any] | None = None  # extractors.silent_settings.Counts, likewise; None: none was asked
     silent: tuple[str, ...] = ()  # of `degraded` those on settings that lead to nothing
+    refused_at: dt.datetime | None = None  # an operator said that it was a fault: the record stays as it was
+    refused_why: str | None = None
+    as_refused: int | None = None  # the look that was refused and found the same; nothing new was taken
 
     @property
     def waiting(self) -> bool:
-        """Held, and not released yet."""
-        return self.held is not None and self.released_at is None
+        """Held, and nobody has decided yet."""
+        return self.held is not None and self.released_at is None and self.refused_at is None
+
+    @property
+    def refused(self) -> bool:
+        """Refused, and that was not taken back."""
+        return self.refused_at is not None and self.released_at is None
 
 
 class Looks:
@@ -136,6 +146,7 @@ class Looks:
         reading: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         silent: Sequence[str] = (),
+        as_refused: int | None = None,
     ) -> Look:
         """End a running look with its numbers.
 
@@ -148,13 +159,13 @@ class Looks:
             "state": state, "finished_at": now, "requests": requests, "fetched": fetched, "not_modified": not_modified,
             "failed": failed, "milestones": milestones, "failures": list(failures), "listed": listed,
             "notes": list(notes), "degraded": [*degraded, *silent], "reading": reading, "settings": settings,
-            "silent": list(silent),
+            "silent": list(silent), "as_refused": as_refused,
         }
         values |= {name: value for name, value in (("held", held), ("guard", guard)) if value is not None}
         with self._database.begin() as connection:
             require_running(connection, look_id)
             connection.execute(sa.update(look).where(look.c.id == look_id).values(**values))
-            return _get(connection, look_id)
+            return get_look(connection, look_id)
 
     def asked_in_full(self, source_key: str) -> dt.datetime | None:
         """When every page was last asked for by a look that came out complete; None while one is under way, or died."""
@@ -178,22 +189,30 @@ class Looks:
         with self._database.begin() as connection:
             hold(connection, look_id, reason)
 
-    def release(self, look_id: int, why: str, now: dt.datetime, *, once: bool = False) -> Look:
+    def release(
+        self, look_id: int, why: str, now: dt.datetime, *, once: bool = False, refused: bool = False
+    ) -> Look:
         """An operator lets the changes of a held look go on; raises ConflictError when it is not held.
 
         Later looks that find the source to be like that are not held for it again (`Profiles`), with `once` only the
-        next one is not.
+        next one is not. `refused`: it was refused, and that is taken back: what it had read is read again.
         """
         with self._database.begin() as connection:
             done = connection.execute(
                 sa.update(look)
-                .where(look.c.id == look_id, look.c.held.is_not(None), look.c.released_at.is_(None))
+                .where(look.c.id == look_id, look.c.held.is_not(None), look.c.released_at.is_(None),
+                       look.c.refused_at.is_not(None) if refused else look.c.refused_at.is_(None))
                 .values(released_at=now, released_why=why)
             )
-            found = _get(connection, look_id)
+            found = get_look(connection, look_id)
+            if done.rowcount == 0 and found.refused:
+                raise ConflictError(f"that look was refused: {found.refused_why}", where=f"look {look_id}",
+                                    hint="Its own page, or `milepost holds release --refused`, takes that back.")
             if done.rowcount == 0:
-                raise ConflictError("that look is not held", where=f"look {look_id}")
+                raise ConflictError(f"that look is not {'refused' if refused else 'held'}", where=f"look {look_id}")
             take_profile(connection, look_id, now, once=once)
+            if found.refused_at is not None:
+                read_again(connection, look_id)
             return found
 
     def listed_at_baseline(self, source_key: str, url: str) -> bool:
@@ -214,7 +233,7 @@ class Looks:
     def get(self, look_id: int) -> Look:
         """The look; raises NotFoundError."""
         with self._database.connect() as connection:
-            return _get(connection, look_id)
+            return get_look(connection, look_id)
 
     def listed_before(self, source_key: str) -> int | None:
         """How many milestones the listings named when they were last seen whole and believed; None before that."""
@@ -269,16 +288,15 @@ class Looks:
             return int(connection.execute(query).scalar_one())
 
     def count_waiting(self) -> int:
-        """How many are held and not released."""
-        waiting = (look.c.held.is_not(None), look.c.released_at.is_(None))
-        query = sa.select(sa.func.count()).select_from(look).where(*waiting)
+        """How many are held and not decided."""
+        query = sa.select(sa.func.count()).select_from(look).where(WAITING)
         with self._database.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
     def list(
         self, source_key: str | None = None, *, waiting: bool = False, limit: int | None = 50, before: int | None = None
     ) -> list[Look]:
-        """The latest looks first; `waiting` keeps those that are held and not released, `before` those that are older
+        """The latest looks first; `waiting` keeps those that are held and not decided, `before` those that are older
         than the one of that id."""
         query = sa.select(look).order_by(look.c.id.desc()).limit(limit)
         if before is not None:
@@ -286,7 +304,7 @@ class Looks:
         if source_key is not None:
             query = query.where(look.c.source == source_key)
         if waiting:
-            query = query.where(look.c.held.is_not(None), look.c.released_at.is_(None))
+            query = query.where(WAITING)
         with self._database.connect() as connection:
             return [look_of(row) for row in connection.execute(query).mappings()]
 
@@ -335,7 +353,7 @@ def hold(connection: sa.Connection, look_id: int, reason: str, guard: str | None
     """See `Looks.hold`; `guard` names the guard that stopped it."""
     values = {"held": reason, "guard": guard, "released_at": None, "released_why": None}
     connection.execute(sa.update(look).where(look.c.id == look_id).values(**values))
-    _get(connection, look_id)
+    get_look(connection, look_id)
 
 
 def listed_at_baseline(connection: sa.Connection, source_key: str, url: str) -> bool:
@@ -350,18 +368,30 @@ def listed_at_baseline(connection: sa.Connection, source_key: str, url: str) -> 
 
 def _has_baseline(connection: sa.Connection, source_key: str) -> bool:
     """Whether a look at the source was `complete` and found at least one milestone."""
-    query = sa.select(look.c.id).where(look.c.source == source_key, look.c.state == "complete", look.c.milestones > 0)
+    query = sa.select(look.c.id).where(
+        look.c.source == source_key, look.c.state == "complete", look.c.milestones > 0,
+        sa.not_(sa.and_(look.c.baseline, look.c.refused_at.is_not(None))),
+    )
     return connection.execute(query.limit(1)).first() is not None
 
 
-def _get(connection: sa.Connection, look_id: int) -> Look:
+def read_again(connection: sa.Connection, look_id: int) -> None:
+    """The pages that a look wrote versions from wait to be read once more."""
+    query = sa.select(milestone_version.c.snapshot_id).where(
+        milestone_version.c.look_id == look_id, milestone_version.c.snapshot_id.is_not(None)
+    )
+    connection.execute(sa.update(page).where(page.c.read_snapshot_id.in_(query)).values(read_snapshot_id=None))
+
+
+def get_look(connection: sa.Connection, look_id: int) -> Look:
+    """The look; raises NotFoundError."""
     row = connection.execute(sa.select(look).where(look.c.id == look_id)).mappings().first()
     if row is None:
         raise NotFoundError("there is no such look", where=f"look {look_id}", hint="See `milepost holds`.")
     return look_of(row)
 
 
-def look_of(row: sa.RowMapping) -> Look:
+def look_of(row: Mapping[str, Any] | sa.RowMapping) -> Look:
     """A row of the table as a look."""
     kept = {name: value for name, value in row.items() if name not in ("lease_holder", "lease_until")}
     return Look(**{**kept, **{name: tuple(row[name]) for name in ("failures", "notes", "degraded", "silent")}})

@@ -48,8 +48,11 @@ class FieldDiff(NamedTuple):
     new: object
 
 
-# Whether the change's look waits for an operator.
-HELD = sa.and_(look.c.held.is_not(None), look.c.released_at.is_(None))
+# Whether the change's look waits for an operator, or was refused by one.
+HELD = sa.and_(look.c.held.is_not(None), sa.or_(look.c.released_at.is_(None), look.c.refused_at.is_not(None)))
+# Whether a look that was refused is all that ever saw the milestone: then there is none.
+_first = look.alias("first_look")
+NONE = sa.exists().where(_first.c.id == milestone.c.first_look_id, _first.c.refused_at.is_not(None))
 
 
 def versions() -> sa.Select[Any]:
@@ -81,7 +84,7 @@ def public() -> sa.Select[Any]:
     asked = sa.exists().where(renaming.c.other_id == milestone.c.id, renaming.c.decision == "pending")
     withdrawn = sa.and_(milestone.c.state == "withdrawn", ~waiting).label("withdrawn")
     query = versions().add_columns(withdrawn, milestone.c.source)
-    return query.where(milestone_version.c.number == _last_settled(), ~asked)
+    return query.where(milestone_version.c.number == _last_settled(), ~asked, ~NONE)
 
 
 def _last_settled() -> sa.ScalarSelect[Any]:
@@ -92,7 +95,7 @@ def _last_settled() -> sa.ScalarSelect[Any]:
         .select_from(other.outerjoin(maker, other.c.look_id == maker.c.id))
         .where(
             other.c.milestone_id == milestone.c.id,
-            sa.or_(maker.c.held.is_(None), maker.c.released_at.is_not(None)),
+            sa.or_(maker.c.held.is_(None), sa.and_(maker.c.released_at.is_not(None), maker.c.refused_at.is_(None))),
         )
         .scalar_subquery()
     )

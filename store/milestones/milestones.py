@@ -15,7 +15,7 @@ from milepost.records import ChangeKind, Flap, Milestone, StoredChange, StoredMi
 from store.engine import Database
 from store.milestones import apply_look, milestone_queries
 from store.milestones.apply_look import Applied, Entry, Likeness
-from store.milestones.milestone_queries import HELD, FieldDiff, Version
+from store.milestones.milestone_queries import HELD, NONE, FieldDiff, Version
 from store.schema.columns import Json
 from store.schema.tables import change, flapping, milestone, milestone_version
 
@@ -75,7 +75,7 @@ class Milestones:
     def known(self, source: str) -> dict[str, StoredMilestone]:
         """The current version of every milestone of a source by key, withdrawn ones included."""
         with self._database.connect() as connection:
-            query = milestone_queries.current().where(milestone.c.source == source).order_by(milestone.c.key)
+            query = milestone_queries.current().where(milestone.c.source == source, ~NONE).order_by(milestone.c.key)
             return {row.key: milestone_queries.stored(row) for row in connection.execute(query)}
 
     def some(self, source: str, keys: Collection[str], *, visible: bool = False) -> dict[str, StoredMilestone]:
@@ -85,7 +85,9 @@ class Milestones:
         with self._database.connect() as connection:
             for start in range(0, len(wanted), 500):
                 query = milestone_queries.visible() if visible else milestone_queries.current()
-                query = query.where(milestone.c.source == source, milestone.c.key.in_(wanted[start : start + 500]))
+                query = query.where(
+                    milestone.c.source == source, milestone.c.key.in_(wanted[start : start + 500]), ~NONE
+                )
                 found |= {row.key: milestone_queries.stored(row) for row in connection.execute(query)}
         return found
 
@@ -125,7 +127,7 @@ class Milestones:
 
     def withdrawn(self, source: str) -> set[str]:
         """The keys that the source withdrew."""
-        query = sa.select(milestone.c.key).where(milestone.c.source == source, milestone.c.state == "withdrawn")
+        query = sa.select(milestone.c.key).where(milestone.c.source == source, milestone.c.state == "withdrawn", ~NONE)
         with self._database.connect() as connection:
             return set(connection.execute(query).scalars())
 

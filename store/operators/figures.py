@@ -134,7 +134,10 @@ def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
             sa.select(sa.func.max(look.c.started_at)).where(of_it, look.c.state == "running")
         ).scalar(),
         baseline=connection.execute(
-            sa.select(look.c.id).where(of_it, look.c.state == "complete", look.c.milestones > 0).limit(1)
+            sa.select(look.c.id).where(
+                of_it, look.c.state == "complete", look.c.milestones > 0,
+                sa.not_(sa.and_(look.c.baseline, look.c.refused_at.is_not(None))),
+            ).limit(1)
         ).first() is not None,
     )
 

@@ -32,7 +32,7 @@ from store.ledger.letters import Letter, LetterKind, LetterState, listed
 from store.ledger.queries import DeliveryRow, is_for
 from store.ledger.transitions import ENDED, in_state
 from store.milestones import milestone_queries
-from store.milestones.looks import Look, look_of
+from store.milestones.looks import WAITING, Look, look_of
 from store.schema.tables import (
     change,
     delivery,
@@ -48,7 +48,6 @@ from store.schema.tables import (
 from store.subscribers.people import SELECT, to_subscriber
 
 Row = TypeVar("Row")
-_WAITING = sa.and_(look.c.held.is_not(None), look.c.released_at.is_(None))  # has an index of its own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +135,7 @@ class Listings:
     ) -> Slice[Look]:
         """The latest first; `waiting`: those that are held and not released."""
         query = _where(sa.select(look), (source, look.c.source == source),
-                       (waiting or None, _WAITING))
+                       (waiting or None, WAITING))
         return self._part(query, look.c.id, lambda row: look_of(row._mapping), lambda one: one.id,  # noqa: SLF001
                           after, limit, falling=True)
 

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 34  # the revision this program was made for
+HEAD = 35  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -106,6 +106,9 @@ look = sa.Table(
     sa.Column("degraded", Json, nullable=False, server_default="[]"),  # … on disputes, and silent settings
     sa.Column("lease_holder", sa.Text),  # which process looks, as store.holders names it; NULL of an older release
     sa.Column("lease_until", sa.Double),  # seconds since 1970 by the database's own clock
+    sa.Column("refused_at", Moment),  # an operator said that it was wrong; `released_at` after that took it back
+    sa.Column("refused_why", sa.Text),
+    sa.Column("as_refused", sa.Integer),  # the look that was refused and found the same; nothing new was taken
     sa.Column("reading", Json),  # extractors.drift.Rates; NULL: too little was read to tell, or an older release looked
     sa.Column("settings", Json),  # extractors.silent_settings.Counts; NULL: none was asked, or an older release looked
     sa.Column("silent", Json, nullable=False, server_default="[]"),  # of `degraded` those on settings

@@ -36,6 +36,7 @@ def decide(name: str, config: Path, **parameters: Any) -> tuple[str, str]:
     ("approve", {"issue": 1, "content_hash": HASH},
      [{"issue": 0}, {"issue": "first"}, {"content_hash": HASH[1:]}, {"content_hash": HASH.upper()}, {"config": ""}]),
     ("release_hold", {"look": 1, "why": "so it is"}, [{"look": 0}, {"why": "no"}, {"why": "x" * 501}]),
+    ("refuse_hold", {"look": 1, "why": "a fault"}, [{"look": None}, {"why": "no"}]),
     ("resume_issue", {"issue": 1}, [{"issue": 0}, {"issue": None}]),
     ("stop_issue", {"issue": 1, "why": "a typo"}, [{"issue": -1}, {"why": ""}]),
     ("backfill", {"sources": ["a-key"]}, [{"sources": ["../etc"]}, {"sources": "a-key"}, {"sources": ["A"]}]),
@@ -51,7 +52,7 @@ def test_what_a_form_may_hold_is_checked_before_a_run_begins(
             flow(name).validate_parameters(good | wrong)
 
 
-@pytest.mark.parametrize("name", ["approve", "release_hold", "resume_issue", "stop_issue", "backfill"])
+@pytest.mark.parametrize("name", ["approve", "release_hold", "refuse_hold", "resume_issue", "stop_issue", "backfill"])
 def test_a_form_says_of_each_field_what_belongs_there(name: str) -> None:
     fields = flow(name).parameters.properties
     assert fields
@@ -90,6 +91,14 @@ def test_a_hold_is_released_once_and_with_its_reason(config: Path, database: Dat
         ("prefect", "flows", "hold.release", "look 2", "again", "refused"),
         ("prefect", "flows", "hold.release", "look 2", "so it is", "done"),
     ]
+
+
+def test_a_hold_is_refused(config: Path, database: Database) -> None:
+    Looks(database).hold(2, "too much at once")
+    said = ("Completed", "look 2 at clockwork is refused: the record is as it was before it")
+    assert decide("refuse_hold", config, look=2, why="a fault") == said
+    assert Looks(database).get(2).refused_why == "a fault"
+    assert decide("refuse_hold", config, look=2, why="again") == ("Failed", "look 2: that look is not held")
 
 
 def test_an_issue_is_stopped_and_let_go_on(config: Path, settings: Settings, database: Database) -> None:

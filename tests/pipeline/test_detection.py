@@ -13,12 +13,14 @@ from milepost.dates import PartialDate, utc_now
 from milepost.errors import MilepostError
 from milepost.records import FieldClass, LookReport
 from milepost.settings import Settings
+from pipeline.holds import refuse
 from pipeline.look.renaming import pending_renames, resolve_rename
 from pipeline.look.scrape import scrape
 from store.database import connect
 from store.issues.issues import Issues
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
+from store.milestones.timeline import Timeline
 from tests.pipeline import history, prepared
 from tests.pipeline.history import BASE, Answer, Server, Site, serving
 from tests.pipeline.replaying import SOURCE, announce, settings_for
@@ -73,6 +75,26 @@ class Stage:
         with connect(self.settings.store.url) as database:
             for look in Looks(database).list(SOURCE, waiting=True):
                 Looks(database).release(look.id, "I looked", utc_now())
+
+    def refuse(self) -> None:
+        with connect(self.settings.store.url) as database:
+            for look in Looks(database).list(SOURCE, waiting=True):
+                refuse(database, look.id, why="a fault", now=utc_now())
+
+    def take_back_refusals(self) -> None:
+        with connect(self.settings.store.url) as database:
+            for look in Looks(database).list(SOURCE):
+                if look.refused:
+                    Looks(database).release(look.id, "it was right", utc_now(), refused=True)
+
+    def shown(self) -> dict[str, str]:
+        """Everybody's timeline: key → title."""
+        with connect(self.settings.store.url) as database:
+            timeline = Timeline(database)
+            places = timeline.places()
+            records = timeline.records([one.id for one in places])
+        assert all(records[one.id].title == one.title for one in places)
+        return {one.key: one.title for one in places if not one.withdrawn}
 
     def answer(self, *, as_rename: bool) -> None:
         with connect(self.settings.store.url) as database:
@@ -256,6 +278,121 @@ def test_a_surge_in_an_incomplete_look_still_waits_for_an_operator(stage: Stage)
     stage.serve()
     stage.look()
     assert (stage.told(), [guard for _, guard in stage.waiting()]) == ([], ["incomplete"])
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_surge_that_is_refused_is_as_if_it_had_not_been_and_holds_nothing_again(stage: Stage) -> None:
+    nervous(stage)
+    before = stage.shown()
+    junk, title = stage.spare[:4], stage.stories[0].title
+    stage.stories = [replace(stage.stories[0], title="Hacked"), *stage.stories[1:], *junk]
+    stage.serve()
+    assert stage.look() == {"added": 4, "corrected": 1}
+    stage.refuse()
+    assert (stage.waiting(), stage.shown(), stage.told()) == ([], before, [])
+    stage.serve()  # all pages are others now, and say the same
+    assert stage.look() == NOTHING
+    assert any("5 milestones told as before an operator refused it" in note for note in stage.report.notes)
+    assert (stage.waiting(), stage.shown()) == ([], before)
+    stage.stories = [replace(stage.stories[0], title="Hacked"), *stage.stories[1:], stage.spare[4]]
+    stage.serve()
+    assert stage.look() == {"added": 1}  # that is news, and so is another title
+    assert stage.told() == [stage.spare[4].key]
+    stage.stories[0] = replace(stage.stories[0], title=f"{title}, told better")
+    stage.serve()
+    assert stage.look() == {"corrected": 1}
+    assert stage.shown()[stage.stories[0].key] == f"{title}, told better"
+
+
+def test_a_refusal_can_be_taken_back(stage: Stage) -> None:
+    nervous(stage)
+    stage.stories += stage.spare[:4]
+    stage.serve()
+    stage.look()
+    stage.refuse()
+    stage.take_back_refusals()
+    assert len(stage.shown()) == COUNT
+    assert stage.look() == {"added": 4}
+    stage.release()
+    assert set(stage.told()) == {one.key for one in stage.spare[:4]}
+    assert len(stage.shown()) == COUNT + 4
+
+
+def test_only_what_is_refused_of_two_held_looks_is_taken_back(stage: Stage) -> None:
+    nervous(stage)
+    first, *rest = stage.stories
+    stage.stories = [replace(first, title="Once"), *rest, *stage.spare[:3]]
+    stage.serve()
+    stage.look()
+    stage.stories = [replace(first, title="Once", why_it_mattered="For this."), *rest, *stage.spare]
+    stage.serve()
+    stage.look()
+    (later, _), (earlier, _) = stage.waiting()
+    with connect(stage.settings.store.url) as database:
+        refuse(database, earlier, why="a fault", now=utc_now())
+        assert Milestones(database).get(SOURCE, first.key).milestone.title == first.title
+        assert Milestones(database).get(SOURCE, first.key).milestone.why_it_mattered == "For this."
+        assert len(stage.shown()) == COUNT
+        Looks(database).release(later, "I looked", utc_now())
+        shown = Milestones(database).get(SOURCE, first.key).milestone
+    assert (shown.title, shown.why_it_mattered) == (first.title, "For this.")
+    assert set(stage.shown()) == {one.key for one in (first, *rest, *stage.spare[3:])}
+
+
+@pytest.mark.parametrize("among_others", [False, True], ids=["shrunken", "removal"])
+def test_a_removal_that_is_refused_takes_nothing_and_asks_no_more(stage: Stage, among_others: bool) -> None:
+    nervous(stage)
+    lost, others = tuple(stage.stories[:3]), tuple(stage.spare[:2]) if among_others else ()
+    stage.stories += others
+    stage.serve(without=lost)
+    stage.look()
+    stage.refuse()
+    for _ in range(3):
+        stage.look()
+        assert stage.report.state in ("incomplete", "degraded")
+    assert (stage.waiting(), stage.withdrawn()) == ([], set())
+    # What was read is read again: only that so much was missing was wrong.
+    assert set(stage.told()) == {one.key for one in others}
+    stage.serve()
+    stage.look()
+    assert stage.report.state == "complete"
+    stage.serve(without=lost)
+    stage.look()
+    assert len(stage.waiting()) == (0 if not among_others else 1)  # gone anew, it is asked anew
+
+
+def test_an_incomplete_look_that_is_refused_takes_nothing_until_it_is_whole(stage: Stage) -> None:
+    stage.stories.append(stage.spare[0])
+    stage.serve(answers={"/age/steam": Answer(500)})
+    assert stage.look() == {"added": 1}
+    stage.refuse()
+    for _ in range(2):
+        assert stage.look() == NOTHING
+        assert (stage.report.state, stage.report.held) == ("incomplete", None)
+    assert (stage.waiting(), stage.told(), len(stage.shown())) == ([], [], COUNT)
+    stage.serve()
+    assert stage.look() == {"added": 1}
+    assert (stage.report.state, stage.told()) == ("complete", [stage.spare[0].key])
+
+
+def test_pages_that_lost_a_section_are_refused_once(stage: Stage) -> None:
+    whole = stage.shown()
+    kept = list(stage.stories)
+    stage.stories = [replace(one, title="Clockwork") for one in stage.stories]
+    stage.serve()
+    stage.look()
+    assert [guard for _, guard in stage.waiting()] == ["drift"]
+    stage.refuse()
+    assert (stage.waiting(), stage.shown()) == ([], whole)
+    for _ in range(2):
+        stage.serve()
+        assert stage.look() == NOTHING
+        assert stage.waiting() == []
+    stage.stories = kept
+    stage.serve()
+    assert (stage.look(), stage.report.state, stage.shown()) == (NOTHING, "complete", whole)
 
 
 # --- renames ----------------------------------------------------------------------------------------------------------

@@ -380,6 +380,15 @@ def test_a_hold_with_what_it_keeps_back(program: Program, database: Database, he
     assert (acts[0].before, acts[0].after) == ({"held": True}, {"held": False, "once": False, "source": "clockwork"})
 
 
+def test_a_hold_is_refused_once_and_that_is_taken_back(program: Program, held: int) -> None:
+    assert "the record is as it was before" in program.act(f"/looks/{held}/refuse")["says"]
+    assert not program.act(f"/looks/{held}/refuse")["changed"]
+    told = program.ask(f"/looks/{held}")
+    assert (told["waiting"], told["refused_why"]) == (False, WHY["why"])
+    assert program.ask("/holds")["count"] == 0
+    assert "refused no more" in program.act(f"/looks/{held}/release", refused=True)["says"]
+
+
 def test_what_is_not_held_can_not_be_released(program: Program, database: Database) -> None:
     assert "not held" in program.act("/looks/1/release", 409)["detail"]
     assert latest(database)[0].outcome == "refused"

@@ -14,7 +14,7 @@ from milepost.errors import NotFoundError
 from pipeline import edit, holds, ledger, subscribers, throttle
 from pipeline.operators.api_tokens import Scope
 from pipeline.operators.care import Care
-from pipeline.operators.decisions import Decisions
+from pipeline.operators.decisions import Decisions, refused, released
 from pipeline.upkeep import Database
 from web.api import models
 from web.api.endpoints import Call, Endpoint
@@ -36,8 +36,15 @@ class Acts:
         found = holds.look(self._database, number)
         if found.held is not None and found.released_at is not None:
             return _so_already(f"look {number} was released {found.released_at:%Y-%m-%d %H:%M} UTC")
-        self._decisions.release(number, by=call.actor, why=sent.why, once=sent.once)
-        return _done(f"look {number} at {found.source} is released: its changes count as news from now on")
+        return _done(released(self._decisions.release(number, by=call.actor, why=sent.why, once=sent.once,
+                                                          refused=sent.refused)))
+
+    def refuse(self, call: Call) -> models.Done:
+        number, sent = call.at(models.ByNumber).number, call.sent(models.Because)
+        found = holds.look(self._database, number)
+        if found.refused_at is not None and found.refused:
+            return _so_already(f"look {number} was refused {found.refused_at:%Y-%m-%d %H:%M} UTC")
+        return _done(refused(self._decisions.refuse(number, by=call.actor, why=sent.why)))
 
     def settle_rename(self, call: Call) -> models.Done:
         number, sent = call.at(models.ByNumber).number, call.sent(models.SettleRename)
@@ -145,6 +152,9 @@ class Acts:
             _post("/looks/{number}/release", "release", "decide",
                   "Let what a held look keeps back through to the next issue.", self.release, "looks",
                   models.Release, seen=reads.look),
+            _post("/looks/{number}/refuse", "refuse", "decide",
+                  "Say that what a held look found was a fault: the record stays as it was.", self.refuse, "looks",
+                  because, seen=reads.look),
             _post("/renames/{number}/settle", "settle_rename", "decide",
                   "Say whether a milestone is a known one renamed.", self.settle_rename, "looks", models.SettleRename,
                   seen=reads.rename),

@@ -229,6 +229,9 @@ class LookRead(Answer):
     waiting: bool
     released_at: AwareDatetime | None
     released_why: str | None
+    refused_at: AwareDatetime | None = Field(description="It was a fault: the record is as before; released later: not")
+    refused_why: str | None
+    as_refused: int | None = Field(description="The look that was refused and found the same: nothing new was taken")
     requests: int
     fetched: int
     not_modified: int
@@ -442,6 +445,7 @@ class Because(Sent):
 
 class Release(Because):
     once: bool = Field(default=False, description="The same holds a look again, after the next one")
+    refused: bool = Field(default=False, description="It was refused: take that back")
 
 
 class SettleRename(Because):

@@ -324,7 +324,8 @@ def look(one: holds.Look) -> models.LookRead:
     return models.LookRead(
         id=one.id, source=one.source, started_at=one.started_at, finished_at=one.finished_at, state=one.state,
         baseline=one.baseline, held=one.held, guard=one.guard, waiting=one.waiting, released_at=one.released_at,
-        released_why=one.released_why, requests=one.requests, fetched=one.fetched, not_modified=one.not_modified,
+        released_why=one.released_why, refused_at=one.refused_at, refused_why=one.refused_why,
+        as_refused=one.as_refused, requests=one.requests, fetched=one.fetched, not_modified=one.not_modified,
         failed=one.failed, milestones=one.milestones, failures=list(one.failures), notes=list(one.notes),
         degraded=list(one.degraded),
     )

@@ -1,6 +1,6 @@
 """What waits for somebody, first of all pages: held looks, questions, drafts, issues that stand still, what is wrong.
 
-    held looks ─▶ what they keep back: old → new, where each was read ─▶ release
+    held looks ─▶ what they keep back: old → new, where each was read ─▶ release, or refuse
     questions ─▶ the same, or new      drafts ─▶ look at it beside its rendering      paused, unknown ─▶ resume, settle
 """
 
@@ -73,6 +73,7 @@ class WaitingPages:
         return [
             desk.page("/desk", self.all), desk.page("/desk/holds/{look}", self.hold),
             desk.act("/desk/holds/{look}/release", "hold.release", self.release),
+            desk.act("/desk/holds/{look}/refuse", "hold.refuse", self.refuse),
             desk.act("/desk/questions/{question}", "rename.resolve", self.answer),
         ]
 
@@ -112,7 +113,14 @@ class WaitingPages:
     def release(self, visit: Visit, form: Form) -> str:
         """Let its changes through."""
         self._desk.decisions.release(
-            visit.number("look"), by=visit.actor, why=form.text("why"), once=bool(form.text("once")))
+            visit.number("look"), by=visit.actor, why=form.text("why"), once=bool(form.text("once")),
+            refused=bool(form.text("refused")))
+        self._forget()
+        return "/desk"
+
+    def refuse(self, visit: Visit, form: Form) -> str:
+        """Say that it was a fault."""
+        self._desk.decisions.refuse(visit.number("look"), by=visit.actor, why=form.text("why"))
         self._forget()
         return "/desk"
 
@@ -155,6 +163,9 @@ def find_degraded(sources: Sequence[SourceFigures]) -> list[Degraded]:
 
 def _says(look: holds.Look) -> Sequence[str]:
     """What of a look says that the source is degraded. Pure."""
+    if look.as_refused is not None:
+        what = "nothing new of it is taken" if look.state == "incomplete" else "what is gone from it stays on record"
+        return (*look.degraded, f"{what}: it is as look {look.as_refused} found it, which was refused")
     unread = 0 if look.reading is None else rates_from_json(look.reading).unread
     if not unread:
         return look.degraded

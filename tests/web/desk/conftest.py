@@ -112,13 +112,13 @@ class Browser:
     def press(self, button: str, *, at: int = 0, fill: Mapping[str, str] | None = None, **filled: str) -> str:
         """Press the button that says so, `at`: of several, with what was filled in (also by `fill`) and all else as it
         stands."""
-        forms = [form for form in self.page.forms
-                 if any(button in " ".join(one.text_content().split()) for one in form.iter("button"))]
-        assert forms, f"no button “{button}” on {self.text[:500]}"
-        form = forms[at]
+        found = [(form, one) for form in self.page.forms for one in form.iter("button")
+                 if button in " ".join(one.text_content().split())]
+        assert found, f"no button “{button}” on {self.text[:500]}"
+        form, pressed = found[at]
         fields = dict(form.form_values()) | dict(fill or {}) | filled
         headers = {"origin": BASE, "sec-fetch-site": "same-origin"}
-        return self._took(self.client.post(form.action, data=fields, headers=headers))
+        return self._took(self.client.post(pressed.get("formaction") or form.action, data=fields, headers=headers))
 
     def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> str:
         return self._took(self.client.post(path, data=fields, headers=headers or {}))

@@ -72,6 +72,25 @@ def test_what_one_did_is_told_and_not_what_came_after_it(house: House) -> None:
     assert "is released" in browser.press("Release", why="they published a series")
 
 
+def test_it_is_refused_with_a_reason_and_that_is_taken_back(house: House) -> None:
+    number = house.held_look("One", "Two")
+    browser, other = house.signed_in("editor"), house.signed_in("editor")
+    browser.open("/desk")
+    other.open("/desk")
+    assert "a reason is missing" in browser.press("Refuse", why=" ")
+    browser.open("/desk")
+    said = browser.press("Refuse", why="a test page went out")
+    assert f"Look {number} at clockwork is refused: the record is as it was before it." in said
+    assert "that look was refused: a test page went out" in other.press("Release", why="I saw nothing wrong")
+    assert other.status == 409
+    other.open(f"/desk/holds/{number}")
+    said = other.press("Take the refusal back", why="it was right")
+    assert "is refused no more: the next look reads it again" in said
+    assert "taken back" in browser.open(f"/desk/holds/{number}")
+    assert [(one.what, one.after["refused"]) for one in acts.latest(house.database)
+            if one.what == "hold.refuse" and one.outcome == "done"] == [("hold.refuse", True)]
+
+
 @pytest.mark.parametrize("role", ["viewer", "editor"])
 def test_a_viewer_looks_and_decides_nothing(house: House, role: Role) -> None:
     number = house.held_look("One")
