@@ -1,6 +1,6 @@
 """Headless Chromium for pictures and checks on what is seen: Debian's, driven by Playwright, without a network.
 
-    HTML ─▶ page (width, colours, text size) ─▶ PNG, or whatever a check asks of the page
+    HTML ─▶ page (width, colours, text size) ─▶ PNG, what axe-core finds, or whatever a check asks of the page
 """
 
 import io
@@ -8,8 +8,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -52,23 +53,39 @@ def page(
 ) -> Iterator[Page]:
     """A page of that HTML, so many CSS pixels wide; `text` enlarges the text alone, as mail programs do.
 
-    Whatever it asks of the network is refused: pictures are off.
+    Whatever it asks of the network is refused: pictures are off. The window is the browser's one, kept from page to
+    page: a new one is a process of its own, and half a second of the processor's time.
     """
-    context = opened.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    try:
-        context.route("**/*", lambda route: route.abort())
-        shown = context.new_page()
-        shown.set_content(html, wait_until="load")
-        if text != 1.0:
-            enlarge(shown, text)
-        yield shown
-    finally:
-        context.close()
+    shown = opened.contexts[0].pages[0] if opened.contexts else _window(opened)
+    shown.set_viewport_size({"width": width, "height": 900})
+    shown.emulate_media(color_scheme=scheme)
+    shown.set_content(html, wait_until="load")
+    if text != 1.0:
+        enlarge(shown, text)
+    yield shown
+
+
+def _window(opened: Browser) -> Page:
+    context = opened.new_context()
+    context.route("**/*", lambda route: route.abort())
+    return context.new_page()
 
 
 def enlarge(shown: Page, factor: float) -> None:
     """Make the text of an open page so many times as large, and nothing else."""
     shown.evaluate(_LARGER, factor)
+
+
+def violations(shown: Page, *rules: str) -> list[tuple[str, str]]:
+    """What axe-core finds of these rules, () of all: (the rule, HTML of the place).
+
+    It is put into the page once, and what it found to be right stays there: both are most of what an examination costs.
+    """
+    if not shown.evaluate("() => 'axe' in window"):
+        shown.evaluate(Axe().axe_script)
+    options: dict[str, Any] = {"resultTypes": ["violations"], **({"runOnly": rules} if rules else {})}
+    found = shown.evaluate("async options => (await axe.run(document, options)).violations", options)
+    return [(one["id"], node["html"]) for one in found for node in one["nodes"]]
 
 
 def draw(opened: Browser, html: str, *, width: int = 700, scheme: Scheme = "light", text: float = 1.0) -> Image.Image:

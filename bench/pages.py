@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from lxml import html
 from playwright.sync_api import Browser, Page, Request
 
-from bench.browser import Scheme, browser, chromium
+from bench.browser import Scheme, browser, chromium, violations
 from bench.web import links
 from console.demo.newcomer import web_server
 from milepost.settings import load
@@ -83,7 +82,7 @@ def measure(opened: Browser, origin: str, path: str, *, public: bool, loads: int
         context = opened.new_context(color_scheme=scheme, bypass_csp=True)
         page = context.new_page()
         page.goto(origin + path)
-        broken |= {rule["id"] for rule in Axe().run(page).response["violations"]}
+        broken |= {rule for rule, _ in violations(page)}
         context.close()
     text, raw, packed = bodies(origin + path)
     return Figures(

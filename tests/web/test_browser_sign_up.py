@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from lxml import html
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect
 
-from bench.browser import Scheme, browser, chromium
+from bench.browser import Scheme, browser, chromium, violations
 from console.demo.inbox import serve_inbox
 from console.demo.newcomer import mails, wait_for, web_server
 from milepost.dates import utc_now
@@ -172,7 +171,7 @@ class Visitor:
 
     look: Look
     page: Page
-    examiner: Page  # with scripts, for what is seen without
+    examiner: Page | None  # with scripts, for who has none
     complaints: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
@@ -197,11 +196,10 @@ class Visitor:
     def _examine(self, name: str) -> None:
         """By axe-core, which is a script: a page that may run none is examined as it stands, in another window."""
         page = self.page
-        if not self.look.scripts:
+        if self.examiner is not None:
             page = self.examiner
             page.set_content(self.page.content(), wait_until="load")
-        found = Axe().run(page).response["violations"]
-        self.complaints += [f"{name}: {one['id']}: {node['html'][:160]}" for one in found for node in one["nodes"]]
+        self.complaints += [f"{name}: {rule}: {place[:160]}" for rule, place in violations(page)]
 
     def weigh_response(self, answer: Response) -> None:
         """A page may well say no; what a page asks for has to be there."""
@@ -258,10 +256,10 @@ def visitor(opened: Browser, look: Look, house: House) -> Iterator[Visitor]:
             viewport={"width": TELEPHONE, "height": 900},
         )
 
-    theirs, other = context(scripts=look.scripts), context(scripts=True)
+    theirs, other = context(scripts=look.scripts), None if look.scripts else context(scripts=True)
     try:
         theirs.on("request", lambda request: asked.add("/".join(request.url.split("/")[:3])))
-        who = Visitor(look=look, page=theirs.new_page(), examiner=other.new_page())
+        who = Visitor(look=look, page=theirs.new_page(), examiner=None if other is None else other.new_page())
         theirs.on("weberror", lambda error: who.complaints.append(f"script: {error.error}"))
         theirs.on("response", who.weigh_response)
         theirs.on("console", who.weigh_console)
@@ -271,7 +269,8 @@ def visitor(opened: Browser, look: Look, house: House) -> Iterator[Visitor]:
         assert who.complaints == []
     finally:
         theirs.close()
-        other.close()
+        if other is not None:
+            other.close()
 
 
 def walk(look: Look, folder: Path) -> list[str]:

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from bench.browser import browser, chromium
+from bench.browser import browser, chromium, violations
 
 pytestmark = [
     pytest.mark.browser,
@@ -49,8 +48,7 @@ def see(page: Page, heading: str | re.Pattern[str]) -> None:
     """That page is shown, fits, and axe finds nothing."""
     expect(page.get_by_role("heading", level=1)).to_have_text(heading)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the window"
-    broken = Axe().run(page).response["violations"]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in broken] == []
+    assert violations(page) == []
 
 
 @pytest.mark.parametrize(("scripts", "width", "scheme"), [(True, 1200, "light"), (False, 375, "dark")])
