@@ -8,7 +8,7 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ from store.schema import tables
 from store.upkeep.numbering import highest_given
 from store.upkeep.restore import mark
 
-WAIT_SECONDS = 60.0  # for whoever writes to the database that is replaced
+WAIT_SECONDS = 5.0  # for a command that is about to end, when a database is replaced
 
 
 def backup(database: Database, target: Path) -> int:
@@ -39,11 +39,11 @@ def backup(database: Database, target: Path) -> int:
     return target.stat().st_size
 
 
-def restore(source: Path, url: str, *, replace: bool = False) -> None:
+def restore(source: Path, url: str, *, replace: bool = False, wait_seconds: float = WAIT_SECONDS) -> None:
     """Put the backup `source` in the place of the database at `url`; it then waits for `confirm_restore` to send.
 
     Raises InputError when `source` is no backup of Milepost, ConflictError when there is a database and not `replace`,
-    StoreError when it is in use or can't be written. Until the end, what was there stays.
+    or when somebody has it open, StoreError when it can't be written. Until the end, what was there stays.
     """
     target = Database(url)
     file = _file(target)
@@ -61,8 +61,8 @@ def restore(source: Path, url: str, *, replace: bool = False) -> None:
         _mark(unfinished, source, _given(file) if file.exists() else {})
         # Marked before it gets there: no dispatcher can see it without the mark.
         if file.exists():
-            _require_free(file)
-            _copy(unfinished, file)
+            with _alone(file, wait_seconds) as database:
+                _copy(unfinished, file, into=database)
         else:
             _to_disk(unfinished)
             unfinished.rename(file)
@@ -94,24 +94,43 @@ def _beside(target: Path) -> Iterator[Path]:
             leftover.unlink(missing_ok=True)
 
 
-def _copy(source: Path, target: Path) -> None:
-    """All pages in one step: one moment of the source, whose writers go on meanwhile; all or nothing in the target."""
+def _copy(source: Path, target: Path, *, into: sqlite3.Connection | None = None) -> None:
+    """All pages in one step: one moment of the source, whose writers go on meanwhile; all or nothing in the target.
+
+    `into`: a connection to the target that is open already.
+    """
     with (
         translated(str(target)),
         closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
-        closing(sqlite3.connect(target)) as new,
+        closing(sqlite3.connect(target)) if into is None else nullcontext(into) as new,
     ):
         old.backup(new, pages=-1)
 
 
-def _require_free(file: Path) -> None:
-    """Raises StoreError when somebody keeps writing to the file: the backup's own waiting would never end."""
-    with (
-        translated(str(file)),
-        closing(sqlite3.connect(file, timeout=WAIT_SECONDS, isolation_level=None)) as connection,
-    ):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
+@contextmanager
+def _alone(file: Path, wait_seconds: float) -> Iterator[sqlite3.Connection]:
+    """A connection beside which nobody has the file open: who had would go on with what is there no more.
+
+    Whoever has a database in WAL mode open holds a lock on its file, idle or not, and the kernel takes it back when
+    they end, however that is (https://www.sqlite.org/pragma.html#pragma_locking_mode). Raises ConflictError.
+    """
+    with closing(sqlite3.connect(file, timeout=wait_seconds, isolation_level=None)) as connection:
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF not in (
+                sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
+            ):
+                raise StoreError(f"can't be taken: {error}", where=str(file)) from None
+            raise ConflictError(
+                "somebody has the database open: `milepost up`, `web serve`, a schedule, a look or a dispatch",
+                where=str(file), hint="Stop them all (`systemctl stop milepost`), then restore.",
+            ) from None
+        except sqlite3.DatabaseError:  # damaged: why it is replaced
+            pass
+        yield connection
 
 
 def _require_milepost(file: Path, source: Path) -> None:

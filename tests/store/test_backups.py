@@ -167,6 +167,10 @@ def test_restoring_in_place_of_a_database_in_use(sent: tuple[World, Path, int]) 
     with pytest.raises(ConflictError, match=r"there is a database already.*--replace"):
         restore(file, url)
     assert dict(world.ledger.counts(number).states) == {"pending": 2, "sent": 1}
+    with pytest.raises(ConflictError, match=r"somebody has the database open.*Stop them all"):
+        restore(file, url, replace=True, wait_seconds=0)
+    assert dict(world.ledger.counts(number).states) == {"pending": 2, "sent": 1}
+    world.database.close()
     restore(file, url, replace=True)
     assert dict(world.ledger.counts(number).states) == {"pending": 3}
     with pytest.raises(HeldError):
@@ -178,6 +182,7 @@ def test_a_begun_claim_does_not_outlive_a_restore(sent: tuple[World, Path, int],
     world, _, number = sent
     (claim,) = world.ledger.claim(number, limit=1, lease_seconds=60)
     backup(world.database, tmp_path / "later.db")
+    world.database.close()
     restore(tmp_path / "later.db", f"sqlite:///{world.database.file}", replace=True)
     with pytest.raises(HeldError):
         begin(world.ledger, claim)
