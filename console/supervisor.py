@@ -15,11 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from milepost.errors import MilepostError
+from milepost.printable import printable
 
 log = logging.getLogger("milepost.up")
 
@@ -39,6 +41,18 @@ class Part:
     environment: Mapping[str, str]
     ready: Callable[[], bool]  # asked again and again until it is true
     grace_s: float = 20.0  # after SIGTERM, before SIGKILL
+    prints_to: Path | None = None  # its standard output, where that greets people at a terminal; its log goes to ours
+
+    @property
+    def last_words(self) -> str:
+        """The last of what it printed there, in brackets; "" for nothing."""
+        if self.prints_to is None:
+            return ""
+        with suppress(OSError):
+            printed = self.prints_to.read_bytes()[-2000:].decode("utf-8", "replace")
+            lines = [line for line in map(str.strip, printed.splitlines()) if line]
+            return f" ({printable(lines[-1])[:300]})" if lines else ""
+        return ""
 
 
 @dataclass(kw_only=True)
@@ -114,7 +128,8 @@ class Supervisor:
         while not one.part.ready():
             code = one.process.poll()
             if code is not None or time.monotonic() > until:
-                why = "it did not get ready" if code is None else f"it ended with code {code}"
+                ended = f"it ended with code {code}{one.part.last_words}"
+                why = "it did not get ready" if code is None else ended
                 raise MilepostError(why, where=one.part.name, hint="See what it said above; then start again.")
             if self.stop.wait(SLICE_S):
                 return
@@ -131,15 +146,17 @@ class Supervisor:
             return
         one.wait_s = FIRST_WAIT_S if now - one.since > STEADY_S else min(2 * one.wait_s, LONGEST_WAIT_S)
         one.again_at = now + one.wait_s
-        self.say(f"{one.part.name} ended with code {code}; it is started again in {one.wait_s:g} s.")
+        ended = f"{one.part.name} ended with code {code}{one.part.last_words}"
+        self.say(f"{ended}; it is started again in {one.wait_s:g} s.")
 
 
 def _start(part: Part) -> "subprocess.Popen[bytes]":
     # A session of its own: Ctrl-C in a terminal is for us, and we end the parts in their order.
-    return subprocess.Popen(  # noqa: S603 (our own commands)
-        part.command, env={**os.environ, **part.environment}, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
-        start_new_session=True, preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-    )
+    with nullcontext(sys.stderr) if part.prints_to is None else part.prints_to.open("wb") as out:
+        return subprocess.Popen(  # noqa: S603 (our own commands)
+            part.command, env={**os.environ, **part.environment}, stdin=subprocess.DEVNULL, stdout=out.fileno(),
+            start_new_session=True, preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
 
 
 def _end_with_parent() -> None:

@@ -21,8 +21,13 @@ def printable(text: str) -> str:
     return UNSEEN.sub(_spelled, _BREAKS.sub(" ", text))
 
 
-def without_addresses(text: str) -> str:
-    """`text` with "(address)" for each mail address, for what is kept where readers' addresses don't belong."""
+def without_addresses(text: str, given: str = "") -> str:
+    """`text` with "(address)" for each mail address, for what is kept where readers' addresses don't belong.
+
+    `given`: what somebody typed for one, whatever it looks like, becomes "the address".
+    """
+    if typed := given.strip():
+        text = re.sub(re.escape(typed), "the address", text, flags=re.IGNORECASE)
     return _MAILBOX.sub("(address)", text) if "@" in text else text
 
 

@@ -5,7 +5,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -71,7 +71,7 @@ def examine(settings: Settings, *, to: str | None = None, resolver: Resolver | N
 
 def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterator[Finding]:
     yield _try("database", lambda: _database(settings))
-    yield _try("readers", lambda: _readers(settings))
+    yield from _readers(settings)
     yield from _waiting(settings)
     if not settings.sources:
         yield Finding(check="sources", ok=False, says="none is configured; add a [[sources]] block")
@@ -108,9 +108,16 @@ def _database(settings: Settings) -> str:
     return "whole, and of this version"
 
 
-def _readers(settings: Settings) -> str:
-    with connect(settings.store.url) as database:
-        asked = Subscribers(database).cadences()
+def _readers(settings: Settings) -> Iterator[Finding]:
+    try:
+        with connect(settings.store.url) as database:
+            asked = Subscribers(database).cadences()
+    except MilepostError:
+        return  # the check of the database has said so
+    yield _try("readers", lambda: _heard(settings, asked))
+
+
+def _heard(settings: Settings, asked: Mapping[str, int]) -> str:
     made = settings.newsletter.cadences
     left = [f"{count} asked for {name}" for name, count in sorted(asked.items()) if name not in made]
     if left:

@@ -61,11 +61,13 @@ def _parts(config: Path, *, host: str, port: int, prefect_port: int) -> list[Par
     """In the order in which they start: Prefect's server (unless there is one), the schedules, the readers' pages."""
     from flows.engine import DRAINED_S, prepare
 
-    prepare(config.parent / ".milepost" / "prefect")
+    home = config.parent / ".milepost" / "prefect"
+    prepare(home)
+    home.mkdir(parents=True, exist_ok=True)
     own = [] if os.environ.get("PREFECT_API_URL") else [Part(
         # its pages ask where they come from, so that a tunnel to another port serves as well
         name="Prefect's server", ready=listens(LOOPBACK, prefect_port),
-        environment={"PREFECT_SERVER_UI_API_URL": "/api"},
+        environment={"PREFECT_SERVER_UI_API_URL": "/api"}, prints_to=home / "greeting.txt",
         command=[sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(prefect_port)],
     )]
     begun = config.parent / ".milepost" / "schedules.ready"

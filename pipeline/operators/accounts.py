@@ -4,7 +4,6 @@
 """
 
 import datetime as dt
-import hashlib
 import re
 import secrets
 import unicodedata
@@ -19,8 +18,9 @@ from milepost.settings import Settings
 from pipeline.operators.acts import Actor, kept
 from store.database import Database
 from store.operators.accounts import Operator, Operators
+from store.operators.tokens import hash_of
 
-__all__ = ["Accounts", "Invited", "Operator", "desk_url", "hash_of", "name_of", "role_of"]
+__all__ = ["Accounts", "Invited", "Operator", "desk_url", "name_of", "role_of"]
 
 LINK_LASTS = dt.timedelta(hours=48)
 _NAME = re.compile(r"[\w.@+-]{1,80}")
@@ -126,11 +126,6 @@ def desk_url(settings: Settings) -> str:
     if desk.base_url is not None:
         return desk.base_url
     return f"http://{desk.listen}" if desk.listen is not None else settings.web.base_url
-
-
-def hash_of(token: str) -> str:
-    """What is kept of a token: SHA-256 in hex; it is random and long, nobody guesses what it was made of. Pure."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def name_of(text: str) -> str:

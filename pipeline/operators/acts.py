@@ -5,7 +5,6 @@
 
 import datetime as dt
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -27,8 +26,8 @@ from store.database import Database
 from store.operators.acts import Act, Acts, Door, Outcome
 
 __all__ = [
-    "BY_A_FLOW", "NEEDS", "Act", "Actor", "act_to_json", "at_the_console", "kept", "latest", "may", "nameless",
-    "require", "without_address",
+    "BY_A_FLOW", "NEEDS", "Act", "Actor", "act_to_json", "at_the_console", "kept", "latest", "may", "refused",
+    "require",
 ]
 
 log = logging.getLogger("milepost.operators")
@@ -85,13 +84,13 @@ def require(by: Actor, what: str) -> None:
 def kept(
     database: Database, by: Actor, what: str, about: str, do: Callable[[], Done], *, why: str = "",
     before: Any = None, after: Callable[[Done], Any] = lambda _: None, says: Callable[[Done], str] = lambda _: "",
-    now: Callable[[], dt.datetime] = utc_now,
+    given: str | None = None, now: Callable[[], dt.datetime] = utc_now,
 ) -> Done:
     """Do it in their name and keep that; raises ForbiddenError, and whatever `do` raises (which is kept as well).
 
     No reader's address stands in a reason or a refusal that is kept: the log outlives their erase.
-    `before`, `after`: what it changes, as JSON values; `says`: the sentence it ends in. Raises StoreError, and nothing
-    was done, when it can't be written that it begins.
+    `given`: see `refused`. `before`, `after`: what it changes, as JSON values; `says`: the sentence it ends in. Raises
+    StoreError, and nothing was done, when it can't be written that it begins.
     """
     acts = Acts(database)
     number = acts.begin(who=by.who, role=by.role, door=by.door, what=what, about=about, why=without_addresses(why),
@@ -108,11 +107,11 @@ def kept(
         require(by, what)
         done = do()
     except MilepostError as error:
-        end("refused", without_addresses(str(error)))
-        whole = error.__cause__
-        if by.door == "console" and isinstance(whole, type(error)) and error.where == about:  # see `nameless`
-            raise whole from None
-        raise
+        sentence, told = refused(error, about, given, by.door)
+        end("refused", sentence)
+        if told is error:
+            raise
+        raise told from None
     said = says(done)
     end("done", said, after(done))
     log.info("%s at the %s: %s, %s%s", by.who, by.door, what, about, f" ({said})" if said else "")
@@ -122,23 +121,19 @@ def kept(
 _ABOUT_SOMEBODY = (ConflictError, DeliveryError, HeldError, InputError, NotFoundError)
 
 
-def nameless(do: Callable[[], Done], about: str, address: str = "") -> Done:
-    """Do it; what says no speaks of `about` and never of `address`: a log of acts outlives an erase.
+def refused(error: MilepostError, about: str, given: str | None, door: Door) -> tuple[str, MilepostError]:
+    """The sentence of a refusal that is kept, and the error for who asked. Pure.
 
-    `kept` tells whoever is at the console, and typed the address, the whole of it.
+    `given`: what names the reader whom it is about, as it was typed; None where it is about no reader. What is kept
+    speaks of `about` instead, since the log outlives an erase, and so does the error at the desk and through the API;
+    at the console it is told whole to whoever typed it.
     """
-    try:
-        return do()
-    except _ABOUT_SOMEBODY as error:
-        kind = next(one for one in _ABOUT_SOMEBODY if isinstance(error, one))
-        hint = without_address(error.hint, address) if error.hint and address else None
-        raise kind(without_address(error.what, address), where=about, hint=hint) from error
-
-
-def without_address(words: str, address: str) -> str:
-    """Somebody's words, the address in them left out. Pure."""
-    given = address.strip()
-    return re.sub(re.escape(given), "the address", words, flags=re.IGNORECASE) if given else words
+    if given is None or not isinstance(error, _ABOUT_SOMEBODY):
+        return without_addresses(str(error)), error
+    kind = next(one for one in _ABOUT_SOMEBODY if isinstance(error, one))
+    hint = without_addresses(error.hint, given) if error.hint and given else None
+    nameless = kind(without_addresses(error.what, given), where=about, hint=hint)
+    return str(nameless), error if door == "console" else nameless
 
 
 def latest(

@@ -14,7 +14,7 @@ from milepost.dates import utc_now
 from milepost.errors import InputError
 from milepost.records import Cadence, Subscriber
 from pipeline import subscribers
-from pipeline.operators.acts import Actor, kept, nameless
+from pipeline.operators.acts import Actor, kept
 from pipeline.subscribers import By, Choices, Imported, Suppression
 from store.database import Database
 
@@ -112,6 +112,6 @@ class Care:
         if by.role is not None and not why.strip():  # commands, who have no role, ask for one themselves
             raise InputError("a reason is missing", hint="Say why; it is kept with what you did.")
         return kept(
-            self._database, by, what, about, lambda: nameless(do, about), why=why,
+            self._database, by, what, about, do, why=why, given="",
             before=before, after=after, says=says, now=self._now,
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from milepost.dates import utc_now
 from milepost.errors import InputError
+from milepost.printable import without_addresses
 from milepost.records import Issue, LedgerCounts
 from milepost.settings import Settings
 from pipeline import edit as editing
@@ -17,7 +18,7 @@ from pipeline import holds
 from pipeline import resolve as resolving
 from pipeline import throttle as throttling
 from pipeline.dispatch import make_ready
-from pipeline.operators.acts import Actor, kept, nameless, without_address
+from pipeline.operators.acts import Actor, kept
 from store.database import Database
 from store.ledger.ledger import DeliveryRow
 from store.milestones.looks import Look
@@ -171,9 +172,9 @@ class Decisions:
 
         about = f"issue {number}"
         return kept(
-            self._database, by, "issue.test", about, lambda: nameless(do, about, address),
+            self._database, by, "issue.test", about, do, given=address,
             says=lambda sent: f"a test of issue {number} was taken by the relay: "
-                              f"{without_address(sent[1], address)}", now=self._now,
+                              f"{without_addresses(sent[1], address)}", now=self._now,
         )
 
     def resolve_by_log(
@@ -196,9 +197,10 @@ class Decisions:
         about = f"issue {number}"
         return kept(
             self._database, by, "delivery.resolve", about,
-            lambda: nameless(lambda: resolving.resolve_by_word(
-                self._database, number, address, outcome, _reason(by, why), now=self._now()), about, address),
-            why=why, before={"state": "unknown"}, after=lambda row: {"delivery": row.id, "state": outcome},
+            lambda: resolving.resolve_by_word(
+                self._database, number, address, outcome, _reason(by, why), now=self._now()),
+            given=address, why=why, before={"state": "unknown"},
+            after=lambda row: {"delivery": row.id, "state": outcome},
             says=lambda row: f"delivery {row.id} of issue {number} is settled as {outcome}", now=self._now,
         )
 

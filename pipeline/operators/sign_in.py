@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from milepost.dates import utc_now
 from milepost.errors import ForbiddenError, InputError, StoreError
 from milepost.settings import Settings
-from pipeline.operators.accounts import hash_of, name_of
+from pipeline.operators.accounts import name_of
 from pipeline.operators.acts import Actor, kept
 from pipeline.operators.passwords import Passwords, step_of
 from pipeline.sign_up import network_of
@@ -23,6 +23,7 @@ from store.database import Database
 from store.meta import Meta
 from store.operators.accounts import SEEN_EVERY, Operator, Operators, Session
 from store.operators.guesses import WINDOW, Guesses, Limits
+from store.operators.tokens import hash_of
 
 __all__ = ["Session", "SignIn", "SignedIn"]
 

@@ -53,7 +53,7 @@ class Tokens:
         shown = PREFIX + secrets.token_urlsafe(32)
         with self._database.begin() as connection:
             new = insert(connection, api_token).values(
-                name=name, token_hash=_hash(shown), scopes=list(scopes), made_by=by, created_at=now,
+                name=name, token_hash=hash_of(shown), scopes=list(scopes), made_by=by, created_at=now,
                 expires_at=expires_at,
             )
             if connection.execute(new.on_conflict_do_nothing().returning(api_token.c.id)).first() is None:
@@ -64,7 +64,7 @@ class Tokens:
     def find(self, shown: str) -> Token | None:
         """The token that somebody shows, also one that opens nothing any more; None for what never was one."""
         with self._database.connect() as connection:
-            row = connection.execute(_SELECT.where(api_token.c.token_hash == _hash(shown))).mappings().first()
+            row = connection.execute(_SELECT.where(api_token.c.token_hash == hash_of(shown))).mappings().first()
         return None if row is None else _token(row)
 
     def used(self, token_id: int, now: dt.datetime) -> None:
@@ -90,9 +90,9 @@ class Tokens:
 _SELECT: sa.Select[Any] = sa.select(*(api_token.c[name] for name in Token.__dataclass_fields__))
 
 
-def _hash(shown: str) -> str:
-    """256 random bits need no slow hash: nobody tries them all."""
-    return hashlib.sha256(shown.encode("utf-8", "replace")).hexdigest()
+def hash_of(shown: str) -> str:
+    """What is kept of a token or a link: SHA-256 in hex; 256 random bits need no slow hash, nobody tries them all."""
+    return hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _token(row: sa.RowMapping) -> Token:

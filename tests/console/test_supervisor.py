@@ -117,3 +117,13 @@ def test_systemd_hears_that_we_live_twice_in_the_time_that_it_waits() -> None:
 ])
 def test_where_no_watchdog_waits_for_us_none_is_told(environment: dict[str, str]) -> None:
     assert Watchdog.of(environment) is None
+
+
+def test_what_greets_a_terminal_is_kept_aside_and_its_last_words_are_told(tmp_path: Path) -> None:
+    log, aside = tmp_path / "greeter", tmp_path / "greeting.txt"
+    code = "print('  _  _  welcome'); print('Port 4200 is already in use.'); raise SystemExit(1)"
+    greeter = Part(name="greeter", command=[sys.executable, "-S", "-E", "-c", code], environment={}, ready=log.exists,
+                   prints_to=aside)
+    with pytest.raises(MilepostError, match=r"ended with code 1 \(Port 4200 is already in use\.\)"):
+        Supervisor(parts=[greeter], say=lambda _: None).run()
+    assert "welcome" in aside.read_text(encoding="utf-8")

@@ -164,3 +164,9 @@ def test_who_waits_for_ever_is_told(settings: Settings) -> None:
     told = [one for one in examine(settings, resolver=Zone({})) if one.check == "readers"]
     assert [one.ok for one in told] == [True, None]
     assert "1 are pending" in told[1].says
+
+
+def test_before_the_first_look_the_database_is_missed_once(settings: Settings, tmp_path: Path) -> None:
+    none = settings.model_copy(update={"store": settings.store.model_copy(update={"url": f"sqlite:///{tmp_path}/x.db"})})
+    missed = [name for name, finding in found(none).items() if "db upgrade" in finding.says]
+    assert missed == ["database"]
