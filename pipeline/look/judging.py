@@ -76,6 +76,7 @@ class Judge:
             )
         renamed = {found.new: found.old for found in matches if found.sure}
         olds = self._at.milestones.some(self._at.source, renamed.values())
+        labels = tuple(SourceLabels(self._at.database).known(self._at.source))
         detection = detect(
             known | {key: stored.milestone for key, stored in olds.items()}, reading.records,
             withdrawn=self._at.milestones.withdrawn(self._at.source), renamed=renamed,
@@ -85,8 +86,11 @@ class Judge:
                 if stored.version > 1 and fingerprint(reading.records[key]) != stored.fingerprint
             }),
             flaps=self._at.milestones.flaps(self._at.source),
-            labels=Labels(SourceLabels(self._at.database).known(self._at.source)),
-            reread=reread_by_another(self._at, {**told, **olds}, {renamed.get(key, key) for key in reading.records}),
+            labels=Labels(labels),
+            reread=reread_by_another(
+                self._at, {**told, **olds}, {renamed.get(key, key): record for key, record in reading.records.items()},
+                labels,
+            ),
         )
         changes = {change.key: change for change in detection.changes}
         entries = tuple(

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from extractors import article, generic
+from extractors import list as one_page
 from milepost.records import LookReport
 from milepost.settings import Settings
 from pipeline.dispatch import dispatch, waiting
@@ -100,3 +101,51 @@ def test_what_the_site_itself_tells_otherwise_is_a_correction_as_ever(told: Sett
 
     put(site, build=3, further=" It was extinguished in 1950.", titles=LAMPS | {"north-cape": "South Cape is lit"})
     assert look(told)[1] == {"corrected": 4}
+
+
+def test_what_reads_the_same_is_read_once(
+    lamps: Settings, site: BreakableSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared.copy("readers", lamps)
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(generic.Generic, "version", 1)
+        put(site, build=1)
+        assert scrape(lamps, SOURCE).baseline
+    read = []
+    of_page = generic.Generic.read
+    monkeypatch.setattr(generic.Generic, "read", lambda site, page, **more: (
+        read.append(page.url), of_page(site, page, **more))[1])
+    for build in (2, 3):
+        put(site, build=build)
+        assert look(lamps)[1] == {}
+        assert sorted(read) == sorted(set(read)), "no page is read by two"
+        assert len(read) == len(LAMPS)
+        read.clear()
+
+
+def entries(site: BreakableSite, last: int = 4) -> None:
+    """A list of four; the day of the last."""
+    days = (1, 2, 3, last)
+    items = "".join(f"<li><b>{day} May 2026</b> <b>{title}</b><p>{FIRST} {title}.</p></li>"
+                    for day, title in zip(days, LAMPS.values(), strict=True))
+    site.replaced["/"] = f"<html><body><main><ul>{items}</ul></main></body></html>".encode()
+
+
+def test_entries_of_one_page_that_another_extractor_read_are_no_correction(
+    settings: Settings, site: BreakableSite, database: Database
+) -> None:
+    [source] = settings.sources
+    listed = settings.model_copy(update={"sources": (source.model_copy(update={"extractor": "list"}),)})
+    prepared.copy("readers", listed)
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(one_page.List, "version", 0)
+        words = one_page._words
+        before.setattr(one_page, "_words", lambda piece: (words(piece)[0], words(piece)[1][:40]))
+        entries(site)
+        assert scrape(listed, SOURCE).baseline
+    entries(site, last=9)
+    report, changes = look(listed)
+    assert changes == {"cosmetic": 3, "corrected": 1}
+    assert "read otherwise by list/" in " ".join(report.notes)
+    [corrected] = Milestones(database).changes(kinds=("corrected",))
+    assert ("date", "corrected") in [part[:2] for part in corrected.change.fields]
