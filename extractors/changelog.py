@@ -46,6 +46,7 @@ _ALONE = re.compile(r"(?P<head>.{3,90}?)(?:\s*[:;]\s|\s[–—-]\s(?!\d)|$)(?P<r
 _BEGINS = re.compile(r"[\W_]*(?:version\s|release\s)?v?\d", re.IGNORECASE)  # what may be a version
 _SAME_VERSION = re.compile(r"[\W_]+")
 _NAME_IN_TITLE = 80
+_RELEASES_CAP = 10_000  # of one page
 
 
 class _Part(NamedTuple):
@@ -84,6 +85,9 @@ class Changelog(ReleasePage):
             raise ExtractError("the page ends early: no </html>", where=page.url)
         blocks, language = document_blocks(page.text)
         found = list(_releases(blocks, language))
+        if len(found) > _RELEASES_CAP:
+            more = f"{len(found) - _RELEASES_CAP} further headings"
+            found = [*found[:_RELEASES_CAP], unread("heading", more, f"more than {_RELEASES_CAP} on a page")]
         last = found[-1] if found else None
         if isinstance(last, _Found) and last.part.at == len(blocks) - 1 and not page.text.endswith(("\n", "\r", ">")):
             found[-1] = unread("heading", last.part.text, "the page ends in it: it may be cut off")

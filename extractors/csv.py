@@ -62,7 +62,11 @@ class Csv(NamedEntries):
             raise ExtractError(f"there is no column {missing[0]!r}", where=page.url,
                                hint=f"There are {', '.join(map(repr, head[:30]))}.")
         found: list[Entry | Unread] = []
-        for row in rows:
+        cut = not page.text.endswith(("\n", "\r"))
+        for number, row in enumerate(rows, start=1):
+            if cut and number == len(rows) and len(row) < len(head):
+                found.append(unread("entry", " ".join(row), "the file ends in it: it may be cut off"))
+                continue
             if len(row) > len(head):
                 found.append(unread("entry", " ".join(row), f"{len(row)} cells in {len(head)} columns"))
                 continue

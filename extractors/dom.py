@@ -6,11 +6,12 @@
 
 import html
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
 from bs4.element import NavigableString, PreformattedString, Tag
 from lxml import etree
 from lxml.etree import HTMLParser
@@ -51,6 +52,8 @@ _SHARED_CAP = 8
 _STRETCH = 2_048  # characters that are encoded at a time
 _HEAD = 4_000  # characters in which a document says its language
 _BLOCK_CAP = 200  # times that JSON-LD is spoken of; each is looked for from the one before it
+# A page is read as HTML whatever it declares itself to be, as browsers do: nobody who runs this can mend that.
+warnings.filterwarnings("ignore", category=XMLParsedAsHTMLWarning)
 _WHOLE_CAP = 100_000  # tags that BeautifulSoup is asked to read: three seconds
 
 

@@ -56,6 +56,7 @@ _WORDED = re.compile(
     r"\d{4}", re.IGNORECASE,
 )
 _GROUP = re.compile(r"[(\[]([^()\[\]]{4,60})[)\]]")
+_LIKE_A_DATE = re.compile(r"\W{0,3}(?=(?:\D*\d){6,8}\D*$)(?:19|20)\d\d[\d\W_]{3,12}")  # figures that somebody mistyped
 _PARTED = re.compile(r"\s[-–—−‒－/|·•:]+\s|[—|]|:\s|,\s(?=\D)")
 _APART = " \t-–—−‒－/|:·•,;@.*~()[]"
 _OPENS = re.compile(r"\s*(?:[-–—−‒－/|:·•,;(\[“\"'‘«\]])|\s*[^\w\s]")
@@ -115,6 +116,8 @@ def read_heading(text: str, language: str = "", *, struck: bool = False, links: 
         if not told or (product and date.date is None):
             return None
     name = "" if any(_bare(name) == _bare(link) for link in ("", *links)) else name
+    if date is NOTHING and _LIKE_A_DATE.fullmatch(name):
+        date, name = Reading(None, f"“{name}” is no date"), ""
     dated = date is not NOTHING
     if _IN_MAKING.search(version) and not dated:
         return NotOut()

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from extractors import registry
+from extractors import changelog, registry
 from extractors.release_headings import NotOut, Release, Unclear, read_heading
 from extractors.written_dates import NOTHING
 from milepost.errors import ExtractError
@@ -294,3 +294,17 @@ def test_a_paragraph_is_read_as_far_as_a_reader_would(unit: str) -> None:
     """Brackets that are never closed take the parser the square of their number."""
     [record] = read(f"## 1.0.0\n\n{unit * (150_000 // len(unit))}\n").values()
     assert 200 < len(record.what_happened) <= 6_000
+
+
+def test_figures_that_are_no_date_are_no_name_of_the_release() -> None:
+    broken, named = read("## [1.4.0] - 2031-01}-11\n\n- A lamp\n\n## [1.3.0] - 2031 lamps\n\n- B\n").values()
+    assert (broken.title, broken.date) == ("1.4.0", None)
+    assert "2031-01}-11" in str(broken.evidence["unread"][0].says)
+    assert named.title == "1.3.0 – 2031 lamps"
+
+
+def test_a_page_of_endless_releases_is_read_in_part_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changelog, "_RELEASES_CAP", 2)
+    text = "".join(f"## 1.{number}.0\n\n- A lamp\n\n" for number in range(5))
+    assert len(read(text)) == 2
+    assert "3 further headings" in str(unread(text)[-1])

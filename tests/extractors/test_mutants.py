@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from bench import layouts, mutate
+from bench import layouts, mutate, mutate_text
 
 
 @pytest.mark.parametrize("source", sorted(mutate.BASES.keys() - {"keepachangelog"}))  # `changelog` reads its page too
@@ -58,3 +58,18 @@ def test_a_table_with_a_number_that_is_not_0_fails() -> None:
     assert layouts.report([mutate.replace(fine, wrong=("lamp: date",))])
     assert layouts.report([mutate.replace(fine, told=("corrected lamp",))])
     assert layouts.report([mutate.replace(fine, unread=("lamp",))])
+
+
+@pytest.mark.parametrize("name", list(mutate_text.samples()))
+def test_nothing_is_invented_of_a_damaged_text(name: str) -> None:
+    kept, refused, wrong = mutate_text.run(name, mutate_text.samples()[name], count=80, seed=20)
+    assert wrong == []
+    assert refused > 0
+    assert kept > 100
+
+
+def test_what_is_invented_would_be_seen() -> None:
+    sample = mutate_text.samples()["CSV"]
+    truth = mutate_text.read(sample, sample.text)
+    lying = mutate.replace(truth["lamp-1"], title="Another lamp", date=truth["lamp-2"].date, people=("Somebody",))
+    assert len(list(mutate_text.invented("lose a sign", sample.text, {"lamp-1": lying}, truth))) == 4
