@@ -20,7 +20,7 @@ FieldClass = Literal["ignore", "cosmetic", "enriched", "corrected"]
 LookVerdict = Literal["no-baseline", "held", "incomplete", "degraded", "complete"]
 PageKind = Literal["milestone", "listing", "other"]
 # Who may: a viewer looks, an editor decides about looks, milestones and issues, an admin about operators as well.
-Role = Literal["viewer", "editor", "admin"]
+Role = Literal["viewer", "writer", "editor", "admin"]
 UnreadKind = Literal["heading", "entry", "card", "link"]
 SubscriberState = Literal["pending", "active", "unsubscribed"]
 IssueState = Literal["draft", "frozen", "sending", "paused", "complete", "needs_review", "cancelled"]
@@ -39,7 +39,7 @@ CHANGE_KINDS: tuple[ChangeKind, ...] = (
     "added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored",
 )
 CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
-ROLES: tuple[Role, ...] = ("viewer", "editor", "admin")  # each may what those before it may
+ROLES: tuple[Role, ...] = ("viewer", "writer", "editor", "admin")  # each may what those before it may
 CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly", "monthly")
 SUBSCRIBER_STATES: tuple[SubscriberState, ...] = ("pending", "active", "unsubscribed")
 DELIVERY_STATES: tuple[DeliveryState, ...] = (

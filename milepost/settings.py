@@ -460,6 +460,8 @@ class DeskSettings(_Section):
                                                 title="a header's name, as in Remote-User")] = None
     """A proxy of `web.trusted_proxies` signs operators in and names them in this header, which it has to take off
     whatever visitors send; passwords are not asked for any more."""
+    four_eyes: bool = False
+    """Who edited a draft last can't approve it: somebody else has to."""
     idle_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 240
     """Signed out after so long without a click."""
     session_hours: Annotated[int, Field(ge=1, le=31 * 24)] = 72

@@ -10,7 +10,9 @@ from console.groups import WithDefault
 from console.output import JsonFlag, print_json, print_table
 
 Name = Annotated[str, typer.Argument(help="The operator's name.")]
-RoleOption = Annotated[str, typer.Option("--role", help="viewer, editor or admin; each may what those before it may.")]
+RoleOption = Annotated[
+    str, typer.Option("--role", help="viewer, writer, editor or admin; each may what those before it may.")
+]
 
 
 def mount(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from milepost.dates import utc_now
-from milepost.errors import InputError
+from milepost.errors import ForbiddenError, InputError
 from milepost.printable import without_addresses
 from milepost.records import Issue, LedgerCounts
 from milepost.settings import Settings
@@ -23,6 +23,7 @@ from store.database import Database
 from store.ledger.ledger import DeliveryRow
 from store.milestones.looks import Look
 from store.milestones.renamings import Renaming
+from store.operators.acts import Acts
 
 Done = TypeVar("Done")
 
@@ -98,11 +99,29 @@ class Decisions:
         left = f"in {undo} minutes, and Stop takes it back till then" if undo > 1 else "within a minute"
         return self._issue(
             "issue.approve", number, by,
-            lambda: editing.approve(self._settings, self._database, number, content_hash=content_hash, now=self._now()),
+            lambda: self._by_other_eyes(number, by, lambda: editing.approve(
+                self._settings, self._database, number, content_hash=content_hash, now=self._now())),
             why=why, more={"content_hash": content_hash},
             says=lambda counts: f"issue {number} is sealed for {counts.deliveries} readers; "
                                 f"the first mail goes out {left}",
         )
+
+    def why_not_alone(self, number: int, by: Actor) -> str | None:
+        """Why a draft that they may approve wants somebody else (`desk.four_eyes`), in a sentence; None: it doesn't."""
+        if not self._settings.desk.four_eyes or editing.find(self._database, number).state != "draft":
+            return None
+        edited = Acts(self._database).last_done("issue.edit", f"issue {number}")
+        if edited is None:
+            return None
+        if by.door == "flows":
+            return f"{edited.who} edited it last, and nobody knows who fills in this form"
+        return f"{edited.who} edited it last, and somebody else has to approve it" if edited.who == by.who else None
+
+    def _by_other_eyes(self, number: int, by: Actor, do: Callable[[], Done]) -> Done:
+        """Do it; raises ForbiddenError where `why_not_alone` says why not."""
+        if (why := self.why_not_alone(number, by)) is not None:
+            raise ForbiddenError(why, where=f"issue {number}", hint="desk.four_eyes wants two people.")
+        return do()
 
     def stop(self, number: int, *, by: Actor, why: str) -> editing.Stopped:
         """Stop an issue at any time; see `pipeline.edit.stop`."""
@@ -137,7 +156,9 @@ class Decisions:
         """Have an issue sent now, also one that is a draft still; see `pipeline.dispatch.make_ready`."""
         self._issue(
             "issue.send", number, by,
-            lambda: make_ready(self._settings, self._database, number, now=self._now()), why="",
+            lambda: self._by_other_eyes(number, by, lambda: make_ready(
+                self._settings, self._database, number, now=self._now())),
+            why="",
             says=lambda _: f"issue {number} is sent at once",
         )
 

@@ -67,6 +67,16 @@ class Acts:
                 .values(outcome=outcome, said=_line(said), after=after, ended_at=now)
             )
 
+    def last_done(self, what: str, about: str) -> Act | None:
+        """The last of its kind that was done about something."""
+        query = (
+            sa.select(*_COLUMNS).where(act.c.about == about, act.c.what == what, act.c.outcome == "done")
+            .order_by(act.c.id.desc()).limit(1)
+        )
+        with self._database.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else Act(**row)
+
     def list(
         self, *, who: str | None = None, about: str | None = None, before: int | None = None, limit: int = 50
     ) -> Sequence[Act]:

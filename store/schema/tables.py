@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 35  # the revision this program was made for
+HEAD = 36  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -44,7 +44,7 @@ GRADES = ("hard", "soft", "policy", "delayed", "delivered", "complaint", "unclea
 LETTER_KINDS = ("confirm", "remind", "welcome", "move", "moved", "goodbye")
 LETTER_STATES = ("queued", "sending", "sent", "failed", "dropped")
 NOTICE_STATES = ("queued", "sent", "dropped")
-ROLES = ("viewer", "editor", "admin")
+ROLES = ("viewer", "writer", "editor", "admin")
 ACT_OUTCOMES = ("asked", "done", "refused")
 PAGE_KINDS = ("milestone", "listing", "other")
 

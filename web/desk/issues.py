@@ -105,7 +105,8 @@ class IssuePages:
         few = count_readers(desk.database) <= COUNTED_AT_ONCE
         return visit.page(
             "draft.html.j2", title=f"Issue {issue.number}", issue=issue, findings=findings, renderings=count,
-            why=holds.waits_for(desk.settings, issue), undo=desk.settings.newsletter.undo_minutes,
+            why=holds.waits_for(desk.settings, issue), alone=desk.decisions.why_not_alone(issue.number, visit.actor),
+            undo=desk.settings.newsletter.undo_minutes,
             foreseen=publish.foreseen(desk.settings, desk.database, issue.number, now=visit.now) if few else None,
             acts=latest(desk.database, about=f"issue {issue.number}", limit=10), **self._preview(visit, issue.number),
         )

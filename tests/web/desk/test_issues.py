@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from starlette.requests import Request
 
+from milepost.errors import ForbiddenError
 from milepost.records import Role
 from pipeline import edit
 from pipeline.operators import acts
+from pipeline.operators.acts import Actor
 from pipeline.operators.decisions import Decisions
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
@@ -65,6 +67,36 @@ def test_a_template_that_is_broken_is_told_in_words(house: House, tmp_path: Path
     said = browser.press("Save", subject="Another")
     assert browser.status == 422
     assert "Mend the template" in said
+
+
+def test_a_writer_edits_and_approves_nothing(house: House) -> None:
+    writer = house.signed_in("writer")
+    writer.open("/desk/issues/1/edit")
+    assert "Told by a writer" in writer.press("Save", subject="Told by a writer")
+    assert [one for one in writer.buttons() if "Approve" in one or "Throw" in one] == []
+    writer.post("/desk/issues/1/approve", csrf=writer.csrf, content_hash=edit.find(house.database, 1).content_hash)
+    assert (writer.status, edit.find(house.database, 1).state) == (403, "draft")
+
+
+def test_four_eyes_see_a_draft_before_it_goes_out(make: Callable[..., House]) -> None:
+    house = make("news", "[desk]\nfour_eyes = true\n")
+    house.draft()
+    editor, admin = house.signed_in("editor"), house.signed_in("admin")
+    editor.open("/desk/issues/1/edit")
+    said = editor.press("Save", subject="Told by an editor")
+    assert "Editor edited it last, and somebody else has to approve it" in said
+    sealed = edit.find(house.database, 1).content_hash
+    editor.post("/desk/issues/1/approve", csrf=editor.csrf, content_hash=sealed)
+    assert (editor.status, "editor edited it last" in editor.text) == (403, True)
+    by_form = Actor(who="prefect", role=None, door="flows")
+    with pytest.raises(ForbiddenError, match="nobody knows who fills in this form"):
+        house.desk.decisions.approve(1, content_hash=sealed, by=by_form)
+    admin.open("/desk/issues/1")
+    editor.open("/desk/issues/1/edit")
+    editor.press("Save", subject="Told otherwise")
+    assert "its content is" in admin.press("Approve")  # the hash decides
+    admin.open("/desk/issues/1")
+    assert "is sealed for 3 readers" in admin.press("Approve")
 
 
 def test_a_scheme_is_answered_for_it() -> None:
