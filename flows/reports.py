@@ -28,16 +28,25 @@ def link(text: str, url: str) -> str:
 
 
 def looks_table(looks: Iterable[Data]) -> Rows:
-    """One row a source."""
+    """One row a source. Prefect's pages break no cell: only short ones, so that no column is cut at 1280 pixels."""
     return [
-        {
-            "source": look["source"], "state": look["state"], "requests": look["requests"], "fetched": look["fetched"],
-            "failed": look["failed"], "milestones": look["milestones"],
-            "changes": _changes(look),
-            "why": without_addresses(look["held"] or "; ".join(look["failures"][:2])),
-        }
+        {"source": look["source"], "state": look["state"], "pages": _pages(look), "milestones": look["milestones"],
+         "changes": _changes(look)}
         for look in looks
     ]
+
+
+def looks_description(looks: Iterable[Data]) -> str:
+    """What stands above that table, as Markdown: what it is, and of each look that was held or failed the reason."""
+    whys = [(look["source"], look["held"] or "; ".join(look["failures"][:2])) for look in looks]
+    lines = [f"- {plain(source)}: {plain(without_addresses(why))}" for source, why in whys if why]
+    more = [f"- … and {len(lines) - MOST} more"] if len(lines) > MOST else []
+    return "\n".join(["What each source gave in this run", *([""] if lines else []), *lines[:MOST], *more])
+
+
+def _pages(look: Data) -> str:
+    failed = f", {look['failed']} failed" if look["failed"] else ""
+    return f"{look['fetched']} of {look['requests']}{failed}"
 
 
 def _changes(look: Data) -> str:

@@ -62,7 +62,7 @@ def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = 
 
 
 def _report(settings: Settings, looks: list[dict[str, Any]]) -> None:
-    artifacts.keep_table("looks", reports.looks_table(looks), "What each source gave in this run")
+    artifacts.keep_table("looks", reports.looks_table(looks), reports.looks_description(looks))
     with open_database(settings) as database:
         news = found(database, [look["look_id"] for look in looks if look["look_id"] and not look["baseline"]])
     if news:

@@ -20,7 +20,15 @@ def found(title: str, url: str = "https://bells.example/bell/1") -> Found:
 
 def test_looks_are_a_table_without_addresses() -> None:
     [row] = reports.looks_table([LOOK])
-    assert (row["source"], row["changes"], row["why"]) == ("bells", "2 added, kept back", "ask (address)")
+    assert row == {"source": "bells", "state": "held", "pages": "2 of 9", "milestones": 12,
+                   "changes": "2 added, kept back"}
+    failed = LOOK | {"source": "chimes", "held": None, "failed": 1, "failures": ["/chime: 500", "b", "c"]}
+    assert reports.looks_table([failed])[0]["pages"] == "2 of 9, 1 failed"
+    fine = LOOK | {"held": None}
+    assert reports.looks_description([LOOK, failed, fine]).splitlines() == [
+        "What each source gave in this run", "", "- bells: ask (address)", "- chimes: /chime: 500; b"]
+    assert reports.looks_description([fine]) == "What each source gave in this run"
+    assert reports.looks_description([LOOK] * (reports.MOST + 5)).endswith("\n- … and 5 more")
 
 
 def test_a_look_says_of_its_changes_whether_they_are_news() -> None:
