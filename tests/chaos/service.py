@@ -190,6 +190,16 @@ class Service:
                  "flow": (b"prefect.engine", b"prefect.flow_engine", b"flow-run\0execute")}[victim]
         return [pid for pid in self.all_of_it() if any(one in _command(pid) for one in words)]
 
+    def runs_at_work(self) -> set[str]:
+        """Prefect's ids of the runs that have a process, as its environment says."""
+        found = set()
+        for pid in self.which("flow"):
+            with suppress(OSError):
+                for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    if word.startswith(b"PREFECT__FLOW_RUN_ID="):
+                        found.add(word.partition(b"=")[2].decode())
+        return found
+
     def kill(self, victim: Victim) -> list[int]:
         """kill -9 → whom. A machine that lost its power is started again."""
         pids = self.which(victim)

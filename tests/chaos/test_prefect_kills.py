@@ -109,10 +109,10 @@ def done(here: Service, before: dict[int, str]) -> bool:
 
 
 def zombies(here: Service) -> list[str]:
-    """Runs that Prefect takes for living though no process of ours is at work on one."""
-    if here.which("flow"):
-        return ["perhaps"]
-    return [run["name"] for run in here.in_state("PENDING", "RUNNING", "CANCELLING")]
+    """Runs that Prefect takes for living though no process of ours is at work on them; all that begins goes on."""
+    living = here.in_state("PENDING", "RUNNING", "CANCELLING")
+    at_work = here.runs_at_work()
+    return [run["name"] for run in living if run["id"] not in at_work]
 
 
 def verdict(here: Service, before: Collection[int] = (), *, mails: int = 0, seconds: float = 0.0) -> Verdict:

@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from tests.chaos.backends import Backend, Sqlite
-from tests.chaos.service import PATIENCE_S, Kind, Service, service, until
+from tests.chaos.service import EVERY_S, PATIENCE_S, Kind, Service, service, until
 from tests.chaos.test_prefect_kills import done, verdict
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
 READERS = 12
+OUTAGE_S = 150.0  # of Prefect's server: more than the two minutes of `lost_minutes` in tests.chaos.service
 WITHIN_S = 130.0  # from SIGTERM to the end: the schedules 75, the pages 30, the server 20
 SURGE = "\n[guards]\nsurge_min = 3\n"
 SILENT_H = 0.02  # so that a source nobody looks at is missed within 72 s
@@ -174,3 +175,55 @@ def test_a_look_in_hand_keeps_nobody_from_ending(
         here.site.gate.set()
         here.start()
         until(lambda: done(here, {}), "the next start looks again, and sends", here.alive)
+
+
+def test_a_run_that_outlives_an_outage_of_the_server_is_not_called_lost(
+    sqlite: Sqlite, folder: Path, servers_database: Path
+) -> None:
+    """Longer than three heartbeats and than `lost_minutes`: all that the run says meanwhile goes nowhere."""
+    with service(folder / "it", sqlite.fresh(folder), "up", servers_database, readers=2) as here:
+        here.start()
+        until(lambda: here.looks() >= 1, "the baseline", here.alive)
+        here.site.shut()
+        here.site.tell()
+        until(here.site.knocked.is_set, "a look is under way", here.alive)
+        [running] = here.in_state("RUNNING", deployment="hourly")
+        assert here.process is not None
+        os.kill(here.process.pid, signal.SIGSTOP)  # nobody starts the server again, for now
+        here.kill("server")
+        time.sleep(OUTAGE_S)
+        os.kill(here.process.pid, signal.SIGCONT)
+        told = len(ended_runs(here, "notify"))
+        until(lambda: len(ended_runs(here, "notify")) > told, "`notify` has asked who died", here.alive)
+        assert running["id"] in [run["id"] for run in here.in_state("RUNNING")]
+        here.site.gate.set()
+        until(lambda: done(here, {}), "it goes on to its end", here.alive)
+        result = verdict(here)
+        assert (result.lost, result.duplicates, result.states) == (0, 0, {"sent": 2})
+
+
+def ended_runs(here: Service, deployment: str) -> list[dict[str, Any]]:
+    return here.runs(deployment, state={"type": {"any_": ["COMPLETED"]}})
+
+
+def test_after_a_time_in_which_nothing_ran_one_run_makes_up_for_all(
+    sqlite: Sqlite, folder: Path, servers_database: Path
+) -> None:
+    with service(folder / "it", sqlite.fresh(folder), "up", servers_database, readers=2, every=EVERY_S) as here:
+        here.start()
+        until(lambda: here.looks() >= 1, "the baseline", here.alive)
+        here.kill_all()
+        here.site.tell()
+        time.sleep(4 * EVERY_S)
+        here.start()
+        until(lambda: done(here, {}), "what happened meanwhile is sent", here.alive)
+        until(lambda: skipped(here), "the others are skipped", here.alive)
+        missed = skipped(here)
+        assert len(missed) >= 2
+        assert all("could not; the run of" in run["state"]["message"] for run in missed)
+        result = verdict(here)
+        assert (result.lost, result.duplicates, result.states) == (0, 0, {"sent": 2})
+
+
+def skipped(here: Service) -> list[dict[str, Any]]:
+    return here.runs("hourly", state={"name": {"any_": ["Skipped"]}})
