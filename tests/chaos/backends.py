@@ -57,11 +57,11 @@ class Postgresql:
         return self._server.set(database=name).render_as_string(hide_password=False)
 
     def empty(self) -> str:
-        """The URL of a new database with nothing in it: for somebody else's tables."""
+        """The URL of a new database with nothing in it, for Prefect's server."""
         name = f"chaos_{uuid.uuid4().hex[:12]}"
         self._run(f"CREATE DATABASE {name}")
         self._made.append(name)
-        return self._server.set(database=name).render_as_string(hide_password=False)
+        return self._server.set(database=name, drivername="postgresql+asyncpg").render_as_string(hide_password=False)
 
     def drop(self) -> None:
         """Leave a server that is not ours as we found it."""

@@ -215,9 +215,14 @@ class Service:
     # --- what Prefect says --------------------------------------------------------------------------------------------
 
     def ask(self, path: str, body: Any | None = None, method: str = "POST") -> Any:
-        answer = httpx.request(method, f"{self.api}{path}", json=body, timeout=PATIENCE_S)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+        """Asked again while its own database is busy, as Prefect's client does."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            answer = httpx.request(method, f"{self.api}{path}", json=body, timeout=PATIENCE_S)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
+                answer.raise_for_status()
+                return answer.json() if answer.content else None
+            time.sleep(2)
 
     def runs(self, deployment: str | None = None, **filters: Any) -> list[dict[str, Any]]:
         """Runs of deployments, or of that one, the latest first; [] while nobody answers."""

@@ -3,13 +3,14 @@
 import os
 import signal
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.chaos.backends import Backend, Sqlite
+from tests.chaos.backends import Backend, Postgresql, Sqlite
 from tests.chaos.service import EVERY_S, PATIENCE_S, Kind, Service, service, until
 from tests.chaos.test_prefect_kills import done, verdict
 
@@ -25,7 +26,9 @@ SILENT_H = 0.02  # so that a source nobody looks at is missed within 72 s
 def decided(here: Service, deployment: str, **parameters: Any) -> tuple[str, str]:
     """A form of Prefect's is filled in → the name and message of the state in which its run ends."""
     found = here.ask(f"/deployments/name/{deployment}/{deployment}", method="GET")
-    run = here.ask(f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+    run = here.ask(f"/deployments/{found['id']}/create_flow_run", {
+        "parameters": parameters, "idempotency_key": uuid.uuid4().hex,  # it may be asked twice
+    })
 
     def state() -> dict[str, Any]:
         asked: dict[str, Any] = here.ask(f"/flow_runs/{run['id']}", method="GET")["state"]
@@ -69,8 +72,9 @@ def automations(here: Service) -> list[str]:
 def test_from_a_schedule_to_the_ledger_by_forms_alone(
     backend: Backend, kind: Kind, folder: Path, servers_database: Path
 ) -> None:
+    servers = backend.empty() if isinstance(backend, Postgresql) else servers_database
     with service(
-        folder / "it", backend.fresh(folder), kind, servers_database, readers=READERS, more=SURGE, approval=True,
+        folder / "it", backend.fresh(folder), kind, servers, readers=READERS, more=SURGE, approval=True,
         silent_hours=SILENT_H,
     ) as here:
         here.start()
