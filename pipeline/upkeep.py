@@ -84,7 +84,10 @@ def export_warc(database: Database, file: Path, *, source: str | None, now: dt.d
             records = archive_warc(database, out, now=now, source=source)
         partial.replace(file)
     except OSError as error:
-        raise InputError(f"can't be written: {error.strerror}", where=str(file), hint="Choose another place.") from None
+        hint = "Free some space, or choose another place."
+        raise InputError(f"can't be written: {error.strerror}", where=str(file), hint=hint) from None
+    finally:
+        partial.unlink(missing_ok=True)  # half of it would only fill the disk
     return records
 
 

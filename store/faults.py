@@ -1,19 +1,27 @@
 """Turns what a database driver raises into one clear sentence, at the border and nowhere else; bugs pass through."""
 
+import os
 import re
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from milepost.errors import BusyError, ConflictError, StoreError
 
+_MAKE_ROOM = "Free some space (`milepost archive size`, old backups), then run it again; nothing was half written."
+_NO_ROOM, _ROOM = 128 * 1024, 16 * 1024 * 1024  # bytes: fewer hold no WAL index; with more something else is full
+_TEMPORARY = ("SQLITE_TMPDIR", "TMPDIR")  # then /var/tmp: https://www.sqlite.org/tempfiles.html, section 5
 _LOCKED = "the database is locked by another program"
+
+Room = Callable[[str], int | None]
 
 # SQLite's primary result codes (https://www.sqlite.org/rescode.html) → what happened, what to do.
 _SQLITE: dict[int, tuple[str, str]] = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "Free some space and run it again; nothing was half written."),
+    sqlite3.SQLITE_FULL: ("the disk is full", _MAKE_ROOM),
     sqlite3.SQLITE_BUSY: (_LOCKED, "Wait for it to end, then run it again."),
     sqlite3.SQLITE_LOCKED: (_LOCKED, "Wait for it to end, then run it again."),
     sqlite3.SQLITE_READONLY: ("the database can't be written to", "Check the owner and mode of its file and folder."),
@@ -26,7 +34,7 @@ _SQLITE: dict[int, tuple[str, str]] = {
 
 # PostgreSQL's SQLSTATE codes or classes (its manual, appendix A) → what happened, what to do.
 _POSTGRESQL: dict[str, tuple[str, str]] = {
-    "53100": ("the disk is full", "Free some space and run it again; nothing was half written."),
+    "53100": ("the disk is full", _MAKE_ROOM),
     "53300": ("the database has no connection left", "Raise max_connections or run fewer programs at once."),
     "55P03": (_LOCKED, "Wait for it to end, then run it again."),
     "25006": ("the database can't be written to", "Connect to the primary server, not to a replica."),
@@ -41,9 +49,28 @@ _LIBPQ = re.compile(r"FATAL: +|\[Errno -?\d+\] ")  # the driver's own signs befo
 _RACE_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 
 
-def _sqlite_fault(error: sqlite3.Error) -> tuple[str, str] | None:
+def _sqlite_fault(error: sqlite3.Error, where: str, room: Room) -> tuple[str, str] | None:
     code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else _SQLITE.get(code & 0xFF)
+    if code is None:
+        return None
+    code, free = code & 0xFF, room(where)
+    if code == sqlite3.SQLITE_IOERR and free is not None and free < _NO_ROOM:
+        code = sqlite3.SQLITE_FULL  # what SQLite says when there is no room for the file beside it (SHMSIZE)
+    if code == sqlite3.SQLITE_FULL and free is not None and free > _ROOM:
+        folder = next((os.environ[name] for name in _TEMPORARY if os.environ.get(name)), "/var/tmp")  # noqa: S108
+        return _SQLITE[code][0], (
+            f"There is room where the database lies: look at SQLite's temporary files (in {folder}; SQLITE_TMPDIR "
+            "names another folder) and at quotas, then run it again; nothing was half written."
+        )
+    return _SQLITE.get(code)
+
+
+def free_bytes(where: str) -> int | None:
+    """Room on the disk of a file; None where that can't be told, or where it is an address."""
+    try:
+        return shutil.disk_usage(Path(where).absolute().parent).free
+    except (OSError, ValueError):
+        return None
 
 
 def _postgresql_fault(error: BaseException, *, lost: bool) -> tuple[str, str] | None:
@@ -65,8 +92,13 @@ def _is_unique_violation(error: BaseException) -> bool:
     return getattr(error, "sqlstate", None) == "23505"
 
 
-def translate(error: sa.exc.DBAPIError | sqlite3.Error, where: str) -> StoreError | None:
-    """The error a user may meet for what the driver raised, or None when it is a bug of ours."""
+def translate(
+    error: sa.exc.DBAPIError | sqlite3.Error, where: str, room: Room = free_bytes
+) -> StoreError | None:
+    """The error a user may meet for what the driver raised, or None when it is a bug of ours.
+
+    `room`: on the disk of `where`, see `free_bytes`.
+    """
     cause: BaseException | None = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     if cause is None:
         return None
@@ -75,7 +107,7 @@ def translate(error: sa.exc.DBAPIError | sqlite3.Error, where: str) -> StoreErro
     if getattr(cause, "sqlstate", None) in _RACE_STATES:
         return ConflictError("two programs got in each other's way", where=where, hint="Run it again.")
     if isinstance(cause, sqlite3.Error):
-        fault = _sqlite_fault(cause)
+        fault = _sqlite_fault(cause, where, room)
     else:
         fault = _postgresql_fault(cause, lost=isinstance(error, sa.exc.OperationalError))
     if fault is None:

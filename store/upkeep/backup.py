@@ -32,7 +32,7 @@ def backup(database: Database, target: Path) -> int:
     if target.exists():
         raise ConflictError("there is a file of that name", where=str(target), hint="Choose another name.")
     with _beside(target) as unfinished:
-        _copy(file, unfinished)
+        _copy(file, unfinished, named=target)
         _require_whole(unfinished)
         _to_disk(unfinished)
         unfinished.rename(target)
@@ -55,14 +55,14 @@ def restore(source: Path, url: str, *, replace: bool = False, wait_seconds: floa
         raise InputError("there is no such file", where=str(source), hint="Check the path of the backup.")
     file.parent.mkdir(parents=True, exist_ok=True)
     with _beside(file) as unfinished:
-        _copy(source, unfinished)
+        _copy(source, unfinished, named=file)
         _require_milepost(unfinished, source)
         _require_whole(unfinished)
         _mark(unfinished, source, _given(file) if file.exists() else {})
         # Marked before it gets there: no dispatcher can see it without the mark.
         if file.exists():
             with _alone(file, wait_seconds) as database:
-                _copy(unfinished, file, into=database)
+                _copy(unfinished, file, named=file, into=database)
         else:
             _to_disk(unfinished)
             unfinished.rename(file)
@@ -94,13 +94,13 @@ def _beside(target: Path) -> Iterator[Path]:
             leftover.unlink(missing_ok=True)
 
 
-def _copy(source: Path, target: Path, *, into: sqlite3.Connection | None = None) -> None:
+def _copy(source: Path, target: Path, *, named: Path, into: sqlite3.Connection | None = None) -> None:
     """All pages in one step: one moment of the source, whose writers go on meanwhile; all or nothing in the target.
 
-    `into`: a connection to the target that is open already.
+    `named`: what the target will be called. `into`: a connection to it that is open already.
     """
     with (
-        translated(str(target)),
+        translated(str(named)),
         closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as old,
         closing(sqlite3.connect(target)) if into is None else nullcontext(into) as new,
     ):

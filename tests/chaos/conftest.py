@@ -1,6 +1,7 @@
 """Both backends, the size of a run, and the one table that all faults end up in."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -98,3 +99,20 @@ def servers_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
     )
     return home / "prefect.db"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = shutil.which("mount") or "/bin/mount"
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no small disk to fill, mounting one needs root: {done.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run([shutil.which("umount") or "/bin/umount", "--lazy", str(disk)], check=True)

@@ -1,8 +1,6 @@
 """What the database does to a dispatch: it is full, locked, restarted, cut off, or its clock is wrong."""
 
 import json
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -20,23 +18,6 @@ from tests.chaos.backends import Backend, Postgresql, Sqlite
 from tests.chaos.conftest import Size, Told
 
 pytestmark = pytest.mark.chaos
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount") or "/bin/mount"
-    done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"no small disk to fill, mounting one needs root: {done.stderr.strip()}")
-    try:
-        yield disk
-    finally:
-        subprocess.run([shutil.which("umount") or "/bin/umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("step", ["T1", "T3", "T4"])
