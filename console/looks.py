@@ -10,7 +10,7 @@ from console.output import print_table, shortened
 from milepost.printable import counted, printable
 
 if TYPE_CHECKING:
-    from pipeline.new_source import Trial, TrialReading
+    from pipeline.new_source import Trial
 
 
 def print_looks(looks: list[dict[str, Any]]) -> None:
@@ -59,7 +59,7 @@ def print_check(check: Mapping[str, Any]) -> None:
 
 def print_trial(trial: "Trial", *, settings: bool = True) -> None:
     """What an address is, and how it would be read."""
-    from pipeline.new_source import settings_block
+    from pipeline.new_source import otherwise, settings_block
 
     moved = f" ({trial.final_url})" if trial.final_url != trial.url else ""
     served = printable(trial.content_type) or "no content type"
@@ -89,20 +89,13 @@ def print_trial(trial: "Trial", *, settings: bool = True) -> None:
             typer.echo(f"\nThe settings that read it so:\n\n{settings_block(best.source)}")
     if trial.rendering:
         typer.echo(f"It seems to need its scripts: {trial.rendering}.")
-    told = [f"{printable(one.what)} at {printable(one.url)}: {_otherwise(one)}" for one in trial.others]
+    told = [f"{printable(one.what)} at {printable(one.url)}: {otherwise(one)}" for one in trial.others]
     if told and best is not None:
         typer.echo("\nIt could be read otherwise too:")
         for line in told:
             typer.echo(f"  {line}")
     elif told:
         typer.echo("\n".join(told))
-
-
-def _otherwise(one: "TrialReading") -> str:
-    if one.problem:
-        return printable(one.problem.removeprefix(f"{one.url}: "))
-    count = counted(one.found, "milestone")
-    return f"{count}, {one.dated} with a date (--extractor {one.source['extractor']})"
 
 
 def print_unread(told: Mapping[str, Any]) -> None:

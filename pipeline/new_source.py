@@ -24,6 +24,8 @@ from extractors.recognize import Candidate, candidates, forge_feeds, linked_feed
 from extractors.silent_settings import counted, silent
 from milepost.errors import ConflictError, ExtractError, FetchError, InputError, RefusedError, SettingsError
 from milepost.fields import FIELDS
+from milepost.printable import counted as number_of
+from milepost.printable import printable
 from milepost.records import Card, Milestone, Page
 from milepost.settings import FetchSettings, GuardSettings, parse, read_file
 from milepost.text_shape import in_one_line
@@ -87,15 +89,21 @@ class Trial:
 def try_address(
     url: str, *, now: Callable[[], dt.datetime], fetch: FetchSettings | None = None,
     guards: GuardSettings | None = None, allow_hosts: Sequence[str] = (), extractor: str | None = None,
+    within: float | None = None,
 ) -> Trial:
-    """Look at an address and store nothing; `extractor`: read it by that one alone.
+    """Look at an address and store nothing; `extractor`: read it by that one alone. `within`: seconds for all of it.
 
     Raises FetchError when it can't be had, SettingsError for an extractor that there isn't.
     """
     if extractor is not None and extractor not in registry.names():
         registry.get(extractor)  # says so
     limits = (fetch or FetchSettings()).model_copy(update={"retries": min((fetch or FetchSettings()).retries, 1)})
-    return asyncio.run(_try(url, now, limits, guards or GuardSettings(), tuple(allow_hosts), extractor))
+    trying = _try(url, now, limits, guards or GuardSettings(), tuple(allow_hosts), extractor)
+    try:
+        return asyncio.run(asyncio.wait_for(trying, within))
+    except TimeoutError:
+        raise FetchError(f"it did not answer all that was asked within {within:g} s", where=url,
+                         hint="`milepost source try` waits longer.") from None
 
 
 async def _try(
@@ -269,6 +277,13 @@ def key_for(url: str) -> str:
     labels = (parts.hostname or "site").removeprefix("www.").split(".")
     numbers = all(label.isdecimal() for label in labels)
     return slugify("-".join(labels if numbers or len(labels) < 2 else labels[:-1]))[:40].strip("-") or "site"
+
+
+def otherwise(one: TrialReading) -> str:
+    """What a further way of reading an address came to, in a sentence without its full stop. Pure."""
+    if one.problem:
+        return printable(one.problem.removeprefix(f"{one.url}: "))
+    return f"{number_of(one.found, 'milestone')}, {one.dated} with a date (--extractor {one.source['extractor']})"
 
 
 def trial_to_json(trial: Trial) -> dict[str, Any]:

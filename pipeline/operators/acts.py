@@ -35,7 +35,7 @@ Done = TypeVar("Done")
 
 # What → the least role that may do it. What is not here, nobody may.
 NEEDS: Mapping[str, Role] = {
-    "hold.release": "editor", "hold.refuse": "editor", "rename.resolve": "editor",
+    "source.try": "editor", "hold.release": "editor", "hold.refuse": "editor", "rename.resolve": "editor",
     "issue.edit": "writer", "issue.test": "writer", "issue.discard": "editor",
     "issue.approve": "editor", "issue.stop": "editor", "issue.pause": "editor", "issue.resume": "editor",
     "issue.send": "editor", "issue.throttle": "editor", "delivery.resolve": "editor",

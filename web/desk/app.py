@@ -23,6 +23,7 @@ from web.desk.readers import ReaderPages
 from web.desk.sign_in import SignInPages
 from web.desk.sources import SourcePages
 from web.desk.system import HealthPages, LogPages, SettingsPages
+from web.desk.trials import TrialPages
 from web.desk.waiting import WaitingPages
 
 _log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _SENTENCES = {
 def desk_app(desk: Desk) -> ASGIApp:
     """All of the desk, in the order of its navigation; with the readers' protective headers around it."""
     parts: list[Part] = [
-        WaitingPages(desk), IssuePages(desk), Previews(desk), SourcePages(desk), MilestonePages(desk),
+        WaitingPages(desk), IssuePages(desk), Previews(desk), SourcePages(desk), TrialPages(desk), MilestonePages(desk),
         ReaderPages(desk), SuppressionPages(desk), LetterPages(desk), LogPages(desk), HealthPages(desk),
         SettingsPages(desk), OperatorPages(desk), SignInPages(desk),
     ]

@@ -122,17 +122,21 @@ class Desk:
 
         return self._post(path, what, do, go, longest=longest)
 
-    def shown(self, path: str, what: str, do: Callable[[Visit, Form], Response], *, longest: int = LONGEST) -> Route:
-        """The same, where what came of it can be shown only once, by the very answer."""
+    def shown(
+        self, path: str, what: str, do: Callable[[Visit, Form], Response], *, longest: int = LONGEST,
+        threads: Writers | None = None,
+    ) -> Route:
+        """The same, where what came of it can be shown only once, by the very answer; `threads`: for what takes long.
+        """
 
         async def show(_: Visit, done: Response) -> Response:
             return done
 
-        return self._post(path, what, do, show, longest=longest)
+        return self._post(path, what, do, show, longest=longest, threads=threads)
 
     def _post(
         self, path: str, what: str, do: Callable[[Visit, Form], Answer],
-        answer: Callable[[Visit, Answer], Awaitable[Response]], *, longest: int,
+        answer: Callable[[Visit, Answer], Awaitable[Response]], *, longest: int, threads: Writers | None = None,
     ) -> Route:
         if what not in acts.NEEDS:
             raise ValueError(f"nobody may do {what}")
@@ -153,7 +157,7 @@ class Desk:
                     hint="Go back, reload the page and do it again.",
                 ), found)
             try:
-                done = await self.writers.run(lambda: do(found, form))
+                done = await (threads or self.writers).run(lambda: do(found, form))
             except MilepostError as error:
                 return self.refused(error, found)
             return await answer(found, done)

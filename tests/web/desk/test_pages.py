@@ -10,8 +10,10 @@ from milepost.records import Role
 from pipeline import subscribers
 from pipeline.operators import acts
 from store.milestones.looks import Looks
+from store.milestones.milestones import Milestones
 from store.schema import tables
 from store.subscribers.people import Subscribers
+from tests.pipeline.file_server import Answer, serving
 from tests.pipeline.stage import READERS
 from tests.web.desk.conftest import Browser, House
 from web.desk.sparklines import sparkline
@@ -200,3 +202,35 @@ def test_health_and_a_locked_database(desk: House, admin: Browser) -> None:
         assert admin.status == 503
         other.rollback()
     assert not subscribers.suppressed(desk.database)
+
+
+def test_an_address_is_tried_and_nothing_is_stored(make: Callable[..., House]) -> None:
+    with serving() as site:
+        entries = "".join(
+            f'<li id="u{n}"><time datetime="2031-03-0{n}">then</time><h3>Umbrella {n} &lt;b&gt;</h3>'
+            f"<p>It opens {n} ways.</p></li>"
+            for n in range(1, 6))
+        page = f"<!doctype html><html><body><main><ul>{entries}</ul></main></body></html>"
+        site.answers["/list"] = Answer(page.encode(), "text/html")
+        followed = f'key = "umbrellas"\nextractor = "sample"\nbase_url = "{site.url}"\nallow_hosts = ["127.0.0.1"]'
+        desk = make("empty", f"[[sources]]\n{followed}\n")
+        editor = desk.signed_in("editor")
+        editor.open("/desk/sources")
+        assert "Try an address" in editor.text
+        editor.open("/desk/new-source")
+        told = editor.press("Try it", url=f"{site.url}/list")
+    assert editor.status == 200
+    assert [row.text_content() for row in editor.page.xpath("//table//th[@scope='row']")] == [
+        f"Umbrella {n} <b>" for n in (5, 4, 3, 2, 1)]
+    for words in ("a list", "milepost source add", 'extractor = "list"', "robots.txt"):
+        assert words in told.lower()
+    assert not Milestones(desk.database).count("umbrellas")
+    refused = editor.press("Try it", url="http://127.0.0.1:1/")
+    assert (editor.status, "not a public address" in refused) == (422, True)
+    assert "is no address" in editor.press("Try it", url="file:///etc/passwd")
+    viewer = desk.signed_in("viewer")
+    assert "Try an address" not in viewer.open("/desk/sources")
+    viewer.open("/desk/new-source")
+    assert viewer.status == 403
+    assert [(one.about, one.outcome) for one in acts.latest(desk.database) if one.what == "source.try"] == [
+        ("site 127.0.0.1", "refused"), ("site 127.0.0.1", "done")]
