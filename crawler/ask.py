@@ -4,7 +4,7 @@ import datetime as dt
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crawler.client import Answer, Client
 from crawler.connect import Resolver, system_resolver
@@ -12,8 +12,9 @@ from crawler.discover import RobotsCache, require_allowed
 from crawler.fetch import Fetcher
 from crawler.guard import check_url
 from crawler.pace import Pace, WallTime
+from crawler.render import Renderer, rendered_answer
 from milepost.errors import FetchError, RefusedError
-from milepost.settings import FetchSettings
+from milepost.settings import FetchSettings, RenderSettings
 
 Now = Callable[[], dt.datetime]
 
@@ -33,8 +34,9 @@ class Asked:
 class Asker:
     """Asks, until it has asked enough."""
 
-    def __init__(self, fetcher: Fetcher, pace: Pace, now: Now) -> None:
+    def __init__(self, fetcher: Fetcher, pace: Pace, now: Now, limits: FetchSettings) -> None:
         self._fetcher, self._pace, self._now, self._robots = fetcher, pace, now, RobotsCache()
+        self._limits = limits
         self._asked = 0
 
     @property
@@ -48,13 +50,9 @@ class Asker:
             raise RefusedError(f"not asked for: {MOST} addresses are enough for one look", where=url)
         self._asked += 1
 
-        async def follow(wanted: str) -> str:
-            await require_allowed(wanted, self._fetcher, cache=self._robots, now=self._now)
-            return wanted
-
         rules = await require_allowed(url, self._fetcher, cache=self._robots, now=self._now)
         self._pace.slow(check_url(url).origin, rules.delay)
-        answer: Answer = (await self._fetcher.get(url, follow=follow)).answer
+        answer: Answer = (await self._fetcher.get(url, follow=self._permit)).answer
         if answer.status != 200:
             raise FetchError(f"it answers {answer.status}", where=url, status=answer.status,
                              hint="Give an address that a browser shows.")
@@ -62,6 +60,18 @@ class Asker:
             raise FetchError("the page is empty", where=url, status=200)
         slow = f"allowed, with {rules.delay:g} s between requests" if rules.delay else "allowed"
         return Asked(url=answer.url, content_type=answer.headers.get("content-type", ""), body=answer.body, robots=slow)
+
+
+    async def render(self, asked: Asked, settings: RenderSettings) -> Asked:
+        """A page that was had, as a browser shows it once its scripts have run. Raises SettingsError, FetchError."""
+        document = Answer(url=asked.url, status=200, headers={"content-type": asked.content_type}, body=asked.body)
+        async with Renderer(settings, max_html=self._limits.max_body_bytes) as renderer:
+            answer, _ = await rendered_answer(renderer, document, self._fetcher, self._permit, self._limits)
+        return replace(asked, content_type=answer.headers["content-type"], body=answer.body)
+
+    async def _permit(self, url: str) -> str:
+        await require_allowed(url, self._fetcher, cache=self._robots, now=self._now)
+        return url
 
 
 @asynccontextmanager
@@ -74,4 +84,4 @@ async def asking(
     async with Client(limits=limits, allow_hosts=allow_hosts, resolver=resolver) as client:
         yield Asker(Fetcher(
             client, limits=limits, pace=pace, clock=clock, now=now, dice=random.Random(),  # noqa: S311
-        ), pace, now)
+        ), pace, now, limits)

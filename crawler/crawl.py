@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 
 from crawler.client import Client
@@ -31,6 +32,7 @@ from crawler.outcomes import (
 from crawler.pace import Pace, Time, WallTime
 from crawler.page import PageClient
 from crawler.paths import Site
+from crawler.render import Renderer
 from milepost.errors import FetchError, MilepostError, SourceDownError, SourceEndedError
 from milepost.printable import printable
 from milepost.records import PageKind, Snapshot
@@ -58,16 +60,21 @@ async def crawl(
     """Look at the source once; `on_page` gets every outcome as it arrives, in no order to rely on.
 
     A page that fails never stops the rest. Raises SourceDownError when there was nothing to go on (no answer, robots
-    trouble, no page listed or known, not one page to be had), and whatever `on_page` raises, after stopping cleanly.
+    trouble, no page listed or known, not one page to be had), SettingsError when pages are to be rendered and can't be,
+    and whatever `on_page` raises, after stopping cleanly.
     """
     site = Site.of(plan.base_url, plan.fetch_from)
     clock = clock or WallTime()
     pace = Pace(clock, interval=plan.limits.min_interval)
-    async with Client(limits=plan.limits, allow_hosts=plan.allow_hosts, resolver=resolver) as client:
+    async with AsyncExitStack() as around:
+        renderer = None if plan.render is None else await around.enter_async_context(
+            Renderer(plan.render, wait=plan.render_wait, max_html=plan.limits.max_body_bytes))
+        client = await around.enter_async_context(
+            Client(limits=plan.limits, allow_hosts=plan.allow_hosts, resolver=resolver))
         fetcher = Fetcher(
             client, limits=plan.limits, pace=pace, clock=clock, now=now, dice=dice or random.Random()  # noqa: S311
         )
-        look = _Look(plan, site, fetcher, pace, memory, on_page, now, progress, robots or RobotsCache())
+        look = _Look(plan, site, fetcher, pace, memory, on_page, now, progress, robots or RobotsCache(), renderer)
         return await look.run()
 
 
@@ -85,10 +92,11 @@ class _Look:
     def __init__(
         self, plan: CrawlPlan, site: Site, fetcher: Fetcher, pace: Pace, memory: Memory,
         on_page: Callable[[Outcome], None], now: Now, progress: Progress | None, robots: RobotsCache,
+        renderer: Renderer | None,
     ) -> None:
         self._plan, self._site, self._fetcher, self._pace = plan, site, fetcher, pace
         self._on_page, self._now, self._robots = on_page, now, robots
-        self._client = PageClient(plan, site, fetcher, memory=memory, robots=robots, now=now)
+        self._client = PageClient(plan, site, fetcher, memory=memory, robots=robots, now=now, renderer=renderer)
         self._tally = Tally(site)
         self._followed = 0
         self._work = Work(plan.limits.concurrency, max_pages=plan.max_pages, progress=progress)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from milepost.errors import FetchError
 from milepost.records import PageKind, Snapshot, Validators
-from milepost.settings import FetchSettings
+from milepost.settings import FetchSettings, RenderSettings
 
 Now = Callable[[], dt.datetime]
 Progress = Callable[[int, int], None]  # pages done, pages known so far
@@ -48,6 +48,8 @@ class CrawlPlan:
     poll: str | None = None  # a path that tells of news: unchanged, it ends the look
     poll_hash: str | None = None  # SHA-256 of that page's stored body, for servers without ETag
     full: bool = False  # look at everything, whatever `poll` says
+    render: RenderSettings | None = None  # pages of HTML are taken as a browser shows them, their scripts run …
+    render_wait: str | None = None  # … once something on them fits this CSS selector, else once they are at rest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +59,7 @@ class Fetched:
     snapshot: Snapshot
     kind: PageKind
     validators: Validators | None
+    document: bytes | None = None  # of a rendered page: the bytes that it was rendered from
 
     @property
     def url(self) -> str:

@@ -9,6 +9,7 @@ from crawler.discover import DisallowedError, RobotsCache, require_allowed
 from crawler.fetch import Fetcher
 from crawler.outcomes import CrawlPlan, Disallowed, Failed, Fetched, Gone, Memory, NotModified, Now, Outcome, Redirected
 from crawler.paths import Site
+from crawler.render import Renderer, rendered_answer
 from milepost.errors import FetchError
 from milepost.records import PageKind, Snapshot, Validators
 
@@ -40,10 +41,11 @@ class PageClient:
     """Turns a path into an outcome."""
 
     def __init__(
-        self, plan: CrawlPlan, site: Site, fetcher: Fetcher, *, memory: Memory, robots: RobotsCache, now: Now
+        self, plan: CrawlPlan, site: Site, fetcher: Fetcher, *, memory: Memory, robots: RobotsCache, now: Now,
+        renderer: Renderer | None = None,
     ) -> None:
         self._plan, self._site, self._fetcher = plan, site, fetcher
-        self._memory, self._robots, self._now = memory, robots, now
+        self._memory, self._robots, self._now, self._renderer = memory, robots, now, renderer
         self._streak = 0
 
     async def ask(self, path: str, kind: PageKind, *, poll: bool = False) -> Outcome:
@@ -53,6 +55,8 @@ class PageClient:
             error = FetchError("not asked for: the site stopped answering", where=url, retryable=True)
             return Failed(url=url, kind=kind, error=error)
         blind = kind == "listing" and self._plan.links is not None and self._plan.linked_before is None and not poll
+        if self._renderer is not None:  # what a page shows may have changed though its document has not
+            blind = True
         try:
             outcome = await self._ask(path, url, kind, None if blind else self._memory.validators(url))
         except DisallowedError:
@@ -83,31 +87,44 @@ class PageClient:
             return Redirected(url=url, kind=kind, target=self._site.identity(target), status=answer.status)
         match answer.status:
             case 200:
-                return self._fetched(answer, url, kind)
+                return await self._fetched(answer, url, kind)
             case 304 if asked:
                 return NotModified(url=url, kind=kind)
             case 404 | 410:
                 return Gone(url=url, kind=kind, status=answer.status)
         raise FetchError(f"answered {answer.status}", where=url, status=answer.status)
 
-    def _fetched(self, answer: Answer, url: str, kind: PageKind) -> Fetched:
-        why = fault(answer.body, answer.headers.get("content-type", ""), self._taken(url))
-        if why is not None:
-            raise FetchError(why, where=url, status=200)
+    async def _fetched(self, answer: Answer, url: str, kind: PageKind) -> Fetched:
+        document, by = None, None
+        self._check(answer, url)
+        if self._renderer is not None and html_alone(_media_type(answer)):
+            document = answer.body
+            answer, by = await rendered_answer(self._renderer, answer, self._fetcher, self._permit, self._plan.limits)
+            self._check(answer, url)
         return Fetched(
             snapshot=Snapshot(
                 source=self._plan.source, url=url, final_url=answer.url, status=200,
                 headers={name: value for name, value in answer.headers.items() if name in KEPT_HEADERS},
-                body=answer.body, fetched_at=self._now(),
+                body=answer.body, fetched_at=self._now(), rendered_by=by,
             ),
             kind=kind,
-            validators=validators_of(answer.headers),
+            validators=None if by else validators_of(answer.headers),
+            document=document,
         )
+
+    def _check(self, answer: Answer, url: str) -> None:
+        why = fault(answer.body, answer.headers.get("content-type", ""), self._taken(url))
+        if why is not None:
+            raise FetchError(why, where=url, status=200)
 
     def _taken(self, url: str) -> Callable[[str], bool]:
         """Which content types are read at the page `url`."""
         takes, path = self._plan.takes, urlsplit(url).path
         return html_alone if takes is None else lambda content_type: takes(content_type, path)
+
+    async def _permit(self, place: str) -> str:
+        await self._allowed(place)
+        return place
 
     async def _allowed(self, place: str) -> None:
         await require_allowed(place, self._fetcher, cache=self._robots, now=self._now)
@@ -126,6 +143,10 @@ class PageClient:
             wanted = self._site.fetch_url(there.path.removeprefix(base.path))
         await self._allowed(wanted)
         return wanted
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.headers.get("content-type", "").split(";", 1)[0].strip().lower()
 
 
 def _bare(authority: str) -> str:

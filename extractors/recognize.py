@@ -128,16 +128,27 @@ def forge_feeds(url: str) -> tuple[str, ...]:
 
 def needs_rendering(page: Page) -> str:
     """Why a page's words are not in it until its scripts have run; "" where they are."""
-    if not is_html(page.text):
+    if not runs_scripts(page):
         return ""
     bare = _SCRIPT.sub(" ", page.text)
-    body = bare[max(bare.casefold().find("<body"), 0):]
-    words = len(clean(_TAGS.sub(" ", body), 5_000).split())
-    if words >= _FEW_WORDS or "<script" not in page.text.casefold():
+    words = words_of(page)
+    if words >= _FEW_WORDS:
         return ""
     if _MOUNT.search(bare) or _ASKS.search(page.text):
         return f"it has {words} words and a place for its scripts to put the rest"
     return f"it has {words} words beside its scripts" if words < _FEW_WORDS // 4 else ""
+
+
+def runs_scripts(page: Page) -> bool:
+    """Whether it is HTML with a script."""
+    return is_html(page.text) and "<script" in page.text.casefold()
+
+
+def words_of(page: Page) -> int:
+    """How many words of an HTML page are there for its readers, about a thousand at most."""
+    bare = _SCRIPT.sub(" ", page.text)
+    body = bare[max(bare.casefold().find("<body"), 0):]
+    return len(clean(_TAGS.sub(" ", body), 5_000).split())
 
 
 def _feeds(page: Page, path: str) -> Iterator[Candidate]:

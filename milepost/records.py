@@ -77,6 +77,7 @@ class Snapshot:
     headers: Mapping[str, str]  # lower-case names; only those we keep
     body: bytes  # decoded (gzip undone), not transcoded
     fetched_at: dt.datetime
+    rendered_by: str | None = None  # the browser that ran its scripts, and what it asked for; None: the body as it came
 
     def __post_init__(self) -> None:
         check_aware(self.fetched_at)

@@ -150,6 +150,12 @@ class SourceSettings(_Section):
     language: Annotated[str | None, Field(pattern=LANGUAGE, title="a language tag, as in en or de-AT")] = None
     """The language of what it tells, which a mail and a page tell to those who read aloud; it also settles which way
     mixed texts are read."""
+    render: bool = False
+    """Read its pages as a browser shows them once their scripts have run; needs the extra `js` and a Chromium."""
+    render_wait: Annotated[str | None, Field(min_length=1, max_length=500, title="a CSS selector, as in main article"
+                                                      )] = None
+    """With `render`: a page is there when something on it fits this CSS selector, else when its scripts ask for nothing
+    more."""
     options: Mapping[str, Any] = Field(default_factory=dict)
     """What the extractor wants to know of the site: docs/howto/add-a-site.md."""
     classes: Annotated[Mapping[str, FieldClass], AfterValidator(_of_fields)] = Field(default_factory=dict)
@@ -157,6 +163,12 @@ class SourceSettings(_Section):
     `corrected`."""
     believe_first: Annotated[tuple[str, ...], AfterValidator(_of_fields)] = ()
     """Fields that follow their first witness, though another still tells the old value."""
+
+    @model_validator(mode="after")
+    def _waits_for_a_rendering(self) -> Self:
+        if self.render_wait is not None and not self.render:
+            raise ValueError("`render_wait` wants `render = true`")
+        return self
 
 
 class FetchSettings(_Section):
@@ -184,6 +196,26 @@ class FetchSettings(_Section):
     """How often a page is asked for again after a failure that may pass."""
     max_retry_after: Annotated[float, Field(ge=0, le=3600)] = 60.0
     """The longest Retry-After that is waited for, in seconds."""
+
+
+class RenderSettings(_Section):
+    """[render]"""
+
+    browser: Path | None = None
+    """The Chromium that renders pages; else the first of `chromium`, `chromium-browser` and `google-chrome`, else
+    Playwright's own."""
+    sandbox: bool = True
+    """Chromium's own sandbox. Root has none: set this to `false` only where a container or a machine holds nothing
+    else."""
+    timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """For a page and all that its scripts ask for, in seconds; one that is never at rest is taken as it stands after
+    half of it."""
+    max_requests: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """How many addresses the scripts of a page may ask for; a page that wants more is not read."""
+    max_bytes: Annotated[int, Field(ge=1024)] = 20 * 1024 * 1024
+    """What the scripts of a page and their data may come to, decoded; a page that wants more is not read."""
+    max_memory_mb: Annotated[int, Field(ge=256)] = 1536
+    """What the browser may take while it renders a page, in MiB (on Linux); over that it is ended."""
 
 
 class MailSettings(_Section):
@@ -557,6 +589,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     sources: tuple[SourceSettings, ...] = ()
     fetch: FetchSettings = FetchSettings()
+    render: RenderSettings = RenderSettings()
     mail: MailSettings = MailSettings()
     bounces: BounceSettings = BounceSettings()
     newsletter: NewsletterSettings = NewsletterSettings()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from crawler.client import Client
+from crawler.client import Answer, Client
+from crawler.render import Renderer
 from delivery.checks import dns_records
 from delivery.checks.dns_records import Sender
 from delivery.checks.nameserver import DnsResolver
@@ -20,7 +21,7 @@ from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.session import SmtpSession, SmtpTransport
 from extractors import registry
 from milepost.dates import utc_now
-from milepost.errors import MilepostError
+from milepost.errors import FetchError, MilepostError
 from milepost.records import Unread, Variant
 from milepost.settings import Settings, SourceSettings
 from pipeline.edit import TrialMail, send_trial
@@ -48,6 +49,7 @@ from store.upkeep.restore import refuse
 
 _LINK = "MILEPOST-DOCTOR-LINK"
 _PATIENCE_S = 30.0  # for any answer of a relay
+_PAGE = b"<!doctype html><html><body><script>document.write('<p>written by a ' + 'script</p>')</script></body></html>"
 _WORDS = "This is a test mail: if you read it, the way from Milepost to your mailbox is open. Nobody else was sent it."
 
 
@@ -77,6 +79,8 @@ def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterato
         yield Finding(check="sources", ok=False, says="none is configured; add a [[sources]] block")
     for source in settings.sources:
         yield _try(f"source {source.key}", lambda source=source: _source(settings, source))  # type: ignore[misc]
+    if any(source.render for source in settings.sources):
+        yield _try("browser", lambda: asyncio.run(_rendered(settings)))
     yield from _degraded(settings)
     yield from _unread(settings)
     yield _try("sender", lambda: _sender(settings))
@@ -147,6 +151,20 @@ def _source(settings: Settings, source: SourceSettings) -> str:
     url = f"{source.fetch_from or source.base_url}/robots.txt"
     answer = asyncio.run(_ask(settings, source, url))
     return f"{url} answers {answer}; read by {site.signature}"
+
+
+async def _rendered(settings: Settings) -> str:
+    """A page of our own, rendered as a look renders those of a site."""
+    async def nothing(url: str, _most: int) -> Answer:
+        raise FetchError("a page of our own asks for nothing", where=url)
+
+    page = Answer(url="http://milepost.invalid/", status=200, headers={"content-type": "text/html"}, body=_PAGE)
+    async with Renderer(settings.render, max_html=settings.fetch.max_body_bytes) as renderer:
+        rendered = await renderer.render(page, nothing)
+    if "<p>written by a script</p>" not in rendered.html:
+        raise MilepostError("it runs no scripts", where=rendered.by)
+    sources = ", ".join(source.key for source in settings.sources if source.render)
+    return f"{rendered.by.partition(';')[0]} renders pages, for {sources}"
 
 
 def _degraded(settings: Settings) -> Iterator[Finding]:

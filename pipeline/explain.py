@@ -161,6 +161,6 @@ def explanation_to_json(told: Explanation) -> dict[str, Any]:
         ],
         "snapshot": snapshot and {
             "url": snapshot.url, "fetched_at": snapshot.fetched_at.isoformat(), "sha256": snapshot.body_hash,
-            "bytes": len(snapshot.body),
+            "bytes": len(snapshot.body), "rendered_by": snapshot.rendered_by,
         },
     }

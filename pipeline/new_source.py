@@ -20,14 +20,22 @@ from extractors import registry
 from extractors.charset import decode
 from extractors.clean import slugify
 from extractors.drift import dispute, profile, unfit
-from extractors.recognize import Candidate, candidates, forge_feeds, linked_feeds, needs_rendering
+from extractors.recognize import (
+    Candidate,
+    candidates,
+    forge_feeds,
+    linked_feeds,
+    needs_rendering,
+    runs_scripts,
+    words_of,
+)
 from extractors.silent_settings import counted, silent
 from milepost.errors import ConflictError, ExtractError, FetchError, InputError, RefusedError, SettingsError
 from milepost.fields import FIELDS
 from milepost.printable import counted as number_of
 from milepost.printable import printable
 from milepost.records import Card, Milestone, Page
-from milepost.settings import FetchSettings, GuardSettings, parse, read_file
+from milepost.settings import FetchSettings, GuardSettings, RenderSettings, parse, read_file
 from milepost.text_shape import in_one_line
 from newsletter.news.guards import Counted
 from newsletter.news.guards import unread as too_much_unread
@@ -83,22 +91,24 @@ class Trial:
     best: TrialReading | None  # None: nothing can be read there
     others: tuple[TrialReading, ...] = ()  # further ways to read it, and its feeds
     feeds: tuple[str, ...] = ()  # that it links to
-    rendering: str = ""  # why a page without its scripts tells nothing
+    rendering: str = ""  # why a page without its scripts tells nothing, and what it tells with them
 
 
 def try_address(
     url: str, *, now: Callable[[], dt.datetime], fetch: FetchSettings | None = None,
     guards: GuardSettings | None = None, allow_hosts: Sequence[str] = (), extractor: str | None = None,
-    within: float | None = None,
+    within: float | None = None, render: RenderSettings | None = None,
 ) -> Trial:
     """Look at an address and store nothing; `extractor`: read it by that one alone. `within`: seconds for all of it.
 
+    A page that tells nothing without its scripts is rendered, where a browser is there.
     Raises FetchError when it can't be had, SettingsError for an extractor that there isn't.
     """
     if extractor is not None and extractor not in registry.names():
         registry.get(extractor)  # says so
     limits = (fetch or FetchSettings()).model_copy(update={"retries": min((fetch or FetchSettings()).retries, 1)})
-    trying = _try(url, now, limits, guards or GuardSettings(), tuple(allow_hosts), extractor)
+    guards, render = guards or GuardSettings(), render or RenderSettings()
+    trying = _try(url, now, limits, guards, tuple(allow_hosts), extractor, render)
     try:
         return asyncio.run(asyncio.wait_for(trying, within))
     except TimeoutError:
@@ -108,7 +118,7 @@ def try_address(
 
 async def _try(
     url: str, now: Callable[[], dt.datetime], limits: FetchSettings, guards: GuardSettings,
-    allow_hosts: tuple[str, ...], extractor: str | None,
+    allow_hosts: tuple[str, ...], extractor: str | None, render: RenderSettings,
 ) -> Trial:
     with Crew(guards.max_read_seconds) as crew:
         async with asking(limits=limits, allow_hosts=allow_hosts, now=now) as asker:
@@ -121,7 +131,9 @@ async def _try(
                 hint = meant if "public address" in error.what else error.hint
                 raise RefusedError(error.what, where=url, hint=hint) from error
             readings = trier.readings(asked)
-            page = trier.page(asked)
+            page, rendering = trier.page(asked), ""
+            if needs_rendering(page) or (runs_scripts(page) and not any(one.found for one in readings)):
+                asked, page, readings, rendering = await _with_scripts(asker, trier, asked, readings, render)
             feeds = () if any(one.source["extractor"] == "feed" for one in readings) else linked_feeds(page)
             listed = any(one.found >= _ENOUGH for one in readings)
             for feed in dict.fromkeys((*feeds[:_FEEDS], *(() if listed else forge_feeds(asked.url)))):
@@ -133,8 +145,25 @@ async def _try(
     return Trial(
         url=url, final_url=asked.url, content_type=asked.content_type, robots=asked.robots, requests=requests,
         best=best, others=tuple(one for one in readings if one is not best), feeds=feeds,
-        rendering="" if best is not None and best.url == page.url else needs_rendering(page),
+        rendering=rendering,
     )
+
+
+async def _with_scripts(
+    asker: Asker, trier: "_Trier", asked: Asked, readings: list[TrialReading], settings: RenderSettings
+) -> tuple[Asked, Page, list[TrialReading], str]:
+    """The page as it reads best, with its scripts run or without, and what is to be said of it."""
+    page = trier.page(asked)
+    why = needs_rendering(page)
+    try:
+        shown = await asker.render(asked, settings)
+    except (SettingsError, FetchError) as error:
+        return asked, page, readings, f"{why}; it was not rendered: {str(error).rstrip('.')}" if why else ""
+    told, with_scripts = trier.page(shown), trier.readings(shown, render=True)
+    if sum(one.found for one in with_scripts) > sum(one.found for one in readings):
+        words = f"{why or 'nothing is read without them'}; with them it has {words_of(told)} words"
+        return shown, told, with_scripts, words
+    return asked, page, readings, f"{why}; a browser shows nothing more to read" if why else ""
 
 
 async def _feed(asker: Asker, trier: "_Trier", url: str) -> list[TrialReading]:
@@ -190,8 +219,11 @@ class _Trier:
     def page(self, asked: Asked) -> Page:
         return Page(url=asked.url, text=decode(asked.body, asked.content_type))
 
-    def readings(self, asked: Asked) -> list[TrialReading]:
-        """One for each candidate that reads something; of those that don't, the first that says why."""
+    def readings(self, asked: Asked, *, render: bool = False) -> list[TrialReading]:
+        """One for each candidate that reads something; of those that don't, the first that says why.
+
+        `render`: it was rendered, which the settings have to say.
+        """
         parts = urlsplit(asked.url)
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         base = f"{parts.scheme}://{parts.netloc}"
@@ -200,15 +232,17 @@ class _Trier:
         if self._extractor is not None:
             named = [one for one in wanted if one.extractor == self._extractor]
             wanted = named or [Candidate(self._extractor, {"path": path}, f"read by {self._extractor}")]
-        found = [self._reading(candidate, asked, base, path) for candidate in wanted]
+        found = [self._reading(candidate, asked, base, path, render=render) for candidate in wanted]
         read = [one for one in found if one.found]
         return read or [one for one in found if one.problem][:1]
 
-    def _reading(self, candidate: Candidate, asked: Asked, base: str, path: str) -> TrialReading:
+    def _reading(
+        self, candidate: Candidate, asked: Asked, base: str, path: str, *, render: bool
+    ) -> TrialReading:
         key = key_for(asked.url)
         source: dict[str, Any] = {"key": key, "extractor": candidate.extractor, "base_url": base} | (
             {"allow_hosts": list(self._allow_hosts)} if self._allow_hosts else {}
-        ) | ({"options": dict(candidate.options)} if candidate.options else {})
+        ) | ({"render": True} if render else {}) | ({"options": dict(candidate.options)} if candidate.options else {})
         told = TrialReading(what=candidate.what, url=asked.url, source=source)
         try:
             reader = SiteReader(ReadBy(source=key, extractor=candidate.extractor, options=candidate.options))

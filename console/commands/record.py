@@ -7,6 +7,7 @@ import typer
 from console.arguments import OneSource
 from console.context import CliContext
 from console.output import JsonFlag, print_json, print_table, shortened
+from milepost.printable import printable
 
 if TYPE_CHECKING:
     from milepost.records import Card, Change, Milestone
@@ -179,4 +180,6 @@ def _print_explanation(told: "Explanation", *, gap: bool) -> None:
     if told.snapshot is not None:
         typer.echo(f"Snapshot   {told.snapshot.url}, fetched {told.snapshot.fetched_at:%Y-%m-%d %H:%M:%S} UTC")
         typer.echo(f"           SHA-256 {told.snapshot.body_hash}, {len(told.snapshot.body):,} bytes, in the archive")
+        if told.snapshot.rendered_by is not None:
+            typer.echo(f"Rendered   on {told.snapshot.fetched_at:%Y-%m-%d} by {printable(told.snapshot.rendered_by)}")
     typer.echo(f"News       {told.news}")

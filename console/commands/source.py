@@ -114,7 +114,7 @@ def _trial(context: typer.Context, url: str, allow_host: list[str] | None, extra
     known = cli.settings if config_file(cli.config).exists() else None  # a site can be tried before there are settings
     return try_address(
         url, now=utc_now, fetch=known.fetch if known else None, guards=known.guards if known else None,
-        allow_hosts=tuple(allow_host or ()), extractor=extractor,
+        allow_hosts=tuple(allow_host or ()), extractor=extractor, render=known.render if known else None,
     )
 
 

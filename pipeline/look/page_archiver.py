@@ -68,8 +68,8 @@ class Intake:
 
     def __call__(self, outcome: Outcome) -> None:
         match outcome:
-            case Fetched(snapshot=snapshot, kind=kind, validators=validators):
-                snapshot_id = self.snapshots.add(snapshot, kind, validators)
+            case Fetched(snapshot=snapshot, kind=kind, validators=validators, document=document):
+                snapshot_id = self.snapshots.add(snapshot, kind, validators, document=document)
                 if kind == "milestone" and self.guard.site.follows_anywhere:
                     self.had[snapshot.url] = snapshot.final_url
                 if kind == "listing":
@@ -222,6 +222,7 @@ def archive_pages(
         limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
         known_urls=frozenset(known),
         links=links, linked_before=linked_before,
+        render=settings.render if source.render else None, render_wait=source.render_wait,
     )
     intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now)
     recall = Recall(known=pages.validators(source.key))

@@ -1,7 +1,6 @@
 """Care of the archive of pages: smaller with a trained dictionary, shorter by what is old and proves nothing."""
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -132,18 +131,19 @@ class Archive:
             sa.select(backfill_record.c.snapshot_id),
         )
         with self._database.begin() as connection:
-            removed = Counter(connection.execute(
+            removed = connection.execute(
                 sa.delete(snapshot).where(snapshot.c.fetched_at < before, snapshot.c.id.not_in(evidence))
-                .returning(snapshot.c.body_sha)
-            ).scalars())
-            freed = _free(connection, removed)
-        return Pruned(snapshots=removed.total(), blobs=len(freed), bytes=sum(freed))
+                .returning(snapshot.c.body_sha, snapshot.c.document_sha)
+            ).all()
+            freed = _free(connection, {sha for row in removed for sha in row if sha is not None})
+        return Pruned(snapshots=len(removed), blobs=len(freed), bytes=sum(freed))
 
 
 def _free(connection: sa.Connection, bodies: Collection[str]) -> list[int]:
     """Remove those of these bodies that no snapshot has any more; the bytes of each."""
     freed: list[int] = []
-    used = sa.select(snapshot.c.id).where(snapshot.c.body_sha == blob.c.sha256).exists()
+    used = (sa.select(snapshot.c.id).where(snapshot.c.body_sha == blob.c.sha256).exists()
+            | sa.select(snapshot.c.id).where(snapshot.c.document_sha == blob.c.sha256).exists())
     for some in chunks(bodies):
         gone = sa.delete(blob).where(blob.c.sha256.in_(some), ~used).returning(sa.func.length(blob.c.data))
         freed += connection.execute(gone).scalars()

@@ -48,8 +48,10 @@ class Snapshots:
         self._database = database
         self._codec = Codec()
 
-    def add(self, taken: Snapshot, kind: PageKind, validators: Validators | None) -> int:
-        """Archive a page as fetched, whatever its status; returns the snapshot's id.
+    def add(
+        self, taken: Snapshot, kind: PageKind, validators: Validators | None, *, document: bytes | None = None
+    ) -> int:
+        """Archive a page as fetched, whatever its status, with what it was rendered from; returns the snapshot's id.
 
         Only a 200 becomes the page's latest snapshot and leaves validators; a 404 or 410 marks it gone.
         """
@@ -60,7 +62,8 @@ class Snapshots:
                 .values(
                     source=taken.source, url=taken.url, final_url=taken.final_url, status=taken.status,
                     headers=dict(taken.headers), body_sha=self._codec.put(connection, taken.body),
-                    fetched_at=taken.fetched_at,
+                    fetched_at=taken.fetched_at, rendered_by=taken.rendered_by,
+                    document_sha=None if document is None else self._codec.put(connection, document),
                 )
                 .returning(snapshot.c.id)
             )
@@ -85,6 +88,13 @@ class Snapshots:
             if row is None:
                 raise NotFoundError("there is no such snapshot", where=f"snapshot {snapshot_id}")
             return to_snapshot(row, self._codec.unpack(connection, row))
+
+    def document(self, snapshot_id: int) -> bytes | None:
+        """What a rendered page was rendered from; None for a page as it came. Raises StoreError when it is damaged."""
+        query = sa.select(blob).join(snapshot, snapshot.c.document_sha == blob.c.sha256)
+        with self._database.connect() as connection:
+            row = connection.execute(query.where(snapshot.c.id == snapshot_id)).first()
+            return None if row is None else self._codec.unpack(connection, row)
 
     def some(self, snapshot_ids: Sequence[int]) -> dict[int, Snapshot]:
         """Several at once, with their bodies; raises StoreError when one is damaged."""
@@ -241,7 +251,9 @@ _THERE = {"gone_since": None, "moved_to": None, "missing_look": None}  # of a pa
 _PAGE_COLUMNS = [page.c[name] for name in StoredPage.__dataclass_fields__]
 
 
-_WITH_BODY: sa.Select[Any] = sa.select(snapshot, blob).join_from(snapshot, blob)
+_WITH_BODY: sa.Select[Any] = sa.select(snapshot, blob).join_from(
+    snapshot, blob, snapshot.c.body_sha == blob.c.sha256
+)
 
 
 def to_snapshot(row: sa.Row[Any], body: bytes) -> Snapshot:
@@ -249,7 +261,7 @@ def to_snapshot(row: sa.Row[Any], body: bytes) -> Snapshot:
     return Snapshot(
         source=row.source, url=row.url, final_url=row.final_url, status=row.status,
         headers=row.headers, body=body,
-        fetched_at=row.fetched_at,
+        fetched_at=row.fetched_at, rendered_by=row.rendered_by,
     )
 
 

@@ -1,6 +1,7 @@
 """The archive as a WARC file (ISO 28500:2017, WARC/1.1), which other archives' tools can read.
 
     warcinfo, then for each snapshot a response record, or a revisit of one with the same body; each gzipped by itself
+    a rendered page: the response that it was rendered from, then a conversion record
 """
 
 import datetime as dt
@@ -8,6 +9,7 @@ import gzip
 import http
 import uuid
 from base64 import b32encode
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
@@ -31,7 +33,8 @@ def archive_warc(database: Database, out: BinaryIO, *, now: dt.datetime, source:
 
     A response holds what was kept of it: its status, the headers we keep and the decoded body.
     """
-    query = sa.select(snapshot, blob).join_from(snapshot, blob).order_by(snapshot.c.id)
+    bodies = sa.select(snapshot, blob).join_from(snapshot, blob, snapshot.c.body_sha == blob.c.sha256)
+    query = bodies.order_by(snapshot.c.id)
     if source is not None:
         query = query.where(snapshot.c.source == source)
     out.write(_record("warcinfo", now, [("Content-Type", "application/warc-fields")], _about()))
@@ -40,8 +43,16 @@ def archive_warc(database: Database, out: BinaryIO, *, now: dt.datetime, source:
     last = 0
     with database.connect() as connection:
         while rows := connection.execute(query.where(snapshot.c.id > last).limit(CHUNK)).all():
-            taken = ((to_snapshot(row, codec.unpack(connection, row)), row.body_sha) for row in rows)
-            out.writelines(_response(page, sha, first) for page, sha in taken)
+            for row in rows:
+                taken = to_snapshot(row, codec.unpack(connection, row))
+                if row.document_sha is None:
+                    out.write(_response(taken, row.body_sha, first))
+                    continue
+                body = codec.unpack(connection, connection.execute(
+                    sa.select(blob).where(blob.c.sha256 == row.document_sha)).one())
+                document = replace(taken, body=body, rendered_by=None)
+                out.write(_response(document, row.document_sha, first))
+                out.write(_conversion(taken, first[row.document_sha][0]))
             written += len(rows)
             last = rows[-1].id
     return written
@@ -70,6 +81,14 @@ def _response(taken: Snapshot, sha: str, first: dict[str, tuple[str, str, str]])
         return _record("revisit", taken.fetched_at, headers, head)
     first[sha] = (name, taken.url, date)
     return _record("response", taken.fetched_at, headers, head + taken.body)
+
+
+def _conversion(taken: Snapshot, document: str) -> bytes:
+    """What a page's scripts made of it (ISO 28500:2017 §6.8), beside the `document` record that they ran in."""
+    return _record("conversion", taken.fetched_at, [
+        ("WARC-Record-ID", _id()), ("WARC-Target-URI", taken.url), ("WARC-Refers-To", document),
+        ("Content-Type", "text/html; charset=utf-8"), ("Milepost-Rendered-By", taken.rendered_by or ""),
+    ], taken.body)
 
 
 def _http_head(taken: Snapshot) -> bytes:

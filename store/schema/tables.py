@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 36  # the revision this program was made for
+HEAD = 37  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -181,8 +181,12 @@ snapshot = sa.Table(
     sa.Column("headers", Json, nullable=False),
     sa.Column("body_sha", sa.ForeignKey("blob.sha256"), nullable=False),
     sa.Column("fetched_at", Moment, nullable=False),
+    sa.Column("rendered_by", sa.Text),  # null: the body as it came
+    sa.Column("document_sha", sa.ForeignKey("blob.sha256")),  # of a rendered page: what it was rendered from
     sa.Index(None, "source", "url", "id"),
     sa.Index(None, "body_sha"),
+    sa.Index("ix_snapshot_document", "document_sha", postgresql_where=sa.text("document_sha IS NOT NULL"),
+             sqlite_where=sa.text("document_sha IS NOT NULL")),
 )
 
 page = sa.Table(

@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import io
 from base64 import b32encode
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -175,3 +176,23 @@ def test_each_record_is_a_gzip_member_of_its_own(world: World) -> None:
     out = io.BytesIO()
     archive_warc(world.database, out, now=NOW)
     assert out.getvalue().count(b"\x1f\x8b\x08\x00\x00\x00\x00\x00") == 2
+
+
+def test_a_rendered_page_is_kept_with_what_it_was_rendered_from(world: World) -> None:
+    url, by = "https://site.example/m/1", "Chromium 156.0; 2 requests of its scripts"
+    rendered = replace(make_snapshot(url, b"<html>red</html>", fetched_at=NOW), rendered_by=by)
+    number = world.snapshots.add(rendered, "milestone", None, document=b"<html><script></script></html>")
+    assert world.snapshots.get(number) == rendered
+    assert world.snapshots.document(number) == b"<html><script></script></html>"
+    out = io.BytesIO()
+    assert archive_warc(world.database, out, now=NOW) == 1
+    _, response, conversion = records(out.getvalue())
+    assert response[0]["WARC-Type"] == "response"
+    assert response[1].endswith(b"<html><script></script></html>")
+    assert conversion[0]["WARC-Type"] == "conversion"
+    assert conversion[0]["WARC-Refers-To"] == response[0]["WARC-Record-ID"]
+    assert conversion[0]["Milepost-Rendered-By"] == by
+    assert conversion[1] == b"<html>red</html>"
+    later = world.snapshots.add(make_snapshot(url, b"<html>blue</html>", fetched_at=NOW + DAY), "milestone", None)
+    assert world.snapshots.document(later) is None
+    assert Archive(world.database).prune(NOW + DAY / 2).blobs == 2  # what was rendered, and from what

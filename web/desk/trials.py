@@ -65,7 +65,7 @@ class TrialPages:
                 desk.database, visit.actor, "source.try", f"site {host}",
                 lambda: try_address(
                     url, now=desk.now, fetch=desk.settings.fetch, guards=desk.settings.guards, within=TRIED_S,
-                    allow_hosts=private_hosts(desk.settings, url),
+                    allow_hosts=private_hosts(desk.settings, url), render=desk.settings.render,
                 ),
                 says=lambda trial: f"{host} is {trial.best.what}" if trial.best else f"{host} can't be followed so",
                 now=desk.now,
