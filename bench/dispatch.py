@@ -1,10 +1,12 @@
 """Dispatch against postfix's smtp-sink: our whole way (ledger on SQLite FULL, a letter for each reader) and others'.
 
     python -m bench.dispatch [--messages N] [--connections 1,10,40] [--rounds N] [--latency MS] [--senders A,B]
-    python -m bench.dispatch --recipients 10000,100000,1000000
+    python -m bench.dispatch --recipients 10000,100000,1000000 [--postgresql URL|own] [--rounds N]
     python -m bench.dispatch --profile
 
 Every run has a process and a sink of its own; the rounds of all senders take turns, and the table shows medians.
+`--postgresql` measures that beside SQLite: a server's URL, or "own" for one that is started here and keeps its promises
+to the disk (`initdb` on the path, where distributions put it, or in the wheel that the tests use).
 """
 
 import argparse
@@ -15,11 +17,17 @@ import pstats
 import subprocess
 import sys
 import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from statistics import median
+
+import sqlalchemy as sa
 
 from bench.senders import SENDERS, Spent, enrol, freeze, send, spent, with_milepost
 from bench.sinks import program, sink
 from store.database import connect
+from tests.store import postgresql
 
 
 def compare(senders: list[str], connections: list[int], messages: int, rounds: int, latency: float) -> None:
@@ -37,17 +45,44 @@ def compare(senders: list[str], connections: list[int], messages: int, rounds: i
             print(f"{name:<30} {lanes:>4} {rate:>10.0f} {cpu:>14.0f} {len(runs):>6}", flush=True)
 
 
-def scale(sizes: list[int], lanes: int) -> None:
-    """Print what freezing and sending take as the audience grows."""
-    print(f"{'recipients':>10} {'step':<8} {'s':>8} {'rows/s':>8} {'CPU µs each':>11} {'RSS MiB':>8}", flush=True)
+def scale(sizes: list[int], lanes: int, rounds: int, server: str | None) -> None:
+    """Print what freezing and sending take as the audience grows, on SQLite and, where there is one, on `server`."""
+    print(f"{'store':<10} {'recipients':>10} {'step':<8} {'s':>8} {'rows/s':>8} {'CPU µs each':>11} {'RSS MiB':>8}")
+    stores = ("sqlite", "postgresql") if server else ("sqlite",)
     for size in sizes:
-        with tempfile.TemporaryDirectory() as folder, sink() as port:
-            url = f"sqlite:///{folder}/milepost.db"
-            for step in ("enrol", "freeze", "send"):
-                run = _apart(step, url, str(port), str(lanes), str(size))
-                if step != "enrol":
-                    print(f"{size:>10} {step:<8} {run.seconds:>8.1f} {run.rate:>8.0f} {run.cpu_us:>11.0f}"
-                          f" {run.rss:>8.0f}", flush=True)
+        took: dict[tuple[str, str], list[Spent]] = {}
+        for _ in range(rounds):
+            for store in stores:
+                with _empty(store, server) as url, sink() as port:
+                    for step in ("enrol", "freeze", "send"):
+                        run = _apart(step, url, str(port), str(lanes), str(size))
+                        took.setdefault((store, step), []).append(run)
+        for (store, step), runs in took.items():
+            seconds, rate, cpu, rss = (
+                median(getattr(run, name) for run in runs) for name in ("seconds", "rate", "cpu_us", "rss")
+            )
+            if step != "enrol":
+                print(f"{store:<10} {size:>10} {step:<8} {seconds:>8.1f} {rate:>8.0f} {cpu:>11.0f} {rss:>8.0f}",
+                      flush=True)
+
+
+@contextmanager
+def _empty(store: str, server: str | None) -> Iterator[str]:
+    """The URL of a new database, which is thrown away afterwards."""
+    if store == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/milepost.db"
+        return
+    assert server is not None
+    name = f"bench_{uuid.uuid4().hex[:12]}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        try:
+            yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
 
 
 def _apart(*what: str) -> Spent:
@@ -90,6 +125,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds that each reply comes late")
     parser.add_argument("--senders", default=None, help=f"some of: {'; '.join(SENDERS)} (by their first letters)")
     parser.add_argument("--recipients", type=numbers, help="measure how time and memory grow instead")
+    parser.add_argument("--postgresql", metavar="URL|own", help="measure it beside SQLite as the audience grows")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -104,7 +140,9 @@ def main() -> None:
     if importlib.util.find_spec("aiosmtplib") is None:
         senders = [name for name in senders if not name.startswith("aiosmtplib")]
     if arguments.recipients:
-        scale(arguments.recipients, 10)
+        given = arguments.postgresql
+        with postgresql.server(postgresql.DURABLE) if given == "own" else nullcontext(given) as server:
+            scale(arguments.recipients, 10, arguments.rounds, server)
     elif arguments.profile:
         profile(10, arguments.messages)
     else:

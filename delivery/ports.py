@@ -25,6 +25,40 @@ class ConnectError(DeliveryError):
         self.retryable = retryable
 
 
+class Writer(Protocol):
+    """A way to have `Ledger.advance` done while the event loop goes on: one batch at a time. Nothing here raises."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether a batch may be sent on it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is under way: it has no answer yet."""
+
+    @property
+    def unsent(self) -> bool:
+        """Whether part of it still waits to be written."""
+
+    def fileno(self) -> int:
+        """Where the answer will be heard."""
+
+    def send(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> bool:
+        """Put a batch under way, both kinds in one commit; False: nothing was sent, `advance` is to be asked."""
+
+    def go_on(self) -> None:
+        """Called when there is something to read, or room to write; afterwards look at `busy` and `alive`."""
+
+    def answer(self) -> Advanced | None:
+        """Called once when it is no longer busy. None: nothing was written, or nobody can tell; ask `advance`."""
+
+    def close(self) -> None:
+        """Called when it was silent for too long, and at the end."""
+
+    def reopen(self) -> None:
+        """Called from a thread, for one that is not alive; raises StoreError."""
+
+
 class Ledger(Protocol):
     """What `dispatch` needs of the ledger of deliveries; the steps T1–T7 are commits, in that order.
 
@@ -34,8 +68,9 @@ class Ledger(Protocol):
     def recover(self, number: int) -> tuple[int, int]:
         """Called once, first: claims whose lease is over become pending, `sending` ones unknown → (freed, unknown)."""
 
-    def claim(self, number: int, *, limit: int, lease_seconds: int) -> Sequence[Claim]:
+    def claim(self, number: int, *, limit: int, lease_seconds: int, after: int = 0) -> Sequence[Claim]:
         """T1. Called between batches: at most `limit` deliveries that are pending or due again; none: nothing to do.
+        Those behind the delivery `after` come first.
 
         Raises ConflictError when the issue is neither frozen nor sending.
         """
@@ -55,7 +90,8 @@ class Ledger(Protocol):
 
         Called after RCPT was accepted and before DATA (a claim that is not in `begun` is skipped: lease lost, issue
         paused, subscriber gone), and on each outcome. A settlement in `lost` has no lease any more: somebody else
-        has decided. Many deliveries come at once; a dispatch never calls it from two threads at a time.
+        has decided. Many deliveries come at once; a dispatch never calls it from two threads at a time, but
+        beside writers that carry other deliveries.
         """
 
     def try_advance(self) -> AbstractContextManager[TryAdvance]:
@@ -64,6 +100,9 @@ class Ledger(Protocol):
         None: nothing was written, and `advance` is to be asked, from where it can be waited for. Called between calls
         of `advance`, never beside one.
         """
+
+    def writers(self) -> AbstractContextManager[Sequence[Writer]]:
+        """Opened around a dispatch; none where `try_advance` is the quicker way."""
 
     def pause(self, number: int, reason: str) -> None:
         """Called when the relay refuses us rather than a subscriber. Pausing twice is no error."""

@@ -37,3 +37,14 @@ def stop_writers(connection: sa.Connection, table: sa.Table) -> None:
     """Keep everyone else from writing to `table` until this transaction ends; a SQLite writer is alone already."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE MODE"))
+
+
+# What a session says to have rows looked up by their keys whatever a planner thinks: a table that was just filled has
+# no statistics, and for a list of unknown length it would read all of a small one.
+BY_KEYS = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")
+
+
+def by_keys(connection: sa.Connection) -> None:
+    """Have PostgreSQL find rows by their keys until this transaction ends; SQLite does so anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(*(sa.func.set_config(name, value, True) for name, value in BY_KEYS.items())))

@@ -7,7 +7,7 @@ import asyncio
 import datetime as dt
 import gc
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from delivery.mailing import (
@@ -21,7 +21,7 @@ from delivery.mailing import (
     settlement,
 )
 from delivery.pace import Paces
-from delivery.ports import ConnectError, Ledger, TryAdvance
+from delivery.ports import ConnectError, Ledger, TryAdvance, Writer
 from delivery.smtp import replies
 from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.conversation import Conversation
@@ -40,15 +40,17 @@ def run(
     number = mailing.issue
     freed, orphaned = ledger.recover(number)
 
-    async def dispatched(try_advance: TryAdvance) -> _Dispatcher:
-        one = _Dispatcher(ledger, try_advance, transport, mailing, now, limits, progress, stop, sleep, throttle)
+    async def dispatched(try_advance: TryAdvance, writers: Sequence[Writer]) -> _Dispatcher:
+        one = _Dispatcher(
+            ledger, try_advance, writers, transport, mailing, now, limits, progress, stop, sleep, throttle
+        )
         await one.run()
         return one
 
     gc.freeze()  # what the program is made of needs no looking through while the mails come and go
     try:
-        with ledger.try_advance() as try_advance:
-            done = asyncio.run(dispatched(try_advance))
+        with ledger.try_advance() as try_advance, ledger.writers() as writers:
+            done = asyncio.run(dispatched(try_advance, writers))
     finally:
         gc.unfreeze()
     state = ledger.finish(number)
@@ -62,8 +64,8 @@ class _Dispatcher:
     """One run: the conversations, what is claimed and not begun, and what came of the rest."""
 
     def __init__(
-        self, ledger: Ledger, try_advance: TryAdvance, transport: PipelineTransport, mailing: Mailing,
-        now: Callable[[], dt.datetime], limits: Limits, progress: Progress, stop: Callable[[], bool],
+        self, ledger: Ledger, try_advance: TryAdvance, writers: Sequence[Writer], transport: PipelineTransport,
+        mailing: Mailing, now: Callable[[], dt.datetime], limits: Limits, progress: Progress, stop: Callable[[], bool],
         sleep: Callable[[float], None], throttle: Callable[[], float | None] | None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -71,7 +73,8 @@ class _Dispatcher:
         self._limits, self._progress, self._stop, self._sleep = limits, progress, stop, sleep
         self._throttle, self._look_at = throttle, self._loop.time()
         self._commits = GroupCommit(
-            ledger, try_advance, limits, sleep, connections=lambda: len(self._conversations), failed=self._fail
+            ledger, try_advance, limits, sleep, connections=lambda: len(self._conversations), failed=self._fail,
+            writers=writers,
         )
         self._paces = Paces(limits.per_second, limits.per_domain_per_second, self._loop.time())
         self._conversations = [Conversation(self) for _ in range(max(1, limits.connections))]
@@ -81,6 +84,7 @@ class _Dispatcher:
         self._renew_at = self._loop.time() + limits.renew_s
         self._asking = False  # a claim is on its way
         self._dry = False  # the last one brought nothing
+        self._last = 0  # the last delivery that was claimed
         self._open_steps = 0  # asked of the ledger and not answered yet
         self._error: BaseException | None = None
         self._judge = replies.Judge()
@@ -223,7 +227,7 @@ class _Dispatcher:
         number, seconds = self._mailing.issue, self._limits.lease_seconds
         wanted = self._limits.claims if limit is None else limit
         self._commits.call(
-            lambda: self._ledger.claim(number, limit=wanted, lease_seconds=seconds),
+            lambda: self._ledger.claim(number, limit=wanted, lease_seconds=seconds, after=self._last),
             lambda claims, error: self._claimed(claims, error, wanted),
         )
 
@@ -235,6 +239,7 @@ class _Dispatcher:
             self._fail(error)
         elif wanted:
             self._dry = not claims
+            self._last = max((claim.delivery_id for claim in claims or ()), default=self._last)
             self._ready.extend(claims or ())
             self._held.update((claim.delivery_id, claim) for claim in claims or ())
         if not self._ready:

@@ -1,24 +1,29 @@
 """The ledger's only writer in a dispatch: what many connections ask for shares a commit.
 
     settle, begin, call ─▶ batch ─┬▶ in the loop, when nothing has to be waited for ─▶ each one's answer
+                                  ├▶ on a writer, which goes on by itself ──────────────▶
                                   └▶ in a thread ─────────────────────────────────────▶
 
 A connection goes on only when its step is on the disk; that is the whole of the promise, and all of its cost is shared.
 A batch goes when enough connections stand in it, else at the latest after a moment: a commit costs nearly the same for
 one as for all of them. With a quick disk three in five are enough: the relay is busy with the others meanwhile.
-A local disk answers sooner than a thread wakes up, so the loop writes itself. Where another program is writing, the
-disk is slow, or the database is on another machine, the thread writes, and the next batch fills meanwhile.
+A local disk answers sooner than a thread wakes up, so the loop writes itself. Where another program is writing or the
+disk is slow the thread writes, and the next batch fills meanwhile. A database that is a journey away has writers, and
+several batches are on the way at once: none of them holds a row of another's, for each delivery waits for its own.
+What a writer could not do is the thread's, which looks at each row and waits.
 """
 
 import asyncio
+import select
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
 from delivery.mailing import RECORD_HINT, Limits, cannot_record
-from delivery.ports import Ledger, TryAdvance
+from delivery.ports import Ledger, TryAdvance, Writer
 from milepost.errors import MilepostError, StoreError
 from milepost.records import Advanced, Claim, Settlement
 
@@ -30,6 +35,7 @@ _LINGER_S = 0.002  # for others to join; results alone are in no hurry, they go 
 # What the loop does for a message, and the ledger for each in a commit, about (`python -m bench.dispatch --profile`).
 _WORK_S, _ROW_S = 0.00008, 0.00004
 _SLOW_S = 0.02  # of a commit: the thread's from then on, the loop has replies and signals to hear
+_SILENT_S = 30.0  # a writer that says nothing for so long is given up: whether it wrote, the ledger tells
 
 
 class _Batch:
@@ -67,9 +73,9 @@ class GroupCommit:
 
     def __init__(
         self, ledger: Ledger, try_advance: TryAdvance, limits: Limits, sleep: Callable[[float], None], *,
-        connections: Callable[[], int], failed: Callable[[BaseException], None],
+        connections: Callable[[], int], failed: Callable[[BaseException], None], writers: Sequence[Writer] = (),
     ) -> None:
-        """`try_advance` is the ledger's; `connections`: how many there are now.
+        """`try_advance` and `writers` are the ledger's; `connections`: how many there are now.
 
         `failed` is called in the loop when the ledger can't be written; what was asked for then has no answer.
         """
@@ -81,12 +87,16 @@ class GroupCommit:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self._next = _Batch()
-        self._writing = False  # a batch is with the thread
+        self._writing = 0  # batches that are with the thread
         self._soon = False  # one goes at the end of this turn of the loop
         self._timer: asyncio.TimerHandle | None = None
         self._queue: SimpleQueue[_Batch] = SimpleQueue()
         self._broken = False
         self._cost = 0.0  # seconds of a commit beyond its rows, of late
+        self._lanes = writers
+        self._watched: dict[Writer, int] = {}  # by which file descriptor the loop hears of it
+        self._under_way: dict[Writer, tuple[_Batch, asyncio.TimerHandle]] = {}
+        self._reopen_at = 0.0
         self._thread = threading.Thread(target=self._run, name="milepost-ledger", daemon=True)
         self._thread.start()
 
@@ -108,43 +118,72 @@ class GroupCommit:
         self._consider()
 
     def call(self, work: Callable[[], Any], answer: Callable[[Any, BaseException | None], None]) -> None:
-        """Anything else that wants the ledger, after what was asked for before it; always in the thread."""
+        """Anything else that wants the ledger; always in the thread, and in its order: after the steps that were asked
+        for before it, but for those that are on a writer, which it goes on beside.
+        """
         self._next.calls.append((work, answer))
-        self._consider()
+        if self._living():
+            calls = _Batch()
+            calls.calls, self._next.calls = self._next.calls, []
+            self._leave_to_thread(calls)
+        else:
+            self._consider()
 
     def close(self) -> None:
         """Write the results that are left and end; returns when it has. What has not begun by now never does."""
         begins, self._next.begins = self._next.begins, []
         for _, _, refused in begins:
             refused()
+        for writer in list(self._under_way):
+            self._wait_for(writer)
+        for writer in list(self._watched):
+            self._unwatch(writer)
         self._next.closing = True
         self._write_next()
         self._thread.join()
 
+    def _living(self) -> list[Writer]:
+        return [] if self._broken else [writer for writer in self._lanes if writer.alive]
+
+    def _room(self) -> bool:
+        """Whether a batch could go now."""
+        living = self._living()
+        return any(writer not in self._under_way for writer in living) if living else not self._writing
+
     def _consider(self) -> None:
-        """Write when this turn of the loop is over, or when others have joined, or when the thread is free."""
-        if self._writing or self._soon:
+        """Write when this turn of the loop is over, or when others have joined, or when there is room for one more."""
+        if self._soon or not self._room():
             return
-        if len(self._next.begins) >= enough(self._connections(), self._cost):
+        if len(self._next.begins) >= self._enough():
             self._soon = True
             self._loop.call_soon(self._write_next)
         elif self._timer is None:
             self._timer = self._loop.call_later(_LINGER_S, self._write_next)
+
+    def _enough(self) -> int:
+        return enough(self._connections(), self._cost, len(self._living()))
 
     def _write_next(self) -> None:
         self._soon = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._writing and not self._next.closing:
-            return  # `_written` comes back to it
+        if not (self._room() or self._next.closing):
+            return  # whoever makes room comes back to it
         batch, self._next = self._next, _Batch()
         try:
-            self._write_at_once(batch)
+            writer = next((writer for writer in self._living() if writer not in self._under_way), None)
+            if writer is None:
+                self._write_at_once(batch)
+            elif not batch.closing:
+                self._write_on(writer, batch)
         finally:  # whatever came between, Ctrl-C too: what was not written is the thread's
             if batch or batch.closing:
-                self._writing = True
-                self._queue.put(batch)
+                self._leave_to_thread(batch)
+
+    def _leave_to_thread(self, batch: _Batch) -> None:
+        self._writing += 1
+        self._queue.put(batch)
 
     def _write_at_once(self, batch: _Batch) -> None:
         """Take the steps out of `batch` that need no waiting."""
@@ -164,16 +203,76 @@ class GroupCommit:
         for answer, values in answers:
             answer(*values)
 
+    # --- writers ------------------------------------------------------------------------------------------------------
+
+    def _write_on(self, writer: Writer, batch: _Batch) -> None:
+        """Put the steps of `batch` on their way; what the writer does not take stays in it."""
+        if not (batch.settlements or batch.begins) or not writer.send(batch.results, batch.claims):
+            return
+        under_way = _Batch()
+        under_way.settlements, batch.settlements = batch.settlements, []
+        under_way.begins, batch.begins = batch.begins, []
+        self._under_way[writer] = under_way, self._loop.call_later(_SILENT_S, self._give_up, writer)
+        if writer not in self._watched:
+            self._watched[writer] = writer.fileno()
+            self._loop.add_reader(writer, self._hear, writer)
+        if writer.unsent:
+            self._loop.add_writer(writer, self._hear, writer)
+
+    def _hear(self, writer: Writer) -> None:
+        writer.go_on()
+        if not writer.unsent and writer in self._watched:
+            self._loop.remove_writer(self._watched[writer])
+        if not writer.alive:
+            self._unwatch(writer)
+        if not writer.busy and writer in self._under_way:
+            self._answer(writer)
+
+    def _answer(self, writer: Writer) -> None:
+        batch, patience = self._under_way.pop(writer)
+        patience.cancel()
+        advanced = writer.answer()
+        if advanced is None:
+            self._leave_to_thread(batch)
+        else:
+            for answer, values in batch.settled(advanced) + batch.begun(advanced):
+                answer(*values)
+        if self._next:
+            self._consider()
+
+    def _give_up(self, writer: Writer) -> None:
+        """A step is taken once, by its state and its lease: whether this one was, the ledger tells when asked again."""
+        self._unwatch(writer)
+        writer.close()
+        self._answer(writer)
+
+    def _unwatch(self, writer: Writer) -> None:
+        number = self._watched.pop(writer, None)
+        if number is not None:
+            self._loop.remove_reader(number)
+            self._loop.remove_writer(number)
+
+    def _wait_for(self, writer: Writer) -> None:
+        """The answer, when the loop's own time is over."""
+        end = time.monotonic() + _SILENT_S
+        while writer.busy and time.monotonic() < end:
+            select.select([writer], [writer] if writer.unsent else [], [], max(0.0, end - time.monotonic()))
+            writer.go_on()
+        if writer.busy:
+            self._give_up(writer)
+        else:
+            self._answer(writer)
+
     def _took(self, seconds: float, batch: _Batch) -> None:
         """Called by whoever wrote: the loop and the thread never do so at once."""
         rows = max(len(batch.settlements), len(batch.begins))
         self._cost += (seconds - rows * _ROW_S - self._cost) / 8
 
     def _written(self, answers: _Answers) -> None:
-        self._writing = False
+        self._writing -= 1
         for answer, values in answers:
             answer(*values)
-        if self._next and not self._writing:
+        if self._next:
             self._consider()
 
     # --- in the thread ----------------------------------------------------------------------------------------------
@@ -196,8 +295,19 @@ class GroupCommit:
             start = time.perf_counter()
             self._advance(batch, answers)
             self._took(time.perf_counter() - start, batch)
+            self._reopen()
         for work, answer in batch.calls:
             answers.append((answer, _outcome(work)))
+
+    def _reopen(self) -> None:
+        """What was just written proves that the database is there: so may the writers be."""
+        if time.monotonic() < self._reopen_at:
+            return
+        self._reopen_at = time.monotonic() + 1.0
+        for writer in self._lanes:
+            if not writer.alive:
+                with suppress(StoreError):  # the thread goes on alone, and tries again
+                    writer.reopen()
 
     def _advance(self, batch: _Batch, answers: _Answers) -> None:
         asked = False
@@ -244,12 +354,14 @@ class GroupCommit:
             tried += 1
 
 
-def enough(connections: int, cost: float) -> int:
+def enough(connections: int, cost: float, writers: int = 0) -> int:
     """How many of the connections make a commit of `cost` seconds (beyond its rows) worth its while. Pure.
 
     Three in five: the relay works for the others meanwhile. Two halves would fall into step, each waiting for the last
-    of the other. All, where fewer would each pay more than a message's work.
+    of the other. All, where fewer would each pay more than a message's work. With writers: what keeps them all at work.
     """
+    if writers:
+        return -(-connections // writers)
     most = (3 * connections + 4) // 5
     return most if cost <= most * _WORK_S else connections
 

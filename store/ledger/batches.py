@@ -16,10 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import PoolProxiedConnection
 
 from milepost.records import Reply
+from store.dialects import by_keys
 from store.engine import Database
 from store.faults import translated
 from store.ledger import transitions
-from store.ledger.transitions import GIVEN, HELD, TRANSITIONS, Row, Terms, Transition
+from store.ledger.transitions import GIVEN, HELD, RENEWALS, TRANSITIONS, Row, Terms, Transition
 
 
 class Each:
@@ -32,7 +33,7 @@ class Each:
     @cached_property
     def _listing(self) -> sa.Executable:
         """The statement that PostgreSQL runs for a list of rows."""
-        return self._make(Terms(self._dialect, _listed().__getitem__))
+        return self._make(Terms(self._dialect, listed().__getitem__))
 
     @cached_property
     def _prepared(self) -> tuple[str, Callable[[Row], Any]]:
@@ -58,7 +59,7 @@ class Each:
         return connection.exec_driver_sql(text, [values(row) for row in rows]).rowcount
 
 
-def _listed() -> Any:
+def listed() -> Any:
     """The columns of a list of rows that PostgreSQL gets as one parameter."""
     rows = sa.func.jsonb_to_recordset(sa.bindparam("rows", type_=postgresql.JSONB()))
     columns = [sa.column(name, kind) for name, kind in GIVEN.items()]
@@ -74,7 +75,8 @@ class Batches:
     def __init__(self, dialect: str) -> None:
         self._locks = [Each(dialect, make) for make in transitions.locks(dialect)]
         self._steps = {
-            row: Each(dialect, partial(transitions.of_one, row)) for row in TRANSITIONS.values() if HELD in row.only_if
+            row: Each(dialect, partial(transitions.of_one_if_free if row in RENEWALS else transitions.of_one, row))
+            for row in TRANSITIONS.values() if HELD in row.only_if
         }
         self._log = Each(dialect, transitions.log)
 
@@ -111,6 +113,7 @@ def transaction(database: Database) -> Iterator[Run]:
     """
     if database.dialect != "sqlite":
         with database.begin() as connection:
+            by_keys(connection)
             yield on(connection)
         return
     with translated(database.where):

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Claim, IssueState, Reply
 from store import holders
+from store.dialects import by_keys
 from store.holders import Holder, Life
 from store.ledger import batches
 from store.ledger.transitions import (
@@ -44,16 +45,24 @@ class Holding:
 
 
 def claim(
-    connection: sa.Connection, number: int, *, limit: int, lease_seconds: int, holder: Holder
+    connection: sa.Connection, number: int, *, limit: int, lease_seconds: int, holder: Holder, after: int = 0
 ) -> list[Claim]:
-    """See `Ledger.claim`."""
+    """See `Ledger.claim`. `after`: those behind this delivery first, and the ones before it when there are not enough.
+
+    Else each claim would walk past all that were taken before it: their entries stay in the index for as long as any
+    transaction of the database is older, and a planner may choose to walk the primary key.
+    """
     refuse(connection)
     _open(connection, number)
+    by_keys(connection)
     lease = of_lease(secrets.token_hex(16), lease_seconds, str(holder))
     taken: list[Claim] = []
-    for step, order in ((CLAIM, delivery.c.id), (CLAIM_DUE, delivery.c.next_attempt_at)):
+    walks = [(CLAIM, delivery.c.id, delivery.c.id > after)] if after else []
+    for step, order, where in (
+        *walks, (CLAIM, delivery.c.id, sa.true()), (CLAIM_DUE, delivery.c.next_attempt_at, sa.true())
+    ):
         if len(taken) < limit:
-            taken += _take(connection, number, step, order, limit - len(taken), lease)
+            taken += _take(connection, number, step, order, limit - len(taken), lease, where)
     return taken
 
 
@@ -68,14 +77,15 @@ def _open(connection: sa.Connection, number: int) -> None:
 
 
 def _take(
-    connection: sa.Connection, number: int, step: Transition, order: sa.Column[Any], limit: int, lease: Row
+    connection: sa.Connection, number: int, step: Transition, order: sa.Column[Any], limit: int, lease: Row,
+    where: sa.ColumnElement[bool],
 ) -> list[Claim]:
     # One conditional UPDATE. PostgreSQL passes by the rows that others are taking at this moment; on SQLite
     # BEGIN IMMEDIATE has made us the only writer. In a WITH, since PostgreSQL may run a bare subquery twice.
     terms = Terms(connection.dialect.name)
     chosen = (
         sa.select(delivery.c.id)
-        .where(delivery.c.issue == number, ready(step, terms))
+        .where(delivery.c.issue == number, ready(step, terms), where)
         .order_by(order)
         .limit(limit)
         .with_for_update(skip_locked=True)

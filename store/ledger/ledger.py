@@ -8,7 +8,8 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, Literal, cast
 
 import sqlalchemy as sa
@@ -33,7 +34,8 @@ from store.ledger import batches, claims, freeze, queries, transitions
 from store.ledger.claims import Holding
 from store.ledger.freeze import Place
 from store.ledger.queries import AttemptRow, DeliveryRow
-from store.ledger.transitions import BEGIN, KEEP, KEEP_SENDING, RELEASE, TRANSITIONS, Transition, in_state
+from store.ledger.transitions import BEGIN, RELEASE, RENEWALS, TRANSITIONS, Transition, in_state
+from store.ledger.writers import WRITERS, Writer
 from store.meta import Meta
 from store.schema.tables import delivery, issue
 from store.subscribers.addresses import address_hash, normalize
@@ -109,24 +111,28 @@ class Ledger:
 
     # --- T1, T2: claims ---------------------------------------------------------------------------------------------
 
-    def claim(self, number: int, *, limit: int, lease_seconds: int) -> list[Claim]:
+    def claim(self, number: int, *, limit: int, lease_seconds: int, after: int = 0) -> list[Claim]:
         """T1: take at most `limit` deliveries that are pending, or deferred and due, under a new lease token.
 
+        `after`: a delivery; those behind it come first. Who names the last one that they took walks past nothing.
         The lease and what is due run by the database's clock. The first claim turns the issue from frozen to sending.
         Raises ConflictError when it is neither, HeldError in a restored database that nobody has confirmed
         (`store.upkeep.restore`).
         """
         with self._database.begin() as connection:
-            return claims.claim(connection, number, limit=limit, lease_seconds=lease_seconds, holder=self._me())
+            return claims.claim(
+                connection, number, limit=limit, lease_seconds=lease_seconds, holder=self._me(), after=after
+            )
 
     def renew(self, held: Sequence[Claim]) -> int:
         """T1′: from now on the leases of these run as long as they did at first; returns how many still were ours.
 
         To be called well before they end, by whoever waits: a lease is short, and a mail may be on the wire for longer.
+        Those that are being begun or settled at this moment are left to that.
         """
         rows = [transitions.of_claim(claim) for claim in held]
         with batches.transaction(self._database) as run:
-            return sum(self._batches.take(run, step, rows) for step in (KEEP, KEEP_SENDING))
+            return sum(self._batches.take(run, step, rows) for step in RENEWALS)
 
     def release(self, held: Sequence[Claim]) -> int:
         """T2: give claims back that were not begun; returns how many still were ours."""
@@ -194,6 +200,20 @@ class Ledger:
                     return None
 
             yield try_advance
+
+    @contextmanager
+    def writers(self) -> Iterator[Sequence[Writer]]:
+        """While it is open: connections on which `advance` is done while whoever asked goes on, as many as the database
+        gives, up to `WRITERS`; none on SQLite, where one writes at a time.
+        """
+        with ExitStack() as opened:
+            writers: list[Writer] = []
+            with suppress(StoreError):  # without any there is `advance`, and it says what is the matter
+                while self._database.dialect == "postgresql" and len(writers) < WRITERS:
+                    key = self._key()
+                    writers.append(Writer(self._database, partial(_beginning, key=key)))
+                    opened.callback(writers[-1].close)
+            yield writers
 
     def _all(
         self, run: batches.Run, settlements: Sequence[Settlement], claims: Sequence[Claim], key: bytes

@@ -22,7 +22,8 @@ from store.schema.tables import attempt, delivery, issue, meta, subscriber, supp
 
 # What a statement is told of one delivery, by name.
 GIVEN: Mapping[str, sa.types.TypeEngine[Any]] = {
-    "the_delivery": sa.BigInteger(), "the_lease": sa.Text(), "the_seconds": sa.Integer(), "the_hash": sa.Text(),
+    "the_delivery": sa.BigInteger(), "the_issue": sa.Integer(), "the_subscriber": sa.Integer(), "the_lease": sa.Text(),
+    "the_seconds": sa.Integer(), "the_hash": sa.Text(),
     "the_code": sa.Integer(), "the_enhanced": sa.Text(), "the_text": sa.Text(), "the_phase": sa.Text(),
     "the_outcome": sa.Text(), "the_message": sa.Text(), "the_queue": sa.Text(),
     "the_retry": sa.DateTime(timezone=True), "the_holder": sa.Text(),
@@ -181,6 +182,7 @@ CLAIM_DUE = Transition("T1", ("deferred",), "claimed", (DUE,), (LEASE,))
 # longer. It is renewed even where it is over, as long as nobody has taken it.
 KEEP = Transition("T1′", ("claimed",), "claimed", (HELD,), (RENEW,))
 KEEP_SENDING = Transition("T1′", ("sending",), "sending", (HELD,), (RENEW,))
+RENEWALS = (KEEP, KEEP_SENDING)
 EXPIRE = Transition("T2", ("claimed",), "pending", (LEASE_OVER,), (FREE,))  # always safe: no DATA has begun
 TAKE_OVER = Transition("T2", ("claimed",), "pending", (HOLDER_DEAD,), (FREE,))
 BEGIN = Transition(
@@ -236,6 +238,15 @@ def of_one(row: Transition, terms: Terms) -> sa.Update:
     return update(row, terms, delivery.c.id == terms.given("the_delivery"))
 
 
+def of_one_if_free(row: Transition, terms: Terms) -> sa.Update:
+    """The same, unless somebody is writing to it at this very moment: of two who write to many rows neither is to wait
+    for the other. A SQLite writer is alone already.
+    """
+    it = delivery.alias("it")
+    free = sa.select(it.c.id).where(it.c.id == terms.given("the_delivery")).with_for_update(skip_locked=True, of=it)
+    return of_one(row, terms).where(delivery.c.id.in_(free))
+
+
 def why_not(row: Transition, terms: Terms) -> sa.Select[Any]:
     """Whether each condition holds that has another way out; no row when the step is not the delivery's to take."""
     asked: list[Any] = [one.holds(terms).label(one.name) for one in row.only_if if one.otherwise]
@@ -254,15 +265,14 @@ def locks(dialect: str) -> list[Callable[[Terms], sa.Select[Any]]]:
     The issue comes first, everywhere: an unsubscribe, a suppression or a pause commits before these locks and is seen
     by the UPDATE after them, or it commits after T3. In the order of keys, so that two never wait for each other.
     """
-    seen = () if dialect == "sqlite" else (
-        (issue.c.number, delivery.c.issue), (subscriber.c.id, delivery.c.subscriber),
-    )
-    return [partial(_locked, key, column) for key, column in seen]
+    seen = () if dialect == "sqlite" else ((issue.c.number, "the_issue"), (subscriber.c.id, "the_subscriber"))
+    return [partial(_locked, key, name) for key, name in seen]
 
 
-def _locked(key: sa.Column[Any], column: sa.Column[Any], terms: Terms) -> sa.Select[Any]:
-    theirs = sa.select(column).where(delivery.c.id == terms.given("the_delivery"))
-    return sa.select(key).where(key.in_(theirs)).order_by(key).with_for_update(read=True)
+def _locked(key: sa.Column[Any], name: str, terms: Terms) -> sa.Select[Any]:
+    # By an array of keys, which a planner looks up: for a list of unknown length it would read all of a small table.
+    theirs: Any = sa.func.array(sa.select(terms.given(name)).scalar_subquery())
+    return sa.select(key).where(key == sa.func.any(theirs)).order_by(key).with_for_update(read=True)
 
 
 def log(terms: Terms) -> sa.Insert:
@@ -286,7 +296,10 @@ Row = Mapping[str, object]  # by the names of GIVEN
 
 def of_claim(claim: Claim, address_hash: str | None = None) -> Row:
     """What names a claim, and for T3 the keyed hash of its address."""
-    return {"the_delivery": claim.delivery_id, "the_lease": claim.lease, "the_hash": address_hash}
+    return {
+        "the_delivery": claim.delivery_id, "the_issue": claim.issue, "the_subscriber": claim.subscriber_id,
+        "the_lease": claim.lease, "the_hash": address_hash,
+    }
 
 
 def of_lease(token: str, lease_seconds: int, holder: str) -> Row:

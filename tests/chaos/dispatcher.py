@@ -100,9 +100,9 @@ class Watched(Ledger):
     trap: Callable[[str], None]
     whole: bool
 
-    def claim(self, number: int, *, limit: int, lease_seconds: int) -> list[Claim]:
+    def claim(self, number: int, *, limit: int, lease_seconds: int, after: int = 0) -> list[Claim]:
         self.trap("before-T1")
-        claims = super().claim(number, limit=limit, lease_seconds=lease_seconds)
+        claims = super().claim(number, limit=limit, lease_seconds=lease_seconds, after=after)
         self.trap("after-T1")
         return claims
 

@@ -6,10 +6,10 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from delivery.ports import TryAdvance
+from delivery.ports import TryAdvance, Writer
 from milepost.errors import ConflictError, HeldError, StoreError
 from milepost.records import Advanced, Claim, IssueState, Reply, Settlement
 
@@ -129,13 +129,14 @@ class MemoryLedger:
         longest = self.clock() + row.lease_for + dt.timedelta(minutes=1)
         return until < self.clock() or until > longest  # longer than it can be: the clock was set back
 
-    def claim(self, number: int, *, limit: int, lease_seconds: int) -> list[Claim]:
+    def claim(self, number: int, *, limit: int, lease_seconds: int, after: int = 0) -> list[Claim]:
         self._break("claim")
         self._refuse()
         if self.state not in ("frozen", "sending"):
             raise ConflictError(f"issue {number} is {self.state}")
         self.state = "sending"
-        waiting = [row for row in self.rows if row.state == "pending"][:limit]
+        pending = [row for row in self.rows if row.state == "pending"]
+        waiting = sorted(pending, key=lambda row: (row.delivery_id <= after, row.delivery_id))[:limit]
         due = [
             row for row in self.rows
             if row.state == "deferred" and row.retry_at is not None and row.retry_at <= self.clock()
@@ -209,6 +210,9 @@ class MemoryLedger:
                 return None
 
         yield advance
+
+    def writers(self) -> AbstractContextManager[Sequence[Writer]]:
+        return nullcontext(())
 
     def pause(self, number: int, reason: str) -> None:
         self._move(("frozen", "sending", "paused"), "paused")

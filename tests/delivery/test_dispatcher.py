@@ -157,8 +157,8 @@ def test_a_whole_batch_that_may_not_begin_is_not_the_end(
     """Somebody else took over all that we had claimed: we ask for what is left, and come to an end."""
     claim = ledger.claim
 
-    def claim_and_lose(number: int, *, limit: int, lease_seconds: int) -> Any:
-        claims = claim(number, limit=limit, lease_seconds=lease_seconds)
+    def claim_and_lose(number: int, *, limit: int, lease_seconds: int, after: int = 0) -> Any:
+        claims = claim(number, limit=limit, lease_seconds=lease_seconds, after=after)
         for one in claims:
             if one.subscriber_id <= 8:
                 ledger.row(one.subscriber_id).lease = "another's"

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 GIVEN = "MILEPOST_TEST_POSTGRESQL"  # a server's URL; "own" or "wheel": only such programs
-_OPTIONS = "-c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=60 -c autovacuum=off"
+DURABLE = "-c listen_addresses= -c max_connections=60"  # as it comes: what a measurement wants
+QUICK = f"{DURABLE} -c fsync=off -c full_page_writes=off -c autovacuum=off"
 _SECONDS = 60.0  # for a program of theirs
 
 
@@ -23,7 +24,7 @@ class NoServerError(Exception):
 
 
 @contextmanager
-def server() -> Iterator[str]:
+def server(options: str = QUICK) -> Iterator[str]:
     """The URL of a server, from entering the context to leaving it; raises NoServerError."""
     given = os.environ.get(GIVEN, "")
     if "://" in given:
@@ -37,14 +38,14 @@ def server() -> Iterator[str]:
     folder = Path("/tmp") / f"milepost-pg-{uuid.uuid4().hex[:8]}"  # noqa: S108 (a socket's path is short)
     folder.mkdir(mode=0o700)
     try:
-        with _running(programs, folder) as url:
+        with _running(programs, folder, options) as url:
             yield url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _running(programs: Path, folder: Path) -> Iterator[str]:
+def _running(programs: Path, folder: Path, options: str) -> Iterator[str]:
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
@@ -54,7 +55,7 @@ def _running(programs: Path, folder: Path) -> Iterator[str]:
     _run(folder, f"{programs}/initdb", "-D", f"{data}", "-U", "postgres", "-A", "trust", "-E", "UTF8",
          "--locale=C", "--no-sync", "--no-instructions")
     pg_ctl = (f"{programs}/pg_ctl", "-D", f"{data}", "-w")
-    _run(folder, *pg_ctl, "-l", f"{folder}/log", "-o", f"-k {folder} {_OPTIONS}", "start")
+    _run(folder, *pg_ctl, "-l", f"{folder}/log", "-o", f"-k {folder} {options}", "start")
     try:
         yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
     finally:

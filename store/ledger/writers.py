@@ -1,0 +1,174 @@
+"""T3 to T7 on a PostgreSQL connection of its own, while whoever asked does other things: one journey for one commit.
+
+    rows ─▶ lock, step, log … and their counts ─▶ one transaction, in a pipeline ─▶ all of them took it, or nothing
+
+The statements go out together and no word of ours lies between them: what stands between a lock and its commit is the
+server's work alone, however far away it is and even if we are stopped meanwhile. Where a row can't take its step the
+server says so as an error, and the whole transaction is as if it had never been asked for.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from milepost.errors import StoreError
+from milepost.records import Advanced, Claim, Settlement
+from store.dialects import BY_KEYS
+from store.engine import Database
+from store.faults import translated
+from store.ledger import transitions
+from store.ledger.batches import listed
+from store.ledger.transitions import BEGIN, HELD, TRANSITIONS, Row, Terms
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn
+
+WRITERS = 3  # transactions under way at once in one dispatch
+# A lock that isn't there soon is `Ledger.advance`'s to wait for.
+_SESSION = BY_KEYS | {"plan_cache_mode": "force_generic_plan", "lock_timeout": "1s"}
+
+
+class Writer:
+    """One connection; it carries one batch at a time, and whoever gave it the batch asks it for the answer.
+
+    `send`, then `go_on` whenever its socket can be read (or written, as long as `unsent`), until `busy` is false; then
+    `answer`. Raises nothing but what `reopen` does: a connection that is gone is not `alive`.
+    """
+
+    def __init__(self, database: Database, beginning: Callable[[Claim], Row]) -> None:
+        """Connects; raises StoreError. `beginning` is T3's row of a claim."""
+        self._database, self._beginning = database, beginning
+        self._open()
+
+    def _open(self) -> None:
+        import psycopg  # PostgreSQL's own, which not every installation has
+
+        self._error, self._is = psycopg.Error, psycopg.pq.ExecStatus
+        self._answer: Advanced | None = None
+        self.busy = self.unsent = False
+        with translated(self._database.where):
+            pooled = self._database.engine.raw_connection()
+            connection: Any = pooled.driver_connection
+            pooled.detach()
+            self._connection = connection
+            self._connection.autocommit = True
+            for setting, value in _SESSION.items():
+                self._connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
+        self._wire: PGconn = self._connection.pgconn
+        for name, text in _statements().items():
+            prepared = self._wire.prepare(name, text)
+            if prepared.status != self._is.COMMAND_OK:
+                raise StoreError(prepared.error_message.decode("utf-8", "replace").strip(), where=self._database.where)
+        self._wire.nonblocking = 1
+        self._wire.enter_pipeline_mode()
+        self.alive = True
+
+    def reopen(self) -> None:
+        """Connect anew, waiting for it; raises StoreError."""
+        self.close()
+        self._open()
+
+    def close(self) -> None:
+        """The end of it; what has no answer by then, only the database knows."""
+        self.alive = self.busy = self.unsent = False
+        self._answer = None
+        self._connection.close()
+
+    def fileno(self) -> int:
+        return int(self._wire.socket)
+
+    def send(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> bool:
+        """Put a batch on its way; False, and nothing is, where a row wants a look of its own or the connection is gone.
+
+        T3's locks come first, then the results, then T3: the order of `Ledger.advance`.
+        """
+        if self.busy or not self.alive or any(one.suppress for one in settlements):
+            return False
+        beginning = _json([self._beginning(claim) for claim in claims])
+        done: dict[str, list[Row]] = {}
+        for one in settlements:
+            done.setdefault(one.state, []).append(transitions.of_settlement(one))
+        try:
+            if claims:
+                for lock in _locks():
+                    self._wire.send_query_prepared(lock, [beginning])
+            for state, rows in done.items():
+                settled = _json(rows)
+                self._wire.send_query_prepared(state.encode(), [settled, b"%d" % len(rows)])
+                self._wire.send_query_prepared(b"log", [settled])
+            if claims:
+                self._wire.send_query_prepared(b"begin", [beginning, b"%d" % len(claims)])
+            self._wire.pipeline_sync()
+            self.unsent = self._wire.flush() == 1
+        except self._error:
+            self.close()
+            return False
+        self._answer = Advanced(begun=frozenset([claim.delivery_id for claim in claims]), lost=frozenset())
+        self.busy = True
+        return True
+
+    def go_on(self) -> None:
+        """Take what has come, and send what had no room."""
+        try:
+            if self.unsent:
+                self.unsent = self._wire.flush() == 1
+            self._wire.consume_input()
+            while self.busy and not self._wire.is_busy():
+                result = self._wire.get_result()
+                if result is None:  # the end of one statement's
+                    continue
+                if result.status == self._is.PIPELINE_SYNC:
+                    self.busy = False
+                elif result.status not in (self._is.COMMAND_OK, self._is.TUPLES_OK):
+                    self._answer = None
+        except self._error:
+            self.close()
+
+    def answer(self) -> Advanced | None:
+        """What came of the batch; None: nothing was written, or nobody can tell, and `Ledger.advance` is asked."""
+        return self._answer
+
+
+def _json(rows: Sequence[Row]) -> bytes:
+    return json.dumps(rows).encode()
+
+
+@cache
+def _locks() -> Sequence[bytes]:
+    return tuple(b"lock %d" % at for at in range(len(transitions.locks("postgresql"))))
+
+
+@cache
+def _statements() -> Mapping[bytes, bytes]:
+    """Name → text of all that a writer may send, each made from its row of `transitions`."""
+    texts = {name: _text(make) for name, make in zip(_locks(), transitions.locks("postgresql"), strict=True)}
+    for state, step in TRANSITIONS.items():
+        if HELD in step.only_if and (step.logs or step is BEGIN):
+            texts[state.encode()] = _text(partial(_all_or_none, step))
+    return texts | {b"log": _text(transitions.log)}
+
+
+def _all_or_none(step: transitions.Transition, terms: Terms) -> sa.Select[Any]:
+    """The step of as many rows as are `wanted`, or the transaction's end."""
+    from store.schema.tables import delivery
+
+    taken = transitions.of_one(step, terms).returning(delivery.c.id).cte("taken")
+    count = sa.select(sa.func.count()).select_from(taken).scalar_subquery()
+    # The sum is part of the sentence, else the planner would try to read the sentence as a number, and fail at once.
+    fewer = sa.cast(sa.literal_column("'of all rows the step was taken by '") + sa.cast(count, sa.Text), sa.Integer)
+    wanted = sa.bindparam("wanted", type_=sa.Integer())
+    return sa.select(sa.case((count == wanted, wanted), else_=fewer))
+
+
+def _text(make: Callable[[Terms], sa.Executable]) -> bytes:
+    """With $1 for the rows and $2 for how many they are."""
+    from sqlalchemy.dialects.postgresql import psycopg
+
+    statement: Any = make(Terms("postgresql", listed().__getitem__))
+    dialect = psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+    compiled = statement.compile(dialect=dialect)
+    assert list(dict.fromkeys(compiled.positiontup)) in (["rows"], ["rows", "wanted"])  # noqa: S101 (their places)
+    return str(compiled).encode()
