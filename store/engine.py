@@ -154,4 +154,12 @@ def _postgresql_session(wait_seconds: float) -> Any:
             )
         connection.commit()
 
-    return prepare
+    def prepared(connection: Any, record: Any) -> None:
+        import psycopg  # PostgreSQL's own, which not every installation has
+
+        try:
+            prepare(connection, record)
+        except psycopg.Error as error:  # SQLAlchemy passes on what an event raises as it is
+            raise sa.exc.OperationalError("SELECT set_config(…)", None, error) from error
+
+    return prepared

@@ -18,7 +18,6 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -35,6 +34,7 @@ _LINGER_S = 0.002  # for others to join; results alone are in no hurry, they go 
 # What the loop does for a message, and the ledger for each in a commit, about (`python -m bench.dispatch --profile`).
 _WORK_S, _ROW_S = 0.00008, 0.00004
 _SLOW_S = 0.02  # of a commit: the thread's from then on, the loop has replies and signals to hear
+_REOPEN_S = 1.0  # until the next try, where a writer can't be had
 _SILENT_S = 30.0  # a writer that says nothing for so long is given up: whether it wrote, the ledger tells
 
 
@@ -93,7 +93,7 @@ class GroupCommit:
         self._queue: SimpleQueue[_Batch] = SimpleQueue()
         self._broken = False
         self._cost = 0.0  # seconds of a commit beyond its rows, of late
-        self._lanes = writers
+        self._writers = writers
         self._watched: dict[Writer, int] = {}  # by which file descriptor the loop hears of it
         self._under_way: dict[Writer, tuple[_Batch, asyncio.TimerHandle]] = {}
         self._reopen_at = 0.0
@@ -143,7 +143,7 @@ class GroupCommit:
         self._thread.join()
 
     def _living(self) -> list[Writer]:
-        return [] if self._broken else [writer for writer in self._lanes if writer.alive]
+        return [] if self._broken else [writer for writer in self._writers if writer.alive]
 
     def _room(self) -> bool:
         """Whether a batch could go now."""
@@ -303,11 +303,12 @@ class GroupCommit:
         """What was just written proves that the database is there: so may the writers be."""
         if time.monotonic() < self._reopen_at:
             return
-        self._reopen_at = time.monotonic() + 1.0
-        for writer in self._lanes:
-            if not writer.alive:
-                with suppress(StoreError):  # the thread goes on alone, and tries again
+        try:
+            for writer in self._writers:
+                if not writer.alive:
                     writer.reopen()
+        except StoreError:  # the thread goes on alone, and tries again in a while
+            self._reopen_at = time.monotonic() + _REOPEN_S
 
     def _advance(self, batch: _Batch, answers: _Answers) -> None:
         asked = False

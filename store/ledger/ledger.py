@@ -203,16 +203,18 @@ class Ledger:
 
     @contextmanager
     def writers(self) -> Iterator[Sequence[Writer]]:
-        """While it is open: connections on which `advance` is done while whoever asked goes on, as many as the database
-        gives, up to `WRITERS`; none on SQLite, where one writes at a time.
+        """While it is open: connections on which `advance` is done while whoever asked goes on; none on SQLite, where
+        one writes at a time. Those that the database doesn't give are not alive, and may be opened later.
         """
         with ExitStack() as opened:
             writers: list[Writer] = []
+            if self._database.dialect == "postgresql":
+                beginning = partial(_beginning, key=self._key())
+                writers = [Writer(self._database, beginning) for _ in range(WRITERS)]
             with suppress(StoreError):  # without any there is `advance`, and it says what is the matter
-                while self._database.dialect == "postgresql" and len(writers) < WRITERS:
-                    key = self._key()
-                    writers.append(Writer(self._database, partial(_beginning, key=key)))
-                    opened.callback(writers[-1].close)
+                for writer in writers:
+                    opened.callback(writer.close)
+                    writer.reopen()
             yield writers
 
     def _all(

@@ -22,6 +22,7 @@ from store.faults import translated
 from store.ledger import transitions
 from store.ledger.batches import listed
 from store.ledger.transitions import BEGIN, HELD, TRANSITIONS, Row, Terms
+from store.schema.tables import delivery
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -39,43 +40,49 @@ class Writer:
     """
 
     def __init__(self, database: Database, beginning: Callable[[Claim], Row]) -> None:
-        """Connects; raises StoreError. `beginning` is T3's row of a claim."""
-        self._database, self._beginning = database, beginning
-        self._open()
-
-    def _open(self) -> None:
+        """Not connected yet: see `reopen`. `beginning` is T3's row of a claim."""
         import psycopg  # PostgreSQL's own, which not every installation has
 
+        self._database, self._beginning = database, beginning
         self._error, self._is = psycopg.Error, psycopg.pq.ExecStatus
+        self._connection: psycopg.Connection[Any] | None = None
+        self._wire: PGconn
         self._answer: Advanced | None = None
-        self.busy = self.unsent = False
-        with translated(self._database.where):
-            pooled = self._database.engine.raw_connection()
-            connection: Any = pooled.driver_connection
-            pooled.detach()
-            self._connection = connection
-            self._connection.autocommit = True
+        self.alive = self.busy = self.unsent = False
+
+    def reopen(self) -> None:
+        """Connect, anew if it was, waiting for it; raises StoreError."""
+        self.close()
+        try:
+            with translated(self._database.where):
+                pooled = self._database.engine.raw_connection()
+                connection: Any = pooled.driver_connection
+                pooled.detach()
+            self._connection, self._wire = connection, connection.pgconn
+            connection.autocommit = True
             for setting, value in _SESSION.items():
-                self._connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
-        self._wire: PGconn = self._connection.pgconn
+                connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
+            self._prepare()
+            self._wire.nonblocking = 1
+            self._wire.enter_pipeline_mode()
+        except self._error as error:
+            self.close()
+            what = f"a dispatch's connection could not be made ready: {error}"
+            raise StoreError(what, where=self._database.where) from error
+        self.alive = True
+
+    def _prepare(self) -> None:
         for name, text in _statements().items():
             prepared = self._wire.prepare(name, text)
             if prepared.status != self._is.COMMAND_OK:
-                raise StoreError(prepared.error_message.decode("utf-8", "replace").strip(), where=self._database.where)
-        self._wire.nonblocking = 1
-        self._wire.enter_pipeline_mode()
-        self.alive = True
-
-    def reopen(self) -> None:
-        """Connect anew, waiting for it; raises StoreError."""
-        self.close()
-        self._open()
+                raise self._error(prepared.error_message.decode("utf-8", "replace").strip())
 
     def close(self) -> None:
         """The end of it; what has no answer by then, only the database knows."""
         self.alive = self.busy = self.unsent = False
         self._answer = None
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def fileno(self) -> int:
         return int(self._wire.socket)
@@ -153,8 +160,6 @@ def _statements() -> Mapping[bytes, bytes]:
 
 def _all_or_none(step: transitions.Transition, terms: Terms) -> sa.Select[Any]:
     """The step of as many rows as are `wanted`, or the transaction's end."""
-    from store.schema.tables import delivery
-
     taken = transitions.of_one(step, terms).returning(delivery.c.id).cte("taken")
     count = sa.select(sa.func.count()).select_from(taken).scalar_subquery()
     # The sum is part of the sentence, else the planner would try to read the sentence as a number, and fail at once.

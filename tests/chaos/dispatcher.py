@@ -25,6 +25,7 @@ from milepost.records import Advanced, Claim
 from store.database import Database, connect
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
+from store.ledger.writers import Writer
 from tests.chaos.clocks import Clock
 
 KEY = "an-invented-key-of-thirty-two-characters"
@@ -116,18 +117,51 @@ class Watched(Ledger):
         with super().try_advance() as advance:
             yield lambda settlements, claims: self._passing(advance, settlements, claims)
 
+    @contextmanager
+    def writers(self) -> Iterator[list[Any]]:
+        with super().writers() as opened:
+            yield [WatchedWriter(writer, self) for writer in opened]
+
     def _passing(self, advance: TryAdvance, settlements: Any, claims: Any) -> Advanced | None:
+        settlements = self.before(settlements, claims)
+        advanced = advance(settlements, claims)
+        if advanced is not None:
+            self.after(settlements, claims)
+        return advanced
+
+    def before(self, settlements: Any, claims: Any) -> Any:
+        """The settlements as they are to be made."""
         if claims:
             self.trap("before-T3")
         if settlements:
             self.trap("before-T4")
-        if not self.whole:
-            settlements = [replace(one, retry_at=one.retry_at and FROZEN) for one in settlements]
-        advanced = advance(settlements, claims)
-        if advanced is not None and claims:
+        return settlements if self.whole else [replace(one, retry_at=one.retry_at and FROZEN) for one in settlements]
+
+    def after(self, settlements: Any, claims: Any) -> None:
+        if claims:
             self.trap("after-T3")
-        if advanced is not None and settlements:
+        if settlements:
             self.trap("after-T4")
+
+
+class WatchedWriter:
+    """A writer of the ledger's, with its traps."""
+
+    def __init__(self, writer: Writer, ledger: Watched) -> None:
+        self._writer, self._ledger = writer, ledger
+        self._batch: tuple[Any, Any] = (), ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    def send(self, settlements: Any, claims: Any) -> bool:
+        self._batch = self._ledger.before(settlements, claims), claims
+        return self._writer.send(*self._batch)
+
+    def answer(self) -> Advanced | None:
+        advanced = self._writer.answer()
+        if advanced is not None:
+            self._ledger.after(*self._batch)
         return advanced
 
 

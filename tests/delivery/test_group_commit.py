@@ -1,6 +1,7 @@
 """Many connections, one commit: who shares it, who writes it, and what is left when it can't be written."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -75,13 +76,15 @@ def _numbers(settlements: Sequence[Settlement], claims: Sequence[Claim]) -> Comm
 class Desk:
     """Asks a group commit for steps, and waits for its answers."""
 
-    def __init__(self, ledger: Ledger, connections: int, limits: Limits) -> None:
+    def __init__(
+        self, ledger: Ledger, connections: int, limits: Limits, writers: "Sequence[Writer]" = ()
+    ) -> None:
         self.answers: asyncio.Queue[tuple[object, ...]] = asyncio.Queue()
         self.waits: list[float] = []
         self.error: BaseException | None = None
         self.commits = GroupCommit(
             ledger, ledger.try_advance, limits, self.waits.append,  # type: ignore[arg-type]
-            connections=lambda: connections, failed=self._failed,
+            connections=lambda: connections, failed=self._failed, writers=writers,
         )
 
     def _failed(self, error: BaseException) -> None:
@@ -116,15 +119,18 @@ class Desk:
 
 
 def play(
-    scene: Callable[[Desk], Awaitable[None]], ledger: Ledger, *, connections: int = 1, limits: Limits | None = None
+    scene: Callable[[Desk], Awaitable[None]], ledger: Ledger, *, connections: int = 1, limits: Limits | None = None,
+    writers: "Sequence[Writer]" = (),
 ) -> None:
     async def opened() -> None:
-        desk = Desk(ledger, connections, limits or Limits(record_tries=3))
+        desk = Desk(ledger, connections, limits or Limits(record_tries=3), writers)
         try:
             await scene(desk)
         finally:
             if desk.commits._thread.is_alive():
                 desk.commits.close()
+            for writer in writers:
+                writer.close()
 
     asyncio.run(opened())
 
@@ -240,6 +246,13 @@ def test_a_slow_disk_is_the_threads() -> None:
 )
 def test_a_slow_disk_is_worth_waiting_for_all(connections: int, cost: float, expected: int) -> None:
     assert enough(connections, cost) == expected
+
+
+@pytest.mark.parametrize(
+    ("connections", "writers", "expected"), [(1, 3, 1), (3, 3, 1), (10, 3, 4), (10, 1, 10), (40, 3, 14)]
+)
+def test_each_writer_carries_its_part_of_the_connections(connections: int, writers: int, expected: int) -> None:
+    assert enough(connections, 9.9, writers) == expected
 
 
 def test_what_a_commit_costs_beyond_its_rows_follows_what_is_measured_by_an_eighth() -> None:
@@ -401,3 +414,181 @@ def test_a_bug_in_the_loops_own_commit_is_told_and_the_thread_writes_what_was_as
 
     play(scene, ledger)
     assert ledger.by_thread == [([1], [])]
+
+
+# --- commits under way by themselves ----------------------------------------------------------------------------------
+
+
+class Writer:
+    """Carries a batch until it is told what came of it."""
+
+    def __init__(self) -> None:
+        self.carried: list[Commit] = []
+        self.asked = asyncio.Event()
+        self.unsent = False
+        self.opened = 0
+        self._open()
+
+    def _open(self) -> None:
+        self.alive, self.busy = True, False
+        self._here, self._there = socket.socketpair()
+        self._advanced: Advanced | None = None
+
+    def fileno(self) -> int:
+        return self._here.fileno()
+
+    def send(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> bool:
+        if not self.alive or any(one.suppress for one in settlements):
+            return False
+        self.carried.append(_numbers(settlements, claims))
+        self._advanced = Advanced(begun=frozenset(claim.delivery_id for claim in claims), lost=frozenset())
+        self.busy = True
+        self.asked.set()
+        return True
+
+    def comes(self, *, good: bool = True) -> None:
+        """The answer, from whichever thread."""
+        self._there.send(b"+" if good else b"-")
+
+    def breaks(self) -> None:
+        self._there.close()
+
+    def go_on(self) -> None:
+        came = self._here.recv(1)
+        self.busy = False
+        if came != b"+":
+            self._advanced = None
+        if not came:
+            self.close()
+
+    def answer(self) -> Advanced | None:
+        return self._advanced
+
+    def close(self) -> None:
+        self.alive = self.busy = False
+        self._advanced = None
+        self._here.close()
+        self._there.close()
+
+    def reopen(self) -> None:
+        self.close()
+        self._open()
+        self.opened += 1
+
+
+def far() -> Ledger:
+    ledger = Ledger()
+    ledger.near = False
+    return ledger
+
+
+def test_batches_are_under_way_at_once_and_the_next_one_goes_with_whoever_is_free() -> None:
+    first, second = writers = Writer(), Writer()
+    ledger = far()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1, 2)
+        desk.settle(3)
+        await asyncio.sleep(0)
+        desk.begin(4, 5)
+        await asyncio.sleep(0)
+        desk.begin(6, 7)  # nobody is free
+        await asyncio.sleep(0)
+        assert (first.carried, second.carried) == ([([3], [1, 2])], [([], [4, 5])])
+        second.comes()
+        await desk.hears((4, True), (5, True))
+        await asyncio.sleep(0)
+        assert second.carried[1:] == [([], [6, 7])]
+        first.comes()
+        await desk.hears((3, "sent"), (1, True), (2, True))
+        second.comes()
+        await desk.hears((6, True), (7, True))
+
+    play(scene, ledger, connections=4, writers=writers)
+    assert ledger.by_thread == []
+
+
+def test_what_a_writer_could_not_do_is_done_in_the_thread() -> None:
+    ledger = far()
+    ledger.taken_over = {1}
+    writer = Writer()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1, 2)
+        await asyncio.sleep(0)
+        writer.comes(good=False)
+        await desk.hears((1, False), (2, True))
+        assert writer.alive
+
+    play(scene, ledger, connections=2, writers=[writer])
+    assert ledger.by_thread == [([], [1, 2])]
+
+
+def test_a_writer_that_is_cut_off_is_opened_again_by_the_thread_and_carries_on() -> None:
+    ledger = far()
+    writer = Writer()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await asyncio.sleep(0)
+        writer.breaks()
+        await desk.hears((1, True))
+        assert ledger.by_thread == [([], [1])]
+        writer.asked.clear()
+        desk.settle(1)
+        await writer.asked.wait()
+        writer.comes()
+        await desk.hears((1, "sent"))
+
+    play(scene, ledger, writers=[writer])
+    assert (writer.opened, writer.carried, ledger.by_thread) == (1, [([], [1]), ([1], [])], [([], [1])])
+
+
+def test_a_writer_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("delivery.smtp.group_commit._SILENT_S", 0.001)
+    ledger = far()
+    writer = Writer()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await desk.hears((1, True))
+
+    play(scene, ledger, writers=[writer])
+    assert ledger.by_thread == [([], [1])]
+
+
+def test_other_calls_go_on_beside_a_writer() -> None:
+    ledger = far()
+    writer = Writer()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await asyncio.sleep(0)
+        desk.call(lambda: "claimed")
+        await desk.hears(("claimed", None))
+        writer.comes()
+        await desk.hears((1, True))
+
+    play(scene, ledger, writers=[writer])
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_who_closes_waits_for_what_is_under_way(good: bool) -> None:
+    ledger = far()
+    writer = Writer()
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1)
+        desk.begin(2)
+        await asyncio.sleep(0)
+        desk.settle(3)
+        desk.begin(4)
+        writer.comes(good=good)
+        desk.commits.close()
+        assert writer.carried == [([1], [2])]
+        answers = {(4, "refused"), (1, "sent"), (2, True), (3, "sent")}
+        await asyncio.sleep(0)
+        assert set(desk.heard) <= answers
+
+    play(scene, ledger, writers=[writer])
+    assert ledger.by_thread == [([3], [])] if good else [([1], [2]), ([3], [])]
