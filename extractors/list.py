@@ -55,9 +55,15 @@ _NEAR = 12  # elements of an entry in which its date is looked for
 _SPLIT = re.compile(r"\s*(?:[:–—|]|\s-\s|\s-$|\.\s|,\s(?=[A-Z]))\s*|\s{2,}")
 _YEAR = re.compile(r"[\[(]?(1\d{3}|20\d{2})[\])]?[.:]?(?=\s|$)")
 _BEGUN = re.compile(r"(\d{4}[./-]\d{1,2}(?:[./-]\d{1,2})?|(?:\S{1,12}\s){1,3}(?:1\d{3}|20\d{2}))\s")
+_BEGUN_UNSPACED = re.compile(  # scripts without spaces: "1887/2/12英國…"
+    r"(\d{4}([./-])\d{1,2}\2\d{1,2})(?=[\u3040-\u30ff\u3400-\u9fff])"
+)
 _BARE = re.compile(r"^[\s:–—|,.·•-]+|[\s:–—|,·•-]+$")
 _BEFORE = re.compile(r"^[\s:–—|,.·•-]+")
-_SENTENCE = re.compile(r"(?<=[.!?。])\s")
+_SENTENCE = re.compile(  # where one ends: not behind "Prof." or an initial
+    r"(?<=[.!?。])(?<!\b(?:Dr|Mr|Ms|St|No|Co|vs|cf|Jr|Sr)\.)(?<!\b(?:Mrs|Vol|Inc|Ltd|Sgt|Col|Gen|Rev)\.)(?<!\b(?:Prof|Capt)\.)(?<!\b[^\W\d_]\.)\s"
+)
+_TRAILING = re.compile(r".*?[^\s(\[].*[(\[]([^()\[\]]{4,30})[)\]]\.?")  # "The lens is set (12 March 1931)"
 _ISOLATED = re.compile(r"[\[(]?(.*?)[\])]?[.:]?")
 
 
@@ -82,6 +88,7 @@ class TimelineOptions(ListOptions):
 
     # What its own rules don't find: "entry" on the page, the rest in each entry; "link" leads to an entry's own page.
     select: dict[str, str] = Field(default_factory=dict)
+    ends_in_html: bool = True  # its page closes with </html>: one that doesn't was cut off
 
     @field_validator("select")
     @classmethod
@@ -95,12 +102,13 @@ class List(ListPage):
 
     name = "list"
     settings_witness = selectors.WITNESS
-    version = 1
+    version = 2  # 1 knew no date at the end of an entry, and took "Prof." for the end of a sentence
 
     def __init__(self, options: TimelineOptions | None = None) -> None:
         options = options or TimelineOptions()
         super().__init__(options)
         self._select = selectors.made_ready(options.select, *_OF_LISTS)
+        self.whole_documents = options.ends_in_html
         self.settings = {name: written for name, written in options.select.items() if name != "entry"}
 
     @classmethod
@@ -108,7 +116,7 @@ class List(ListPage):
         return cls(TimelineOptions.taken(options, cls.name))
 
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
-        if not dom.is_complete(page.text):
+        if self.whole_documents and not dom.is_complete(page.text):
             raise ExtractError("the page ends early: no </html>", where=page.url)
         parts = dom.cut(page.text) or dom.whole(page.text)
         if (entry := self._select.get("entry")) is not None:
@@ -308,7 +316,7 @@ def _date_in(element: Element, year: str) -> _Found | None:
     words = text_of(element, _DATE_CAP + 1)
     if 0 < len(words) <= _DATE_CAP and (told := _with_year(words, year, language(element))) is not None:
         return _Found(told, element, "")
-    return _marked_date(element, year) or _leading_date(element, year)
+    return _marked_date(element, year) or _leading_date(element, year) or _trailing_date(element)
 
 
 def _marked_date(element: Element, year: str) -> _Found | None:
@@ -336,9 +344,19 @@ def _leading_date(element: Element, year: str) -> _Found | None:
             return _Found(told, None, words[: parted.end()])
     if (year_first := _YEAR.match(words)) is not None:
         return _Found(read_date(year_first[1], tongue), None, year_first[0])
-    begun = _BEGUN.match(words)  # nothing parts the date from the words: it has to end in its year, or be all figures
+    # Nothing parts the date from the words: it has to end in its year, or be all figures.
+    begun = _BEGUN.match(words) or _BEGUN_UNSPACED.match(words)
     told = read_date(begun[1], tongue) if begun is not None else None
     return _Found(told, None, begun[0]) if begun is not None and told is not None and told.date is not None else None
+
+
+def _trailing_date(element: Element) -> _Found | None:
+    """The date that an item ends with in brackets; it stays in the words, for nothing says that it is none of them."""
+    if element.tag not in _ITEMS:
+        return None
+    match = _TRAILING.fullmatch(text_of(element, TEXT_CAP))
+    told = read_date(match[1], language(element)) if match is not None else None
+    return _Found(told, None, "") if told is not None and told.date is not None else None
 
 
 def _with_year(words: str, year: str, tongue: str) -> Reading | None:

@@ -119,3 +119,31 @@ def test_an_entry_keeps_its_key_when_another_of_the_same_title_appears():
     alone = keys(before)
     assert alone["1931-03-12"] == "annual-meeting"
     assert keys(after, before) == keys(before, after) == alone | {"1932-03-12": "annual-meeting-1932-03-12"}
+
+
+def test_a_date_at_the_end_in_brackets_is_one_and_stays_in_the_words():
+    body = ("<ul><li>The lens is set (12 March 1931)</li><li>A keeper [1931] moves in (May 1931).</li>"
+            "<li>Oil (1932)</li></ul>")
+    assert told(body) == [("1931-03-12", "The lens is set (12 March 1931)"),
+                          ("1931-05", "A keeper [1931] moves in (May 1931)."),
+                          ("1932", "Oil (1932)")]
+
+
+def test_a_title_does_not_end_behind_an_abbreviation():
+    body = ("<ul><li>1931: Joined by Prof. Ada B. Invented. They set the lens.</li><li>1932: Sgt. Oil runs out.</li>"
+            "<li>1933: No. 4 is lit. At last.</li></ul>")
+    assert [title for _, title in told(body)] == [
+        "Joined by Prof. Ada B. Invented.", "Sgt. Oil runs out.", "No. 4 is lit."]
+
+
+def test_a_date_of_figures_needs_no_space_before_a_script_that_has_none():
+    body = "<ul><li>1931/3/12燈塔點亮了</li><li>1931/5/2守護者來了</li><li>1932/1/4油用完了</li></ul>"
+    assert [date for date, _ in told(body)] == ["1931-03-12", "1931-05-02", "1932-01-04"]
+
+
+def test_a_page_may_end_without_its_tag_where_the_settings_say_so():
+    ends = page("<ul><li>1931: a lens</li><li>1932: a keeper</li><li>1933: oil</li></ul>")
+    open_ = Page(url=ends.url, text=ends.text.removesuffix("</body></html>"))
+    with pytest.raises(ExtractError, match="ends early"):
+        registry.get("list", {"path": "/history"}).read_many(open_, source="rock")
+    assert len(registry.get("list", {"path": "/history", "ends_in_html": False}).read_many(open_, source="rock")) == 3
