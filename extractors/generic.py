@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -28,9 +28,13 @@ from extractors.clean import LIST_CAP, url_path
 from extractors.names import NOBODY
 from extractors.options import Options, labels
 from extractors.reconcile import Claim
+from extractors.unread import placed
 from milepost.errors import ExtractError
 from milepost.fields import FIELD, FieldType, of_type
 from milepost.records import Card, KnownNames, Milestone, Page, PageKind, Unread
+
+if TYPE_CHECKING:
+    from extractors.list import List
 
 # label → field, of the headings and fact lists that sites commonly have
 SECTIONS: Mapping[str, str] = {label: name for name, field in FIELD.items() for label in field.headings}
@@ -49,6 +53,8 @@ class GenericOptions(Options):
     facts: Annotated[dict[str, str], AfterValidator(labels)] = Field(default_factory=dict)  # <dt> → field
     links: dict[str, str] = Field(default_factory=dict)  # field → path prefix: category = "/theme/"
     select: dict[str, str] = Field(default_factory=dict)  # field → where it stands: title = "h1.headline"
+    # Listings are lists of dated entries, read as `list` does, with its selectors: entry = "li.news", link = "h3 a".
+    entries: dict[str, str] | None = None
     dates: tuple[str, ...] = ()  # further places of the date in JSON-LD: "datePublished"
     padded_dates: bool = False  # the site writes months and days that it doesn't know as 01
     ends_in_html: bool = True  # its pages close with </html>: one that doesn't was cut off
@@ -64,6 +70,12 @@ class GenericOptions(Options):
         if not given:
             raise ValueError("want at least one path of milestones")
         return tuple(map(addresses.checked, given))
+
+    @field_validator("entries")
+    @classmethod
+    def _of_entries(cls, given: dict[str, str] | None) -> dict[str, str] | None:
+        selectors.made_ready(given or {}, "entry", "link")
+        return given
 
     @field_validator("select")
     @classmethod
@@ -140,6 +152,13 @@ class _AnyLayout:
         return told
 
 
+def _list_of(options: GenericOptions) -> "List":
+    """The reader of listings that are lists of dated entries."""
+    from extractors.list import List, TimelineOptions  # most sources have none
+
+    return List(TimelineOptions(select=options.entries or {}, ends_in_html=options.ends_in_html))
+
+
 def _has_sections(told: Sequence[Claim]) -> bool:
     """Whether a page tells its texts under headings, or as microdata that says which they are."""
     return any(claim.field in _TEXTS and claim.witness in _SHOWN for claim in told)
@@ -159,6 +178,7 @@ class Generic(SiteExtractor):
         self._layout = _AnyLayout(self.options)
         self.links = self._layout.plan.links
         self.settings = dict(self.options.select)
+        self._list = None if self.options.entries is None else _list_of(self.options)
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:
@@ -180,11 +200,22 @@ class Generic(SiteExtractor):
         root = self.tree(page)
         if root is None:
             return ()
-        return cards.settled(cards.one_each(cards.linked_cards(root, self._layout.plan, pictures.Pictures(page.url))))
+        linked = cards.linked_cards(root, self._layout.plan, pictures.Pictures(page.url))
+        listed = [one for one in self._listed(page) if isinstance(one, Card)]
+        return cards.settled(cards.one_each((*listed, *linked)))
+
+    def _listed(self, page: Page) -> list[Card | Unread]:
+        if self._list is None:
+            return []
+        from extractors.list import listed_cards
+
+        return listed_cards(self._list, page, self._layout.plan.milestones)
 
     def unread(self, page: Page) -> tuple[Unread, ...]:
         if self.classify(url_path(page.url)) != "listing":
             return ()
+        if self._list is not None:
+            return placed([one if isinstance(one, Unread) else one.date for one in self._listed(page)])
         return cards.unread_cards(self.tree(page), self._layout.plan, self.cards(page))
 
     def layouts(self) -> Sequence[Layout]:

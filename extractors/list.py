@@ -11,11 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, Self
+from urllib.parse import urlsplit
 
 from lxml.etree import _Element as Element
 from pydantic import Field, field_validator
 
 from extractors import dom, main_text, pictures, selectors
+from extractors.addresses import Addresses
 from extractors.cards import CARD_CAP
 from extractors.clean import (
     LIST_CAP,
@@ -38,8 +40,9 @@ from extractors.unread import shape, unread
 from extractors.written_dates import Reading, read_date
 from milepost.dates import PartialDate
 from milepost.errors import ExtractError
-from milepost.records import Page, Unread
+from milepost.records import Card, Image, Page, Unread
 from milepost.same import fold
+from milepost.text_shape import in_one_line
 
 _OF_LISTS = ("entry", "link")  # what is selected beside the fields
 _HEADS = ("h1", "h2", "h3", "h4", "h5", "h6")
@@ -130,6 +133,41 @@ class List(ListPage):
             pieces = _pieces(parts.root)
         shared = Counter(anchor for piece in pieces for anchor in _anchors(piece))
         return _told_apart([_entry(piece, page.url, shared, self._select) for piece in pieces])
+
+
+def listed_cards(site: List, page: Page, milestones: Addresses) -> list[Card | Unread]:
+    """The entries of a listing as cards of the pages that they lead to, in its order, among them what can't be read.
+
+    An entry that leads to no page of a milestone is unread; one that leads to what the settings leave out is none.
+    Raises ExtractError where the page is no list.
+    """
+    found: list[Card | Unread] = []
+    for entry in site.entries(page):
+        if isinstance(entry, Unread):
+            found.append(entry)
+            continue
+        paths = [url_path(address) for href in entry.links
+                 if (address := web_url(href, page.url)) and _same_site(address, page.url)]
+        told = {claim.field: claim.value for claim in reversed(entry.claims)}
+        key = next((key for path in paths if (key := milestones.key(path))), None)
+        title, date = told.get("title"), told.get("date")
+        if key is None:
+            if not any(map(milestones.leaves_out, paths)):
+                found.append(unread("entry", str(title), "it leads to no page of a milestone"))
+            continue
+        image, tags, text = told.get("image"), told.get("tags"), told.get("what_happened")
+        found.append(Card(
+            key, str(title), date=date if isinstance(date, PartialDate) else None,
+            summary=in_one_line(text) if isinstance(text, str) else "",
+            tags=tuple(map(str, tags)) if isinstance(tags, tuple) else (),
+            image=image if isinstance(image, Image) else None,
+        ))
+    return found
+
+
+def _same_site(address: str, page: str) -> bool:
+    one, other = (urlsplit(url).netloc.removeprefix("www.") for url in (address, page))
+    return one == other
 
 
 # --- which elements are entries -------------------------------------------------------------------------------------
@@ -409,7 +447,8 @@ def _entry(piece: _Piece, url: str, shared: Mapping[str, int], select: Mapping[s
     if (link := select.get("link")) is not None:
         links = [one.element for one in link.find(piece.element) if one.element is not None]
         key = key or next((own for one in links if (own := _page_key(one, url))), "")
-    return Entry(key or _own_page(links, title, url) or _key_of(title), told)
+    hrefs = tuple(href for one in links if (href := one.get("href")))
+    return Entry(key or _own_page(links, title, url) or _key_of(title), told, links=hrefs)
 
 
 def _key_of(title: str) -> str:

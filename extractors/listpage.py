@@ -29,6 +29,7 @@ class Entry(NamedTuple):
     claims: Sequence[Claim]
     anchor: str = ""  # the id that the page has for it, where that is another than its key
     url: str = ""  # of a page of its own that the page leads to
+    links: tuple[str, ...] = ()  # addresses that it links to, as they are written
     silent: tuple[str, ...] = ()  # settings beside those of its fields that led to nothing
 
 
