@@ -37,6 +37,6 @@ def since(database: Database, names: Collection[tuple[str, str]], now: dt.dateti
             pass
     oldest: dict[str, dt.datetime] = {}
     for name, setting in kept.items():
-        at = dt.datetime.fromisoformat(found[name]) if name in found else now
+        at = min(dt.datetime.fromisoformat(found[name]), now) if name in found else now  # later: the clock was ahead
         oldest[setting] = min(at, oldest.get(setting, at))
     return oldest

@@ -23,14 +23,13 @@ from pipeline.operate.standing import WAIT_S, Standing, channels, stand
 from pipeline.operate.telling import Telling, Words, decide
 from pipeline.operate.webhooks import post
 from store.database import Database, connect
-from store.operators.notices import Message, Notice, Notices
+from store.operators.notices import LONGEST_WAIT, Message, Notice, Notices
 
 log = logging.getLogger("milepost.notices")
 
 Tell = Callable[[ChannelAddress, str, str], str | None]  # see delivery.channels.tell
 
 FIRST_RETRY = dt.timedelta(minutes=2)
-LONGEST_RETRY = dt.timedelta(hours=1)
 GIVE_UP = dt.timedelta(days=3)
 FORGET = dt.timedelta(days=90)
 _TAKEN = dt.timedelta(minutes=5)  # for an attempt, until another process may make one
@@ -144,7 +143,7 @@ def _again(notices: Notices, message: Message, why: str, now: dt.datetime) -> No
     if now - message.created_at >= GIVE_UP:
         notices.settle(message.id, "dropped", now, why=why)
         return
-    wait = min(FIRST_RETRY * 2 ** min(message.attempts, 10), LONGEST_RETRY)
+    wait = min(FIRST_RETRY * 2 ** min(message.attempts, 10), LONGEST_WAIT)
     notices.settle(message.id, "queued", now, why=why, again_at=now + wait)
 
 

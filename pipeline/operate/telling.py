@@ -44,10 +44,10 @@ def decide(
     standing = [_known(one, before.get(key), now) for key, one in now_so.items()]
     gone = [replace(one, gone_at=one.gone_at or now) for key, one in before.items() if key not in now_so]
     gone = [one for one in gone if one.told_at is not None]  # it came and went before anybody was told
-    over = [one for one in gone if one.gone_at is not None and now - one.gone_at >= SETTLE]
-    wait = last_message is not None and now - last_message < every
+    over = [one for one in gone if one.gone_at is not None and not one.gone_at <= now < one.gone_at + SETTLE]
+    wait = last_message is not None and dt.timedelta(0) <= now - last_message < every  # later: the clock was ahead
     fresh = [one for one in standing if one.told_at is None]
-    due = [one for one in standing if one.told_at is not None and now - one.told_at >= remind]
+    due = [one for one in standing if one.told_at is not None and not one.told_at <= now < one.told_at + remind]
     if wait or not (fresh or due or over):
         return Telling(known=(*standing, *gone))
     told = fresh if not due else standing  # a reminder reminds of all that lasts: one message a day, not one each

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from milepost.records import SubscriberState
+from store.clock import due, within
 from store.dialects import insert, seconds, serialize
 from store.engine import Database
 from store.schema.tables import address_change, bounce, letter, sign_up, subscriber, suppression
@@ -24,6 +25,7 @@ from store.upkeep import restore
 LetterKind = Literal["confirm", "remind", "welcome", "move", "moved", "goodbye"]
 LetterState = Literal["queued", "sending", "sent", "failed", "dropped"]
 LEASE_SECONDS = 120
+LONGEST_WAIT = dt.timedelta(days=1)  # that a letter is ever put off for
 AGAIN = 3  # attempts in a day after which who asks for a letter that was refused gets no other one
 SITE = "site"  # the form of a sign-up that is another site's: in which language it was read, nobody knows
 _CHANGE_ENDED = "the change of address is ended"
@@ -158,8 +160,8 @@ class Letters:
         query = (
             sa.select(letter.c.id, letter.c.kind)
             .where(sa.or_(
-                sa.and_(letter.c.state == "queued", letter.c.next_attempt_at <= now),
-                sa.and_(letter.c.state == "sending", letter.c.lease_until < clock),
+                sa.and_(letter.c.state == "queued", due(letter.c.next_attempt_at, now, LONGEST_WAIT)),
+                sa.and_(letter.c.state == "sending", ~_leased(clock)),
             ))
             .order_by(letter.c.next_attempt_at, letter.c.id).limit(limit)
         )
@@ -170,21 +172,21 @@ class Letters:
             if quota is not None:
                 serialize(connection, "letters")  # what is counted must not change before it is written
             rows = connection.execute(query.with_for_update(skip_locked=True)).all()
-            beyond = [] if quota is None else _beyond(connection, quota, rows, clock)
+            beyond = [] if quota is None else _beyond(connection, quota, rows, clock, now)
             if quota is not None and beyond:
                 connection.execute(sa.update(letter).where(letter.c.id.in_(beyond)).values(
                     state="queued", lease=None, lease_until=None, next_attempt_at=quota.again_at, why=quota.why
                 ))
-            due = [row.id for row in rows if row.id not in beyond]
-            if not due:
+            chosen = [row.id for row in rows if row.id not in beyond]
+            if not chosen:
                 return Claim(taken=[], put_off=len(beyond))
             restore.refuse(connection)
             lease = secrets.token_hex(16)
             connection.execute(
-                sa.update(letter).where(letter.c.id.in_(due))
+                sa.update(letter).where(letter.c.id.in_(chosen))
                 .values(state="sending", lease=lease, lease_until=clock + LEASE_SECONDS)
             )
-            return Claim(taken=_facts(connection, due, lease, now - memory), put_off=len(beyond))
+            return Claim(taken=_facts(connection, chosen, lease, now - memory), put_off=len(beyond))
 
     def settle(
         self, taken: Taken, state: LetterState, now: dt.datetime, *, why: str = "", again_at: dt.datetime | None = None,
@@ -252,18 +254,23 @@ class Letters:
 COLUMNS = [letter.c[name] for name in Letter.__dataclass_fields__ if name != "came_back"]
 
 
+def _leased(clock: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether somebody holds it; a lease that ends later than it can is over: the clock was set back since."""
+    return letter.c.lease_until.between(clock, clock + LEASE_SECONDS + 60)
+
+
 def _beyond(
-    connection: sa.Connection, quota: Quota, due: Sequence[Any], clock: sa.ColumnElement[Any]
+    connection: sa.Connection, quota: Quota, rows: Sequence[Any], clock: sa.ColumnElement[Any], now: dt.datetime
 ) -> list[int]:
     """Those due that the quota has no room for; one that another process holds may go out any moment, so it counts."""
     gone = sa.or_(
-        sa.and_(letter.c.state == "sent", letter.c.sent_at > quota.since),
-        sa.and_(letter.c.state == "sending", letter.c.lease_until >= clock),
+        sa.and_(letter.c.state == "sent", within(letter.c.sent_at, now, now - quota.since)),
+        sa.and_(letter.c.state == "sending", _leased(clock)),
     )
     used = connection.execute(
         sa.select(sa.func.count()).select_from(letter).where(letter.c.kind == quota.kind, gone)
     ).scalar_one()
-    return [row.id for row in due if row.kind == quota.kind][max(quota.most - used, 0):]
+    return [row.id for row in rows if row.kind == quota.kind][max(quota.most - used, 0):]
 
 
 def listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:

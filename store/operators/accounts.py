@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Role
+from store.clock import SKEW, within
 from store.dialects import serialize
 from store.engine import Database
 from store.schema.tables import operator, operator_link, operator_session
@@ -211,7 +212,8 @@ class Operators:
             .join_from(operator_session, operator)
             .where(
                 operator_session.c.token_hash == token_hash, operator.c.disabled_at.is_(None),
-                operator_session.c.expires_at > now, operator_session.c.seen_at > now - idle,
+                operator_session.c.expires_at > now, within(operator_session.c.seen_at, now, idle),
+                operator_session.c.created_at <= now + SKEW,
             )
         )
         with self._database.connect() as connection:
@@ -244,7 +246,7 @@ class Operators:
         """How many sessions of theirs there are."""
         query = sa.select(sa.func.count()).select_from(operator_session).where(
             operator_session.c.operator_id == operator_id, operator_session.c.expires_at > now,
-            operator_session.c.seen_at > now - idle,
+            within(operator_session.c.seen_at, now, idle), operator_session.c.created_at <= now + SKEW,
         )
         with self._database.connect() as connection:
             return int(connection.execute(query).scalar_one())

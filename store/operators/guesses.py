@@ -10,6 +10,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from store.clock import within
 from store.dialects import serialize
 from store.engine import Database
 from store.schema.tables import guess
@@ -38,10 +39,10 @@ class Guesses:
         A name is never locked as a whole: who guesses at it would lock its owner out. A network from which nobody
         guessed wrongly at it is still let in.
         """
-        since = guess.c.at > now - WINDOW
+        since = within(guess.c.at, now, WINDOW)
         with self._database.begin() as connection:
             serialize(connection, "guesses")
-            connection.execute(sa.delete(guess).where(guess.c.at <= now - WINDOW))
+            connection.execute(sa.delete(guess).where(~since))
 
             def count(*where: sa.ColumnElement[bool]) -> int:
                 return int(connection.execute(

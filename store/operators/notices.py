@@ -11,10 +11,12 @@ from typing import Literal, cast
 
 import sqlalchemy as sa
 
+from store.clock import due
 from store.dialects import serialize
 from store.engine import Database
 from store.schema.tables import notice, notice_message
 
+LONGEST_WAIT = dt.timedelta(hours=1)  # that a message is ever put off for
 MessageState = Literal["queued", "sent", "dropped"]
 
 
@@ -110,16 +112,16 @@ class Notices:
 
     def take(self, channels: Collection[str], now: dt.datetime, until: dt.datetime) -> Sequence[Message]:
         """The messages that are due for these channels; nobody else takes them before `until`."""
-        due = (
+        taken = (
             sa.update(notice_message)
             .where(
-                notice_message.c.state == "queued", notice_message.c.next_attempt_at <= now,
+                notice_message.c.state == "queued", due(notice_message.c.next_attempt_at, now, LONGEST_WAIT),
                 notice_message.c.channel.in_(sorted(channels)),
             )
             .values(next_attempt_at=until).returning(*notice_message.c)
         )
         with self._database.begin() as connection:
-            found = [Message(**row) for row in connection.execute(due).mappings()]
+            found = [Message(**row) for row in connection.execute(taken).mappings()]
         return sorted(found, key=lambda one: one.id)
 
     def settle(

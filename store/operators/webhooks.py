@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from milepost.changes import NEWS
 from milepost.codec import milestone_from_json
 from milepost.records import Milestone
+from store.clock import SKEW, due
 from store.dialects import insert, serialize
 from store.engine import Database
 from store.milestones.milestone_queries import HELD
@@ -20,6 +21,7 @@ from store.schema.tables import change, issue, look, meta, milestone, milestone_
 
 MessageState = Literal["queued", "sent", "dropped"]
 _SINCE = "webhooks.{endpoint}"
+LONGEST_WAIT = dt.timedelta(days=1)  # that a message is ever put off for
 _MOST = 500  # events of a round; the next one goes on
 
 
@@ -79,16 +81,16 @@ class Webhooks:
 
     def take(self, endpoints: Collection[str], now: dt.datetime, until: dt.datetime, most: int) -> Sequence[Message]:
         """The oldest that are due; nobody else takes them before `until`."""
-        due = (
+        chosen = (
             sa.select(webhook_message.c.id)
             .where(
-                webhook_message.c.state == "queued", webhook_message.c.next_attempt_at <= now,
+                webhook_message.c.state == "queued", _come(now),
                 webhook_message.c.endpoint.in_(sorted(endpoints)),
             )
             .order_by(webhook_message.c.id).limit(most)
         )
         taken = (
-            sa.update(webhook_message).where(webhook_message.c.id.in_(due), webhook_message.c.next_attempt_at <= now)
+            sa.update(webhook_message).where(webhook_message.c.id.in_(chosen), _come(now))
             .values(next_attempt_at=until)
             .returning(*(webhook_message.c[name] for name in Message.__dataclass_fields__))
         )
@@ -130,7 +132,15 @@ def _since(connection: sa.Connection, endpoint: str, now: dt.datetime) -> dt.dat
     new = insert(connection, meta).values(key=key, value=now.isoformat())
     connection.execute(new.on_conflict_do_nothing())
     kept = connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar_one()
-    return dt.datetime.fromisoformat(kept)
+    since = dt.datetime.fromisoformat(kept)
+    if since > now + SKEW:  # the clock was ahead: what happens until then would be told to nobody
+        connection.execute(sa.update(meta).where(meta.c.key == key).values(value=now.isoformat()))
+        return now
+    return since
+
+
+def _come(now: dt.datetime) -> sa.ColumnElement[bool]:
+    return due(webhook_message.c.next_attempt_at, now, LONGEST_WAIT)
 
 
 def _added(connection: sa.Connection, since: dt.datetime, told: sa.Select[tuple[str]]) -> list[Added]:

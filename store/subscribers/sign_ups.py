@@ -14,6 +14,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from milepost.records import Cadence
+from store.clock import within
 from store.dialects import insert, serialize
 from store.engine import Database
 from store.ledger.letters import SITE, answer, empty, enqueue
@@ -316,7 +317,7 @@ def _spend(connection: sa.Connection, proof: Proof, hash_: str) -> bool:
 def _refusal(connection: sa.Connection, request: Request, limits: Limits, now: dt.datetime) -> Refusal | None:
     others = connection.execute(
         sa.select(sa.func.count()).select_from(sign_up).where(
-            sign_up.c.network == request.network, sign_up.c.asked_at > now - HOUR,
+            sign_up.c.network == request.network, within(sign_up.c.asked_at, now, HOUR),
             sign_up.c.normalized != request.address.normalized,
         )
     ).scalar_one()
