@@ -2,14 +2,14 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from milepost.changes import NEWS
 from milepost.codec import field_to_json
 from milepost.fields import FIELDS
-from milepost.records import ChangeKind, FieldChange, Issue, Milestone, Witness
+from milepost.records import ChangeKind, FieldChange, Issue, Milestone, StoredChange, Witness
 from milepost.settings import Settings
 from newsletter.news.detect import take_back
 from pipeline.look.renaming import pending_renames, resolve_rename
@@ -22,7 +22,7 @@ from store.milestones.refusals import Refusals, Undone
 from store.milestones.renamings import Renaming, Renamings
 
 __all__ = [
-    "KeptBack", "Look", "Renaming", "Undone", "Waits", "count_held", "held_looks", "kept_back", "look",
+    "KeptBack", "Look", "Renaming", "Undone", "Waits", "count_held", "few_kept_back", "held_looks", "kept_back", "look",
     "pending_renames", "question", "refuse", "release", "resolve_rename", "waiting_issues", "waiting_look", "waits",
     "waits_for", "waits_to_json",
 ]
@@ -41,9 +41,9 @@ class Waits:
     command: str  # the one that ends it
 
 
-def held_looks(database: Database, *, limit: int | None = None, before: int | None = None) -> list[Look]:
-    """Every look that is held and not released, the latest first, or `limit` of those older than the look `before`."""
-    return Looks(database).list(waiting=True, limit=limit, before=before)
+def held_looks(database: Database) -> list[Look]:
+    """Every look that is held and not released, the latest first; `pipeline.listings` has them a part at a time."""
+    return Looks(database).list(waiting=True, limit=None)
 
 
 def count_held(database: Database) -> int:
@@ -84,7 +84,21 @@ def kept_back(
     """How many changes of each kind a look found, and the latest of them; `before`: those older than that change."""
     milestones = Milestones(database)
     changes = milestones.changes(look_id=look, limit=limit, before=before)
-    versions = milestones.at_versions({one.new_version_id for one in changes})
+    return milestones.count_changes([look]).get(look, {}), _as_kept_back(database, changes)
+
+
+def few_kept_back(
+    database: Database, looks: Sequence[int], *, limit: int
+) -> list[tuple[Mapping[ChangeKind, int], list[KeptBack]]]:
+    """The same for each of several looks, without asking for each: at most `limit` changes of a look."""
+    milestones = Milestones(database)
+    counts, changes = milestones.count_changes(looks), milestones.latest_changes(looks, limit)
+    told = {one.change: one for one in _as_kept_back(database, changes)}
+    return [(counts.get(look, {}), [told[one.id] for one in changes if one.look_id == look]) for look in looks]
+
+
+def _as_kept_back(database: Database, changes: Sequence[StoredChange]) -> list[KeptBack]:
+    versions = Milestones(database).at_versions({one.new_version_id for one in changes})
     snapshots = Snapshots(database).taken(
         {version.snapshot_id for version in versions.values() if version.snapshot_id is not None}
     )
@@ -97,7 +111,7 @@ def kept_back(
             fields=one.change.fields or _as_new(record, one.change.kind), evidence=record.evidence,
             page=taken and taken[0], fetched_at=taken and taken[1],
         ))
-    return milestones.count_changes(look), told
+    return told
 
 
 def _as_new(record: Milestone, kind: ChangeKind) -> tuple[FieldChange, ...]:

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from milepost.records import DeliveryState, LedgerCounts, OwedRow, Subscriber
+from milepost.records import DeliveryState, Issue, LedgerCounts, OwedRow, Subscriber
 from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.bounces import BounceRow, Bounces
 from store.ledger.ledger import AttemptRow, DeliveryRow, Holding, Ledger
 from store.ledger.owed import Owed
+from store.operators.listings import Listings, Slice
 from store.subscribers.people import Subscribers
 
 SETTLED: tuple[DeliveryState, ...] = ("sent", "failed", "suppressed", "unknown", "cancelled")
@@ -120,13 +121,6 @@ def equation(counts: LedgerCounts) -> Mapping[str, int]:
     return terms | {"owed": owing, "excluded": sum(counts.exclusions.values()) - owing}
 
 
-def got_it(
-    database: Database, number: int, state: DeliveryState, *, after: int | None = None, limit: int = 50
-) -> Sequence[DeliveryRow]:
-    """Deliveries of an issue in one state, by their ids; `after`: those of a higher one."""
-    return Ledger(database).rows(number, state, None, limit, after=after)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
     """Somebody who has no delivery of an issue."""
@@ -138,15 +132,15 @@ class LeftOut:
 
 
 def left_out(
-    database: Database, number: int, *, reason: str | None = None, after: int = 0, limit: int = 50
-) -> Sequence[LeftOut]:
-    """Who did not get an issue and why, by their ids; `after`: whose is higher. Raises NotFoundError."""
-    issue = Issues(database).get(number)
-    return [
-        LeftOut(subscriber=who.id, address=who.address, reason=why,
-                why=why_absent(why, who, issue.created_at, issue.frozen_at))
-        for who, why in Ledger(database).excluded(number, reason=reason, after=after, limit=limit)
-    ]
+    database: Database, issue: Issue, *, reason: str | None = None, after: int | None = None, limit: int
+) -> Slice[LeftOut]:
+    """Who did not get an issue and why, by their ids; `after`: whose is higher."""
+    part = Listings(database).excluded(issue.number, reason=reason, after=after, limit=limit)
+    return Slice(after=part.after, rows=tuple(
+        LeftOut(subscriber=one.who.id, address=one.who.address, reason=one.reason,
+                why=why_absent(one.reason, one.who, issue.created_at, issue.frozen_at))
+        for one in part.rows
+    ))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@
 
 import datetime as dt
 import shutil
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +29,13 @@ from store.schema.tables import HEAD
 from store.upkeep.restore import restored_from
 
 __all__ = [
-    "REMEMBERED", "WAIT_S", "Readiness", "SourceFigures", "Standing", "channels", "channels_to_json", "figures_to_json",
-    "free_mb", "readiness", "source_figures", "stand", "standing_to_json",
+    "KEPT", "REMEMBERED", "WAIT_S", "LatelyStanding", "Readiness", "SourceFigures", "Standing", "channels",
+    "channels_to_json", "figures_to_json", "free_mb", "messages_to_json", "readiness", "source_figures", "stand",
+    "standing_to_json",
 ]
 
 REMEMBERED = dt.timedelta(days=2)  # webhooks that were given up
+KEPT = dt.timedelta(seconds=10)  # of one answer that is shown to all who ask
 WAIT_S = 5.0  # for the database: who asks how things stand wants to hear that it is locked
 
 
@@ -46,37 +49,62 @@ class Standing:
     messages: Mapping[str, Message]  # channel → the last message for it
 
 
-def stand(
-    settings: Settings, *, now: dt.datetime, database: Database | None = None, decisions: bool = True
-) -> Standing:
-    """Ask for everything; `database`: one that is open already. What is wrong with it is a condition, no exception.
-
-    `decisions`: whether the looks, questions and issues that wait for a person are among it.
-    """
+def stand(settings: Settings, *, now: dt.datetime, database: Database | None = None) -> Standing:
+    """Ask for everything; `database`: one that is open already. What is wrong with it is a condition, no exception."""
     try:
         if database is not None:
-            return _stand(settings, database, now, decisions)
+            return _stand(settings, database, now)
         with connect(settings.store.url, wait_seconds=WAIT_S) as opened:
-            return _stand(settings, opened, now, decisions)
+            return _stand(settings, opened, now)
     except StoreError as error:
         broken = unusable("migration" if isinstance(error, SchemaError) else "database", error)
         room = disk(free_mb(settings), settings.notify)
         return Standing(at=now, conditions=(broken, *room), figures=None, messages={})
 
 
-def _stand(settings: Settings, database: Database, now: dt.datetime, decisions: bool) -> Standing:
+def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing:
     rules = settings.notify
     figures = read(database, [source.key for source in settings.sources], looks=rules.down_looks, now=now)
     messages = Notices(database).latest()
     return Standing(
         at=now, figures=figures, messages=messages,
         conditions=judge(
-            figures, rules, now=now, waits=waits(settings, database) if decisions else (), free_mb=free_mb(settings),
+            figures, rules, now=now, waits=waits(settings, database), free_mb=free_mb(settings),
             channels=_failing(settings, messages), given_up=_given_up(database, now),
             old=old_secrets(settings, database, now), leaked=leaked_signer(settings, database),
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),
     )
+
+
+class LatelyStanding:
+    """How everything stood a moment ago, the same for all who ask; `at` says when that was.
+
+    Asked anew when it is KEPT old, or after an act: whoever decided sees what came of it. Several threads may ask.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._asking, self._keeping = threading.Lock(), threading.Lock()
+        self._kept: Standing | None = None
+        self._acts = 0
+
+    def at(self, now: dt.datetime) -> Standing:
+        """No older than KEPT; never raises for what is wrong with the database."""
+        with self._asking:  # of those who come meanwhile none asks again
+            with self._keeping:
+                kept, acts = self._kept, self._acts
+            if kept is None or not kept.at <= now < kept.at + KEPT:
+                kept = stand(self._settings, now=now, database=self._database)
+                with self._keeping:
+                    self._kept = kept if acts == self._acts else None
+            return kept
+
+    def forget(self) -> None:
+        """Something was done."""
+        with self._keeping:
+            self._kept = None
+            self._acts += 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,16 +174,17 @@ def standing_to_json(standing: Standing, settings: Settings) -> dict[str, Any]:
             for one in standing.conditions
         ],
         "figures": None if figures is None else figures_to_json(figures),
-        "channels": _channels_to_json(settings, standing.messages),
+        "channels": messages_to_json(settings, standing.messages),
     }
 
 
 def channels_to_json(settings: Settings, database: Database) -> list[dict[str, Any]]:
     """How each channel does."""
-    return _channels_to_json(settings, Notices(database).latest())
+    return messages_to_json(settings, Notices(database).latest())
 
 
-def _channels_to_json(settings: Settings, messages: Mapping[str, Message]) -> list[dict[str, Any]]:
+def messages_to_json(settings: Settings, messages: Mapping[str, Message]) -> list[dict[str, Any]]:
+    """The same by what was asked for already: channel → its last message."""
     return [
         {"channel": channel.name} | (
             {"state": None, "attempts": 0, "at": None, "why": ""} if message is None else

@@ -6,13 +6,13 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, StoreError
-from milepost.records import Issue, LedgerCounts, Placement, Standing, Subscriber, Variant
+from milepost.records import NOBODY, Issue, LedgerCounts, Placement, Standing, Subscriber, Variant
 from store.dialects import stop_writers
 from store.issues.issues import load, load_variants, require_content, write_variants
 from store.ledger import owed
@@ -63,18 +63,66 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place)
     found = load(connection, number)
     stands = _standings(connection, found)
     variants, reasons = Counter[str](), Counter[str]()
-    for chunk in _subscribers(connection, key):
-        for who, suppressed in chunk:
-            placement = place(who, suppressed, stands.of(who.id))
-            if placement.exclusion is None:
-                variants[placement.variant or ""] += 1
-            else:
-                reasons[reason_of(placement.exclusion)] += 1
+
+    def count(who: Subscriber, suppressed: bool, standing: Standing, times: int) -> None:
+        placement = place(who, suppressed, standing)
+        if placement.exclusion is None:
+            variants[placement.variant or ""] += times
+        else:
+            reasons[reason_of(placement.exclusion)] += times
+
+    for who, suppressed, times in _alike(connection, found.created_at):
+        count(who, suppressed, NOBODY, times)
+    # Who is not as they were counted just now is counted there no more.
+    erased = _suppressed_without_address(connection, key)
+    for who, suppressed in _by_id(connection, erased | set(stands.readers)):
+        count(who, suppressed, NOBODY, -1)
+        count(who, suppressed or who.id in erased, stands.of(who.id), 1)
     total = variants.total()
     return LedgerCounts(
-        issue=number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(reasons),
-        states={"pending": total},
+        issue=number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(+reasons),
+        states={"pending": total} if total else {},
     )
+
+
+_OF_A_PLACE = ("state", "cadence", "topics", "language", "paused_until", "pause_skips")  # all that it depends on
+_LISTED = subscriber.c.normalized.in_(
+    sa.select(suppression.c.normalized).where(suppression.c.normalized.is_not(None))
+).label("listed")
+
+
+def _alike(connection: sa.Connection, drafted_at: dt.datetime) -> list[tuple[Subscriber, bool, int]]:
+    """One of each kind of subscribers that a freeze places alike, whether they are suppressed, and how many there are.
+
+    Not seen here: who is suppressed by a hash that no address stands beside, and how anybody stands to the issue.
+    """
+    late = (subscriber.c.created_at > drafted_at).label("late")
+    each = sa.select(subscriber.c.id, *(subscriber.c[name] for name in _OF_A_PLACE), late, _LISTED).subquery()
+    groups = sa.select(
+        sa.func.min(each.c.id).label("first"), each.c.listed, sa.func.count().label("times")
+    ).group_by(*(one for one in each.c if one.name != "id"))
+    counted = {row.first: (bool(row.listed), row.times) for row in connection.execute(groups)}
+    return [(who, *counted[who.id]) for who, _ in _by_id(connection, counted.keys())]
+
+
+def _by_id(connection: sa.Connection, ids: Collection[int]) -> Iterator[tuple[Subscriber, bool]]:
+    """These, each with whether their address is on the list of the suppressed."""
+    wanted = sorted(ids)
+    query = sa.select(subscriber, _LISTED)
+    for start in range(0, len(wanted), CHUNK):
+        for row in connection.execute(query.where(subscriber.c.id.in_(wanted[start : start + CHUNK]))):
+            yield to_subscriber(row), bool(row.listed)
+
+
+def _suppressed_without_address(connection: sa.Connection, key: bytes) -> set[int]:
+    """Whose hash is on the list of the suppressed, where an erase left nothing but the hash."""
+    erased = set(connection.execute(
+        sa.select(suppression.c.address_hash).where(suppression.c.normalized.is_(None))
+    ).scalars())
+    if not erased:
+        return set()
+    rows = connection.execute(sa.select(subscriber.c.id, subscriber.c.normalized))
+    return {row[0] for row in rows if address_hash(key, row[1]) in erased}
 
 
 def _standings(connection: sa.Connection, found: Issue) -> owed.Standings:

@@ -23,7 +23,6 @@ from milepost.records import (
     LedgerCounts,
     Reply,
     Settlement,
-    Subscriber,
 )
 from store import holders
 from store.dialects import moment
@@ -324,19 +323,11 @@ class Ledger:
             return queries.counts(connection, number)
 
     def rows(
-        self, number: int, state: DeliveryState | None = None, address: str | None = None, limit: int | None = None,
-        *, after: int | None = None,
+        self, number: int, state: DeliveryState | None = None, address: str | None = None
     ) -> list[DeliveryRow]:
-        """The deliveries of an issue, in the order they are sent."""
+        """The deliveries of an issue, in the order they are sent; `Listings.deliveries` has them a part at a time."""
         with self._database.connect() as connection:
-            return queries.rows(connection, number, state, address, limit, after)
-
-    def excluded(
-        self, number: int, *, reason: str | None = None, after: int = 0, limit: int = 50
-    ) -> list[tuple[Subscriber, str]]:
-        """Who has no delivery of an issue and for which reason, by their ids; `after`: whose is higher than that."""
-        with self._database.connect() as connection:
-            return queries.excluded(connection, number, reason, after, limit)
+            return queries.rows(connection, number, state, address)
 
     def words(self, number: int, *, limit: int = 3) -> list[tuple[str, int]]:
         """What the relay last said of deliveries it did not take, and of how many: the most frequent first."""

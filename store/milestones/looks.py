@@ -294,13 +294,10 @@ class Looks:
             return int(connection.execute(query).scalar_one())
 
     def list(
-        self, source_key: str | None = None, *, waiting: bool = False, limit: int | None = 50, before: int | None = None
+        self, source_key: str | None = None, *, waiting: bool = False, limit: int | None = 50
     ) -> list[Look]:
-        """The latest looks first; `waiting` keeps those that are held and not decided, `before` those that are older
-        than the one of that id."""
+        """The latest looks first; `waiting` keeps those that are held and not decided."""
         query = sa.select(look).order_by(look.c.id.desc()).limit(limit)
-        if before is not None:
-            query = query.where(look.c.id < before)
         if source_key is not None:
             query = query.where(look.c.source == source_key)
         if waiting:

@@ -17,7 +17,7 @@ from store.milestones import apply_look, milestone_queries
 from store.milestones.apply_look import Applied, Entry, Likeness
 from store.milestones.milestone_queries import HELD, NONE, FieldDiff, Version
 from store.schema.columns import Json
-from store.schema.tables import change, flapping, milestone, milestone_version
+from store.schema.tables import change, flapping, look, milestone, milestone_version
 
 __all__ = ["Applied", "Entry", "FieldDiff", "Likeness", "Milestones", "Version"]
 
@@ -169,11 +169,29 @@ class Milestones:
         with self._database.connect() as connection:
             return {row.id: milestone_queries.stored(row) for row in connection.execute(query)}
 
-    def count_changes(self, look_id: int) -> dict[ChangeKind, int]:
-        """How many changes of each kind a look found."""
-        query = sa.select(change.c.kind, sa.func.count()).where(change.c.look_id == look_id).group_by(change.c.kind)
+    def count_changes(self, look_ids: Collection[int]) -> dict[int, dict[ChangeKind, int]]:
+        """Look → how many changes of each kind it found; nothing of one that found none."""
+        query = sa.select(change.c.look_id, change.c.kind, sa.func.count()).where(change.c.look_id.in_(look_ids))
+        found: dict[int, dict[ChangeKind, int]] = {}
         with self._database.connect() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            for row in connection.execute(query.group_by(change.c.look_id, change.c.kind)):
+                found.setdefault(row[0], {})[row[1]] = row[2]
+        return found
+
+    def latest_changes(self, look_ids: Collection[int], each: int) -> list[StoredChange]:
+        """The latest changes that these looks found, `each` at most, the newest first."""
+        of, made, other = look.alias(), change.alias(), change.alias()
+        # The oldest one that is wanted of a look; of a look with fewer all are. Asked once a look, not once a change.
+        oldest = (
+            sa.select(other.c.id).where(other.c.look_id == of.c.id).order_by(other.c.id.desc())
+            .offset(each - 1).limit(1).scalar_subquery()
+        )
+        found = sa.select(made.c.id).join_from(
+            of, made, sa.and_(made.c.look_id == of.c.id, made.c.id >= sa.func.coalesce(oldest, 0))
+        ).where(of.c.id.in_(look_ids))
+        query = milestone_queries.changes_query().where(change.c.id.in_(found)).order_by(change.c.id.desc())
+        with self._database.connect() as connection:
+            return [milestone_queries.stored_change(row) for row in connection.execute(query)]
 
     def history(self, key: str, source: str | None = None) -> list[Version]:
         """Every version of a milestone, oldest first; raises as `get` does."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 
 from milepost.codec import milestone_from_json
 from milepost.records import (
@@ -83,8 +84,7 @@ class ListedChange:
 class Excluded:
     """Who has no delivery of an issue."""
 
-    subscriber: int
-    address: str  # "" after an erase
+    who: Subscriber  # with the address "" after an erase
     reason: str
 
 
@@ -167,14 +167,15 @@ class Listings:
     ) -> Slice[Excluded]:
         """Who has no delivery of one issue, and why, in the order of their ids; `reason`: as `counts` names it."""
         query = (
-            sa.select(exclusion.c.subscriber, exclusion.c.reason, subscriber.c.address)
-            .join_from(exclusion, subscriber, subscriber.c.id == exclusion.c.subscriber)
-            .where(exclusion.c.issue == number)
+            SELECT.add_columns(exclusion.c.reason)
+            .join(exclusion, subscriber.c.id == exclusion.c.subscriber).where(exclusion.c.issue == number)
         )
         if reason is not None:
             query = query.where(is_for(reason))
-        return self._part(query, exclusion.c.subscriber, lambda row: Excluded(**row._mapping),  # noqa: SLF001
-                          lambda one: one.subscriber, after, limit)
+        return self._part(
+            query, exclusion.c.subscriber, lambda row: Excluded(who=to_subscriber(row), reason=row.reason),
+            lambda one: one.who.id, after, limit,
+        )
 
     def readers(
         self, *, text: str = "", state: SubscriberState | None = None, cadence: Cadence | None = None,
@@ -184,8 +185,11 @@ class Listings:
         query = _where(
             SELECT.where(subscriber.c.address != ""), (state, subscriber.c.state == state),
             (cadence, subscriber.c.cadence == cadence),
-            (text or None, subscriber.c.normalized.contains(text.strip().casefold(), autoescape=True)),
         )
+        if text:
+            # Looked for in the index of addresses: what else there is of a reader is read of those alone who have it.
+            other = subscriber.alias()
+            query = query.where(subscriber.c.id.in_(sa.select(other.c.id).where(_has(other.c.normalized, text))))
         return self._part(query, subscriber.c.id, to_subscriber, lambda one: one.id, after, limit)
 
     def suppressions(
@@ -194,7 +198,7 @@ class Listings:
         """The latest first."""
         query = sa.select(*(suppression.c[name] for name in ListedSuppression.__dataclass_fields__))
         query = _where(query, (
-            text or None, suppression.c.normalized.contains(text.strip().casefold(), autoescape=True)
+            text or None, _has(suppression.c.normalized, text)
         ))
         return self._part(query, suppression.c.id, lambda row: ListedSuppression(**row._mapping),  # noqa: SLF001
                           lambda one: one.id, after, limit, falling=True)
@@ -229,6 +233,24 @@ def _next(
 def _slice(found: Sequence[Row], key_of: Callable[[Row], int], limit: int) -> Slice[Row]:
     rows = tuple(found[:limit])
     return Slice(rows=rows, after=key_of(rows[-1]) if len(found) > limit else None)
+
+
+def _has(column: sa.ColumnElement[str], text: str) -> sa.ColumnElement[bool]:
+    """Whether it contains a text in which no sign stands for others."""
+    return _Position(column, text.strip().casefold()) > 0
+
+
+class _Position(sa.sql.functions.GenericFunction[int]):
+    """Where a text begins in another, 0 where it is not in it."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(_Position)
+def _position(element: _Position, compiler: Any, **how: Any) -> str:
+    name = "strpos" if compiler.dialect.name == "postgresql" else "instr"
+    return f"{name}{compiler.process(element.clause_expr, **how)}"
 
 
 def _where(query: sa.Select[Any], *filters: tuple[object, sa.ColumnElement[bool]]) -> sa.Select[Any]:

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 37  # the revision this program was made for
+HEAD = 38  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -278,7 +278,7 @@ change = sa.Table(
     _one_of("kind", records.CHANGE_KINDS),
     sa.CheckConstraint("look_id IS NOT NULL OR NOT announce", name="backfill_is_silent"),
     sa.Index(None, "milestone_id"),
-    sa.Index(None, "look_id"),
+    sa.Index(None, "look_id", "id"),  # the latest few of a look, however many it found
     sa.Index("ix_change_news", "id", postgresql_where=sa.text("announce"), sqlite_where=sa.text("announce")),
 )
 
@@ -624,6 +624,7 @@ exclusion = sa.Table(
     sa.Column("issue", sa.ForeignKey("issue.number"), primary_key=True),
     sa.Column("subscriber", sa.ForeignKey("subscriber.id"), primary_key=True),
     sa.Column("reason", sa.String(40), nullable=False),
+    sa.Index(None, "issue", "reason", "subscriber"),  # counted and listed by reason; written once, by the freeze
 )
 
 delivery = sa.Table(

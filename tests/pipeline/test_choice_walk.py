@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from milepost.records import Cadence, Settlement
 from milepost.records import Reply as SmtpReply
 from pipeline.edit import stop
-from pipeline.publish import draft_due, freeze
+from pipeline.publish import draft_due, foreseen, freeze
 from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
@@ -163,7 +163,9 @@ class Walk(RuleBasedStateMachine):
         issue = Issues(self.database).get(number)
         now = self._tick()
         before = self._told()
+        expected = foreseen(self.town.settings, self.database, number, now=now)
         counts = freeze(self.town.settings, self.database, number, content_hash=issue.content_hash, now=now)
+        assert counts == expected
         assert counts.balanced
         paused = {who.id for who in self.readers if who.paused}
         assert not paused & {row.subscriber for row in Ledger(self.database).rows(number)}

@@ -19,6 +19,7 @@ from starlette.routing import Match, Route
 
 from milepost.errors import MilepostError, StoreError
 from milepost.settings import Settings
+from pipeline.operate.standing import LatelyStanding
 from pipeline.operators.api_tokens import KnownTokens, Token
 from pipeline.operators.care import Care
 from pipeline.operators.decisions import Decisions
@@ -47,13 +48,17 @@ _CHALLENGE = 'Bearer realm="milepost"'
 
 def operators_api(
     settings: Settings, database: Database, *, writers: Writers, now: Callable[[], dt.datetime],
-    clock: Callable[[], float] = time.monotonic, per_minute: int = PER_MINUTE,
+    clock: Callable[[], float] = time.monotonic, per_minute: int = PER_MINUTE, standing: LatelyStanding | None = None,
 ) -> Starlette:
-    """The API over the open `database`, to be mounted at BASE; a token may ask so often `per_minute`."""
-    reads = Reads(settings, database)
+    """The API over the open `database`, to be mounted at BASE; a token may ask so often `per_minute`.
+
+    `standing`: what the desk shows too.
+    """
+    lately = standing or LatelyStanding(settings, database)
+    reads = Reads(settings, database, lately)
     acts = Acts(database, reads, Decisions(settings, database, now=now), Care(database, now=now))
     return Api([*reads.endpoints(), *acts.endpoints()], KnownTokens(database), writers=writers, now=now, clock=clock,
-               per_minute=per_minute).application()
+               per_minute=per_minute, acted=lately.forget).application()
 
 
 class _Number(Convertor[str]):
@@ -84,8 +89,9 @@ class Api:
     def __init__(
         self, endpoints: Sequence[Endpoint], tokens: Tokens, *, writers: Writers, now: Callable[[], dt.datetime],
         clock: Callable[[], float] = time.monotonic, per_minute: int = PER_MINUTE,
+        acted: Callable[[], None] = lambda: None,
     ) -> None:
-        self._tokens, self._writers, self._now = tokens, writers, now
+        self._tokens, self._writers, self._now, self._acted = tokens, writers, now, acted
         self._per_minute = per_minute
         self._asked, self._guessed = Limit(per_minute, 60.0, clock), Limit(GUESSES_PER_MINUTE, 60.0, clock)
         self.document = json.dumps(document(endpoints, BASE), ensure_ascii=False).encode()
@@ -122,8 +128,11 @@ class Api:
         )
         if not endpoint.acts:
             return _found(request, _dumped(await run_in_threadpool(endpoint.run, call)))
-        return Response(await self._writers.run(partial(_act, endpoint, call, request.headers.get("if-match"))),
-                        media_type="application/json", headers=_PRIVATE | {"Cache-Control": "no-store"})
+        try:
+            done = await self._writers.run(partial(_act, endpoint, call, request.headers.get("if-match")))
+        finally:
+            self._acted()
+        return Response(done, media_type="application/json", headers=_PRIVATE | {"Cache-Control": "no-store"})
 
     async def _let_in(self, request: Request) -> Token:
         """Whose token it is; raises Problem 401 and 429."""

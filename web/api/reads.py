@@ -11,7 +11,7 @@ from milepost.settings import Settings
 from pipeline import edit, holds, ledger, listings, milestones, subscribers, throttle
 from pipeline.explain import explain
 from pipeline.listings import DeliveryRow, Listings, Slice
-from pipeline.operate.standing import SourceFigures, source_figures, stand, standing_to_json
+from pipeline.operate.standing import LatelyStanding, SourceFigures, source_figures, standing_to_json
 from pipeline.upkeep import Database
 from web.api import cursors, models
 from web.api.endpoints import Call, Endpoint
@@ -24,8 +24,8 @@ Row = TypeVar("Row", bound=BaseModel)
 class Reads:
     """Over one database; called from several threads at once."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self._settings, self._database = settings, database
+    def __init__(self, settings: Settings, database: Database, standing: LatelyStanding) -> None:
+        self._settings, self._database, self._standing = settings, database, standing
         self._lists = Listings(database)
 
     # --- how everything stands ----------------------------------------------------------------------------------------
@@ -35,8 +35,7 @@ class Reads:
         return models.Me(name=token.name, scopes=list(token.scopes), expires_at=token.expires_at)
 
     def status(self, call: Call) -> models.StatusRead:
-        standing = stand(self._settings, now=call.now, database=self._database)
-        return models.StatusRead.model_validate(standing_to_json(standing, self._settings))
+        return models.StatusRead.model_validate(standing_to_json(self._standing.at(call.now), self._settings))
 
     def holds(self, _: Call) -> models.Holds:
         asked = holds.pending_renames(self._database)
@@ -167,7 +166,7 @@ class Reads:
         number, query = self._number(call), call.asked(models.ExclusionsQuery)
         found = self._lists.excluded(number, reason=query.reason, after=_after("exclusions", query), limit=query.limit)
         return _part("exclusions", found, lambda one: models.ExclusionRead(
-            reader=one.subscriber, address=one.address, reason=one.reason
+            reader=one.who.id, address=one.who.address, reason=one.reason
         ))
 
     def _number(self, call: Call) -> int:

@@ -51,7 +51,8 @@ def desk_app(desk: Desk) -> ASGIApp:
         return desk.looks.asset(request)
 
     routes += [
-        Mount(API, app=operators_api(desk.settings, desk.database, writers=desk.writers, now=desk.now)),
+        Mount(API, app=operators_api(
+            desk.settings, desk.database, writers=desk.writers, now=desk.now, standing=desk.standing)),
         Route("/", home, methods=["GET"]),
         Route("/desk/assets/{stamp}/{name}", asset, methods=["GET"]),
     ]

@@ -24,6 +24,7 @@ from milepost.errors import (
 )
 from milepost.records import ROLES, Role
 from milepost.settings import Settings
+from pipeline.operate.standing import LatelyStanding
 from pipeline.operators import acts
 from pipeline.operators.accounts import Accounts, desk_url
 from pipeline.operators.care import Care
@@ -76,6 +77,7 @@ class Desk:
         self.accounts = Accounts(settings, database, now=now)
         self.decisions = Decisions(settings, database, now=now)
         self.care = Care(database, now=now)
+        self.standing = LatelyStanding(settings, database)
         self.sign_in = sign_in or SignIn(settings, database, now=now)
         self.sections: list[Section] = []
         own = urlsplit(desk_url(settings))
@@ -160,6 +162,8 @@ class Desk:
                 done = await (threads or self.writers).run(lambda: do(found, form))
             except MilepostError as error:
                 return self.refused(error, found)
+            finally:
+                self.standing.forget()
             return await answer(found, done)
 
         return Route(path, post, methods=["POST"])

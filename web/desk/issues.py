@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
@@ -20,6 +21,7 @@ from milepost.records import DELIVERY_STATES, DeliveryState, Issue, LedgerCounts
 from newsletter.issue.view import issue_link
 from newsletter.news.select import EVERYTHING
 from pipeline import edit, holds, ledger, publish
+from pipeline.listings import Listings
 from pipeline.operators.acts import latest
 from pipeline.resolve import Outcome
 from pipeline.subscribers import count_readers
@@ -60,6 +62,7 @@ class IssuePages:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._streams = desk, 0
+        self._lists = Listings(desk.database)
 
     def routes(self) -> Sequence[Route]:
         """In the order they are tried."""
@@ -139,18 +142,16 @@ class IssuePages:
         state, reason = visit.asked("state"), visit.asked("reason")
         counts, found = ledger.ask(desk.database, number, address=visit.asked("address") or None)
         rows: Sequence[object] = [one.row for one in found]
-        left, further = [], ""
+        left: Sequence[ledger.LeftOut] = ()
+        further = ""
         if state in DELIVERY_STATES:
             known: DeliveryState = next(one for one in DELIVERY_STATES if one == state)
-            some = ledger.got_it(desk.database, number, known, after=visit.place, limit=visit.limit + 1)
-            rows = some[: visit.limit]
-            further = f"state={state}&from={some[visit.limit - 1].id}" if len(some) > visit.limit else ""
+            some = self._lists.deliveries(number, state=known, after=visit.place, limit=visit.limit)
+            rows, further = some.rows, f"state={state}&from={some.after}" if some.after else ""
         elif reason or (visit.asked("out") and not found):
-            left = list(ledger.left_out(
-                desk.database, number, reason=reason or None, after=visit.place, limit=visit.limit + 1))
-            if len(left) > visit.limit:
-                further = f"out=1&reason={reason}&from={left[visit.limit - 1].subscriber}"
-                left = left[: visit.limit]
+            out = ledger.left_out(desk.database, issue, reason=reason or None, after=visit.place, limit=visit.limit)
+            left = out.rows
+            further = f"{urlencode({'out': 1, 'reason': reason, 'from': out.after})}" if out.after else ""
         absent = None
         if visit.asked("address") and not rows:
             absent = ledger.absent(desk.database, number, visit.asked("address"))

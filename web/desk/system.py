@@ -11,11 +11,12 @@ from starlette.routing import Route
 
 from milepost.records import CONDITION_KINDS
 from milepost.settings import WebhookSettings
-from pipeline.operate.standing import channels_to_json, free_mb, stand
+from pipeline.operate.standing import free_mb, messages_to_json
 from pipeline.operators import acts
 from web.desk.desk import Desk, Section
 from web.desk.visits import Visit
 
+_SHOWN = 50  # conditions; what waits for a person comes first, and has a page of its own
 MASKED = "•••••• (set)"
 _LOGIN = re.compile(r"(://)\S+@")  # in an address, where somebody put it; a password may have "@" and "/" in it
 _BEARS_A_SECRET = {(WebhookSettings, "urls")}  # chats and builders give an address that is the key itself
@@ -80,10 +81,12 @@ class HealthPages:
     def all(self, visit: Visit) -> Response:
         """What is wrong or waits, the figures, and whether operators can be told."""
         settings, database = self._desk.settings, self._desk.database
-        standing = stand(settings, now=visit.now, database=database)
+        standing = self._desk.standing.at(visit.now)
+        shown = standing.conditions[:_SHOWN]
         return visit.page(
-            "health.html.j2", title="Health", conditions=standing.conditions, figures=standing.figures,
-            channels=channels_to_json(settings, database), free=free_mb(settings), where=database.where,
+            "health.html.j2", title="Health", conditions=shown, more=len(standing.conditions) - len(shown),
+            at=standing.at, figures=standing.figures, channels=messages_to_json(settings, standing.messages),
+            free=free_mb(settings), where=database.where,
             dialect=database.dialect, kinds=len(CONDITION_KINDS), muted=settings.notify.mute,
         )
 

@@ -5,7 +5,6 @@
 """
 
 import datetime as dt
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,17 +12,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from extractors.drift import rates_from_json
-from milepost.records import ChangeKind, Issue
+from milepost.records import ChangeKind, ConditionKind, Issue
 from pipeline import edit, holds, ledger
+from pipeline.listings import Listings
 from pipeline.operate.conditions import Condition
-from pipeline.operate.standing import SourceFigures, Standing, stand
+from pipeline.operate.standing import SourceFigures, Standing
 from web.desk.desk import Desk, Section
 from web.desk.values import label, told
 from web.desk.visits import Form, Visit
 
 SHOWN = 3  # changes of a hold that stand on the first page
-_FEW = 20  # holds on a page: each shows what it keeps back
-_KEPT = dt.timedelta(seconds=10)  # what is wrong was asked for by somebody a moment ago
+_FEW = 10  # holds on a page: each shows what it keeps back
+# What has a part of its own on the page.
+_IN_PARTS: frozenset[ConditionKind] = frozenset({
+    "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs",
+})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +67,8 @@ class WaitingPages:
     section = Section("What waits", "/desk")
 
     def __init__(self, desk: Desk) -> None:
-        self._desk, self._lock = desk, threading.Lock()
-        self._standing: Standing | None = None
+        self._desk = desk
+        self._lists = Listings(desk.database)
 
     def routes(self) -> Sequence[Route]:
         """In the order they are tried."""
@@ -80,19 +83,18 @@ class WaitingPages:
     def all(self, visit: Visit) -> Response:
         """Everything, the oldest page of holds last."""
         database = self._desk.database
-        looks = holds.held_looks(database, limit=_FEW + 1, before=visit.before)
-        held = []
-        for look in looks[:_FEW]:
-            counts, changes = holds.kept_back(database, look.id, limit=SHOWN)
-            held.append(Held(look=look, counts=counts, changes=changes))
+        part = self._lists.looks(waiting=True, after=visit.before, limit=_FEW)
+        kept_back = holds.few_kept_back(database, [look.id for look in part.rows], limit=SHOWN)
+        held = [Held(look=look, counts=counts, changes=changes)
+                for look, (counts, changes) in zip(part.rows, kept_back, strict=True)]
         questions = holds.pending_renames(database)
         issues = edit.issues_in(database, ("draft", "paused", "needs_review"))
-        settings, standing = self._desk.settings, self._stands(visit.now)
+        settings, standing = self._desk.settings, self._desk.standing.at(visit.now)
         degraded = [] if standing.figures is None else find_degraded(standing.figures.sources)
         drafts = [(one, why) for one in issues if one.state == "draft" and (why := holds.waits_for(settings, one))]
         return visit.page(
             "waiting.html.j2", title="What waits for me", held=held, count=holds.count_held(database), told=told,
-            further=f"before={looks[_FEW - 1].id}" if len(looks) > _FEW else "", questions=questions[:_FEW],
+            further=f"before={part.after}" if part.after else "", questions=questions[:_FEW],
             questioned=len(questions), drafts=drafts,
             stuck=[self._stuck(one) for one in issues if one.state != "draft"], wrong=_wrong(standing),
             degraded=degraded,
@@ -115,38 +117,22 @@ class WaitingPages:
         self._desk.decisions.release(
             visit.number("look"), by=visit.actor, why=form.text("why"), once=bool(form.text("once")),
             refused=bool(form.text("refused")))
-        self._forget()
         return "/desk"
 
     def refuse(self, visit: Visit, form: Form) -> str:
         """Say that it was a fault."""
         self._desk.decisions.refuse(visit.number("look"), by=visit.actor, why=form.text("why"))
-        self._forget()
         return "/desk"
 
     def answer(self, visit: Visit, form: Form) -> str:
         """Say whether a milestone is an old one."""
         self._desk.decisions.answer(
             visit.number("question"), same=form.text("same") == "yes", by=visit.actor, why=form.text("why"))
-        self._forget()
         return "/desk"
 
     def _stuck(self, issue: Issue) -> Stuck:
         counts, words = ledger.last_words(self._desk.database, issue.number)
         return Stuck(issue=issue, unknown=counts.states.get("unknown", 0), words=words)
-
-    def _stands(self, now: dt.datetime) -> Standing:
-        """How everything stands; asked for again after a moment."""
-        with self._lock:
-            kept = self._standing
-            if kept is None or not kept.at <= now < kept.at + _KEPT:
-                kept = self._standing = stand(
-                    self._desk.settings, now=now, database=self._desk.database, decisions=False)
-        return kept
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._standing = None
 
 
 def find_degraded(sources: Sequence[SourceFigures]) -> list[Degraded]:
@@ -175,4 +161,4 @@ def _says(look: holds.Look) -> Sequence[str]:
 
 def _wrong(standing: Standing) -> Sequence[Condition]:
     """What is wrong and is told nowhere else on the page. Pure."""
-    return [one for one in standing.conditions if one.kind != "unknown-hand-overs"]
+    return [one for one in standing.conditions if one.kind not in _IN_PARTS]

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from milepost.errors import NotFoundError
 from milepost.records import Role
 from pipeline import subscribers
+from pipeline.operate.standing import LatelyStanding
 from pipeline.operators import acts
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
@@ -191,6 +192,33 @@ def test_no_part_of_a_password_in_an_address_is_shown(house: House, url: str) ->
     told = repr(settings_shown(house.settings.model_copy(update={"store": store})))
     assert "ter2" not in told
     assert "db.example/m" in told
+
+
+def test_all_are_shown_the_same_for_a_moment_and_what_an_act_changed_at_once(desk: House, admin: Browser) -> None:
+    assert "As it stood just now" in admin.open("/desk/health")
+    number = desk.held_look("One")
+    desk.later(seconds=9)
+    assert f"look {number} is held" not in admin.open("/desk/health")
+    desk.later(seconds=2)
+    said = admin.open("/desk/health")
+    assert f"look {number} is held" in said
+    other = desk.signed_in("editor")
+    other.open("/desk")
+    other.press("Release", why="seen")
+    assert f"look {number} is held" not in admin.open("/desk/health")
+
+
+def test_what_was_asked_before_an_act_is_kept_for_nobody(desk: House) -> None:
+    lately = LatelyStanding(desk.settings, desk.database)
+    kept = lately.at(desk.clock)
+    assert lately.at(desk.clock) is kept
+    desk.later(seconds=11)
+    # Somebody decides while it is asked anew.
+    once = sa.event.listens_for(desk.database._readers, "before_cursor_execute", once=True)
+    once(lambda *_: lately.forget())
+    asked = lately.at(desk.clock)
+    assert asked is not kept
+    assert lately.at(desk.clock) is not asked
 
 
 def test_health_and_a_locked_database(desk: House, admin: Browser) -> None:
