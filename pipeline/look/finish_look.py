@@ -33,6 +33,7 @@ from store.milestones.source_labels import SourceLabels
 
 log = logging.getLogger("milepost.scrape")
 
+MOST_TOLD = 100  # sentences of a kind that a look keeps
 _LASTING = ("drift", "shrunken", "removal", "incomplete", "unread")  # what they see is there at the next look too
 
 
@@ -256,8 +257,13 @@ class _Conclusion:
         crawled, intake = self._at.crawled, self._at.intake
         listed = [f"{url}: listed, but it answers {status}" for url, status in intake.gone.items()
                   if url in crawled.listed]
-        sentences = [*crawled.reasons, *crawled.unread, *(str(failed.error) for failed in crawled.failures), *listed,
-                     *intake.unread_listings, *reading.failures, *map(str, judged.contests)]
+        groups = (
+            first_of(crawled.reasons), first_of(crawled.unread),
+            first_of([str(failed.error) for failed in crawled.failures], crawled.failed),
+            first_of(listed), first_of(intake.unread_listings), first_of(reading.failures),
+            first_of([str(one) for one in judged.contests]),
+        )
+        sentences = [sentence for group in groups for sentence in group]
         return sentences, crawled.failed + len(listed) + len(intake.unread_listings) + len(reading.failures)
 
     def _waits_already(self, stopped: Hold) -> bool:
@@ -348,3 +354,11 @@ def _found_by(source: str, crawled: CrawlReport) -> dict[str, int]:
         if "+" not in way:
             log.info("%s: only the %s names %s", source, way, url)
     return dict(ways)
+
+
+def first_of(sentences: Sequence[str], whole: int | None = None) -> list[str]:
+    """The first MOST_TOLD of a kind, and how many more there are: each look of a site that is down keeps its sentences,
+    and ten thousand pages an hour fill a disk. `whole`: how many there are, where not all are at hand. Pure.
+    """
+    more = max(whole or 0, len(sentences)) - MOST_TOLD
+    return [*sentences[:MOST_TOLD], *([f"{more} more failed like those that are told"] if more > 0 else [])]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import Engine, event
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, event
 from milepost.errors import SourceDownError, StoreError
 from milepost.records import LookReport
 from milepost.settings import Settings
+from pipeline.look import finish_look
 from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import Database
@@ -242,3 +244,17 @@ class TestADriftThatPasses:
         site.replaced.clear()
         look(settings)
         assert self.waiting(database) == ["drift"]
+
+
+def test_a_site_of_which_everything_fails_fills_no_disk(
+    settings: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared.copy("baseline", settings)
+    monkeypatch.setattr(finish_look, "MOST_TOLD", 2)
+    site.replaced = {urlsplit(found.milestone.url).path: None for found in Milestones(database).iterate("clockwork")}
+    report = scrape(settings, "clockwork", full=True)
+    kept = Looks(database).get(report.look_id).failures
+    assert report.failed == len(site.replaced) > 4
+    assert kept == report.failures
+    assert len([one for one in kept if one.startswith("http")]) == 2
+    assert f"{report.failed - 2} more failed like those that are told" in kept
