@@ -42,7 +42,7 @@ chaos: install ## Play every fault on a dispatch and on the looks; nobody may mi
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[chaos]'
 	@$(BIN)/python -m pytest -m chaos -rs -s tests/chaos tests/pipeline/test_schedules.py tests/pipeline/test_choice_walk.py \
 		tests/web/test_browser_sign_up.py tests/web/test_browser_timeline.py tests/web/test_api_schema.py \
-		tests/web/desk/test_browser_desk.py $(ARGS)
+		tests/web/desk/test_browser_desk.py tests/web/desk/test_desk_pages.py $(ARGS)
 
 docs: install ## Write the pages that are made from the code (docs/settings.md)
 	@$(BIN)/python -m milepost.settings_reference > docs/settings.md
@@ -53,6 +53,7 @@ mutants: install ## Flip decisions and see which test notices, 20 minutes at mos
 
 screenshots: install ## Draw the documentation's pictures again (needs Debian's chromium)
 	@$(BIN)/python -m bench.screenshots
+	@$(BIN)/python -m bench.desk_pages
 
 clean: ## Remove what the other commands made
 	@rm -rf $(VENV) .venv-* milepost-demo mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

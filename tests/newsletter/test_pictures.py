@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser
 
-from bench import prefect_pages
+from bench import desk_pages, prefect_pages
 from bench.browser import PICTURES, browser, chromium, enlarge, page, violations
 from bench.screenshots import SHOTS, Scenes, Shot, shoot
 
@@ -138,7 +138,8 @@ def test_what_somebody_could_not_read_at_night_is_found(opened: Browser) -> None
 
 def test_every_picture_of_the_documentation_is_drawn_by_a_command() -> None:
     prefects = {f"prefect-{name}" for name in prefect_pages.NAMES}  # which need a server, and differ with its version
-    assert {path.stem for path in Path(PICTURES).glob("*.png")} == {shot.name for shot in SHOTS} | prefects
+    assert {path.stem for path in Path(PICTURES).glob("*.png")} == {
+        shot.name for shot in (*SHOTS, *desk_pages.SHOTS)} | prefects
 
 
 def test_nothing_sticks_out_on_a_telephone(opened: Browser, scenes: Scenes) -> None:
