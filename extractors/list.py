@@ -66,7 +66,6 @@ _BEFORE = re.compile(r"^[\s:–—|,.·•-]+")
 _SENTENCE = re.compile(  # where one ends: not behind "Prof." or an initial
     r"(?<=[.!?。])(?<!\b(?:Dr|Mr|Ms|St|No|Co|vs|cf|Jr|Sr)\.)(?<!\b(?:Mrs|Vol|Inc|Ltd|Sgt|Col|Gen|Rev)\.)(?<!\b(?:Prof|Capt)\.)(?<!\b[^\W\d_]\.)\s"
 )
-_TRAILING = re.compile(r".*?[^\s(\[].*[(\[]([^()\[\]]{4,30})[)\]]\.?")  # "The lens is set (12 March 1931)"
 _ISOLATED = re.compile(r"[\[(]?(.*?)[\])]?[.:]?")
 
 
@@ -389,12 +388,16 @@ def _leading_date(element: Element, year: str) -> _Found | None:
 
 
 def _trailing_date(element: Element) -> _Found | None:
-    """The date that an item ends with in brackets; it stays in the words, for nothing says that it is none of them."""
-    if element.tag not in _ITEMS:
+    """The date that an item ends with in brackets, "The lens is set (12 March 1931)".
+
+    It stays in the words: nothing says that it is none of them.
+    """
+    words = text_of(element, TEXT_CAP).rstrip(". ") if element.tag in _ITEMS else ""
+    at = max(words.rfind("("), words.rfind("["))
+    if at <= 0 or words[-1] not in ")]" or not 4 <= len(words) - at - 2 <= _DATE_CAP:
         return None
-    match = _TRAILING.fullmatch(text_of(element, TEXT_CAP))
-    told = read_date(match[1], language(element)) if match is not None else None
-    return _Found(told, None, "") if told is not None and told.date is not None else None
+    told = read_date(words[at + 1 : -1], language(element))
+    return _Found(told, None, "") if told.date is not None else None
 
 
 def _with_year(words: str, year: str, tongue: str) -> Reading | None:

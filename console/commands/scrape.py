@@ -1,7 +1,7 @@
 """Commands that watch: `scrape`, and `extract` for one saved page."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from milepost.errors import InputError
 from milepost.printable import printable_json
 
 if TYPE_CHECKING:
+    from milepost.records import Milestone, Unread
     from pipeline.several import Stop
 
 
@@ -129,7 +130,7 @@ def extract(
     """Read one saved page and print its record; needs no settings, no database and no network."""
     from extractors import registry
     from milepost.codec import milestone_to_json
-    from pipeline.look.reading import read_file, whole
+    from pipeline.look.reading import read_entries, read_file, whole
 
     del context
     if names:
@@ -138,6 +139,10 @@ def extract(
         return
     if file is None:
         raise InputError("no file was named", hint="Try `milepost extract PAGE.html --json`.")
+    several = None if text else read_entries(file, extractor=extractor, url=url)
+    if several is not None:
+        _print_entries(*several, as_json=as_json)
+        return
     milestone = read_file(file, extractor=extractor, url=url, as_text=text, listings=tuple(listing or ()))
     data = milestone_to_json(milestone)
     if as_json:
@@ -145,3 +150,19 @@ def extract(
     else:
         typer.echo(printable_json(json.dumps(data, ensure_ascii=False, indent=2)))
     whole(milestone)
+
+
+def _print_entries(records: Sequence["Milestone"], unread: Sequence["Unread"], *, as_json: bool) -> None:
+    """Every entry of a page, then what could not be read: that makes the exit code 1."""
+    from milepost.codec import milestone_to_json
+
+    for record in records:
+        data = milestone_to_json(record)
+        if as_json:
+            print_json(data)
+        else:
+            typer.echo(printable_json(json.dumps(data, ensure_ascii=False, indent=2)))
+    for one in unread:
+        typer.echo(f"not read: {one}", err=True)
+    if unread:
+        raise typer.Exit(1)

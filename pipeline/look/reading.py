@@ -12,6 +12,7 @@ from extractors import registry
 from extractors.base import SiteExtractor
 from extractors.charset import decode
 from extractors.labels import Labels
+from extractors.listpage import ListPage
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, SiteLabel, Unread
 from pipeline.look.reading_guard import ReadingGuard, Stored
@@ -142,6 +143,24 @@ def read_file(
         page = Page(url=listing.name, text=decode(_bytes(listing)))
         cards += [(page.url, card) for card in site.cards(page) if card.key == key]
     return site.read(Page(url=address, text=text), source=site.name, cards=cards)
+
+
+def read_entries(
+    file: Path, *, extractor: str, url: str | None = None
+) -> tuple[tuple[Milestone, ...], tuple[Unread, ...]] | None:
+    """(the milestones of a saved page that holds several, what looks like one and could not be read).
+
+    None where an extractor's pages hold one each, or `url` names one entry of them ("…#entry"). Raises as `read_file`.
+    """
+    site = registry.get(extractor)
+    if not isinstance(site, ListPage) or "#" in (url or ""):
+        return None
+    text = decode(_bytes(file))
+    address = url or _canonical(text)
+    if address is None:
+        raise InputError("the page doesn't tell its own address", where=str(file), hint="Give it with --url.")
+    page = Page(url=address, text=text)
+    return site.read_many(page, source=site.name), site.unread(page)
 
 
 def _canonical(text: str) -> str | None:
