@@ -169,7 +169,9 @@ class Generic(SiteExtractor):
 
     name = "generic"
     settings_witness = selectors.WITNESS
-    version = 2  # 1 took summaries for the texts of articles, and the site's own heading for their title
+    # 1 took summaries for the texts of articles, and the site's own heading for their title; 2 knew no article inside a
+    # WebPage's mainEntity.
+    version = 3
 
     def __init__(self, options: GenericOptions | None = None) -> None:
         self.options = options or GenericOptions()

@@ -76,7 +76,7 @@ def read_blocks(texts: Sequence[str], language: str = "") -> Blocks:
 
 
 def _top(data: object) -> list[dict[str, Any]]:
-    """The nodes of a block: one, a list of them, or a @graph of them."""
+    """The nodes of a block: one, a list of them, a @graph of them, and what a page says that it is about."""
     found: list[dict[str, Any]] = []
     pending = [data]
     while pending and len(found) < _NODE_CAP:
@@ -88,6 +88,8 @@ def _top(data: object) -> list[dict[str, Any]]:
             graph = value.get("@graph")
             if isinstance(graph, list):
                 pending += reversed(graph)
+            if isinstance(main := value.get("mainEntity"), dict):  # of a WebPage: its article
+                pending.append(main)
     return found
 
 

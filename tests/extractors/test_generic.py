@@ -1,5 +1,7 @@
 """Sites told by options: what they take, what they refuse, and pages of many milestones."""
 
+import json
+
 import pytest
 
 from extractors import registry
@@ -126,3 +128,17 @@ class TestManyOnAPage:
     def test_markdown_as_text(self):
         site, page = changelog(url="https://lantern.example/changelog#1-1-0")
         assert site.read_text(page.text, source="l", url=page.url) == site.read(page, source="l")
+
+
+def test_the_article_that_a_page_is_about_is_the_pages_own():
+    told = {"@type": "WebPage", "name": "Gull Rock", "mainEntity": {
+        "@type": "NewsArticle", "headline": "The lens is set", "datePublished": "2031-03-12",
+        "mentions": [{"@type": "Person", "name": "Ida Invented"}],
+        "author": {"@type": "Person", "name": "Otto Reporter"},
+    }}
+    text = (f"<html lang='en'><head><script type='application/ld+json'>{json.dumps(told)}</script></head>"
+            "<body><article><h1>The lens is set</h1><p>Two people set the lens before noon, and lit it at dusk.</p>"
+            "<p>Boats saw it from four miles out.</p></article></body></html>")
+    record = registry.get("generic", {"milestones": "/news/"}).read(
+        Page(url="https://rock.example/news/lens", text=text), source="rock")
+    assert (record.date.value, record.people) == ("2031-03-12", ("Ida Invented",)), "who wrote it is no part of it"
