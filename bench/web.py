@@ -201,6 +201,9 @@ def measure(folder: Path, settings: Settings, options: argparse.Namespace, proce
                     "one-click": lambda most=most: [click(path) for path in islice(ways_out, min(most, 1500))],
                 }[kind]()
                 took, statuses, seconds = under_load(port, asks, options.seconds)
+                if not took:  # fewer readers than clicks that went before
+                    cells.append(f"{'nobody left to ask':>24}")
+                    continue
                 odd = sum(count for status, count in statuses.items() if status != 200)
                 cells.append(f"{len(took) / seconds:>7.0f}/s {took[len(took) // 2] * 1000:>5.0f} "
                              f"{took[int(len(took) * 0.99)] * 1000:>5.0f} {odd or '':>4}")

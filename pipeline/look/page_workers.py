@@ -36,16 +36,19 @@ class Ended:
 
 
 def serve(fd: int, seconds: float) -> None:
-    """The worker: for each message (function, pages) one answer a page, until the other end closes.
+    """The worker: for each message (prepare, pages) one answer a page, until the other end closes.
 
-    `function` is a top-level one, called with one page at a time. ExtractError is an answer as well.
+    `prepare` is a top-level function, and makes what is called with one page at a time. ExtractError is an answer as
+    well. What it takes to load what reads is no page's fault: the first page's time begins when that is done.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked; this one ends when the pipe does
     with Connection(fd) as pipe, contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            function, pages = pipe.recv()
+            prepare, pages = pipe.recv()
+            resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            function = prepare()  # who asked waits for this by the clock
             for page in pages:
                 _allow(seconds)
                 pipe.send(_answer(function, page))
@@ -81,10 +84,10 @@ class _Worker:
             )
         self._pipe = Connection(ours.detach())
 
-    def read(self, function: Callable[[Any], Any], pages: Sequence[Any]) -> Iterator[Any]:
+    def read(self, prepare: Callable[[], Callable[[Any], Any]], pages: Sequence[Any]) -> Iterator[Any]:
         """An answer a page; after an `Ended` there are no more, and this worker is over."""
         try:
-            self._pipe.send((function, pages))
+            self._pipe.send((prepare, pages))
             for _ in pages:
                 if not self._pipe.poll(self._patience):
                     self.close()
@@ -129,15 +132,17 @@ class Crew:
             self._all.clear()
             self._free.clear()
 
-    def read(self, function: Callable[[Any], T], pages: Sequence[Any]) -> list[T | ExtractError | Ended]:
-        """`function` of each page, in order; a page that its worker did not outlive has `Ended` in its place.
+    def read(self, prepare: Callable[[], Callable[[Any], T]], pages: Sequence[Any]) -> list[T | ExtractError | Ended]:
+        """What `prepare` makes, of each page, in order; a page that its worker did not outlive has `Ended` there.
+
+        Both are top-level functions, or partial ones; `prepare` is called in the worker, and no page pays for its time.
 
         Raises MilepostError when no worker can be started.
         """
         answers: list[Any] = []
         while len(answers) < len(pages):
             worker = self._take()
-            for answer in worker.read(function, pages[len(answers) :]):
+            for answer in worker.read(prepare, pages[len(answers) :]):
                 answers.append(answer)
                 if isinstance(answer, Ended):
                     break

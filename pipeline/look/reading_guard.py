@@ -116,11 +116,11 @@ class SiteReader:
         return self.site.unread(stored.page)
 
 
-def _read_apart(
-    by: ReadBy, labels: Sequence[LabelPair], read: Callable[[SiteReader, Stored], T], stored: Stored
-) -> T:
-    """What a worker calls."""
-    return read(SiteReader(by, labels), stored)
+def _reader_apart(
+    by: ReadBy, labels: Sequence[LabelPair], read: Callable[[SiteReader, Stored], T]
+) -> Callable[[Stored], T]:
+    """What a worker calls: loads the extractor, and returns what reads a page."""
+    return partial(read, SiteReader(by, labels))
 
 
 class ReadingGuard:
@@ -187,7 +187,7 @@ class ReadingGuard:
             else:
                 answers[number] = _tried(partial(read, self._reader), stored)
         if left:
-            there = partial(_read_apart, self._reader.by, self._reader.labels, read)
+            there = partial(_reader_apart, self._reader.by, self._reader.labels, read)
             told = self._crew.read(there, [stored for _, stored in left])
             for (number, stored), answer in zip(left, told, strict=True):
                 answers[number] = self._stopped(stored, answer.why) if isinstance(answer, Ended) else answer

@@ -1,11 +1,13 @@
 """A page that hangs its reader, or takes it along, harms nobody but itself: it is ended, named, and not read again."""
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -171,15 +173,44 @@ def _has_read(database: Database, url: str) -> bool:
     return any(waiting == url for waiting, _ in Snapshots(database).unread("clockwork"))
 
 
-def double(number: int) -> int:
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A module that is loaded in no time, which this one is not: each worker loads what it is given."""
+    (tmp_path / "small.py").write_text(SMALL, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("small")
+    del sys.modules["small"]
+
+
+SMALL = """
+import os, signal, time
+
+end = int(time.process_time()) + 1.1  # where a page that is given no time would be ended
+
+def double(number):
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return 2 * number
 
+def load():
+    return double
 
-def test_a_crew_goes_on_behind_the_page_that_ended_a_worker() -> None:
+def load_slowly():
+    while time.process_time() < end:
+        pass
+    return double
+"""
+
+
+def test_a_crew_goes_on_behind_the_page_that_ended_a_worker(small: ModuleType) -> None:
     with Crew() as crew:
-        assert crew.read(double, [1, 2, 3, 4]) == [2, 4, Ended("the process that read it died (SIGKILL)"), 8]
+        assert crew.read(small.load, [1, 2, 3, 4]) == [2, 4, Ended("the process that read it died (SIGKILL)"), 8]
+
+
+def test_no_page_pays_for_the_loading_of_what_reads_it(small: ModuleType) -> None:
+    """On a busy machine that took longer than a page may, and the first page of each worker was to blame."""
+    with Crew(seconds=0) as crew:
+        assert crew.read(small.load_slowly, [1, 2]) == [2, 4]
 
 
 @pytest.mark.parametrize("target", ["/login", "/story/{first}"], ids=["a login wall", "all to one"])
