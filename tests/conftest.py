@@ -4,8 +4,10 @@ import contextlib
 import gc
 import importlib
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,37 @@ import hypothesis
 import pytest
 import sqlalchemy as sa
 
+from tests import made_once
+
 # A machine that is busy with something else makes no test fail: no example has a deadline.
 hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("unhurried")
 
+_FAULTS = Path(__file__).parent / "chaos"
 _LONG = ("browser", "prefect")  # the markers of tests that take a quarter of a minute each
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The workers of this run find in the environment what they share (tests/made_once.py)."""
+    if not hasattr(config, "workerinput"):
+        os.environ[made_once.FOLDER] = config.stash.setdefault(_SHARED, ExitStack()).enter_context(
+            tempfile.TemporaryDirectory(prefix="milepost-tests-")
+        )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What they shared goes."""
+    config.stash.get(_SHARED, ExitStack()).close()
+
+
+_SHARED = pytest.StashKey[ExitStack]()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A run without them doesn't import the tests that play every fault."""
+    return True if collection_path == _FAULTS and config.option.markexpr == "not chaos" else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -38,7 +64,10 @@ def pytest_collection(session: pytest.Session) -> None:
     given: dict[str, Any] | None = getattr(session.config, "workerinput", None)
     if given is None:
         return
-    modules = [found for arg in session.config.args for found in sorted(Path(arg).rglob("test_*.py"))]
+    modules = [
+        found for arg in session.config.args for found in sorted(Path(arg).rglob("test_*.py"))
+        if found.resolve().parent != _FAULTS
+    ]
     first, count = int(given["workerid"].removeprefix("gw")), int(given["workercount"])
     root = session.config.rootpath
     for module in modules[len(modules) * first // count : len(modules) * (first + 1) // count]:
@@ -48,8 +77,13 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests come first, so that no worker begins one when the others are done."""
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in _LONG))
+    """The longest tests come first, so that no worker begins one when the others are done.
+
+    With them those that import Prefect, which takes two seconds: not every worker needs to.
+    """
+    items.sort(key=lambda item: not (
+        any(item.get_closest_marker(name) for name in _LONG) or item.path.parent.name == "flows"
+    ))
 
 
 def pytest_collection_finish() -> None:

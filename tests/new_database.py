@@ -1,23 +1,20 @@
-"""New SQLite databases with all tables and nothing in them, migrated once a process and copied."""
+"""New SQLite databases with all tables and nothing in them, migrated once a run of the tests and copied."""
 
-import atexit
 import functools
 import shutil
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 from store.database import upgrade
-
-_KEPT = ExitStack()
-atexit.register(_KEPT.close)
+from tests.made_once import made_once
 
 
 @functools.cache
 def _made() -> Path:
-    file = Path(_KEPT.enter_context(tempfile.TemporaryDirectory(prefix="milepost-new-"))) / "milepost.db"
-    upgrade(f"sqlite:///{file}")
-    return file
+    return made_once("new", _make) / "milepost.db"
+
+
+def _make(folder: Path) -> None:
+    upgrade(f"sqlite:///{folder}/milepost.db")
 
 
 def new_database(url: str) -> str:

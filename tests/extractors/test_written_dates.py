@@ -129,10 +129,26 @@ def locale(name):
     return Locale.parse(name)
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.sampled_from(LOCALES), st.dates(dt.date(1000, 1, 1), dt.date(2200, 12, 31)),
-       st.sampled_from(["long", "medium", "full"]))
+DATED = given(
+    st.sampled_from(LOCALES), st.dates(dt.date(1000, 1, 1), dt.date(2200, 12, 31)),
+    st.sampled_from(["long", "medium", "full"]),
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@DATED
+def test_a_locales_own_form_of_a_date_is_that_date_or_unknown(name, day, form):
+    is_that_date_or_unknown(name, day, form)
+
+
+@pytest.mark.chaos
+@settings(max_examples=6000, deadline=None, suppress_health_check=list(HealthCheck))
+@DATED
 def test_every_locales_own_form_of_a_date_is_that_date_or_unknown(name, day, form):
+    is_that_date_or_unknown(name, day, form)
+
+
+def is_that_date_or_unknown(name, day, form):
     text = format_date(day, form, locale=locale(name))
     for language in (name.replace("_", "-"), name.partition("_")[0]):
         date = read_date(text, language).date

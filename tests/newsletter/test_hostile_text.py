@@ -103,7 +103,7 @@ NOTHING: dict[str, Any] = {"title": "", "what_happened": "", "why_it_mattered": 
 
 
 @settings(  # without shrinking, which takes minutes for a whole issue
-    max_examples=100, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    max_examples=40, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(lead=stories, other=stories, wrong=st.tuples(texts, texts), letter=letters, edit=edits, postal=texts)

@@ -1,10 +1,8 @@
-"""Databases that many tests begin with, made once a process and copied by each: fewer migrations, fewer looks."""
+"""Databases that many tests begin with, made once a run and copied by each: fewer migrations, fewer looks."""
 
-import atexit
 import functools
 import sqlite3
-import tempfile
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +16,7 @@ from pipeline.look.scrape import scrape
 from pipeline.publish import publish
 from store.database import connect
 from store.subscribers.people import Subscribers
+from tests.made_once import made_once
 from tests.new_database import new_database
 from tests.pipeline.stage import READERS, BreakableSite
 
@@ -45,22 +44,16 @@ base_url = "https://news.clockwork.example"
 
 Stage = Literal["empty", "readers", "baseline", "news", "issue", "sent"]  # each holds what those before it hold
 
-_KEPT = ExitStack()
-atexit.register(_KEPT.close)
-
-
-@functools.cache
-def _folder() -> Path:
-    return Path(_KEPT.enter_context(tempfile.TemporaryDirectory(prefix="milepost-prepared-")))
-
 
 @functools.cache
 def _made(stage: Stage) -> Path:
-    file = _folder() / stage / "milepost.db"
-    file.parent.mkdir()
+    return made_once(stage, functools.partial(_make, stage)) / "milepost.db"
+
+
+def _make(stage: Stage, folder: Path) -> None:
     with BreakableSite() as site:
-        (file.parent / "milepost.toml").write_text(SETTINGS.format(site=site.url, smtp=9), encoding="utf-8")
-        settings = load(file.parent / "milepost.toml")
+        (folder / "milepost.toml").write_text(SETTINGS.format(site=site.url, smtp=9), encoding="utf-8")
+        settings = load(folder / "milepost.toml")
         match stage:
             case "empty":
                 new_database(settings.store.url)
@@ -81,10 +74,9 @@ def _made(stage: Stage) -> Path:
                 publish(settings)
             case "sent":
                 copy("issue", settings)
-                with serve_inbox(file.parent) as port:
+                with serve_inbox(folder) as port:
                     mail = settings.mail.model_copy(update={"url": SecretStr(f"smtp://127.0.0.1:{port}")})
                     dispatch(settings.model_copy(update={"mail": mail}), 1)
-    return file
 
 
 def copy(stage: Stage, settings: Settings) -> None:

@@ -33,6 +33,7 @@ from store.subscribers.addresses import parse
 from store.subscribers.events import By
 from store.subscribers.importing import Entry
 from store.subscribers.people import Subscribers
+from tests.made_once import alone, made_once
 from tests.new_database import new_database
 from tests.store import postgresql
 
@@ -40,12 +41,11 @@ NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server; see tests.store.postgresql for which."""
+def postgresql_server() -> str:
+    """The URL of the run's PostgreSQL server; see tests.store.postgresql for which."""
     pytest.importorskip("psycopg")
     try:
-        with postgresql.server() as url:
-            yield url
+        return postgresql.shared()
     except postgresql.NoServerError as error:
         pytest.skip(f"no PostgreSQL: {error}")
 
@@ -54,11 +54,24 @@ def postgresql_server() -> Iterator[str]:
 def postgresql_shared(postgresql_server: str) -> Iterator[Database]:
     """A PostgreSQL database with all tables, opened once; `url` empties it before each test."""
     name = f"shared_{uuid.uuid4().hex[:12]}"
-    _postgresql_run(postgresql_server, f"CREATE DATABASE {name}")
-    upgrade(_named(postgresql_server, name))
+    if postgresql.is_ours():
+        made_once("postgresql-migrated", lambda _: _migrated(postgresql_server, _MIGRATED))
+        with alone("postgresql-migrated"):
+            _postgresql_run(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {_MIGRATED}")
+    else:
+        _migrated(postgresql_server, name)
     with connect(_named(postgresql_server, name)) as database:
         yield database
     _postgresql_run(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+_MIGRATED = "migrated"
+
+
+def _migrated(server: str, name: str) -> None:
+    """Make the database of that name, with all tables and nothing in them."""
+    _postgresql_run(server, f"CREATE DATABASE {name}")
+    upgrade(_named(server, name))
 
 
 @pytest.fixture(scope="session")

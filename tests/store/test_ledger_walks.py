@@ -1,7 +1,7 @@
 """Random walks through the ledger and through the tests' own beside it: the same steps, answers and rows.
 
 Whatever happens in whatever order, nothing is lost, nothing goes out twice, and MemoryLedger, which the tests of
-delivery stand on, is the ledger without its database.
+delivery stand on, is the ledger without its database. `make test` goes some of these walks, `make chaos` many.
 """
 
 import datetime as dt
@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from tests.store.conftest import NOW, World
 from tests.store.test_ledger_writers import by
 
 READERS = 5
+STEPS = 40  # of a walk
 WAITING = {"pending", "claimed", "sending", "deferred"}
 OUTCOMES = ("sent", "deferred", "failed", "refused", "unknown")
 DISPATCHERS = ("first", "second")
@@ -385,15 +387,21 @@ class Walk(RuleBasedStateMachine):
 
 def test_walks_through_both(database: Database) -> None:
     """On SQLite and on PostgreSQL."""
+    walk(database, 8)
+
+
+@pytest.mark.chaos
+def test_many_walks_through_both(database: Database) -> None:
+    walk(database, 60)
+
+
+def walk(database: Database, times: int) -> None:
     place = World(database)
     number = place.frozen(READERS)
     first = place.ledger.rows(number)[0].id
     with place.ledger.writers() as writers:
         here = {"world": place, "number": number, "first": first, "writers": writers}
         run_state_machine_as_test(type("WalkHere", (Walk,), here), settings=settings(  # type: ignore[no-untyped-call]
-            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, derandomize=True,
+            max_examples=times, stateful_step_count=STEPS, deadline=None, derandomize=True,
             phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck),
         ))
-
-
-EXAMPLES, STEPS = 16, 40
