@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from milepost.errors import ConflictError
 from milepost.records import Change
+from store.milestones.refusals import Refusals
 from store.schema import tables
 from tests.store.conftest import NOW, VARIANT, World, make_milestone
 
@@ -90,3 +92,41 @@ def test_what_a_held_look_told_and_was_taken_back_is_no_correction_even_when_it_
 def test_what_only_a_held_look_found_is_known_as_it_found_it(world: World) -> None:
     world.look(make_milestone("one"), held="surge")
     assert world.milestones.some("site", ["one"], visible=True)["one"].milestone == make_milestone("one")
+
+
+def test_a_refused_look_is_as_if_it_had_not_been(world: World) -> None:
+    world.baseline()
+    wrong, junk = replace(make_milestone("one"), title="Undefined"), make_milestone("junk")
+    world.look(make_milestone("one"))
+    look_id = world.looks.start("site", LATER)
+    world.milestones.apply(look_id, "site", [
+        (Change(source="site", key="one", kind="corrected"), wrong, None),
+        (Change(source="site", key="junk", kind="added"), junk, None),
+    ], announce=True, held="drift", guard="drift", now=LATER)
+    world.looks.finish(look_id, state="complete", now=LATER, milestones=3)
+    refusals = Refusals(world.database)
+
+    done = refusals.refuse(look_id, lambda before, _written, _now: before, why="a fault", now=LATER)
+
+    assert (done.restored, done.dropped, done.again) == (1, 1, False)
+    assert world.milestones.get("site", "one").milestone.title == "Title of one"
+    assert "junk" not in world.milestones.known("site")
+    assert [one.record.title for one in refusals.changes("site")["one"]] == ["Undefined"]
+    assert (world.looks.count_waiting(), [look.id for look, _ in refusals.pictures("site", "drift")]) == (0, [look_id])
+    again = world.looks.start("site", LATER)
+    world.milestones.apply(again, "site", [(Change(source="site", key="junk", kind="added"), junk, None)],
+                           announce=True, now=LATER)
+    assert world.milestones.known("site")["junk"].version == 2
+    with pytest.raises(ConflictError, match="was refused: a fault"):
+        world.looks.release(look_id, "it is right", LATER)
+    world.looks.release(look_id, "it is right", LATER, refused=True)
+    assert refusals.changes("site") == {}
+
+
+def test_a_baseline_that_is_refused_is_none(world: World) -> None:
+    first = world.looks.start("site", NOW)
+    world.milestones.apply(first, "site", [(None, make_milestone("one"), None)], announce=False, now=NOW)
+    world.looks.finish(first, state="complete", now=NOW, milestones=1, held="9 of 10 could not be read", guard="unread")
+    Refusals(world.database).refuse(first, lambda before, _written, _now: before, why="a fault", now=LATER)
+    assert world.milestones.known("site") == {}
+    assert world.looks.get(world.looks.start("site", LATER)).baseline
