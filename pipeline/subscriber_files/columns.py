@@ -4,8 +4,9 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from milepost.errors import HeldError, InputError
@@ -196,9 +197,15 @@ def read_people(table: Table, mapped: Mapped, choices: Choices, *, cadence: Cade
     entries: list[Entry] = []
     errors: list[tuple[int, str]] = []
     cleaned = 0
+    places = {name: tuple(mapped.at(name)) for name in ("address", "cadence", "topics", "suppressed", "consent")}
+
+    @cache
+    def means(place: int, word: str) -> consent.Says | None:
+        return _says(folded(mapped.columns[place].heading), word, choices, named=True)
+
     for row in table.rows:
         try:
-            entry, changed = _entry(row, mapped, choices, cadence)
+            entry, changed = _entry(row, mapped, places, means, cadence)
         except InputError as error:
             errors.append((row.line, str(error)))
             continue
@@ -207,21 +214,26 @@ def read_people(table: Table, mapped: Mapped, choices: Choices, *, cadence: Cade
     return Read(entries=tuple(entries), errors=tuple(errors), cleaned=cleaned)
 
 
-def _entry(row: Row, mapped: Mapped, choices: Choices, cadence: Cadence) -> tuple[Entry, bool]:
+def _entry(
+    row: Row, mapped: Mapped, places: Mapping[str, Sequence[int]], means: Callable[[int, str], consent.Says | None],
+    cadence: Cadence,
+) -> tuple[Entry, bool]:
+    """`places`: where the columns of each kind stand; `means`: what a word in one of consent says."""
     if len(row.cells) > len(mapped.columns):
         raise InputError(f"has {len(row.cells)} cells, the heading {len(mapped.columns)}", hint="Is a quote missing?")
 
     def cell(taken_for: str) -> str:
-        return next((unescape(row.cells[place]).strip() for place in mapped.at(taken_for)), "")
+        at = places[taken_for]
+        return unescape(row.cells[at[0]]).strip() if at else ""
 
-    address, changed = address_in(unescape(row.cells[next(mapped.at("address"))]))
+    address, changed = address_in(unescape(row.cells[places["address"][0]]))
     chosen = cell("cadence").casefold() or cadence
     if chosen not in CADENCES:
         raise InputError(f"{chosen!r} is no cadence; want {', '.join(CADENCES)}", where="cadence")
     said: list[tuple[Standing, str]] = [(mapped.base, mapped.base_note)]
-    for place in mapped.at("consent"):
+    for place in places["consent"]:
         heading, word = mapped.columns[place].heading, unescape(row.cells[place]).strip()
-        says = _says(folded(heading), word, choices, named=True)
+        says = means(place, word)
         if says is not None and says != "nothing":
             said.append((says, f"{heading} = {word}" if word else f"{heading} is empty"))
     standing, words = max(reversed(said), key=lambda one: STANDINGS.index(one[0]))
