@@ -4,6 +4,7 @@
     a stranger signs up on the web and confirms ─▶ the site goes on ─▶ third look ─▶ issue ─▶ four mails
 """
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -140,13 +141,27 @@ def _act(stage: Stage, site: SampleSite, folder: Path, say: Callable[[str], None
     say(f"8  third look    {counts(third['changes'])}")
     more_issues, more_ledgers = _mail(stage, ", again")
     _say_mailed(say, 9, more_issues, more_ledgers)
+    tried = _scripts(settings, site)
+    say(f"11 a page of      its scripts ({site.url}/bench): {tried['says']}")
     received = [str(mail["Subject"]) for mail in mails(folder / "inbox", NEWCOMER)]
     say(f"   {NEWCOMER} has {len(received)} mails: {'; '.join(received)}")
     return {"looks": [first, second, third], "issues": [*issues, *more_issues], "ledgers": [*ledgers, *more_ledgers],
             "requests": sum(look["requests"] for look in (first, second, third)),
-            "newcomer": {"address": NEWCOMER, "page": welcome, "mails": received},
+            "scripts": tried, "newcomer": {"address": NEWCOMER, "page": welcome, "mails": received},
             "runs": [{"step": name, "state": state, "run": run, "seconds": seconds}
                      for name, state, run, seconds in stage.runs]}
+
+
+def _scripts(settings: Settings, site: SampleSite) -> dict[str, Any]:
+    """What the site's page that its scripts fill reads as, in a browser where there is one; nothing of it is stored."""
+    from pipeline.new_source import try_address
+
+    # Chromium has no sandbox for root; the page is our own
+    render = settings.render.model_copy(update={"sandbox": settings.render.sandbox and os.geteuid() != 0})
+    trial = try_address(f"{site.url}/bench", now=utc_now, fetch=settings.fetch, render=render,
+                        allow_hosts=("127.0.0.1",), extractor="list")
+    found = trial.best.found if trial.best is not None else 0
+    return {"milestones": found, "says": f"{trial.rendering}, {found} milestones" if found else trial.rendering}
 
 
 def _look(stage: Stage, name: str) -> dict[str, Any]:

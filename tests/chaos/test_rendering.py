@@ -4,11 +4,11 @@ import asyncio
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -250,7 +250,7 @@ asyncio.run(main())
 
 def browsers(parent: int) -> list[int]:
     """The process ids of the Chromiums below a process."""
-    told = subprocess.run(["/bin/ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(["ps", "-wweo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout  # noqa: S607
     rows = [line.split(None, 2) for line in told.splitlines()]
     below = {parent}
     for _ in range(4):
@@ -263,23 +263,17 @@ def browsers(parent: int) -> list[int]:
 def test_no_browser_outlives_its_look(number: int) -> None:
     with subprocess.Popen([sys.executable, "-c", LOOK % SETTINGS.sandbox], stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"asked\n"
-        [pid] = browsers(process.pid)
-        over = os.pidfd_open(pid)
-        ended = threading.Event()
-        threading.Thread(target=lambda: (select_on(over), ended.set()), daemon=True).start()
-        if number == signal.SIGINT:
-            os.killpg(process.pid, number)  # as a terminal does: Playwright's own driver hears it too
-        else:
-            process.send_signal(number)
-        assert process.wait(60) != 0
-        assert ended.wait(60), f"the browser {pid} outlived its look"
-
-
-def select_on(descriptor: int) -> None:
-    """Wait until the process of a descriptor is over (pidfd_open(2))."""
-    import select
-
-    select.select([descriptor], [], [])
-    os.close(descriptor)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"asked\n"
+            [pid] = browsers(process.pid)
+            over = os.pidfd_open(pid)
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)  # as a terminal does: Playwright's own driver hears it too
+            else:
+                process.send_signal(number)
+            assert process.wait(60) != 0
+            assert select.select([over], [], [], 60)[0], f"the browser {pid} outlived its look"
+            os.close(over)
+        finally:
+            process.kill()

@@ -9,6 +9,8 @@ from email import policy
 from pathlib import Path
 from unittest import mock
 
+import pytest
+
 from console.demo.play import Stage, _keep
 from console.demo.site.server import SampleSite
 from flows.engine import end_own_server
@@ -16,13 +18,16 @@ from milepost.settings import load
 from tests.console.terminal import milepost
 
 
-def test_it_ends_with_a_newcomer_who_gets_the_next_issue(tmp_path: Path) -> None:
+def test_it_ends_with_a_newcomer_who_gets_the_next_issue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILEPOST_RENDER__BROWSER", str(tmp_path / "none"))  # tests/pipeline/test_rendering.py has one
     done = milepost("demo", "--direct", "--json", "--folder", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     mails = [
         email.message_from_bytes(Path(one).read_bytes(), policy=policy.default) for one in told["files"]["mails"]
     ]
+    assert told["scripts"]["milestones"] == 0
+    assert "it was not rendered: " in told["scripts"]["says"]  # and the demo went on
     theirs = [mail["Subject"] for mail in mails if mail["To"] == told["newcomer"]["address"]]
     assert theirs == ["Please confirm: Clockwork", "Welcome to Clockwork", told["issues"][1]["subject"]]
     assert [ledger["states"]["sent"] for ledger in told["ledgers"]] == [3, 4]

@@ -46,6 +46,7 @@ class Content:
     stories: tuple[Story, ...]
     edits: tuple[Mapping[str, str], ...] = ()
     later: tuple[Story, ...] = ()  # what they are yet to write
+    bench: tuple[Mapping[str, str], ...] = ()  # what the page without words fetches
 
     def published(self) -> "Content":
         """With the stories that were held back."""
@@ -76,6 +77,7 @@ def load() -> Content:
     return Content(
         **data["site"], eras=data["eras"], categories=data["categories"], edits=tuple(data["edits"]),
         stories=tuple(map(_story, data["milestones"])), later=tuple(map(_story, data["later"])),
+        bench=tuple(data["bench"]),
     )
 
 
@@ -103,6 +105,12 @@ def build(content: Content, *, build_id: str) -> dict[str, bytes]:
     listed = [path for path in pages if not path.startswith(("/art/", "/robots"))]
     pages["/sitemap.xml"] = render("sitemap.xml", paths=listed)
     return pages
+
+
+def build_bench(content: Content, *, build_id: str) -> dict[str, bytes]:
+    """The page that is empty without its script, "/bench", and what that fetches; nothing links to them."""
+    entries = json.dumps(content.bench, ensure_ascii=False).encode()
+    return {"/bench": _renderer(content, build_id)("bench.html"), "/bench.json": entries}
 
 
 def first_sentence(text: str) -> str:

@@ -9,7 +9,8 @@ from typing import Self
 
 from console.demo.site import pages
 
-_KINDS = {".svg": "image/svg+xml", ".xml": "application/xml", ".txt": "text/plain; charset=utf-8"}
+_KINDS = {".json": "application/json", ".svg": "image/svg+xml", ".xml": "application/xml",
+          ".txt": "text/plain; charset=utf-8"}
 _NOT_FOUND = b"<!doctype html><html lang=en><title>Not found</title><h1>Nothing is kept at this address</h1></html>\n"
 
 
@@ -85,7 +86,7 @@ class SampleSite:
             self._files = self._built(self._content)
 
     def _built(self, content: pages.Content) -> dict[str, bytes]:
-        return pages.build(content, build_id=self.build_id)
+        return pages.build(content, build_id=self.build_id) | pages.build_bench(content, build_id=self.build_id)
 
     def file(self, path: str) -> bytes | None:
         """What is served under a path now."""
