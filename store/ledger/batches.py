@@ -148,9 +148,6 @@ def impatient(database: Database) -> Iterator[sqlite3.Connection | None]:
         driver = _driver(pooled)
         pooled.detach()
         driver.execute("PRAGMA busy_timeout = 0")
-        # The steps write states of TRANSITIONS alone. For each row SQLite would make an index of those that a CHECK
-        # allows, in pages of its own: about 13 µs of a mail, twice.
-        driver.execute("PRAGMA ignore_check_constraints = ON")
     with closing(driver):
         yield driver
 

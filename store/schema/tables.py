@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 38  # the revision this program was made for
+HEAD = 39  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -65,6 +65,11 @@ metadata = sa.MetaData(
 def in_metadata(name: str | None, kind: str, parents: object) -> bool:  # noqa: ARG001 (the form of Alembic's hook)
     """Whether Alembic is to compare a table of the database with the metadata."""
     return kind != "table" or not (name or "").startswith(SEARCH)
+
+
+def _either(column: str, values: tuple[str, ...]) -> str:
+    """The same rule in a form that costs SQLite next to nothing: of an IN it makes an index anew for each row."""
+    return " OR ".join(f"{column} = {value!r}" for value in values)
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> sa.CheckConstraint:
@@ -649,7 +654,7 @@ delivery = sa.Table(
     sa.Column("enhanced", sa.String(16)),
     sa.Column("text", sa.Text),
     sa.Column("updated_at", Moment, nullable=False),
-    _one_of("state", DELIVERY_STATES),
+    sa.CheckConstraint(_either("state", DELIVERY_STATES), name="state"),
     sa.ForeignKeyConstraint(["issue", "variant"], ["issue_variant.issue", "issue_variant.name"]),
     sa.UniqueConstraint("issue", "subscriber"),
     sa.UniqueConstraint("issue", "normalized"),
@@ -665,8 +670,11 @@ delivery = sa.Table(
     ),
     # What ended otherwise than sent: lists of it, and the sum of an issue that is over, look through nothing else.
     *(
-        sa.Index("ix_delivery_ended", "issue", "subscriber", postgresql_where=which, sqlite_where=which)
-        for which in (sa.text("state IN ('failed', 'suppressed', 'cancelled')"),)
+        sa.Index(
+            "ix_delivery_ended", "issue", "subscriber", postgresql_where=sa.text(f"state IN {ended}"),
+            sqlite_where=sa.text(_either("state", ended)),
+        )
+        for ended in (("failed", "suppressed", "cancelled"),)
     ),
     sqlite_autoincrement=True,
 )

@@ -41,7 +41,6 @@ def test_it_says_and_writes_what_advance_does(local: World) -> None:
 
 
 def test_it_writes_no_state_that_the_database_forbids(local: World) -> None:
-    """Its connection asks for no CHECK: what it writes is fixed, and all of it is allowed."""
     assert {step.to for step in TRANSITIONS.values()} <= set(DELIVERY_STATES)
     number = local.frozen(6)
     claims = take(local, number)
