@@ -148,7 +148,7 @@ class Service:
                 [sys.executable, *command], cwd=self.folder, stdout=said, stderr=said,
                 env={**os.environ, **self._environment}, start_new_session=True,
             )
-        until(lambda: "Ready. Stop with" in self.said.read_text()[before:], "it got ready", self.alive)
+        until(lambda: b"Ready. Stop with" in self.said.read_bytes()[before:], "it got ready", self.alive)
 
     def alive(self) -> str | None:
         """None, or why it is of no use to wait."""
