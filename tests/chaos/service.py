@@ -36,7 +36,7 @@ from tests.pipeline import history
 from web.serve import free_port
 
 PATIENCE_S = 480.0  # on a machine that does other things
-EVERY_S = 45  # the schedule's interval: longer than a run takes on a machine that does other things
+EVERY_S = 60  # the schedule's interval: longer than a run takes on a machine that does other things
 SOURCE = "canals"
 Kind = Literal["up", "worker"]
 Victim = Literal["server", "runner", "flow", "machine"]
@@ -63,7 +63,7 @@ quiet_minutes = 0
 undo_minutes = 0
 approval = {approval}
 [notify]
-lost_minutes = 2
+lost_minutes = {lost_minutes}
 silent_hours = {silent_hours}
 [web]
 base_url = "https://news.canals.example"
@@ -297,6 +297,7 @@ def until(
 def service(
     folder: Path, url: str, kind: Kind, servers_database: Path | str, *, readers: int = 40, gap_ms: float = 0,
     every: int = EVERY_S, more: str = "", approval: bool = False, silent_hours: float = 26.0,
+    lost_minutes: float = 2.0,
 ) -> Iterator[Service]:
     """A service that is not started yet; whatever of it lives at the end is killed. `url`: a database with tables.
 
@@ -315,7 +316,7 @@ def service(
     with history.serving() as server, program("oracle.py", str(plan), str(log)) as smtp:
         config = folder / "milepost.toml"
         text = SETTINGS.format(url=url, site=server.url, smtp=smtp, approval=str(approval).lower(),
-                               silent_hours=silent_hours)
+                               silent_hours=silent_hours, lost_minutes=lost_minutes)
         config.write_text(text + more, encoding="utf-8")
         with connect(url) as database:
             for address in names(readers):

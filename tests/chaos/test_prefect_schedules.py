@@ -75,7 +75,7 @@ def test_from_a_schedule_to_the_ledger_by_forms_alone(
     servers = backend.empty() if isinstance(backend, Postgresql) else servers_database
     with service(
         folder / "it", backend.fresh(folder), kind, servers, readers=READERS, more=SURGE, approval=True,
-        silent_hours=SILENT_H,
+        silent_hours=SILENT_H, lost_minutes=15.0,
     ) as here:
         here.start()
         until(lambda: here.looks() >= 1, "the schedule fires by itself", here.alive)
