@@ -33,6 +33,7 @@ class CrawlPlan:
     takes: Callable[[str, str], bool] | None = None  # (content type, path) → whether that is read; None: HTML alone
     limits: FetchSettings
     follows_anywhere: bool = False  # a milestone's page is asked for wherever it redirects to
+    feeds: frozenset[str] = frozenset()  # listings (paths) that are asked for wherever they redirect to: feeds move
     with_queries: bool = False  # in the path of a page "%3F" stands for the "?" of its query
     # the address of the page that goes on where a milestone's page ends; so many more are asked for at most
     following: Callable[[Snapshot], str | None] | None = None

@@ -73,7 +73,7 @@ class PageClient:
         asked = conditional(validators)
 
         async def follow(wanted: str) -> str | None:
-            if self._plan.follows_anywhere and kind == "milestone":
+            if path in self._plan.feeds or (self._plan.follows_anywhere and kind == "milestone"):
                 await self._allowed(wanted)
                 return wanted
             return await self._follow(path, wanted)

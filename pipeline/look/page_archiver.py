@@ -215,7 +215,7 @@ def archive_pages(
         allow_hosts=frozenset(source.allow_hosts), seeds=(*guard.site.seeds, *guard.feeds),
         classify=lambda path: "listing" if path in guard.feeds else guard.site.classify(path),
         takes=takes,
-        follows_anywhere=guard.site.follows_anywhere,
+        follows_anywhere=guard.site.follows_anywhere, feeds=frozenset(guard.feeds),
         with_queries=follows or any("%3F" in seed for seed in (*guard.site.seeds, *guard.feeds)),
         following=following if follows else None, following_before=following_before if follows else None,
         max_following=guard.site.pages - 1,

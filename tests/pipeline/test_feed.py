@@ -280,3 +280,28 @@ def test_a_feed_leads_to_pages_and_is_a_witness_beside_them(
     assert record.date.value == "2031-03-03"
     assert [one.witness for one in record.evidence["title"]] == ["headings", "card"]
     assert (look(pages).state, server.asked.count(f"{path} 304")) == ("complete", 1)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_feed_that_has_moved_is_read_where_it_is_by_now(
+    server: FileServer, settings: Settings, elsewhere: bool
+) -> None:
+    """Also to another host: its titles are about this site's pages all the same."""
+    [source] = settings.sources
+    options = {"milestones": "/log/", "listings": ["/"]}
+    pages = settings.model_copy(update={
+        "sources": (source.model_copy(update={"extractor": "generic", "options": options, "feeds": ("/log.xml",)}),),
+    })
+    server.put("/", "<!doctype html><html><body><main><p>Nothing is listed here.</p></main></body></html>", "text/html")
+    server.put("/log/compass", "<!doctype html><html><body><main><article><h1>The compass of the harbour</h1>"
+               "<h2>What happened</h2><p>It points to the quay.</p></article></main></body></html>", "text/html")
+    feed = rss([item(2, link="https://harbour.example/log/{}", title="The compass of the harbour")])
+    with serving() as other:
+        there = (other if elsewhere else server).url + "/feeds/log"
+        (other if elsewhere else server).put("/feeds/log", feed, "application/rss+xml")
+        server.answers["/log.xml"] = Answer(status=308, headers={"Location": there})
+        report = look(pages)
+    assert (report.milestones, report.failures, report.state) == (1, (), "complete")
+    with connect(settings.store.url) as database:
+        record = Milestones(database).known("harbour")["compass"].milestone
+    assert [one.witness for one in record.evidence["title"]] == ["headings", "card"]
