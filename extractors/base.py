@@ -59,6 +59,7 @@ class SiteExtractor(ABC):
     links: Mapping[str, str] = MappingProxyType({})  # field → path prefix of the links that name its slugs
     follows_anywhere: ClassVar[bool] = False  # its pages are asked for wherever they redirect to, as feeds are
     pages: int = 1  # of one list that are asked for, by `following`
+    lists_all: bool = False  # its pages hold all entries, those with a page of their own too: one that left is gone
     whole_documents: bool = True  # its pages end in </html>: one that doesn't was cut off on the way
     settings: Mapping[str, str] = MappingProxyType({})  # what settings say where it stands on a page: "date" → "time"
     settings_witness: ClassVar[str] = ""  # whose claims come from there

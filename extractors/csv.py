@@ -43,6 +43,7 @@ class Csv(NamedEntries):
 
     def __init__(self, options: CsvOptions | None = None) -> None:
         self._options: CsvOptions = options or CsvOptions()
+        self.lists_all = self._options.whole
         super().__init__(self._options)
         self.settings = dict(self._options.fields)
 

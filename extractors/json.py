@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Self
 import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from extractors.clean import web_url
 from extractors.listpage import Entry
@@ -54,6 +54,12 @@ class JsonOptions(NamedOptions):
     next: Expression | None = None  # the address of the page that follows
     pages: Annotated[int, Field(ge=1, le=100)] = 10  # that are asked for at most
 
+    @model_validator(mode="after")
+    def _on_one_page(self) -> Self:
+        if self.whole and self.next:
+            raise ValueError("`whole` wants a list on one page, without `next`")
+        return self
+
 
 class Json(NamedEntries):
     """A page of JSON."""
@@ -68,6 +74,7 @@ class Json(NamedEntries):
         super().__init__(self._options)
         self.settings = {**self._options.fields, **({"next": self._options.next} if self._options.next else {})}
         self.pages = self._options.pages if self._options.next else 1
+        self.lists_all = self._options.whole
         self._entries = jmespath.compile(self._options.entries)
         self._fields = {name: jmespath.compile(written) for name, written in self._options.fields.items()}
         self._next = jmespath.compile(self._options.next) if self._options.next else None

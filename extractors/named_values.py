@@ -51,6 +51,7 @@ class NamedOptions(ListOptions):
     text: Literal["plain", "html", "markdown"] = "plain"  # how texts are written; tags in a plain one are read too
     language: str = ""  # of dates in words
     unix_dates: bool = False  # dates are seconds or milliseconds since 1970
+    whole: bool = False  # it holds all entries, on one page, so that one which is not in it any more is gone
 
 
 class NamedEntries(ListPage):

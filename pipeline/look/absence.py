@@ -36,21 +36,25 @@ class Absences:
 
         A page that was not read now is as it was: what was missing from it still is.
         """
-        intake = self._at.intake
-        read = {record.page for record in reading.records.values() if record.shares_its_page and not record.found_on}
+        intake, whole = self._at.intake, self._at.site.lists_all
+        read = {record.page for record in reading.records.values()
+                if record.shares_its_page and (whole or not record.found_on)}
         away = read | intake.gone.keys() | intake.moved.keys() | intake.failed | intake.disallowed
-        missing = [url for url in self._at.pages.missing(self._at.source)
-                   if "#" in url and page_address(url) not in away]
-        if not read and not missing:
+        before = [url for url in self._at.pages.missing(self._at.source) if whole or "#" in url]
+        if not read and not before:
             return {}
         known = self._at.milestones.known(self._at.source)
+        places = {stored.milestone.url: stored.milestone.page for stored in known.values()}
+        missing = [url for url in before if places.get(url, page_address(url)) not in away]
         keys = {stored.milestone.url: key for key, stored in known.items()}  # a fragment is the page's own id, or a key
         left = {url: keys[url] for url in missing if url in keys}
         if not read:
             return left
         off = {stored.milestone.url: key for key, stored in known.items()
                if stored.milestone.page in read and key not in reading.records}
-        self._fallen = self._fallen_off(read, off, reading, {key: stored.milestone for key, stored in known.items()})
+        if not whole:
+            milestones = {key: stored.milestone for key, stored in known.items()}
+            self._fallen = self._fallen_off(read, off, reading, milestones)
         return left | {url: key for url, key in off.items() if key not in self._fallen}
 
     def _fallen_off(

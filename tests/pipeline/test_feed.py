@@ -1,5 +1,6 @@
 """A feed that is watched: what its entries become, and what its site's own trouble does not make of them."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from extractors import registry
 from milepost.dates import utc_now
-from milepost.errors import SourceDownError
+from milepost.errors import SettingsError, SourceDownError
 from milepost.records import LookReport
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
@@ -305,3 +307,41 @@ def test_a_feed_that_has_moved_is_read_where_it_is_by_now(
     with connect(settings.store.url) as database:
         record = Milestones(database).known("harbour")["compass"].milestone
     assert [one.witness for one in record.evidence["title"]] == ["headings", "card"]
+
+
+@pytest.mark.parametrize(("whole", "changes"), [(True, [{}, {"withdrawn": 1}, {"restored": 1}]), (False, [{}, {}, {}])])
+@pytest.mark.parametrize("own_pages", [True, False])
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_what_left_a_list_is_gone_where_its_settings_say_that_it_holds_all(
+    server: FileServer, settings: Settings, kind: str, own_pages: bool, whole: bool, changes: list[dict[str, int]]
+) -> None:
+    """At the second look in a row that reads the list without it, unchanged or not; a list that can't be had tells
+    nothing."""
+    def listed(numbers: range) -> str:
+        rows = [{"id": str(n), "title": f"The {THINGS[n]} is new", "page": f"/kites/{n}"} for n in numbers]
+        if kind == "json":
+            return json.dumps(rows)
+        return "id,title,page\n" + "".join(",".join(row.values()) + "\n" for row in rows)
+
+    fields = {"key": "id", "title": "title"} | ({"url": "page"} if own_pages else {})
+    [source] = settings.sources
+    data = settings.model_copy(update={"sources": (source.model_copy(update={
+        "extractor": kind, "options": {"path": "/data", "fields": fields} | ({"whole": True} if whole else {})}),)})
+    server.put("/data", listed(range(6)), "text/plain", ETag='"all"')
+    assert look(data).milestones == 6
+    server.put("/data", listed(range(1, 6)), "text/plain", ETag='"fewer"')
+    assert told(look(data)) == changes[0]
+    kept = server.answers["/data"]
+    server.answers["/data"] = Answer(status=403)
+    with pytest.raises(SourceDownError):
+        look(data)
+    server.answers["/data"] = kept
+    assert told(look(data)) == changes[1]
+    assert server.asked[-1] == "/data 304"
+    server.put("/data", listed(range(6)), "text/plain", ETag='"all"')
+    assert told(look(data)) == changes[2]
+
+
+def test_a_list_that_goes_on_elsewhere_does_not_hold_all() -> None:
+    with pytest.raises(SettingsError, match="`whole` wants a list on one page"):
+        registry.get("json", {"whole": True, "next": "links.next"})
