@@ -253,6 +253,7 @@ def test_a_site_of_which_everything_fails_fills_no_disk(
     monkeypatch.setattr(finish_look, "MOST_TOLD", 2)
     site.replaced = {urlsplit(found.milestone.url).path: None for found in Milestones(database).iterate("clockwork")}
     report = scrape(settings, "clockwork", full=True)
+    assert report.look_id is not None
     kept = Looks(database).get(report.look_id).failures
     assert report.failed == len(site.replaced) > 4
     assert kept == report.failures
