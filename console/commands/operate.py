@@ -62,6 +62,9 @@ def _print_status(told: dict[str, Any]) -> None:
         typer.echo(f"{name}: {_counts(figures[key]) or 'none'}.")
     for channel in told["channels"]:
         typer.echo(f"{channel['channel'].capitalize()}: {_channel(channel)}.")
+    for one in told["old_secrets"]:
+        until = f"until {one['until'][:10]}" if one["until"] else "for good"
+        typer.echo(f"Old secret: {one['setting']} is accepted since {one['since'][:10]}, {until}.")
 
 
 def _moment(iso: str | None) -> str:

@@ -18,7 +18,7 @@ from milepost.errors import SchemaError, StoreError
 from milepost.settings import Settings
 from pipeline.holds import waits
 from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, disk, judge, plain, unusable
-from pipeline.operate.rotation import leaked_signer, old_secrets
+from pipeline.operate.rotation import OldSecret, leaked_signer, old_secrets
 from pipeline.publish import overdue_news
 from store.database import Database, connect
 from store.operators.figures import Figures, SourceFigures, last_looks, read
@@ -47,6 +47,7 @@ class Standing:
     conditions: tuple[Condition, ...]  # what waits for a person first
     figures: Figures | None  # None: the database can't be used, and a condition says why
     messages: Mapping[str, Message]  # channel → the last message for it
+    old_secrets: tuple[OldSecret, ...] = ()  # that are still accepted
 
 
 def stand(settings: Settings, *, now: dt.datetime, database: Database | None = None) -> Standing:
@@ -65,13 +66,13 @@ def stand(settings: Settings, *, now: dt.datetime, database: Database | None = N
 def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing:
     rules = settings.notify
     figures = read(database, [source.key for source in settings.sources], looks=rules.down_looks, now=now)
-    messages = Notices(database).latest()
+    messages, old = Notices(database).latest(), old_secrets(settings, database, now)
     return Standing(
-        at=now, figures=figures, messages=messages,
+        at=now, figures=figures, messages=messages, old_secrets=old,
         conditions=judge(
             figures, rules, now=now, waits=waits(settings, database), free_mb=free_mb(settings),
             channels=_failing(settings, messages), given_up=_given_up(database, now),
-            old=old_secrets(settings, database, now), leaked=leaked_signer(settings, database),
+            old=old, leaked=leaked_signer(settings, database),
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),
     )
@@ -175,6 +176,10 @@ def standing_to_json(standing: Standing, settings: Settings) -> dict[str, Any]:
         ],
         "figures": None if figures is None else figures_to_json(figures),
         "channels": messages_to_json(settings, standing.messages),
+        "old_secrets": [
+            {"setting": one.setting, "count": one.count, "since": one.since.isoformat(), "until": _iso(one.until)}
+            for one in standing.old_secrets
+        ],
     }
 
 

@@ -18,7 +18,7 @@ from pipeline import dispatch as steps
 from pipeline.link_keys import link_keys, signing_key
 from pipeline.mail_identity import signer
 from pipeline.operate.rotation import ACCEPTED_FOR, known_keys, old_secrets
-from pipeline.operate.standing import stand
+from pipeline.operate.standing import stand, standing_to_json
 from pipeline.operators import link_keys as changing
 from pipeline.operators.acts import latest
 from pipeline.publish import publish
@@ -111,7 +111,11 @@ def test_an_old_secret_is_told_of_when_it_stays_too_long(settings: Settings, kep
     webhooks = settings.webhooks.model_copy(update={"previous_secret": secret})
     mail = settings.mail.model_copy(update={"previous_dkim_selectors": ("s2025",)})
     changed = with_keys(settings, "n" * 32, "o" * 32).model_copy(update={"webhooks": webhooks, "mail": mail})
-    assert not [one for one in stand(changed, now=NOW, database=kept).conditions if one.kind == "old-secret"]
+    now_so = stand(changed, now=NOW, database=kept)
+    assert not [one for one in now_so.conditions if one.kind == "old-secret"]
+    told = {one["setting"]: one["until"] for one in standing_to_json(now_so, changed)["old_secrets"]}
+    assert told["web.previous_signing_keys"] is None
+    assert told["webhooks.previous_secret"] == (NOW + dt.timedelta(days=30)).isoformat()
     late = [one for one in stand(changed, now=LATER, database=kept).conditions if one.kind == "old-secret"]
     assert [(one.about, one.since) for one in late] == [
         ("webhooks.previous_secret", NOW), ("mail.previous_dkim_selectors", NOW),

@@ -496,6 +496,7 @@ class StatusRead(Answer):
     conditions: list[dict[str, Any]]
     figures: dict[str, Any] | None
     channels: list[dict[str, Any]]
+    old_secrets: list[dict[str, Any]]
 
 
 class Me(Answer):
