@@ -37,11 +37,11 @@ def told(requests: PageRequests) -> str | None:
 
 
 def asked(
-    ask: Asking, *wanted: tuple[str, str], scripts: Scripts | None = None, **limits: int
+    ask: Asking, *wanted: tuple[str, str], scripts: Scripts | None = None, limits: RenderSettings | None = None
 ) -> tuple[list[Reply | None], PageRequests]:
     """What a page gets that asks for each (kind, address), one after the other."""
     async def each() -> tuple[list[Reply | None], PageRequests]:
-        page = PageRequests(answered(PAGE, b"<html></html>"), ask, RenderSettings(**limits), scripts or Scripts())
+        page = PageRequests(answered(PAGE, b"<html></html>"), ask, limits or RenderSettings(), scripts or Scripts())
         return [await page.reply(kind, "GET", url, main=kind == "document") for kind, url in wanted], page
 
     return asyncio.run(each())
@@ -106,12 +106,12 @@ def test_a_page_whose_own_data_is_not_to_be_had_is_not_whole(error: Exception, u
 
 
 @pytest.mark.parametrize(("limits", "why"), [
-    ({"max_requests": 2}, "more than 2 addresses (render.max_requests)"),
-    ({"max_bytes": 2048}, "more than 2048 bytes (render.max_bytes)"),
+    (RenderSettings(max_requests=2), "more than 2 addresses (render.max_requests)"),
+    (RenderSettings(max_bytes=2048), "more than 2048 bytes (render.max_bytes)"),
 ])
-def test_a_page_has_had_enough(limits: dict[str, int], why: str) -> None:
+def test_a_page_has_had_enough(limits: RenderSettings, why: str) -> None:
     ask = Asking(lambda url: answered(url, b"x" * 1024))
-    replies, page = asked(ask, *(("fetch", f"https://kites.example/{n}") for n in range(3)), **limits)
+    replies, page = asked(ask, *(("fetch", f"https://kites.example/{n}") for n in range(3)), limits=limits)
     assert [reply is None for reply in replies] == [False, False, True]
     assert len(ask.urls) == 2
     assert why in (told(page) or "")
