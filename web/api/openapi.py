@@ -52,8 +52,12 @@ def document(endpoints: Sequence[Endpoint], base: str) -> dict[str, Any]:
     }
 
 
+# What can't be taken apart as HTTP is answered by the server in a line, before anybody knows whom it was for.
+_BY_THE_SERVER = {"text/plain": {"schema": {"type": "string"}}}
+
+
 def _operation(one: Endpoint, refs: Any) -> dict[str, Any]:
-    said = dict(_COMMON)
+    said = {400: "It is no HTTP that can be read"} | _COMMON
     if one.at is not None:
         said[404] = "There is none of that number or name"
     if one.query is not None or one.body is not None:
@@ -77,7 +81,7 @@ def _operation(one: Endpoint, refs: Any) -> dict[str, Any]:
         }} | {
             str(status): {"description": why, "content": {MEDIA_TYPE: {"schema": {
                 "$ref": _REF.format(model="ProblemDetails")
-            }}}} for status, why in sorted(said.items())
+            }}} | (_BY_THE_SERVER if status == 400 else {})} for status, why in sorted(said.items())
         },
     }
     if one.verb == "GET":
