@@ -157,7 +157,7 @@ class GroupCommit:
         if len(self._next.begins) >= self._enough():
             self._soon = True
             self._loop.call_soon(self._write_next)
-        elif self._timer is None:
+        elif self._timer is None and not self._under_way:  # else what is too little for a commit goes after that one
             self._timer = self._loop.call_later(_LINGER_S, self._write_next)
 
     def _enough(self) -> int:

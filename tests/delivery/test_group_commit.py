@@ -508,6 +508,29 @@ def test_batches_are_under_way_at_once_and_the_next_one_goes_with_whoever_is_fre
     assert ledger.by_thread == []
 
 
+def test_what_is_too_little_for_a_commit_waits_for_the_one_that_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is late would else pay a commit for every mail."""
+    monkeypatch.setattr("delivery.smtp.group_commit._LINGER_S", 0.0)
+    first, second = writers = Writer(), Writer()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1, 2)
+        await first.asked.wait()
+        desk.begin(3)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert second.carried == []
+        first.asked.clear()
+        first.comes()
+        await desk.hears((1, True), (2, True))
+        await first.asked.wait()
+        first.comes()
+        await desk.hears((3, True))
+
+    play(scene, far(), connections=4, writers=writers)
+    assert (first.carried, second.carried) == ([([], [1, 2]), ([], [3])], [])
+
+
 def test_what_a_writer_could_not_do_is_done_in_the_thread() -> None:
     ledger = far()
     ledger.taken_over = {1}
