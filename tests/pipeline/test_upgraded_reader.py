@@ -1,12 +1,13 @@
 """Pages that an earlier release had read otherwise: what a look makes of them, and what readers get."""
 
 import json
+from typing import Any
 
 import pytest
 
 from extractors import article, generic
 from extractors import list as one_page
-from milepost.records import LookReport
+from milepost.records import LookReport, Milestone, Page
 from milepost.settings import Settings
 from pipeline.dispatch import dispatch, waiting
 from pipeline.look.scrape import scrape
@@ -111,10 +112,14 @@ def test_what_reads_the_same_is_read_once(
         before.setattr(generic.Generic, "version", 1)
         put(site, build=1)
         assert scrape(lamps, SOURCE).baseline
-    read = []
+    read: list[str] = []
     of_page = generic.Generic.read
-    monkeypatch.setattr(generic.Generic, "read", lambda site, page, **more: (
-        read.append(page.url), of_page(site, page, **more))[1])
+
+    def counted(site: generic.Generic, page: Page, **more: Any) -> Milestone:
+        read.append(page.url)
+        return of_page(site, page, **more)
+
+    monkeypatch.setattr(generic.Generic, "read", counted)
     for build in (2, 3):
         put(site, build=build)
         assert look(lamps)[1] == {}
