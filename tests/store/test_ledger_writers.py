@@ -157,7 +157,9 @@ def test_every_statement_finds_its_rows_by_their_keys(world: World, statistics: 
                 f"PREPARE asked{at} (jsonb{', int' if wanted else ''}) AS {text.decode().replace('%', '%%')}"
             )
             plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE asked{at} ('[]'{', 0' if wanted else ''})")
-            assert "Seq Scan" not in " ".join(plan.scalars()), name
+            said = " ".join(plan.scalars())
+            assert "Seq Scan" not in said, name
+            assert "pk_delivery" not in said or "Index Cond: (id = " in said, name  # it is not walked from end to end
             connection.exec_driver_sql(f"DEALLOCATE asked{at}")
 
 
