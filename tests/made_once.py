@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-FOLDER = "MILEPOST_TESTS_FOLDER"
+FOLDER = "PYTEST_MADE_ONCE_FOLDER"  # not of MILEPOST_…: those are settings, and this is told to be none
 
 _KEPT = ExitStack()
 atexit.register(_KEPT.close)

@@ -28,7 +28,7 @@ def article(day: str, title: str) -> Page:
 def test_entries_are_witnesses_of_the_pages_they_lead_to() -> None:
     site = registry.get("generic", OPTIONS)
     lens, keeper = site.cards(listing())
-    assert (lens.key, lens.title, lens.date.value, keeper.key, keeper.date.value) == (
+    assert (lens.key, lens.title, lens.date and lens.date.value, keeper.key, keeper.date and keeper.date.value) == (
         "lens", "The lens is set", "2031-03-12", "keeper", "2031-05")
     told = [(one.says, one.why) for one in site.unread(listing())]
     assert told == [("A storm", "it leads to no page of a milestone")], "what the settings leave out is none"
@@ -40,6 +40,7 @@ def test_entries_are_witnesses_of_the_pages_they_lead_to() -> None:
     assert all(one.says is None for one in record.evidence["date"])
 
     undated = site.read(article("", "The lens is set"), source="rock", cards=[("https://rock.example/", lens)])
+    assert undated.date is not None
     assert undated.date.value == "2031-03-12", "what the page doesn't tell, the list does"
     wrong = article("<time datetime='2031-04-12'>12 April</time>", "The lens is set")
     disputed = site.read(wrong, source="rock", cards=[("https://rock.example/", lens)])
