@@ -292,7 +292,7 @@ def log(terms: Terms) -> sa.Insert:
     }
     tried = (
         sa.select(delivery.c.id, delivery.c.attempts, terms.now, *map(terms.given, given.values()))
-        .where(delivery.c.id == terms.given("the_delivery"))
+        .where(delivery.c.id == terms.given("the_delivery"), *terms.among(delivery.c.id))
         .order_by(delivery.c.id)
     )
     return sa.insert(attempt).from_select(["delivery_id", "number", "at", *given], tried)
