@@ -11,13 +11,14 @@ from store.schema.tables import (
     bounce,
     consent,
     delivery,
+    issue,
     letter,
     sign_up,
     spent_proof,
     subscriber,
     suppression,
 )
-from store.subscribers import events
+from store.subscribers import events, mentions
 from store.subscribers.addresses import address_hash
 from store.subscribers.events import By
 from store.subscribers.suppressions import suppress
@@ -34,6 +35,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     )
     events.forget_words(connection, hash_)
     events.log(connection, hash_, "erased", by, now)
+    mentions.mask(connection, {normalized, *_former(connection, normalized)})
     earlier = connection.execute(
         sa.select(sa.func.count()).select_from(subscriber).where(subscriber.c.normalized.startswith(f"erased:{hash_}"))
     ).scalar_one()  # an operator lifted it since, and the same person came and went again
@@ -68,6 +70,18 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     ours = delivery.c.subscriber == found
     connection.execute(transitions.update(transitions.ERASE, transitions.Terms(connection.dialect.name), ours))
     return True
+
+
+def _former(connection: sa.Connection, normalized: str) -> set[str]:
+    """The addresses that they had before, or wanted, as far as they are still known."""
+    theirs = sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized).scalar_subquery()
+    change = address_change.c.subscriber == theirs
+    return set(connection.execute(sa.union(
+        sa.select(delivery.c.normalized).where(  # by the ledger's key, which begins with the issue
+            delivery.c.issue.in_(sa.select(issue.c.number)), delivery.c.subscriber == theirs),
+        sa.select(address_change.c.old_normalized).where(change),
+        sa.select(address_change.c.new_normalized).where(change),
+    )).scalars())
 
 
 def _forget_former(connection: sa.Connection, subscriber_id: int) -> None:

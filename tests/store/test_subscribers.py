@@ -160,3 +160,37 @@ def test_erasing_leaves_only_a_hash(world: World) -> None:
     back, new = world.subscribers.add("reader0@example.org", now=LATER)  # asking again is theirs to do
     assert new
     assert list_.find(back.address) is not None  # and an operator's to allow
+
+
+def test_an_erase_takes_the_address_out_of_what_operators_wrote(world: World) -> None:
+    """Also one that they had before, in a domain that is written with more than ASCII, and in what an act changed."""
+    world.baseline()
+    moved, _ = world.subscribers.add("Ada@bücher.example", now=NOW)
+    world.subscribers.add("nada@xn--bcher-kva.example", now=NOW)
+    with world.database.begin() as connection:
+        def put(table: sa.Table, **values: object) -> None:
+            connection.execute(sa.insert(table).values(**values))
+
+        put(tables.address_change, subscriber=moved.id, name="n", undo_name="u", old_address="Old@example.org",
+            old_normalized="old@example.org", new_address="Ada@xn--bcher-kva.example", language="en", network="",
+            new_normalized="ada@xn--bcher-kva.example", asked_at=NOW, confirmed_at=NOW)
+        put(tables.act, at=NOW, who="grace", door="console", what="reader.import", about="file ADA@bücher.example.csv",
+            why="for old@example.org, not very_old@example.org", outcome="done", said="ada@xn--bcher-kva.example is in",
+            before={"intro": ["write to Ada@bücher.example."], "state": None}, after={"n": 1})
+        connection.execute(sa.update(tables.look).values(
+            refused_why="(ada@bücher.example told us)", released_why="nada@bücher.example told us"))
+    by = By(who="grace", why="Ada@xn--bcher-kva.example asked")
+    Suppressions(world.database).add("nada@bücher.example", "as ada@bücher.example wrote", NOW)
+    assert world.subscribers.erase("ada@bücher.example", by, LATER)
+    with world.database.connect() as connection:
+        act = connection.execute(sa.select(tables.act)).one()
+        look = connection.execute(sa.select(tables.look)).one()
+    assert (act.about, act.why, act.said, act.before, act.after) == (
+        "file (address).csv", "for (address), not very_old@example.org", "(address) is in",
+        {"intro": ["write to (address)."], "state": None}, {"n": 1},
+    )
+    assert (look.refused_why, look.released_why) == ("((address) told us)", "nada@bücher.example told us")
+    assert Suppressions(world.database).history("ada@bücher.example")[-1].why == "(address) asked"
+    listed = Suppressions(world.database).find("nada@bücher.example")
+    assert listed is not None
+    assert listed.reason == "as (address) wrote"
