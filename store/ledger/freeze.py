@@ -85,30 +85,45 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place)
     )
 
 
-_OF_A_PLACE = ("state", "cadence", "topics", "language", "paused_until", "pause_skips")  # all that it depends on
+_OF_A_PLACE = tuple(  # all that it depends on, beside whether they came after the draft; as an index of SQLite's has it
+    subscriber.c[name] for name in ("state", "cadence", "topics", "language", "paused_until", "pause_skips")
+)
 _LISTED = subscriber.c.normalized.in_(
     sa.select(suppression.c.normalized).where(suppression.c.normalized.is_not(None))
-).label("listed")
+)
+_LATER = dt.timedelta(microseconds=1)
 
 
 def _alike(connection: sa.Connection, drafted_at: dt.datetime) -> list[tuple[Subscriber, bool, int]]:
-    """One of each kind of subscribers that a freeze places alike, whether they are suppressed, and how many there are.
+    """Somebody like each kind of subscribers that a freeze places alike, whether they are suppressed, and how many.
 
     Not seen here: who is suppressed by a hash that no address stands beside, and how anybody stands to the issue.
     """
-    late = (subscriber.c.created_at > drafted_at).label("late")
-    each = sa.select(subscriber.c.id, *(subscriber.c[name] for name in _OF_A_PLACE), late, _LISTED).subquery()
-    groups = sa.select(
-        sa.func.min(each.c.id).label("first"), each.c.listed, sa.func.count().label("times")
-    ).group_by(*(one for one in each.c if one.name != "id"))
-    counted = {row.first: (bool(row.listed), row.times) for row in connection.execute(groups)}
-    return [(who, *counted[who.id]) for who, _ in _by_id(connection, counted.keys())]
+    late = sa.func.count().filter(subscriber.c.created_at > drafted_at)
+    kinds = sa.select(*_OF_A_PLACE, sa.func.count().label("all"), late.label("late")).group_by(*_OF_A_PLACE)
+    counted = Counter[tuple[Subscriber, bool]]()
+    for query, listed in ((kinds, False), (kinds.where(_LISTED), True)):
+        for row in connection.execute(query):
+            for after, times in ((dt.timedelta(0), row.all - row.late), (_LATER, row.late)):
+                counted[_like(row, drafted_at + after), listed] += times
+    for (who, listed), times in list(counted.items()):
+        if listed:  # counted among all as well
+            counted[who, False] -= times
+    return [(*kind, times) for kind, times in counted.items() if times]
+
+
+def _like(row: sa.Row[Any], created_at: dt.datetime) -> Subscriber:
+    """Nobody, who is placed as those of a row of kinds are."""
+    return Subscriber(
+        id=0, address="", normalized="", state=row.state, cadence=row.cadence, topics=tuple(row.topics),
+        created_at=created_at, language=row.language, paused_until=row.paused_until, pause_skips=row.pause_skips,
+    )
 
 
 def _by_id(connection: sa.Connection, ids: Collection[int]) -> Iterator[tuple[Subscriber, bool]]:
     """These, each with whether their address is on the list of the suppressed."""
     wanted = sorted(ids)
-    query = sa.select(subscriber, _LISTED)
+    query = sa.select(subscriber, _LISTED.label("listed"))
     for start in range(0, len(wanted), CHUNK):
         for row in connection.execute(query.where(subscriber.c.id.in_(wanted[start : start + CHUNK]))):
             yield to_subscriber(row), bool(row.listed)

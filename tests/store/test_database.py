@@ -26,6 +26,8 @@ def test_upgrade_makes_what_the_metadata_says(empty_url: str) -> None:
     assert upgrade(empty_url) == f"{tables.HEAD:04d}"
     with connect(empty_url) as database, database.connect() as connection:
         options = {"compare_type": True, "compare_server_default": True, "include_name": tables.in_metadata}
+        if database.dialect == "postgresql":  # an index of SQLite's alone
+            options["include_object"] = lambda _, name, *rest: name != "ix_subscriber_kind"  # noqa: ARG005 (Alembic's form)
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, tables.metadata) == []
 
