@@ -47,7 +47,7 @@ def described(*parts: str) -> str:
 
 
 class _Compiled(BytecodeCache):
-    """What templates were compiled to, by their names and sources: once a process, not once a language."""
+    """What templates were compiled to, by their names and sources: once a process, not once a language or a desk."""
 
     def __init__(self) -> None:
         self._code: dict[tuple[str, str], bytes] = {}
@@ -60,7 +60,7 @@ class _Compiled(BytecodeCache):
         self._code[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
 
 
-_COMPILED = _Compiled()
+COMPILED = _Compiled()
 
 
 class Pages:
@@ -78,7 +78,7 @@ class Pages:
         self.phrases = phrases or phrases_for(newsletter.language)
         self._environment = Environment(
             loader=loader_for(newsletter.templates, "web"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True, bytecode_cache=_COMPILED,
+            trim_blocks=True, lstrip_blocks=True, bytecode_cache=COMPILED,
         )
         self._environment.filters["lang_and_dir"] = lang_and_dir
         self._environment.filters["reading_direction"] = reading_direction

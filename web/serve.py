@@ -31,6 +31,7 @@ from web.desk.door import DeskDoor, own_address
 from web.letter_sender import LetterSender
 from web.log_throttle import throttle
 from web.proxies import Proxies
+from web.warm_up import WarmUp
 from web.workers import HEALTH_S, Workers, end_with_parent
 from web.writing import STORE_SECONDS, Writers
 
@@ -58,6 +59,7 @@ class Site:
             async def lifespan(_: Any) -> AsyncIterator[None]:
                 with opened:
                     opened.enter_context(sender)
+                    opened.enter_context(WarmUp(desk))
                     yield
                     await run_in_threadpool(opened.close)  # the letter in hand is finished; nobody waits for the loop
 

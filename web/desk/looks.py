@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from milepost.settings import Settings
 from newsletter.issue.render import templates_folder
 from newsletter.issue.theme import theme_for
 from pipeline.operators.acts import NEEDS, may
+from web.pages import COMPILED
 
 # Nothing from elsewhere, nothing inline; a preview has a policy of its own (web.desk.previews).
 POLICY = (
@@ -44,7 +45,7 @@ class Looks:
         self.root = urlsplit(settings.desk.base_url or ("" if settings.desk.listen else settings.web.base_url)).path
         self._environment = Environment(
             loader=FileSystemLoader(templates_folder() / "desk"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            trim_blocks=True, lstrip_blocks=True, bytecode_cache=COMPILED,
         )
         self._environment.filters.update(
             moment=self.moment, day=self.day, ago=_ago, json=_json, short=lambda text: str(text)[:12], many=counted,
@@ -59,6 +60,13 @@ class Looks:
         }
         self._stamp = hashlib.sha256(b"".join(self._assets.values())).hexdigest()[:16]
         self._environment.globals["assets"] = f"{self.root}/desk/assets/{self._stamp}"
+
+    def compile(self) -> Iterator[str]:
+        """Make every template ready, one after the other; yields its name. The first page of each kind waits for none.
+        """
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+            yield name
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """The page of `template`, kept by nobody."""
