@@ -111,8 +111,8 @@ class Json(NamedEntries):
         if not isinstance(found, list):
             raise ExtractError(f"there is no list at {self._options.entries!r}", where=page.url,
                                hint="Say in sources.options where the entries are: entries = \"…\" (JMESPath).")
-        ends = self._next is not None and not _names(self._next, value)
-        return [one._replace(silent=(*one.silent, "next")) if ends and isinstance(one, Entry) else one
+        vain = self._next is not None and _in_vain(self._next, value)
+        return [one._replace(silent=(*one.silent, "next")) if vain and isinstance(one, Entry) else one
                 for one in self._each(found, page)]
 
     def _each(self, found: list[Any], page: Page) -> Iterator[Entry | Unread]:
@@ -131,16 +131,33 @@ class Json(NamedEntries):
             yield unread("entry", f"{len(found) - _ENTRIES_CAP} entries", f"more than {_ENTRIES_CAP} on a page")
 
 
-def _names(expression: Any, value: Any) -> bool:
-    """Whether a page has what an expression leads to, be it null as on the last of several pages.
+def _in_vain(expression: Any, value: Any) -> bool:
+    """Whether what leads to the next page leads to nothing where a page may follow.
 
-    Only of a plain path ("links.next") can that be told; any other is taken for one that leads somewhere.
+    A page that is the last of several, or the only one, names none: what it says there is null, or the object around it
+    says nothing of it, and neither does any place where APIs usually say it. Of an expression that is no plain path
+    ("links.next") nothing can be told.
     """
     path = expression.parsed
     if path["type"] == "subexpression" and path["children"][1]["type"] == "field":
         holder = TreeInterpreter().visit(path["children"][0], value)
-        return isinstance(holder, dict) and path["children"][1]["value"] in holder
-    return path["type"] != "field" or (isinstance(value, dict) and path["value"] in value)
+    elif path["type"] == "field":
+        holder = value
+    else:
+        return False
+    found = expression.search(value)
+    return not isinstance(found, str) if found else not isinstance(holder, dict) or bool(next_place(value))
+
+
+def next_place(value: Any) -> str:
+    """The path to the address of the page that follows, where APIs usually have it; "" where none is told."""
+    for path in ("next", "links.next", "next_url", "paging.next", "meta.next", "pagination.next"):
+        found = value
+        for step in path.split("."):
+            found = found.get(step) if isinstance(found, dict) else None
+        if isinstance(found, str) and ("/" in found or found.startswith("?")):
+            return path
+    return ""
 
 
 def read_json(page: Page) -> Any:

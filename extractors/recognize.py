@@ -187,7 +187,7 @@ def _json(page: Page, path: str) -> list[Candidate]:
             told = [one.get(str(fields.get("date", "")).strip('"')) for one in objects]
             if told and all(isinstance(one, int | float) and one > 3_000 for one in told):
                 options["unix_dates"] = True
-            following = _following(data)
+            following = json_pages.next_place(data)
             return [Candidate("json", options | ({"next": following} if following else {}), "JSON")]
     return []
 
@@ -200,16 +200,6 @@ def _lists(data: Any, place: str, depth: int) -> Iterator[tuple[str, list[Any]]]
             step = name if re.fullmatch(r"[A-Za-z_]\w*", name) else f'"{name}"'
             if '"' not in name and "\\" not in name:
                 yield from _lists(value, f"{place}.{step}" if place else step, depth + 1)
-
-
-def _following(data: Any) -> str:
-    for place in ("next", "links.next", "next_url", "paging.next", "meta.next", "pagination.next"):
-        value = data
-        for step in place.split("."):
-            value = value.get(step) if isinstance(value, dict) else None
-        if isinstance(value, str) and ("/" in value or value.startswith("?")):
-            return place
-    return ""
 
 
 def _csv(page: Page, path: str) -> list[Candidate]:

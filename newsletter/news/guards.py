@@ -37,6 +37,8 @@ class Counted:
     let_go: int = 0  # of the pages that failed or lead astray: an operator released a look that missed them too
     broken: str | None = None  # why the listings could not all be read
     drifted: str | None = None  # why what was read should not be trusted
+    unsure: int = 0  # new keys on a page as it was last read …
+    left: int = 0  # … beside known ones that nobody reads there any more
     unread: int = 0  # what looks like a milestone, could not be read, and no operator let pass
     entries: int = 0  # those, and all that are on record
     unread_newest: str | None = None  # the words of one of them that stands where the newest does
@@ -65,6 +67,14 @@ def surge(added: int, known: int, *, minimum: int, share: float) -> str | None:
         return None
     beside = f"beside {known} known ones" if known else "where none were known"
     return f"{added} new milestones at once {beside}: more than {_limit(minimum, share)}"
+
+
+def read_otherwise(counted: Counted) -> str | None:
+    """Why new keys on a page that is as it was are not announced unseen; None where there are none."""
+    if not counted.unsure:
+        return None
+    return (f"{counted.unsure} new milestones stood on their page when it was last read, and {counted.left} known ones "
+            "are read there no more: has the source another extractor, or other options? Put them back, or release it")
 
 
 def removal(missing: int, known: int, *, minimum: int, share: float) -> str | None:
@@ -129,5 +139,6 @@ GUARDS: tuple[tuple[Guard, Callable[[Counted], str | None]], ...] = (
     ("shrunken", lambda c: shrunken(c.listed, c.listed_before, minimum=c.fewest, share=c.share)),
     ("unread", unread),
     ("removal", lambda c: removal(c.missing, c.known, minimum=c.fewest, share=c.share)),
+    ("surge", read_otherwise),
     ("surge", lambda c: surge(c.added, c.known, minimum=c.minimum, share=c.share)),
 )

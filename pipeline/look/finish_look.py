@@ -142,6 +142,12 @@ class _Conclusion:
             gone = counted_(len(stays), "milestone")
             notes += (f"look {like} was refused: {gone} that the site shows no more stay on record",)
         notes += refused
+        late = sorted({change.key for change, _, _ in entries if change is not None and change.kind in NEWS}
+                      & judged.stood.no_news)
+        if late:
+            many, first_few = counted_(len(late), "milestone"), ", ".join(late[:FIRST])
+            said = f"{many} stood there at the first look and could not be read till now: on record, and no news"
+            notes += (f"{said} ({first_few}{', …' if len(late) > FIRST else ''})",)
         asked = counted(at.site.settings, reading.records.values()) if at.site.settings else {}
         disputed = at.looks.disputed(source) if drifted.degraded is None else drifted.degraded
         still = _silent(at, asked)
@@ -277,7 +283,8 @@ class _Conclusion:
             return
         at.milestones.apply(
             at.look.id, at.source, entries, announce=not at.look.baseline, held=held.reason if held else False,
-            guard=held.guard if held else None, now=at.now(), silent={found.new for found in matches if not found.sure},
+            guard=held.guard if held else None, now=at.now(),
+            silent={found.new for found in matches if not found.sure} | judged.stood.no_news,
             likenesses=likenesses(matches), flaps={key: still for key, still in judged.flaps.items() if key in keys},
         )
 

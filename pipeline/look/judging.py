@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from extractors.drift import Kept, Profile, disputes, drift, profile, profile_from_json, unfit
 from extractors.labels import Labels
@@ -20,6 +20,7 @@ from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
 from pipeline.look.rereading import reread_by_another
+from pipeline.look.stood_before import StoodBefore, stood_before
 from pipeline.look.unread_entries import UnreadEntries
 from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
@@ -51,6 +52,7 @@ class Judged:
     flaps: Mapping[str, Sequence[Flap]]  # key → what alternates
     flapping: tuple[Flapping, ...]  # what began to wait in this look, and is said once
     notes: tuple[str, ...] = ()
+    stood: StoodBefore = field(default_factory=StoodBefore)
 
 
 class Judge:
@@ -67,9 +69,12 @@ class Judge:
         appeared = {key: record for key, record in reading.records.items() if key not in known}
         if self._at.look.baseline:
             matches: tuple[Match, ...] = ()
+            stood = StoodBefore()
         else:
+            stood = stood_before(self._at, appeared, reading.records)
             unlisted = self._absences.unlisted() if appeared and absence.believed else set()
-            absence = replace(absence, moved={**absence.moved, **self._at_the_same_address(appeared, reading)})
+            absence = replace(absence, moved={
+                **absence.moved, **self._at_the_same_address(appeared, reading), **stood.moved})
             matches = pair(
                 self._at.database, self._at.source, appeared, absence, read=reading.records, unlisted=unlisted,
                 siblings={key for key, record in reading.records.items() if record.shares_its_page},
@@ -98,7 +103,7 @@ class Judge:
         )
         return Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
                        flaps=detection.flaps, flapping=detection.flapping,
-                       notes=_otherwise(detection.read_otherwise, self._at.site.signature))
+                       notes=_otherwise(detection.read_otherwise, self._at.site.signature), stood=stood)
 
     def _at_the_same_address(
         self, appeared: Mapping[str, Milestone], reading: Reading
@@ -142,14 +147,15 @@ class Judge:
             let_go=failed + len(missed.astray) if baseline else len(missed.let_go.pages), broken=broken,
             drifted=drifted.reason, unread=len(unread.waiting), entries=unread.entries,
             unread_newest=unread.newest, newest_read=unread.newest_read, minimum=guards.surge_min,
-            fewest=guards.removal_min, share=guards.surge_share, max_failed_share=guards.max_failed_share,
+            unsure=len(judged.stood.unsure), left=len(judged.stood.left), fewest=guards.removal_min,
+            share=guards.surge_share, max_failed_share=guards.max_failed_share,
         )
 
     def _new(self, judged: Judged, reading: Reading) -> int:
         """How many milestones are news; pages that a first look listed and could not read are none when they come."""
         late = self._at.looks.unread_since_baseline(self._at.source)
         return sum(change.kind in NEWS and reading.records[change.key].page not in late
-                   for change in judged.changes)
+                   and change.key not in judged.stood.no_news for change in judged.changes)
 
     def drifted(self, reading: Reading, judged: Judged) -> Drifted:
         """Whether what was read should be trusted: the pages may not (or no more) be what the extractor was made for.

@@ -220,6 +220,13 @@ class Looks:
         with self._database.connect() as connection:
             return listed_at_baseline(connection, source_key, url)
 
+    def baseline_over(self, source_key: str) -> dt.datetime | None:
+        """When the look ended that made the baseline; None before there is one."""
+        query = sa.select(sa.func.min(look.c.finished_at)).where(_made_baseline(source_key))
+        with self._database.connect() as connection:
+            over: dt.datetime | None = connection.execute(query).scalar()
+            return over
+
     def unread_since_baseline(self, source_key: str) -> frozenset[str]:
         """The addresses of all pages that were first listed during a baseline look and never read yet."""
         query = (
@@ -365,11 +372,15 @@ def listed_at_baseline(connection: sa.Connection, source_key: str, url: str) -> 
 
 def _has_baseline(connection: sa.Connection, source_key: str) -> bool:
     """Whether a look at the source was `complete` and found at least one milestone."""
-    query = sa.select(look.c.id).where(
+    query = sa.select(look.c.id).where(_made_baseline(source_key))
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def _made_baseline(source_key: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
         look.c.source == source_key, look.c.state == "complete", look.c.milestones > 0,
         sa.not_(sa.and_(look.c.baseline, look.c.refused_at.is_not(None))),
     )
-    return connection.execute(query.limit(1)).first() is not None
 
 
 def read_again(connection: sa.Connection, look_id: int) -> None:

@@ -92,6 +92,11 @@ def test_values_are_asked_by_paths_and_columns() -> None:
     found = read("json", options, "https://lamps.example/d.json", data)
     assert found == {"title": (2, 2), "key": (2, 2), "people": (0, 2), "url": (0, 2), "next": (2, 2)}
     assert read("json", {**options, "next": "link.next"}, "https://lamps.example/d.json", data)["next"] == (0, 2)
+    only = data.replace('{"next": null}', "{}")
+    assert read("json", options, "https://lamps.example/d.json", only)["next"] == (2, 2)  # the only page has none
+    for wrong in ('{}, "next": "/d.json?page=2"', '{"next": {"href": "/d.json?page=2"}}'):  # one follows
+        told = data.replace('{"next": null}', wrong)
+        assert read("json", options, "https://lamps.example/d.json", told)["next"] == (0, 2)
     table = "Name,No,By\nLamp one,1,\nLamp two,2,\n"
     options = {"path": "/d.csv", "fields": {"title": "Name", "key": "No", "people": "By"}}
     assert read("csv", options, "https://lamps.example/d.csv", table) == {
