@@ -144,6 +144,7 @@ class SiteExtractor(ABC):
         return self.milestone(
             resolved.claims, source=source, key=key, url=page.url, problems=reading.problems,
             labels=(*reading.labels, *resolved.unpaired), spelt=reading.spelt,
+            silent=tuple(dict.fromkeys(name for _, card in cards for name in card.silent if name in self.settings)),
         )
 
     def tree(self, page: Page) -> Element:

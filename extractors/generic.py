@@ -179,7 +179,10 @@ class Generic(SiteExtractor):
         self.whole_documents = self.options.ends_in_html
         self._layout = _AnyLayout(self.options)
         self.links = self._layout.plan.links
-        self.settings = dict(self.options.select)
+        self.settings = self.options.select | {
+            f"entries.{name}": written for name, written in (self.options.entries or {}).items()
+            if name not in ("entry", "link")  # an entry without its link leads to no page, and is unread
+        }
         self._list = None if self.options.entries is None else _list_of(self.options)
 
     @classmethod

@@ -9,12 +9,12 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from lxml.etree import _Element as Element
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from extractors import dom, main_text, pictures, selectors
 from extractors.addresses import Addresses
@@ -51,6 +51,7 @@ _BLOCKS = ("article", "section", "div", "p")
 _CANDIDATES = frozenset({*_ITEMS, *_BLOCKS})
 _DATE_CAP = 40  # characters of a date at the beginning of an entry
 _FEW = 3  # entries of one build that make a list
+_LIFE = range(15, 111)  # years of a life, as "1912–1954" tells them
 _MOST = 0.6  # of the elements of one build bear a date: they are the entries, the others are unread
 _YEARS = 2  # headings that are years: they divide the page
 _TITLE = 140  # characters of a sentence that may stand for a title
@@ -91,6 +92,13 @@ class TimelineOptions(ListOptions):
     # What its own rules don't find: "entry" on the page, the rest in each entry; "link" leads to an entry's own page.
     select: dict[str, str] = Field(default_factory=dict)
     ends_in_html: bool = True  # its page closes with </html>: one that doesn't was cut off
+    undated: bool = False  # an entry without a date is a milestone too, its date unknown; they have to be selected
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.undated and "entry" not in self.select:
+            raise ValueError("`undated` wants to know what the entries are: select = { entry = \"…\" }")
+        return self
 
     @field_validator("select")
     @classmethod
@@ -104,6 +112,8 @@ class List(ListPage):
 
     name = "list"
     settings_witness = selectors.WITNESS
+    nothing = ('Six of ten entries have to bear dates; else say which elements they are, select = { entry = "…" }, '
+               "and undated = true where many have none.")
     version = 2  # 1 knew no date at the end of an entry, and took "Prof." for the end of a sentence
 
     def __init__(self, options: TimelineOptions | None = None) -> None:
@@ -111,11 +121,16 @@ class List(ListPage):
         super().__init__(options)
         self._select = selectors.made_ready(options.select, *_OF_LISTS)
         self.whole_documents = options.ends_in_html
+        self._undated = options.undated
         self.settings = {name: written for name, written in options.select.items() if name != "entry"}
 
     @classmethod
     def configured(cls, options: Mapping[str, object]) -> Self:
         return cls(TimelineOptions.taken(options, cls.name))
+
+    def untold(self, claims: Sequence[Claim]) -> tuple[str, ...]:
+        """The fields that `select` names a place of, where nothing stood in an entry."""
+        return tuple(self._silent(claims))
 
     def entries(self, page: Page) -> Sequence[Entry | Unread]:
         if self.whole_documents and not dom.is_complete(page.text):
@@ -130,8 +145,10 @@ class List(ListPage):
             pieces = [_Piece(one, (one,), _date_in(one, years.get(one, ""))) for one in entry.elements(root)[:CARD_CAP]]
         else:
             pieces = _pieces(parts.root)
+        if lives := _lives(pieces):
+            pieces = [piece._replace(found=None) if piece in lives else piece for piece in pieces]
         shared = Counter(anchor for piece in pieces for anchor in _anchors(piece))
-        return _told_apart([_entry(piece, page.url, shared, self._select) for piece in pieces])
+        return _told_apart([_entry(piece, page.url, shared, self._select, undated=self._undated) for piece in pieces])
 
 
 def listed_cards(site: List, page: Page, milestones: Addresses) -> list[Card | Unread]:
@@ -160,6 +177,7 @@ def listed_cards(site: List, page: Page, milestones: Addresses) -> list[Card | U
             summary=in_one_line(text) if isinstance(text, str) else "",
             tags=tuple(map(str, tags)) if isinstance(tags, tuple) else (),
             image=image if isinstance(image, Image) else None,
+            silent=tuple(f"entries.{name}" for name in site.untold(entry.claims)),
         ))
     return found
 
@@ -200,7 +218,7 @@ def _pieces(root: Element) -> list[_Piece]:
         kept = [piece for piece in inner if not any(at in taken for at in piece.element.iterancestors())]
         if _share(kept) >= _FEW:
             return _in_order(root, kept)
-    return _terms(root, years) or _headed(root, years) or _runs(root)
+    return _terms(root, years) or _headed(root, years) or _runs(root) or _rows(root)
 
 
 def _under(element: Element, year: str, over: Mapping[str, int]) -> _Found | None:
@@ -311,6 +329,61 @@ def _runs(root: Element) -> list[_Piece]:
     return []
 
 
+def _rows(root: Element) -> list[_Piece]:
+    """Rows of a timeline whose words stand now left, now right of its line: a date, a point without words, an entry.
+
+    Only where all that an element holds is such rows, so that there is no other way to part it.
+    """
+    for line in root.iter("div", "section", "ul", "ol"):
+        parts = [one for one in line if isinstance(one.tag, str)]
+        if len(parts) < 3 * _FEW or len(parts) % 3 or text_of(parts[1], _DATE_CAP) or _is_apart(line):
+            continue
+        rows = [_row(*parts[at : at + 3]) for at in range(0, len(parts), 3)]
+        if all(rows) and len({shape(point) for point in parts[1::3]}) == 1:
+            return [row for row in rows if row is not None]
+    return []
+
+
+def _row(left: Element, point: Element, right: Element) -> _Piece | None:
+    if text_of(point, _DATE_CAP):
+        return None
+    dates = [_alone(one) for one in (left, right)]
+    match dates:
+        case [_Found() as date, None] if text_of(right):
+            return _Piece(right, (left, right), date)
+        case [None, _Found() as date] if text_of(left):
+            return _Piece(left, (left, right), date)
+    return None
+
+
+def _alone(element: Element) -> _Found | None:
+    """The date that is all an element says."""
+    words = text_of(element, _DATE_CAP + 1)
+    told = _with_year(words, "", language(element)) if 0 < len(words) <= _DATE_CAP else None
+    return _Found(told, element, "") if told is not None and told.date is not None else None
+
+
+def _lives(pieces: Sequence[_Piece]) -> list[_Piece]:
+    """Those of a list of people whose dates are the years they lived: none of an event's.
+
+    Most dates are stretches of years as long as lives, and run side by side; epochs and reigns follow one another.
+    """
+    stretches = sorted((span, number) for number, piece in enumerate(pieces) if (span := _stretch(piece)))
+    dated = sum(piece.found is not None for piece in pieces)
+    if len(stretches) < _FEW or len(stretches) * 2 <= dated:
+        return []
+    beside = sum(later[0] + _LIFE[0] <= before[1] for (before, _), (later, _) in pairwise(stretches))
+    return [pieces[number] for _, number in stretches] if beside * 2 >= len(stretches) - 1 else []
+
+
+def _stretch(piece: _Piece) -> tuple[int, int] | None:
+    date = piece.found.told.date if piece.found is not None else None
+    if date is None or date.until is None or date.until == ".." or date.value.startswith("-"):
+        return None
+    begun, over = int(date.value[:4]), int(date.until[:4])
+    return (begun, over) if over - begun in _LIFE else None
+
+
 def _is_apart(element: Element) -> bool:
     around = (element, *islice(element.iterancestors(), 8))
     return any(at.tag in ("nav", "footer", "aside", "form", "header") for at in around)
@@ -419,11 +492,13 @@ def _with_year(words: str, year: str, tongue: str) -> Reading | None:
 # --- what an entry tells --------------------------------------------------------------------------------------------
 
 
-def _entry(piece: _Piece, url: str, shared: Mapping[str, int], select: Mapping[str, Selector]) -> Entry | Unread:
+def _entry(
+    piece: _Piece, url: str, shared: Mapping[str, int], select: Mapping[str, Selector], *, undated: bool = False
+) -> Entry | Unread:
     says = clean(" ".join(text_of(part, NAME_CAP) for part in piece.parts), NAME_CAP)
     chosen = selectors.claims(select, piece.element, url=url, links={}) if select else []
     dated = any(claim.field == "date" for claim in chosen)
-    if piece.found is None and not dated:
+    if piece.found is None and not dated and not undated:
         return unread("entry", says, "no date")
     title, text = _words(piece)
     title = next((str(claim.value) for claim in chosen if claim.field == "title"), title)

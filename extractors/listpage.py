@@ -49,6 +49,7 @@ class ListOptions(Options):
 class ListPage(SiteExtractor):
     """The parts that all such sources share; a site says how a page falls into entries."""
 
+    nothing: ClassVar[str] = "It may be a new layout."  # what to do where there is none
     a_window: ClassVar[bool] = False  # the page holds its newest entries: one that is not on it any more is not gone
 
     def __init__(self, options: ListOptions | None = None) -> None:
@@ -102,7 +103,7 @@ class ListPage(SiteExtractor):
                 found[one.key] = one
         if not found:
             told = f": {len(puzzling)} look like one and could not be read, as {puzzling[0]}" if puzzling else ""
-            raise ExtractError(f"no milestone on this page{told}", where=page.url, hint="It may be a new layout.")
+            raise ExtractError(f"no milestone on this page{told}", where=page.url, hint=self.nothing)
         return tuple(found.values())
 
     def unread(self, page: Page) -> tuple[Unread, ...]:

@@ -54,6 +54,7 @@ def card_to_json(card: Card) -> Json:
         "tags": list(card.tags) or None,
         "image": _image_to_json(card.image),
         "raw_names": card.raw_names,
+        "silent": list(card.silent) or None,
         "confidence": card.confidence,
     }
     return data | {name: value for name, value in extras.items() if value is not None}
@@ -73,6 +74,7 @@ def card_from_json(data: Mapping[str, Any]) -> Card:
         image=_image_from_json(data.get("image")),
         raw_names=data.get("raw_names"),
         confidence=data.get("confidence"),
+        silent=tuple(data.get("silent") or ()),
     )
 
 

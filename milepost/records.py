@@ -158,6 +158,7 @@ class Card(NamedTuple):
     image: Image | None = None
     raw_names: str | None = None  # the names as run together in plain text, before they were split
     confidence: float | None = None  # 0..1, how sure that split is; None where the markup told them apart
+    silent: tuple[str, ...] = ()  # settings of the listing's entries that led to nothing in this one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

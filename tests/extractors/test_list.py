@@ -3,7 +3,7 @@
 import pytest
 
 from extractors import registry
-from milepost.errors import ExtractError
+from milepost.errors import ExtractError, SettingsError
 from milepost.records import Page
 
 LENS, KEEPER, OIL = "The lens is set.", "A keeper moves in.", "The oil runs out."
@@ -147,3 +147,38 @@ def test_a_page_may_end_without_its_tag_where_the_settings_say_so():
     with pytest.raises(ExtractError, match="ends early"):
         registry.get("list", {"path": "/history"}).read_many(open_, source="rock")
     assert len(registry.get("list", {"path": "/history", "ends_in_html": False}).read_many(open_, source="rock")) == 3
+
+
+LIVES = (("A. Keeper", "1856–1924"), ("B. Keeper", "1868–1918"), ("C. Keeper", "1841–1929"))
+
+
+def test_the_years_that_people_lived_are_no_dates():
+    with pytest.raises(ExtractError, match="no date"):
+        read("<ul>" + "".join(f"<li><b>{years}</b> {name} kept the light</li>" for name, years in LIVES) + "</ul>")
+    epochs = (("Oil", "1760–1820"), ("Gas", "1820–1890"), ("Current", "1890–1960"))
+    follow = "".join(f"<li><b>{years}</b> {name} burns in the lamp</li>" for name, years in epochs)
+    assert [date for date, _ in told(f"<ul>{follow}</ul>")] == ["1760", "1820", "1890"]
+
+
+def test_words_that_stand_now_left_now_right_of_the_line_go_with_the_date_in_their_row():
+    date, words, point = "<div class=c><i>{}</i></div>", "<div class=c><h3>{}</h3></div>", "<div class=p><b></b></div>"
+    rows = [(date, words), (words, date), (date, words)]
+    body = "".join(
+        left.format(when if left is date else what) + point + right.format(what if left is date else when)
+        for (left, right), when, what in zip(rows, DATES, TITLES, strict=True))
+    assert told(f"<div>{body}</div>") == WANTED
+    with pytest.raises(ExtractError, match="no milestone"):  # a row with two dates: nobody says which is whose
+        read(f"<div>{body}{date.format('1933')}{point}{date.format('1934')}</div>")
+
+
+def test_a_list_whose_entries_mostly_have_no_date_says_what_to_set_and_then_is_read():
+    items = "".join(f"<li class=prize>The prize of hall {number} goes to kite {number}</li>" for number in range(9))
+    body = f"<ul>{items}<li class=prize>1931: {LENS}</li></ul>"
+    with pytest.raises(ExtractError, match="undated = true"):
+        read(body)
+    site = registry.get("list", {"path": "/history", "select": {"entry": "li.prize"}, "undated": True})
+    found = site.read_many(page(body), source="rock")
+    assert [one.date and one.date.value for one in found] == [None] * 9 + ["1931"]
+    assert ("date" in found[0].unknown, site.unread(page(body))) == (True, ())
+    with pytest.raises(SettingsError, match="wants to know what the entries are"):
+        registry.get("list", {"path": "/history", "undated": True})

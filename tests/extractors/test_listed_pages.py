@@ -3,6 +3,8 @@
 import pytest
 
 from extractors import registry
+from extractors.silent_settings import counted, silent
+from milepost.codec import card_from_json, card_to_json
 from milepost.errors import SettingsError
 from milepost.records import Page, Unread
 
@@ -53,3 +55,14 @@ def test_entries_are_found_by_selectors_too() -> None:
     assert all(isinstance(one, Unread) for one in site.unread(listing()))
     with pytest.raises(SettingsError, match="no CSS selector"):
         registry.get("generic", {**OPTIONS, "entries": {"entry": "li["}})
+
+
+def test_selectors_of_entries_that_find_nothing_are_counted() -> None:
+    site = registry.get("generic", {**OPTIONS, "entries": {"entry": "li", "title": "a", "people": "b.who"}})
+    assert site.settings == {"entries.title": "a", "entries.people": "b.who"}
+    lens = site.cards(listing())[0]
+    assert card_from_json(card_to_json(lens)).silent == lens.silent == ("entries.people",)
+    record = site.read(article("", "The lens is set"), source="rock", cards=[("https://rock.example/", lens)])
+    [said] = silent(site.settings, [counted(site.settings, [record] * 3)])
+    assert "entries.people" in said
+    assert "finds nothing" in said
