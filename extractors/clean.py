@@ -61,7 +61,7 @@ def web_url(address: str | None, base: str) -> str | None:
     """
     if not address or len(address) > URL_CAP:
         return None
-    if _PLAIN_URL.fullmatch(address):
+    if is_plain_url(address):
         return address
     address = address.strip(" \t\r\n")
     if address.startswith("//") or "\\" in address or not address.isprintable() or " " in address:
@@ -75,6 +75,11 @@ def web_url(address: str | None, base: str) -> str | None:
     except ValueError:
         return None
     return whole if parts.scheme in ("http", "https") and host and "@" not in parts.netloc else None
+
+
+def is_plain_url(address: str) -> bool:
+    """Whether an address is whole, and one of the many that hold nothing which calls for a second look."""
+    return len(address) <= URL_CAP and _PLAIN_URL.fullmatch(address) is not None
 
 
 def url_path(address: str | None) -> str:

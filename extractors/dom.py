@@ -120,10 +120,10 @@ def cut(text: str) -> Parts | None:
         return None  # <main> is never closed
     if (not blocks and _LD in text.casefold()) or _commented(text, 0, main):
         return None
-    data = _encoded(text, pieces)
-    if b"<script" in data or data.find(b"<main", 1) >= 0:
+    root = _parsed(_encoded(text, pieces))
+    if [one.tag for one in root.iter("main", "script")] != ["main"]:  # the tree is asked quicker than the text
         return None
-    return _parts(text, _tree(data), tuple(blocks), at=main, from_cut=True)
+    return _parts(text, _without_unread(root), tuple(blocks), at=main, from_cut=True)
 
 
 def _parts(text: str, root: Element, ld: tuple[str, ...], *, at: int, from_cut: bool) -> Parts:
@@ -224,12 +224,20 @@ def _encoded(text: str, pieces: Iterable[tuple[int, int]]) -> bytes:
 
 
 def _tree(data: bytes) -> Element:
+    return _without_unread(_parsed(data))
+
+
+def _parsed(data: bytes) -> Element:
     if b"\0" in data:
         data = data.replace(b"\0", b"")
     markup.check(data)
     root = etree.fromstring(data or b"<html></html>", _PARSER)
     if root is None:  # nothing but white space or comments
         root = etree.fromstring(b"<html></html>", _PARSER)
+    return root
+
+
+def _without_unread(root: Element) -> Element:
     etree.strip_elements(root, *UNREAD, with_tail=False)
     return root
 

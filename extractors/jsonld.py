@@ -116,17 +116,10 @@ def find_article(blocks: Blocks, types: Sequence[str], path: str) -> dict[str, A
 
 def _at(node: object, place: str) -> list[object]:
     """All values at a dotted place; lists are walked into."""
-    values = [node]
-    for name in place.split("."):
-        found: list[object] = []
-        for value in values:
-            inner = value.get(name) if isinstance(value, dict) else None
-            if isinstance(inner, list):
-                found += inner[:LIST_CAP]
-            elif inner is not None:
-                found.append(inner)
-        values = found[:LIST_CAP]
-    return values
+    name, _, rest = place.partition(".")
+    inner = node.get(name) if isinstance(node, dict) else None
+    found = inner[:LIST_CAP] if isinstance(inner, list) else [] if inner is None else [inner]
+    return [value for one in found for value in _at(one, rest)][:LIST_CAP] if rest else found
 
 
 def _present(node: object, place: str) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from lxml.etree import _Element as Element
 
-from extractors.clean import TITLE_CAP, clean, web_url
+from extractors.clean import TITLE_CAP, clean, is_plain_url, web_url
 from extractors.dom import Parts, base_of, shared_pictures
 from milepost.records import Image
 
@@ -78,7 +78,13 @@ class Pictures:
         waiting: Image | None = None
         hidden = False
         for element in images:
-            told = cast("dict[str, str]", dict(element.items()))  # once: asking an element takes its time
+            attributes = cast("tuple[tuple[str, str], ...]", tuple(element.items()))  # once: asking takes its time
+            image = _by_itself(attributes)
+            if image is not None:
+                if self._is_shown(element.getparent()):
+                    return Found(image)
+                continue
+            told = dict(attributes)
             if not _is_picture(told) or not self._is_shown(element.getparent()):
                 continue
             image = _image_of(element, told, self._url)
@@ -149,6 +155,18 @@ def shared(parts: Parts, url: str) -> Image | None:
     return None
 
 
+@lru_cache(maxsize=4096)  # the same pictures stand on many pages
+def _by_itself(attributes: tuple[tuple[str, str], ...]) -> Image | None:
+    """The picture of an <img> that has words and a whole address, wherever it stands; None when more is to be asked."""
+    told = dict(attributes)
+    written = told.get("src", "")
+    words = clean(told.get("alt"), TITLE_CAP)
+    if not words or not is_plain_url(written) or not _LAZY_NAMES.isdisjoint(told) or not _is_picture(told):
+        return None
+    found = None if _is_called_decoration(told) else address(written, written)
+    return None if found is None else _image(found, words)
+
+
 def _is_picture(told: Mapping[str, str]) -> bool:
     """Whether an <img> with these attributes is there to be looked at."""
     said = told.get
@@ -203,12 +221,15 @@ def _is_symbol(sign: str) -> bool:
 
 def _is_decoration(element: Element, told: Mapping[str, str]) -> bool:
     """Whether the page calls an image decoration, by an empty `alt` or its role, and nothing says otherwise."""
-    said = told.get("role") in ("presentation", "none") or told.get("aria-hidden") == "true"
-    if not said and ("alt" not in told or told["alt"].strip()):
+    if not _is_called_decoration(told) and ("alt" not in told or told["alt"].strip()):
         return False
     if told.get("itemprop") or any(parent.tag in ("figure", "picture") for parent in _around(element)):
         return False
     return not any((_pixels(told.get(name)) or 0) >= _LARGE for name in ("width", "height"))
+
+
+def _is_called_decoration(told: Mapping[str, str]) -> bool:
+    return told.get("role") in ("presentation", "none") or told.get("aria-hidden") == "true"
 
 
 def _image_of(element: Element, told: Mapping[str, str], url: str) -> Image | None:
