@@ -15,7 +15,7 @@ from lxml.etree import _Element as Element
 from rapidfuzz import fuzz
 
 from extractors import dom, jsonld, main_text
-from extractors.clean import TEXT_CAP, TITLE_CAP, clean, is_void, unescape, url_path
+from extractors.clean import TEXT_CAP, TITLE_CAP, clean, is_void, unescape
 from extractors.dom import date_of, text_of
 from extractors.headings import WITNESS as HEADINGS
 from extractors.microdata import WITNESS as MICRODATA
@@ -416,8 +416,7 @@ def _head(parts: dom.Parts) -> _Head:
 
 def _node(blocks: jsonld.Blocks, url: str) -> Mapping[str, Any] | None:
     """The JSON-LD node of the article; where there is none, the page's own (Yoast's @graph)."""
-    path = url_path(url)
-    return jsonld.find_article(blocks, TYPES, path) or jsonld.find_article(blocks, _PAGES, path)
+    return jsonld.find_article(blocks, TYPES, url) or jsonld.find_article(blocks, _PAGES, url)
 
 
 def _type(node: Mapping[str, Any] | None) -> str:

@@ -170,8 +170,8 @@ class Generic(SiteExtractor):
     name = "generic"
     settings_witness = selectors.WITNESS
     # 1 took summaries for the texts of articles, and the site's own heading for their title; 2 knew no article inside a
-    # WebPage's mainEntity.
-    version = 3
+    # WebPage's mainEntity; 3 took an event that a page only announces for what the page tells of.
+    version = 4
 
     def __init__(self, options: GenericOptions | None = None) -> None:
         self.options = options or GenericOptions()

@@ -18,6 +18,7 @@ from extractors.clean import (
     slugify,
     unescape,
     url_path,
+    web_url,
 )
 from extractors.headings import is_mark
 from extractors.reconcile import Claim, date_claim
@@ -101,9 +102,9 @@ def is_a(node: Mapping[str, Any], types: Sequence[str]) -> bool:
     return isinstance(kind, list) and any(str(one).rpartition("/")[2] in types for one in kind)
 
 
-def find_article(blocks: Blocks, types: Sequence[str], path: str) -> dict[str, Any] | None:
+def find_article(blocks: Blocks, types: Sequence[str], url: str) -> dict[str, Any] | None:
     """The node that is this page: of several, the one that names the page's own path."""
-    found = [node for node in blocks.nodes if is_a(node, types)]
+    found, path = [node for node in blocks.nodes if is_a(node, types) and not _announced(node, url)], url_path(url)
     if len(found) > 1:
         for node in found:
             page = node.get("mainEntityOfPage")
@@ -112,6 +113,17 @@ def find_article(blocks: Blocks, types: Sequence[str], path: str) -> dict[str, A
             if any(isinstance(name, str) and url_path(name) == path for name in names):
                 return node
     return found[0] if found else None
+
+
+def _announced(node: Mapping[str, Any], url: str) -> bool:
+    """Whether a node is an event that has a page of its own on this site, and is only announced on this one."""
+    if not is_a(node, ("Event",)) or not isinstance(node.get("url"), str):
+        return False
+    own, here = web_url(node["url"], url) or url, web_url(url, url) or url
+    if own.partition("://")[2].partition("/")[0] != here.partition("://")[2].partition("/")[0]:
+        return False  # who sells the tickets
+    last = url_path(own).rstrip("/").rpartition("/")[2]
+    return last not in ("", url_path(url).rstrip("/").rpartition("/")[2])
 
 
 def _at(node: object, place: str) -> list[object]:
@@ -157,7 +169,7 @@ def _unpadded(told: Reading, table: Table) -> Reading:
 
 def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
     """Everything the page's own node says of its milestone. [] when there is no such node."""
-    article = find_article(blocks, table.types, url_path(url))
+    article = find_article(blocks, table.types, url)
     if article is None:
         return []
     kind = article.get("@type")

@@ -162,3 +162,14 @@ def test_headings_of_a_milestone_are_read_as_ever():
     record = read(f"<main><h1>Gull Rock</h1>{sections}</main>")
     assert (record.what_happened, record.why_it_mattered) == (FIRST, SECOND)
     assert "date" in record.unknown
+
+
+@pytest.mark.parametrize(("address", "date"), [
+    ("https://lamps.example/events/a-course", None),  # a page of its own here: it is only announced
+    ("https://tickets.example/a-course", "2026-05-01"), ("https://lamps.example/en/gull-rock", "2026-05-01"),
+    ("https://lamps.example/", "2026-05-01"),
+])
+def test_an_event_that_a_page_only_announces_is_not_what_it_tells_of(address, date):
+    event = {"@type": "Event", "name": "A course in lamps", "startDate": "2026-05-01", "url": address}
+    record = read(f"<article><h1>Gull Rock is lit</h1>{BODY}</article>", ld(**event))
+    assert (record.date and record.date.value) == date
