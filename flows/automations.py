@@ -5,6 +5,7 @@
     no look at a source for N hours ─────────────┘
 
 A heartbeat that is missed is a suspicion: the server may have been away itself. flows.lost_runs asks the run's lease.
+A silence of `notify` itself wakes nobody: on a machine that is late each of its runs that waits would make another.
 """
 
 import datetime as dt
@@ -30,7 +31,8 @@ _ALARMS = {f"prefect.flow-run.{name}" for name, kind in NAMES.items() if kind ==
 _ANY_RUN: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.flow-run.*"}
 _TELLS = "run"  # this flow calls `notify` before it ends, whatever it found; it can't when it dies
 _TELL_NOT = ("scrape", "publish", "dispatch", "letters", "bounces", "backfill")  # `notify` would call itself
-FLOWS = (_TELLS, *_TELL_NOT, "notify", "approve", "release-hold", "refuse-hold", "resume-issue", "stop-issue")
+_ASKS = "notify"  # which of the silent are dead
+FLOWS = (_TELLS, *_TELL_NOT, _ASKS, "approve", "release-hold", "refuse-hold", "resume-issue", "stop-issue")
 
 
 def wanted(notify: UUID | None, rules: NotifySettings, *, beat_s: int) -> list[AutomationCore]:
@@ -73,8 +75,12 @@ def _lost(
     return AutomationCore(
         name=name, description="A run of which nothing is heard any more has crashed; else it would be there for ever.",
         trigger=EventTrigger(
-            after=after, expect=expect, match=_ANY_RUN, for_each={"prefect.resource.id"},
-            posture=Posture.Proactive, threshold=1, within=within,
+            after=after, expect=expect, match=_ANY_RUN,
+            match_related={
+                "prefect.resource.role": "flow",
+                "prefect.resource.name": [one for one in FLOWS if tell is None or one != _ASKS],
+            },
+            for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=within,
         ),
         actions=[tell or ChangeFlowRunState(
             state=StateType.CRASHED, name=LOST, force=False,

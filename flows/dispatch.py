@@ -21,10 +21,13 @@ from pipeline.upkeep import open_database
 @task(name="send", task_run_name="send issue {issue}", cache_policy=NO_CACHE)
 @in_sentences
 def send(config: str, issue: int) -> Any:  # no retries: a repeat is the ledger's decision (T2, T5), never the engine's
-    """Dispatch one issue until nothing is left to do now; returns `dispatch --json`."""
+    """Dispatch one issue until nothing is left to do now; returns `dispatch --json`.
+
+    Nobody is there to ask: what a dispatcher held that is proven dead is taken from it without being told to.
+    """
     words = f"How much of issue {issue} has come to an end"
     with to_prefect(), artifacts.Progress(f"sending-issue-{issue}", words) as progress:
-        ledger = steps.sent_to_json(steps.dispatch(load(Path(config)), issue, progress=progress))
+        ledger = steps.sent_to_json(steps.dispatch(load(Path(config)), issue, progress=progress, take_over=True))
         return ended(outcomes.of_ledgers([ledger]), outcomes.told_ledgers([ledger]), ledger)
 
 

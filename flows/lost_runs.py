@@ -2,6 +2,7 @@
 
     runs that Prefect takes for living ─▶ whose lease is in force: they live, whatever the server missed
                                        ─▶ proven dead, or silent for too long ─▶ Crashed "Lost"
+                                       ─▶ not begun yet, as none that was due after them: they wait for a process
 
 Prefect's server forgets what its automations waited for when it is started again (flows.automations): hence `notify`
 asks for itself, on its schedule and whenever an automation wakes it.
@@ -9,12 +10,20 @@ asks for itself, on its schedule and whenever an automation wakes it.
 
 import datetime as dt
 import logging
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterState
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+)
 from prefect.client.schemas.filters import FlowRunFilterStateType as OfType
 from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import get_current_settings
 
 from flows.automations import BEATS, FLOWS
@@ -27,7 +36,16 @@ from store.run_leases import RunLeases
 log = logging.getLogger("milepost.flows")
 
 _LIVING = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_BEGUN = [StateType.RUNNING, StateType.COMPLETED, StateType.FAILED]  # not what was ended before it began
 _MOST = 200  # in one round
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Silent:
+    """What one round came to, by the names of the runs."""
+
+    lost: tuple[str, ...] = ()  # ended
+    waiting: tuple[tuple[str, dt.timedelta], ...] = ()  # for a process, for so long
 
 
 class Client(Protocol):
@@ -38,27 +56,35 @@ class Client(Protocol):
 
 def lost(
     state: StateType, life: Life | None, heard: dt.datetime, now: dt.datetime, *, beat_s: int | None,
-    within: dt.timedelta,
+    within: dt.timedelta, begun: dt.datetime | None,
 ) -> bool:
     """Whether a run in that state, of which something was last heard then, has no process any more. Pure.
 
     `life`: what its lease says, None without one: it has not begun, or is at its end; `beat_s`: how often a run that
-    began says that it lives, None: it never does; `within`: the silence that a run without a lease may keep.
+    began says that it lives, None: it never does; `within`: the silence that a run without a lease may keep; `begun`:
+    the latest time for which a run was planned that has begun. On a machine that is late all runs wait for a process;
+    one that was overtaken by those planned so much later than it was handed over has none.
     """
     if life in ("alive", "dead"):
         return life == "dead"
     silence = now - heard
     if state == StateType.PENDING:
-        return silence > within
+        return begun is not None and begun - heard > within
     if beat_s is None:
         return False  # nobody can know
     beats = dt.timedelta(seconds=BEATS * beat_s)
     return silence > (beats if life == "elsewhere" else max(beats, within))
 
 
-def end_lost_runs(database: Database, now: dt.datetime, *, within: dt.timedelta) -> list[str]:
-    """Mark every run of our flows that is lost as crashed; returns their names."""
-    ended = []
+def waits(state: StateType, life: Life | None, since: dt.datetime, now: dt.datetime, *, within: dt.timedelta) -> bool:
+    """Whether a run that is not lost was handed over so long ago and has not begun. Pure."""
+    return state == StateType.PENDING and life is None and now - since > within
+
+
+def end_lost_runs(database: Database, now: dt.datetime, *, within: dt.timedelta) -> Silent:
+    """Mark every run of our flows that is lost as crashed; those that only wait are told of and left in peace."""
+    ended: list[str] = []
+    waiting: list[tuple[str, dt.timedelta]] = []
     beat_s = get_current_settings().flows.heartbeat_frequency
     leases = RunLeases(database)
     with get_client(sync_client=True) as client:
@@ -66,23 +92,47 @@ def end_lost_runs(database: Database, now: dt.datetime, *, within: dt.timedelta)
             flow_filter=FlowFilter(name=FlowFilterName(any_=[*FLOWS])),
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=OfType(any_=_LIVING))), limit=_MOST,
         )
+        begun = _begun(client) if found else None
         lives = leases.lives([str(run.id) for run in found], holders.me())
         for run in found:
             if run.state is None:
                 continue
             kind, since, life = run.state.type, run.state.timestamp, lives.get(str(run.id))
-            if not lost(kind, life, since, now, beat_s=beat_s, within=within):
-                continue  # its state is young enough: nobody need be asked
-            if not lost(kind, life, _heard(client, str(run.id), since), now, beat_s=beat_s, within=within):
+
+            def is_lost(heard: dt.datetime, *, kind: StateType = kind, life: Life | None = life) -> bool:
+                return lost(kind, life, heard, now, beat_s=beat_s, within=within, begun=begun)
+
+            # Where its state is young enough nobody need be asked what was heard of it.
+            if not (is_lost(since) and is_lost(_heard(client, str(run.id), since))):
+                if waits(kind, life, since, now, within=within):
+                    waiting.append((run.name, now - since))
                 continue
-            client.set_flow_run_state(run.id, State(type=StateType.CRASHED, name=LOST, message=(
-                "Its process died without a word. The next run goes on."
-            )))
+            client.set_flow_run_state(run.id, State(type=StateType.CRASHED, name=LOST, message=_says(kind)))
             leases.let_go(str(run.id))
             ended.append(run.name)
     for name in ended:
         log.warning("the run %s was lost: its process died without a word", name)
-    return ended
+    return Silent(lost=tuple(ended), waiting=tuple(waiting))
+
+
+def _says(state: StateType) -> str:
+    if state == StateType.PENDING:
+        return ("It was handed over and never began, and runs that were due long after it have: its process died. The"
+                " next run of the schedule goes on; what a person asked for is to be asked for again.")
+    return "Its process died without a word. The next run goes on."
+
+
+def _begun(client: Any) -> dt.datetime | None:
+    """The latest time for which a run of a deployment of ours was planned that has begun."""
+    found = client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[*FLOWS])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=OfType(any_=_BEGUN)),
+            deployment_id=FlowRunFilterDeploymentId(is_null_=False),
+        ),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1,
+    )
+    return found[0].expected_start_time if found else None
 
 
 def _heard(client: Client, run: str, otherwise: dt.datetime) -> dt.datetime:

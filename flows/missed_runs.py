@@ -1,8 +1,9 @@
 """After a time in which nothing ran: of the runs that were missed one a schedule begins, the rest end as skipped.
 
-    scheduled runs whose time is past ─▶ the latest of each deployment stays ─▶ the others: Cancelled "Skipped"
+    runs of schedules and automations whose time is past ─▶ one of each job stays ─▶ the others: Cancelled "Skipped"
 
 A run looks at everything that happened since the last one: seven hours' worth of them at once would do one run's work.
+So would the runs of `notify` that one crash wakes by several automations: whoever begins first looks for all of them.
 """
 
 import datetime as dt
@@ -35,12 +36,14 @@ class Due:
     name: str
     job: str  # its deployment and parameters: runs of one job do the same
     at: dt.datetime  # when it was to begin
+    sees: dt.datetime  # what happened by then; of one that has not begun, what happened before its time
 
     @classmethod
-    def of(cls, run: Any) -> "Due":
-        """A run as Prefect's client has it."""
+    def of(cls, run: Any, *, begins: dt.datetime | None = None) -> "Due":
+        """A run as Prefect's client has it; `begins`: of one that begins its work at that moment."""
         job = json.dumps([str(run.deployment_id), run.parameters], sort_keys=True, default=str)
-        return cls(id=run.id, name=run.name, job=job, at=run.expected_start_time)
+        at = run.expected_start_time
+        return cls(id=run.id, name=run.name, job=job, at=at, sees=begins or at)
 
 
 def superseded(due: Iterable[Due], begun: Collection[Due] = ()) -> list[tuple[Due, Due]]:
@@ -49,17 +52,63 @@ def superseded(due: Iterable[Due], begun: Collection[Due] = ()) -> list[tuple[Du
     `begun`: runs that are at work already.
     """
     waiting = sorted(due, key=lambda run: run.at)
-    latest = {run.job: run for run in sorted([*begun, *waiting], key=lambda run: run.at)}
+    latest = {run.job: run for run in sorted([*waiting, *begun], key=lambda run: run.sees)}
     return [(run, latest[run.job]) for run in waiting if latest[run.job].id != run.id]
 
 
 def make_up_for_missed_runs(now: dt.datetime) -> int:
-    """In a run that a schedule began, and in no other: it does the work of all that were missed; returns how many."""
+    """In a run that nobody asked for by hand, and in no other: it does the work of all that are due; returns how many.
+    """
+    ours = _unasked()
+    return 0 if ours is None else skip_missed_runs(now, [Due.of(ours, begins=now)])
+
+
+def done_by_another() -> str | None:
+    """Why a run need not do its work: one of the same job has begun it after what woke this one. None: do it.
+
+    Of two that begin at the same moment the first goes on: both see the other, and one of them is to do it.
+    """
+    ours = _unasked()
+    if ours is None:
+        return None
+    try:
+        with get_client(sync_client=True) as client:
+            begun = client.read_flow_runs(
+                flow_run_filter=filters.FlowRunFilter(
+                    deployment_id=filters.FlowRunFilterDeploymentId(any_=[ours.deployment_id]),
+                    state=filters.FlowRunFilterState(
+                        type=filters.FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.COMPLETED])
+                    ),
+                    start_time=filters.FlowRunFilterStartTime.model_validate({"after_": ours.expected_start_time}),
+                ),
+                sort=FlowRunSort.START_TIME_ASC, limit=_MOST,
+            )
+    except (PrefectException, httpx.HTTPError) as error:
+        log.warning("Prefect can't be asked who else is at it: %s", error)
+        return None
+    other = began_before(ours.id, begun)
+    return None if other is None else f"{other} began after what woke this run, and looks at all of it."
+
+
+def began_before(ours: Any, begun: Collection[Any]) -> str | None:
+    """The name of the first of the runs that have begun, unless that is ours or ours is not among them. Pure."""
+    if ours not in {run.id for run in begun}:
+        return None
+    first = min(begun, key=lambda run: (run.start_time, str(run.id)))
+    return None if first.id == ours else str(first.name)
+
+
+def _unasked() -> Any | None:
+    """The run in which we are, where a schedule or an automation began it; None within another, or asked for by hand.
+    """
     context = FlowRunContext.get()
     ours = None if context is None else context.flow_run
-    if ours is None or not (ours.deployment_id and ours.auto_scheduled):
-        return 0  # within another, or asked for by a person
-    return skip_missed_runs(now, [Due.of(ours)])
+    return ours if ours is not None and ours.deployment_id and by_itself(ours) else None
+
+
+def by_itself(run: Any) -> bool:
+    """Whether a schedule or an automation asked for a run, and no person."""
+    return bool(run.auto_scheduled or (run.created_by is not None and run.created_by.type == "AUTOMATION"))
 
 
 def skip_missed_runs(now: dt.datetime, begun: Collection[Due] = ()) -> int:
@@ -94,5 +143,5 @@ def _due(client: Any, now: dt.datetime) -> list[Due]:
     )
     return [
         Due.of(run) for run in found
-        if run.deployment_id and run.auto_scheduled and run.state_name not in ("AwaitingRetry", "Resuming")
+        if run.deployment_id and by_itself(run) and run.state_name not in ("AwaitingRetry", "Resuming")
     ]

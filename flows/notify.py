@@ -10,12 +10,13 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import PrefectException
 
+from flows import events, outcomes
 from flows.logs import to_prefect
-from flows.lost_runs import end_lost_runs
-from flows.missed_runs import make_up_for_missed_runs
+from flows.lost_runs import Silent, end_lost_runs
+from flows.missed_runs import done_by_another, make_up_for_missed_runs
 from flows.names import by_time
 from flows.parameters import Config
-from flows.states import in_sentences
+from flows.states import in_sentences, state
 from milepost.dates import utc_now
 from milepost.errors import StoreError
 from milepost.settings import load
@@ -35,20 +36,25 @@ def tell(config: str) -> dict[str, Any]:  # no retries: each channel's are kept 
 
 @flow(name="notify", flow_run_name=by_time)
 @in_sentences
-def notify(config: Config = "milepost.toml") -> dict[str, Any]:
+def notify(config: Config = "milepost.toml") -> Any:
     """Tell operators what waits for them or is wrong, and end runs that died; a channel that is down fails nothing.
+
+    One crash wakes it several times: the first that begins does it, the others end as skipped. It isn't green while
+    runs wait for a process for longer than `notify.lost_minutes`.
 
     Args:
         config: The settings file, milepost.toml.
     """
     make_up_for_missed_runs(utc_now())
-    told = tell(config)
+    if why := done_by_another():
+        return state(outcomes.skipped(why), None)
+    told, silent = tell(config), Silent()
     settings = load(Path(config))
     try:
         with open_database(settings) as database:
-            end_lost_runs(database, utc_now(), within=dt.timedelta(minutes=settings.notify.lost_minutes))
+            silent = end_lost_runs(database, utc_now(), within=dt.timedelta(minutes=settings.notify.lost_minutes))
     except StoreError as error:
         log.warning("which runs died can't be known: %s", error)
     except (PrefectException, httpx.HTTPError) as error:
         log.warning("Prefect can't be asked which runs died: %s", error)
-    return told
+    return events.told(outcomes.of_waiting(silent.waiting), outcomes.told_notices(told, silent.lost), told)

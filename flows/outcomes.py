@@ -4,6 +4,7 @@
     what waits for a person ────────────────────────────┴▶ findings ─▶ end: name, kind, words ─▶ flows.states
 """
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,6 +29,7 @@ NAMES: Mapping[str, Kind] = {
     "Asks about a rename": "FAILED",
     "Waits for approval": "FAILED",
     "Letters wait": "FAILED",
+    "Runs wait": "FAILED",
     "Held by another": "CANCELLED",  # it passes by itself: whoever holds it goes on, or their lease ends
 }
 LOST = "Lost"  # a run of which nothing is heard any more, as Prefect's CRASHED: nobody is there to give it a name
@@ -167,6 +169,28 @@ def of_rereads(rereads: Iterable[Data]) -> list[Finding]:
 def of_errors(errors: Iterable[MilepostError]) -> list[Finding]:
     """Parts of a run that could not do their work at all."""
     return [Finding(name="Failed", about="this run", says=str(error), event="milepost.run.failed") for error in errors]
+
+
+def of_waiting(runs: Iterable[tuple[str, dt.timedelta]]) -> list[Finding]:
+    """Runs that were handed over and wait for a process: the machine is late, or nobody takes them."""
+    return [
+        Finding(
+            name="Runs wait", about=f"run {name}", event="milepost.run.waits",
+            says=f"waiting for a process for {waited / dt.timedelta(minutes=1):.0f} minutes",
+        )
+        for name, waited in runs
+    ]
+
+
+def skipped(why: str) -> End:
+    """The end of a run whose work another does."""
+    return End(name=SKIPPED, kind="CANCELLED", says=why)
+
+
+def told_notices(told: Data, lost: Sequence[str]) -> str:
+    """What a round of `notify` came to: "2 conditions, 1 message sent; lost: run 2026-11-28 19:07"."""
+    words = f"{counted(told['conditions'], 'condition')}, {counted(told['sent'], 'message')} sent"
+    return f"{words}; lost: {', '.join(lost)}" if lost else words
 
 
 def told_looks(looks: Sequence[Data]) -> str:

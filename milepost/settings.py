@@ -568,7 +568,8 @@ class NotifySettings(_Section):
     """… and silent when no look at it has ended for so long."""
     lost_minutes: Annotated[float, Field(ge=1, le=24 * 60)] = 15.0
     """A run of the schedules of which nothing is heard for so long is lost, unless its lease says that it lives; one
-    whose process is known to be dead is lost at once. Prefect's list shows it as crashed."""
+    whose process is known to be dead is lost at once. Prefect's list shows it as crashed. One that was handed over and
+    has not begun waits, and is told of; it is lost when one that was due so long after it has begun."""
     overdue_hours: Annotated[float, Field(gt=0, le=24 * 31)] = 3.0
     """What is due and not drafted, handed over or mailed for so long is overdue."""
     bounce_share: Annotated[float, Field(gt=0, le=1)] = 0.05

@@ -208,7 +208,7 @@ def test_a_run_that_outlives_an_outage_of_the_server_is_not_called_lost(
 
 
 def ended_runs(here: Service, deployment: str) -> list[dict[str, Any]]:
-    return here.runs(deployment, state={"type": {"any_": ["COMPLETED"]}})
+    return here.runs(deployment, state={"type": {"any_": ["COMPLETED", "FAILED"]}})
 
 
 def test_after_a_time_in_which_nothing_ran_one_run_makes_up_for_all(

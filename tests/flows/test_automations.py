@@ -95,6 +95,25 @@ def test_a_run_of_which_nothing_is_heard_is_lost_and_every_end_is_a_word() -> No
     assert not unborn.expects("prefect.flow-run.Pending")
 
 
+@pytest.mark.parametrize(("flow", "looked_into"), [
+    ("run", True), ("approve", True), ("notify", False), ("somebody-else-s", False),
+])
+def test_a_silence_of_ours_wakes_notify_and_its_own_does_not(flow: str, looked_into: bool) -> None:
+    """On a machine that is late each `notify` that waits for a process would wake another, which waits too."""
+    from prefect.server.events.schemas.events import ReceivedEvent
+
+    found = automations()
+    for name, event in (("runs whose process died", "heartbeat"), ("runs that never began", "Pending")):
+        told = ReceivedEvent.model_validate({
+            "occurred": dt.datetime(2026, 11, 3, tzinfo=dt.UTC), "event": f"prefect.flow-run.{event}", "id": uuid4(),
+            "resource": {"prefect.resource.id": RUN},
+            "related": [{"prefect.resource.id": "prefect.flow.1", "prefect.resource.role": "flow",
+                         "prefect.resource.name": flow}],
+        })
+        assert found[name].covers(told) is looked_into
+        assert automations(None)[name].covers(told) is (looked_into or flow == "notify")
+
+
 def test_a_silence_is_looked_into_and_without_a_deployment_for_that_the_server_decides() -> None:
     assert {tuple(done) for done in actions().values()} == {("run-deployment",)}
     alone = actions(None)

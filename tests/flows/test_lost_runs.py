@@ -11,6 +11,7 @@ NOW = dt.datetime(2026, 11, 3, 12, 0, tzinfo=dt.UTC)
 
 @pytest.mark.parametrize(("state", "life", "minutes", "beat_s", "lost"), [
     ("PENDING", None, 14, 180, False), ("PENDING", None, 16, 180, True), ("PENDING", None, 16, None, True),
+    ("PENDING", "alive", 6_000, 180, False), ("PENDING", "dead", 0, 180, True),
     ("RUNNING", None, 14, 180, False), ("RUNNING", None, 16, 180, True),
     ("RUNNING", None, 16, 600, False), ("RUNNING", None, 31, 600, True),  # three of its heartbeats may be missed
     ("RUNNING", None, 6_000, None, False),  # it never says that it lives
@@ -27,7 +28,50 @@ def test_a_run_is_lost_when_it_is_proven_dead_or_nothing_was_heard_of_it_for_lon
     from flows import lost_runs
 
     heard, within = NOW - dt.timedelta(minutes=minutes), dt.timedelta(minutes=15)
-    assert lost_runs.lost(StateType[state], life, heard, NOW, beat_s=beat_s, within=within) is lost
+    assert lost_runs.lost(StateType[state], life, heard, NOW, beat_s=beat_s, within=within, begun=NOW) is lost
+
+
+@pytest.mark.parametrize(("begun", "lost"), [
+    (None, False), (-60, False), (-2, False), (14, False), (15, False), (16, True),
+])
+def test_what_was_handed_over_waits_until_it_is_overtaken_by_what_was_due_long_after_it(
+    begun: int | None, lost: bool
+) -> None:
+    """On a machine that is late each run waits for a process for an hour: none of them is dead."""
+    from prefect.client.schemas.objects import StateType
+
+    from flows import lost_runs
+
+    handed_over, within = NOW - dt.timedelta(minutes=60), dt.timedelta(minutes=15)
+    latest = None if begun is None else handed_over + dt.timedelta(minutes=begun)
+    assert lost_runs.lost(
+        StateType.PENDING, None, handed_over, NOW, beat_s=180, within=within, begun=latest
+    ) is lost
+
+
+@pytest.mark.parametrize(("state", "life", "minutes", "waits"), [
+    ("PENDING", None, 16, True), ("PENDING", None, 14, False), ("PENDING", "alive", 16, False),
+    ("RUNNING", None, 16, False),
+])
+def test_a_run_that_has_not_begun_for_long_is_told_of(state: str, life: Any, minutes: int, waits: bool) -> None:
+    from prefect.client.schemas.objects import StateType
+
+    from flows import lost_runs
+
+    since, within = NOW - dt.timedelta(minutes=minutes), dt.timedelta(minutes=15)
+    assert lost_runs.waits(StateType[state], life, since, NOW, within=within) is waits
+
+
+def test_runs_that_wait_keep_a_round_from_being_green_and_say_for_how_long() -> None:
+    from flows import outcomes
+
+    told = {"conditions": 1, "title": None, "sent": 0, "failed": []}
+    found = outcomes.of_waiting([("soft-otter", dt.timedelta(minutes=17, seconds=20))])
+    end = outcomes.end(found, outcomes.told_notices(told, ()))
+    assert (end.name, end.kind) == ("Runs wait", "FAILED")
+    assert end.says == "run soft-otter: waiting for a process for 17 minutes"
+    green = outcomes.end(outcomes.of_waiting([]), outcomes.told_notices(told, ["soft-otter"]))
+    assert (green.kind, green.says) == ("COMPLETED", "1 condition, 0 messages sent; lost: soft-otter")
 
 
 class Server:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, Self
 from unittest import mock
+from uuid import uuid4
 
 import pytest
 
@@ -12,8 +13,12 @@ pytestmark = pytest.mark.usefixtures("no_run")
 NOW = dt.datetime(2026, 11, 3, 12, 0, tzinfo=dt.UTC)
 
 
-def run(name: str, hour: int, *, deployment: str | None = "d1", planned: bool = True, state: str = "Late") -> Any:
+def run(
+    name: str, hour: int, *, deployment: str | None = "d1", planned: bool = True, state: str = "Late",
+    by: str | None = None, began: dt.datetime | None = None,
+) -> Any:
     return SimpleNamespace(
+        created_by=by and SimpleNamespace(type=by), start_time=began,
         id=name, name=name, deployment_id=deployment, parameters={"config": "milepost.toml"}, auto_scheduled=planned,
         expected_start_time=NOW.replace(hour=hour), state_name=state,
     )
@@ -34,6 +39,60 @@ def test_who_is_at_work_does_the_work_of_all_that_were_to_begin_before() -> None
     due, begun = [Due.of(run("a", 7)), Due.of(run("c", 9))], Due.of(run("b", 8))
     assert [(one.name, by.name) for one, by in superseded(due, [begun])] == [("a", "c")]
     assert [(one.name, by.name) for one, by in superseded(due[:1], [begun])] == [("a", "b")]
+
+
+def test_who_begins_now_does_the_work_of_all_that_are_due_and_is_called_by_its_own_time() -> None:
+    from flows.missed_runs import Due, superseded
+
+    due, begun = [Due.of(run("a", 7)), Due.of(run("c", 9))], Due.of(run("b", 8), begins=NOW)
+    assert [(one.name, by.name, by.at.hour) for one, by in superseded(due, [begun])] == [("a", "b", 8), ("c", "b", 8)]
+
+
+@pytest.mark.parametrize(("planned", "by", "alone"), [
+    (True, None, True), (False, "AUTOMATION", True), (False, "DEPLOYMENT", False), (False, None, False),
+])
+def test_what_a_schedule_or_an_automation_asks_for_no_person_does(planned: bool, by: str | None, alone: bool) -> None:
+    from flows.missed_runs import by_itself
+
+    assert by_itself(run("a", 7, planned=planned, by=by)) is alone
+
+
+def test_of_rounds_that_begin_at_one_moment_the_first_goes_on_and_each_other_is_told_who() -> None:
+    from flows.missed_runs import began_before
+
+    later = NOW + dt.timedelta(seconds=1)
+    begun = [run("c", 7, began=later), run("b", 7, began=NOW), run("a", 7, began=NOW)]
+    assert [began_before(ours, begun) for ours in ("a", "b", "c")] == [None, "a", "a"]
+    assert began_before("unknown", begun) is None
+    assert began_before("a", [begun[2]]) is None
+
+
+def test_a_round_that_another_began_after_what_woke_it_ends_at_once_and_says_so() -> None:
+    from prefect.context import FlowRunContext
+
+    from flows.missed_runs import done_by_another
+
+    which = str(uuid4())
+    ours = run("ours", 7, deployment=which, planned=False, by="AUTOMATION", began=NOW)
+    other = run("first", 7, began=NOW)
+    asked: list[Any] = []
+
+    class Begun(Server):
+        def read_flow_runs(self, **given: Any) -> list[Any]:
+            asked.append(given["flow_run_filter"])
+            return super().read_flow_runs()
+
+    def told(flow_run: Any, *runs: Any) -> str | None:
+        context = SimpleNamespace(flow_run=flow_run)
+        with (mock.patch("flows.missed_runs.get_client", return_value=Begun(*runs)),
+              mock.patch.object(FlowRunContext, "get", return_value=context)):
+            return done_by_another()
+
+    assert told(ours, ours, other) == "first began after what woke this run, and looks at all of it."
+    assert asked[0].start_time.after_ == ours.expected_start_time
+    assert told(ours, ours) is None
+    assert told(run("ours", 7, deployment=which, planned=False), ours, other) is None  # a person asked for it
+    assert len(asked) == 2
 
 
 class Server:
@@ -59,7 +118,7 @@ class Server:
 def server() -> Iterator[Server]:
     told = Server(
         *(run(f"h{hour}", hour) for hour in range(6)), run("asked for", 1, planned=False),
-        run("again", 2, state="AwaitingRetry"), page=4, deaf="h1",
+        run("woken", 1, planned=False, by="AUTOMATION"), run("again", 2, state="AwaitingRetry"), page=4, deaf="h1",
     )
     with mock.patch("flows.missed_runs.get_client", return_value=told):
         yield told

@@ -26,7 +26,7 @@ from store import holders
 from store.database import Database
 from store.milestones.looks import Looks
 from store.run_leases import RunLeases
-from store.schema.tables import delivery, run_lease
+from store.schema.tables import run_lease
 from tests.chaos import runner
 from tests.console import terminal
 from tests.pipeline import prepared
@@ -150,7 +150,7 @@ def test_a_held_look_and_a_draft_that_waits_keep_each_run_from_being_green(
 
 
 def test_a_run_killed_in_mid_dispatch_leaves_the_next_one_to_go_on_and_no_mail_goes_twice(
-    play: Play, config: Path, settings: Settings, database: Database, tmp_path: Path
+    play: Play, config: Path, settings: Settings, tmp_path: Path
 ) -> None:
     """A process of its own and kill -9, as the runner's have it; all of Prefect's are killed in tests/chaos."""
     from prefect.settings import PREFECT_API_URL
@@ -169,9 +169,8 @@ def test_a_run_killed_in_mid_dispatch_leaves_the_next_one_to_go_on_and_no_mail_g
             while "silent" not in log.read_text(encoding="utf-8"):
                 assert first.poll() is None
             first.kill()
+        # Their leases are in force for two minutes more; the process that has them is proven dead.
         Path(f"{plan}.mended").touch()
-        with database.begin() as connection:  # two minutes later
-            connection.execute(sa.update(delivery).where(delivery.c.lease_until.is_not(None)).values(lease_until=1.0))
         [ledger], state, _ = play("dispatch", "the next", config=str(config))
     assert (state, ledger["states"]["sent"], ledger["states"]["unknown"]) == ("Unknown hand-overs", 2, 1)
     took = [line.split()[2] for line in log.read_text(encoding="utf-8").splitlines() if " took " in line]
@@ -182,6 +181,7 @@ def test_a_run_killed_in_mid_dispatch_leaves_the_next_one_to_go_on_and_no_mail_g
 def test_a_run_whose_process_died_is_ended_and_one_that_may_live_is_not(database: Database) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import State, StateType
+    from prefect.states import Scheduled
 
     from flows.dispatch import dispatch
     from flows.lost_runs import end_lost_runs
@@ -195,9 +195,18 @@ def test_a_run_whose_process_died_is_ended_and_one_that_may_live_is_not(database
         }
         leases.take(str(runs["at work"]), holders.me())
         leases.take(str(runs["dead"]), replace(holders.me(), started="1"))  # another had that process id
-        assert runs.keys() & set(end_lost_runs(database, utc_now(), within=within)) == {"dead"}
+        assert runs.keys() & set(end_lost_runs(database, utc_now(), within=within).lost) == {"dead"}
         later = utc_now() + dt.timedelta(minutes=16)  # of which the server was away
-        assert runs.keys() & set(end_lost_runs(database, later, within=within)) == {"pending", "running"}
+        late = end_lost_runs(database, later, within=within)
+        assert runs.keys() & set(late.lost) == {"running"}
+        assert [name for name, _ in late.waiting if name in runs] == ["pending"]  # as all the others: none has begun
+        made = client.create_deployment(
+            flow_id=client.create_flow(dispatch), name="overtaking", entrypoint="flows.dispatch:dispatch"
+        )
+        overtaking = client.create_flow_run_from_deployment(made, state=Scheduled(scheduled_time=later)).id
+        client.set_flow_run_state(overtaking, State(type=StateType.RUNNING), force=True)
+        assert runs.keys() & set(end_lost_runs(database, later, within=within).lost) == {"pending"}
+        client.delete_flow_run(overtaking)
         states = {name: client.read_flow_run(run).state for name, run in runs.items()}
         client.set_flow_run_state(runs["at work"], State(type=StateType.COMPLETED))
     assert {name for name, state in states.items() if state and (state.name, state.type.value) == ("Lost", "CRASHED")} \
