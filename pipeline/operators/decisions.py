@@ -236,7 +236,8 @@ class Decisions:
         was = editing.find(self._database, number)
         return kept(
             self._database, by, what, f"issue {number}", do, why=why, before={"state": was.state} | (more or {}),
-            after=lambda _: {"state": editing.find(self._database, number).state}, says=says, now=self._now,
+            after=lambda _: {"state": editing.find(self._database, number).state} | (more or {}), says=says,
+            now=self._now,
         )
 
 

@@ -3,12 +3,14 @@
 import datetime as dt
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -32,6 +34,7 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
     "Referrer-Policy": "same-origin",  # with none at all, browsers send forms with "Origin: null"
 }
+_TYPED = re.compile("`([^`]+)`")
 _ASSETS = {"desk.css": "text/css", "desk.js": "text/javascript"}
 
 
@@ -49,7 +52,7 @@ class Looks:
         )
         self._environment.filters.update(
             moment=self.moment, day=self.day, ago=_ago, json=_json, short=lambda text: str(text)[:12], many=counted,
-            lasting=lasting,
+            lasting=lasting, typed=typed,
         )
         self._environment.globals.update(
             newsletter=letter.name, root=self.root, zone=letter.timezone, light=theme.light, dark=theme.dark,
@@ -92,6 +95,11 @@ class Looks:
     def day(self, at: dt.datetime | None) -> str:
         """Its day."""
         return "" if at is None else f"{at.astimezone(self._zone):%Y-%m-%d}"
+
+
+def typed(text: str) -> Markup:
+    """A sentence whose words between backticks are to be typed somewhere, as HTML. Pure."""
+    return Markup(_TYPED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
 
 
 def lasting(seconds: float) -> str:

@@ -95,7 +95,22 @@ def _changed(before: Any, after: Any) -> list[tuple[str, object, object]]:
     """What an act changed: name, before, after; what is the same on both sides is left out. Pure."""
     old, new = (one if isinstance(one, Mapping) else {} for one in (before, after))
     names = [*old, *(name for name in new if name not in old)]
-    return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+    return [
+        (name, _told_of(name, old.get(name)), _told_of(name, new.get(name)))
+        for name in names if old.get(name) != new.get(name)
+    ]
+
+
+def _told_of(name: str, value: object) -> object:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case str() if name.endswith("_hash"):
+            return value[:12]
+        case list():
+            return ", ".join(map(str, value))
+        case _:
+            return value
 
 
 def settings_shown(settings: BaseModel) -> list[tuple[str, list[tuple[str, str, bool]]]]:
