@@ -1,7 +1,8 @@
 """The OpenAPI 3.1 document, made from the rows that answer; nothing stands in it that isn't there."""
 
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -30,7 +31,7 @@ def document(endpoints: Sequence[Endpoint], base: str) -> dict[str, Any]:
         wanted.append((one.answer, "serialization"))
         if one.body is not None:
             wanted.append((one.body, "validation"))
-    refs, schemas = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_REF)
+    refs, schemas = _schemas(tuple(dict.fromkeys(wanted)))
     paths: dict[str, dict[str, Any]] = {}
     for one in endpoints:
         paths.setdefault(one.path, {})[one.verb.lower()] = _operation(one, refs)
@@ -46,10 +47,17 @@ def document(endpoints: Sequence[Endpoint], base: str) -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": schemas,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+@functools.cache
+def _schemas(models: tuple[tuple[type[BaseModel], JsonSchemaMode], ...]) -> tuple[Any, Mapping[str, Any]]:
+    """What refers to each model, and the schemas by name; a fifth of a second, and a process's models stay."""
+    refs, schemas = models_json_schema(models, ref_template=_REF)
+    return refs, schemas["$defs"]
 
 
 # What can't be taken apart as HTTP is answered by the server in a line, before anybody knows whom it was for.
@@ -97,22 +105,26 @@ def _parameters(one: Endpoint) -> Iterator[dict[str, Any]]:
     for model, where in ((one.at, "path"), (one.query, "query")):
         if model is None:
             continue
-        schema = model.model_json_schema()
+        schema = _schema(model)
         for name, about in schema["properties"].items():
-            description = about.pop("description", None)
             yield {
                 "name": name, "in": where, "required": name in schema.get("required", ()),
                 "schema": _without_null(about),
-            } | ({"description": description} if description else {})
+            } | ({"description": about["description"]} if about.get("description") else {})
     if one.seen is not None:
         yield {"name": "If-Match", "in": "header", "required": False, "schema": {"type": "string"},
                "description": "The ETag of what was looked at: 412 where it is another by now"}
 
 
-def _without_null(about: dict[str, Any]) -> dict[str, Any]:
+@functools.cache
+def _schema(model: type[BaseModel]) -> Mapping[str, Any]:
+    return model.model_json_schema()
+
+
+def _without_null(about: Mapping[str, Any]) -> dict[str, Any]:
     """A query has no null: what may be left out is left out."""
     kinds = [kind for kind in about.get("anyOf", ()) if kind != {"type": "null"}]
-    kept = {name: value for name, value in about.items() if name not in ("anyOf", "title", "default")}
+    kept = {name: value for name, value in about.items() if name not in ("anyOf", "title", "default", "description")}
     if about.get("default") is not None:
         kept["default"] = about["default"]
     return kept | (kinds[0] if kinds else {})

@@ -11,10 +11,12 @@ from web.warm_up import WarmUp
 
 @pytest.fixture
 def thawed() -> Iterator[None]:
-    """What a test froze is collected again."""
+    """Nothing is frozen, and afterwards all that stays for the other tests (tests/conftest.py)."""
     gc.unfreeze()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def compile_no_more(house: House) -> None:
