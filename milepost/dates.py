@@ -14,6 +14,7 @@ Precision = Literal["year", "month", "day"]
 _FORM = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?", re.ASCII)
 _FIRST_DAY = "-01-01"  # what a year lacks to be a day, and, without its month, what a month lacks
 _PRECISIONS: tuple[Precision, ...] = ("year", "month", "day")
+SKEW = dt.timedelta(minutes=5)  # that two machines' clocks may differ by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +84,14 @@ class PartialDate:
         if self.until is None:
             return text
         return f"since {text}" if self.until == ".." else f"{text} – {PartialDate(value=self.until).human()}"
+
+
+def believed(moment: dt.datetime, now: dt.datetime, longest: dt.timedelta = dt.timedelta(0)) -> bool:
+    """Whether a right clock can have written it, where nothing is ever put off for longer than `longest`. Pure.
+
+    What lies further ahead was written by a clock that was ahead: nothing waits for it.
+    """
+    return moment <= now + longest + SKEW
 
 
 def utc_now() -> dt.datetime:

@@ -21,7 +21,7 @@ from milepost.log_lines import about
 from milepost.records import Claim, DeliveryState, LedgerCounts
 from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
-from pipeline.edit import find, require_window_over, send_at_once
+from pipeline.edit import find, mend_windows, require_window_over, send_at_once
 from pipeline.ledger import held_by_others, held_to_json
 from pipeline.link_keys import signing_key
 from pipeline.mail_identity import (
@@ -42,6 +42,7 @@ from store.issues.editions import Editions
 from store.issues.issues import Issues
 from store.ledger.bounces import delivery_name
 from store.ledger.ledger import Holding, Ledger
+from store.operators import clock_ahead
 
 log = logging.getLogger("milepost.dispatch")
 
@@ -80,6 +81,8 @@ def waiting(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> 
     """The numbers of the issues that have something left to send and may be sent by now, oldest first."""
     moment = now()
     with connect(settings.store.url) as database:
+        mend_windows(settings, database, moment)
+        clock_ahead.watch(database, moment)
         return sorted(
             issue.number for issue in Issues(database).list(states=["frozen", "sending"])
             if issue.send_after is None or issue.send_after <= moment
@@ -110,6 +113,7 @@ def one_pass(
     """As `dispatch`, which see; listens to no signal."""
     with connect(settings.store.url) as database:
         ledger = Ledger(database)
+        mend_windows(settings, database, now())
         issue = Issues(database).get(number)
         require_window_over(issue, now())
         before = ledger.counts(number)

@@ -27,6 +27,7 @@ from store.database import Database
 from store.issues.editions import Editions
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
+from store.operators.clock_ahead import WINDOWS, note
 from store.subscribers import addresses
 
 log = logging.getLogger("milepost.editing")
@@ -184,6 +185,15 @@ def require_window_over(issue: Issue, now: dt.datetime) -> None:
             f"issue {issue.number} is sent from {issue.send_after:%Y-%m-%d %H:%M:%S} UTC on; undo it till then",
             hint=f"`milepost issue stop {issue.number}` undoes, `milepost issue send {issue.number}` sends now.",
         )
+
+
+def mend_windows(settings: Settings, database: Database, now: dt.datetime) -> None:
+    """Let no approval wait longer than was said when it was given: a clock may have been ahead then."""
+    shorter = Editions(database).shorten_windows(undo_window(settings), now)
+    for number in shorter:
+        log.warning("issue %d was approved by a clock that was ahead: it can be undone from now on, for %d minutes",
+                    number, settings.newsletter.undo_minutes)
+    note(database, now, {WINDOWS: len(shorter)})
 
 
 def send_at_once(database: Database, number: int) -> None:

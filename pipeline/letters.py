@@ -43,6 +43,7 @@ from pipeline.sign_up import counts, tend
 from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.letters import SITE, Letter, Letters, LetterState, Quota, Taken
+from store.operators.clock_ahead import watch
 from store.subscribers.address_changes import AddressChanges
 from store.subscribers.people import UNDO_FOR
 from store.subscribers.suppressions import liftable
@@ -147,6 +148,7 @@ def send_letters(
     leaves the rest queued. Raises StoreError, SettingsError, HeldError in a restored database.
     """
     queue = Letters(database)
+    watch(database, now())
     round_ = _Round(settings, database, queue, now, domains=domains or MailDomains())
     try:
         while not stop() and not round_.why:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from delivery.message.build import Letterhead, message_findings
 from milepost.changes import NEWS
-from milepost.dates import utc_now
+from milepost.dates import believed, utc_now
 from milepost.errors import HeldError, LintError, RenderError, SettingsError
 from milepost.records import (
     NOBODY,
@@ -39,6 +39,8 @@ from newsletter.news.select import (
     due,
     early_period,
     in_tongue,
+    joined_later,
+    latest_period,
     offered,
     place,
     quiet_from,
@@ -55,6 +57,7 @@ from store.issues.editions import Editions
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.ledger.owed import Owed
+from store.operators.clock_ahead import note
 from store.subscribers.people import Subscribers
 
 log = logging.getLogger("milepost.publish")
@@ -92,15 +95,15 @@ def draft_due(
     now: Callable[[], dt.datetime] = utc_now,
 ) -> list[Issue]:
     """Draft an issue for each cadence (or `only` one) that is due; `early`: don't wait for its weekday and hour."""
-    issues = Issues(database)
+    issues, letter = Issues(database), settings.newsletter
     drafted: list[Issue] = []
-    for cadence in [only] if only else settings.newsletter.cadences:
+    for cadence in [only] if only else letter.cadences:
         moment = now()
         found = _pending(database, cadence, moment)
-        letter = settings.newsletter
+        _note_ahead(database, cadence, letter, found, moment)
         period = due(
-            cadence, now=moment, last=issues.last_period(cadence), pending=found.news, owed=found.debts,
-            timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour,
+            cadence, now=moment, last=_last_period(issues, cadence, letter, moment), pending=found.news,
+            owed=found.debts, timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour,
             quiet=dt.timedelta(minutes=letter.quiet_minutes),
         )
         if period is None and early and (found.news or found.debts):
@@ -147,15 +150,35 @@ def overdue_news(
     found: dict[Cadence, int] = {}
     for cadence in letter.cadences:
         pending = _pending(database, cadence, then)
-        news = {change: at for change, at in pending.news.items() if at <= then}
-        debts = {debt: since for debt, since in pending.debts.items() if since <= then}
+        news, debts = (
+            {key: at for key, at in moments.items() if at <= then or not believed(at, now)}
+            for moments in (pending.news, pending.debts)
+        )
         period = due(
-            cadence, now=then, last=issues.last_period(cadence), pending=news, owed=debts, timezone=letter.timezone,
-            weekday=letter.weekday, hour=letter.hour, quiet=dt.timedelta(minutes=letter.quiet_minutes),
+            cadence, now=then, last=_last_period(issues, cadence, letter, then), pending=news, owed=debts,
+            timezone=letter.timezone, weekday=letter.weekday, hour=letter.hour,
+            quiet=dt.timedelta(minutes=letter.quiet_minutes),
         )
         if period is not None and (news or issues.find(cadence, period) is None):
             found[cadence] = len(news) + len(debts)
     return found
+
+
+def _note_ahead(
+    database: Database, cadence: Cadence, letter: NewsletterSettings, found: "_Pending", now: dt.datetime
+) -> None:
+    """Tell of what a clock wrote that was ahead: changes are told as if found long ago, a period keeps none waiting."""
+    moments = (*found.news.values(), *found.debts.values())
+    last, by = Issues(database).last_period(cadence), latest_period(cadence, now=now, timezone=letter.timezone)
+    note(database, now, {
+        f"changes for the {cadence} issue": sum(not believed(at, now) for at in moments),
+        f"periods of the {cadence} issue": int(last is not None and by is not None and last >= by),
+    })
+
+
+def _last_period(issues: Issues, cadence: Cadence, letter: NewsletterSettings, now: dt.datetime) -> str | None:
+    """The newest issue's period, of those that a right clock can have named."""
+    return issues.last_period(cadence, by=latest_period(cadence, now=now, timezone=letter.timezone))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -392,7 +415,7 @@ def foreseen(settings: Settings, database: Database, number: int, *, now: dt.dat
     issue = Issues(database).get(number)
     names = frozenset(variant.name for variant in Issues(database).variants(number))
     seal = _AtTheSeal(settings, database, issue)
-    return Ledger(database).foresee(number, place=_placing(settings, issue, seal, names, now))
+    return Ledger(database).foresee(number, place=_placing(settings, issue, seal, names, now), now=now)
 
 
 def findings(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> tuple[int, list[str]]:
@@ -423,7 +446,7 @@ def _placing(
     def put(subscriber: Subscriber, suppressed: bool, standing: Standing) -> Placement:
         language = tongue(seal.newsletter, subscriber.language)
         alike = (suppressed, language, subscriber.state, subscriber.cadence, subscriber.topics, standing,
-                 subscriber.created_at > issue.created_at, subscriber.paused_until, subscriber.pause_skips,
+                 joined_later(subscriber, issue.created_at, now), subscriber.paused_until, subscriber.pause_skips,
                  )  # all that a placement depends on
         if alike not in memory:
             memory[alike] = place(

@@ -8,12 +8,19 @@ import datetime as dt
 
 import sqlalchemy as sa
 
-SKEW = dt.timedelta(minutes=5)  # that two machines' clocks may differ by
+from milepost.dates import SKEW
+
+
+def ahead(
+    column: sa.ColumnElement[dt.datetime], now: dt.datetime, longest: dt.timedelta = dt.timedelta(0)
+) -> sa.ColumnElement[bool]:
+    """Whether no right clock can have written it: `milepost.dates.believed`, asked of a database."""
+    return column > now + longest + SKEW
 
 
 def due(column: sa.ColumnElement[dt.datetime], now: dt.datetime, longest: dt.timedelta) -> sa.ColumnElement[bool]:
     """Whether its moment has come, where nothing is ever put off for longer than `longest`."""
-    return sa.or_(column <= now, column > now + longest + SKEW)
+    return sa.or_(column <= now, ahead(column, now, longest))
 
 
 def within(column: sa.ColumnElement[dt.datetime], now: dt.datetime, window: dt.timedelta) -> sa.ColumnElement[bool]:

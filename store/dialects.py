@@ -20,11 +20,13 @@ def seconds(dialect: str) -> sa.ColumnElement[float]:
     return sa.literal_column("((julianday('now') - 2440587.5) * 86400.0)", sa.Double())
 
 
-def moment(dialect: str) -> sa.ColumnElement[Any]:
-    """The database's clock as a `Moment`."""
+def moment(dialect: str, *, after_s: int = 0) -> sa.ColumnElement[Any]:
+    """The database's clock as a `Moment`, or that many seconds after it."""
     if dialect == "postgresql":
-        return sa.literal_column("clock_timestamp()", Moment())
-    return sa.literal_column("(strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000+00:00')", Moment())
+        later = f" + interval '{after_s} seconds'" if after_s else ""
+        return sa.literal_column(f"(clock_timestamp(){later})" if later else "clock_timestamp()", Moment())
+    later = f", '+{after_s} seconds'" if after_s else ""
+    return sa.literal_column(f"(strftime('%Y-%m-%dT%H:%M:%f', 'now'{later}) || '000+00:00')", Moment())
 
 
 def serialize(connection: sa.Connection, name: str) -> None:

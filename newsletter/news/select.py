@@ -10,12 +10,14 @@ from itertools import pairwise
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
+from milepost.dates import SKEW, believed
 from milepost.records import NOBODY, Cadence, IssueItem, Placement, Standing, Subscriber, Variant, check_aware
 from milepost.settings import WEEKDAYS
 from milepost.topics import fits
 
 EVERYTHING = "all"  # the variant that holds every item
 _OWED = "owed-"  # begins the period of an instant issue that no news gave its name
+_LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 PATIENCE = 4  # quiet windows that what was found first waits at the most, however much goes on landing
 
 
@@ -36,8 +38,11 @@ def due(
     issue. What turns up after its slot, by however little, waits for the next. What is owed waits for a slot as news
     does; that of instant readers goes with the next news, or else at the hour of the day: however many change their
     minds, that is one issue a day.
+
+    What was found at a moment that is yet to come was found by a clock that was ahead: it is due, as if found long ago.
     """
     check_aware(now)
+    pending, owed = _found(pending, now), _found(owed, now)
     if not pending and not owed:
         return None
     if cadence == "instant":
@@ -50,6 +55,20 @@ def due(
         return None
     period = _name(cadence, slot)
     return None if last is not None and last >= period else period  # ISO periods sort by time
+
+
+def latest_period(cadence: Cadence, *, now: dt.datetime, timezone: str) -> str | None:
+    """What sorts after every period that an issue of this cadence can have by `now`; None for instant ones.
+
+    A period behind it was named by a clock that was ahead, and keeps no other issue waiting.
+    """
+    if cadence == "instant":
+        return None
+    return f"{_name(cadence, (now + SKEW).astimezone(ZoneInfo(timezone)))}~"  # behind "+", of an early one
+
+
+def _found(moments: Mapping[int, dt.datetime], now: dt.datetime) -> Mapping[int, dt.datetime]:
+    return {key: at if believed(at, now) else _LONG_AGO for key, at in moments.items()}
 
 
 def quiet_from(found: Iterable[dt.datetime], quiet: dt.timedelta) -> dt.datetime:
@@ -166,7 +185,7 @@ def place(
     they are owed what it offers them, or, as they chose, it counts as told. `language`: the reader's, "" where it is
     the newsletter's.
     """
-    reason = _exclusion(subscriber, suppressed, cadence, drafted_at)
+    reason = _exclusion(subscriber, suppressed, cadence, late=joined_later(subscriber, drafted_at, now))
     if reason is not None:
         return Placement(exclusion=reason)
     chosen = offered(items, subscriber.topics, standing, owed=owed)
@@ -218,11 +237,16 @@ def _less_and_less(chosen: tuple[IssueItem, ...], own: Collection[int]) -> Itera
             yield some
 
 
-def _exclusion(subscriber: Subscriber, suppressed: bool, cadence: Cadence, drafted_at: dt.datetime) -> str | None:
+def joined_later(subscriber: Subscriber, drafted_at: dt.datetime, now: dt.datetime | None) -> bool:
+    """Whether somebody signed up after an issue was drafted; a clock that was ahead keeps nobody waiting for it."""
+    return drafted_at < subscriber.created_at and (now is None or believed(subscriber.created_at, now))
+
+
+def _exclusion(subscriber: Subscriber, suppressed: bool, cadence: Cadence, *, late: bool) -> str | None:
     if suppressed:
         return "suppressed"
     if subscriber.state != "active":
         return subscriber.state  # "pending" | "unsubscribed"
     if subscriber.cadence != cadence:
         return "other_cadence"
-    return "joined_later" if subscriber.created_at > drafted_at else None
+    return "joined_later" if late else None

@@ -25,6 +25,7 @@ from crawler.outcomes import (
     Redirected,
 )
 from crawler.sitemap import parse
+from milepost.dates import believed
 from milepost.errors import ExtractError
 from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
@@ -246,7 +247,9 @@ def _poll(source: SourceSettings, snapshots: Snapshots, looks: Looks, now: dt.da
     not of every edit.
     """
     asked = looks.asked_in_full(source.key)
-    if source.poll is None or asked is None or now - asked >= dt.timedelta(hours=source.full_every_hours):
+    if source.poll is None or asked is None or not believed(asked, now):
+        return None
+    if now - asked >= dt.timedelta(hours=source.full_every_hours):
         return None
     if any(look.guard == "unread" for look in looks.list(source.key, waiting=True)):
         return None

@@ -11,17 +11,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from milepost.dates import believed
 from milepost.printable import printable
 from milepost.records import Cadence, ConditionKind
 from milepost.settings import NotifySettings
 from pipeline.holds import Waits
 from pipeline.operate.rotation import OldSecret
+from store.ledger.transitions import LONGEST_DEFERRAL
 from store.milestones.looks import Look
 from store.operators.figures import Figures, IssueFigures, SourceFigures
 
 LEAST_SENT, LEAST_BOUNCED, LEAST_COMPLAINED = 20, 3, 2  # below these a share says nothing
 FAILING = 3  # attempts on a channel, after which it is said elsewhere
 _LONGEST = 300  # characters of a sentence
+_NOBODY_KNOWS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)  # only a clock that was ahead wrote when
 _ADDRESS = re.compile(r"""(?:"[^"]*"|[^\s<>"'(),;:\[\]]+)(?:@|＠|%40)[^\s<>"'(),;\[\]]+""")
 _DECIDE: frozenset[ConditionKind] = frozenset({
     "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "restored", "migration",
@@ -79,11 +82,13 @@ def judge(
     figures: Figures, rules: NotifySettings, *, now: dt.datetime, waits: Sequence[Waits],
     overdue: Mapping[Cadence, int], free_mb: int | None = None, channels: Sequence[Channel] = (),
     given_up: GivenUp | None = None, old: Sequence[OldSecret] = (), leaked: str | None = None,
+    ahead: str = "",
 ) -> tuple[Condition, ...]:
     """All that is so, what waits for a person first.
 
     `waits`: what waits for a person, of looks and issues.
     `overdue`: changes that were due in an issue of a cadence. `free_mb`: room where the database lies; None: not known.
+    `ahead`: of what moments were found that are yet to come, in words; "" for none.
     `old`: secrets that are still accepted. `leaked`: the name of the key that signs readers' links, if it has leaked.
     """
     found = [
@@ -91,6 +96,7 @@ def judge(
         *(one for source in figures.sources for one in _source(source, rules, now)),
         *_overdue(figures, rules, overdue, now), *_came_back(figures, rules), *_room(free_mb, rules),
         *_channels(channels), *_webhooks(given_up), *_secrets(old, leaked, now),
+        *_clock(ahead),
     ]
     return tuple(sorted(found, key=lambda one: not one.decides))
 
@@ -139,8 +145,8 @@ def _issues(figures: Figures, rules: NotifySettings, now: dt.datetime) -> Iterat
         if since is not None:
             waiting = sum(issue.states.get(state, 0) for state in ("pending", "claimed", "sending", "deferred"))
             yield Condition(
-                kind="overdue", about=f"issue {number}", since=since,
-                says=f"issue {number}: {waiting} mails are due and none has been handed over since {_at(since)}",
+                kind="overdue", about=f"issue {number}", since=_or_none(since),
+                says=f"issue {number}: {waiting} mails are due and none has been handed over {_since(since)}",
                 do=f"Does the schedule run? `milepost dispatch {number}` says what keeps them.",
             )
 
@@ -151,10 +157,15 @@ def _stuck_since(issue: IssueFigures, rules: NotifySettings, now: dt.datetime) -
         return None
     at_once = any(issue.states.get(state) for state in ("pending", "claimed", "sending"))
     put_off = issue.next_due if issue.states.get("deferred") else None
-    moments = [at for at in (issue.frozen_at, issue.send_after, issue.moved_at, None if at_once else put_off) if at]
-    if not moments or not (at_once or put_off):
+    if not (at_once or put_off):
         return None
-    since = max(moments)
+    past = (issue.frozen_at, issue.moved_at)
+    window = issue.send_after - issue.frozen_at if issue.send_after and issue.frozen_at else LONGEST_DEFERRAL
+    to_come = ((issue.send_after, window), (None if at_once else put_off, LONGEST_DEFERRAL))
+    since = max(
+        (at for at, longest in (*((at, dt.timedelta(0)) for at in past), *to_come)
+         if at is not None and believed(at, now, longest)), default=_NOBODY_KNOWS,
+    )
     return since if now - since > dt.timedelta(hours=rules.overdue_hours) else None
 
 
@@ -198,10 +209,11 @@ def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> I
             do=f"Did the site change, or is it misspelt? `milepost source check {key}` asks today's settings of "
             "the stored pages; a setting that is taken out is asked no more.",
         )
-    last = max((look.finished_at for look in ended if look.finished_at), default=None)
-    if last is not None and now - last > dt.timedelta(hours=rules.silent_hours):
+    finished = [look.finished_at for look in ended if look.finished_at]
+    last = max((at for at in finished if believed(at, now)), default=_NOBODY_KNOWS)
+    if finished and now - last > dt.timedelta(hours=rules.silent_hours):
         yield Condition(
-            kind="source-silent", about=key, since=last, says=f"no look at {key} has ended since {_at(last)}",
+            kind="source-silent", about=key, since=_or_none(last), says=f"no look at {key} has ended {_since(last)}",
             do="Does the schedule run? See Prefect's worker, or the timer.",
         )
 
@@ -222,10 +234,12 @@ def _overdue(
             do=f"`milepost issue draft --cadence {cadence}` says what keeps them.",
         )
     since = figures.letter_since
+    if since is not None and not believed(since, now):
+        since = _NOBODY_KNOWS
     if since is not None and now - since > dt.timedelta(hours=rules.overdue_hours):
         yield Condition(
-            kind="letters-wait", about="", since=since,
-            says=f"letters (confirmations and the like) have waited since {_at(since)}",
+            kind="letters-wait", about="", since=_or_none(since),
+            says=f"letters (confirmations and the like) have waited {_since(since)}",
             do="`milepost letters` names the reason, `milepost letters send` tries again.",
         )
 
@@ -289,6 +303,23 @@ def _secrets(old: Sequence[OldSecret], leaked: str | None, now: dt.datetime) -> 
                 says=f"{one.setting} is still accepted; it should have gone {one.until:%Y-%m-%d}",
                 do=f"Does everybody use the new one? Then take {one.setting} out of the settings, and start anew.",
             )
+
+
+def _clock(ahead: str) -> Iterator[Condition]:
+    if ahead:
+        yield Condition(
+            kind="clock-ahead", about="",
+            says=f"moments were found that are yet to come, and nothing waits for them: {ahead}",
+            do="Was the clock ahead for a while, or is it behind now? `timedatectl` says whether it is kept right.",
+        )
+
+
+def _since(moment: dt.datetime) -> str:
+    return "since nobody knows when" if moment == _NOBODY_KNOWS else f"since {_at(moment)}"
+
+
+def _or_none(moment: dt.datetime) -> dt.datetime | None:
+    return None if moment == _NOBODY_KNOWS else moment
 
 
 def _at(moment: dt.datetime) -> str:

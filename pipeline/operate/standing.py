@@ -21,6 +21,8 @@ from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, di
 from pipeline.operate.rotation import OldSecret, leaked_signer, old_secrets
 from pipeline.publish import overdue_news
 from store.database import Database, connect
+from store.operators import clock_ahead
+from store.operators.clock_ahead import in_words, noted
 from store.operators.figures import Figures, SourceFigures, last_looks, read
 from store.operators.figures import sources as source_figures
 from store.operators.notices import Message, Notices
@@ -65,6 +67,7 @@ def stand(settings: Settings, *, now: dt.datetime, database: Database | None = N
 
 def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing:
     rules = settings.notify
+    clock_ahead.watch(database, now)
     figures = read(database, [source.key for source in settings.sources], looks=rules.down_looks, now=now)
     messages, old = Notices(database).latest(), old_secrets(settings, database, now)
     return Standing(
@@ -72,7 +75,7 @@ def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing
         conditions=judge(
             figures, rules, now=now, waits=waits(settings, database), free_mb=free_mb(settings),
             channels=_failing(settings, messages), given_up=_given_up(database, now),
-            old=old, leaked=leaked_signer(settings, database),
+            old=old, leaked=leaked_signer(settings, database), ahead=in_words(noted(database, now)),
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),
     )

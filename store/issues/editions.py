@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from milepost.dates import believed
 from milepost.errors import ConflictError
 from milepost.records import Edit, Issue, IssueItem, Variant
+from store.clock import ahead
 from store.engine import Database
 from store.issues.issues import load, require_content, require_draft, write_content
 from store.ledger.owed import HANDED, take_back, wrong
@@ -96,6 +98,30 @@ class Editions:
         with self._database.begin() as connection:
             load(connection, number, lock=True)
             connection.execute(sa.update(issue).where(issue.c.number == number).values(send_after=moment))
+
+    def shorten_windows(self, longest: dt.timedelta, now: dt.datetime) -> list[int]:
+        """Let the windows in which an approval can be undone that a clock wrote which was ahead end in `longest` from
+        now; returns their issues' numbers. What was approved for longer than `longest` stays as it was told.
+        """
+        with self._database.connect() as connection:  # mostly there is none: no writer waits for us then
+            rows = connection.execute(
+                sa.select(issue.c.number, issue.c.approved_at, issue.c.send_after)
+                .where(issue.c.state == "frozen", ahead(issue.c.send_after, now, longest))
+            ).all()
+        found = [
+            row for row in rows
+            if row.approved_at is None
+            or not believed(row.send_after, now, max(longest, row.send_after - row.approved_at))
+        ]
+        for row in found:
+            with self._database.begin() as connection:
+                connection.execute(
+                    sa.update(issue)
+                    .where(issue.c.number == row.number, issue.c.state == "frozen",
+                           issue.c.send_after == row.send_after)
+                    .values(send_after=now + longest)
+                )
+        return [row.number for row in found]
 
     def handle(self, number: int) -> str | None:
         """The issue's random name in those of its mails; None: it was drafted before they had one."""

@@ -145,12 +145,15 @@ class Issues:
             shown = visible_by_id(connection, [found.milestone_id for found in changes])
         return [(found, shown[found.milestone_id]) for found in changes]
 
-    def last_period(self, cadence: Cadence) -> str | None:
-        """The period of the latest issue of a cadence, drafts included; None before the first."""
-        query = sa.select(issue.c.period).where(issue.c.cadence == cadence).order_by(issue.c.number.desc()).limit(1)
+    def last_period(self, cadence: Cadence, *, by: str | None = None) -> str | None:
+        """The period of the latest issue of a cadence, drafts included; None before the first.
+
+        `by`: of those whose period sorts before it.
+        """
+        query = sa.select(issue.c.period).where(issue.c.cadence == cadence).order_by(issue.c.number.desc())
         with self._database.connect() as connection:
-            found: str | None = connection.execute(query).scalar()
-            return found
+            periods = connection.execute(query if by is not None else query.limit(1)).scalars()
+            return next((period for period in periods if by is None or period < by), None)  # as Python sorts
 
     def next_number(self) -> int:
         """The number that the next draft will get."""

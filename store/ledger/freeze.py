@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, StoreError
 from milepost.records import NOBODY, Issue, LedgerCounts, Placement, Standing, Subscriber, Variant
+from store.clock import ahead
 from store.dialects import stop_writers
 from store.issues.issues import load, load_variants, require_content, write_variants
 from store.ledger import owed
@@ -58,7 +59,7 @@ def freeze(
     _balance(connection, number, now)
 
 
-def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place) -> LedgerCounts:
+def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place, now: dt.datetime) -> LedgerCounts:
     """See `Ledger.foresee`."""
     found = load(connection, number)
     stands = _standings(connection, found)
@@ -71,7 +72,7 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place)
         else:
             reasons[reason_of(placement.exclusion)] += times
 
-    for who, suppressed, times in _alike(connection, found.created_at):
+    for who, suppressed, times in _alike(connection, found.created_at, now):
         count(who, suppressed, NOBODY, times)
     # Who is not as they were counted just now is counted there no more.
     erased = _suppressed_without_address(connection, key)
@@ -94,12 +95,15 @@ _LISTED = subscriber.c.normalized.in_(
 _LATER = dt.timedelta(microseconds=1)
 
 
-def _alike(connection: sa.Connection, drafted_at: dt.datetime) -> list[tuple[Subscriber, bool, int]]:
+def _alike(
+    connection: sa.Connection, drafted_at: dt.datetime, now: dt.datetime
+) -> list[tuple[Subscriber, bool, int]]:
     """Somebody like each kind of subscribers that a freeze places alike, whether they are suppressed, and how many.
 
     Not seen here: who is suppressed by a hash that no address stands beside, and how anybody stands to the issue.
     """
-    late = sa.func.count().filter(subscriber.c.created_at > drafted_at)
+    joined = subscriber.c.created_at
+    late = sa.func.count().filter(sa.and_(joined > drafted_at, sa.not_(ahead(joined, now))))
     kinds = sa.select(*_OF_A_PLACE, sa.func.count().label("all"), late.label("late")).group_by(*_OF_A_PLACE)
     counted = Counter[tuple[Subscriber, bool]]()
     for query, listed in ((kinds, False), (kinds.where(_LISTED), True)):

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 import sqlalchemy as sa
 
+from milepost.dates import believed
 from milepost.errors import ConflictError, NotFoundError, StoreError
 from milepost.records import (
     Advanced,
@@ -103,10 +104,10 @@ class Ledger:
             )
             return queries.counts(connection, number)
 
-    def foresee(self, number: int, *, place: Place) -> LedgerCounts:
+    def foresee(self, number: int, *, place: Place, now: dt.datetime) -> LedgerCounts:
         """What `freeze` would come to at this moment; nothing is written. Raises NotFoundError."""
         with self._database.connect() as connection:
-            return freeze.foresee(connection, number, self._key(), place=place)
+            return freeze.foresee(connection, number, self._key(), place=place, now=now)
 
     # --- T1, T2: claims ---------------------------------------------------------------------------------------------
 
@@ -351,11 +352,14 @@ class Ledger:
 
     def next_due(self, number: int) -> dt.datetime | None:
         """When the earliest deferred delivery is due, None when none is deferred."""
-        query = sa.select(sa.func.min(delivery.c.next_attempt_at)).where(
-            delivery.c.issue == number, in_state("deferred")
-        )
+        query = sa.select(
+            sa.func.min(delivery.c.next_attempt_at), moment(self._database.dialect).label("now")
+        ).where(delivery.c.issue == number, in_state("deferred"))
         with self._database.connect() as connection:
-            return cast("dt.datetime | None", connection.execute(query).scalar())
+            first, now = connection.execute(query).one()
+        if first is None:
+            return None
+        return cast("dt.datetime", first if believed(first, now, transitions.LONGEST_DEFERRAL) else now)
 
 
 def _beginning(claim: Claim, key: bytes) -> transitions.Row:

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from milepost.dates import SKEW
 from milepost.records import Claim, DeliveryState, Reply, Settlement, check_aware
 from store.dialects import moment, seconds
 from store.meta import RESTORED_FROM
@@ -29,6 +30,8 @@ GIVEN: Mapping[str, sa.types.TypeEngine[Any]] = {
     "the_retry": sa.DateTime(timezone=True), "the_holder": sa.Text(),
 }
 
+LONGEST_DEFERRAL = dt.timedelta(hours=4)  # that a delivery is ever put off for, by `delivery.smtp.replies.backoff`
+
 Place = Callable[[str], sa.ColumnElement[Any]]
 
 
@@ -40,10 +43,11 @@ def parameter(name: str) -> sa.ColumnElement[Any]:
 class Terms:
     """What statements are written in: one database's clocks, and where the values of GIVEN stand."""
 
-    __slots__ = ("given", "now", "seconds")
+    __slots__ = ("ahead", "given", "now", "seconds")
 
     def __init__(self, dialect: str, given: Place = parameter) -> None:
         self.now = moment(dialect)  # leases and records run by the database's clock, never by a client's
+        self.ahead = moment(dialect, after_s=int((LONGEST_DEFERRAL + SKEW).total_seconds()))
         self.seconds = seconds(dialect)
         self.given = given
 
@@ -147,7 +151,9 @@ ISSUE_SENDING = Condition(
 NOT_RESTORED = Condition(
     "not_restored", lambda _: ~sa.exists().where(meta.c.key == _written(RESTORED_FROM))
 )  # store.upkeep.restore.refuse says so aloud
-DUE = Condition("due", lambda terms: delivery.c.next_attempt_at <= terms.now)
+DUE = Condition(  # what is put off for longer than ever meant is due too: a clock was ahead that wrote it
+    "due", lambda terms: sa.or_(delivery.c.next_attempt_at <= terms.now, delivery.c.next_attempt_at > terms.ahead)
+)
 LEASE_OVER = Condition(  # one that ends later than it can is over too: the clock was set back since
     "lease_over",
     lambda terms: sa.or_(
@@ -169,7 +175,11 @@ LEASE: Effect = {
     "lease_holder": lambda terms: terms.given("the_holder"),
 }
 RENEW: Effect = {"lease_until": lambda terms: terms.seconds + delivery.c.lease_seconds}
-FIRST: Effect = {"first_attempt_at": lambda terms: sa.func.coalesce(delivery.c.first_attempt_at, terms.now)}
+FIRST: Effect = {  # never after now: else the 72 h of a clock that was ahead would end next year
+    "first_attempt_at": lambda terms: sa.case(
+        (delivery.c.first_attempt_at <= terms.now, delivery.c.first_attempt_at), else_=terms.now
+    ),
+}
 ANEW: Effect = {"first_attempt_at": lambda _: sa.null()}  # a refusal of us costs a reader none of their 72 h
 TRIED: Effect = {  # what is unknown was counted when it became so
     "attempts": lambda _: delivery.c.attempts + sa.case((in_state("unknown"), _number(0)), else_=_number(1)),

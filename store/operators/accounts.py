@@ -12,9 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from milepost.dates import SKEW
 from milepost.errors import ConflictError, NotFoundError
 from milepost.records import Role
-from store.clock import SKEW, within
+from store.clock import within
 from store.dialects import serialize
 from store.engine import Database
 from store.schema.tables import operator, operator_link, operator_session
@@ -265,6 +266,7 @@ def _link(connection: sa.Connection, operator_id: int, hash_: str, now: dt.datet
 def _by_link(link_hash: str, now: dt.datetime) -> sa.Select[Any]:
     return sa.select(*_COLUMNS).join_from(operator_link, operator).where(
         operator_link.c.token_hash == link_hash, operator_link.c.used_at.is_(None), operator_link.c.expires_at > now,
+        operator_link.c.created_at <= now + SKEW,
         operator.c.disabled_at.is_(None),
     )
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from milepost.records import Cadence, IssueState
+from store.clock import due
 from store.engine import Database
+from store.ledger.letters import LONGEST_WAIT
 from store.ledger.transitions import ENDED, in_state
 from store.meta import REFUSED, RESTORED_FROM
 from store.milestones.looks import Look, look_of
@@ -92,7 +94,7 @@ def read(database: Database, sources: Sequence[str], *, looks: int, now: dt.date
             letters=_counts(connection, letter.c.state),
             letter_since=connection.execute(
                 sa.select(sa.func.min(letter.c.queued_at))
-                .where(letter.c.state == "queued", letter.c.next_attempt_at <= now)
+                .where(letter.c.state == "queued", due(letter.c.next_attempt_at, now, LONGEST_WAIT))
             ).scalar(),
             subscribers=_counts(connection, subscriber.c.state),
             sign_ups={

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from milepost.changes import NEWS
 from milepost.codec import milestone_from_json
+from milepost.dates import SKEW
 from milepost.records import Milestone
-from store.clock import SKEW, due
+from store.clock import due
 from store.dialects import insert, serialize
 from store.engine import Database
 from store.milestones.milestone_queries import HELD

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from milepost.errors import NotFoundError
+from store.clock import within
 from store.dialects import serialize
 from store.engine import Database
 from store.ledger.letters import enqueue
@@ -253,12 +254,12 @@ def _refusal(
     moving = sa.select(sa.func.count()).select_from(address_change)
     others = moving.where(address_change.c.new_normalized != new.normalized)
     theirs = address_change.c.subscriber == subscriber_id
-    if number(others.where(theirs, address_change.c.asked_at > now - dt.timedelta(days=1))) >= PER_DAY:
+    if number(others.where(theirs, within(address_change.c.asked_at, now, dt.timedelta(days=1)))) >= PER_DAY:
         return "reader"
     signing_up = sa.select(sa.func.count()).select_from(sign_up).where(
-        sign_up.c.network == network, sign_up.c.asked_at > now - HOUR
+        sign_up.c.network == network, within(sign_up.c.asked_at, now, HOUR)
     )
-    of_network = others.where(address_change.c.network == network, address_change.c.asked_at > now - HOUR)
+    of_network = others.where(address_change.c.network == network, within(address_change.c.asked_at, now, HOUR))
     if number(of_network) + number(signing_up) >= limits.per_network:
         return "network"
     waiting = sa.select(sa.func.count()).select_from(letter).where(letter.c.state == "queued")

@@ -247,7 +247,7 @@ class SignUps:
                 sign_up.c.confirmed_at.is_(None), sign_up.c.reminded_at.is_(None),
                 sa.exists().where(
                     letter.c.sign_up == sign_up.c.id, letter.c.kind == "confirm", letter.c.state == "sent",
-                    letter.c.sent_at <= now - REMIND_AFTER,
+                    sa.not_(within(letter.c.sent_at, now, REMIND_AFTER)),
                 ),
             )
         )

@@ -11,6 +11,7 @@ from milepost.records import NOBODY, Cadence, IssueItem, Placement, Standing, Su
 from newsletter.news.select import (
     due,
     early_period,
+    latest_period,
     latest_slot,
     offered,
     place,
@@ -213,7 +214,8 @@ def minutes(*marks: float) -> list[dt.datetime]:
         pytest.param([0, 25, 50, 75, 100], 119.9, False, id="a trickle, almost at the end of our patience"),
         pytest.param([0, 25, 50, 75, 100, 115], 120, True, id="a trickle that never ends"),
         pytest.param([0, 24 * 60], 24 * 60, True, id="one waited since yesterday"),
-        pytest.param([10], 0, False, id="found by a clock that is ahead"),
+        pytest.param([4], 0, False, id="found by a clock that is a little ahead"),
+        pytest.param([10], 0, True, id="found by a clock that was ahead"),
     ],
 )
 def test_what_lands_together_is_told_together(landed: list[float], now: float, due_now: bool) -> None:
@@ -409,3 +411,38 @@ def test_who_was_told_it_all_gets_nothing_and_their_debts_of_it_are_over(make_it
     )
 
     assert placed == Placement(exclusion="nothing_new", told=frozenset([2]))
+
+
+# --- a clock that was ahead -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("cadence", "period"), [
+    ("instant", "c17"), ("daily", "2026-11-23"), ("weekly", "2026-W48"), ("monthly", "2026-11"),
+])
+@pytest.mark.parametrize("found", ["2026-11-24T12:00", "2027-11-23T12:00"])
+def test_what_was_found_by_a_clock_that_was_ahead_is_due(cadence: Cadence, period: str, found: str) -> None:
+    assert ask(cadence, "2026-11-23T12:00", found=found, quiet=dt.timedelta(minutes=30)) == period
+
+
+@pytest.mark.parametrize(("cadence", "now", "period", "taken"), [
+    ("daily", "2026-11-23T08:00", "2026-11-23", True), ("daily", "2026-11-23T08:00", "2026-11-23+c9", True),
+    ("daily", "2026-11-23T23:58", "2026-11-24", True), ("daily", "2026-11-23T23:50", "2026-11-24", False),
+    ("weekly", "2026-11-23T08:00", "2026-W48", True), ("weekly", "2026-11-23T08:00", "2027-W01", False),
+    ("monthly", "2026-11-23T08:00", "2026-11", True), ("monthly", "2026-11-23T08:00", "2026-12", False),
+])
+def test_a_period_is_believed_as_soon_as_it_can_have_an_issue(
+    cadence: Cadence, now: str, period: str, taken: bool
+) -> None:
+    by = latest_period(cadence, now=at(now), timezone=ZONE)
+    assert by is not None
+    assert (period < by) is taken
+    assert latest_period("instant", now=at(now), timezone=ZONE) is None
+
+
+def test_who_signed_up_by_a_clock_that_was_ahead_waits_for_no_year(make_item: ItemMaker) -> None:
+    for joined, reason in ((dt.timedelta(minutes=1), "joined_later"), (dt.timedelta(days=365), None)):
+        placed = place(
+            subscriber(created_at=DRAFTED + joined), False, cadence="weekly", items=[make_item(1)], rendered=["all"],
+            drafted_at=DRAFTED, now=DRAFTED + dt.timedelta(minutes=2),
+        )
+        assert placed.exclusion == reason

@@ -152,6 +152,24 @@ def test_news_that_no_issue_tells(settings: Settings) -> None:
     assert [(one.kind, one.about) for one in found] == [("overdue", "instant")]
 
 
+def test_what_a_clock_wrote_that_was_ahead_hides_no_silence_and_is_told(settings: Settings) -> None:
+    prepared.copy("issue", settings)
+    ahead = dt.datetime.now(dt.UTC)
+    before = ahead - dt.timedelta(days=365)
+    with connect(settings.store.url) as database, database.begin() as connection:
+        connection.execute(sa.insert(tables.letter).values(
+            kind="confirm", address="a@readers.example", address_hash="h", day="2026-11-23", state="queued",
+            queued_at=ahead, next_attempt_at=ahead + HOUR, why="",
+        ))
+    found = {one.kind: one for one in stand(settings, now=before).conditions}
+    assert found.keys() == {"overdue", "source-silent", "letters-wait", "clock-ahead"}
+    assert all(found[kind].says.endswith("since nobody knows when") and found[kind].since is None
+               for kind in ("overdue", "source-silent", "letters-wait"))
+    assert "letters (1), looks (1)" in found["clock-ahead"].says
+    assert "clock-ahead" in kinds(settings, now=before + 23 * HOUR)
+    assert "clock-ahead" not in kinds(settings, now=before + 25 * HOUR)
+
+
 def test_each_look_that_fails_and_each_that_is_held(settings: Settings) -> None:
     prepared.copy("baseline", settings)
     with connect(settings.store.url) as database:
@@ -181,7 +199,7 @@ def test_a_ledger_in_doubt_a_pause_and_what_came_back(settings: Settings) -> Non
         with database.begin() as connection:
             connection.execute(sa.update(tables.issue).values(state="paused", pause_reason="550 go away, a@r.example"))
             connection.execute(sa.update(tables.delivery).where(tables.delivery.c.id == 9).values(state="unknown"))
-        found = {one.kind: one for one in stand(settings, now=NOW).conditions}
+        found = {one.kind: one for one in stand(settings, now=dt.datetime.now(dt.UTC)).conditions}
         assert found.keys() == {"issue-paused", "unknown-hand-overs", "bounce-rate"}
         assert found["issue-paused"].says == "issue 1: it is paused: 550 go away, (an address)"
         for number in range(4, 6):
