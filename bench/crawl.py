@@ -203,10 +203,14 @@ class _Server(asyncio.Protocol):
             self.transport.write(self.answer(path) or b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
 
-async def serve(answer: Callable[[str], bytes | None]) -> None:
-    """Serve until killed; the first line printed is the port."""
+def _say(port: int) -> None:
+    print(port, flush=True)
+
+
+async def serve(answer: Callable[[str], bytes | None], ready: Callable[[int], object] = _say) -> None:
+    """Serve until killed; `ready` is told the port, and by itself prints it in a line."""
     server = await asyncio.get_running_loop().create_server(lambda: _Server(answer), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    ready(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 

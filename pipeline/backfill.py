@@ -4,11 +4,8 @@
 """
 
 import datetime as dt
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -25,8 +22,8 @@ from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
 from newsletter.news.flapping import kept_back
 from newsletter.news.refused import without_refused
-from pipeline.look.page_workers import Crew
-from pipeline.look.reading import key_of, spelt_on, whole
+from pipeline.look.page_workers import Crew, in_order, processes_for
+from pipeline.look.reading import BATCH, key_of, spelt_on, whole
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
 from pipeline.several import Progress
 from store.archive.pages import Pages
@@ -43,8 +40,6 @@ __all__ = [
     "require_some", "reread_to_json", "resume", "undo",
 ]
 
-BATCH = 64  # pages read together; the answers of a few batches are in memory, however many pages there are
-MANY = 2_000  # pages from which starting other processes pays
 KEPT = 10_000  # changes that a result holds; all are counted
 _CHUNK = 500
 
@@ -136,7 +131,7 @@ def backfill(
         done, failures = len(work) - len(left), list(run.failures if run else ())
         batches = read_again(
             guard, Snapshots(database), pages, left,
-            processes=workers(len(left)) if processes is None else processes, batch=batch,
+            processes=processes_for(len(left)) if processes is None else processes, batch=batch,
         )
         for part in batches:
             if run is not None:
@@ -350,11 +345,6 @@ class Batch:
     failures: tuple[str, ...]  # a sentence a page
 
 
-def workers(pages: int) -> int:
-    """How many processes are worth having for so many pages: 0 is none but this one."""
-    return (os.cpu_count() or 1) if pages >= MANY else 0
-
-
 def _read_batch(guard: ReadingGuard, stored: Sequence[Stored], *, apart: bool) -> Batch:
     """Read one batch; a bad page stops no other."""
     records: list[tuple[Milestone, int]] = []
@@ -380,26 +370,9 @@ def read_again(
         _load(guard, snapshots, pages, work[start : start + batch])
         for start in range(0, len(work), batch)
     )
-    if processes < 2:
-        for stored in loads:
-            yield _read_batch(guard, stored, apart=False)
-        return
-    with ThreadPoolExecutor(processes) as pool:  # each thread waits for a worker
-        read = partial(_read_batch, guard, apart=True)
-        yield from _ahead(loads, lambda stored: pool.submit(read, stored), ahead=2 * processes)
-
-
-def _ahead(
-    loads: Iterator[list[Stored]], submit: Callable[[list[Stored]], "Future[Batch]"], *, ahead: int
-) -> Iterator[Batch]:
-    """Keep a few batches in flight, and no more than that in memory."""
-    flying: deque[Future[Batch]] = deque()
-    for stored in loads:
-        flying.append(submit(stored))
-        if len(flying) > ahead:
-            yield flying.popleft().result()
-    while flying:
-        yield flying.popleft().result()
+    read = partial(_read_batch, guard, apart=processes > 1)
+    for _, part in in_order(loads, read, processes=processes):
+        yield part
 
 
 def _load(

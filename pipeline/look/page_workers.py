@@ -1,16 +1,20 @@
 """Reads pages in processes of their own, which a page that hangs, or takes all memory, ends in place of its look.
 
     Crew.read ─▶ a worker (started when first needed) ─▶ one answer a page, or the worker's death: that page is named
+    in_order  ─▶ many pages, a few batches at a time, each waited for by a thread ─▶ what they came to, in their order
 """
 
 import contextlib
+import os
 import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -19,7 +23,9 @@ from typing import Any, Self, TypeVar
 from milepost.errors import ExtractError, MilepostError
 
 T = TypeVar("T")
+B = TypeVar("B")
 
+MANY = 2_000  # pages from which starting other processes pays
 SECONDS = 10.0  # of processor time for one page; ten times what the largest that is let through takes
 MEMORY = 2 * 1024**3  # bytes of address space
 _BUSY = 10  # how much longer by the clock than by the processor, where others want it too …
@@ -174,3 +180,34 @@ class Crew:
         worker.close()
         with self._lock:
             self._all.discard(worker)
+
+
+def processes_for(pages: int, most: int | None = None) -> int:
+    """How many processes are worth having for so many pages, `most` or one a core at most: 0 is none but this one."""
+    wanted = most or os.cpu_count() or 1
+    return wanted if pages >= MANY and wanted > 1 else 0
+
+
+def in_order(batches: Iterable[B], read: Callable[[B], T], *, processes: int) -> Iterator[tuple[B, T]]:
+    """Each batch and what `read` made of it, in their order; `processes` of them at a time, below two one by one.
+
+    `read` is called in a thread, to wait there for a worker; `batches` is gone through by who asks, a few ahead and no
+    more than that in memory. Raises what `read` does, and then begins no other.
+    """
+    if processes < 2:
+        for batch in batches:
+            yield batch, read(batch)
+        return
+    flying: deque[tuple[B, Future[T]]] = deque()
+    pool = ThreadPoolExecutor(processes, thread_name_prefix="reading")
+    try:
+        for batch in batches:
+            flying.append((batch, pool.submit(read, batch)))
+            if len(flying) > 2 * processes:
+                first, future = flying.popleft()
+                yield first, future.result()
+        while flying:
+            first, future = flying.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

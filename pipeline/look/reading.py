@@ -4,8 +4,9 @@ import html
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from extractors import registry
@@ -15,10 +16,12 @@ from extractors.labels import Labels
 from extractors.listpage import ListPage
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, SiteLabel, Unread
-from pipeline.look.reading_guard import ReadingGuard, Stored
+from pipeline.look.page_workers import in_order, processes_for
+from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 
+BATCH = 64  # pages loaded, and given to a worker, at a time
 _HEAD = 50_000  # characters within which a page has its <head>
 _LINK = re.compile(r"<link\b[^>]{1,2000}>", re.IGNORECASE)
 _REL_CANONICAL = re.compile(r"""\brel\s*=\s*["']?canonical\b""", re.IGNORECASE)
@@ -61,7 +64,8 @@ def read_stored(
 ) -> Reading:
     """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other.
 
-    A page that stopped its reader is noted at once, unless `dry`: should the look die later, it is known. `labels`:
+    A page that stopped its reader is noted before the next pages are taken, unless `dry`: should the look die later, it
+    is known. Very many pages are read by several processes, and their records are the same in the same order. `labels`:
     what the source's labels are known to stand for. A page whose label only a later one explains is read again, so
     that the order of pages changes nothing.
     """
@@ -72,44 +76,70 @@ def read_stored(
     failures: list[str] = []
     failed: set[str] = set()
     unread: dict[str, tuple[Unread, ...]] = {}
-
-    def read(url: str, snapshot_id: int) -> list[Milestone]:
-        stored = Stored.of(snapshots.get(snapshot_id), snapshot_id, cards.get(key_of(site, url) or "", ()))
-        try:
-            answer = guard.records([stored])[0]
-            if isinstance(answer, ExtractError):
-                raise answer
-            found = [whole(record) for record in answer]
-            unread[url] = guard.unread(stored)
-        finally:
-            if not dry:
-                pages.note_stopped(source, guard.news())
-        return found
-
     guard.teach(labels)
     learnt: dict[LabelPair, None] = {}
     puzzled: dict[str, set[LabelPair]] = {}  # page URL → labels that nothing explained
-    for url, snapshot_id in work.items():
+    for (url, snapshot_id), answer in zip(
+        work.items(), _answers(guard, snapshots, pages, work, cards, dry=dry), strict=True
+    ):
         try:
-            for record in read(url, snapshot_id):
-                records[record.key], read_from[record.key] = record, snapshot_id
-                for pair in record.labels:
-                    if pair.slug is None:
-                        puzzled.setdefault(url, set()).add(pair)
-                    else:
-                        learnt[pair] = None
+            found = _whole(answer)
         except ExtractError as error:
             failures.append(str(error))
             failed.add(url)
+            continue
+        unread[url] = found.unread
+        for record in found.records:
+            records[record.key], read_from[record.key] = record, snapshot_id
+            for pair in record.labels:
+                if pair.slug is None:
+                    puzzled.setdefault(url, set()).add(pair)
+                else:
+                    learnt[pair] = None
     after = Labels((*labels, *learnt))
     guard.teach((*labels, *learnt))
-    for url, pairs in puzzled.items():
-        if url not in failed and any(after.slug(pair.field, pair.label) for pair in pairs):
-            records |= {record.key: record for record in read(url, work[url])}
+    again = {url: work[url] for url, pairs in puzzled.items()
+             if url not in failed and any(after.slug(pair.field, pair.label) for pair in pairs)}
+    for answer in _answers(guard, snapshots, pages, again, cards, dry=dry):
+        records |= {record.key: record for record in _whole(answer).records}
     return Reading(
         records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt),
         unread=unread, spelt=spelt_on(records.values()),
     )
+
+
+def _answers(
+    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Mapping[str, int],
+    cards: Mapping[str, Sequence[tuple[str, Card]]], *, dry: bool,
+) -> Iterator[Entries | ExtractError]:
+    """What each page holds, in the order of `work`; very many are read by several processes at once."""
+    processes = processes_for(len(work), guard.processes)
+    together, listed = BATCH if processes else 1, list(work.items())
+    loads = (_load(guard, snapshots, listed[start : start + BATCH], cards) for start in range(0, len(listed), BATCH))
+    batches = (load[start : start + together] for load in loads for start in range(0, len(load), together))
+    reading = in_order(batches, partial(guard.entries, apart=processes > 0), processes=processes)
+    for _, answers in reading:
+        if not dry:
+            pages.note_stopped(guard.source, guard.news())
+        yield from answers
+
+
+def _load(
+    guard: ReadingGuard, snapshots: Snapshots, work: Sequence[tuple[str, int]],
+    cards: Mapping[str, Sequence[tuple[str, Card]]],
+) -> list[Stored]:
+    taken = snapshots.some([snapshot_id for _, snapshot_id in work])
+    return [Stored.of(taken[snapshot_id], snapshot_id, cards.get(key_of(guard.site, url) or "", ()))
+            for url, snapshot_id in work]
+
+
+def _whole(answer: Entries | ExtractError) -> Entries:
+    """The answer; raises ExtractError where there is none that may be taken."""
+    if isinstance(answer, ExtractError):
+        raise answer
+    for record in answer.records:
+        whole(record)
+    return answer
 
 
 def key_of(site: SiteExtractor, url: str) -> str | None:

@@ -2,7 +2,8 @@
 
     page ─▶ stopped a reader before, and is the same? ─▶ refused, by name
          ├▶ ordinary ─▶ read here
-         └▶ large, read by another package's extractor, or a look died meanwhile ─▶ read by a worker that can be ended
+         └▶ large, one of very many, read by another package's extractor, or a look died meanwhile
+                    ─▶ read by a worker that can be ended
 
 Where a page is read was decided by measuring: the slowest page of ORDINARY bytes that we could build takes 3 seconds
 (most take 2 milliseconds), a worker takes half a second to start. So a look with ordinary news starts none.
@@ -79,6 +80,14 @@ class ReadBy:
                    feeds=tuple(path.replace("?", "%3F", 1) for path in source.feeds))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entries:
+    """What a page holds."""
+
+    records: tuple[Milestone, ...]
+    unread: tuple[Unread, ...]  # what looks like a milestone and could not be read
+
+
 class SiteReader:
     """Reads stored pages, in whichever process; each of its methods raises ExtractError for a page it can't read."""
 
@@ -97,7 +106,7 @@ class SiteReader:
 
     def cards(self, listing: Stored) -> tuple[Card, ...]:
         """The cards of a listing."""
-        if urlsplit(listing.url).path.endswith(self.by.feeds or ("\n",)):
+        if self._is_feed(listing):
             from extractors.feed_cards import feed_cards  # a worker of a source without feeds starts without
 
             return feed_cards(listing.page, self._key)
@@ -109,11 +118,18 @@ class SiteReader:
         except ExtractError:
             return None
 
+    def entries(self, stored: Stored) -> "Entries":
+        """What a page holds, decoded once."""
+        page = stored.page
+        found = self.site.read_many(page, source=self.by.source, cards=stored.cards, labels=self._meanings)
+        return Entries(records=found, unread=() if self._is_feed(stored) else self.site.unread(page))
+
     def unread(self, stored: Stored) -> tuple[Unread, ...]:
         """What looks like a milestone on a page or a listing and could not be read."""
-        if urlsplit(stored.url).path.endswith(self.by.feeds or ("\n",)):
-            return ()
-        return self.site.unread(stored.page)
+        return () if self._is_feed(stored) else self.site.unread(stored.page)
+
+    def _is_feed(self, stored: Stored) -> bool:
+        return urlsplit(stored.url).path.endswith(self.by.feeds or ("\n",))
 
 
 def _reader_apart(
@@ -128,13 +144,14 @@ class ReadingGuard:
 
     def __init__(
         self, reader: SiteReader, crew: Crew, *, stopped: Mapping[str, StoppedPage], now: Callable[[], dt.datetime],
-        careful: bool = False, stop: Stop | None = None,
+        careful: bool = False, stop: Stop | None = None, processes: int | None = None,
     ) -> None:
         """`stopped`: the pages known to have stopped a reader, by address. `careful`: a look died over these pages
-        perhaps, so each is read by a worker. `stop` is asked before each reading."""
+        perhaps, so each is read by a worker. `stop` is asked before each reading. `processes`: how many may read at
+        once where there are many pages, by default one a core."""
         self._reader, self._crew, self._known, self._now = reader, crew, dict(stopped), now
         self.source, self.site, self.feeds = reader.by.source, reader.site, reader.by.feeds
-        self._stop = stop or Stop()
+        self._stop, self.processes = stop or Stop(), processes
         self._apart = careful or not registry.is_ours(reader.by.extractor)
         self._signed = f"{self.site.signature}, Milepost {__version__}"
         self._news: dict[str, StoppedPage | None] = {}
@@ -146,6 +163,10 @@ class ReadingGuard:
     def records(self, pages: Sequence[Stored], *, apart: bool = False) -> list[tuple[Milestone, ...] | ExtractError]:
         """An answer a page, in order; `apart`: all by a worker, so that other threads go on meanwhile."""
         return self._read(SiteReader.records, pages, apart=apart)
+
+    def entries(self, pages: Sequence[Stored], *, apart: bool = False) -> list[Entries | ExtractError]:
+        """What each page holds, in order; `apart` as of `records`."""
+        return self._read(SiteReader.entries, pages, apart=apart)
 
     def cards(self, listing: Stored) -> tuple[Card, ...]:
         """The cards of a listing; raises ExtractError when it can't be read."""

@@ -52,7 +52,7 @@ def scrape(
         try:
             with Renewal(lambda: looks.renew(look_id)), Crew(settings.guards.max_read_seconds) as crew:
                 guard = ReadingGuard(reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful,
-                                     stop=stop)
+                                     stop=stop, processes=settings.fetch.reading_processes)
                 look = looks.get(look_id)
                 crawled = archive_pages(settings, database, look, guard, full=full, now=now, progress=progress,
                                         stop=stop)

@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -18,10 +19,13 @@ from milepost.errors import ExtractError
 from milepost.records import Page
 from milepost.settings import Settings
 from pipeline.backfill import backfill
+from pipeline.look import page_workers, reading
 from pipeline.look.page_workers import Crew, Ended
+from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
 from pipeline.look.scrape import scrape
 from pipeline.sources import check_source
-from store.database import Database
+from store.archive.pages import Pages
+from store.database import Database, connect
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from tests.pipeline import prepared
@@ -111,6 +115,71 @@ def test_it_is_not_read_again_before_it_changes(fragile: Settings, site: Breakab
     assert (third.failed, third.held) == (0, None)
     assert Milestones(database).known("clockwork").keys() == before.keys()
     assert scrape(fragile, "clockwork").failures == ()
+
+
+def test_of_very_many_pages_that_several_processes_read_it_costs_itself_alone(
+    fragile: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = break_story(site, "kill the reader")
+    by_hand: list[bool] = []
+    records = ReadingGuard.entries
+
+    def noted(self: ReadingGuard, pages: Sequence[Stored], *, apart: bool = False) -> list[Entries | ExtractError]:
+        by_hand.append(threading.current_thread() is threading.main_thread())
+        return records(self, pages, apart=apart)
+
+    monkeypatch.setattr(ReadingGuard, "entries", noted)
+    monkeypatch.setattr(page_workers, "MANY", len(site.stories))
+    monkeypatch.setattr(reading, "BATCH", 5)
+    fetch = fragile.fetch.model_copy(update={"reading_processes": 2})
+    report = scrape(fragile.model_copy(update={"fetch": fetch}), "clockwork")
+    assert (report.failed, report.milestones) == (1, len(site.stories) - 1)
+    assert [sentence for sentence in report.failures if sentence.startswith(url) and "died (SIGSEGV)" in sentence]
+    assert by_hand == [False] * -(-len(site.stories) // 5)
+    assert url in Pages(database).stopped("clockwork")
+
+
+def test_several_processes_write_what_one_does(
+    settings: Settings, site: BreakableSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same records with the same numbers: whoever reads them, they are written in the order of their pages."""
+    assert site.stories
+    monkeypatch.setattr(reading, "BATCH", 5)
+    written = []
+    for name, many in (("one", 10_000), ("several", 1)):
+        monkeypatch.setattr(page_workers, "MANY", many)
+        store = settings.store.model_copy(update={"url": f"sqlite:///{tmp_path / name}.db"})
+        fetch = settings.fetch.model_copy(update={"reading_processes": 2, "concurrency": 1})
+        report = scrape(settings.model_copy(update={"store": store, "fetch": fetch}), "clockwork")
+        assert (report.state, report.milestones) == ("complete", len(site.stories))
+        with connect(store.url) as database:
+            known = Milestones(database).known("clockwork")
+            written.append([(key, one.id, one.milestone, one.snapshot_id) for key, one in known.items()])
+    assert written[0] == written[1]
+
+
+def test_batches_come_in_their_order_and_none_is_begun_after_one_that_fails() -> None:
+    first_may_end, begun = threading.Event(), list[int]()
+
+    def read(batch: int) -> int:
+        begun.append(batch)
+        if batch == 0:
+            first_may_end.wait(20)
+        first_may_end.set()
+        if batch == 7:
+            raise ExtractError("no page")
+        return 2 * batch
+
+    found: list[tuple[int, int]] = []
+    with pytest.raises(ExtractError, match="no page"):
+        found.extend(page_workers.in_order(range(1_000), read, processes=2))
+    assert found == [(batch, 2 * batch) for batch in range(7)]
+    assert max(begun) <= 7 + 2 * 2 + 1
+
+
+@pytest.mark.parametrize(("pages", "most", "wanted"), [(1_999, 4, 0), (2_000, 4, 4), (2_000, 1, 0)])
+def test_few_pages_are_read_without_other_processes(pages: int, most: int, wanted: int) -> None:
+    assert page_workers.processes_for(pages, most) == wanted
 
 
 def test_a_listing_too(fragile: Settings, site: BreakableSite) -> None:
