@@ -171,7 +171,8 @@ def drain(
                 return total.stop()
             with connect(settings.store.url) as database:
                 issue = find(database, number)
-            if issue.state not in ("frozen", "sending"):  # an operator paused or stopped it meanwhile
+            # An operator paused or stopped it meanwhile; one that others have completed is looked at once more.
+            if issue.state not in ("frozen", "sending", "complete"):
                 return replace(total, report=replace(report, state=issue.state, paused=issue.pause_reason))
 
 

@@ -22,6 +22,21 @@ from milepost.errors import StoreError
 from store.faults import translated
 
 WAIT_SECONDS = 60.0  # for another writer to finish, before we give up with a sentence
+# What is written while somebody reads for long stays in the WAL. Once it is in the database the file is cut to this;
+# else it kept its greatest size while any program has it open. https://www.sqlite.org/pragma.html#pragma_journal_size_limit
+WAL_BYTES = 64 * 1024 * 1024
+
+# A host that lost its power or its wire says no goodbye. By their own defaults both ends would wait for it for hours
+# (tcp(7)): here a dispatch that can't go on, there a session that keeps its locks, by which nobody may take over what
+# it held. Within 30 s each end knows, well before a lease is over. https://www.postgresql.org/docs/15/libpq-connect.html
+_LOST_HOST = {
+    "keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000,
+}
+# https://www.postgresql.org/docs/15/runtime-config-connection.html (s, s, times, ms); a Unix socket has none
+_LOST_CLIENT = {
+    "tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 
 _FORMS = "Want sqlite:///FILE or postgresql://USER@HOST/NAME."
 
@@ -100,8 +115,9 @@ def _engine(url: URL, wait_seconds: float, *, writes: bool) -> sa.Engine:
         if not writes:
             pool["isolation_level"] = "REPEATABLE READ"
         try:
+            asked = {"connect_timeout": max(2, math.ceil(wait_seconds)), **_LOST_HOST}
             engine = sa.create_engine(
-                url, pool_pre_ping=True, connect_args={"connect_timeout": max(2, math.ceil(wait_seconds))}, **pool
+                url, pool_pre_ping=True, connect_args={k: v for k, v in asked.items() if k not in url.query}, **pool
             )
         except (ImportError, NoSuchModuleError):
             raise StoreError(
@@ -132,6 +148,7 @@ def _sqlite_session(connection: Any, record: Any) -> None:  # noqa: ARG001 (the 
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns (delivery.T3 relies on it)
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     cursor.close()
 
 
@@ -147,7 +164,11 @@ def _sqlite_read_only(connection: Any, record: Any) -> None:  # noqa: ARG001 (th
 def _postgresql_session(wait_seconds: float) -> Any:
     def prepare(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(wait_seconds * 1000)}ms",))
+            settings = _LOST_CLIENT | {"lock_timeout": f"{int(wait_seconds * 1000)}ms"}
+            cursor.execute(
+                f"SELECT {', '.join(['set_config(%s, %s, false)'] * len(settings))}",
+                [word for setting in settings.items() for word in setting],
+            )
             cursor.execute(
                 "SELECT set_config('synchronous_commit', 'on', false) "
                 "WHERE current_setting('synchronous_commit') = 'off'"

@@ -2,10 +2,12 @@
 
     python oracle.py PLAN.json LOG     prints its port; a line of LOG is "SECONDS WHAT ADDRESS [MESSAGE-ID]"
 
-WHAT: data (it was asked to take one), took, silent (took it and gave no reply). SECONDS: the machine's monotonic clock.
+WHAT: data (it was asked to take one), took, silent (took it and gave no reply); with a `host` also from (the address
+that a message came from, before it is told as taken). SECONDS: the machine's monotonic clock.
 The plan: {"seed": 1, "gap_ms": 0, "window": null, "faults": [[VERB, WHAT, SHARE, TIMES], …]}. A fault strikes that
 share of the readers (chosen by a hash of seed, verb and reader, so that a run can be repeated), TIMES times each; it is
 a reply, "drop", or after the dot "late SECONDS" and "never". `window`: octets that the kernel keeps for us, unread.
+`host`: the address it listens on, where that isn't the loopback's; `tls`: the files of its certificate and key.
 `session`: [N, WHAT], the answer to the MAIL after N messages of a connection, which ends with it. No fault strikes any
 more once PLAN.json.mended is there.
 """
@@ -16,6 +18,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import sys
 import time
 from collections import Counter
@@ -32,6 +35,7 @@ class Oracle:
         self.struck: Counter[tuple[int, str]] = Counter()
         self.met = 0
         self.log = log
+        self.tells_from = "host" in plan
 
     def chance(self, *what: object) -> float:
         said = "/".join(map(str, (self.seed, *what)))
@@ -137,6 +141,8 @@ class Oracle:
                 await writer.drain()
                 raise ConnectionResetError
             return
+        if self.tells_from:
+            self.note(f"from {writer.get_extra_info('peername')[0]}")
         self.note(f"took {who} {found.group(1).decode() if found else '-'}")
         if self.gap:
             await asyncio.sleep(self.gap * self.chance("gap", who))
@@ -155,10 +161,14 @@ class Oracle:
 
 async def main(plan: dict[str, object], log: str, mended: Path) -> None:
     oracle = Oracle(plan, os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), mended)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+    listener = socket.create_server((str(plan.get("host", "127.0.0.1")), 0), backlog=200)
     if plan.get("window"):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(str(plan["window"])))
-    server = await asyncio.start_server(oracle.serve, sock=listener, limit=1 << 25)
+    context = None
+    if plan.get("tls"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*plan["tls"])  # type: ignore[misc]
+    server = await asyncio.start_server(oracle.serve, sock=listener, limit=1 << 25, ssl=context)
     print(listener.getsockname()[1], flush=True)  # noqa: T201 (to whoever started it)
     await server.serve_forever()
 

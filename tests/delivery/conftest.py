@@ -1,18 +1,12 @@
 """A message to send, and the ledger and the relay it goes through."""
 
 import asyncio
-import datetime as dt
-import ipaddress
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from delivery.dispatch import DispatchReport, Limits, Mailing, dispatch
 from delivery.message import tokens
@@ -21,6 +15,7 @@ from delivery.message.headers import Mailbox
 from delivery.smtp.connect import PipelineTransport
 from delivery.smtp.session import SmtpTransport, Timeouts
 from milepost.records import Variant
+from tests.certificate import self_signed
 from tests.delivery.memory_ledger import START, Clock, MemoryLedger
 from tests.delivery.misbehaving_relay import OneUser, Relay
 
@@ -152,26 +147,7 @@ def closed_port() -> int:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
     """A self-signed certificate for 127.0.0.1 and relay.example, and a server context that shows it."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "relay.example")])
-    now = dt.datetime.now(dt.UTC)
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("relay.example")]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(7)
-        .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    cafile, keyfile = folder / "ca.pem", folder / "key.pem"
-    cafile.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    keyfile.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
+    cafile, keyfile = self_signed(tmp_path_factory.mktemp("tls"), address="127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cafile, keyfile)
     return cafile, context

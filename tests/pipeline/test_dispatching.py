@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from console.app import app
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, DeliveryError, HeldError, InputError, NotFoundError, SettingsError
+from milepost.records import Reply, Settlement
 from milepost.settings import Settings, load
 from pipeline import dispatch as steps
 from pipeline import throttle
@@ -455,6 +456,25 @@ def test_a_drain_waits_for_the_end_of_a_lease(issue: int, config: Path, database
     sent = drain(load(config), issue, sleep=Nap(pass_by))
     assert (sent.report.state, dict(sent.report.results)) == ("needs_review", {"sent": 2})
     assert (sent.report.freed, sent.report.orphaned, sent.held) == (1, 1, ())
+
+
+@pytest.mark.usefixtures("relay")
+def test_a_drain_that_waits_for_another_ends_as_the_other_has_left_it(
+    issue: int, config: Path, database: Database
+) -> None:
+    """What it held when we looked is of no interest once the issue is complete."""
+    other = Ledger(database, holder=replace(holders.me(), host="elsewhere"))
+    theirs = other.claim(issue, limit=1, lease_seconds=120)
+    accepted = Reply(code=250, text="2.0.0 Ok", phase="dot")
+
+    def they_send() -> None:
+        other.advance([], theirs)
+        other.advance([Settlement(claim=claim, state="sent", reply=accepted) for claim in theirs], [])
+        other.finish(issue)
+
+    sent = drain(load(config), issue, sleep=Nap(they_send))
+    assert (sent.report.state, sent.report.results, sent.held) == ("complete", {"sent": len(READERS) - 1}, ())
+    assert sent.counts.states["sent"] == len(READERS)
 
 
 def test_a_run_that_leaves_an_issue_to_another_dispatcher_is_held(

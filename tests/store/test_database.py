@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 
 from milepost.errors import BusyError, ConflictError, SchemaError, StoreError
 from store import database as door
+from store import engine
 from store.database import Database, check, connect, upgrade
 from store.faults import translate
 from store.meta import Meta
@@ -185,6 +186,38 @@ def test_no_such_postgresql_database(postgresql_server: str) -> None:
     url = sa.make_url(postgresql_server).set(database="nowhere").render_as_string(hide_password=False)
     with pytest.raises(StoreError, match=r'be reached.*"nowhere" does not exist'):
         connect(url)
+
+
+def test_what_a_long_reader_kept_in_the_wal_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "WAL_BYTES", 100_000)
+    file = tmp_path / "any.db"
+    wal = Path(f"{file}-wal")
+
+    def write(size: int) -> None:
+        with database.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO t VALUES (zeroblob(?))", (size,))
+
+    with Database(f"sqlite:///{file}") as database:
+        with database.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE t (x)")
+        with database.connect() as reader:
+            reader.exec_driver_sql("SELECT * FROM t").all()
+            write(6_000_000)  # beyond where SQLite tries to bring it into the database
+            write(1)
+            assert wal.stat().st_size > 5_000_000
+        for _ in range(3):  # the first brings it into the database, the next begins it anew
+            write(1)
+        assert wal.stat().st_size <= 100_000
+
+
+def test_neither_end_of_a_connection_waits_for_hours(postgresql_shared: Database) -> None:
+    """What the client asks of TCP, by its own words in the address where there are some."""
+    patient = postgresql_shared.url.update_query_dict({"keepalives_idle": "60"}).render_as_string(hide_password=False)
+    for url, idle in ((postgresql_shared.url.render_as_string(hide_password=False), "15"), (patient, "60")):
+        with connect(url) as database, database.connect() as connection:
+            asked = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+            assert (asked["keepalives_idle"], asked["keepalives_count"]) == (idle, "3")
+            assert asked["tcp_user_timeout"] == "30000"
 
 
 def test_postgresql_cuts_the_connection(postgresql_shared: Database) -> None:
