@@ -126,3 +126,20 @@ def test_exports_carry_plain_words(shaped: IssueItem) -> None:
     assert "`" not in row
     (whole,) = lines("jsonl", [record])
     assert "`done`" in whole, "a whole record is taken in again as it was"
+
+
+def test_an_item_of_the_other_direction_keeps_its_mark_in_line(
+    mails: Callable[..., Any], shaped: IssueItem, newsletter: NewsletterSettings, web: WebSettings
+) -> None:
+    """A direction on <li> itself takes its mark to the other side of the list."""
+    text = "- לבנה חדשה בקיר\n- דלת ברזל\n- A damper of clay\n"
+    mail = mails(replace(shaped, milestone=replace(shaped.milestone, what_happened=text))).html
+    page = Pages(newsletter, web).html(
+        "milestone_entry.html.j2", facts_line="", what=prose(text), why=(), language="he", story_url="/t/k", url=None,
+        host="",
+    )
+    for html in (mail, f"<div>{page}</div>"):
+        [items] = [one for one in lxml_html.fromstring(html).iter("ul") if "A damper" in one.text_content()]
+        assert items.get("dir") == "rtl"
+        assert [one.get("dir") for one in items] == ["rtl", "rtl", None]
+        assert [one.get("dir") for one in items[2]] == ["ltr"]
