@@ -65,7 +65,7 @@ def test_a_run_that_has_not_begun_for_long_is_told_of(state: str, life: Any, min
 def test_runs_that_wait_keep_a_round_from_being_green_and_say_for_how_long() -> None:
     from flows import outcomes
 
-    told = {"conditions": 1, "title": None, "sent": 0, "failed": []}
+    told: dict[str, Any] = {"conditions": 1, "title": None, "sent": 0, "failed": []}
     found = outcomes.of_waiting([("soft-otter", dt.timedelta(minutes=17, seconds=20))])
     end = outcomes.end(found, outcomes.told_notices(told, ()))
     assert (end.name, end.kind) == ("Runs wait", "FAILED")
