@@ -26,6 +26,7 @@ from pipeline import throttle
 from pipeline.dispatch import LONGEST_S, drain, until_next
 from pipeline.doctor import examine
 from pipeline.mail_identity import relay as transport_of
+from pipeline.publish import publish
 from store import holders
 from store.database import Database
 from store.issues.issues import Issues
@@ -497,3 +498,45 @@ def test_a_drain_looks_again_when_the_first_lease_ends() -> None:
     assert until_next(soon, now, ends=[later]) == 7
     assert until_next(None, now, ends=[now - dt.timedelta(hours=1)]) == 0.5
     assert until_next(None, now, ends=[now + dt.timedelta(hours=1)]) == LONGEST_S
+
+
+# --- a machine that is restarted between an approval and the dispatch -------------------------------------------------
+
+# A machine that loses its power in the moment in which an approval was said to be kept.
+APPROVED = """
+import os, signal, sys
+from pathlib import Path
+from milepost.dates import utc_now
+from milepost.settings import load
+from pipeline.operators.acts import BY_A_FLOW
+from pipeline.operators.decisions import Decisions
+from store.database import connect
+
+settings = load(Path(sys.argv[1]))
+with connect(settings.store.url) as database:
+    Decisions(settings, database).approve(1, content_hash=sys.argv[2], by=BY_A_FLOW)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.usefixtures("news")
+def test_an_approval_outlives_a_restart_and_the_issue_is_dispatched_once(
+    config: Path, database: Database, relay: Relay
+) -> None:
+    text, more = config.read_text(encoding="utf-8"), "[newsletter]\napproval = true\nundo_minutes = 30"
+    config.write_text(text.replace("[newsletter]", more), encoding="utf-8")
+    settings = load(config)
+    publish(settings)
+    draft = Issues(database).get(1)
+    approved = draft.content_hash
+    assert draft.state == "draft"
+    child = subprocess.Popen([sys.executable, "-c", APPROVED, str(config), approved])
+    assert child.wait(60) == -signal.SIGKILL
+    assert (publish(settings), steps.waiting(settings)) == ([], [])  # the next run: not due, and no other draft
+    later = utc_now() + dt.timedelta(minutes=31)
+    assert steps.waiting(settings, now=lambda: later) == [1]
+    sent = steps.dispatch(settings, 1, now=lambda: later)
+    assert (sent.counts.states["sent"], Issues(database).get(1).content_hash) == (3, approved)
+    assert steps.waiting(settings, now=lambda: later) == []
+    assert steps.dispatch(settings, 1, now=lambda: later).report.results == {}
+    assert len(relay.taken) == 3
