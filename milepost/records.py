@@ -378,6 +378,18 @@ class Unpictured:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Freezing:
+    """How far an issue is frozen whose readers are being placed, a slice after another."""
+
+    began_at: dt.datetime  # with its first slice
+    moved_at: dt.datetime  # with its latest
+    through: int  # subscribers up to this id are placed, by what they chose at their slice's moment …
+    up_to: int  # … and none beyond this one is: they signed up after it began
+    placed: int
+    candidates: int  # how many there are to place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Issue:
     """One numbered newsletter."""
 
@@ -402,6 +414,7 @@ class Issue:
     sequence: int | None = None  # its place in its cadence, as readers are told; None: they are told the number
     known: Mapping[str, object] = field(default_factory=dict)  # of the sites, kept with it (newsletter.issue.known)
     unpictured: tuple[Unpictured, ...] = ()  # pictures that could not be had when it was rendered
+    freezing: Freezing | None = None  # of a draft: only some of its readers are placed yet
 
 
 Told = frozenset[tuple[str, int]]  # what an issue tells: ("news", milestone's id), ("correction", change's id)

@@ -19,6 +19,7 @@ from milepost.records import (
     UNEDITED,
     Cadence,
     Edit,
+    Freezing,
     Issue,
     IssueItem,
     LedgerCounts,
@@ -54,7 +55,7 @@ from pipeline.mail_identity import dated_variants, letterhead, list_id, seal
 from pipeline.pictures import hosted
 from store.database import Database, connect
 from store.issues.editions import Editions
-from store.issues.issues import Issues
+from store.issues.issues import Issues, freezing_words
 from store.ledger.ledger import Ledger
 from store.ledger.owed import Owed
 from store.operators.clock_ahead import note
@@ -316,12 +317,12 @@ def _readers(
     "" is the newsletter's own language, and always there: what is approved is read in it.
     """
     subscribers = Subscribers(database)
-    stands = Owed(database).standings(cadence, [item.change_id for item in items]).readers
     found: dict[str, set[tuple[frozenset[str], Standing]]] = {"": set()}
     for topics, language in subscribers.choices(cadence):
         found.setdefault(tongue(letter, language), set()).add((topics, NOBODY))
-    for reader, (topics, language) in subscribers.choices_of(cadence, stands).items():
-        found.setdefault(tongue(letter, language), set()).add((topics, stands[reader]))
+    for some in Owed(database).standings(cadence, [item.change_id for item in items]):
+        for reader, (topics, language) in subscribers.choices_of(cadence, some.readers).items():
+            found.setdefault(tongue(letter, language), set()).add((topics, some.readers[reader]))
     return found
 
 
@@ -386,12 +387,15 @@ class _AtTheSeal:
 
 def freeze(
     settings: Settings, database: Database, number: int, *, content_hash: str, now: dt.datetime,
-    undo: dt.timedelta = dt.timedelta(0),
+    undo: dt.timedelta = dt.timedelta(0), size: int | None = None, progress: Callable[[Freezing], None] | None = None,
+    clock: Callable[[], dt.datetime] | None = None,
 ) -> LedgerCounts:
     """Approve exactly the content of that hash and fix the audience: every subscriber gets a delivery or a reason.
 
     `undo`: how long after the approval the first mail waits. Who chose anew since the draft gets a variant made now,
-    of what was drafted and approved. Raises ConflictError when the issue's content is another, or when it is no draft.
+    of what was drafted and approved. What was broken off goes on where it stood; `size`, `progress`, `clock`: see
+    `Ledger.freeze`. Raises ConflictError when the issue's content is another, when it is no draft, or when it is taken
+    back meanwhile.
     """
     issue = Issues(database).approve(number, content_hash, now)
     seal = _AtTheSeal(settings, database, issue)
@@ -403,11 +407,29 @@ def freeze(
             chosen = offered(issue.items, topics, standing, owed=issue.owed)
             name = in_tongue(variant_name(issue.items or issue.owed, chosen), language)
             if chosen and name not in names:
-                seal.render(name, chosen)  # before the transaction that keeps everybody from signing up
-    Editions(database).send_after(number, (issue.approved_at or now) + undo if undo else None)
-    counts = Ledger(database).freeze(number, content_hash=content_hash, place=put, now=now)
+                seal.render(name, chosen)  # before the transactions that keep everybody from signing up
+    if issue.freezing is None:
+        Editions(database).send_after(number, (issue.approved_at or now) + undo if undo else None)
+    counts = Ledger(database).freeze(
+        number, content_hash=content_hash, place=put, now=now, size=size, clock=clock,
+        progress=_told_now_and_then(number) if progress is None else progress,
+    )
     log.info("froze issue %d: %d deliveries, %d exclusions", number, counts.deliveries, sum(counts.exclusions.values()))
     return counts
+
+
+def _told_now_and_then(number: int) -> Callable[[Freezing], None]:
+    """Says how far a freeze is, at each tenth of the way."""
+    said = 0
+
+    def tell(freezing: Freezing) -> None:
+        nonlocal said
+        tenths = 10 * freezing.placed // max(freezing.candidates, 1)
+        if tenths > said:
+            said = tenths
+            log.info("issue %d: freezing, %s", number, freezing_words(freezing))
+
+    return tell
 
 
 def foreseen(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> LedgerCounts:
@@ -436,6 +458,9 @@ def findings(settings: Settings, database: Database, number: int, *, now: dt.dat
     return len(renderings), found
 
 
+_REMEMBERED = 20_000  # placements: pauses end at as many moments as there are readers
+
+
 def _placing(
     settings: Settings, issue: Issue, seal: _AtTheSeal, names: frozenset[str], now: dt.datetime
 ) -> Callable[[Subscriber, bool, Standing], Placement]:
@@ -449,6 +474,8 @@ def _placing(
                  joined_later(subscriber, issue.created_at, now), subscriber.paused_until, subscriber.pause_skips,
                  )  # all that a placement depends on
         if alike not in memory:
+            if len(memory) >= _REMEMBERED:
+                memory.clear()
             memory[alike] = place(
                 subscriber, suppressed, cadence=issue.cadence, items=issue.items, owed=issue.owed, rendered=names,
                 drafted_at=issue.created_at, standing=standing, render=seal.render, now=now, zone=zone,

@@ -121,6 +121,9 @@ def issue_show(context: typer.Context, number: Number, as_json: JsonFlag = False
         return
     typer.echo(f"Issue {issue.number} · {issue.cadence} · {issue.period} · {issue.state}")
     typer.echo(f"Subject  {issue.subject}\nHash     {issue.content_hash}")
+    if issue.freezing:
+        typer.echo(f"Freezing {issue.freezing.placed:,} of {issue.freezing.candidates:,} readers are placed; "
+                   "`milepost publish` goes on where it was broken off")
     if issue.pause_reason:
         typer.echo(f"{'Held  ' if issue.state == 'draft' else 'Paused'}   {issue.pause_reason}")
     places = [*((str(position), item) for position, item in enumerate(issue.items, 1)),

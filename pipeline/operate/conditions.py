@@ -17,11 +17,13 @@ from milepost.records import Cadence, ConditionKind
 from milepost.settings import NotifySettings
 from pipeline.holds import Waits
 from pipeline.operate.rotation import OldSecret
+from store.issues.issues import freezing_words
 from store.ledger.transitions import LONGEST_DEFERRAL
 from store.milestones.looks import Look
 from store.operators.figures import Figures, IssueFigures, SourceFigures
 
 LEAST_SENT, LEAST_BOUNCED, LEAST_COMPLAINED = 20, 3, 2  # below these a share says nothing
+STANDS_STILL = dt.timedelta(minutes=10)  # without a slice, and a freeze was broken off
 FAILING = 3  # attempts on a channel, after which it is said elsewhere
 _LONGEST = 300  # characters of a sentence
 _NOBODY_KNOWS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)  # only a clock that was ahead wrote when
@@ -141,7 +143,14 @@ def _waits(waits: Sequence[Waits]) -> Iterator[Condition]:
 
 def _issues(figures: Figures, rules: NotifySettings, now: dt.datetime) -> Iterator[Condition]:
     for issue in reversed(figures.issues):
-        number, since = issue.number, _stuck_since(issue, rules, now)
+        number, since, freezing = issue.number, _stuck_since(issue, rules, now), issue.freezing
+        if freezing is not None and abs(now - freezing.moved_at) > STANDS_STILL:
+            yield Condition(
+                kind="overdue", about=f"issue {number}", since=freezing.moved_at,
+                says=f"issue {number} is being frozen, {freezing_words(freezing)}, and none has been since "
+                f"{_at(freezing.moved_at)}",
+                do=f"`milepost publish` goes on where it stood, `milepost issue stop {number}` takes it back.",
+            )
         if since is not None:
             waiting = sum(issue.states.get(state, 0) for state in ("pending", "claimed", "sending", "deferred"))
             yield Condition(

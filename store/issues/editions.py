@@ -15,7 +15,7 @@ from milepost.errors import ConflictError
 from milepost.records import Edit, Issue, IssueItem, Variant
 from store.clock import ahead
 from store.engine import Database
-from store.issues.issues import load, require_content, require_draft, write_content
+from store.issues.issues import FREEZING, load, require_content, require_draft, require_unfrozen, write_content
 from store.ledger.owed import HANDED, take_back, wrong
 from store.schema.tables import (
     attempt,
@@ -58,6 +58,7 @@ class Editions:
         with self._database.begin() as connection:
             found = load(connection, number, lock=True)
             require_draft(found)
+            require_unfrozen(found)
             require_content(found, replaces)
             if not all(
                 {item.change_id for item in those} <= {item.change_id for item in before}
@@ -149,11 +150,11 @@ class Editions:
     def take_back(self, number: int, reason: str) -> bool:
         """Make a frozen issue a draft again that waits for an approval; False when a mail of it was tried already.
 
-        Raises ConflictError when it is neither frozen nor sending nor paused.
+        So it does with one that is being frozen. Raises ConflictError when it is neither, nor sending, nor paused.
         """
         with self._database.begin() as connection:
             found = load(connection, number, lock=True)
-            if found.state not in ("frozen", "sending", "paused"):
+            if found.state not in ("frozen", "sending", "paused") and found.freezing is None:
                 raise ConflictError(f"it is {found.state}, there is nothing to stop", where=f"issue {number}")
             ours = delivery.c.issue == number
             touched = sa.select(delivery.c.id).where(ours, sa.or_(
@@ -167,7 +168,7 @@ class Editions:
             connection.execute(sa.delete(exclusion).where(exclusion.c.issue == number))
             connection.execute(sa.update(issue).where(issue.c.number == number).values(
                 state="draft", approved_at=None, frozen_at=None, send_after=None, candidates=None, deliveries=None,
-                exclusions=None, pause_reason=reason, handed_over_at=None,
+                exclusions=None, pause_reason=reason, handed_over_at=None, **dict.fromkeys(FREEZING),
             ))
             return True
 

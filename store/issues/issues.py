@@ -20,6 +20,7 @@ from milepost.records import (
     Cadence,
     Edit,
     FieldChange,
+    Freezing,
     Issue,
     IssueItem,
     IssueState,
@@ -46,6 +47,9 @@ from store.schema.tables import (
     milestone_version,
 )
 
+# What is known of an issue whose readers are being placed.
+FREEZING = ("frozen_through", "freeze_up_to", "freeze_placed", "freeze_candidates", "freeze_began_at",
+            "freeze_moved_at")
 _OVER: tuple[IssueState, ...] = ("complete", "needs_review", "cancelled")  # nothing of it is on its way any more
 
 
@@ -88,7 +92,9 @@ class Issues:
             issue_item.c.issue == issue.c.number, issue_item.c.version_id < change.c.new_version_id,
         )
         news = sa.exists().where(*mistaken, issue.c.state.in_(_OVER))
-        on_its_way = sa.exists().where(*mistaken, issue.c.state.not_in((*_OVER, "draft")))
+        on_its_way = sa.exists().where(*mistaken, issue.c.state.not_in(_OVER), sa.or_(
+            issue.c.state != "draft", issue.c.frozen_through.is_not(None),
+        ))
         used = sa.exists().where(issue_item.c.cadence == cadence, issue_item.c.change_id == change.c.id)
         found = self._publishable(
             sa.and_(change.c.kind.in_(CORRECTIONS), news, ~on_its_way, ~used), since, before
@@ -227,10 +233,12 @@ class Issues:
     def discard(self, number: int) -> None:
         """Throw a draft away: its period, its number and its milestones are free again.
 
-        Raises ConflictError when it is no draft, NotFoundError when there is none.
+        Raises ConflictError when it is no draft or is being frozen, NotFoundError when there is none.
         """
         with self._database.begin() as connection:
-            require_draft(load(connection, number, lock=True))
+            found = load(connection, number, lock=True)
+            require_draft(found)
+            require_unfrozen(found)
             connection.execute(sa.delete(issue).where(issue.c.number == number))
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -385,6 +393,20 @@ def require_draft(found: Issue) -> None:
         raise ConflictError(f"it is {found.state}, no draft any more", where=f"issue {found.number}")
 
 
+def require_unfrozen(found: Issue) -> None:
+    """Raises ConflictError when readers of a draft have been placed: what they get can't change any more."""
+    if found.freezing is not None:
+        raise ConflictError(
+            f"it is being frozen ({freezing_words(found.freezing)})", where=f"issue {found.number}",
+            hint=f"`milepost publish` goes on with that, `milepost issue stop {found.number}` takes it back.",
+        )
+
+
+def freezing_words(freezing: Freezing) -> str:
+    """How far a freeze has come, in words. Pure."""
+    return f"{freezing.placed:,} of {freezing.candidates:,} readers are placed"
+
+
 def _next_number(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(issue.c.number), 0) + 1)).scalar_one())
 
@@ -439,6 +461,18 @@ def issue_of(row: sa.Row[Any], items: tuple[IssueItem, ...], owed: tuple[IssueIt
         edit=Edit(**row.edit) if row.edit else Edit(), send_after=row.send_after, sequence=row.sequence,
         known=((row.rendered_with or {}).get("settings") or {}).get("known") or {},
         unpictured=tuple(Unpictured(**one) for one in (row.rendered_with or {}).get("unpictured", ())),
+        freezing=freezing_of(row),
+    )
+
+
+def freezing_of(row: sa.Row[Any] | sa.RowMapping) -> Freezing | None:
+    """How far an issue is frozen whose readers are being placed; None of any other. `row`: with FREEZING's columns."""
+    values = row._mapping if isinstance(row, sa.Row) else row  # noqa: SLF001 (its public form by name)
+    if values["frozen_through"] is None:
+        return None
+    return Freezing(
+        began_at=values["freeze_began_at"], moved_at=values["freeze_moved_at"], through=values["frozen_through"],
+        up_to=values["freeze_up_to"], placed=values["freeze_placed"], candidates=values["freeze_candidates"],
     )
 
 

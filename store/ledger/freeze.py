@@ -1,68 +1,134 @@
-"""Freezing an issue: every subscriber becomes a delivery or a listed exclusion, in one transaction.
+"""Freezing an issue: every subscriber becomes a delivery or a listed exclusion, a slice of them in one transaction.
 
-    subscribers, a chunk at a time, and how each stands ─▶ place ─▶ delivery | exclusion
-    candidates = deliveries + exclusions, those among the latter that are owed among them
+    subscribers by id, a slice at a time, and how each stands ─▶ place ─▶ delivery | exclusion, frozen through this id
+    candidates = deliveries + exclusions, those among the latter that are owed among them ─▶ frozen
+
+Whoever is there at the first slice is a candidate, placed by what they chose at the moment of their own slice. In
+between an issue is a draft that can be taken back and goes on where it stood, and of which nothing is changed or sent.
 """
 
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, StoreError
-from milepost.records import NOBODY, Issue, LedgerCounts, Placement, Standing, Subscriber, Variant
+from milepost.records import NOBODY, Freezing, Issue, LedgerCounts, Placement, Standing, Subscriber
 from store.clock import ahead
 from store.dialects import stop_writers
-from store.issues.issues import load, load_variants, require_content, write_variants
+from store.issues.issues import FREEZING, load, load_variants, require_content, write_variants
 from store.ledger import owed
 from store.ledger.queries import reason_of
-from store.schema.tables import delivery, exclusion, issue, subscriber, suppression
+from store.schema.columns import Moment
+from store.schema.tables import address_change, delivery, exclusion, issue, issue_variant, subscriber, suppression
 from store.subscribers.addresses import address_hash
-from store.subscribers.people import to_subscriber
+from store.subscribers.people import SELECT, to_subscriber
 
 Place = Callable[[Subscriber, bool, Standing], Placement]
 CHUNK = 500  # subscribers in memory at once
 
 
-def freeze(
-    connection: sa.Connection,
-    number: int,
-    key: bytes,
-    *,
-    content_hash: str,
-    place: Place,
-    now: dt.datetime,
-    require_approval: bool,
-) -> None:
-    """See `Ledger.freeze`, which opens the transaction; `key` is the one that suppressed addresses are hashed with."""
+# How many subscribers are placed in one transaction; a list that is no longer is frozen in one, as a whole. Whoever
+# signs up or changes a choice waits for no more than that. On SQLite each slice costs a pause.
+SLICE = {"sqlite": 10_000, "postgresql": 5_000}
+
+
+def begin_or_go_on(
+    connection: sa.Connection, number: int, *, content_hash: str, require_approval: bool
+) -> Issue | None:
+    """The issue as it is before its next slice, kept from others; None: it is frozen. Raises ConflictError."""
     found = load(connection, number, lock=True)
     require_content(found, content_hash)
-    if found.state not in ("draft", "cancelled"):
-        return  # frozen before, by us or by somebody quicker: nobody is placed twice
     if found.state == "cancelled":
         raise ConflictError("it was cancelled", where=f"issue {number}")
-    approved = connection.execute(sa.select(issue.c.approved_at).where(issue.c.number == number)).scalar()
-    if require_approval and approved is None:
+    if found.state != "draft":
+        return None  # frozen before, by us or by somebody quicker: nobody is placed twice
+    if require_approval and found.approved_at is None:
         raise ConflictError(
             "nobody approved it", where=f"issue {number}",
             hint=f"Look at it, then run `milepost issue approve {number}`.",
         )
-    stop_writers(connection, subscriber)  # else a sign-up in between would be in one count and not in the other
-    variants = {variant.name: variant for variant in load_variants(connection, number)}
-    # Read here, where nobody can change a choice: a switch before this is seen, one after it sees this issue sealed.
-    stands = _standings(connection, found)
-    for chunk in _subscribers(connection, key):
-        placed = [(who, place(who, suppressed, stands.of(who.id))) for who, suppressed in chunk]
-        _write(connection, number, placed, variants, now)
-    _balance(connection, number, now)
+    return found
+
+
+def freeze_slice(
+    connection: sa.Connection, found: Issue, key: bytes, *, place: Place, now: dt.datetime, size: int
+) -> Freezing | None:
+    """Place the next subscribers of `found` (at most `size`) by what they chose by now; None: those were the last.
+
+    Who is placed stays so, whatever they choose afterwards. Nobody's choice changes while a slice is written: a switch
+    before it is seen here, one after it sees that they are placed (`store.ledger.owed.keep`).
+    """
+    stop_writers(connection, subscriber)
+    began = found.freezing or _begin(connection, now)
+    after, number = began.through, found.number
+    reached = connection.execute(
+        sa.select(subscriber.c.id).where(subscriber.c.id > after, subscriber.c.id <= began.up_to)
+        .order_by(subscriber.c.id).offset(size - 1).limit(1)
+    ).scalar()
+    among = owed.Range(after=after, up_to=began.up_to if reached is None else reached)
+    variants = set(connection.execute(
+        sa.select(issue_variant.c.name).where(issue_variant.c.issue == number)
+    ).scalars())
+    stands = _standings(connection, found, among)
+    moved = _addresses_placed(connection, number, among, began) if after else frozenset()
+    placed = began.placed
+    for chunk in _subscribers(connection, key, among):
+        put = [
+            (who, place(who, suppressed, stands.of(who.id)) if who.id not in moved else _PLACED)
+            for who, suppressed in chunk
+        ]
+        _write(connection, number, put, variants, now)
+        placed += len(put)
+    if among.up_to >= began.up_to:
+        _balance(connection, number, began, now)
+        return None
+    step = replace(began, moved_at=now, through=among.up_to, placed=placed)
+    connection.execute(sa.update(issue).where(issue.c.number == number).values(
+        frozen_through=step.through, freeze_up_to=step.up_to, freeze_placed=step.placed,
+        freeze_candidates=step.candidates, freeze_began_at=step.began_at, freeze_moved_at=step.moved_at,
+    ))
+    return step
+
+
+def verify_variants(connection: sa.Connection, number: int) -> None:
+    """Raises StoreError when a rendering is not what it was when it was drafted."""
+    load_variants(connection, number)
+
+
+# Who goes by an address now that another subscriber was placed with, who has changed theirs since: one mail goes there.
+_PLACED = Placement(exclusion="address_placed")
+
+
+def _begin(connection: sa.Connection, now: dt.datetime) -> Freezing:
+    """Who is there now is a candidate. Whoever signs up later has a higher id: ids are given in order, never twice."""
+    count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(subscriber.c.id))).one()
+    return Freezing(began_at=now, moved_at=now, through=0, up_to=last or 0, placed=0, candidates=count)
+
+
+def _addresses_placed(
+    connection: sa.Connection, number: int, among: owed.Range, began: Freezing
+) -> frozenset[int]:
+    """Subscribers whose address was another's when that one was placed, of those who changed theirs since."""
+    changed = sa.select(address_change.c.subscriber).where(sa.or_(
+        address_change.c.confirmed_at >= began.began_at, address_change.c.undone_at >= began.began_at,
+    ))
+    query = (
+        sa.select(subscriber.c.id)
+        .join(delivery, sa.and_(delivery.c.issue == number, delivery.c.normalized == subscriber.c.normalized))
+        .where(
+            subscriber.c.id > among.after, subscriber.c.id <= among.up_to, subscriber.c.id.in_(changed),
+        )
+    )
+    return frozenset(connection.execute(query).scalars())
 
 
 def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place, now: dt.datetime) -> LedgerCounts:
     """See `Ledger.foresee`."""
     found = load(connection, number)
-    stands = _standings(connection, found)
     variants, reasons = Counter[str](), Counter[str]()
 
     def count(who: Subscriber, suppressed: bool, standing: Standing, times: int) -> None:
@@ -76,9 +142,12 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place,
         count(who, suppressed, NOBODY, times)
     # Who is not as they were counted just now is counted there no more.
     erased = _suppressed_without_address(connection, key)
-    for who, suppressed in _by_id(connection, erased | set(stands.readers)):
-        count(who, suppressed, NOBODY, -1)
-        count(who, suppressed or who.id in erased, stands.of(who.id), 1)
+    for among in owed.ranges(connection, owed.MANY):
+        stands = _standings(connection, found, among)
+        gone = {one for one in erased if among.after < one <= among.up_to}
+        for who, suppressed in _by_id(connection, gone | set(stands.readers)):
+            count(who, suppressed, NOBODY, -1)
+            count(who, suppressed or who.id in gone, stands.of(who.id), 1)
     total = variants.total()
     return LedgerCounts(
         issue=number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(+reasons),
@@ -140,19 +209,23 @@ def _suppressed_without_address(connection: sa.Connection, key: bytes) -> set[in
     ).scalars())
     if not erased:
         return set()
-    rows = connection.execute(sa.select(subscriber.c.id, subscriber.c.normalized))
-    return {row[0] for row in rows if address_hash(key, row[1]) in erased}
+    people = sa.select(subscriber.c.id, subscriber.c.normalized)
+    with connection.execute(people, execution_options={"yield_per": 1000}) as rows:
+        return {row[0] for row in rows if address_hash(key, row[1]) in erased}
 
 
-def _standings(connection: sa.Connection, found: Issue) -> owed.Standings:
-    """What each reader was told, is owed and read wrongly of what the issue holds."""
-    return owed.standings(connection, found.cadence, {item.change_id for item in (*found.items, *found.owed)})
+def _standings(connection: sa.Connection, found: Issue, among: owed.Range) -> owed.Standings:
+    """What each of these readers was told, is owed and read wrongly of what the issue holds."""
+    held = {item.change_id for item in (*found.items, *found.owed)}
+    return owed.standings(connection, found.cadence, held, among)
 
 
-def _subscribers(connection: sa.Connection, key: bytes) -> Iterator[list[tuple[Subscriber, bool]]]:
-    """All subscribers, each with whether they are suppressed."""
-    last = 0
-    query = sa.select(subscriber).order_by(subscriber.c.id).limit(CHUNK)
+def _subscribers(
+    connection: sa.Connection, key: bytes, among: owed.Range
+) -> Iterator[list[tuple[Subscriber, bool]]]:
+    """These subscribers, each with whether they are suppressed."""
+    last = among.after
+    query = SELECT.where(subscriber.c.id <= among.up_to).order_by(subscriber.c.id).limit(CHUNK)
     while rows := connection.execute(query.where(subscriber.c.id > last)).all():
         hashes = {row.id: address_hash(key, row.normalized) for row in rows}
         listed = sa.select(suppression.c.address_hash).where(suppression.c.address_hash.in_(hashes.values()))
@@ -162,48 +235,87 @@ def _subscribers(connection: sa.Connection, key: bytes) -> Iterator[list[tuple[S
 
 
 def _write(
-    connection: sa.Connection, number: int, placed: list[tuple[Subscriber, Placement]], variants: dict[str, Variant],
+    connection: sa.Connection, number: int, placed: list[tuple[Subscriber, Placement]], variants: set[str],
     now: dt.datetime,
 ) -> None:
     new = {made.name: made for _, one in placed if (made := one.rendering) is not None and made.name not in variants}
     write_variants(connection, number, list(new.values()))
-    variants |= new
-    deliveries: list[dict[str, Any]] = []
+    variants |= new.keys()
+    to_deliver: list[tuple[Subscriber, str]] = []
     exclusions: list[dict[str, Any]] = []
     for who, placement in placed:
         if placement.variant is not None and placement.exclusion is None:
             if placement.variant not in variants:
                 raise ConflictError(f"it has no variant {placement.variant!r}", where=f"issue {number}")
-            deliveries.append({
-                "issue": number, "subscriber": who.id, "normalized": who.normalized, "address": who.address,
-                "variant": placement.variant, "state": "pending", "updated_at": now,
-            })
+            to_deliver.append((who, placement.variant))
         elif placement.exclusion is not None and placement.variant is None:
             exclusions.append({"issue": number, "subscriber": who.id, "reason": placement.exclusion})
         else:
             raise ValueError(f"a placement names a variant or an exclusion, not both or neither: {placement}")
-    if deliveries:
-        connection.execute(sa.insert(delivery), deliveries)
+    if to_deliver:
+        _write_deliveries(connection, number, to_deliver, now)
     if exclusions:
-        connection.execute(sa.insert(exclusion), exclusions)
+        _write_exclusions(connection, number, exclusions)
     owed.settle(connection, number, [
         (who.id, one) for who, one in placed if one.told or one.passed or one.owes or one.waived
     ], now)
 
 
-def _balance(connection: sa.Connection, number: int, now: dt.datetime) -> None:
+def _write_deliveries(
+    connection: sa.Connection, number: int, placed: list[tuple[Subscriber, str]], now: dt.datetime
+) -> None:
+    if connection.dialect.name == "postgresql":  # what it knows already is not sent to it again, row by row
+        connection.execute(_DELIVERIES, {
+            "issue": number, "now": now, "readers": [who.id for who, _ in placed],
+            "variants": [variant for _, variant in placed],
+        })
+        return
+    connection.execute(sa.insert(delivery), [
+        {
+            "issue": number, "subscriber": who.id, "normalized": who.normalized, "address": who.address,
+            "variant": variant, "state": "pending", "updated_at": now,
+        }
+        for who, variant in placed
+    ])
+
+
+def _write_exclusions(connection: sa.Connection, number: int, rows: list[dict[str, Any]]) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(_EXCLUSIONS, {
+            "issue": number, "readers": [row["subscriber"] for row in rows], "reasons": [row["reason"] for row in rows],
+        })
+        return
+    connection.execute(sa.insert(exclusion), rows)
+
+
+_DELIVERIES = sa.text("""
+    INSERT INTO delivery (issue, subscriber, normalized, address, variant, state, updated_at)
+    SELECT :issue, who.id, who.normalized, who.address, placed.variant, 'pending', :now
+    FROM unnest(CAST(:readers AS integer[]), CAST(:variants AS text[])) AS placed (id, variant)
+    JOIN subscriber AS who ON who.id = placed.id
+    ORDER BY who.id
+""").bindparams(sa.bindparam("now", type_=Moment()))
+_EXCLUSIONS = sa.text("""
+    INSERT INTO exclusion (issue, subscriber, reason)
+    SELECT :issue, placed.id, placed.reason
+    FROM unnest(CAST(:readers AS integer[]), CAST(:reasons AS text[])) AS placed (id, reason)
+""")
+
+
+def _balance(connection: sa.Connection, number: int, began: Freezing, now: dt.datetime) -> None:
     """Assert the equation by what the tables hold, not by what we counted on the way, and seal it."""
     candidates, deliveries, exclusions = connection.execute(sa.select(
-        sa.select(sa.func.count()).select_from(subscriber).scalar_subquery(),
+        sa.select(sa.func.count()).where(subscriber.c.id <= began.up_to).scalar_subquery(),
         sa.select(sa.func.count()).where(delivery.c.issue == number).scalar_subquery(),
         sa.select(sa.func.count()).where(exclusion.c.issue == number).scalar_subquery(),
     )).one()
     if candidates != deliveries + exclusions:
         raise StoreError(
-            f"{candidates} candidates are not {deliveries} deliveries and {exclusions} exclusions; nothing was frozen",
+            f"{candidates} candidates are not {deliveries} deliveries and {exclusions} exclusions; it was not frozen",
             where=f"issue {number}", hint="Freeze it again; if that fails too, run `milepost db check`.",
         )
     connection.execute(sa.update(issue).where(issue.c.number == number).values(
         state="frozen", frozen_at=now, pause_reason=None,
         candidates=candidates, deliveries=deliveries, exclusions=exclusions,
+        **(dict.fromkeys(FREEZING) | {"freeze_began_at": began.began_at if began.placed else None}),
     ))

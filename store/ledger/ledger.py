@@ -7,6 +7,7 @@
 """
 
 import datetime as dt
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -20,6 +21,7 @@ from milepost.records import (
     Advanced,
     Claim,
     DeliveryState,
+    Freezing,
     IssueState,
     LedgerCounts,
     Reply,
@@ -49,6 +51,7 @@ TryAdvance = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 # What keeps an issue open; together what no index tells apart, so that it is walked through once.
 _WAITING: tuple[tuple[DeliveryState, ...], ...] = (("pending",), ("deferred",), ("claimed", "sending"))
 
+_ROOM = 0.1  # seconds between the slices of a freeze in which another process can write
 _RESOLUTIONS = {
     "sent": (TRANSITIONS["resolve_sent"],),
     "failed": (TRANSITIONS["resolve_failed"], TRANSITIONS["give_up"]),
@@ -90,19 +93,42 @@ class Ledger:
         place: freeze.Place,
         now: dt.datetime,
         require_approval: bool = False,
+        size: int | None = None,
+        progress: Callable[[Freezing], None] = lambda _: None,
+        clock: Callable[[], dt.datetime] | None = None,
     ) -> LedgerCounts:
         """Draft → frozen: `place` puts every subscriber into a variant or among the exclusions.
 
-        Freezing what is frozen changes nothing. Raises ConflictError when the content is another, when it was
-        cancelled, or when `require_approval` and nobody approved it; NotFoundError when there is no such issue.
+        A slice of `size` subscribers is one durable transaction, and `progress` is called after each but the last;
+        others write in between. What ended in between goes on with the next call. `clock`: the moment of a slice after
+        the first, which is `now`'s. Freezing what is frozen changes nothing. Raises ConflictError when the content is
+        another, when it was cancelled or taken back, or when `require_approval` and nobody approved it; NotFoundError
+        when there is no such issue.
         """
-        key = self._key()
-        with self._database.begin() as connection:
-            freeze.freeze(
-                connection, number, key, content_hash=content_hash, place=place, now=now,
-                require_approval=require_approval,
-            )
-            return queries.counts(connection, number)
+        key, begun, moment = self._key(), time.monotonic(), now
+        since: dt.datetime | None = None
+        while True:
+            started = time.monotonic()
+            with self._database.begin() as connection:
+                found = freeze.begin_or_go_on(
+                    connection, number, content_hash=content_hash, require_approval=require_approval
+                )
+                if found is None:
+                    return queries.counts(connection, number)
+                if since is None:
+                    freeze.verify_variants(connection, number)
+                elif found.freezing is None or found.freezing.began_at != since:
+                    raise ConflictError("it was taken back while it was being frozen", where=f"issue {number}")
+                step = freeze.freeze_slice(
+                    connection, found, key, place=place, now=moment, size=size or freeze.SLICE[self._database.dialect],
+                )
+                if step is None:
+                    return queries.counts(connection, number)
+            since = step.began_at
+            progress(step)
+            if self._database.dialect == "sqlite":  # whoever waits in another process asks ten times a second
+                time.sleep(min(time.monotonic() - started, _ROOM))
+            moment = clock() if clock else now + dt.timedelta(seconds=time.monotonic() - begun)
 
     def foresee(self, number: int, *, place: Place, now: dt.datetime) -> LedgerCounts:
         """What `freeze` would come to at this moment; nothing is written. Raises NotFoundError."""

@@ -9,7 +9,7 @@ topics did not want it. Whoever changes nothing is owed nothing, and no query to
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from store.milestones.milestone_queries import HELD, visible_by_id
 from store.schema.tables import (
     change,
     delivery,
+    exclusion,
     issue,
     issue_item,
     issue_owed_item,
@@ -44,11 +45,21 @@ PROMISED = ("pending", "claimed", "sending", "deferred", "sent", "unknown")
 HANDED = ("sent", "unknown")
 _WAIVED = "waived"  # why a row is settled that nobody was ever owed: a pause skipped it
 _CHUNK = 500
+MANY = 20_000  # subscribers whose standings are in memory at once
 
 _OPEN = owed.c.told.is_(None)  # written out, since no planner finds a partial index behind a parameter
 _SEALED = issue.c.state != "draft"
+_BEGUN_AT = sa.func.coalesce(issue.c.freeze_began_at, issue.c.frozen_at)  # when its first reader was placed
 # The ledger's keys begin with the issue: who asks for a reader's rows names all issues, and is answered by the key.
 _OF_ANY_ISSUE = delivery.c.issue.in_(sa.select(issue.c.number))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Range:
+    """Subscribers by their ids: `after` < id <= `up_to`."""
+
+    after: int
+    up_to: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,10 +141,18 @@ class Owed:
             )
         ]
 
-    def standings(self, cadence: Cadence, change_ids: Collection[int]) -> Standings:
-        """How the readers of a cadence stand to these changes, by what the tables hold now."""
+    def standings(self, cadence: Cadence, change_ids: Collection[int]) -> Iterator[Standings]:
+        """How the readers of a cadence stand to these changes, by what the tables hold now, some at a time."""
         with self._database.connect() as connection:
-            return standings(connection, cadence, change_ids)
+            for among in ranges(connection, MANY):
+                yield standings(connection, cadence, change_ids, among)
+
+
+def ranges(connection: sa.Connection, size: int) -> Iterator[Range]:
+    """All subscribers of this moment, about so many at a time."""
+    last = connection.execute(sa.select(sa.func.max(subscriber.c.id))).scalar() or 0
+    for after in range(0, last, size):
+        yield Range(after=after, up_to=min(after + size, last))
 
 
 # --- a choice changes -----------------------------------------------------------------------------------------------
@@ -149,7 +168,7 @@ def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str
     joined, left = row.confirmed_at, row.unsubscribed_at if row.state == "unsubscribed" else None
     if row.state == "pending" or (joined is None and row.state == "unsubscribed"):
         return
-    sealed = [_SEALED] if left is None else [_SEALED, issue.c.frozen_at < left]
+    sealed = [_sealed_for(row.id)] if left is None else [_sealed_for(row.id), _placed_before(row.id, left)]
     held = ~sa.exists().where(look.c.id == change.c.look_id, HELD)
     while_here = [] if left is None else [change.c.detected_at < left]
     past = sa.exists().where(
@@ -178,6 +197,20 @@ def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str
     ).scalars().all()
     opened |= wrong(connection, corrections, only=row.id, states=PROMISED).get(row.id, frozenset())
     write(connection, [(row.id, change_id) for change_id in sorted(opened)], why, now)
+
+
+def _sealed_for(reader: int) -> sa.ColumnElement[bool]:
+    """Issues in which a reader has been placed: all that are frozen, and those being frozen that have come to them."""
+    return sa.or_(_SEALED, issue.c.frozen_through >= reader)
+
+
+def _placed_before(reader: int, left: dt.datetime) -> sa.ColumnElement[bool]:
+    """Issues in which somebody who left was placed before that: of those that were frozen meanwhile, the list says."""
+    gone = sa.exists().where(
+        exclusion.c.issue == issue.c.number, exclusion.c.subscriber == reader, exclusion.c.reason == "unsubscribed",
+    )
+    over = sa.and_(issue.c.frozen_at.is_not(None), issue.c.frozen_at < left)
+    return sa.or_(over, sa.and_(left > _BEGUN_AT, ~gone))
 
 
 def write(connection: sa.Connection, rows: Iterable[tuple[int, int]], why: str, now: dt.datetime) -> None:
@@ -245,7 +278,7 @@ def take_back(connection: sa.Connection, number: int) -> None:
     Who turned to another cadence since, or left, may have been passed over there because this issue was to tell them:
     what it was to tell them is owed.
     """
-    at = connection.execute(sa.select(issue.c.frozen_at).where(issue.c.number == number)).scalar_one()
+    at = connection.execute(sa.select(_BEGUN_AT).where(issue.c.number == number)).scalar_one()
     again = sa.select(owed.c.subscriber, owed.c.change_id).where(owed.c.settled_by == number, owed.c.why != _WAIVED)
     reopened = [(row.subscriber, row.change_id) for row in connection.execute(again)]
     connection.execute(sa.delete(owed).where(owed.c.settled_by == number))
@@ -261,8 +294,10 @@ def take_back(connection: sa.Connection, number: int) -> None:
 # --- what a reader stands at ----------------------------------------------------------------------------------------
 
 
-def standings(connection: sa.Connection, cadence: Cadence, change_ids: Collection[int]) -> Standings:
-    """See `Owed.standings`."""
+def standings(
+    connection: sa.Connection, cadence: Cadence, change_ids: Collection[int], among: Range | None = None
+) -> Standings:
+    """How the readers of a cadence stand to these changes, by what the tables hold now; `among`: of these readers."""
     kinds = {
         row.id: row for row in connection.execute(
             sa.select(change.c.id, change.c.milestone_id, change.c.kind, change.c.detected_at)
@@ -270,10 +305,10 @@ def standings(connection: sa.Connection, cadence: Cadence, change_ids: Collectio
         )
     }
     news = {row.milestone_id for row in kinds.values() if row.kind in NEWS}
-    rows = debts(connection, cadence)
+    rows = debts(connection, cadence, among=among)
     since = min((row.detected_at for row in kinds.values() if row.kind in NEWS), default=None)
-    told = told_by(connection, cadence, news, since)
-    mistaken = wrong(connection, [row.id for row in kinds.values() if row.kind in CORRECTIONS])
+    told = told_by(connection, cadence, news, since, among)
+    mistaken = wrong(connection, [row.id for row in kinds.values() if row.kind in CORRECTIONS], among=among)
     open_: dict[int, dict[bool, set[int]]] = {}
     for row in rows:
         wanted = row.role == "correction" or fits(row.milestone, row.topics)
@@ -290,9 +325,10 @@ def standings(connection: sa.Connection, cadence: Cadence, change_ids: Collectio
 
 
 def debts(
-    connection: sa.Connection, cadence: Cadence, *, key: bytes | None = None, awake: dt.datetime | None = None
+    connection: sa.Connection, cadence: Cadence, *, key: bytes | None = None, awake: dt.datetime | None = None,
+    among: Range | None = None,
 ) -> list[Debt]:
-    """The open rows of active readers of a cadence.
+    """The open rows of active readers of a cadence, or of those `among` them.
 
     With `key`, without those whose address is never to be mailed; with `awake`, without those who pause then.
     """
@@ -308,7 +344,10 @@ def debts(
             milestone_version.c.milestone_id == milestone.c.id, milestone_version.c.number == milestone.c.version,
         ))
         # The state by no index: what is owed is little, and active readers are many.
-        .where(_OPEN, subscriber.c.state.concat("") == "active", subscriber.c.cadence == cadence)
+        .where(
+            _OPEN, subscriber.c.state.concat("") == "active", subscriber.c.cadence == cadence,
+            *_within(owed.c.subscriber, among),
+        )
         .order_by(owed.c.id)
     )
     if awake is not None:
@@ -330,7 +369,8 @@ def debts(
 
 
 def told_by(
-    connection: sa.Connection, cadence: Cadence, milestone_ids: Collection[int], since: dt.datetime | None
+    connection: sa.Connection, cadence: Cadence, milestone_ids: Collection[int], since: dt.datetime | None,
+    among: Range | None = None,
 ) -> dict[int, frozenset[int]]:
     """Reader of `cadence` → which of these milestones were told them as news, or are about to be.
 
@@ -341,7 +381,7 @@ def told_by(
         return {}
     changed = sa.select(subscriber.c.id).where(
         subscriber.c.state == "active", subscriber.c.cadence == cadence, subscriber.c.chosen_at.is_not(None),
-        subscriber.c.chosen_at >= since,
+        subscriber.c.chosen_at >= since, *_within(subscriber.c.id, among),
     )
     return _told_news(connection, list(connection.execute(changed).scalars()), milestone_ids)
 
@@ -391,12 +431,12 @@ def _told_news(
 
 def wrong(
     connection: sa.Connection, corrections: Collection[int], *, only: int | None = None,
-    states: Collection[str] = HANDED,
+    among: Range | None = None, states: Collection[str] = HANDED,
 ) -> dict[int, frozenset[int]]:
     """Reader → those of these changes that correct what they were sent, and that no mail tells them.
 
-    None of them for whom the last mail told what is shown today. `only`: this reader alone. `states`: what counts as
-    sent, where it is the mistake.
+    None of them for whom the last mail told what is shown today. `only`: this reader, `among`: these alone.
+    `states`: what counts as sent, where it is the mistake.
     """
     if not corrections:
         return {}
@@ -416,7 +456,7 @@ def wrong(
         .join(carried, sa.and_(
             carried.c.issue == issue_variant_item.c.issue, carried.c.change_id == issue_variant_item.c.change_id,
         ))
-        .where(delivery.c.state.in_(PROMISED))
+        .where(delivery.c.state.in_(PROMISED), *_within(delivery.c.subscriber, among))
     )
     if only is not None:
         query = query.where(_OF_ANY_ISSUE, delivery.c.subscriber == only)
@@ -448,6 +488,10 @@ def wrong(
         if prints[version_id] != shown[milestone_id].fingerprint:
             found.setdefault(reader, set()).add(change_id)
     return {reader: frozenset(changes) for reader, changes in found.items()}
+
+
+def _within(column: sa.Column[Any], among: Range | None) -> Sequence[sa.ColumnElement[bool]]:
+    return () if among is None else (column > among.after, column <= among.up_to)
 
 
 def _variant_items(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:

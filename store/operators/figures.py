@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from milepost.records import Cadence, IssueState
+from milepost.records import Cadence, Freezing, IssueState
 from store.clock import due
 from store.engine import Database
+from store.issues.issues import FREEZING, freezing_of
 from store.ledger.letters import LONGEST_WAIT
 from store.ledger.transitions import ENDED, in_state
 from store.meta import REFUSED, RESTORED_FROM
@@ -60,6 +61,7 @@ class IssueFigures:
     next_due: dt.datetime | None  # when the next one that was put off is tried again
     bounced: int  # deliveries that came back for good
     complained: int
+    freezing: Freezing | None = None  # of a draft: how many of its readers are placed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +148,7 @@ def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
 
 def _issues(connection: sa.Connection) -> tuple[IssueFigures, ...]:
     names = ("number", "cadence", "state", "created_at", "frozen_at", "send_after")
-    more = ("deliveries", "finished_at")
+    more = ("deliveries", "finished_at", *FREEZING)
     sent = (
         sa.select(issue.c.number).where(issue.c.state.in_(("sending", "complete", "needs_review")))
         .order_by(issue.c.number.desc()).limit(LATEST)
@@ -175,6 +177,7 @@ def _issues(connection: sa.Connection) -> tuple[IssueFigures, ...]:
     return tuple(
         IssueFigures(
             **{name: row[name] for name in names}, states=states.get(row["number"], {}),
+            freezing=freezing_of(row),
             moved_at=moved.get(row["number"]),
             next_due=due.get(row["number"]), bounced=came_back.get((row["number"], "hard"), 0),
             complained=came_back.get((row["number"], "complaint"), 0),

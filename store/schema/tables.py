@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from milepost import records
 from store.schema.columns import BigKey, Json, Moment
 
-HEAD = 40  # the revision this program was made for
+HEAD = 41  # the revision this program was made for
 
 LOOK_STATES = ("running", "complete", "incomplete", "failed")
 MILESTONE_STATES = ("present", "withdrawn")
@@ -365,6 +365,13 @@ issue = sa.Table(
     sa.Column("handle", sa.String(20)),  # at random: in its mails' names; NULL: it was drafted when they had none
     sa.Column("handed_over_at", Moment),  # the day of its mails; null: none went out, or before this was kept
     sa.Column("sequence", sa.Integer),  # counts within its cadence; NULL: from before, when readers saw the number
+    # While its readers are placed, a slice after another; NULL before that and after it, but for when that began.
+    sa.Column("frozen_through", sa.Integer),  # those up to this id are placed
+    sa.Column("freeze_up_to", sa.Integer),  # the last who is to be placed
+    sa.Column("freeze_placed", sa.Integer),
+    sa.Column("freeze_candidates", sa.Integer),
+    sa.Column("freeze_began_at", Moment),  # NULL: it was frozen in one slice, at frozen_at
+    sa.Column("freeze_moved_at", Moment),  # the latest slice
     _one_of("cadence", records.CADENCES),
     _one_of("state", ISSUE_STATES),
     sa.CheckConstraint("candidates = deliveries + exclusions", name="equation"),

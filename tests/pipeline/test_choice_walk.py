@@ -1,7 +1,10 @@
 """Random walks of readers who change their minds at any instant between detection and hand-over.
 
-    join, leave, return, other cadence, other topics ─┐
-    detect, correct, draft, seal, take back, dispatch ┴─▶ each (reader, milestone that fits since they joined) once
+    join, leave, return, other cadence, other topics ─────────────────────┐
+    detect, correct, draft, seal, seal some slices, take back, dispatch ┴─▶ each (reader, milestone that fits) once
+
+Slices are of one to three readers; what is broken off after some of them goes on later, or is taken back, and whatever
+happens in between happens to issues of several cadences at once.
 
 The walk keeps a book of its own: what each reader must still hear, by rules that know neither rows nor queries.
 More walks, other ones each time: `pytest -m chaos tests/pipeline/test_choice_walk.py` (WALKS=60).
@@ -13,11 +16,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from milepost.records import Cadence, Settlement
+from milepost.records import Cadence, Freezing, Settlement
 from milepost.records import Reply as SmtpReply
 from pipeline.edit import stop
 from pipeline.publish import draft_due, foreseen, freeze
@@ -25,6 +29,7 @@ from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
 from store.ledger.owed import PROMISED, Owed
+from store.schema.tables import delivery, exclusion
 from store.subscribers.people import Subscribers
 from tests.pipeline.town import DAY, Town
 from tests.store.conftest import _empty, postgresql_server, postgresql_shared, sqlite_shared  # noqa: F401
@@ -38,6 +43,10 @@ places = st.integers(0, 99)
 cadences = st.sampled_from(CADENCES)
 topics = st.sampled_from([(), ("research",), ("ships",)])
 outcomes = st.sampled_from(["sent", "sent", "sent", "unknown", "failed"])
+
+
+class _Crash(Exception):  # noqa: N818 (it is played)
+    """The program dies here."""
 
 
 @dataclass
@@ -67,6 +76,7 @@ class Walk(RuleBasedStateMachine):
         self.topic: dict[str, str] = {}
         self.titles: dict[str, str] = {}
         self.sealed: dict[Cadence, set[str]] = {cadence: set() for cadence in CADENCES}
+        self.asked: dict[int, set[int]] = {}  # issue that is being sealed → who was there when that began
         for cadence in CADENCES:
             self.joins(cadence, ())
 
@@ -159,27 +169,68 @@ class Walk(RuleBasedStateMachine):
         if drafts:
             self._seal(drafts[place % len(drafts)].number)
 
-    def _seal(self, number: int) -> None:
+    @rule(place=places, size=st.integers(1, 3), slices=st.integers(1, 3))
+    def is_sealed_in_part(self, place: int, size: int, slices: int) -> None:
+        """Some slices of a draft, or some more; then the program dies."""
+        drafts = Issues(self.database).list(states=["draft"])
+        if drafts:
+            self._seal(drafts[place % len(drafts)].number, size, slices)
+
+    def _seal(self, number: int, size: int | None = None, slices: int = 1000) -> None:
         issue = Issues(self.database).get(number)
         now = self._tick()
-        before = self._told()
-        expected = foreseen(self.town.settings, self.database, number, now=now)
-        counts = freeze(self.town.settings, self.database, number, content_hash=issue.content_hash, now=now)
-        assert counts == expected
-        assert counts.balanced
-        paused = {who.id for who in self.readers if who.paused}
-        assert not paused & {row.subscriber for row in Ledger(self.database).rows(number)}
-        # Nothing changed that would keep a variant from being made: who waits is owed what this draft never held.
-        held = {item.milestone.key for item in (*issue.items, *issue.owed)}
-        waiting = {row.subscriber for row in Owed(self.database).list() if row.key not in held}
-        assert counts.exclusions.get("owed", 0) <= len(waiting)
+        whole = size is None and issue.freezing is None
+        expected = foreseen(self.town.settings, self.database, number, now=now) if whole else None
+        asked = self.asked.setdefault(number, {who.id for who in self.readers})
         own = {item.milestone.key for item in issue.items if item.role == "news"}
         self.sealed[issue.cadence] |= own
-        for who in self.readers:
-            if not who.active or who.cadence != issue.cadence:
-                continue
-            passed = {key for key in who.must & self.sealed[issue.cadence] if not self._fits(who, key)}
-            who.must -= passed - before[who.id].keys()
+        placed = [self._placed(number)]
+        told = self._told()
+
+        def account() -> None:
+            placed.append(self._placed(number))
+            for who in self.readers:
+                if who.id not in placed[-1] - placed[-2] or not who.active or who.cadence != issue.cadence:
+                    continue
+                passed = {key for key in who.must & self.sealed[issue.cadence] if not self._fits(who, key)}
+                who.must -= passed - told[who.id].keys()
+
+        def step(freezing: Freezing) -> None:
+            account()
+            assert len(placed[-1]) == freezing.placed
+            if len(placed) > slices:
+                raise _Crash
+
+        try:
+            counts = freeze(
+                self.town.settings, self.database, number, content_hash=issue.content_hash, now=now, size=size,
+                progress=step, clock=self._tick,
+            )
+        except _Crash:
+            assert Issues(self.database).get(number).freezing is not None
+            return
+        account()
+        assert expected in (None, counts)
+        assert counts.balanced
+        assert placed[-1] == asked
+        del self.asked[number]
+        # Nothing changed that would keep a variant from being made: who waits is owed what this draft never held.
+        held = {item.milestone.key for item in (*issue.items, *issue.owed)}
+        if whole:
+            paused = {who.id for who in self.readers if who.paused}
+            assert not paused & {row.subscriber for row in Ledger(self.database).rows(number)}
+            waiting = {row.subscriber for row in Owed(self.database).list() if row.key not in held}
+            assert counts.exclusions.get("owed", 0) <= len(waiting)
+
+    def _placed(self, number: int) -> set[int]:
+        """Who has a place in an issue; the tables let nobody have two of a kind."""
+        with self.database.connect() as connection:
+            found = [
+                set(connection.execute(sa.select(table.c.subscriber).where(table.c.issue == number)).scalars())
+                for table in (delivery, exclusion)
+            ]
+        assert not found[0] & found[1]
+        return found[0] | found[1]
 
     def _fits(self, who: Known, key: str) -> bool:
         return not who.topics or self.topic[key] in who.topics
@@ -187,9 +238,11 @@ class Walk(RuleBasedStateMachine):
     @rule(place=places)
     def is_taken_back(self, place: int) -> None:
         sealed = Issues(self.database).list(states=["frozen"])
+        sealed += [one for one in Issues(self.database).list(states=["draft"]) if one.freezing is not None]
         if sealed:
             issue = Issues(self.database).get(sealed[place % len(sealed)].number)
             if stop(self.database, issue.number, reason="thought better of it").undone:
+                self.asked.pop(issue.number, None)
                 self.sealed[issue.cadence] -= {item.milestone.key for item in issue.items if item.role == "news"}
 
     @rule(place=places, share=st.integers(1, 4), outcome=outcomes)

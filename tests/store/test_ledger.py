@@ -129,7 +129,7 @@ def test_a_reader_with_two_places_freezes_nothing(world: World) -> None:
     world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
     with world.database.begin() as connection:
         connection.execute(sa.insert(tables.exclusion).values(issue=1, subscriber=reader.id, reason="left behind"))
-    with pytest.raises(StoreError, match="2 candidates are not 2 deliveries and 1 exclusions; nothing was frozen"):
+    with pytest.raises(StoreError, match="2 candidates are not 2 deliveries and 1 exclusions; it was not frozen"):
         world.ledger.freeze(1, content_hash="c0ffee", place=everybody, now=NOW)
     assert world.issues.get(1).state == "draft"
     assert world.ledger.counts(1).states == {}
@@ -143,7 +143,7 @@ def test_a_reader_without_a_place_freezes_nothing(world: World) -> None:
     world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
     with world.database.begin() as connection:
         connection.execute(sa.update(tables.subscriber).where(tables.subscriber.c.id == reader.id).values(id=0))
-    with pytest.raises(StoreError, match="2 candidates are not 1 deliveries and 0 exclusions; nothing was frozen"):
+    with pytest.raises(StoreError, match="2 candidates are not 1 deliveries and 0 exclusions; it was not frozen"):
         world.ledger.freeze(1, content_hash="c0ffee", place=everybody, now=NOW)
     assert world.issues.get(1).state == "draft"
     assert world.ledger.counts(1).states == {}
