@@ -40,7 +40,7 @@ NEEDS: Mapping[str, Role] = {
     "issue.approve": "editor", "issue.stop": "editor", "issue.pause": "editor", "issue.resume": "editor",
     "issue.send": "editor", "issue.throttle": "editor", "delivery.resolve": "editor",
     "reader.add": "admin", "reader.return": "admin", "reader.unsubscribe": "admin", "reader.erase": "admin",
-    "reader.import": "admin", "address.suppress": "admin", "address.lift": "admin",
+    "reader.import": "admin", "reader.export": "admin", "address.suppress": "admin", "address.lift": "admin",
     "token.add": "admin", "token.revoke": "admin", "key.rotate": "admin", "key.leaked": "admin",
     "operator.add": "admin", "operator.role": "admin", "operator.disable": "admin", "operator.enable": "admin",
     "operator.reset": "admin",

@@ -5,7 +5,9 @@
 What is kept outlives an erase: no address stands in it, not even in the words of an error.
 """
 
+import csv
 import datetime as dt
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -90,6 +92,23 @@ class Care:
             after=lambda done: {"people": len(done.outcomes), "errors": len(done.errors)},
             says=lambda done: f"{done.count('added')} came in of {len(done.outcomes)} people in the file",
         )
+
+    def export(self, *, by: Actor, why: str) -> str:
+        """Every reader as CSV that no spreadsheet runs and `import_file` reads; who took the list away is kept."""
+
+        def do() -> tuple[str, int]:
+            lines, count = io.StringIO(newline=""), 0
+            writer = csv.DictWriter(lines, subscribers.COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for count, row in enumerate(subscribers.export_csv(self._database), 1):  # noqa: B007 (the last one counts)
+                writer.writerow(row)
+            return lines.getvalue(), count
+
+        text, _ = self._kept(
+            "reader.export", "all readers", by, why, do, after=lambda made: {"readers": made[1]},
+            says=lambda made: f"{made[1]} readers were written to a file",
+        )
+        return text
 
     def _reader(
         self, what: str, reader: int | str, state: str, by: Actor, why: str, act: Act[Done], says: str

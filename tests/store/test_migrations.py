@@ -94,3 +94,22 @@ def test_killed_in_the_middle(old_url: str, at: str) -> None:
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one() == "0001"
     assert upgrade(old_url) == REVISIONS[-1]
     look_inside(old_url)
+
+
+def test_addresses_in_what_was_kept_of_acts_are_masked_by_an_upgrade(empty_url: str) -> None:
+    """Older releases kept reasons and refusals as they were typed."""
+    upgrade(empty_url, to="0034")
+    said = {"about": "reader ada@readers.example", "why": "(Ada@Readers.example) asked; @home", "said": "done"}
+    with Database(empty_url) as database, database.begin() as connection:
+        connection.execute(sa.insert(tables.act), [
+            said | {"at": NOW, "who": "grace@desk.example", "door": "desk", "what": "reader.return", "outcome": "done"},
+            said | {"at": NOW, "who": "grace", "door": "desk", "what": "hold.release", "outcome": "done",
+                    "about": "look 1", "why": "read twice"},
+        ])
+    upgrade(empty_url)
+    with connect(empty_url) as database, database.connect() as connection:
+        kept = connection.execute(sa.select(tables.act).order_by(tables.act.c.id)).all()
+    assert [(one.who, one.about, one.why, one.said) for one in kept] == [
+        ("grace@desk.example", "reader (address)", "((address)) asked; @home", "done"),
+        ("grace", "look 1", "read twice", "done"),
+    ]

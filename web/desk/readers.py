@@ -1,5 +1,6 @@
 """Readers: found by a part of their address, with their whole story; returned, let go, erased, taken in by a file."""
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,10 @@ from milepost.errors import HeldError, InputError
 from milepost.records import CADENCES, SUBSCRIBER_STATES, Cadence, SubscriberState
 from pipeline import subscribers
 from pipeline.listings import Listings
+from pipeline.own_page import OwnPage
 from pipeline.subscribers import Choices, Imported
 from web.desk.desk import Desk, Section
+from web.desk.looks import HEADERS
 from web.desk.visits import Form, Visit
 
 LONGEST_FILE = 8 * 1024 * 1024  # bytes of a form with a file in it; the console takes longer ones
@@ -36,9 +39,11 @@ class ReaderPages:
         return [
             desk.page("/desk/readers", self.all, role="admin"),
             desk.act("/desk/readers", "reader.add", self.add),
+            desk.shown("/desk/readers/export", "reader.export", self.export),
             desk.page("/desk/readers/import", self.ask_file, role="admin"),
             desk.shown("/desk/readers/import/preview", "reader.import", self.preview, longest=LONGEST_FILE),
             desk.shown("/desk/readers/import", "reader.import", self.import_, longest=LONGEST_FILE),
+            desk.page(f"{at}/kept.json", self.kept, role="admin"),
             desk.page(at, self.one, role="admin"), desk.page(f"{at}/erase", self.ask_erase, role="admin"),
             desk.act(f"{at}/return", "reader.return", self.return_),
             desk.act(f"{at}/unsubscribe", "reader.unsubscribe", self.unsubscribe),
@@ -62,6 +67,13 @@ class ReaderPages:
         """One, and all that ever happened."""
         shown = subscribers.show_reader(self._desk.database, visit.number("number"))
         return visit.page("reader.html.j2", title=shown.address, reader=shown.subscriber, shown=shown)
+
+    def kept(self, visit: Visit) -> Response:
+        """All that is kept about one, as they get it by their own link: for who asks by another way (GDPR, Art. 15)."""
+        number = visit.number("number")
+        found = OwnPage(self._desk.settings, self._desk.database).kept(number, visit.now)
+        content = json.dumps(found, ensure_ascii=False, indent=1)
+        return _file(content, "application/json", f"reader-{number}.json")
 
     def ask_erase(self, visit: Visit) -> Response:
         """What an erase does, and the button."""
@@ -97,6 +109,11 @@ class ReaderPages:
                              hint="Nothing was erased. Type it as it stands on the page.")
         self._desk.care.erase(number, by=visit.actor, why=form.text("why"))
         return "/desk/readers"
+
+    def export(self, visit: Visit, form: Form) -> Response:
+        """The whole list, for another program or a spreadsheet."""
+        content = self._desk.care.export(by=visit.actor, why=form.text("why"))
+        return _file(content, "text/csv", f"readers-{visit.now:%Y-%m-%d}.csv")
 
     # --- a file -------------------------------------------------------------------------------------------------------
 
@@ -138,6 +155,12 @@ class ReaderPages:
             file.write_text(text, encoding="utf-8")
             return subscribers.import_file(self._desk.database, file, cadence=cadence, by="a preview",
                                            now=self._desk.now(), chosen=chosen, dry_run=True)
+
+
+def _file(content: str, kind: str, name: str) -> Response:
+    """What is saved, and shown by no browser (RFC 6266)."""
+    saved = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=kind, headers=HEADERS | saved)
 
 
 def _chosen(form: Form) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The desk's pages of what is watched, on record and in hand: what they show, and what they do not let happen."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -118,6 +119,28 @@ def test_readers_are_found_turned_and_erased(desk: House, admin: Browser) -> Non
     assert admin.status == 404
     assert READERS[0] not in repr(acts.latest(desk.database))
     assert "asked by mail" in admin.open("/desk/log")
+
+
+def test_the_list_and_what_is_kept_of_one_are_saved_as_files(desk: House, admin: Browser) -> None:
+    admin.open("/desk/readers")
+    assert "a reason is missing" in admin.press("Save it", why=" ")
+    admin.open("/desk/readers")
+    lines = admin.press("Save it", why="for the books").splitlines()
+    assert lines[0] == "address,state,cadence,topics,created_at,suppressed"
+    assert [line.partition(",")[0] for line in lines[1:]] == list(READERS)
+    assert admin.answer.headers["content-disposition"].startswith('attachment; filename="readers-')
+    [kept, *_] = acts.latest(desk.database)
+    assert (kept.what, kept.outcome, kept.why, kept.after) == (
+        "reader.export", "done", "for the books", {"readers": len(READERS)})
+    known = subscribers.show(desk.database, READERS[0]).subscriber
+    assert known is not None
+    found = json.loads(admin.open(f"/desk/readers/{known.id}/kept.json"))
+    assert (found["address"], found["state"], len(found["issues"])) == (READERS[0], "active", 1)
+    editor = desk.signed_in("editor")
+    editor.open(f"/desk/readers/{known.id}/kept.json")
+    assert editor.status == 403
+    editor.post("/desk/readers/export", why="for me")
+    assert editor.status == 403
 
 
 def test_no_address_in_a_reason_outlives_an_erase(desk: House, admin: Browser) -> None:

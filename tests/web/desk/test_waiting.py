@@ -11,8 +11,9 @@ from pipeline import holds
 from pipeline.operators import acts
 from store.milestones.looks import Looks
 from store.operators.acts import Acts
-from store.schema.tables import look
+from store.schema.tables import look, milestone, renaming
 from tests.web.desk.conftest import House
+from web.desk.visits import csrf_of
 from web.writing import Answer, Writers
 
 
@@ -161,3 +162,27 @@ def test_what_is_not_there_is_said(house: House, path: str) -> None:
     browser.open(path)
     assert browser.status == 404
     assert "There is no such thing here" in browser.text
+
+
+def test_a_question_is_answered_once_and_with_a_reason(house: House) -> None:
+    """Who answers without one, in a second tab or about none that is asked is refused, and that is kept."""
+    with house.database.begin() as connection:
+        old, new = connection.execute(sa.select(milestone.c.id, milestone.c.key).limit(2)).all()
+        connection.execute(sa.insert(renaming).values(
+            id=7, source="clockwork", milestone_id=old.id, other_id=new.id, old_key=old.key, new_key=new.key,
+            score=0.9, proof="words", detected_at=house.clock, decision="pending",
+        ))
+    browser, other = house.signed_in("editor"), house.signed_in("editor")
+    other.open("/desk")
+    assert "90 % alike" in browser.open("/desk")
+    assert "a reason is missing" in browser.press("Answer", same="no", why=" ")
+    assert browser.status == 400
+    browser.open("/desk")
+    assert "is new, and goes into the next issue" in browser.press("Answer", same="no", why="another clock")
+    other.press("Answer", same="yes", why="the same clock")
+    assert other.status == 409
+    other.post("/desk/questions/99", csrf=csrf_of(other.cookie), same="yes", why="x")
+    assert other.status == 404
+    assert [(one.about, one.outcome) for one in acts.latest(house.database) if one.what == "rename.resolve"] == [
+        ("question 99", "refused"), ("question 7", "refused"), ("question 7", "done"), ("question 7", "refused"),
+    ]
