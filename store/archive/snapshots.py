@@ -57,16 +57,12 @@ class Snapshots:
         """
         with self._database.begin() as connection:
             ensure_source(connection, taken.source)
-            row = connection.execute(
-                sa.insert(snapshot)
-                .values(
-                    source=taken.source, url=taken.url, final_url=taken.final_url, status=taken.status,
-                    headers=dict(taken.headers), body_sha=self._codec.put(connection, taken.body),
-                    fetched_at=taken.fetched_at, rendered_by=taken.rendered_by,
-                    document_sha=None if document is None else self._codec.put(connection, document),
-                )
-                .returning(snapshot.c.id)
-            )
+            row = connection.execute(_NEW, {
+                "source": taken.source, "url": taken.url, "final_url": taken.final_url, "status": taken.status,
+                "headers": dict(taken.headers), "body_sha": self._codec.put(connection, taken.body),
+                "fetched_at": taken.fetched_at, "rendered_by": taken.rendered_by,
+                "document_sha": None if document is None else self._codec.put(connection, document),
+            })
             snapshot_id = int(row.scalar_one())
             values: dict[str, Any] = {
                 "kind": kind, "last_status": taken.status, "asked_at": taken.fetched_at, "etag": None,
@@ -247,6 +243,7 @@ class Snapshots:
             return set(connection.execute(sa.select(reread.c.key).where(reread.c.source == source)).scalars())
 
 
+_NEW = sa.insert(snapshot).returning(snapshot.c.id)
 _THERE = {"gone_since": None, "moved_to": None, "missing_look": None}  # of a page that was seen
 _PAGE_COLUMNS = [page.c[name] for name in StoredPage.__dataclass_fields__]
 

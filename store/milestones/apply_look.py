@@ -19,6 +19,11 @@ from store.schema.tables import change, flapping, milestone, milestone_version, 
 
 _CHUNK = 500  # keys named in one statement
 
+# Made once: to build a statement costs a first look more than to run it.
+_NEW_MILESTONE = sa.insert(milestone).returning(milestone.c.id)
+_NEW_VERSION = sa.insert(milestone_version).returning(milestone_version.c.id)
+_NEW_CHANGE = sa.insert(change).returning(change.c.id)
+
 Entry = tuple[Change | None, Milestone, int | None]  # what happened, the record to keep, the snapshot it was read from
 
 
@@ -150,14 +155,10 @@ class _Writer:
         self._read.append((record.key, record.page, snapshot_id))
 
     def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
-        made = self._connection.execute(
-            sa.insert(milestone)
-            .values(
-                source=self._source, key=record.key, first_seen_at=self._now, first_look_id=self._look_id, version=1,
-                state="present", related=field_to_json(record, "related"),
-            )
-            .returning(milestone.c.id)
-        )
+        made = self._connection.execute(_NEW_MILESTONE, {
+            "source": self._source, "key": record.key, "first_seen_at": self._now, "first_look_id": self._look_id,
+            "version": 1, "state": "present", "related": field_to_json(record, "related"),
+        })
         milestone_id = int(made.scalar_one())
         version_id = self._version(milestone_id, 1, record, hash_, snapshot_id)
         added = Change(
@@ -263,15 +264,11 @@ class _Writer:
                 ])
 
     def _version(self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None) -> int:
-        made = self._connection.execute(
-            sa.insert(milestone_version)
-            .values(
-                milestone_id=milestone_id, number=number, record=milestone_to_json(record), fingerprint=hash_,
-                snapshot_id=snapshot_id, extractor=record.extractor, look_id=self._look_id, created_at=self._now,
-                backfill_id=self._backfill_id,
-            )
-            .returning(milestone_version.c.id)
-        )
+        made = self._connection.execute(_NEW_VERSION, {
+            "milestone_id": milestone_id, "number": number, "record": milestone_to_json(record), "fingerprint": hash_,
+            "snapshot_id": snapshot_id, "extractor": record.extractor, "look_id": self._look_id,
+            "created_at": self._now, "backfill_id": self._backfill_id,
+        })
         self.versions += 1
         search.index(self._connection, milestone_id, record)
         return int(made.scalar_one())
@@ -280,16 +277,12 @@ class _Writer:
         self, happened: Change, milestone_id: int, old_version: int | None, new_version: int,
         *, announce: bool | None = None,
     ) -> None:
-        made = self._connection.execute(
-            sa.insert(change)
-            .values(
-                look_id=self._look_id, milestone_id=milestone_id, kind=happened.kind,
-                fields=[_field(field) for field in happened.fields], old_version_id=old_version,
-                new_version_id=new_version, detected_at=self._now,
-                announce=self._announce if announce is None else announce,
-            )
-            .returning(change.c.id)
-        )
+        made = self._connection.execute(_NEW_CHANGE, {
+            "look_id": self._look_id, "milestone_id": milestone_id, "kind": happened.kind,
+            "fields": [_field(field) for field in happened.fields], "old_version_id": old_version,
+            "new_version_id": new_version, "detected_at": self._now,
+            "announce": self._announce if announce is None else announce,
+        })
         self.changes.append(int(made.scalar_one()))
 
     def mark_read(self) -> None:
