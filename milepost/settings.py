@@ -441,6 +441,8 @@ class WebSettings(_Section):
     metrics_token: SecretStr | None = None
     """Who shows it (`Authorization: Bearer …`) is answered on `/metrics` and told the details of `/ready`; without one,
     only this machine is, and only where no proxy stands between."""
+    previous_metrics_token: SecretStr | None = None
+    """The one of before, taken as well until whoever asks has the new one: docs/operations/keys.md."""
     timeline: Literal["summary", "full", "off"] = "summary"
     """What `/timeline` and its feeds show of each milestone beside its history: `summary`, its title, date and first
     sentence with a link to its site; `full`, all of it, for a site of one's own; `off`, there is no timeline."""
@@ -460,7 +462,13 @@ class WebSettings(_Section):
     def _each_long_enough(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         return tuple(key for key in keys if cls._long_enough(key))
 
-    @field_validator("metrics_token")
+    @model_validator(mode="after")
+    def _a_token_of_today(self) -> Self:
+        if self.previous_metrics_token is not None and self.metrics_token is None:
+            raise ValueError("web.previous_metrics_token is nothing without web.metrics_token, the one of today")
+        return self
+
+    @field_validator("metrics_token", "previous_metrics_token")
     @classmethod
     def _hard_to_guess(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and len(token.get_secret_value()) < 16:

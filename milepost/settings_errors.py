@@ -16,7 +16,7 @@ _USERINFO = re.compile(r"://[^/\s]*@")  # a password stands there, if anywhere i
 _QUERY = re.compile(r"\?[^\s\"]+")  # … or a token
 _SECRET = (
     "signing_key", "password", "mail.url", "mail.fallback", "oauth2_token", "bounces.sources", "notify.urls",
-    "metrics_token", "mailgun_key",
+    "metrics_token", "mailgun_key",  # and their previous_…, which end in the same
     "webhooks.",  # by the path of such an address many a service knows who may post there
 )
 _MASKED = "(masked)"

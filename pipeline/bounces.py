@@ -37,7 +37,8 @@ from store.ledger.letters import Letters
 log = logging.getLogger("milepost.bounces")
 
 RESULTS = (
-    "suppressed", "unsubscribed", "ended", "counted", "noted", "resolved", "seen", "forged", "unproven", "unrelated",
+    "suppressed", "unsubscribed", "ended", "counted", "noted", "resolved", "unsettled", "seen", "forged", "unproven",
+    "unrelated",
 )
 _MEMORY = dt.timedelta(days=30)  # of letters that a report may name by their Message-ID
 _CHUNK = 200  # messages in hand at once
@@ -45,7 +46,7 @@ _CHUNK = 200  # messages in hand at once
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gathered:
-    """What one inbox held; `results` counts by RESULTS ("resolved" beside the effect of the same report).
+    """What one inbox held; `results` counts by RESULTS ("resolved", "unsettled" beside the effect of the same report).
 
     `unproven`: mails that ask to be taken off the list and prove nothing, which are left for a person to read.
     """
@@ -157,8 +158,13 @@ class ReportReader:
         traced = self._bounces.trace([notice for _, notice, _ in reports], self._unknown)
         for arrival, notice, bounce in reports:
             found = traced.get(notice.digest)
-            if found is not None and found.state == "unknown" and self._settle(found, bounce):
-                results["resolved"] += 1
+            if found is not None and found.state == "unknown":
+                if not self._names(found, bounce):
+                    results["unsettled"] += 1
+                    log.warning("%s: it does not name delivery %d by our own id, which stays unknown", arrival.name,
+                                found.id, extra={"issue": found.issue, "delivery": found.id})
+                elif self._settle(found, bounce):
+                    results["resolved"] += 1
             letter = None if found is not None else self._letter_of(bounce, queued)
             if letter is not None:
                 effect = self._bounces.record_letter(notice, *letter, self._now)
@@ -209,13 +215,22 @@ class ReportReader:
     ) -> Notice:
         tried = (delivery_of(key, bounce, names.get) for key in self._keys)
         proven = next((number for number in tried if number is not None), None)
+        queued = None
         if proven is None and queue_id is not None and bounce.recipient is not None:
-            proven = self._bounces.queued_as(bounce.recipient, queue_id)
+            queued = self._bounces.queued_as(bounce.recipient, queue_id)
         return Notice(
             digest=hashlib.sha256(arrival.raw).hexdigest(), grade=bounce.grade,
-            delivery_id=proven, message_id=bounce.message_id, recipient=bounce.recipient, code=bounce.code,
-            enhanced=bounce.status, text=bounce.diagnostic or bounce.kind, suppress=bounce.suppress,
+            delivery_id=proven if queued is None else queued, queued=queued is not None, message_id=bounce.message_id,
+            recipient=bounce.recipient, code=bounce.code, enhanced=bounce.status,
+            text=bounce.diagnostic or bounce.kind, suppress=bounce.suppress,
         )
+
+    def _names(self, found: Traced, bounce: Bounce) -> bool:
+        """Whether a report names a delivery by what only we can make, and names no other by the same: whoever has a
+        provider's key, or read a relay's log, knows neither.
+        """
+        named = self._unknown.get(bounce.message_id or "")
+        return found.proof != "queue-id" and named in (None, found.id)
 
     def _settle(self, found: Traced, bounce: Bounce) -> bool:
         """T8: whatever a report says, it proves that the relay had the message."""

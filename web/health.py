@@ -34,7 +34,8 @@ class HealthPages:
 
     def __init__(self, health: Health, web: WebSettings, *, now: Callable[[], dt.datetime]) -> None:
         self._health, self._now = health, now
-        self._token = web.metrics_token.get_secret_value() if web.metrics_token else None
+        given = (web.metrics_token, web.previous_metrics_token)
+        self._tokens = [token.get_secret_value().encode() for token in given if token is not None]
         self._metrics = _Kept(lambda accept: health.metrics(accept, now()))
         self._readiness = _Kept(lambda _: health.ready())
 
@@ -64,16 +65,17 @@ class HealthPages:
         """The gauges."""
         if not self._may_know(request):
             said = "For this machine alone, or with web.metrics_token: Authorization: Bearer …\n"
-            return PlainTextResponse(said, 401 if self._token else 403, headers=_FOR_NOBODY | (
-                {"WWW-Authenticate": "Bearer"} if self._token else {}
+            return PlainTextResponse(said, 401 if self._tokens else 403, headers=_FOR_NOBODY | (
+                {"WWW-Authenticate": "Bearer"} if self._tokens else {}
             ))
         body, content_type = await run_in_threadpool(self._metrics, request.headers.get("accept", "")[:200])
         return Response(body, headers=_FOR_NOBODY | {"Content-Type": content_type})
 
     def _may_know(self, request: Request) -> bool:
-        if self._token is not None:
+        if self._tokens:
             scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-            return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), self._token.encode())
+            same = [hmac.compare_digest(shown.strip().encode(), token) for token in self._tokens]
+            return scheme.lower() == "bearer" and any(same)
         if any(name in request.headers for name in _BY_A_PROXY):
             return False  # it connects from here, and whoever asked may be anywhere
         asked = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""

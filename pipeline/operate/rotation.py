@@ -25,6 +25,7 @@ ACCEPTED_FOR: Mapping[str, int | None] = {
     "bounces.previous_sendgrid_key": 14,  # a provider posts again for three days at most
     "bounces.previous_mailgun_key": 14,
     "bounces.previous_postmark_password": 14,
+    "web.previous_metrics_token": 14,  # several may ask, each with its own settings
     "mail.previous_dkim_selectors": 14,  # a relay tries for five days (RFC 5321 §4.5.4.1), and mailboxes look later
 }
 

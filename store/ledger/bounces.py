@@ -40,6 +40,7 @@ class Notice:
     digest: str  # SHA-256 of its bytes, in hex
     grade: Grade
     delivery_id: int | None = None
+    queued: bool = False  # by the relay's own name of it, which is not ours
     message_id: str | None = None
     recipient: str | None = None  # as the report says: by it a Message-ID is found without reading the whole ledger
     code: int | None = None
@@ -58,7 +59,7 @@ class Traced:
     address: str
     normalized: str
     state: DeliveryState
-    proof: Literal["envelope", "message-id"]
+    proof: Literal["envelope", "message-id", "queue-id"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +102,10 @@ def _normalized(address: str | None) -> str | None:
         return None if address is None else parse(address).normalized
     except InputError:
         return None
+
+
+def _proof(one: Notice) -> Literal["envelope", "message-id", "queue-id"]:
+    return "queue-id" if one.queued else "message-id" if one.delivery_id is None else "envelope"
 
 
 def delivery_name(issue_handle: str | None, reader: str) -> str:
@@ -148,7 +153,7 @@ class Bounces:
                 ).where(delivery.c.id.in_(wanted[at : at + _CHUNK]))
                 rows |= {row["id"]: row for row in connection.execute(query).mappings()}
         return {
-            one.digest: Traced(**row, proof="message-id" if one.delivery_id is None else "envelope")
+            one.digest: Traced(**row, proof=_proof(one))
             for one in notices if (row := rows.get(cast("int", ids[one.digest]))) is not None
         }
 

@@ -3,26 +3,30 @@
 import datetime as dt
 import functools
 import json
+from collections import Counter
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from delivery.bounces.reports import Bounce
 from delivery.bounces.soft_bounce_limit import Rule
 from delivery.message import verp
+from delivery.ports import Arrival
 from milepost.dates import utc_now
 from milepost.errors import ConflictError, InputError, NotFoundError
 from milepost.records import Reply
 from milepost.settings import Settings
 from pipeline import dispatch as sending
-from pipeline.bounces import RESULTS, read_bounces, suppress_worn_out
+from pipeline.bounces import RESULTS, ReportReader, read_bounces, suppress_worn_out
 from pipeline.link_keys import signing_key
 from pipeline.publish import publish
 from pipeline.resolve import message_ids, resolve_by_log, resolve_by_word
 from store.database import Database
 from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
+from store.schema import tables
 from store.schema.tables import subscriber
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
@@ -209,6 +213,22 @@ def test_a_report_settles_an_uncertain_hand_over(uncertain: Stage, action: str, 
     assert (last.outcome, last.phase) == (expected, "resolve")
     assert f"by a report that came back: {action} {status}" in last.text
     assert uncertain.ledger.counts(uncertain.number).balanced
+
+
+def test_a_report_that_does_not_name_it_by_our_own_id_settles_nothing(uncertain: Stage) -> None:
+    first, second, third = uncertain.rows
+    ids = {delivery: name for name, delivery in message_ids(uncertain.settings, uncertain.database).items()}
+    with uncertain.database.begin() as connection:  # as the relay's first answer named it
+        connection.execute(sa.update(tables.delivery).values(queue_id="AAAA22E193"))
+    reader, results = ReportReader(uncertain.settings, uncertain.database, utc_now()), Counter[str]()
+    bounce = Bounce(kind="failed", status="5.1.1", recipient=first.address, message_id="<made-up@clockwork.example>")
+    arrival = Arrival(name="posted", raw=b"posted")
+    reader.record([(arrival, bounce)], results, queue_ids={"posted": "AAAA22E193"})
+    assert results == {"unsettled": 1, "suppressed": 1}
+    uncertain.report("1", to=uncertain.sender(1), message_id=ids[third.id])  # one mail's name, another's return address
+    assert uncertain.gather()["unsettled"] == 1
+    assert uncertain.states == ["unknown"] * 3
+    assert [len(Bounces(uncertain.database).of(row.id)) for row in (first, second, third)] == [1, 1, 0]
 
 
 def test_too_many_soft_ones_end_it(stage: Stage) -> None:

@@ -130,6 +130,14 @@ def test_an_old_secret_is_told_of_when_it_stays_too_long(settings: Settings, kep
     ]
 
 
+def test_every_setting_that_holds_an_old_secret_is_told_of() -> None:
+    standing = {
+        f"{section}.{name}" for section, field in Settings.model_fields.items()
+        for name in getattr(field.annotation, "model_fields", {}) if name.startswith("previous_")
+    }
+    assert standing == set(ACCEPTED_FOR)
+
+
 def test_the_docs_say_how_long_each_is_accepted() -> None:
     told = (Path(__file__).parents[2] / "docs" / "operations" / "keys.md").read_text(encoding="utf-8")
     for setting, days in ACCEPTED_FOR.items():

@@ -19,6 +19,7 @@ from tests.web.conftest import LIST_ID, NOW, MemoryIssues, MemorySubscribers, Me
 from web.app import create_app
 
 TOKEN = "an-invented-token-of-metrics"
+BEFORE = "the token of last year"
 
 
 class Client:
@@ -106,10 +107,13 @@ def test_nobody_else_gets_the_figures(settings: Settings, peer: str, host: str, 
 
 def test_a_token_opens_them_from_anywhere_and_nothing_else_does(tmp_path: Path) -> None:
     settings = _settings(tmp_path)
-    settings = settings.model_copy(update={"web": type(settings.web)(metrics_token=SecretStr(TOKEN))})
+    settings = settings.model_copy(update={"web": type(settings.web)(
+        metrics_token=SecretStr(TOKEN), previous_metrics_token=SecretStr(BEFORE),
+    )})
     prepared.copy("empty", settings)
     outside = client(settings, "198.51.100.7", "news.example")
-    assert outside.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    for shown in (TOKEN, BEFORE):
+        assert outside.get("/metrics", headers={"Authorization": f"Bearer {shown}"}).status_code == 200
     for shown in ("", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer é"):
         refused = client(settings).get("/metrics", headers={"Authorization": shown.encode()})
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
