@@ -139,7 +139,8 @@ def test_an_item_of_the_other_direction_keeps_its_mark_in_line(
         host="",
     )
     for html in (mail, f"<div>{page}</div>"):
-        [items] = [one for one in lxml_html.fromstring(html).iter("ul") if "A damper" in "".join(one.itertext())]
+        lists = lxml_html.fromstring(html).iter("ul")
+        [items] = [one for one in lists if "A damper" in " ".join(map(str, one.itertext()))]
         assert items.get("dir") == "rtl"
         assert [one.get("dir") for one in items] == ["rtl", "rtl", None]
         assert [one.get("dir") for one in items[2]] == ["ltr"]
