@@ -18,7 +18,6 @@ from console.demo.site.pages import Content, Story
 from milepost.dates import PartialDate
 
 BASE = "https://canals.example"
-STORIES = 84
 
 _PLACES = ("Arlow", "Bremmen", "Cawdle", "Dunmere", "Eskford", "Farlith", "Gantry", "Holmsey", "Iverton", "Jarrow Side",
            "Kettlewick", "Lunden Reach", "Marrowby", "Nethercut", "Ostwell", "Pellham", "Quarrington", "Rushmoor")
@@ -150,11 +149,11 @@ def _unlinked(body: bytes, paths: tuple[str, ...]) -> bytes:
 # --- the history ----------------------------------------------------------------------------------------------------
 
 
-def history(seed: int) -> History:
-    """Five releases of more than eighty stories, with every kind of bad day between them."""
+def history(seed: int, stories_at_first: int) -> History:
+    """Five releases of so many stories and a few more, with every kind of bad day between them."""
     dice = random.Random(seed)  # noqa: S311
-    stories = [story(dice, number) for number in range(STORIES)]
-    fresh = [story(dice, STORIES + number) for number in range(4)]
+    stories = [story(dice, number) for number in range(stories_at_first)]
+    fresh = [story(dice, stories_at_first + number) for number in range(4)]
     order = stories.copy()
     dice.shuffle(order)
     take = iter(order)

@@ -1,4 +1,7 @@
-"""A site's whole history, with bad days and half-done deploys, through the real look: all the news, nothing else."""
+"""A site's whole history, with bad days and half-done deploys, through the real look: all the news, nothing else.
+
+`make test` plays every day of a site half as large as the one that `make chaos` plays.
+"""
 
 import fcntl
 import os
@@ -12,22 +15,28 @@ from pipeline.look.renaming import pending_renames
 from store.database import connect
 from store.milestones.milestones import Milestones
 from store.milestones.renamings import Renamings
-from tests.pipeline.history import STORIES, History, history, serving
+from tests.pipeline.history import History, history, serving
 from tests.pipeline.replaying import SOURCE, Player, ids, settings_for
 
 
-@pytest.fixture(scope="module")
-def told() -> History:
-    return history(seed=1)
+@pytest.fixture(scope="module", params=[42, pytest.param(84, marks=pytest.mark.chaos)])
+def stories(request: pytest.FixtureRequest) -> int:
+    """How many the site begins with."""
+    return int(request.param)
 
 
 @pytest.fixture(scope="module")
-def player(told: History, tmp_path_factory: pytest.TempPathFactory) -> Player:
+def told(stories: int) -> History:
+    return history(1, stories)
+
+
+@pytest.fixture(scope="module")
+def player(told: History, stories: int, tmp_path_factory: pytest.TempPathFactory) -> Player:
     """The history, played: once, by the first of pytest's workers that wants it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # that of all workers of this run
-    folder /= "replay"
+    folder /= f"replay-{stories}"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -48,10 +57,10 @@ def played(told: History, folder: Path) -> Player:
     return player
 
 
-def test_the_baseline_is_large_and_silent(player: Player) -> None:
+def test_the_baseline_is_large_and_silent(player: Player, stories: int) -> None:
     first = player.played[0]
     assert first.report is not None
-    assert (first.report.baseline, first.report.milestones, first.announced) == (True, STORIES, ())
+    assert (first.report.baseline, first.report.milestones, first.announced) == (True, stories, ())
 
 
 def test_every_piece_of_news_is_announced_once_and_nothing_else_is(player: Player, told: History) -> None:
