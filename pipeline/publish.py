@@ -387,7 +387,7 @@ class _AtTheSeal:
 
 def freeze(
     settings: Settings, database: Database, number: int, *, content_hash: str, now: dt.datetime,
-    undo: dt.timedelta = dt.timedelta(0), size: int | None = None, progress: Callable[[Freezing], None] | None = None,
+    undo: dt.timedelta = dt.timedelta(0), size: int | None = None, progress: Callable[[Freezing], object] | None = None,
     clock: Callable[[], dt.datetime] | None = None,
 ) -> LedgerCounts:
     """Approve exactly the content of that hash and fix the audience: every subscriber gets a delivery or a reason.
@@ -418,7 +418,7 @@ def freeze(
     return counts
 
 
-def _told_now_and_then(number: int) -> Callable[[Freezing], None]:
+def _told_now_and_then(number: int) -> Callable[[Freezing], object]:
     """Says how far a freeze is, at each tenth of the way."""
     said = 0
 

@@ -94,7 +94,7 @@ class Ledger:
         now: dt.datetime,
         require_approval: bool = False,
         size: int | None = None,
-        progress: Callable[[Freezing], None] = lambda _: None,
+        progress: Callable[[Freezing], object] = lambda _: None,
         clock: Callable[[], dt.datetime] | None = None,
     ) -> LedgerCounts:
         """Draft → frozen: `place` puts every subscriber into a variant or among the exclusions.

@@ -21,6 +21,7 @@ from store.faults import translate
 from store.meta import Meta
 from store.milestones.looks import Looks
 from store.schema import tables
+from tests.store.conftest import _empty
 
 
 def test_upgrade_makes_what_the_metadata_says(empty_url: str) -> None:
@@ -212,6 +213,7 @@ def test_what_a_long_reader_kept_in_the_wal_is_given_back(tmp_path: Path, monkey
 
 def test_neither_end_of_a_connection_waits_for_hours(postgresql_shared: Database) -> None:
     """What the client asks of TCP, by its own words in the address where there are some."""
+    _empty(postgresql_shared)  # another test may have left it at another revision
     patient = postgresql_shared.url.update_query_dict({"keepalives_idle": "60"}).render_as_string(hide_password=False)
     for url, idle in ((postgresql_shared.url.render_as_string(hide_password=False), "15"), (patient, "60")):
         with connect(url) as database, database.connect() as connection:
