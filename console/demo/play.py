@@ -5,6 +5,7 @@
 """
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -264,7 +265,12 @@ def _tell(summary: dict[str, Any], stage: Stage, folder: Path) -> None:
         typer.echo(f"  {name:<9} {summary['files'][name]}")
     for path in summary["files"]["mails"]:
         typer.echo(f"  {'mail':<9} {path}")
-    typer.echo(f"  {'or':<9} milepost --config {folder / 'milepost.toml'} ledger 1 --state sent")
+    typer.echo(f"  {'or':<9} {who_got_it(folder)}")
+
+
+def who_got_it(folder: Path) -> str:
+    """The command that asks the demo's ledger, as a shell takes it, whatever its folder is called."""
+    return shlex.join(["milepost", "--config", str(folder / "milepost.toml"), "ledger", "1", "--state", "sent"])
 
 
 def _keep(stage: Stage, site: SampleSite, smtp: int, say: Callable[[str], None]) -> None:

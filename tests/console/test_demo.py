@@ -3,6 +3,7 @@
 import email
 import json
 import os
+import shlex
 import sys
 from contextlib import nullcontext
 from email import policy
@@ -11,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from console.demo.play import Stage, _keep
+from console.demo.play import Stage, _keep, who_got_it
 from console.demo.site.server import SampleSite
 from flows.engine import end_own_server
 from milepost.settings import load
@@ -40,6 +41,11 @@ def test_it_ends_with_a_newcomer_who_gets_the_next_issue(tmp_path: Path, monkeyp
         ("signed up", "confirmed"), ("letter confirm", "sent"), ("confirmed", None), ("letter welcome", "sent"),
         ("issue 2", "sent"),
     ]
+
+
+def test_the_command_that_it_ends_with_is_one_in_a_folder_with_a_space_too() -> None:
+    said = shlex.split(who_got_it(Path("/home/nora/a demo")))
+    assert said == ["milepost", "--config", "/home/nora/a demo/milepost.toml", "ledger", "1", "--state", "sent"]
 
 
 def test_a_folder_of_somebody_s_own_is_left_alone(tmp_path: Path) -> None:
