@@ -162,6 +162,21 @@ def test_two_at_once_place_everybody_once(town: Town) -> None:
     assert (counts.candidates, counts.states) == (3, {"pending": 3})
 
 
+def test_who_turned_away_between_the_slices_is_owed_it_when_it_is_taken_back_whole(town: Town) -> None:
+    ann, _ = town.reader("ann", "instant"), town.reader("bea", "instant")
+    town.finds("loom")
+    number = drafted(town, "instant")
+
+    def switch() -> None:
+        town.now += MINUTE / 2
+        town.chooses(ann, "daily")  # after her slice, before the last
+
+    frozen(town, number, 1, after(1, switch))
+    assert (places(town, number), town.owed()) == ({"ann": "all", "bea": "all"}, [])
+    assert stop(town.database, number).undone
+    assert town.owed() == [("ann", "loom")]
+
+
 def test_a_switch_counts_as_of_ones_own_slice(town: Town) -> None:
     """Ann is placed before she switches, bea after she did: the other cadence tells bea, and neither hears it twice."""
     ann, bea = town.reader("ann", "weekly"), town.reader("bea", "weekly")
