@@ -92,7 +92,15 @@ def draw(opened: Browser, html: str, *, width: int = 700, scheme: Scheme = "ligh
     """The whole page as a picture."""
     with page(opened, html, width=width, scheme=scheme, text=text) as shown:
         raw = shown.screenshot(full_page=True, animations="disabled")
+        if len(shown.frames) > 1:  # a frame is painted by a process of its own, once it is known how large the page is
+            for frame in shown.frames:
+                frame.wait_for_load_state("load")
+            shown.evaluate(_PAINTED)
+            raw = shown.screenshot(full_page=True, animations="disabled")
     return Image.open(io.BytesIO(raw)).convert("RGB")
+
+
+_PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 250))))"
 
 
 def save(picture: Image.Image, path: Path) -> None:

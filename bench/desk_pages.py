@@ -57,7 +57,7 @@ SHOTS = (
       for name, tall in (("waits", TALL), ("hold", TALL), ("draft", TALL), ("sending", 940), ("reader", 700),
                          ("source", TALL))
       for scheme in ("light", "dark")),
-    Shot("desk-waits-375", "waits", 375, first=1900), Shot("desk-draft-375", "draft", 375, first=1600),
+    Shot("desk-waits-375", "waits", 375, first=1900), Shot("desk-draft-375", "draft", 375, first=2040),
 )
 
 
