@@ -91,15 +91,19 @@ def violations(shown: Page, *rules: str) -> list[tuple[str, str]]:
 def draw(opened: Browser, html: str, *, width: int = 700, scheme: Scheme = "light", text: float = 1.0) -> Image.Image:
     """The whole page as a picture."""
     with page(opened, html, width=width, scheme=scheme, text=text) as shown:
-        raw = shown.screenshot(full_page=True, animations="disabled")
-        if len(shown.frames) > 1:  # a frame is painted by a process of its own, once it is known how large the page is
+        if len(shown.frames) > 1:  # a frame is painted by a process of its own, and only while a window shows it
+            if width < _NARROW:  # there it stands below all else, and its height is not the window's
+                tall = int(shown.evaluate("() => document.documentElement.scrollHeight"))
+                shown.set_viewport_size({"width": width, "height": tall})
             for frame in shown.frames:
                 frame.wait_for_load_state("load")
+            shown.screenshot(full_page=True, animations="disabled")
             shown.evaluate(_PAINTED)
-            raw = shown.screenshot(full_page=True, animations="disabled")
+        raw = shown.screenshot(full_page=True, animations="disabled")
     return Image.open(io.BytesIO(raw)).convert("RGB")
 
 
+_NARROW = 480  # CSS pixels
 _PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 250))))"
 
 
