@@ -21,6 +21,9 @@ def printable(text: str) -> str:
     return UNSEEN.sub(_spelled, _BREAKS.sub(" ", text))
 
 
+MASKED = "(address)"  # in place of a mail address
+
+
 def without_addresses(text: str, given: str = "") -> str:
     """`text` with "(address)" for each mail address, for what is kept where readers' addresses don't belong.
 
@@ -28,7 +31,7 @@ def without_addresses(text: str, given: str = "") -> str:
     """
     if typed := given.strip():
         text = re.sub(re.escape(typed), "the address", text, flags=re.IGNORECASE)
-    return _MAILBOX.sub("(address)", text) if "@" in text else text
+    return _MAILBOX.sub(MASKED, text) if "@" in text else text
 
 
 def printable_json(line: str) -> str:

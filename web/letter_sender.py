@@ -8,9 +8,8 @@ Nothing depends on it: what it leaves, because the process ended, the schedule s
 import logging
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from milepost.background import Background
 from milepost.dates import utc_now
 from pipeline.letters import LettersDone
 
@@ -20,31 +19,25 @@ SHORTEST_S = 1.0  # so that a relay that is down is not asked without a pause
 END_S = 10.0  # for the letter in hand, when the process ends
 
 
-class LetterSender:
+class LetterSender(Background):
     """The thread; use it in `with`."""
 
     def __init__(self, send: Callable[[], LettersDone]) -> None:
         """`send`: one round, which raises nothing but a bug."""
+        super().__init__("letters", end_s=END_S)
         self._send = send
-        self._woken, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="letters", daemon=True)
+        self._woken = threading.Event()
 
     def wake(self) -> None:
         """There is a letter; called from any thread, and returns at once."""
         self._woken.set()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
+    def _end(self) -> None:
+        super()._end()
         self._woken.set()
-        self._thread.join(END_S)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Round after round."""
         while not self._over.is_set():
             self._woken.clear()
             try:

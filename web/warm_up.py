@@ -5,22 +5,20 @@
 
 import gc
 import logging
-import threading
-from types import TracebackType
-from typing import Self
 
+from milepost.background import Background
 from milepost.errors import MilepostError
 from web.desk.desk import Desk
 
 _log = logging.getLogger(__name__)
 
 
-class WarmUp:
-    """A thread that ends by itself; use it in `with`, which takes it along when the process ends before."""
+class WarmUp(Background):
+    """It ends by itself, or when the process does."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk, self._over = desk, threading.Event()
-        self._thread = threading.Thread(target=self.run, name="warm-up", daemon=True)
+        super().__init__("warm-up")
+        self._desk = desk
 
     def run(self) -> None:
         """See the module."""
@@ -40,13 +38,3 @@ class WarmUp:
             if self._over.is_set():
                 return
         self._desk.standing.at(self._desk.now())
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join()

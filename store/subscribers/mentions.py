@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from milepost.printable import MASKED
 from store.schema.tables import (
     act,
     api_token,
@@ -22,7 +23,6 @@ from store.schema.tables import (
     suppression,
 )
 
-MASKED = "(address)"  # as milepost.printable.without_addresses has it
 # What people type, or what quotes it; texts that are about one reader alone are emptied by the erase itself.
 _WORDS: Mapping[sa.Table, tuple[str, ...]] = {
     act: ("about", "why", "said", "before", "after"), look: ("released_why", "refused_why"), renaming: ("why",),
