@@ -31,6 +31,7 @@ from flows.outcomes import LOST
 from store import holders
 from store.engine import Database
 from store.holders import Life
+from store.operators import waiting_runs
 from store.run_leases import RunLeases
 
 log = logging.getLogger("milepost.flows")
@@ -110,6 +111,7 @@ def end_lost_runs(database: Database, now: dt.datetime, *, within: dt.timedelta)
             client.set_flow_run_state(run.id, State(type=StateType.CRASHED, name=LOST, message=_says(kind)))
             leases.let_go(str(run.id))
             ended.append(run.name)
+    waiting_runs.note(database, now, waiting)
     for name in ended:
         log.warning("the run %s was lost: its process died without a word", name)
     return Silent(lost=tuple(ended), waiting=tuple(waiting))

@@ -48,8 +48,7 @@ def notify(config: Config = "milepost.toml") -> Any:
     make_up_for_missed_runs(utc_now())
     if why := done_by_another():
         return state(outcomes.skipped(why), None)
-    told, silent = tell(config), Silent()
-    settings = load(Path(config))
+    settings, silent = load(Path(config)), Silent()
     try:
         with open_database(settings) as database:
             silent = end_lost_runs(database, utc_now(), within=dt.timedelta(minutes=settings.notify.lost_minutes))
@@ -57,4 +56,5 @@ def notify(config: Config = "milepost.toml") -> Any:
         log.warning("which runs died can't be known: %s", error)
     except (PrefectException, httpx.HTTPError) as error:
         log.warning("Prefect can't be asked which runs died: %s", error)
+    told = tell(config)  # last: it tells of the runs that wait, too
     return events.told(outcomes.of_waiting(silent.waiting), outcomes.told_notices(told, silent.lost), told)

@@ -32,7 +32,7 @@ ConditionKind = Literal[
     "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "source-down",
     "source-silent", "setting-silent", "no-baseline", "overdue", "letters-wait", "bounce-rate", "complaint-rate",
     "restored", "migration", "database", "disk-space", "notice-channel", "webhook", "old-secret",
-    "leaked-key", "clock-ahead",
+    "leaked-key", "clock-ahead", "runs-wait",
 ]
 
 CHANGE_KINDS: tuple[ChangeKind, ...] = (

@@ -21,6 +21,7 @@ from store.issues.issues import freezing_words
 from store.ledger.transitions import LONGEST_DEFERRAL
 from store.milestones.looks import Look
 from store.operators.figures import Figures, IssueFigures, SourceFigures
+from store.operators.waiting_runs import WaitingRuns
 
 LEAST_SENT, LEAST_BOUNCED, LEAST_COMPLAINED = 20, 3, 2  # below these a share says nothing
 STANDS_STILL = dt.timedelta(minutes=10)  # without a slice, and a freeze was broken off
@@ -84,7 +85,7 @@ def judge(
     figures: Figures, rules: NotifySettings, *, now: dt.datetime, waits: Sequence[Waits],
     overdue: Mapping[Cadence, int], free_mb: int | None = None, channels: Sequence[Channel] = (),
     given_up: GivenUp | None = None, old: Sequence[OldSecret] = (), leaked: str | None = None,
-    ahead: str = "",
+    ahead: str = "", runs: WaitingRuns | None = None,
 ) -> tuple[Condition, ...]:
     """All that is so, what waits for a person first.
 
@@ -92,13 +93,14 @@ def judge(
     `overdue`: changes that were due in an issue of a cadence. `free_mb`: room where the database lies; None: not known.
     `ahead`: of what moments were found that are yet to come, in words; "" for none.
     `old`: secrets that are still accepted. `leaked`: the name of the key that signs readers' links, if it has leaked.
+    `runs`: of the schedules, that wait for a process.
     """
     found = [
         *_restored(figures), *_waits(waits), *_unknown(figures), *_issues(figures, rules, now),
         *(one for source in figures.sources for one in _source(source, rules, now)),
         *_overdue(figures, rules, overdue, now), *_came_back(figures, rules), *_room(free_mb, rules),
         *_channels(channels), *_webhooks(given_up), *_secrets(old, leaked, now),
-        *_clock(ahead),
+        *_clock(ahead), *_runs(runs),
     ]
     return tuple(sorted(found, key=lambda one: not one.decides))
 
@@ -320,6 +322,17 @@ def _clock(ahead: str) -> Iterator[Condition]:
             kind="clock-ahead", about="",
             says=f"moments were found that are yet to come, and nothing waits for them: {ahead}",
             do="Was the clock ahead for a while, or is it behind now? `timedatectl` says whether it is kept right.",
+        )
+
+
+def _runs(runs: WaitingRuns | None) -> Iterator[Condition]:
+    if runs is not None:
+        names = ", ".join(runs.names) + (" …" if runs.count > len(runs.names) else "")
+        some = "a run of the schedules waits" if runs.count == 1 else f"{runs.count} runs of the schedules wait"
+        yield Condition(
+            kind="runs-wait", about="", since=runs.since,
+            says=plain(f"{some} for a process, the longest {_since(runs.since)}: {names}"),
+            do="Is the machine late, or does nobody take them? See `milepost up`, or Prefect's worker.",
         )
 
 

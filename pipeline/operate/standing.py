@@ -21,7 +21,7 @@ from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, di
 from pipeline.operate.rotation import OldSecret, leaked_signer, old_secrets
 from pipeline.publish import overdue_news
 from store.database import Database, connect
-from store.operators import clock_ahead
+from store.operators import clock_ahead, waiting_runs
 from store.operators.clock_ahead import in_words, noted
 from store.operators.figures import Figures, SourceFigures, last_looks, read
 from store.operators.figures import sources as source_figures
@@ -76,6 +76,7 @@ def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing
             figures, rules, now=now, waits=waits(settings, database), free_mb=free_mb(settings),
             channels=_failing(settings, messages), given_up=_given_up(database, now),
             old=old, leaked=leaked_signer(settings, database), ahead=in_words(noted(database, now)),
+            runs=waiting_runs.noted(database, now),
             overdue=overdue_news(settings, database, by=dt.timedelta(hours=rules.overdue_hours), now=now),
         ),
     )

@@ -25,6 +25,7 @@ from pipeline.several import UnfinishedError
 from store import holders
 from store.database import Database
 from store.milestones.looks import Looks
+from store.operators import waiting_runs
 from store.run_leases import RunLeases
 from store.schema.tables import run_lease
 from tests.chaos import runner
@@ -198,6 +199,10 @@ def test_a_run_whose_process_died_is_ended_and_one_that_may_live_is_not(database
         assert runs.keys() & set(end_lost_runs(database, utc_now(), within=within).lost) == {"dead"}
         later = utc_now() + dt.timedelta(minutes=16)  # of which the server was away
         late = end_lost_runs(database, later, within=within)
+        noted = waiting_runs.noted(database, later)
+        assert noted is not None
+        assert noted.count == len(late.waiting)
+        assert later - noted.since == max(waited for _, waited in late.waiting)
         assert runs.keys() & set(late.lost) == {"running"}
         assert [name for name, _ in late.waiting if name in runs] == ["pending"]  # as all the others: none has begun
         made = client.create_deployment(
