@@ -134,7 +134,7 @@ def seal(settings: Settings, database: Database, number: int) -> Seal:
 def dated_variants(sealed: Seal, database: Database, number: int, *, now: dt.datetime) -> list[Variant]:
     """The renderings of an issue with the day of its hand-over in their mastheads; `now`'s where that is to come."""
     issues = Issues(database)
-    moment = issues.get(number).handed_over_at or now
+    moment = issues.handed_over_at(number) or now
     return [dated(variant, moment, sealed.settings.newsletter) for variant in issues.variants(number)]
 
 

@@ -5,7 +5,9 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -51,11 +53,11 @@ from newsletter.news.select import (
 from newsletter.words.languages import in_language, phrases_for, tongue
 from pipeline.holds import waits_for
 from pipeline.known import known_of
-from pipeline.mail_identity import dated_variants, letterhead, list_id, seal
+from pipeline.mail_identity import letterhead, list_id, seal
 from pipeline.pictures import hosted
 from store.database import Database, connect
 from store.issues.editions import Editions
-from store.issues.issues import Issues, freezing_words
+from store.issues.issues import Issues, freezing_words, variant_hash
 from store.ledger.ledger import Ledger
 from store.ledger.owed import Owed
 from store.operators.clock_ahead import note
@@ -399,7 +401,7 @@ def freeze(
     """
     issue = Issues(database).approve(number, content_hash, now)
     seal = _AtTheSeal(settings, database, issue)
-    names = frozenset(variant.name for variant in Issues(database).variants(number))
+    names = frozenset(Issues(database).variant_names(number))
     put = _placing(settings, issue, seal, names, now)
     held = (*issue.items, *issue.owed)
     for language, readers in _readers(database, seal.newsletter, issue.cadence, held).items():
@@ -432,30 +434,54 @@ def _told_now_and_then(number: int) -> Callable[[Freezing], object]:
     return tell
 
 
-def foreseen(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> LedgerCounts:
-    """What sealing a draft at this moment would come to, reader by reader; nothing is written. Raises NotFoundError."""
-    issue = Issues(database).get(number)
-    names = frozenset(variant.name for variant in Issues(database).variants(number))
+def foreseen(settings: Settings, database: Database, issue: Issue, *, now: dt.datetime) -> LedgerCounts:
+    """What sealing a draft at this moment would come to, reader by reader; nothing is written."""
+    names = frozenset(Issues(database).variant_names(issue.number))
     seal = _AtTheSeal(settings, database, issue)
-    return Ledger(database).foresee(number, place=_placing(settings, issue, seal, names, now), now=now)
+    return Ledger(database).foresee(issue, place=_placing(settings, issue, seal, names, now), now=now)
 
 
-def findings(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> tuple[int, list[str]]:
-    """How many renderings a draft has, and what lint finds in them by the rules of today; raises NotFoundError."""
-    issue, sealed = Issues(database).get(number), seal(settings, database, number)
-    items = {item.change_id: item for item in (*issue.items, *issue.owed)}
-    renderings = dated_variants(sealed, database, number, now=now)
-    found: list[str] = []
-    for variant in renderings:
-        letter = variant_settings(sealed.settings.newsletter, variant.name)
-        said = lint(
-            variant, newsletter=letter, mail=sealed.settings.mail, web=sealed.settings.web,
-            items=[items[change] for change in variant.change_ids if change in items],
-            bases=[source.base_url for source in settings.sources], intro=issue.edit.intro,
-        )
-        said += message_findings(variant, letterhead=sealed.letterhead, date=now)
-        found += [f"variant {variant.name}: {one}" for one in said]
-    return len(renderings), found
+class Findings:
+    """What lint finds in drafts by the rules of today; remembered, for the same bytes are asked about again and again.
+
+    Several threads may ask.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._keeping = threading.Lock()
+        self._kept: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    def of(self, issue: Issue, renderings: Sequence[Variant], *, now: dt.datetime) -> Sequence[str]:
+        """In the renderings of a draft, dated as they would be sent `now`; raises NotFoundError."""
+        # All that lint looks at: what is bound by the content's hash, the dated bytes, and the settings of this program
+        name = "\0".join((str(issue.number), issue.content_hash, *map(variant_hash, renderings)))
+        with self._keeping:
+            if name in self._kept:
+                self._kept.move_to_end(name)
+                return self._kept[name]
+        found = tuple(self._find(issue, renderings, now))
+        with self._keeping:
+            self._kept[name] = found
+            if len(self._kept) > _DRAFTS_KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def _find(self, issue: Issue, renderings: Sequence[Variant], now: dt.datetime) -> Iterator[str]:
+        sealed = seal(self._settings, self._database, issue.number)
+        items = {item.change_id: item for item in (*issue.items, *issue.owed)}
+        for variant in renderings:
+            said = lint(
+                variant, newsletter=variant_settings(sealed.settings.newsletter, variant.name),
+                mail=sealed.settings.mail, web=sealed.settings.web,
+                items=[items[change] for change in variant.change_ids if change in items],
+                bases=[source.base_url for source in self._settings.sources], intro=issue.edit.intro,
+            )
+            said += message_findings(variant, letterhead=sealed.letterhead, date=now)
+            yield from (f"variant {variant.name}: {one}" for one in said)
+
+
+_DRAFTS_KEPT = 32  # drafts whose findings are remembered: more than wait for anybody at once
 
 
 _REMEMBERED = 20_000  # placements: pauses end at as many moments as there are readers

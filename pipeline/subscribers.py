@@ -84,9 +84,9 @@ def listed(database: Database, state: SubscriberState | None = None) -> list[Sub
     return Subscribers(database).list(state=state)
 
 
-def count_readers(database: Database) -> int:
-    """How many subscribers there are, in whatever state."""
-    return sum(Subscribers(database).counts().values())
+def more_readers_than(database: Database, count: int) -> bool:
+    """Whether there are more subscribers than that, in whatever state; no more of them are counted."""
+    return Subscribers(database).more_than(count)
 
 
 def choices(

@@ -15,7 +15,15 @@ from milepost.errors import ConflictError
 from milepost.records import Edit, Issue, IssueItem, Variant
 from store.clock import ahead
 from store.engine import Database
-from store.issues.issues import FREEZING, load, require_content, require_draft, require_unfrozen, write_content
+from store.issues.issues import (
+    FREEZING,
+    load,
+    require_content,
+    require_draft,
+    require_unfrozen,
+    value_of,
+    write_content,
+)
 from store.ledger.owed import HANDED, take_back, wrong
 from store.schema.tables import (
     attempt,
@@ -86,8 +94,7 @@ class Editions:
     def find_rendered_with(self, number: int) -> RenderedWith | None:
         """The same, None for an issue from before this was kept; raises NotFoundError."""
         with self._database.connect() as connection:
-            load(connection, number)
-            found = connection.execute(sa.select(issue.c.rendered_with).where(issue.c.number == number)).scalar()
+            found = value_of(connection, issue.c.rendered_with, number)
         if found is None:
             return None
         return RenderedWith(

@@ -248,6 +248,12 @@ class Issues:
         with self._database.connect() as connection:
             return load(connection, number)
 
+    def handed_over_at(self, number: int) -> dt.datetime | None:
+        """When its hand-over began, None before; raises NotFoundError."""
+        with self._database.connect() as connection:
+            moment: dt.datetime | None = value_of(connection, issue.c.handed_over_at, number)
+            return moment
+
     def find(self, cadence: Cadence, period: str) -> Issue | None:
         """The issue of a period, None when there is none."""
         query = sa.select(issue.c.number).where(issue.c.cadence == cadence, issue.c.period == period)
@@ -290,6 +296,12 @@ class Issues:
         with self._database.connect() as connection:
             return load_variants(connection, number)
 
+    def variant_names(self, number: int) -> Sequence[str]:
+        """What its renderings are called; none for what is no issue."""
+        query = sa.select(issue_variant.c.name).where(issue_variant.c.issue == number).order_by(issue_variant.c.name)
+        with self._database.connect() as connection:
+            return connection.execute(query).scalars().all()
+
 
 def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue:
     """The issue with its items; `lock` keeps it from others until the transaction ends. Raises NotFoundError."""
@@ -298,6 +310,14 @@ def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue
     if row is None:
         raise _no_such(number)
     return issue_of(row, _items(connection, issue_item, number), _items(connection, issue_owed_item, number))
+
+
+def value_of(connection: sa.Connection, column: sa.Column[Any], number: int) -> Any:
+    """What one column says of an issue, for who needs no more of it; raises NotFoundError."""
+    row = connection.execute(sa.select(column).where(issue.c.number == number)).first()
+    if row is None:
+        raise _no_such(number)
+    return row[0]
 
 
 def _items(connection: sa.Connection, table: sa.Table, number: int) -> tuple[IssueItem, ...]:

@@ -126,9 +126,8 @@ def _addresses_placed(
     return frozenset(connection.execute(query).scalars())
 
 
-def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place, now: dt.datetime) -> LedgerCounts:
+def foresee(connection: sa.Connection, found: Issue, key: bytes, *, place: Place, now: dt.datetime) -> LedgerCounts:
     """See `Ledger.foresee`."""
-    found = load(connection, number)
     variants, reasons = Counter[str](), Counter[str]()
 
     def count(who: Subscriber, suppressed: bool, standing: Standing, times: int) -> None:
@@ -142,7 +141,7 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place,
         count(who, suppressed, NOBODY, times)
     # Who is not as they were counted just now is counted there no more.
     erased = _suppressed_without_address(connection, key)
-    for among in owed.ranges(connection, owed.MANY):
+    for among in owed.parts(connection, found.cadence, _held(found)):
         stands = _standings(connection, found, among)
         gone = {one for one in erased if among.after < one <= among.up_to}
         for who, suppressed in _by_id(connection, gone | set(stands.readers)):
@@ -150,7 +149,7 @@ def foresee(connection: sa.Connection, number: int, key: bytes, *, place: Place,
             count(who, suppressed or who.id in gone, stands.of(who.id), 1)
     total = variants.total()
     return LedgerCounts(
-        issue=number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(+reasons),
+        issue=found.number, candidates=total + reasons.total(), deliveries=total, exclusions=dict(+reasons),
         states={"pending": total} if total else {},
     )
 
@@ -216,8 +215,11 @@ def _suppressed_without_address(connection: sa.Connection, key: bytes) -> set[in
 
 def _standings(connection: sa.Connection, found: Issue, among: owed.Range) -> owed.Standings:
     """What each of these readers was told, is owed and read wrongly of what the issue holds."""
-    held = {item.change_id for item in (*found.items, *found.owed)}
-    return owed.standings(connection, found.cadence, held, among)
+    return owed.standings(connection, found.cadence, _held(found), among)
+
+
+def _held(found: Issue) -> set[int]:
+    return {item.change_id for item in (*found.items, *found.owed)}
 
 
 def _subscribers(

@@ -22,6 +22,7 @@ from milepost.records import (
     Claim,
     DeliveryState,
     Freezing,
+    Issue,
     IssueState,
     LedgerCounts,
     Reply,
@@ -130,10 +131,10 @@ class Ledger:
                 time.sleep(min(time.monotonic() - started, _ROOM))
             moment = clock() if clock else now + dt.timedelta(seconds=time.monotonic() - begun)
 
-    def foresee(self, number: int, *, place: Place, now: dt.datetime) -> LedgerCounts:
-        """What `freeze` would come to at this moment; nothing is written. Raises NotFoundError."""
+    def foresee(self, found: Issue, *, place: Place, now: dt.datetime) -> LedgerCounts:
+        """What `freeze` would come to at this moment; nothing is written."""
         with self._database.connect() as connection:
-            return freeze.foresee(connection, number, self._key(), place=place, now=now)
+            return freeze.foresee(connection, found, self._key(), place=place, now=now)
 
     # --- T1, T2: claims ---------------------------------------------------------------------------------------------
 

@@ -144,13 +144,30 @@ class Owed:
     def standings(self, cadence: Cadence, change_ids: Collection[int]) -> Iterator[Standings]:
         """How the readers of a cadence stand to these changes, by what the tables hold now, some at a time."""
         with self._database.connect() as connection:
-            for among in ranges(connection, MANY):
+            for among in parts(connection, cadence, change_ids):
                 yield standings(connection, cadence, change_ids, among)
 
 
-def ranges(connection: sa.Connection, size: int) -> Iterator[Range]:
-    """All subscribers of this moment, about so many at a time."""
-    last = connection.execute(sa.select(sa.func.max(subscriber.c.id))).scalar() or 0
+def parts(connection: sa.Connection, cadence: Cadence, change_ids: Collection[int]) -> Iterator[Range]:
+    """All subscribers of this moment, in parts: of none do more than MANY stand somehow to these changes.
+
+    Anybody may have read what a correction corrects. To news only those stand who are owed something, or who chose
+    anew since it was found: mostly they are few, and all of the list is one part.
+    """
+    these = change.c.id.in_(sorted(change_ids))
+    found_at = sa.select(sa.func.min(change.c.detected_at)).where(these, change.c.kind.in_(NEWS)).scalar_subquery()
+    some = (
+        sa.select(owed.c.id).where(_OPEN), sa.select(subscriber.c.id).where(*_chose_anew(cadence, found_at)),
+    )
+    counted = [
+        sa.select(sa.func.count()).select_from(one.limit(MANY + 1).subquery()).scalar_subquery() for one in some
+    ]
+    last, in_debt, anew, corrects = connection.execute(sa.select(
+        sa.select(sa.func.max(subscriber.c.id)).scalar_subquery(), *counted,
+        sa.exists().where(these, change.c.kind.in_(CORRECTIONS)),
+    )).one()
+    last = last or 0
+    size = MANY if corrects or in_debt + anew > MANY else max(last, 1)
     for after in range(0, last, size):
         yield Range(after=after, up_to=min(after + size, last))
 
@@ -343,9 +360,8 @@ def debts(
         .join(milestone_version, sa.and_(
             milestone_version.c.milestone_id == milestone.c.id, milestone_version.c.number == milestone.c.version,
         ))
-        # The state by no index: what is owed is little, and active readers are many.
         .where(
-            _OPEN, subscriber.c.state.concat("") == "active", subscriber.c.cadence == cadence,
+            _OPEN, _ACTIVE, subscriber.c.cadence == cadence,
             *_within(owed.c.subscriber, among),
         )
         .order_by(owed.c.id)
@@ -380,10 +396,23 @@ def told_by(
     if since is None or not milestone_ids:
         return {}
     changed = sa.select(subscriber.c.id).where(
-        subscriber.c.state == "active", subscriber.c.cadence == cadence, subscriber.c.chosen_at.is_not(None),
-        subscriber.c.chosen_at >= since, *_within(subscriber.c.id, among),
+        *_chose_anew(cadence, since), *_within(_UNINDEXED_ID, among)
     )
     return _told_news(connection, list(connection.execute(changed).scalars()), milestone_ids)
+
+
+# By neither: whoever chose anew is few, and has an index; active readers, and those of a part of the list, are many.
+_UNINDEXED_ID: sa.ColumnElement[int] = subscriber.c.id + 0
+_ACTIVE = subscriber.c.state.concat("") == "active"
+
+
+def _chose_anew(
+    cadence: Cadence, since: dt.datetime | sa.ScalarSelect[Any]
+) -> Sequence[sa.ColumnElement[bool]]:
+    """Active readers of a cadence whose choice is not what it was at `since`."""
+    return (
+        _ACTIVE, subscriber.c.cadence == cadence, subscriber.c.chosen_at.is_not(None), subscriber.c.chosen_at >= since,
+    )
 
 
 def _told_news(
@@ -490,7 +519,7 @@ def wrong(
     return {reader: frozenset(changes) for reader, changes in found.items()}
 
 
-def _within(column: sa.Column[Any], among: Range | None) -> Sequence[sa.ColumnElement[bool]]:
+def _within(column: sa.ColumnElement[Any], among: Range | None) -> Sequence[sa.ColumnElement[bool]]:
     return () if among is None else (column > among.after, column <= among.up_to)
 
 

@@ -252,6 +252,12 @@ class Subscribers:
         with self._database.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
+    def more_than(self, count: int) -> bool:
+        """Whether there are more than `count` of them, in whatever state, without counting the rest."""
+        query = sa.select(subscriber.c.id).order_by(subscriber.c.id).offset(count).limit(1)
+        with self._database.connect() as connection:
+            return connection.execute(query).first() is not None
+
     def cadences(self) -> dict[str, int]:
         """How many active subscribers asked for each cadence."""
         query = sa.select(subscriber.c.cadence, sa.func.count()).where(subscriber.c.state == "active")

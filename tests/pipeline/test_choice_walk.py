@@ -180,7 +180,7 @@ class Walk(RuleBasedStateMachine):
         issue = Issues(self.database).get(number)
         now = self._tick()
         whole = size is None and issue.freezing is None
-        expected = foreseen(self.town.settings, self.database, number, now=now) if whole else None
+        expected = foreseen(self.town.settings, self.database, issue, now=now) if whole else None
         asked = self.asked.setdefault(number, {who.id for who in self.readers})
         own = {item.milestone.key for item in issue.items if item.role == "news"}
         self.sealed[issue.cadence] |= own

@@ -89,8 +89,8 @@ def test_what_is_foreseen_is_what_freezing_comes_to(world: World) -> None:
     with world.database.begin() as connection:  # as an erase leaves it
         connection.execute(sa.update(tables.suppression).values(normalized=None).where(
             tables.suppression.c.normalized == "r4@example.org"))
-    world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
-    foreseen = world.ledger.foresee(1, place=place, now=NOW + dt.timedelta(days=9))
+    drafted = world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
+    foreseen = world.ledger.foresee(drafted, place=place, now=NOW + dt.timedelta(days=9))
     assert foreseen == world.ledger.freeze(1, content_hash="c0ffee", place=place, now=NOW)
     assert dict(foreseen.exclusions) == {
         "active True weekly 0 False None": 2, "active False weekly 1 False None": 2,

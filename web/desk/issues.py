@@ -17,14 +17,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from milepost.errors import BusyError, InputError, StoreError
-from milepost.records import DELIVERY_STATES, DeliveryState, Issue, LedgerCounts
+from milepost.records import DELIVERY_STATES, DeliveryState, Issue, LedgerCounts, Variant
 from newsletter.issue.view import issue_link
 from newsletter.news.select import EVERYTHING
 from pipeline import edit, holds, ledger, publish
 from pipeline.listings import Listings
 from pipeline.operators.acts import latest
 from pipeline.resolve import Outcome
-from pipeline.subscribers import count_readers
+from pipeline.subscribers import more_readers_than
 from pipeline.throttle import throttled
 from web.desk.desk import Desk, Section
 from web.desk.looks import HEADERS
@@ -63,6 +63,7 @@ class IssuePages:
     def __init__(self, desk: Desk) -> None:
         self._desk, self._streams = desk, 0
         self._lists = Listings(desk.database)
+        self._findings = publish.Findings(desk.settings, desk.database)
 
     def routes(self) -> Sequence[Route]:
         """In the order they are tried."""
@@ -99,24 +100,25 @@ class IssuePages:
         return visit.page(
             "issue.html.j2", title=f"Issue {number}", issue=issue, progress=self._progress(issue, (), visit.now),
             live=issue.state in GOING, acts=latest(self._desk.database, about=f"issue {number}", limit=10),
-            address=issue_link(self._desk.settings.web, number), **self._preview(visit, number),
+            address=issue_link(self._desk.settings.web, number),
+            **self._preview(visit, edit.variants(self._desk.settings, self._desk.database, number, now=visit.now)),
         )
 
     def _draft(self, visit: Visit, issue: Issue) -> Response:
         desk = self._desk
-        count, findings = publish.findings(desk.settings, desk.database, issue.number, now=visit.now)
-        few = count_readers(desk.database) <= COUNTED_AT_ONCE
+        renderings = edit.variants(desk.settings, desk.database, issue.number, now=visit.now)
+        few = not more_readers_than(desk.database, COUNTED_AT_ONCE)
         return visit.page(
-            "draft.html.j2", title=f"Issue {issue.number}", issue=issue, findings=findings, renderings=count,
+            "draft.html.j2", title=f"Issue {issue.number}", issue=issue, renderings=len(renderings),
+            findings=self._findings.of(issue, renderings, now=visit.now),
             why=holds.waits_for(desk.settings, issue), alone=desk.decisions.why_not_alone(issue.number, visit.actor),
             undo=desk.settings.newsletter.undo_minutes,
-            foreseen=publish.foreseen(desk.settings, desk.database, issue.number, now=visit.now) if few else None,
-            acts=latest(desk.database, about=f"issue {issue.number}", limit=10), **self._preview(visit, issue.number),
+            foreseen=publish.foreseen(desk.settings, desk.database, issue, now=visit.now) if few else None,
+            acts=latest(desk.database, about=f"issue {issue.number}", limit=10), **self._preview(visit, renderings),
         )
 
-    def _preview(self, visit: Visit, number: int) -> dict[str, Any]:
+    def _preview(self, visit: Visit, renderings: Sequence[Variant]) -> dict[str, Any]:
         """What the preview of a page shows."""
-        renderings = edit.variants(self._desk.settings, self._desk.database, number, now=visit.now)
         names = sorted((one.name for one in renderings), key=lambda name: (name != EVERYTHING, name))
         view, name = visit.asked("view", "light"), visit.asked("variant")
         shown = next((one for one in renderings if one.name == (name if name in names else names[0])), None)
@@ -132,7 +134,7 @@ class IssuePages:
     def audience(self, visit: Visit) -> Response:
         """Who would get a draft that was sealed now: each reader is placed."""
         issue = edit.find(self._desk.database, visit.number("number"))
-        found = publish.foreseen(self._desk.settings, self._desk.database, issue.number, now=visit.now)
+        found = publish.foreseen(self._desk.settings, self._desk.database, issue, now=visit.now)
         return visit.page("audience.html.j2", title=f"Who gets issue {issue.number}", issue=issue, foreseen=found)
 
     def ledger(self, visit: Visit) -> Response:
