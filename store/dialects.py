@@ -1,5 +1,7 @@
 """The few things that SQLite and PostgreSQL say differently: upserts, clocks, locks."""
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +13,24 @@ from store.schema.columns import Moment
 def insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that knows ON CONFLICT, in the connection's dialect."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def given(
+    connection: sa.Connection, name: str, columns: Mapping[str, sa.types.TypeEngine[Any]],
+    rows: Sequence[Mapping[str, Any]],
+) -> sa.CTE:
+    """Rows that the program hands over as one document, to be joined like a table; their values are JSON's own."""
+    document = sa.literal(json.dumps(rows), sa.Text())
+    if connection.dialect.name == "postgresql":
+        record = sa.func.json_to_recordset(sa.cast(document, postgresql.JSON())).table_valued(
+            *(sa.column(key, type_) for key, type_ in columns.items())
+        ).render_derived(name=f"{name}_row", with_types=True)
+        return sa.select(*record.c).cte(name)
+    each = sa.func.json_each(document).table_valued("value", name=f"{name}_row")
+    return sa.select(*(
+        sa.type_coerce(sa.func.json_extract(each.c.value, f"$.{key}"), type_).label(key)
+        for key, type_ in columns.items()
+    )).cte(name)
 
 
 def seconds(dialect: str) -> sa.ColumnElement[float]:

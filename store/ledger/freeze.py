@@ -1,6 +1,7 @@
 """Freezing an issue: every subscriber becomes a delivery or a listed exclusion, a slice of them in one transaction.
 
-    subscribers by id, a slice at a time, and how each stands ─▶ place ─▶ delivery | exclusion, frozen through this id
+    subscribers by id, a slice at a time ─┬▶ those alike ─▶ place, once for each kind ─▶ INSERT … SELECT ┬▶ delivery |
+                                          └▶ those apart, and how each stands ─▶ place, one by one ──────┘  exclusion
     candidates = deliveries + exclusions, those among the latter that are owed among them ─▶ frozen
 
 Whoever is there at the first slice is a candidate, placed by what they chose at the moment of their own slice. In
@@ -8,8 +9,9 @@ between an issue is a draft that can be taken back and goes on where it stood, a
 """
 
 import datetime as dt
+import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +20,7 @@ import sqlalchemy as sa
 from milepost.errors import ConflictError, StoreError
 from milepost.records import NOBODY, Freezing, Issue, LedgerCounts, Placement, Standing, Subscriber
 from store.clock import ahead
-from store.dialects import stop_writers
+from store.dialects import given, stop_writers
 from store.issues.issues import FREEZING, load, load_variants, require_content, write_variants
 from store.ledger import owed
 from store.ledger.queries import reason_of
@@ -33,7 +35,7 @@ CHUNK = 500  # subscribers in memory at once
 
 # How many subscribers are placed in one transaction; a list that is no longer is frozen in one, as a whole. Whoever
 # signs up or changes a choice waits for no more than that. On SQLite each slice costs a pause.
-SLICE = {"sqlite": 10_000, "postgresql": 5_000}
+SLICE = {"sqlite": 10_000, "postgresql": 10_000}
 
 
 def begin_or_go_on(
@@ -75,14 +77,16 @@ def freeze_slice(
     ).scalars())
     stands = _standings(connection, found, among)
     moved = _addresses_placed(connection, number, among, began) if after else frozenset()
-    placed = began.placed
-    for chunk in _subscribers(connection, key, among):
-        put = [
-            (who, place(who, suppressed, stands.of(who.id)) if who.id not in moved else _PLACED)
-            for who, suppressed in chunk
-        ]
-        _write(connection, number, put, variants, now)
-        placed += len(put)
+    suppressed = _listed(connection, among) | _suppressed_without_address(connection, key, among)
+    apart = {*stands.readers, *moved, *suppressed}
+    alike, left = _place_alike(connection, found, among, apart, place=place, variants=variants, now=now)
+    apart |= left
+    for chunk in _chunks(connection, apart):
+        _write(connection, number, [
+            (who, place(who, who.id in suppressed, stands.of(who.id)) if who.id not in moved else _PLACED)
+            for who in chunk
+        ], variants, now)
+    placed = began.placed + alike + len(apart)
     if among.up_to >= began.up_to:
         _balance(connection, number, began, now)
         return None
@@ -140,10 +144,8 @@ def foresee(connection: sa.Connection, found: Issue, key: bytes, *, place: Place
     for who, suppressed, times in _alike(connection, found.created_at, now):
         count(who, suppressed, NOBODY, times)
     # Who is not as they were counted just now is counted there no more.
-    erased = _suppressed_without_address(connection, key)
     for among in owed.parts(connection, found.cadence, _held(found)):
-        stands = _standings(connection, found, among)
-        gone = {one for one in erased if among.after < one <= among.up_to}
+        stands, gone = _standings(connection, found, among), _suppressed_without_address(connection, key, among)
         for who, suppressed in _by_id(connection, gone | set(stands.readers)):
             count(who, suppressed, NOBODY, -1)
             count(who, suppressed or who.id in gone, stands.of(who.id), 1)
@@ -201,16 +203,25 @@ def _by_id(connection: sa.Connection, ids: Collection[int]) -> Iterator[tuple[Su
             yield to_subscriber(row), bool(row.listed)
 
 
-def _suppressed_without_address(connection: sa.Connection, key: bytes) -> set[int]:
+def _listed(connection: sa.Connection, among: owed.Range) -> set[int]:
+    """Whose address is on the list of the suppressed."""
+    return set(connection.execute(sa.select(subscriber.c.id).where(*_within(among), _LISTED)).scalars())
+
+
+def _suppressed_without_address(connection: sa.Connection, key: bytes, among: owed.Range) -> set[int]:
     """Whose hash is on the list of the suppressed, where an erase left nothing but the hash."""
     erased = set(connection.execute(
         sa.select(suppression.c.address_hash).where(suppression.c.normalized.is_(None))
     ).scalars())
     if not erased:
         return set()
-    people = sa.select(subscriber.c.id, subscriber.c.normalized)
+    people = sa.select(subscriber.c.id, subscriber.c.normalized).where(*_within(among))
     with connection.execute(people, execution_options={"yield_per": 1000}) as rows:
         return {row[0] for row in rows if address_hash(key, row[1]) in erased}
+
+
+def _within(among: owed.Range) -> tuple[sa.ColumnElement[bool], ...]:
+    return subscriber.c.id > among.after, subscriber.c.id <= among.up_to
 
 
 def _standings(connection: sa.Connection, found: Issue, among: owed.Range) -> owed.Standings:
@@ -222,86 +233,119 @@ def _held(found: Issue) -> set[int]:
     return {item.change_id for item in (*found.items, *found.owed)}
 
 
-def _subscribers(
-    connection: sa.Connection, key: bytes, among: owed.Range
-) -> Iterator[list[tuple[Subscriber, bool]]]:
-    """These subscribers, each with whether they are suppressed."""
-    last = among.after
-    query = SELECT.where(subscriber.c.id <= among.up_to).order_by(subscriber.c.id).limit(CHUNK)
-    while rows := connection.execute(query.where(subscriber.c.id > last)).all():
-        hashes = {row.id: address_hash(key, row.normalized) for row in rows}
-        listed = sa.select(suppression.c.address_hash).where(suppression.c.address_hash.in_(hashes.values()))
-        suppressed = set(connection.execute(listed).scalars())
-        yield [(to_subscriber(row), hashes[row.id] in suppressed) for row in rows]
-        last = rows[-1].id
+def _chunks(connection: sa.Connection, ids: Collection[int]) -> Iterator[list[Subscriber]]:
+    """These subscribers, in the order of their ids, some at a time."""
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), CHUNK):
+        query = SELECT.where(subscriber.c.id.in_(wanted[start : start + CHUNK])).order_by(subscriber.c.id)
+        yield [to_subscriber(row) for row in connection.execute(query)]
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+_KIND: dict[str, sa.types.TypeEngine[Any]] = {
+    "state": sa.Text(), "cadence": sa.Text(), "topics": sa.Text(), "language": sa.Text(), "late": sa.Boolean(),
+}
+_PUT: dict[str, sa.types.TypeEngine[Any]] = {"variant": sa.Text(), "reason": sa.Text()}
+
+
+def _place_alike(
+    connection: sa.Connection, found: Issue, among: owed.Range, apart: Collection[int], *, place: Place,
+    variants: set[str], now: dt.datetime,
+) -> tuple[int, set[int]]:
+    """Place those of a slice whom nothing tells apart but who they are, without the `apart`: the database writes them.
+
+    Returns how many it wrote, and whom it did not: those who pause, which ends for each at a moment of their own, and
+    those for whom the issue settles something or leaves something open.
+    """
+    joined = subscriber.c.created_at
+    traits: dict[str, sa.ColumnElement[Any]] = {
+        name: sa.type_coerce(subscriber.c[name], _KIND[name]) for name in ("state", "cadence", "topics", "language")
+    }
+    traits["late"] = sa.and_(joined > found.created_at, sa.not_(ahead(joined, now)))
+    one_by_one = given(connection, "apart", {"id": sa.Integer()}, [{"id": one} for one in sorted(apart)])
+    others = *_within(among), subscriber.c.id.not_in(sa.select(one_by_one.c.id))
+    awake = subscriber.c.paused_until.is_(None)
+    left = set(connection.execute(sa.select(subscriber.c.id).where(*others, ~awake)).scalars())
+    kinds = connection.execute(
+        sa.select(*(trait.label(name) for name, trait in traits.items()), sa.func.count().label("readers"))
+        .where(*others, awake).group_by(*traits)
+    ).mappings().all()
+    put = [
+        place(Subscriber(
+            id=0, address="", normalized="", state=kind["state"], cadence=kind["cadence"], language=kind["language"],
+            topics=tuple(json.loads(kind["topics"])),
+            created_at=found.created_at + (_LATER if kind["late"] else dt.timedelta(0)),
+        ), False, NOBODY)
+        for kind in kinds
+    ]
+    _write_renderings(connection, found.number, put, variants)
+    rows = [
+        {**kind, "variant": where.variant, "reason": where.exclusion, "open": _opens(where)}
+        for kind, where in zip(kinds, put, strict=True)
+    ]
+    kind = given(connection, "kind", _KIND | _PUT | {"open": sa.Boolean()}, rows)
+    who = sa.join(subscriber, kind, sa.and_(*(
+        trait == kind.c[name] if name != "language" else trait.is_not_distinct_from(kind.c[name])
+        for name, trait in traits.items()
+    )))
+    if any(row["open"] for row in rows):
+        left |= set(connection.execute(
+            sa.select(subscriber.c.id).select_from(who).where(*others, awake, kind.c.open)
+        ).scalars())
+    _insert(connection, found.number, who, kind, [*others, awake, ~kind.c.open], now)
+    return sum(row["readers"] for row in rows if not row["open"]), left
+
+
+def _opens(placement: Placement) -> bool:
+    """Whether it changes what is owed to somebody."""
+    return bool(placement.told or placement.passed or placement.owes or placement.waived)
 
 
 def _write(
     connection: sa.Connection, number: int, placed: list[tuple[Subscriber, Placement]], variants: set[str],
     now: dt.datetime,
 ) -> None:
-    new = {made.name: made for _, one in placed if (made := one.rendering) is not None and made.name not in variants}
+    """Place these, one by one."""
+    _write_renderings(connection, number, [one for _, one in placed], variants)
+    each = given(connection, "placed", {"id": sa.Integer()} | _PUT, [
+        {"id": who.id, "variant": one.variant, "reason": one.exclusion} for who, one in placed
+    ])
+    _insert(connection, number, sa.join(subscriber, each, subscriber.c.id == each.c.id), each, [], now)
+    owed.settle(connection, number, [(who.id, one) for who, one in placed if _opens(one)], now)
+
+
+def _write_renderings(
+    connection: sa.Connection, number: int, placements: list[Placement], variants: set[str]
+) -> None:
+    """Those that the draft held not, before who gets them; raises ConflictError for one that there isn't."""
+    new = {made.name: made for one in placements if (made := one.rendering) is not None and made.name not in variants}
     write_variants(connection, number, list(new.values()))
     variants |= new.keys()
-    to_deliver: list[tuple[Subscriber, str]] = []
-    exclusions: list[dict[str, Any]] = []
-    for who, placement in placed:
-        if placement.variant is not None and placement.exclusion is None:
-            if placement.variant not in variants:
-                raise ConflictError(f"it has no variant {placement.variant!r}", where=f"issue {number}")
-            to_deliver.append((who, placement.variant))
-        elif placement.exclusion is not None and placement.variant is None:
-            exclusions.append({"issue": number, "subscriber": who.id, "reason": placement.exclusion})
-        else:
+    for placement in placements:
+        if (placement.variant is None) == (placement.exclusion is None):
             raise ValueError(f"a placement names a variant or an exclusion, not both or neither: {placement}")
-    if to_deliver:
-        _write_deliveries(connection, number, to_deliver, now)
-    if exclusions:
-        _write_exclusions(connection, number, exclusions)
-    owed.settle(connection, number, [
-        (who.id, one) for who, one in placed if one.told or one.passed or one.owes or one.waived
-    ], now)
+        if placement.variant is not None and placement.variant not in variants:
+            raise ConflictError(f"it has no variant {placement.variant!r}", where=f"issue {number}")
 
 
-def _write_deliveries(
-    connection: sa.Connection, number: int, placed: list[tuple[Subscriber, str]], now: dt.datetime
+def _insert(
+    connection: sa.Connection, number: int, who: sa.Join, where: sa.CTE, which: Sequence[sa.ColumnElement[bool]],
+    now: dt.datetime,
 ) -> None:
-    if connection.dialect.name == "postgresql":  # what it knows already is not sent to it again, row by row
-        connection.execute(_DELIVERIES, {
-            "issue": number, "now": now, "readers": [who.id for who, _ in placed],
-            "variants": [variant for _, variant in placed],
-        })
-        return
-    connection.execute(sa.insert(delivery), [
-        {
-            "issue": number, "subscriber": who.id, "normalized": who.normalized, "address": who.address,
-            "variant": variant, "state": "pending", "updated_at": now,
-        }
-        for who, variant in placed
-    ])
-
-
-def _write_exclusions(connection: sa.Connection, number: int, rows: list[dict[str, Any]]) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(_EXCLUSIONS, {
-            "issue": number, "readers": [row["subscriber"] for row in rows], "reasons": [row["reason"] for row in rows],
-        })
-        return
-    connection.execute(sa.insert(exclusion), rows)
-
-
-_DELIVERIES = sa.text("""
-    INSERT INTO delivery (issue, subscriber, normalized, address, variant, state, updated_at)
-    SELECT :issue, who.id, who.normalized, who.address, placed.variant, 'pending', :now
-    FROM unnest(CAST(:readers AS integer[]), CAST(:variants AS text[])) AS placed (id, variant)
-    JOIN subscriber AS who ON who.id = placed.id
-    ORDER BY who.id
-""").bindparams(sa.bindparam("now", type_=Moment()))
-_EXCLUSIONS = sa.text("""
-    INSERT INTO exclusion (issue, subscriber, reason)
-    SELECT :issue, placed.id, placed.reason
-    FROM unnest(CAST(:readers AS integer[]), CAST(:reasons AS text[])) AS placed (id, reason)
-""")
+    """A delivery or an exclusion for each of these subscribers, as the row says that stands beside them in `who`."""
+    deliveries = sa.select(
+        sa.literal(number), subscriber.c.id, subscriber.c.normalized, subscriber.c.address, where.c.variant,
+        sa.literal("pending"), sa.literal(now, Moment()),
+    ).select_from(who).where(*which, where.c.reason.is_(None)).order_by(subscriber.c.id)
+    connection.execute(sa.insert(delivery).from_select(
+        ["issue", "subscriber", "normalized", "address", "variant", "state", "updated_at"], deliveries,
+    ))
+    excluded = (
+        sa.select(sa.literal(number), subscriber.c.id, where.c.reason).select_from(who)
+        .where(*which, where.c.reason.is_not(None)).order_by(subscriber.c.id)
+    )
+    connection.execute(sa.insert(exclusion).from_select(["issue", "subscriber", "reason"], excluded))
 
 
 def _balance(connection: sa.Connection, number: int, began: Freezing, now: dt.datetime) -> None:

@@ -21,7 +21,7 @@ def drafted(world: World) -> World:
     world.baseline()
     world.look(make_milestone("one"), make_milestone("two"))
     for index in range(3):
-        world.subscribers.add(f"reader{index}@example.org", now=NOW)
+        world.subscribers.add(f"reader{index}@example.org", topics=[f"topic-{index}"], now=NOW)
     items = world.items()
     variant = replace(VARIANT, change_ids=tuple(item.change_id for item in items))
     world.issues.draft("instant", "c2", items, [variant], subject="News", content_hash="c0ffee", now=NOW,
@@ -82,7 +82,9 @@ def test_who_was_told_the_mistake_is_owed_its_correction_once(drafted: World) ->
     editions = Editions(drafted.database)
     drafted.ledger.freeze(
         1, content_hash="c0ffee", now=NOW,
-        place=lambda who, *_: Placement(variant="all") if who.id != 3 else Placement(exclusion="no_match"),
+        place=lambda who, *_: (
+            Placement(exclusion="no_match") if who.topics == ("topic-2",) else Placement(variant="all")
+        ),
     )
     send_one(drafted, 1)
     early = correct(drafted, "one", "Better")
@@ -102,9 +104,10 @@ def test_who_was_told_the_mistake_is_owed_its_correction_once(drafted: World) ->
                          content_hash="decaf", now=LATER)
     assert drafted.issues.get(2).items[0].fields == change.change.fields
     assert drafted.issues.get(2).items[0].corrected_at == LATER
+    theirs = {who.topics for who in drafted.subscribers.list() if who.id in first}
     drafted.ledger.freeze(
         2, content_hash="decaf", now=LATER,
-        place=lambda who, *_: Placement(variant="all") if who.id in first else Placement(exclusion="no_match"),
+        place=lambda who, *_: Placement(variant="all") if who.topics in theirs else Placement(exclusion="no_match"),
     )
     send_one(drafted, 2)
     assert set(editions.owed([early])) == {1, 2} - set(first)

@@ -73,6 +73,41 @@ def test_everybody_is_placed(world: World) -> None:
     assert check(world.database) == []
 
 
+def test_those_who_are_alike_are_placed_by_one_question(world: World) -> None:
+    """However many they are, and each of them gets a row of their own; who pauses is looked at one by one."""
+    def add(name: str, language: str | None = None, **chosen: Any) -> int:
+        who, _ = world.subscribers.add(f"{name}@example.org", now=NOW, **chosen)
+        with world.database.begin() as connection:
+            connection.execute(sa.update(tables.subscriber).where(tables.subscriber.c.id == who.id).values(
+                language=language))
+        return who.id
+
+    kinds: list[tuple[str | None, Sequence[str]]] = [(None, ()), ("de", ()), ("de", ("a",)), (None, ("b", "a"))]
+    there = {kind: {add(f"r{at}-{n}", kind[0], topics=kind[1]) for n in range(4)} for at, kind in enumerate(kinds)}
+    gone = add("gone", topics=["b", "a"])
+    world.subscribers.set_state(gone, "unsubscribed", NOW)
+    resting = [add(f"rests-{n}") for n in range(2)]
+    for who in resting:
+        world.subscribers.pause(who, NOW + dt.timedelta(days=9), skips=False, now=NOW)
+    asked: list[tuple[int, str | None, tuple[str, ...]]] = []
+
+    def place(who: Subscriber, _suppressed: bool, _standing: Standing) -> Placement:
+        asked.append((who.id, who.language, who.topics))
+        if who.state != "active" or who.paused_until:
+            return Placement(exclusion=who.state)
+        return Placement(exclusion="no_match") if who.topics == ("a",) else Placement(variant="all")
+
+    world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
+    counts = world.ledger.freeze(1, content_hash="c0ffee", place=place, now=NOW)
+    alike = [(language, topics) for id_, language, topics in asked if id_ == 0]
+    assert Counter(alike) == Counter({(None, ()): 1, ("de", ()): 1, ("de", ("a",)): 1, (None, ("b", "a")): 2})
+    assert sorted(id_ for id_, *_ in asked if id_ != 0) == resting
+    assert (counts.deliveries, counts.exclusions) == (12, {"active": 2, "no_match": 4, "unsubscribed": 1})
+    rows = world.ledger.rows(1)
+    assert {row.subscriber for row in rows} == there[None, ()] | there["de", ()] | there[None, ("b", "a")]
+    assert all(row.address == world.subscribers.get(row.subscriber).address for row in rows)
+
+
 def test_what_is_foreseen_is_what_freezing_comes_to(world: World) -> None:
     def place(who: Subscriber, suppressed: bool, _: Standing) -> Placement:
         kind = f"{who.state} {suppressed} {who.cadence} {len(who.topics)} {who.created_at > NOW} {who.paused_until}"
@@ -90,8 +125,9 @@ def test_what_is_foreseen_is_what_freezing_comes_to(world: World) -> None:
         connection.execute(sa.update(tables.suppression).values(normalized=None).where(
             tables.suppression.c.normalized == "r4@example.org"))
     drafted = world.issues.draft("instant", "c1", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
-    foreseen = world.ledger.foresee(drafted, place=place, now=NOW + dt.timedelta(days=9))
-    assert foreseen == world.ledger.freeze(1, content_hash="c0ffee", place=place, now=NOW)
+    later = NOW + dt.timedelta(days=9)
+    foreseen = world.ledger.foresee(drafted, place=place, now=later)
+    assert foreseen == world.ledger.freeze(1, content_hash="c0ffee", place=place, now=later)
     assert dict(foreseen.exclusions) == {
         "active True weekly 0 False None": 2, "active False weekly 1 False None": 2,
         "pending False weekly 1 False None": 1, "active False weekly 1 True None": 1,
