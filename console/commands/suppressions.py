@@ -1,20 +1,31 @@
-"""Commands about addresses that are never mailed: `list`, `add`, `lift`."""
+"""Commands about addresses that are never mailed: `list`, `add`, `lift`, and the whole list by the file."""
 
+import csv
+import io
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.arguments import Who, Why
-from console.by_hand import by_hand, care
+from console.arguments import Who, Why, operator
+from console.by_hand import by_hand, care, typing
 from console.context import CliContext
+from console.exit_report import MOST
 from console.groups import WithDefault
-from console.output import JsonFlag, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table
+from milepost.dates import utc_now
+from milepost.errors import InputError, MilepostError
+from milepost.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from milepost.records import SubscriberState
     from pipeline.subscribers import Event
+    from pipeline.suppression_files import Read
+
+_SAMPLE = 10  # rows that a dry run shows
 
 
 def mount(app: typer.Typer) -> None:
@@ -22,6 +33,8 @@ def mount(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("add")(add)
     group.command("lift")(lift)
+    group.command("import")(import_)
+    group.command("export")(export)
     app.add_typer(group, name="suppressions")
 
 
@@ -107,3 +120,83 @@ def lift(
         form=lambda was: {"address": address, "was": was.reason, "subscriber": state()},
         says=lambda was: f"{address} is suppressed no more (was: {was.reason}). {after[state()]}",
     )
+
+
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A blocklist as CSV of any program: a heading, or an address a line.")],
+    why: Why,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how it is read and what it would do; write nothing.")
+    ] = False,
+    by: Who = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Never mail any address of a CSV file again; it only adds, and exit code 3 for a file of people who want mail."""
+    from pipeline import suppression_files
+    from pipeline.subscribers import By
+
+    cli: CliContext = context.obj
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", where=str(file), hint="Check its path and mode.") from None
+    if dry_run:
+        read = suppression_files.import_file(
+            cli.database, raw, file.name, by=By(who=operator(by), why=why), now=utc_now(), dry_run=True)
+    else:
+        read = care(cli).import_suppressions(raw, file.name, by=typing(by), why=why)
+    counts = {taken: read.count(taken) for taken in suppression_files.TAKEN}
+    if as_json:
+        print_json(counts | {
+            "dry_run": dry_run, "readers": read.readers, "rows": read.rows, "repeated": read.repeated,
+            "cleaned": read.cleaned, "encoding": read.encoding, "separator": read.separated_by,
+            "columns": {"address": read.address_in, "reason": read.reason_in},
+            "errors": [{"line": line, "error": sentence} for line, sentence in read.errors],
+        })
+    else:
+        _say_import(read, dry_run=dry_run)
+    for line, sentence in read.errors[:MOST]:
+        complain(f"{file}, line {line}: {sentence}")
+    if len(read.errors) > MOST:
+        complain(f"{len(read.errors) - MOST} more rows of the kind; --json prints all of them")
+    if read.errors:
+        raise MilepostError(
+            f"{counted(len(read.errors), 'row')} could not be used", where=str(file),
+            hint="Mend them and import it again.",
+        )
+
+
+def _say_import(read: "Read", *, dry_run: bool) -> None:
+    if dry_run:
+        told = f"the column “{read.reason_in}”" if read.reason_in else "no column: yours stands in"
+        typer.echo(f"Read as {read.encoding}, separated by {read.separated_by}; the reason: {told}.")
+        typer.echo("Nothing is written.")
+        print_table("", ("line", "address", "reason", "would be"),
+                    [(str(one.line), one.address, one.reason, one.taken) for one in read.listed[:_SAMPLE]], empty="")
+    new = "Would be suppressed" if dry_run else "Suppressed"
+    typer.echo(
+        f"{new}: {read.count('added')}, of them active readers: {read.readers}; for a stricter reason now: "
+        f"{read.count('stricter')}; known already: {read.count('known')}."
+    )
+    if read.repeated or read.cleaned:
+        cleaned = counted(read.cleaned, "address", "addresses")
+        typer.echo(f"{counted(read.repeated, 'row')} named an address again, {cleaned} had something taken off.")
+
+
+def export(
+    context: typer.Context,
+    why: Annotated[str, typer.Option("--why", help="Your reason; it is kept.")] = "taken at the console",
+    by: Who = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print every suppressed address as CSV that no spreadsheet runs (or JSON lines); who was erased is in none."""
+    from pipeline.subscriber_files.formulas import unescape
+
+    cli: CliContext = context.obj
+    text = care(cli).export_suppressions(by=typing(by), why=why)
+    if as_json:
+        for row in csv.DictReader(io.StringIO(text, newline="")):
+            print_json({name: unescape(cell) for name, cell in row.items()})
+        return
+    sys.stdout.write(text)

@@ -41,6 +41,7 @@ NEEDS: Mapping[str, Role] = {
     "issue.send": "editor", "issue.throttle": "editor", "delivery.resolve": "editor",
     "reader.add": "admin", "reader.return": "admin", "reader.unsubscribe": "admin", "reader.erase": "admin",
     "reader.import": "admin", "reader.export": "admin", "address.suppress": "admin", "address.lift": "admin",
+    "address.import": "admin", "address.export": "admin",
     "token.add": "admin", "token.revoke": "admin", "key.rotate": "admin", "key.leaked": "admin",
     "operator.add": "admin", "operator.role": "admin", "operator.disable": "admin", "operator.enable": "admin",
     "operator.reset": "admin",

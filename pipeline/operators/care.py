@@ -8,14 +8,14 @@ What is kept outlives an erase: no address stands in it, not even in the words o
 import csv
 import datetime as dt
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from milepost.dates import utc_now
 from milepost.errors import InputError
 from milepost.records import Cadence, Subscriber
-from pipeline import subscribers
+from pipeline import subscribers, suppression_files
 from pipeline.operators.acts import Actor, kept
 from pipeline.subscribers import By, Choices, Imported, Suppression
 from store.database import Database
@@ -81,6 +81,25 @@ class Care:
             says=lambda _: "the address is suppressed no more",
         )
 
+    def import_suppressions(self, raw: bytes, name: str, *, by: Actor, why: str) -> suppression_files.Read:
+        """Never mail any address of a CSV file again; see `suppression_files.import_file`."""
+        return self._kept(
+            "address.import", f"file {name}", by, why,
+            lambda: suppression_files.import_file(self._database, raw, name, by=By(who=by.who, why=why),
+                                                  now=self._now()),
+            after=lambda done: {"addresses": len(done.listed), "new": done.count("added"), "errors": len(done.errors)},
+            says=lambda done: f"{done.count('added')} of {len(done.listed)} addresses in the file are new to the list",
+        )
+
+    def export_suppressions(self, *, by: Actor, why: str) -> str:
+        """Every address that is never mailed, as CSV that no spreadsheet runs and `import_suppressions` reads."""
+        text, _ = self._kept(
+            "address.export", "all suppressions", by, why,
+            lambda: _csv(suppression_files.COLUMNS, suppression_files.export_csv(self._database)),
+            after=lambda made: {"addresses": made[1]}, says=lambda made: f"{made[1]} addresses were written to a file",
+        )
+        return text
+
     def import_file(
         self, file: Path, *, cadence: Cadence, chosen: Choices, by: Actor, why: str
     ) -> Imported:
@@ -96,17 +115,10 @@ class Care:
     def export(self, *, by: Actor, why: str) -> str:
         """Every reader as CSV that no spreadsheet runs and `import_file` reads; who took the list away is kept."""
 
-        def do() -> tuple[str, int]:
-            lines, count = io.StringIO(newline=""), 0
-            writer = csv.DictWriter(lines, subscribers.COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            for count, row in enumerate(subscribers.export_csv(self._database), 1):  # noqa: B007 (the last one counts)
-                writer.writerow(row)
-            return lines.getvalue(), count
-
         text, _ = self._kept(
-            "reader.export", "all readers", by, why, do, after=lambda made: {"readers": made[1]},
-            says=lambda made: f"{made[1]} readers were written to a file",
+            "reader.export", "all readers", by, why,
+            lambda: _csv(subscribers.COLUMNS, subscribers.export_csv(self._database)),
+            after=lambda made: {"readers": made[1]}, says=lambda made: f"{made[1]} readers were written to a file",
         )
         return text
 
@@ -134,3 +146,13 @@ class Care:
             self._database, by, what, about, do, why=why, given="",
             before=before, after=after, says=says, now=self._now,
         )
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> tuple[str, int]:
+    """The text of a file, and how many rows it has below its heading."""
+    lines, count = io.StringIO(newline=""), 0
+    writer = csv.DictWriter(lines, columns, lineterminator="\n")
+    writer.writeheader()
+    for count, row in enumerate(rows, 1):  # noqa: B007 (the last one counts)
+        writer.writerow(row)
+    return lines.getvalue(), count

@@ -107,6 +107,11 @@ def map_columns(table: Table, name: str, choices: Choices) -> Mapped:
     return Mapped(columns=columns, base=base, base_note=note)
 
 
+def address_column(table: Table) -> int:
+    """Where the addresses of a table stand whose heading names them, or that has none; raises InputError for two."""
+    return _address(table, [folded(heading) for heading in table.heading]) if table.heading else 0
+
+
 def _named(table: Table, choices: Choices) -> Iterator[Column]:
     names = [folded(heading) for heading in table.heading]
     chosen = {what: _place(table, heading) for what, heading in choices.fields.items()}
@@ -214,13 +219,18 @@ def read_people(table: Table, mapped: Mapped, choices: Choices, *, cadence: Cade
     return Read(entries=tuple(entries), errors=tuple(errors), cleaned=cleaned)
 
 
+def require_width(row: Row, width: int) -> None:
+    """Raises InputError for a row with more cells than its heading: nobody knows which is which."""
+    if len(row.cells) > width:
+        raise InputError(f"has {len(row.cells)} cells, the heading {width}", hint="Is a quote missing?")
+
+
 def _entry(
     row: Row, mapped: Mapped, places: Mapping[str, Sequence[int]], means: Callable[[int, str], consent.Says | None],
     cadence: Cadence,
 ) -> tuple[Entry, bool]:
     """`places`: where the columns of each kind stand; `means`: what a word in one of consent says."""
-    if len(row.cells) > len(mapped.columns):
-        raise InputError(f"has {len(row.cells)} cells, the heading {len(mapped.columns)}", hint="Is a quote missing?")
+    require_width(row, len(mapped.columns))
 
     def cell(taken_for: str) -> str:
         at = places[taken_for]

@@ -1,7 +1,7 @@
 """What was done about an address, who, when and why: kept by its keyed hash, so that an erase leaves no name."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,10 +50,17 @@ _COLUMNS = [subscriber_event.c[name] for name in Event.__dataclass_fields__]
 
 def log(connection: sa.Connection, hash_: str, action: Action, by: By, now: dt.datetime) -> None:
     """Keep it, in the transaction that does it; an operator's reason outlives an erase: no address stands in it."""
-    connection.execute(sa.insert(subscriber_event).values(
-        address_hash=hash_, at=now, action=action, by=" ".join(by.who.split())[:100],
-        why=" ".join((by.why if by.who == READER else without_addresses(by.why)).split())[:_LONGEST],
-    ))
+    log_all(connection, [hash_], action, by, now)
+
+
+def log_all(connection: sa.Connection, hashes: Sequence[str], action: Action, by: By, now: dt.datetime) -> None:
+    """The same of several addresses, about which the same was done."""
+    who = " ".join(by.who.split())[:100]
+    why = " ".join((by.why if by.who == READER else without_addresses(by.why)).split())[:_LONGEST]
+    if hashes:
+        connection.execute(sa.insert(subscriber_event), [
+            {"address_hash": hash_, "at": now, "action": action, "by": who, "why": why} for hash_ in hashes
+        ])
 
 
 def of(connection: sa.Connection, hash_: str) -> list[Event]:

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -38,6 +38,25 @@ def liftable(reason: str) -> bool:
     return _BOUNCED.fullmatch(reason) is not None
 
 
+def outranks(reason: str, known: str) -> bool:
+    """Whether a reason takes the place of the one an address is on the list for: no confirmation lifts it. Pure."""
+    return liftable(known) and not liftable(reason)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """An address that a list of somebody's names as never to be mailed."""
+
+    normalized: str
+    reason: str  # in one line, without addresses: it outlives an erase
+    since: dt.datetime | None  # None: the list doesn't say
+
+
+Taken = Literal["added", "stricter", "known"]  # "stricter": its reason took the place of one that readers can lift
+TAKEN: tuple[Taken, ...] = ("added", "stricter", "known")
+_TOGETHER = 500  # asked for in one statement
+
+
 class Suppressions:
     """The list of addresses never to be mailed."""
 
@@ -56,6 +75,21 @@ class Suppressions:
             if new and by is not None:
                 events.log(connection, address_hash(key, normalized), "suppressed", by, now)
             return new
+
+    def add_all(
+        self, named: Sequence[Named], *, by: By, now: dt.datetime, dry_run: bool = False
+    ) -> list[tuple[Taken, bool]]:
+        """Never mail any of these again, in one transaction; for each what came of it, and whether it is mailed today.
+
+        Nobody is taken off the list, and nothing is forgotten of who is on it. `dry_run` tells the same and writes
+        nothing. No address may be among them twice.
+        """
+        key = Meta(self._database).address_key()
+        done: list[tuple[Taken, bool]] = []
+        with self._database.connect() if dry_run else self._database.begin() as connection:
+            for start in range(0, len(named), _TOGETHER):
+                done += _add_some(connection, key, named[start : start + _TOGETHER], by, now, dry_run=dry_run)
+        return done
 
     def lift(self, address: str, by: By, now: dt.datetime) -> Suppression:
         """An operator lets an address be mailed again; what was on the list is kept in its history, and returned.
@@ -125,7 +159,49 @@ def suppress(
     if done.first() is not None:
         return True
     known = find(connection, address_hash(key, normalized))
-    if known is not None and liftable(known.reason) and not liftable(reason):
+    if known is not None and outranks(reason, known.reason):
         mine = suppression.c.address_hash == known.address_hash
         connection.execute(sa.update(suppression).where(mine).values(reason=reason))
     return False
+
+
+def _add_some(
+    connection: sa.Connection, key: bytes, named: Sequence[Named], by: By, now: dt.datetime, *, dry_run: bool
+) -> list[tuple[Taken, bool]]:
+    hashes = {one.normalized: address_hash(key, one.normalized) for one in named}
+    people = (
+        sa.select(subscriber.c.normalized, subscriber.c.state).where(subscriber.c.normalized.in_(hashes))
+        .order_by(subscriber.c.id)
+    )
+    # as in `suppress`; whoever else does the same takes them in this order
+    rows = connection.execute(people if dry_run else people.with_for_update())
+    mailed = {row.normalized for row in rows if row.state == "active"}
+    listed = connection.execute(_SELECT.where(suppression.c.address_hash.in_(hashes.values()))).mappings()
+    known = {row["address_hash"]: row["reason"] for row in listed}
+    done: list[tuple[Taken, bool]] = []
+    for one in named:
+        reason = known.get(hashes[one.normalized])
+        taken: Taken = "added" if reason is None else "stricter" if outranks(one.reason, reason) else "known"
+        done.append((taken, reason is None and one.normalized in mailed))
+    if not dry_run:
+        _write(connection, hashes, [(one, taken) for one, (taken, _) in zip(named, done, strict=True)], by, now)
+    return done
+
+
+def _write(
+    connection: sa.Connection, hashes: Mapping[str, str], decided: Sequence[tuple[Named, Taken]], by: By,
+    now: dt.datetime,
+) -> None:
+    new = [
+        {"address_hash": hashes[one.normalized], "normalized": one.normalized, "reason": one.reason,
+         "created_at": now if one.since is None else min(one.since, now)}
+        for one, taken in decided if taken == "added"
+    ]
+    if new:
+        connection.execute(insert(connection, suppression).on_conflict_do_nothing(), new)
+    for one, taken in decided:
+        if taken == "stricter":
+            mine = suppression.c.address_hash == hashes[one.normalized]
+            connection.execute(sa.update(suppression).where(mine).values(reason=one.reason))
+    events.log_all(
+        connection, [hashes[one.normalized] for one, taken in decided if taken != "known"], "suppressed", by, now)

@@ -303,6 +303,23 @@ def test_no_way_into_the_list_ends_in_the_dark(folder: Path) -> None:
     assert ada not in milepost("subscribers", "export", cwd=folder).stdout
 
 
+def test_a_blocklist_goes_out_and_comes_in(folder: Path) -> None:
+    milepost("db", "upgrade", cwd=folder)
+    file = folder / "blocklist.csv"
+    file.write_text("email,reason\nbo@readers.example,complained\nnobody,x\n", encoding="utf-8")
+    done = milepost("suppressions", "import", str(file), "--why", "moved", "--dry-run", cwd=folder)
+    assert (done.returncode, "Nothing is written." in done.stdout, "line 3" in done.stderr) == (1, True, True)
+    assert milepost("suppressions", "export", cwd=folder).stdout == "address,reason,since\n"
+    done = milepost("suppressions", "import", str(file), "--why", "moved", "--json", cwd=folder)
+    assert (done.returncode, json.loads(done.stdout)["added"]) == (1, 1)
+    assert milepost("suppressions", "import", str(file), cwd=folder).returncode == 2  # without a reason
+    assert milepost("suppressions", "import", str(folder / "none.csv"), "--why", "x", cwd=folder).returncode != 0
+    assert "bo@readers.example,complained," in milepost("suppressions", "export", cwd=folder).stdout
+    assert json.loads(milepost("suppressions", "export", "--json", cwd=folder).stdout)["reason"] == "complained"
+    file.write_text("email,status\nbo@readers.example,subscribed\n", encoding="utf-8")
+    assert milepost("suppressions", "import", str(file), "--why", "moved", cwd=folder).returncode == 3
+
+
 def test_a_list_that_holds_who_left_says_so_and_ends_held(folder: Path) -> None:
     milepost("db", "upgrade", cwd=folder)
     (folder / "in.csv").write_text("E-Mail;Plan\nada@readers.example;1\nbo@readers.example;2\n", encoding="utf-16")

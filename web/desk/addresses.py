@@ -6,9 +6,19 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 from starlette.routing import Route
 
+from milepost.errors import HeldError, InputError
+from pipeline import suppression_files
 from pipeline.listings import LETTER_KINDS, LETTER_STATES, Listings
+from pipeline.subscribers import By
 from web.desk.desk import Desk, Section
-from web.desk.visits import Form, Visit
+from web.desk.looks import saved
+from web.desk.visits import LONGEST_FILE, Form, Visit
+
+_PASTED = "upload.csv"
+_SHOWN = 20  # addresses of a preview
+_WORDS: dict[suppression_files.Taken, str] = {
+    "added": "Suppressed", "stricter": "For a stricter reason", "known": "Known already",
+}
 
 
 class SuppressionPages:
@@ -27,6 +37,10 @@ class SuppressionPages:
             desk.page("/desk/suppressions", self.all, role="admin"),
             desk.act("/desk/suppressions", "address.suppress", self.suppress),
             desk.act("/desk/suppressions/lift", "address.lift", self.lift),
+            desk.shown("/desk/suppressions/export", "address.export", self.export),
+            desk.page("/desk/suppressions/import", self.ask_file, role="admin"),
+            desk.shown("/desk/suppressions/import/preview", "address.import", self.preview, longest=LONGEST_FILE),
+            desk.shown("/desk/suppressions/import", "address.import", self.import_, longest=LONGEST_FILE),
         ]
 
     def all(self, visit: Visit) -> Response:
@@ -48,6 +62,40 @@ class SuppressionPages:
         """Let it be mailed again."""
         self._desk.care.lift(form.text("address"), by=visit.actor, why=form.text("why"))
         return "/desk/suppressions"
+
+    # --- a file -------------------------------------------------------------------------------------------------------
+
+    def export(self, visit: Visit, form: Form) -> Response:
+        """The whole list, for another program."""
+        content = self._desk.care.export_suppressions(by=visit.actor, why=form.text("why"))
+        return saved(content, "text/csv", f"suppressions-{visit.now:%Y-%m-%d}.csv")
+
+    def ask_file(self, visit: Visit) -> Response:
+        """The form."""
+        return visit.page("suppress_file.html.j2", title="Suppress a file", text="", problem=None)
+
+    def preview(self, visit: Visit, form: Form) -> Response:
+        """How it is read, and what would become of each address; nothing is written."""
+        text = form.text("text")
+        try:
+            read = suppression_files.import_file(
+                self._desk.database, text.encode("utf-8", "replace"), _PASTED,
+                by=By(who=visit.actor.who, why="what you say below"), now=visit.now, dry_run=True,
+            )
+        except (InputError, HeldError) as error:
+            return visit.page("suppress_file.html.j2", title="Suppress a file", status=422, text=text, problem=error)
+        return visit.page("suppress_preview.html.j2", title="What the file would do", text=text, read=read,
+                          shown=read.listed[:_SHOWN], counts=_counts(read))
+
+    def import_(self, visit: Visit, form: Form) -> Response:
+        """Write it."""
+        raw = form.text("text").encode("utf-8", "replace")
+        read = self._desk.care.import_suppressions(raw, _PASTED, by=visit.actor, why=form.text("why"))
+        return visit.page("suppressed_file.html.j2", title="Suppressed", read=read, counts=_counts(read))
+
+
+def _counts(read: suppression_files.Read) -> list[tuple[str, int]]:
+    return [(_WORDS[taken], read.count(taken)) for taken in suppression_files.TAKEN if read.count(taken)]
 
 
 class LetterPages:

@@ -128,3 +128,10 @@ def _ago(at: dt.datetime | None, now: dt.datetime) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, default=str)
+
+
+def saved(content: str, kind: str, name: str) -> Response:
+    """What is saved to a file of that name, and shown by no browser (RFC 6266)."""
+    return Response(content, media_type=kind, headers=HEADERS | {
+        "Content-Disposition": f'attachment; filename="{name}"',
+    })

@@ -16,10 +16,9 @@ from pipeline.listings import Listings
 from pipeline.own_page import OwnPage
 from pipeline.subscribers import Choices, Imported
 from web.desk.desk import Desk, Section
-from web.desk.looks import HEADERS
-from web.desk.visits import Form, Visit
+from web.desk.looks import saved
+from web.desk.visits import LONGEST_FILE, Form, Visit
 
-LONGEST_FILE = 8 * 1024 * 1024  # bytes of a form with a file in it; the console takes longer ones
 _SHOWN = 20  # people of a preview
 _TAKEN_FOR = {"address": "address", "state": "state", "cadence": "cadence", "topics": "topics"}
 
@@ -73,7 +72,7 @@ class ReaderPages:
         number = visit.number("number")
         found = OwnPage(self._desk.settings, self._desk.database).kept(number, visit.now)
         content = json.dumps(found, ensure_ascii=False, indent=1)
-        return _file(content, "application/json", f"reader-{number}.json")
+        return saved(content, "application/json", f"reader-{number}.json")
 
     def ask_erase(self, visit: Visit) -> Response:
         """What an erase does, and the button."""
@@ -113,7 +112,7 @@ class ReaderPages:
     def export(self, visit: Visit, form: Form) -> Response:
         """The whole list, for another program or a spreadsheet."""
         content = self._desk.care.export(by=visit.actor, why=form.text("why"))
-        return _file(content, "text/csv", f"readers-{visit.now:%Y-%m-%d}.csv")
+        return saved(content, "text/csv", f"readers-{visit.now:%Y-%m-%d}.csv")
 
     # --- a file -------------------------------------------------------------------------------------------------------
 
@@ -155,12 +154,6 @@ class ReaderPages:
             file.write_text(text, encoding="utf-8")
             return subscribers.import_file(self._desk.database, file, cadence=cadence, by="a preview",
                                            now=self._desk.now(), chosen=chosen, dry_run=True)
-
-
-def _file(content: str, kind: str, name: str) -> Response:
-    """What is saved, and shown by no browser (RFC 6266)."""
-    saved = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(content, media_type=kind, headers=HEADERS | saved)
 
 
 def _chosen(form: Form) -> dict[str, str]:

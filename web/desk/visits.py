@@ -19,6 +19,7 @@ from web.public.forms import host_of
 if TYPE_CHECKING:
     from web.desk.desk import Desk
 
+LONGEST_FILE = 8 * 1024 * 1024  # bytes of a form with a file in it; the console takes longer ones
 PAGE = 50  # entries of a list that goes on
 MOST = 200
 _NUMBER = re.compile(r"[0-9]{1,15}")

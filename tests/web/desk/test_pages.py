@@ -23,7 +23,8 @@ from web.desk.system import MASKED, settings_shown
 
 PAGES = {
     "viewer": ("/desk/sources", "/desk/sources/clockwork", "/desk/milestones", "/desk/log", "/desk/health"),
-    "admin": ("/desk/readers", "/desk/readers/1", "/desk/readers/import", "/desk/suppressions", "/desk/letters",
+    "admin": ("/desk/readers", "/desk/readers/1", "/desk/readers/import", "/desk/suppressions",
+              "/desk/suppressions/import", "/desk/letters",
               "/desk/settings", "/desk/readers/1/erase"),
 }
 ADMIN = acts.Actor(who="admin", role="admin", door="desk")
@@ -182,6 +183,39 @@ def test_addresses_are_suppressed_and_lifted(desk: House, admin: Browser) -> Non
     assert READERS[1] in admin.open("/desk/suppressions?q=" + READERS[1][:3])
     assert "suppressed no more" in admin.press("Let it be mailed", why="it was not")
     assert not subscribers.suppressed(desk.database)
+
+
+def test_a_blocklist_is_looked_at_taken_in_and_saved(desk: House, admin: Browser) -> None:
+    text = f"address,reason\n{READERS[0]},a spam trap\nnobody@readers.example,\nno address,x\n"
+    admin.open("/desk/suppressions")
+    assert "It can only add" in admin.text
+    admin.open("/desk/suppressions/import")
+    told = admin.press("Look at it", text=text)
+    assert "Nothing is written yet" in told
+    assert admin.page.xpath("//tr[th='" + READERS[0] + "']/td[contains(., 'is mailed today')]")
+    assert "Line 4" in told
+    assert not subscribers.suppressed(desk.database)
+    assert "a reason is missing" in admin.press("Never mail them", why=" ")
+    admin.open("/desk/suppressions/import")
+    admin.press("Look at it", text=text)
+    assert "who were mailed" in admin.press("Never mail them", why="moved from another program")
+    assert {one.normalized: one.reason for one in subscribers.suppressed(desk.database)} == {
+        READERS[0]: "a spam trap", "nobody@readers.example": "by admin: moved from another program"}
+    [kept, *_] = acts.latest(desk.database)
+    assert (kept.what, kept.about, kept.after) == (
+        "address.import", "file upload.csv", {"addresses": 2, "new": 2, "errors": 1})
+    admin.open("/desk/suppressions/import")
+    admin.press("Look at it", text=f"email,status\n{READERS[1]},subscribed\n")
+    assert (admin.status, len(admin.page.xpath("//*[@role='alert']"))) == (422, 1)
+    admin.open("/desk/suppressions")
+    lines = admin.press("Save it", why="for the other list").splitlines()
+    assert (lines[0], len(lines)) == ("address,reason,since", 3)
+    assert admin.answer.headers["content-disposition"].startswith('attachment; filename="suppressions-')
+    assert "@" not in repr([(one.about, one.said, one.before, one.after) for one in acts.latest(desk.database)])
+    editor = desk.signed_in("editor")
+    for path in ("/desk/suppressions/import", "/desk/suppressions/export"):
+        editor.post(path, why="for me", text=text)
+        assert editor.status == 403
 
 
 def test_the_log_tells_who_did_what(desk: House, admin: Browser) -> None:
