@@ -24,6 +24,7 @@ from store.operators.figures import Figures, IssueFigures, SourceFigures
 from store.operators.waiting_runs import WaitingRuns
 
 LEAST_SENT, LEAST_BOUNCED, LEAST_COMPLAINED = 20, 3, 2  # below these a share says nothing
+CAME_BACK_FOR = dt.timedelta(days=7)  # after its last mail what came back of an issue is news: a relay tries for five
 STANDS_STILL = dt.timedelta(minutes=10)  # without a slice, and a freeze was broken off
 FAILING = 3  # attempts on a channel, after which it is said elsewhere
 _LONGEST = 300  # characters of a sentence
@@ -98,7 +99,7 @@ def judge(
     found = [
         *_restored(figures), *_waits(waits), *_unknown(figures), *_issues(figures, rules, now),
         *(one for source in figures.sources for one in _source(source, rules, now)),
-        *_overdue(figures, rules, overdue, now), *_came_back(figures, rules), *_room(free_mb, rules),
+        *_overdue(figures, rules, overdue, now), *_came_back(figures, rules, now), *_room(free_mb, rules),
         *_channels(channels), *_webhooks(given_up), *_secrets(old, leaked, now),
         *_clock(ahead), *_runs(runs),
     ]
@@ -255,8 +256,11 @@ def _overdue(
         )
 
 
-def _came_back(figures: Figures, rules: NotifySettings) -> Iterator[Condition]:
+def _came_back(figures: Figures, rules: NotifySettings, now: dt.datetime) -> Iterator[Condition]:
     for issue in figures.issues:
+        moved = issue.moved_at
+        if moved is not None and believed(moved, now) and now - moved >= CAME_BACK_FOR:
+            continue  # nothing that can still be done would end it
         sent, failed = issue.states.get("sent", 0), issue.states.get("failed", 0)
         tried, bounced = sent + failed, issue.bounced + failed
         if tried >= LEAST_SENT and bounced >= LEAST_BOUNCED and bounced > rules.bounce_share * tried:

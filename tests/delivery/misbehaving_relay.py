@@ -55,6 +55,10 @@ class Relay:
     def fault(self, verb: Verb, reader: int | None, what: str, times: int = 1) -> None:
         self._faults.setdefault((verb, reader), []).extend([what] * times)
 
+    def heal(self) -> None:
+        """No fault is left."""
+        self._faults.clear()
+
     def drop_what_hangs(self) -> None:
         self._loop.call_soon_threadsafe(self.patience_ends.set)
 
