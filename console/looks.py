@@ -53,6 +53,8 @@ def print_check(check: Mapping[str, Any]) -> None:
     print_unread(check)
     for sentence in check["silent"]:
         typer.echo(f"{check['source']}: {sentence}.")
+    for sentence in check["feeds"]:
+        typer.echo(f"{check['source']}: {printable(sentence)}.")
     if check["disallowed"]:
         typer.echo(f"robots.txt forbids {check['disallowed']} further pages; they are not asked for.")
 
@@ -87,6 +89,8 @@ def print_trial(trial: "Trial", *, settings: bool = True) -> None:
             typer.echo(f"{sentence[:1].upper()}{sentence[1:]}.")
         if settings:
             typer.echo(f"\nThe settings that read it so:\n\n{settings_block(best.source)}")
+    for words in trial.unused_feeds:
+        typer.echo(words)
     if trial.rendering:
         typer.echo(f"It seems to need its scripts: {trial.rendering}.")
     told = [f"{printable(one.what)} at {printable(one.url)}: {otherwise(one)}" for one in trial.others]

@@ -99,6 +99,7 @@ class _Look:
         self._client = PageClient(plan, site, fetcher, memory=memory, robots=robots, now=now, renderer=renderer)
         self._tally = Tally(site)
         self._followed = 0
+        self._beside: set[str] = set()  # paths of feeds that were found on the way
         self._work = Work(plan.limits.concurrency, max_pages=plan.max_pages, progress=progress)
 
     async def run(self) -> CrawlReport:
@@ -173,6 +174,9 @@ class _Look:
         for path, kind in mapped.paths.items():
             if kind == "listing":
                 self._work.add(path, "listing")
+        for place in mapped.news:
+            if self._plan.news_sitemap is not None and (feed := self._plan.news_sitemap(place)) is not None:
+                self._add_beside(feed)
         await self._work.drain(self._one)
 
     async def _milestones(self, mapped: Mapped) -> None:
@@ -200,7 +204,12 @@ class _Look:
     async def _ask(self, path: str, kind: PageKind, *, poll: bool = False) -> Outcome:
         outcome = await self._client.ask(path, kind, poll=poll)
         self._on_page(outcome)
+        if path in self._beside and isinstance(outcome, Failed | Disallowed):
+            return outcome  # it is no page of the site's that is missing
         self._tally.count(outcome)
+        if isinstance(outcome, Fetched | NotModified) and kind == "listing" and self._plan.feeds_on is not None:
+            for feed in self._plan.feeds_on(outcome.url, outcome.snapshot if isinstance(outcome, Fetched) else None):
+                self._add_beside(feed)
         match outcome:
             case Fetched(kind="listing", snapshot=snapshot):
                 self._linked(snapshot)
@@ -225,6 +234,10 @@ class _Look:
             case Gone(kind="listing", url=url, status=status) if path in self._plan.seeds:
                 self._tally.reasons.append(f"{url}: answered {status}, a page that should list milestones")
         return outcome
+
+    def _add_beside(self, path: str) -> None:
+        self._beside.add(path)
+        self._work.add(path, "listing")
 
     def _linked(self, snapshot: Snapshot) -> None:
         if self._plan.links is None:

@@ -16,6 +16,7 @@ from milepost.records import PageKind
 
 MAX_DEPTH = 3
 MAX_FILES = 200  # sitemaps of one look
+_TELLS_TITLES = b"http://www.google.com/schemas/sitemap-news/"  # the namespace of news sitemaps
 _MAX_TROUBLE = 5  # sitemaps in a row that fail before the rest are given up
 ROBOTS_AGE = dt.timedelta(hours=24)  # RFC 9309 §2.4
 _TROUBLE_AGE = dt.timedelta(minutes=1)  # a host in trouble is asked again at the next look
@@ -83,6 +84,7 @@ class Mapped:
     paths: dict[str, PageKind] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # a sentence for each sitemap that names what is no address
+    news: list[str] = field(default_factory=list)  # the URLs of sitemaps that tell titles
     absent: bool = False  # nobody names a sitemap and there is none in the usual place
     seen: int = 0
 
@@ -159,6 +161,8 @@ async def _read(
         max_kept=plan.max_pages - len(mapped.paths), max_seen=MAX_SEEN - mapped.seen,
     )
     mapped.seen += found.seen
+    if found.kind == "urlset" and _TELLS_TITLES in answer.body:
+        mapped.news.append(place)
     if found.kind == "urlset":
         mapped.paths |= {path: plan.classify(path) for path in found.locations}
     if answer.cut and found.partial is None:

@@ -1,7 +1,7 @@
 """The records of a crawl: the plan, what became of each page, and the report."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,7 +33,12 @@ class CrawlPlan:
     takes: Callable[[str, str], bool] | None = None  # (content type, path) → whether that is read; None: HTML alone
     limits: FetchSettings
     follows_anywhere: bool = False  # a milestone's page is asked for wherever it redirects to
-    feeds: frozenset[str] = frozenset()  # listings (paths) that are asked for wherever they redirect to: feeds move
+    # listings (paths) that are asked for wherever they redirect to: feeds move; it may grow while the crawl goes on
+    feeds: Set[str] = frozenset()
+    # (identity URL of a listing, the listing as fetched, None where it is unchanged) → paths of feeds that it
+    # advertises and that are to be asked for; one that can't be had leaves the look complete
+    feeds_on: Callable[[str, Snapshot | None], Iterable[str]] | None = None
+    news_sitemap: Callable[[str], str | None] | None = None  # URL of a sitemap that tells titles → path to ask for
     with_queries: bool = False  # in the path of a page "%3F" stands for the "?" of its query
     # the address of the page that goes on where a milestone's page ends; so many more are asked for at most
     following: Callable[[Snapshot], str | None] | None = None

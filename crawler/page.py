@@ -68,7 +68,8 @@ class PageClient:
         return outcome
 
     async def _ask(self, path: str, url: str, kind: PageKind, validators: Validators | None) -> Outcome:
-        place = self._site.fetch_url(path.replace("%3F", "?", 1) if self._plan.with_queries else path)
+        queried = self._plan.with_queries or path in self._plan.feeds
+        place = self._site.fetch_url(path.replace("%3F", "?", 1) if queried else path)
         await self._allowed(place)
         asked = conditional(validators)
 

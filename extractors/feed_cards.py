@@ -20,6 +20,11 @@ _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=Fals
 _CAP = 5_000  # cards of one feed
 
 
+def is_told(text: str) -> bool:
+    """Whether a text begins as a feed or a sitemap does."""
+    return is_feed(text) or _URLSET.search(text[:4_000]) is not None
+
+
 def feed_cards(page: Page, key: Callable[[str], str | None]) -> tuple[Card, ...]:
     """The cards of a feed or sitemap, the first of each key; `key`: of a milestone's address, None for another one's.
 

@@ -99,7 +99,14 @@ def pattern_of(path: str) -> str:
 
 
 def linked_feeds(page: Page) -> tuple[str, ...]:
-    """The feeds that a page names in its head (`<link rel=alternate>`), comments' feeds last; each once."""
+    """The feeds that a page names in its head, comments' feeds last; each once."""
+    return tuple(address for address, _ in advertised_feeds(page))
+
+
+def advertised_feeds(page: Page) -> tuple[tuple[str, bool], ...]:
+    """(address, whether it is of comments) of each feed that a page names in its head (`<link rel=alternate>`: HTML
+    standard §4.6.7.1, RSS autodiscovery), those of comments last; ten at most, each once.
+    """
     found: list[tuple[bool, str]] = []
     for tag in _LINK.findall(page.text[:_HEAD]):
         told = {name.casefold(): unescape(one or other or third) for name, one, other, third in _ATTRIBUTE.findall(tag)}
@@ -109,7 +116,10 @@ def linked_feeds(page: Page) -> tuple[str, ...]:
         address = web_url(told.get("href", "").strip(), page.url)
         if address and not (kind == "application/json" and "feed" not in address):
             found.append(("comment" in f"{told.get('title', '')} {address}".casefold(), address))
-    return tuple(dict.fromkeys(address for _, address in sorted(found, key=lambda one: one[0])))[:10]
+    kinds: dict[str, bool] = {}
+    for of_comments, address in sorted(found, key=lambda one: one[0]):
+        kinds.setdefault(address, of_comments)
+    return tuple(kinds.items())[:10]
 
 
 def forge_feeds(url: str) -> tuple[str, ...]:

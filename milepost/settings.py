@@ -97,6 +97,7 @@ HttpBase = Annotated[str, AfterValidator(_http_base)]
 Network = Annotated[str, AfterValidator(_network)]
 Origin = Annotated[str, AfterValidator(_origin)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
+AUTO = "auto"  # of `feeds`
 Slug = Annotated[str, Field(pattern=r"^\S{1,200}$", title="a slug, as in deep-learning")]
 FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$",
                          title="names of fonts with commas between them, as in Georgia, serif")]
@@ -145,8 +146,12 @@ class SourceSettings(_Section):
     """A page that shows every milestone: unchanged, it ends the look early."""
     full_every_hours: Annotated[float, Field(ge=0, le=24 * 31)] = 24.0
     """With `poll`: every page is asked for at least this often, in hours."""
-    feeds: tuple[Annotated[str, Field(pattern=r"^/[^#]*$", title="a path, as in /feed.xml")], ...] = ()
-    """Feeds and news sitemaps of the site that lead to its pages: their titles and dates are a witness beside them."""
+    feeds: Annotated[
+        Literal["auto"] | tuple[Annotated[str, Field(pattern=r"^/[^#]*$", title="a path, as in /feed.xml")], ...],
+        Field(title='"auto", or a list of paths, as in ["/feed.xml"]'),
+    ] = ()
+    """Feeds and news sitemaps of the site that lead to its pages: their titles and dates are a witness beside them.
+    `auto`: those that the site's listings advertise."""
     language: Annotated[str | None, Field(pattern=LANGUAGE, title="a language tag, as in en or de-AT")] = None
     """The language of what it tells, which a mail and a page tell to those who read aloud; it also settles which way
     mixed texts are read."""

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -53,7 +54,9 @@ def sentence(
 ) -> SettingsError:
     """The first problem; the rest are met on the next try. It blames the variable or the file that set the value."""
     problem = error.errors()[0]
-    where = problem["loc"]
+    where, of_a_form = _without_form(model, problem["loc"])
+    if of_a_form:  # its title says better what it takes than what keeps it from being the first of its forms
+        problem = {**problem, "loc": where, "type": "string_pattern_mismatch"}
     variable = environment.origin(where, environ) if where else None
     key = _named(where, data if variable is None else {})
     blamed = variable or file
@@ -82,10 +85,23 @@ def _named(where: Sequence[int | str], data: Mapping[str, Any]) -> str:
             return ".".join(map(str, parts)) or "the settings"
 
 
+def _without_form(model: type[BaseModel], where: tuple[int | str, ...]) -> tuple[tuple[int | str, ...], bool]:
+    """The keys up to a field that takes one of several forms (`"auto"` or a list), without pydantic's name of the form;
+    and whether there was one, and the field has a title that says what it takes.
+    """
+    for at in range(1, len(where)):
+        inner = _section(model, where[: at - 1]).model_fields.get(str(where[at - 1]))
+        if inner is not None and inner.title and get_origin(inner.annotation) in (Union, UnionType):
+            return where[:at], True
+    return where, False
+
+
 def _section(model: type[BaseModel], above: Sequence[int | str]) -> type[BaseModel]:
     """The model of the section that the keys `above` lead to."""
     for part in above:
         if isinstance(part, int):
+            continue
+        if part not in model.model_fields:
             continue
         inner = model.model_fields[part].annotation
         kinds = (inner, *getattr(inner, "__args__", ()))

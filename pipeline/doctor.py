@@ -25,6 +25,7 @@ from milepost.errors import FetchError, MilepostError
 from milepost.records import Unread, Variant
 from milepost.settings import Settings, SourceSettings
 from pipeline.edit import TrialMail, send_trial
+from pipeline.look.found_feeds import hint, told
 from pipeline.look.unread_entries import lost_and_waiting
 from pipeline.mail_identity import (
     bounce_address,
@@ -38,6 +39,7 @@ from pipeline.mail_identity import (
     signing,
 )
 from pipeline.operate.rotation import leaked_signer, old_secrets
+from store.archive import source_feeds
 from store.archive.pages import Pages
 from store.database import Database, connect
 from store.milestones.looks import Looks
@@ -82,6 +84,7 @@ def _findings(settings: Settings, to: str | None, resolver: Resolver) -> Iterato
     if any(source.render for source in settings.sources):
         yield _try("browser", lambda: asyncio.run(_rendered(settings)))
     yield from _degraded(settings)
+    yield from _feeds(settings)
     yield from _unread(settings)
     yield _try("sender", lambda: _sender(settings))
     yield _try("mail relay", lambda: _relay(_first(settings)))
@@ -177,6 +180,19 @@ def _degraded(settings: Settings) -> Iterator[Finding]:
     for key, sentences in told.items():
         if sentences:
             yield Finding(check=f"source {key}", ok=None, says=f"degraded: {'; '.join(sentences)}")
+
+
+def _feeds(settings: Settings) -> Iterator[Finding]:
+    """What sources advertise beside their pages: used, left out, or used by nobody; what is lost is degraded."""
+    try:
+        with connect(settings.store.url) as database:
+            found = {source.key: source_feeds.noted(database, source.key) for source in settings.sources}
+    except MilepostError:
+        return  # the check of the database has said so
+    for key, feeds in found.items():
+        for ok, sentences in ((True, told(feeds)), (None, hint(feeds))):
+            if sentences:
+                yield Finding(check=f"source {key}", ok=ok, says="; ".join(sentences))
 
 
 def _unread(settings: Settings) -> Iterator[Finding]:

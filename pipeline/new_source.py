@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from extractors.clean import slugify
 from extractors.drift import dispute, profile, unfit
 from extractors.recognize import (
     Candidate,
+    advertised_feeds,
     candidates,
     forge_feeds,
     linked_feeds,
@@ -91,6 +92,7 @@ class Trial:
     best: TrialReading | None  # None: nothing can be read there
     others: tuple[TrialReading, ...] = ()  # further ways to read it, and its feeds
     feeds: tuple[str, ...] = ()  # that it links to
+    unused_feeds: tuple[str, ...] = ()  # a sentence for each of those that the settings of the best way don't use
     rendering: str = ""  # why a page without its scripts tells nothing, and what it tells with them
 
 
@@ -139,12 +141,14 @@ async def _try(
             for feed in dict.fromkeys((*feeds[:_FEEDS], *(() if listed else forge_feeds(asked.url)))):
                 readings += await _feed(asker, trier, feed)
             requests = asker.requests
-    readings = [_fed(one, readings) for one in readings]
+    of_comments = {address for address, comments in advertised_feeds(page) if comments}
+    readings = [_fed(one, readings, of_comments) for one in readings]
     readings = sorted(readings, key=partial(_rank, article=any(one.article for one in readings)), reverse=True)
-    best = readings[0] if readings and readings[0].found else None
+    best = next((one for one in readings if one.found and extractor in (None, one.source["extractor"])), None)
     return Trial(
         url=url, final_url=asked.url, content_type=asked.content_type, robots=asked.robots, requests=requests,
         best=best, others=tuple(one for one in readings if one is not best), feeds=feeds,
+        unused_feeds=_unused(best, feeds, readings, of_comments),
         rendering=rendering,
     )
 
@@ -172,16 +176,42 @@ async def _feed(asker: Asker, trier: "_Trier", url: str) -> list[TrialReading]:
         asked = await asker.ask(url)
     except FetchError as error:
         return [TrialReading(what="a feed that it links to", url=url, source={"extractor": "feed"}, problem=str(error))]
-    return [one for one in trier.readings(asked) if one.source["extractor"] == "feed"]
+    return [one for one in trier.readings(asked, linked=True) if one.source["extractor"] == "feed"]
 
 
-def _fed(one: TrialReading, readings: Sequence[TrialReading]) -> TrialReading:
-    """The settings of a site of pages name the feeds on its own host that lead to them."""
+def _fed(one: TrialReading, readings: Sequence[TrialReading], of_comments: Set[str]) -> TrialReading:
+    """The settings of a site of pages name the feeds on its own host that lead to them, but those `of_comments`."""
     base = str(one.source.get("base_url"))
     paths = [feed.url.removeprefix(base) for feed in readings
-             if feed.source["extractor"] == "feed" and feed.found and feed.url.startswith(f"{base}/")]
+             if feed.source["extractor"] == "feed" and feed.found and feed.url.startswith(f"{base}/")
+             and feed.url not in of_comments]
     fed = paths and one.source["extractor"] == "generic"
     return replace(one, source={**one.source, "feeds": paths}) if fed else one
+
+
+def _unused(
+    best: TrialReading | None, feeds: Sequence[str], readings: Sequence[TrialReading], of_comments: Set[str]
+) -> tuple[str, ...]:
+    """Why settings of a site of pages leave out feeds that the page links to, a sentence each."""
+    if best is None or best.source["extractor"] != "generic":
+        return ()
+    base = str(best.source.get("base_url"))
+    used = {f"{base}{path}" for path in best.source.get("feeds", ())}
+    told = []
+    for feed in feeds:
+        reading = next((one for one in readings if one.url == feed and one.source["extractor"] == "feed"), None)
+        if feed in used:
+            continue
+        if reading is None:
+            why = "it was not asked for, after those before it"
+        elif not reading.found:
+            why = f"it can't be read: {otherwise(reading)}"
+        elif feed in of_comments:
+            why = "it is of comments"
+        else:
+            why = "it is on another host"
+        told.append(f"It links to the feed {printable(feed)}, which these settings leave out: {why}.")
+    return tuple(told)
 
 
 def _rank(one: TrialReading, *, article: bool) -> tuple[int, int, int]:
@@ -219,17 +249,17 @@ class _Trier:
     def page(self, asked: Asked) -> Page:
         return Page(url=asked.url, text=decode(asked.body, asked.content_type))
 
-    def readings(self, asked: Asked, *, render: bool = False) -> list[TrialReading]:
+    def readings(self, asked: Asked, *, render: bool = False, linked: bool = False) -> list[TrialReading]:
         """One for each candidate that reads something; of those that don't, the first that says why.
 
-        `render`: it was rendered, which the settings have to say.
+        `render`: it was rendered, which the settings have to say. `linked`: a feed that the page at hand links to.
         """
         parts = urlsplit(asked.url)
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         base = f"{parts.scheme}://{parts.netloc}"
         kind = asked.content_type.partition(";")[0].strip().casefold()
         wanted = candidates(self.page(asked), path, kind)
-        if self._extractor is not None:
+        if self._extractor is not None and not linked:
             named = [one for one in wanted if one.extractor == self._extractor]
             wanted = named or [Candidate(self._extractor, {"path": path}, f"read by {self._extractor}")]
         found = [self._reading(candidate, asked, base, path, render=render) for candidate in wanted]

@@ -21,12 +21,14 @@ from milepost.errors import ExtractError, FetchError, InputError, RefusedError
 from milepost.fields import FIELDS
 from milepost.records import LookReport, Page, each_once
 from milepost.settings import FetchSettings, Settings
+from pipeline.look.found_feeds import hint, told, wanting
 from pipeline.look.page_workers import Crew
 from pipeline.look.reading import read_stored
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
 from pipeline.look.scrape import scrape
 from pipeline.look.unread_entries import FIRST, newest_of, unread_dates
 from pipeline.several import Progress, Stop
+from store.archive import source_feeds
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import connect, upgrade
@@ -110,6 +112,7 @@ class SourceCheck:
     failures: tuple[str, ...]
     disallowed: int  # pages that robots.txt kept from the last look that asked for all
     silent: tuple[str, ...] = ()  # a sentence for each setting (a selector, an expression, a column) that finds nothing
+    feeds: tuple[str, ...] = ()  # what the last look came to know of the site's feeds, a sentence each
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)  # how often each was asked, and found
 
 
@@ -205,7 +208,7 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
         work = {page.url: page.last_snapshot_id for page in snapshots.pages(key, kind="milestone")
                 if page.last_snapshot_id is not None}
         labels = SourceLabels(database).known(key)
-        disallowed = Looks(database).disallowed(key)
+        disallowed, feeds = Looks(database).disallowed(key), source_feeds.noted(database, key)
         reading = read_stored(guard, snapshots, pages, work, labels=labels, dry=True)
         unread, failures = dict(reading.unread), list(reading.failures)
         for listing in snapshots.pages(key, kind="listing"):
@@ -233,7 +236,8 @@ def check_source(settings: Settings, key: str) -> SourceCheck:
     newest, puzzling = newest_of(records), each_once(one for found in unread.values() for one in found)
     return SourceCheck(
         source=key, pages=len(work), fields=tuple(fields), failures=tuple(failures), disallowed=disallowed,
-        silent=silent(reader.site.settings, [asked]), settings=counts_to_json(asked),
+        silent=(*silent(reader.site.settings, [asked]), *wanting(feeds)), settings=counts_to_json(asked),
+        feeds=(*told(feeds), *hint(feeds)),
         found=len(records), unread=len(puzzling), unread_first=tuple(map(str, puzzling[:FIRST])),
         unread_dates=unread_dates(records), newest=None if newest is None else Newest(
             key=newest.key, title=newest.title, date=None if newest.date is None else newest.date.value,

@@ -54,6 +54,9 @@ def _print_status(told: dict[str, Any]) -> None:
          "" if one["milestones"] is None else one["milestones"], "yes" if one["baseline"] else "no")
         for one in figures["sources"]
     ], empty="No source is configured.")
+    for one in figures["sources"]:
+        if any((one["feeds"] or {}).values()):
+            typer.echo(f"Feeds of {one['source']}: {_counts(one['feeds'])}.")
     print_table("", ("issue", "cadence", "state", "deliveries"), [
         (one["issue"], one["cadence"], one["state"], _counts(one["deliveries"])) for one in figures["issues"]
     ], empty="No issue was ever made.")

@@ -7,7 +7,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
 from newsletter.news.guards import Counted, Hold, hold, incomplete, shrunken, surge
 from newsletter.news.refused import without_refused
 from pipeline.look.absence import Absences, Missed, missed, unseen_from_json, unseen_to_json
+from pipeline.look.found_feeds import wanting
 from pipeline.look.judging import Drifted, Judge, Judged
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading, read_stored
@@ -45,7 +46,7 @@ def conclude(at: CrawledLook) -> LookReport:
 def _unchanged(at: CrawledLook) -> LookReport:
     """The report of a look that ended at the poll page."""
     crawled, unread = at.crawled, at.pages.unread(at.source)
-    disputed, still = at.looks.disputed(at.source), _silent(at, {})
+    disputed, still = at.looks.disputed(at.source), (*_silent(at, {}), *wanting(at.feeds.before))
     degraded = (*disputed, *still)
     report = LookReport(
         source=at.source, look_id=at.look.id, state="degraded" if degraded else "complete", requests=crawled.requests,
@@ -142,15 +143,14 @@ class _Conclusion:
             gone = counted_(len(stays), "milestone")
             notes += (f"look {like} was refused: {gone} that the site shows no more stay on record",)
         notes += refused
-        late = sorted({change.key for change, _, _ in entries if change is not None and change.kind in NEWS}
-                      & judged.stood.no_news)
-        if late:
-            many, first_few = counted_(len(late), "milestone"), ", ".join(late[:FIRST])
-            said = f"{many} stood there at the first look and could not be read till now: on record, and no news"
-            notes += (f"{said} ({first_few}{', …' if len(late) > FIRST else ''})",)
+        came = {change.key for change, _, _ in entries if change is not None and change.kind in NEWS}
+        notes += _no_news(came & judged.stood.no_news - judged.stood.fed,
+                          "stood there at the first look and could not be read till now")
+        notes += _no_news(came & judged.stood.fed, "stood in a feed when that was first read")
         asked = counted(at.site.settings, reading.records.values()) if at.site.settings else {}
         disputed = at.looks.disputed(source) if drifted.degraded is None else drifted.degraded
-        still = _silent(at, asked)
+        notes += at.feeds.settle(complete=crawled.complete)
+        still = (*_silent(at, asked), *wanting(at.feeds.before))
         degraded = (*disputed, *still)
         milestones = at.milestones.count(source)
         first = baseline and whole and milestones > 0
@@ -329,6 +329,15 @@ class _Conclusion:
             many = surge(len(added), at.known, minimum=at.guards.surge_min, share=at.guards.surge_share)
             if many is None and not absence.missing & set(added):
                 at.looks.release(look.id, f"look {at.look.id} saw all of it again", at.now())
+
+
+def _no_news(keys: Set[str], why: str) -> tuple[str, ...]:
+    """A sentence on what is on record from now on and told to nobody; () for nothing."""
+    if not keys:
+        return ()
+    few = ", ".join(sorted(keys)[:FIRST])
+    more = ", …" if len(keys) > FIRST else ""
+    return (f"{counted_(len(keys), 'milestone')} {why}: on record, and no news ({few}{more})",)
 
 
 def _while_held(entries: tuple[Entry, ...], held: Hold) -> tuple[Entry, ...]:

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from crawler.crawl import crawl, ended
-from crawler.links import hrefs
 from crawler.outcomes import (
     CrawlPlan,
     CrawlReport,
@@ -24,11 +23,11 @@ from crawler.outcomes import (
     Outcome,
     Redirected,
 )
-from crawler.sitemap import parse
 from milepost.dates import believed
 from milepost.errors import ExtractError
 from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
+from pipeline.look.found_feeds import FoundFeeds
 from pipeline.look.reading import key_of
 from pipeline.look.reading_guard import ReadingGuard, Stored, page_of
 from pipeline.several import Progress, Stop
@@ -65,6 +64,7 @@ class Intake:
     disallowed: set[str] = field(default_factory=set)  # milestone URLs
     had: dict[str, str] = field(default_factory=dict)  # milestone URL → where, of those followed anywhere
     unread_listings: list[str] = field(default_factory=list)  # a sentence each
+    feeds: FoundFeeds
     _unchanged: list[str] = field(default_factory=list)
 
     def __call__(self, outcome: Outcome) -> None:
@@ -79,7 +79,13 @@ class Intake:
                 self._unchanged.append(url)
                 if len(self._unchanged) >= _TOGETHER:
                     self.flush()
+            case Failed(url=url, kind="listing", error=error) if self.feeds.found(url):
+                self.feeds.trouble(url, error.what)
+            case Disallowed(url=url, kind="listing") if self.feeds.found(url):
+                self.feeds.trouble(url, "robots.txt forbids it")
             case Gone(url=url, kind=kind, status=status):
+                if self.feeds.found(url):
+                    self.feeds.trouble(url, f"it answers {status}")
                 self.snapshots.mark_gone(self.guard.source, url, status, self.now())
                 if kind == "milestone":
                     self.gone[url] = status
@@ -93,10 +99,16 @@ class Intake:
 
     def _take_cards(self, listing: Stored) -> None:
         """Keep what a listing shows; what an unreadable one showed before stands."""
+        if self.feeds.found(listing.url) and not self.feeds.is_feed(listing.page):
+            self.feeds.trouble(listing.url, "it is neither a feed nor a sitemap")
+            return
         try:
             cards, unread = self.guard.cards(listing), self.guard.unread(listing)
         except ExtractError as error:
-            self.unread_listings.append(str(error))
+            if self.feeds.found(listing.url):
+                self.feeds.trouble(listing.url, error.what)
+            else:
+                self.unread_listings.append(str(error))
             return
         finally:
             self.pages.note_stopped(self.guard.source, self.guard.news())
@@ -144,7 +156,7 @@ class CrawledLook:
         self.database, self.guards, self.settings, self.look = database, guards, settings, look
         self.intake, self.crawled, self.now, self.source = intake, crawled, now, look.source
         self.looks, self.milestones, self.pages = Looks(database), Milestones(database), Pages(database)
-        self.snapshots, self.site = Snapshots(database), intake.guard.site
+        self.snapshots, self.site, self.feeds = Snapshots(database), intake.guard.site, intake.feeds
         self.elsewhere = dict(self._elsewhere())
         self.known = self.milestones.count(look.source)  # before this look
         self.listed = len(crawled.listed) if crawled.complete else None
@@ -188,44 +200,38 @@ def archive_pages(
         latest = snapshots.latest(source.key, url)
         return None if latest is None else following(latest[1])
 
-    fed = {urlsplit(base_url).path + path for path in guard.feeds}  # as addresses have them
+    feeds = FoundFeeds(settings, source, guard.site, database, look, guard.feeds)
+    above = urlsplit(base_url).path
 
     def takes(kind: str, path: str) -> bool:
-        if path not in fed:
+        if path.removeprefix(above) not in feeds.paths:
             return guard.site.takes(kind, path)
         from extractors.feed import FEED_TYPES  # the parsers of feeds take their time to begin
 
         return kind in FEED_TYPES
 
-    def links(snapshot: Snapshot) -> Iterable[str]:
-        if urlsplit(snapshot.url).path not in fed:
-            return hrefs(snapshot)
-        return parse(
-            snapshot.body, max_body=settings.fetch.max_body_bytes, keep=lambda location: location, place=snapshot.url,
-            max_kept=source.max_pages, max_seen=source.max_pages,
-        ).locations
-
     def linked_before(url: str) -> Iterable[str]:
         """The links of a listing that answered 304: those of the snapshot it stands for."""
         latest = snapshots.latest(source.key, url)
-        return () if latest is None else links(latest[1])
+        return () if latest is None else feeds.links(latest[1])
 
     known = seeds if follows else pages.urls(source.key, "milestone")
     plan = CrawlPlan(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
         allow_hosts=frozenset(source.allow_hosts), seeds=(*guard.site.seeds, *guard.feeds),
-        classify=lambda path: "listing" if path in guard.feeds else guard.site.classify(path),
+        classify=lambda path: "listing" if path in feeds.paths else guard.site.classify(path),
         takes=takes,
-        follows_anywhere=guard.site.follows_anywhere, feeds=frozenset(guard.feeds),
+        follows_anywhere=guard.site.follows_anywhere, feeds=feeds.paths,
+        feeds_on=feeds.on, news_sitemap=feeds.of_news,
         with_queries=follows or any("%3F" in seed for seed in (*guard.site.seeds, *guard.feeds)),
         following=following if follows else None, following_before=following_before if follows else None,
         max_following=guard.site.pages - 1,
         limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
         known_urls=frozenset(known),
-        links=links, linked_before=linked_before,
+        links=feeds.links, linked_before=linked_before,
         render=settings.render if source.render else None, render_wait=source.render_wait,
     )
-    intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now)
+    intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now, feeds=feeds)
     recall = Recall(known=pages.validators(source.key))
     crawled = asyncio.run(_until_stopped(crawl(plan, memory=recall, on_page=intake, now=now, progress=progress), stop))
     intake.flush()

@@ -72,12 +72,14 @@ class ReadBy:
     extractor: str
     options: Mapping[str, object]
     feeds: tuple[str, ...] = ()  # paths of feeds that lead to its pages, "%3F" for the "?" of a query
+    finds_feeds: bool = False  # any listing may be one
 
     @classmethod
     def of(cls, source: "SourceSettings") -> "ReadBy":
         """As the settings tell it."""
+        named = () if source.feeds == "auto" else source.feeds
         return cls(source=source.key, extractor=source.extractor, options=dict(source.options),
-                   feeds=tuple(path.replace("?", "%3F", 1) for path in source.feeds))
+                   feeds=tuple(path.replace("?", "%3F", 1) for path in named), finds_feeds=source.feeds == "auto")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +131,14 @@ class SiteReader:
         return () if self._is_feed(stored) else self.site.unread(stored.page)
 
     def _is_feed(self, stored: Stored) -> bool:
-        return urlsplit(stored.url).path.endswith(self.by.feeds or ("\n",))
+        path = urlsplit(stored.url).path
+        if path.endswith(self.by.feeds or ("\n",)):
+            return True
+        if not self.by.finds_feeds or self.site.classify(path) == "milestone":
+            return False
+        from extractors.feed_cards import is_told
+
+        return is_told(stored.page.text)
 
 
 def _reader_apart(

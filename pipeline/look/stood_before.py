@@ -3,12 +3,13 @@
     new keys ─▶ the page as it was last read, by today's extractor ─▶ those it reads there too
                 ├▶ like a known one in all that names it: that one, under another key
                 ├▶ on the page already at the first look: on record from now on, and no news
+                ├▶ named by a feed when that was first read, and by nothing else: the same
                 └▶ no news that could be told apart, beside known ones that nobody reads any more: a reason to hold
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from milepost.records import Milestone, StoredMilestone, page_address
 from milepost.same import fold
@@ -22,12 +23,21 @@ class StoodBefore:
 
     moved: Mapping[str, str] = field(default_factory=dict)  # known key → its new one
     no_news: frozenset[str] = frozenset()  # keys
+    fed: frozenset[str] = frozenset()  # of those what a feed named when it was first read
     unsure: frozenset[str] = frozenset()  # keys of what may be known ones, read otherwise
     left: frozenset[str] = frozenset()  # those known ones: nobody reads them on the page as it was
 
 
 def stood_before(at: CrawledLook, appeared: Mapping[str, Milestone], read: Mapping[str, Milestone]) -> StoodBefore:
     """Judge what appeared by its pages as they were last read, `read` being all that this look read; by key."""
+    fed = at.feeds.stood(appeared, {url for url, found_by in at.crawled.found_by.items() if "sitemap" in found_by})
+    found = _stood_on_its_page(at, {key: one for key, one in appeared.items() if key not in fed}, read)
+    return replace(found, no_news=found.no_news | fed, fed=fed)
+
+
+def _stood_on_its_page(
+    at: CrawledLook, appeared: Mapping[str, Milestone], read: Mapping[str, Milestone]
+) -> StoodBefore:
     pages = {record.page for record in appeared.values()}
     last = at.pages.last_read(at.source, pages)
     if not last:

@@ -228,6 +228,10 @@ def _source_to_json(source: SourceFigures) -> dict[str, Any]:
         "ended_at": _iso(last.finished_at if last else None), "milestones": last and last.milestones,
         "failed_pages": last and last.failed, "held": bool(last and last.waiting),
         "running_since": _iso(source.running_since),
+        "feeds": None if source.feeds is None else {
+            "used": len(source.feeds.used), "ignored": len(source.feeds.ignored), "lost": len(source.feeds.lost),
+            "unused": len(source.feeds.unused),
+        },
     }
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from milepost.records import Cadence, Freezing, IssueState
+from store.archive import source_feeds
+from store.archive.source_feeds import SourceFeeds
 from store.clock import due
 from store.engine import Database
 from store.issues.issues import FREEZING, freezing_of
@@ -44,6 +46,7 @@ class SourceFigures:
     ended: tuple[Look, ...]  # its last looks that ended, the latest first
     running_since: dt.datetime | None
     baseline: bool
+    feeds: SourceFeeds | None = None  # as the last look left them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,6 +146,7 @@ def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
                 sa.not_(sa.and_(look.c.baseline, look.c.refused_at.is_not(None))),
             ).limit(1)
         ).first() is not None,
+        feeds=source_feeds.of(connection, key),
     )
 
 

@@ -87,6 +87,8 @@ def test_the_file_may_be_named_by_the_environment(file: Path, monkeypatch: pytes
         pytest.param({"newsletter": {"cadences": ["hourly"]}}, "'instant', 'daily', 'weekly' or 'monthly'", id="word"),
         pytest.param({"newsletter": {"timezone": "Mars/Olympus"}}, "want an IANA time zone", id="time-zone"),
         pytest.param({"newsletter": {"accent": "red"}}, 'accent = "red" is not allowed: want a colour', id="colour"),
+        pytest.param({"sources": [{"key": "a", "extractor": "generic", "base_url": "https://a.example", "feeds": ["f"]}]},
+                     """source 'a': feeds = ["f"] is not allowed: want "auto", or a list of paths""", id="feeds"),
         pytest.param({"newsletter": {"quiet_minutes": -1}}, "quiet_minutes = -1 is not allowed", id="quiet-window"),
         pytest.param({"mail": {"feedback_id": "x"}}, "want up to three labels and a sender", id="feedback-id"),
         pytest.param({"mail": {"form": "x"}}, "mail.form is not a setting. Did you mean mail.from?", id="misspelt-key"),

@@ -95,6 +95,19 @@ def test_what_an_address_is_and_how_it_would_read(
         assert json.loads(look.stdout)["found"] == best["found"], look.stderr
 
 
+def test_of_the_feeds_that_a_page_links_to_those_left_out_are_told(server: FileServer, folder: Path) -> None:
+    """A feed of comments is read, and is no witness of the site's own pages."""
+    server.put("/bridges/iron-span", ARTICLE, "text/html")
+    server.put("/bridges/feed.xml", window(7), "application/rss+xml")
+    server.put("/comments.xml", window(7, title="A comment"), "application/rss+xml")
+    _, told = tried(server, folder, "/bridges/iron-span", "--extractor", "generic")
+    assert told["best"]["source"]["extractor"] == "generic"
+    assert told["best"]["source"]["feeds"] == ["/bridges/feed.xml"]
+    [sentence] = told["unused_feeds"]
+    assert "/comments.xml" in sentence
+    assert sentence.endswith("it is of comments.")
+
+
 def test_an_article_s_site_may_have_a_feed_and_its_witnesses_may_differ(server: FileServer, folder: Path) -> None:
     server.put("/bridges/iron-span", ARTICLE, "text/html")
     server.put("/bridges/feed.xml", window(7), "application/rss+xml")
@@ -112,6 +125,7 @@ def test_an_article_s_site_may_have_a_feed_and_its_witnesses_may_differ(server: 
     best = told["best"]
     assert isinstance(best, dict)
     assert best["source"]["options"] == {"milestones": "/bridges/", "listings": ["/"]}
+    assert best["source"]["feeds"] == ["/bridges/feed.xml"]
 
 
 def test_what_stands_around_an_article_is_no_list_of_its_own(server: FileServer, folder: Path) -> None:
