@@ -1,12 +1,13 @@
 """What a dispatch is told, how it paces itself, and what it reports: the words its two ways of sending share."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from delivery.message import headers
 from delivery.message.build import MessageTemplate
+from delivery.ports import Ledger
 from delivery.smtp import replies
 from milepost.errors import DeliveryError
 from milepost.records import Claim, IssueState, Reply, Settlement
@@ -105,6 +106,16 @@ def letter(mailing: Mailing, claim: Claim) -> Letter:
         claim=claim, sender=headers.address(mailing.envelope(claim)), message_id=message_id,
         message=message if sign is bytes else sign(message),
     )
+
+
+def upkeep(ledger: Ledger, issue: int, held: Sequence[Claim]) -> tuple[int, int]:
+    """What a dispatch does every `Limits.renew_s`: keep what it holds (T1′), then free what nobody does (T2, T7).
+
+    In this order: what is ours is not over, however late this comes. Returns `Ledger.recover`'s; raises StoreError.
+    """
+    if held:
+        ledger.renew(held)
+    return ledger.recover(issue)
 
 
 def settlement(

@@ -66,7 +66,9 @@ class Ledger(Protocol):
     """
 
     def recover(self, number: int) -> tuple[int, int]:
-        """Called once, first: claims whose lease is over become pending, `sending` ones unknown → (freed, unknown)."""
+        """Called first, then after each renewal: claims whose lease is over become pending, `sending` ones unknown →
+        (freed, unknown).
+        """
 
     def claim(self, number: int, *, limit: int, lease_seconds: int, after: int = 0) -> Sequence[Claim]:
         """T1. Called between batches: at most `limit` deliveries that are pending or due again; none: nothing to do.
@@ -78,7 +80,7 @@ class Ledger(Protocol):
     def renew(self, held: Sequence[Claim]) -> int:
         """T1′. Called every now and then for all that was claimed and has no outcome yet; how many still were ours.
 
-        From a thread of its own in `delivery.smtp.sequential`, beside the other steps.
+        From a thread of its own in `delivery.smtp.sequential`, beside the other steps, as `recover` after it.
         """
 
     def release(self, claims: Sequence[Claim]) -> int:

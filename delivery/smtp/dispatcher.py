@@ -19,6 +19,7 @@ from delivery.mailing import (
     Result,
     letter,
     settlement,
+    upkeep,
 )
 from delivery.pace import Paces
 from delivery.ports import ConnectError, Ledger, TryAdvance, Writer
@@ -55,8 +56,8 @@ def run(
         gc.unfreeze()
     state = ledger.finish(number)
     return DispatchReport(
-        issue=number, results=dict(done.results), freed=freed, orphaned=orphaned, state=state, paused=done.paused,
-        stopped=done.stopped, next_due=ledger.next_due(number),
+        issue=number, results=dict(done.results), freed=freed + done.freed, orphaned=orphaned + done.orphaned,
+        state=state, paused=done.paused, stopped=done.stopped, next_due=ledger.next_due(number),
     )
 
 
@@ -96,6 +97,7 @@ class _Dispatcher:
         self._over = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self.results: Counter[str] = Counter()
+        self.freed = self.orphaned = 0  # since it began
         self.paused: str | None = None
         self.stopped = False
 
@@ -143,16 +145,27 @@ class _Dispatcher:
         self._settle_down()
 
     def _renew(self) -> None:
-        """T1′: whoever waits, for the reply to a dot, a pace or a connection, still holds what it has taken."""
+        """T1′: whoever waits, for the reply to a dot, a pace or a connection, still holds what it has taken. Then T2
+        and T7: a pass may take hours, and somebody else may have died since it began.
+        """
         held = list(self._held.values())
-        self._renew_at = float("inf") if held else self._loop.time() + self._limits.renew_s
-        if held:
-            self._commits.call(lambda: self._ledger.renew(held), self._renewed)
+        self._renew_at = float("inf")
+        self._commits.call(lambda: self._upkeep(held), self._renewed)
 
-    def _renewed(self, _kept: int | None, error: BaseException | None) -> None:
+    def _upkeep(self, held: list[Claim]) -> int:
+        """In the ledger's thread, which the report waits for; how many may be claimed again."""
+        freed, orphaned = upkeep(self._ledger, self._mailing.issue, held)
+        self.freed += freed
+        self.orphaned += orphaned
+        return freed
+
+    def _renewed(self, freed: int | None, error: BaseException | None) -> None:
         self._renew_at = self._loop.time() + self._limits.renew_s
         if error is not None and not isinstance(error, StoreError):  # a database in trouble: T3 will say so, or T4
             self._fail(error)
+        if freed:
+            self._dry = False
+            self._ask()
 
     def _throttled(self, per_second: float | None, error: BaseException | None) -> None:
         """How many a second an operator wants from now on."""

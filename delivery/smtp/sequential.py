@@ -19,6 +19,7 @@ from delivery.mailing import (
     cannot_record,
     letter,
     settlement,
+    upkeep,
 )
 from delivery.ports import ConnectError, Ledger, Session, Transport
 from delivery.smtp import replies
@@ -55,6 +56,8 @@ class _Dispatch:
     judge: replies.Judge = field(default_factory=replies.Judge)
     doubtful: list[tuple[Letter, Reply]] = field(default_factory=list)  # refused; whose fault that is, nothing says yet
     results: Counter[str] = field(default_factory=Counter)
+    freed: int = 0  # since it began
+    orphaned: int = 0
     paused: str | None = None
     stopped: bool = False
 
@@ -73,8 +76,8 @@ class _Dispatch:
         self._leave(quietly=False)
         state = self.ledger.finish(number)
         return DispatchReport(
-            issue=number, results=dict(self.results), freed=freed, orphaned=orphaned, state=state,
-            paused=self.paused, stopped=self.stopped, next_due=self.ledger.next_due(number),
+            issue=number, results=dict(self.results), freed=freed + self.freed, orphaned=orphaned + self.orphaned,
+            state=state, paused=self.paused, stopped=self.stopped, next_due=self.ledger.next_due(number),
         )
 
     def _holding(self) -> list[Claim]:
@@ -230,9 +233,10 @@ class _Dispatch:
         self.ledger.pause(self.mailing.issue, self.paused)
 
     def _renew(self) -> None:
-        """T1′ for what is held."""
-        if held := self._holding():
-            self.ledger.renew(held)
+        """T1′ for what is held, then T2 and T7 for what others left since."""
+        freed, orphaned = upkeep(self.ledger, self.mailing.issue, self._holding())
+        self.freed += freed
+        self.orphaned += orphaned
 
     # --- the session ------------------------------------------------------------------------------------------------
 

@@ -171,6 +171,9 @@ class Ledger:
 
         A lease that ends later than it can is over too: the clock was set back since.
         """
+        with self._database.connect() as connection:
+            if not claims.any_over(connection, number):  # the usual case keeps nobody from writing
+                return 0, 0
         with self._database.begin() as connection:
             return claims.recover(connection, number)
 

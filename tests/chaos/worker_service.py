@@ -36,7 +36,7 @@ def main(port: int) -> None:
     )
     worker = Part(
         name="the worker", ready=lambda: True, environment={}, grace_s=60.0,
-        command=[*PREFECT, "worker", "start", "--pool", "milepost"],
+        command=[*PREFECT, "worker", "start", "--pool", "milepost", "--limit", "4"],
     )
     Supervisor(parts=[server, worker], say=say).run()
 

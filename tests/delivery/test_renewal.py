@@ -78,6 +78,26 @@ def test_a_ledger_that_can_not_be_renewed_for_a_moment_ends_nothing(
     assert ledger.break_at["renew"] == 0
 
 
+def test_who_dies_while_a_pass_is_under_way_is_taken_over_from_in_it(
+    ledger: MemoryLedger, relay: Relay, run: Run
+) -> None:
+    """A pass may take hours. Two were taken by somebody who dies now: one not begun, one on the wire."""
+    renewals = Renewals(ledger)
+    first, second = ledger.claim(1, limit=2, lease_seconds=60)
+    assert ledger.advance((), [first]).begun
+
+    def die(_: object) -> None:
+        if len(relay.taken) == 1:
+            ledger.clock.advance(seconds=61)
+            renewals.wait(2)
+
+    relay.before_answer = die
+    report = run(ledger, limits=Often(lease_seconds=3600, batch=2, connect_wait_s=0.0, record_wait_s=0.0))
+    assert (report.freed, report.orphaned, report.results) == (1, 1, {"sent": READERS - 1})
+    assert ledger.row(first.subscriber_id).state == "unknown"
+    assert ledger.row(second.subscriber_id).state == "sent"
+
+
 def test_what_was_taken_over_meanwhile_is_not_begun(
     ledger: MemoryLedger, mailing: Mailing, relay: Relay, clock: Any, transport: SmtpTransport
 ) -> None:
