@@ -31,6 +31,8 @@ from delivery.smtp.wire import Wire
 from milepost.errors import ConflictError, RenderError, StoreError
 from milepost.records import Claim, Reply, Settlement
 
+_LOOK_S = 1.0  # between two looks at how many a second an operator wants
+
 
 def run(
     ledger: Ledger, transport: PipelineTransport, mailing: Mailing, *, now: Callable[[], dt.datetime], limits: Limits,
@@ -169,7 +171,7 @@ class _Dispatcher:
 
     def _throttled(self, per_second: float | None, error: BaseException | None) -> None:
         """How many a second an operator wants from now on."""
-        self._look_at = self._loop.time() + 1.0
+        self._look_at = self._loop.time() + _LOOK_S
         if error is not None:
             self._fail(error)
             return
@@ -233,8 +235,9 @@ class _Dispatcher:
     # --- T1 ---------------------------------------------------------------------------------------------------------
 
     def _ask(self, limit: int | None = None) -> None:
-        """Claim some more; `limit` 0 only asks whether the issue is still being sent."""
-        if self._asking or (self._dry and limit is None) or self._closing:
+        """Claim some more where few are left; `limit` 0 only asks whether the issue is still being sent."""
+        enough = self._dry or 2 * len(self._ready) > self._limits.claims  # the rest is for other dispatchers to take
+        if self._asking or (enough and limit is None) or self._closing:
             return
         self._asking = True
         number, seconds = self._mailing.issue, self._limits.lease_seconds
@@ -276,8 +279,7 @@ class _Dispatcher:
 
     def pick(self) -> Letter | None:
         while not self._closing:
-            if 2 * len(self._ready) <= self._limits.claims:
-                self._ask()
+            self._ask()
             claim = self._next_claim()
             if claim is None:
                 return None

@@ -1,5 +1,7 @@
 """A second relay takes over before any mail, never after; what a relay can tell in its reports it is asked to."""
 
+import threading
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -88,6 +90,30 @@ def test_a_throttle_is_asked_and_a_broken_one_is_told(ledgers: Any, mailing: Any
     with pytest.raises(ZeroDivisionError):
         send(ledger, to(relay.port), mailing, clock, throttle=broken)
     assert ledger.states() == {"pending": READERS}
+
+
+def test_who_looks_at_the_throttle_takes_no_more_for_that(
+    ledgers: Any, mailing: Any, clock: Any, relay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a dispatcher whose relay is slow takes all of an issue, and the others of it have nothing to send."""
+    monkeypatch.setattr("delivery.smtp.dispatcher._LOOK_S", 0.0)
+    ledger, asked, held = ledgers(READERS), threading.Semaphore(0), Counter[str]()
+
+    def free() -> float | None:
+        asked.release()
+        return None
+
+    def think(_: object) -> None:
+        if not held:
+            for _ in range(6):
+                assert asked.acquire(timeout=30)
+            held.update(ledger.states())
+
+    relay.before_answer = think
+    limits = Limits(batch=2, connections=1, connect_wait_s=0.0, record_wait_s=0.0)
+    report = dispatch(ledger, to(relay.port), mailing, now=clock, limits=limits, throttle=free)
+    assert report.results == {"sent": READERS}
+    assert held["pending"] >= READERS - 4, held  # a batch on the wire and a batch after it are taken, no more
 
 
 class Heard:
