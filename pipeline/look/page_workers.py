@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -30,6 +31,7 @@ SECONDS = 10.0  # of processor time for one page; ten times what the largest tha
 MEMORY = 2 * 1024**3  # bytes of address space
 _BUSY = 10  # how much longer by the clock than by the processor, where others want it too …
 _MOMENT = 30.0  # … and so many seconds for starting
+_NOTHING = 0.5  # so few seconds in the queue are no reason to wait on
 
 _START = "import sys; sys.path[:] = {path!r}; from pipeline.look.page_workers import serve; serve({fd}, {seconds!r})"
 
@@ -76,6 +78,17 @@ def _answer(function: Callable[[Any], Any], page: Any) -> Any:
         return Ended(f"reading it took more than {MEMORY // 1024**3} GiB of memory")
 
 
+def seconds_queued(pid: int) -> float:
+    """How long that process was ready and had to wait for a processor; 0 where the system doesn't tell.
+
+    The second figure of /proc/PID/schedstat, in nanoseconds (Linux, Documentation/scheduler/sched-stats).
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
 class _Worker:
     """One process and our end of its pipe."""
 
@@ -95,13 +108,26 @@ class _Worker:
         try:
             self._pipe.send((prepare, pages))
             for _ in pages:
-                if not self._pipe.poll(self._patience):
+                if not self._answers():
                     self.close()
                     yield Ended(f"reading it had not ended after {self._patience:g} seconds")
                     return
                 yield self._pipe.recv()
         except (EOFError, ConnectionError):
             yield Ended(self._cause())
+
+    def _answers(self) -> bool:
+        """Whether it answers within its patience: by the clock, less what it stood in the queue for a processor.
+
+        A page isn't to blame for a machine that has no time for it; its processor time is limited all the same.
+        """
+        left, queued = self._patience, seconds_queued(self._process.pid)
+        while not self._pipe.poll(left):
+            now = seconds_queued(self._process.pid)
+            left, queued = now - queued, now
+            if left < _NOTHING:
+                return False
+        return True
 
     def _cause(self) -> str:
         self._pipe.close()

@@ -160,13 +160,14 @@ def test_ctrl_c_ends_in_a_sentence(folder: Path) -> None:
     milepost("db", "upgrade", cwd=folder)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call and never answers
         text = SETTINGS.replace("127.0.0.1:9\"\nallow", f"127.0.0.1:{silent.getsockname()[1]}\"\nallow")
+        text = text.replace("retries = 0", "retries = 0\ntimeout = 600")
         (folder / "milepost.toml").write_text(text, encoding="utf-8")
         looking = subprocess.Popen([*MILEPOST, "scrape"], cwd=folder, stderr=subprocess.PIPE, text=True)
-        silent.settimeout(60)
+        silent.settimeout(300)
         connection, _ = silent.accept()
         assert connection.recv(4)  # asked, and waiting for the answer
         looking.send_signal(signal.SIGINT)
-        _, said = looking.communicate(timeout=60)
+        _, said = looking.communicate(timeout=300)
         connection.close()
     assert looking.returncode == 130
     assert said.startswith("milepost: stopped. Pages that were fetched are archived")

@@ -31,6 +31,7 @@ fetch_from = "{site}"
 allow_hosts = ["127.0.0.1"]
 [fetch]
 retries = 0
+timeout = 300
 [mail]
 url = "smtp://127.0.0.1:{smtp}"
 from = "Clockwork <news@clockwork.example>"

@@ -1,6 +1,7 @@
 """A page that hangs its reader, or takes it along, harms nobody but itself: it is ended, named, and not read again."""
 
 import importlib
+import itertools
 import os
 import signal
 import subprocess
@@ -264,6 +265,11 @@ def double(number):
 def load():
     return double
 
+def load_waiting():
+    while not os.path.exists("go on"):
+        time.sleep(0.01)
+    return double
+
 def load_slowly():
     while time.process_time() < end:
         pass
@@ -280,6 +286,36 @@ def test_no_page_pays_for_the_loading_of_what_reads_it(small: ModuleType) -> Non
     """On a busy machine that took longer than a page may, and the first page of each worker was to blame."""
     with Crew(seconds=0) as crew:
         assert crew.read(small.load_slowly, [1, 2]) == [2, 4]
+
+
+@pytest.mark.parametrize(("queued", "wanted"), [
+    (itertools.count(), [2]), (itertools.repeat(7), [Ended("reading it had not ended after 0.2 seconds")]),
+], ids=["it had to wait for a processor", "it had not"])
+def test_a_page_is_not_to_blame_for_a_machine_that_has_no_time(
+    small: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, queued: Iterator[float], wanted: list[object]
+) -> None:
+    """By the clock it ends when it had its time: what it stood in the queue for a processor isn't its time."""
+    monkeypatch.setattr(page_workers, "_MOMENT", 0.2)
+    monkeypatch.setattr(page_workers, "seconds_queued", lambda _pid: next(queued))
+    monkeypatch.chdir(tmp_path)
+    with Crew(seconds=0) as crew:
+        if wanted == [2]:
+            threading.Timer(2, (tmp_path / "go on").touch).start()
+        assert crew.read(small.load_waiting, [1]) == wanted
+
+
+def test_it_is_told_how_long_a_process_waited_for_a_processor() -> None:
+    """Two that are busy on one processor wait for each other."""
+    one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
+    busy = [subprocess.Popen([sys.executable, "-c", one]) for _ in range(2)]
+    try:
+        while not all(page_workers.seconds_queued(process.pid) > 0.2 for process in busy):
+            assert [process.poll() for process in busy] == [None, None]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert page_workers.seconds_queued(busy[0].pid) == 0  # it is gone
 
 
 @pytest.mark.parametrize("target", ["/login", "/story/{first}"], ids=["a login wall", "all to one"])
