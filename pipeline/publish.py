@@ -54,6 +54,7 @@ from newsletter.words.languages import in_language, phrases_for, tongue
 from pipeline.holds import waits_for
 from pipeline.known import known_of
 from pipeline.mail_identity import letterhead, list_id, seal
+from pipeline.operators import acts
 from pipeline.pictures import hosted
 from store.database import Database, connect
 from store.issues.editions import Editions
@@ -439,6 +440,48 @@ def foreseen(settings: Settings, database: Database, issue: Issue, *, now: dt.da
     names = frozenset(Issues(database).variant_names(issue.number))
     seal = _AtTheSeal(settings, database, issue)
     return Ledger(database).foresee(issue, place=_placing(settings, issue, seal, names, now), now=now)
+
+
+class LatelyForeseen:
+    """What sealing a draft would come to, as it was counted a moment ago; several threads may ask.
+
+    Counted anew when it is COUNTED_FOR old, when the draft is another, and after any act of an operator, by whichever
+    door: whoever did something sees what came of it. What readers did since shows with the next count.
+    """
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._counting, self._keeping = threading.Lock(), threading.Lock()
+        self._kept: dict[int, tuple[object, dt.datetime, LedgerCounts]] = {}
+
+    def of(self, issue: Issue, *, now: dt.datetime) -> tuple[LedgerCounts, dt.datetime]:
+        """The counts, and when they were counted."""
+        if (known := self._known(issue, now)) is not None:
+            return known
+        with self._counting:  # of those who come meanwhile none counts again
+            if (known := self._known(issue, now)) is not None:
+                return known
+            basis = self._basis(issue)  # before the count: what is done during it makes the next one count anew
+            counts = foreseen(self._settings, self._database, issue, now=now)
+            with self._keeping:
+                self._kept = {issue.number: (basis, now, counts)}
+            return counts, now
+
+    def _known(self, issue: Issue, now: dt.datetime) -> tuple[LedgerCounts, dt.datetime] | None:
+        with self._keeping:
+            kept = self._kept.get(issue.number)
+        if kept is None:
+            return None
+        basis, at, counts = kept
+        return (counts, at) if at <= now < at + COUNTED_FOR and basis == self._basis(issue) else None
+
+    def _basis(self, issue: Issue) -> object:
+        lately = acts.latest(self._database, limit=_ACTS_AT_WORK)
+        return issue.state, issue.content_hash, [(one.id, one.ended_at) for one in lately]
+
+
+COUNTED_FOR = dt.timedelta(seconds=10)
+_ACTS_AT_WORK = 20  # more are not begun and unfinished at once
 
 
 class Findings:

@@ -80,6 +80,7 @@ class Desk:
         self.standing = LatelyStanding(settings, database)
         self.sign_in = sign_in or SignIn(settings, database, now=now)
         self.sections: list[Section] = []
+        self.pages: list[tuple[str, Page]] = []  # what answers at each address, for who makes them ready
         own = urlsplit(desk_url(settings))
         self._origin = f"{own.scheme}://{own.netloc}"
         self._secure = own.scheme == "https"
@@ -90,6 +91,7 @@ class Desk:
 
     def page(self, path: str, read: Page, *, role: Role = "viewer") -> Route:
         """A page that whoever has that role may see."""
+        self.pages.append((path, read))
 
         async def streamed(visit: Visit) -> Response:
             return await run_in_threadpool(read, visit)

@@ -63,6 +63,7 @@ class IssuePages:
     def __init__(self, desk: Desk) -> None:
         self._desk, self._streams = desk, 0
         self._lists = Listings(desk.database)
+        self._foreseen = publish.LatelyForeseen(desk.settings, desk.database)
         self._findings = publish.Findings(desk.settings, desk.database)
 
     def routes(self) -> Sequence[Route]:
@@ -134,8 +135,9 @@ class IssuePages:
     def audience(self, visit: Visit) -> Response:
         """Who would get a draft that was sealed now: each reader is placed."""
         issue = edit.find(self._desk.database, visit.number("number"))
-        found = publish.foreseen(self._desk.settings, self._desk.database, issue, now=visit.now)
-        return visit.page("audience.html.j2", title=f"Who gets issue {issue.number}", issue=issue, foreseen=found)
+        found, at = self._foreseen.of(issue, now=visit.now)
+        return visit.page(
+            "audience.html.j2", title=f"Who gets issue {issue.number}", issue=issue, foreseen=found, counted_at=at)
 
     def ledger(self, visit: Visit) -> Response:
         """Who got it, who did not, and why."""

@@ -51,8 +51,8 @@ class Looks:
             trim_blocks=True, lstrip_blocks=True, bytecode_cache=COMPILED,
         )
         self._environment.filters.update(
-            moment=self.moment, day=self.day, ago=_ago, json=_json, short=lambda text: str(text)[:12], many=counted,
-            lasting=lasting, typed=typed,
+            moment=self.moment, day=self.day, clock=self.clock, ago=_ago, json=_json, many=counted,
+            short=lambda text: str(text)[:12], lasting=lasting, typed=typed,
         )
         self._environment.globals.update(
             newsletter=letter.name, root=self.root, zone=letter.timezone, light=theme.light, dark=theme.dark,
@@ -91,6 +91,10 @@ class Looks:
     def moment(self, at: dt.datetime | None) -> str:
         """A moment as operators read it, in the newsletter's zone."""
         return "" if at is None else f"{at.astimezone(self._zone):%Y-%m-%d %H:%M}"
+
+    def clock(self, at: dt.datetime) -> str:
+        """Its time of day, to the second."""
+        return f"{at.astimezone(self._zone):%H:%M:%S}"
 
     def day(self, at: dt.datetime | None) -> str:
         """Its day."""

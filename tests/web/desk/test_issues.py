@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.requests import Request
 
 from milepost.errors import ForbiddenError
-from milepost.records import Role
-from pipeline import edit
+from milepost.records import Role, Variant
+from pipeline import edit, publish
 from pipeline.operators import acts
 from pipeline.operators.acts import Actor
+from pipeline.operators.care import Care
 from pipeline.operators.decisions import Decisions
 from store.ledger.ledger import Ledger
 from store.subscribers.people import Subscribers
+from tests.pipeline.stage import READERS
 from tests.web.desk.conftest import Browser, House
 from web.desk.issues import IssuePages
 from web.desk.previews import answered
@@ -41,6 +44,60 @@ def test_a_draft_stands_beside_its_rendering(house: House) -> None:
     [variant] = edit.variants(house.settings, house.database, 1, now=house.clock)
     browser.open("/desk/issues/1?view=text")
     assert browser.page.find(".//pre").text == variant.text.lstrip("\n")
+
+
+def test_who_gets_it_is_counted_after_every_act_and_else_now_and_then(house: House) -> None:
+    browser, people = house.signed_in("admin"), Subscribers(house.database)
+    told = browser.open("/desk/issues/1/audience")
+    assert "3 readers = 3 mails + 0 left out" in told
+    people.add("late@readers.example", state="active", now=house.clock)
+    again = browser.open("/desk/issues/1/audience")
+    assert "3 readers" in again
+    counted = browser.page.xpath("//time/text()")
+    browser.open("/desk/suppressions")
+    browser.press("Suppress it", address=READERS[0], why="asked")
+    assert "4 readers = " in browser.open("/desk/issues/1/audience")
+    assert "suppressed" in browser.text
+    people.add("later@readers.example", state="active", now=house.clock)
+    assert "4 readers" in browser.open("/desk/issues/1/audience")
+    house.later(seconds=9)
+    assert "4 readers" in browser.open("/desk/issues/1/audience")
+    house.later(seconds=1)
+    assert "5 readers" in browser.open("/desk/issues/1/audience")
+    assert browser.page.xpath("//time/text()") != counted
+
+
+def test_what_an_act_in_another_process_does_is_counted_at_once(house: House) -> None:
+    lately = publish.LatelyForeseen(house.settings, house.database)
+    issue = edit.find(house.database, 1)
+    before, at = lately.of(issue, now=house.clock)
+    Care(house.database).suppress(READERS[0], by=Actor(who="ada", role=None, door="console"), why="asked")
+    after, again = lately.of(issue, now=house.clock)
+    assert (before.deliveries, after.deliveries) == (3, 2)
+    assert at == again == house.clock
+    assert lately.of(issue, now=house.clock) == (after, house.clock)
+
+
+def test_lint_reads_the_same_bytes_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    real = publish.lint
+
+    def lint(variant: Variant, **how: Any) -> list[str]:
+        read.append(variant.name)
+        return [*real(variant, **how), "too red"]
+
+    monkeypatch.setattr(publish, "lint", lint)
+    browser = house.signed_in("editor")
+    for _ in range(3):
+        assert "too red" in browser.open("/desk/issues/1")
+    assert read == ["all"]
+    house.later(days=1)  # the day stands in the mail
+    browser = house.signed_in("editor")
+    browser.open("/desk/issues/1")
+    assert read == ["all", "all"]
+    monkeypatch.setattr(publish, "lint", real)
+    edit.edit(house.settings, house.database, 1, subject="Another")
+    assert "too red" not in browser.open("/desk/issues/1")
 
 
 def test_the_frame_has_the_mail_s_bytes_and_may_do_nothing(house: House) -> None:
