@@ -61,6 +61,15 @@ def stop_writers(connection: sa.Connection, table: sa.Table) -> None:
         connection.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE MODE"))
 
 
+def unchanged(query: sa.Select[Any]) -> sa.Select[Any]:
+    """The rows of `query`, which nobody else changes until this transaction ends; new rows may name them.
+
+    FOR NO KEY UPDATE: a stronger lock would stop who keeps writers from the table (`stop_writers`) and writes rows
+    with keys into it, and whoever goes on to change what it has locked would wait for that one: both for ever.
+    """
+    return query.with_for_update(key_share=True)
+
+
 # What a session says to have rows looked up by their keys whatever a planner thinks: a table that was just filled has
 # no statistics, and for a list of unknown length it would read all of a small one.
 BY_KEYS = dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off")

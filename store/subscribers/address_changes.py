@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from milepost.errors import NotFoundError
 from store.clock import within
-from store.dialects import serialize
+from store.dialects import serialize, unchanged
 from store.engine import Database
 from store.ledger.letters import enqueue
 from store.meta import Meta
@@ -217,8 +217,7 @@ def _found(
 
 
 def _locked(connection: sa.Connection, subscriber_id: int) -> sa.Row[Any]:
-    query = sa.select(subscriber).where(subscriber.c.id == subscriber_id).with_for_update()
-    row = connection.execute(query).first()
+    row = connection.execute(unchanged(sa.select(subscriber).where(subscriber.c.id == subscriber_id))).first()
     if row is None:
         raise NotFoundError("there is no such subscriber", where=f"subscriber {subscriber_id}")
     return row

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, HeldError, NotFoundError
 from milepost.records import Cadence, ReaderLink, Subscriber, SubscriberState
-from store.dialects import insert
+from store.dialects import insert, unchanged
 from store.engine import Database
 from store.ledger import owed
 from store.ledger.letters import enqueue
@@ -334,7 +334,7 @@ def may_come_back(found: Subscriber, now: dt.datetime) -> bool:
 
 def _locked(connection: sa.Connection, subscriber_id: int) -> Subscriber:
     """The subscriber, whom nobody else changes before this transaction ends; raises NotFoundError."""
-    connection.execute(sa.select(subscriber.c.id).where(subscriber.c.id == subscriber_id).with_for_update())
+    connection.execute(unchanged(sa.select(subscriber.c.id).where(subscriber.c.id == subscriber_id)))
     return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
 
 
@@ -358,8 +358,8 @@ def let_go(
 
 def turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> None:
     """Give a subscriber another state, cadence or topics, and keep what those of until now owe them."""
-    found = sa.select(subscriber).where(subscriber.c.id == subscriber_id).with_for_update(key_share=True)
-    before = connection.execute(found).first()
+    found = sa.select(subscriber).where(subscriber.c.id == subscriber_id)
+    before = connection.execute(unchanged(found)).first()
     if before is None:
         return
     if "state" in values and values["state"] != before.state:  # a pause ends with the state that it was of

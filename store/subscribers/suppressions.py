@@ -9,7 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from milepost.errors import NotFoundError
-from store.dialects import insert
+from store.dialects import insert, unchanged
 from store.engine import Database
 from store.meta import Meta
 from store.schema.tables import subscriber, suppression
@@ -151,7 +151,7 @@ def suppress(
     Where it is on the list for bounces, a reason that no confirmation lifts takes their place.
     """
     # Ledger.begin holds this row while it decides, so that no DATA begins after our commit.
-    connection.execute(sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized).with_for_update())
+    connection.execute(unchanged(sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized)))
     new = insert(connection, suppression).values(
         address_hash=address_hash(key, normalized), normalized=normalized, reason=reason, created_at=now
     )
@@ -174,7 +174,7 @@ def _add_some(
         .order_by(subscriber.c.id)
     )
     # as in `suppress`; whoever else does the same takes them in this order
-    rows = connection.execute(people if dry_run else people.with_for_update())
+    rows = connection.execute(people if dry_run else unchanged(people))
     mailed = {row.normalized for row in rows if row.state == "active"}
     listed = connection.execute(_SELECT.where(suppression.c.address_hash.in_(hashes.values()))).mappings()
     known = {row["address_hash"]: row["reason"] for row in listed}

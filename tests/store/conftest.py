@@ -242,15 +242,19 @@ class World:
 
     def frozen(self, readers: int = 3, place: Callable[[Subscriber, bool, Standing], Placement] = everybody) -> int:
         """An issue with one piece of news, frozen for so many readers."""
+        number = self.drafted(readers)
+        self.ledger.freeze(number, content_hash="c0ffee", place=place, now=NOW)
+        return number
+
+    def drafted(self, readers: int) -> int:
+        """An issue with one piece of news, and so many readers."""
         self.baseline()
         self.look(make_milestone("news"))
         for index in range(readers):
             self.subscribers.add(f"reader{index}@example.org", now=NOW)
-        issue = self.issues.draft(
+        return self.issues.draft(
             "instant", "c2", self.items(), [VARIANT], subject="News", content_hash="c0ffee", now=NOW
-        )
-        self.ledger.freeze(issue.number, content_hash="c0ffee", place=place, now=NOW)
-        return issue.number
+        ).number
 
 
 @pytest.fixture

@@ -8,14 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from store.database import Database
+from milepost.records import Subscriber
+from store.database import Database, connect
+from store.ledger.ledger import Ledger
 from store.ledger.letters import Letters, Quota
 from store.subscribers.address_changes import AddressChanges
 from store.subscribers.addresses import parse
+from store.subscribers.events import By
 from store.subscribers.people import Subscribers
 from store.subscribers.sign_ups import Limits, Request, SignUps
-from tests.store.conftest import NOW
+from tests.store.conftest import NOW, World, everybody
 
 PLENTY = Limits(per_network=1000, backlog=1000)
 DAY = dt.timedelta(days=1)
@@ -101,6 +105,40 @@ def test_twenty_presses_of_one_change_move_once_and_say_so_to_all(
     [change] = changes.of(reader.id)
     assert Counter(at_once(*[lambda: changes.confirm(change.name, NOW)] * 20)) == {"moved": 1, "again": 19}
     assert Counter(at_once(*[lambda: changes.undo(change.undo_name, NOW)] * 20)) == {"undone": 1, "again": 19}
+
+
+@pytest.mark.parametrize("press", [
+    lambda people, _, one: people.set_choice(one.id, cadence="daily", now=NOW),
+    lambda people, _, one: people.pause(one.id, NOW + DAY, skips=False, now=NOW),
+    lambda people, _, one: people.leave(one.id, NOW),
+    lambda people, _, one: people.set_state(one.id, "unsubscribed", NOW),
+    lambda people, _, one: people.erase(one.address, now=NOW, by=By(who="test", why="asked")),
+    lambda _, changes, one: changes.confirm(changes.of(one.id)[0].name, NOW),
+], ids=["switch", "pause", "leave", "state", "erase", "move"])
+def test_an_issue_is_frozen_while_a_reader_presses(
+    world: World, url: str, press: Callable[[Subscribers, AddressChanges, Subscriber], object]
+) -> None:
+    """Whoever has locked a reader's row, and goes on to change it, keeps no freeze waiting that this would wait for."""
+    if world.database.engine.dialect.name == "sqlite":
+        pytest.skip("a SQLite writer is alone already")
+    issue = world.drafted(1)
+    [one] = world.subscribers.list()
+    changes = AddressChanges(world.database)
+    changes.ask(one.id, parse("new@new.example"), language="en", network="n", limits=PLENTY, now=NOW)
+    frozen: list[object] = []
+
+    def freeze(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "UPDATE" in statement and "FROM subscriber" in statement and not frozen:
+            with connect(url, wait_seconds=3) as other:
+                frozen.append(Ledger(other).freeze(issue, content_hash="c0ffee", place=everybody, now=NOW))
+
+    sa.event.listen(world.database.engine, "after_cursor_execute", freeze)
+    try:
+        press(world.subscribers, changes, one)
+    finally:
+        sa.event.remove(world.database.engine, "after_cursor_execute", freeze)
+    assert frozen
+    assert world.ledger.counts(issue).deliveries == 1
 
 
 def test_a_network_s_limit_holds_however_many_ask_at_once(
