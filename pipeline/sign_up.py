@@ -26,7 +26,7 @@ from newsletter.words.phrases import Phrases
 from store.database import Database
 from store.ledger.letters import SITE
 from store.subscribers.addresses import Address, parse
-from store.subscribers.sign_ups import Confirmed, Consent, Limits, Proof, Request, SignUp, SignUps, Tended
+from store.subscribers.sign_ups import Confirmed, Consent, Limits, Proof, Refusal, Request, SignUp, SignUps, Tended
 
 __all__ = [
     "Asked", "Confirmed", "Consent", "Doubt", "Proof", "SignUp", "SigningUp", "Tended", "Turned", "consents", "counts",
@@ -107,7 +107,8 @@ class Repeats:
     """Addresses that this process was asked for in the last minute, so that a flood on one costs no write.
 
     It counts who asks, never who is known: the first `MOST` are taken in whatever they say, for an address of anybody's
-    and of nobody's, and those after them could only repeat what is queued already. Several threads may use it at once.
+    and of nobody's, and those after them could only repeat what is queued already. So one that came to nothing is taken
+    back: whoever was told to come again is heard then. Several threads may use it at once.
     """
 
     MOST = 5  # of an address in a minute, that write
@@ -133,6 +134,13 @@ class Repeats:
                 self._asked.popitem(last=False)
             self._refused += number >= self.MOST
             return number >= self.MOST
+
+    def take_back(self, normalized: str) -> None:
+        """One that was not too many, and came to nothing."""
+        with self._lock:
+            if normalized in self._asked:
+                since, number = self._asked[normalized]
+                self._asked[normalized] = (since, max(number - 1, 0))
 
     def uncounted(self, now: dt.datetime) -> int:
         """How many were refused since this was told last; 0 where that was a moment ago: they are told together."""
@@ -168,10 +176,24 @@ class SigningUp:
             self._alarm("repeated", now)
             self._count_repeated(now)
             return True
+        queued = False
+        try:
+            refused = self._ask(address, asked, now)
+            queued = refused is None
+        finally:
+            if asked.proof is None and not queued:
+                self._repeats.take_back(address.normalized)
+        if refused == "used_proof":
+            return False
+        if refused is not None:
+            self._alarm(refused, now)
+        return True
+
+    def _ask(self, address: Address, asked: Asked, now: dt.datetime) -> Refusal | None:
         self._count_repeated(now)
         letter = in_language(self._settings.newsletter, asked.language if asked.own_form else None)
         form = self._form(phrases_for(letter.language)) if asked.own_form else SITE
-        refused = self._sign_ups.ask(
+        return self._sign_ups.ask(
             Request(
                 address=address, cadence=asked.cadence or letter.cadences[0],
                 topics=tuple(dict.fromkeys(asked.topics)), language=letter.language,
@@ -181,11 +203,6 @@ class SigningUp:
             ),
             self._limits, now,
         )
-        if refused == "used_proof":
-            return False
-        if refused is not None:
-            self._alarm(refused, now)
-        return True
 
     def _count_repeated(self, now: dt.datetime) -> None:
         """Many at once; the last of a flood with the next sign-up: a process that ends before that forgets them."""

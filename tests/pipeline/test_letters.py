@@ -8,6 +8,7 @@ from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import dkim
 import pytest
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from delivery.checks.mail_domain import MailDomains
+from milepost.errors import StoreError
 from milepost.settings import Settings, parse
 from newsletter.words.languages import CATALOGUES
 from pipeline.bounces import read_bounces
@@ -391,6 +393,30 @@ def test_a_flood_on_one_address_is_a_few_writes_and_one_mail_whoever_s_it_is(
     assert standing(database, NOW, limit=1).sign_ups == {"repeated": 45, "taken": Repeats.MOST + 1}
     send(settings, database, NOW + MINUTE)
     assert len(relay.taken) == (there not in ("complained", "erased"))
+
+
+def test_who_was_told_to_come_again_is_heard_then(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, take_in = SigningUp(settings, database), SignUps.ask
+    monkeypatch.setattr(SignUps, "ask", Mock(side_effect=StoreError("the database is locked by another program")))
+    for _ in range(2 * Repeats.MOST):
+        with pytest.raises(StoreError):
+            door.ask(Asked(address=ADA), NOW)
+    monkeypatch.setattr(SignUps, "ask", take_in)
+    assert door.ask(Asked(address=ADA), NOW)
+    assert entry(database).asked == 1
+
+
+def test_what_a_limit_keeps_out_keeps_nobody_else_out(
+    make_settings: Callable[..., Settings], database: Database
+) -> None:
+    door = SigningUp(make_settings(web={"signup_per_network": 1}), database)
+    door.ask(Asked(address="grace@readers.example", host="192.0.2.7"), NOW)
+    for _ in range(2 * Repeats.MOST):
+        door.ask(Asked(address=ADA, host="192.0.2.7"), NOW)
+    door.ask(Asked(address=ADA, host="198.51.100.7"), NOW)
+    assert entry(database).asked == 1
 
 
 def test_whom_a_flood_is_about_is_remembered_for_a_minute_and_never_more_than_so_many() -> None:
