@@ -57,7 +57,8 @@ async def crawl(
     progress: Progress | None = None, robots: RobotsCache | None = None,
     resolver: Resolver = system_resolver, clock: Time | None = None, dice: random.Random | None = None,
 ) -> CrawlReport:
-    """Look at the source once; `on_page` gets every outcome as it arrives, in no order to rely on.
+    """Look at the source once; `on_page` gets every outcome as it arrives, in no order to rely on, one at a time: a
+    listing's in a thread, for it may take long.
 
     A page that fails never stops the rest. Raises SourceDownError when there was nothing to go on (no answer, robots
     trouble, no page listed or known, not one page to be had), SettingsError when pages are to be rendered and can't be,
@@ -96,6 +97,7 @@ class _Look:
     ) -> None:
         self._plan, self._site, self._fetcher, self._pace = plan, site, fetcher, pace
         self._on_page, self._now, self._robots = on_page, now, robots
+        self._telling = asyncio.Lock()
         self._client = PageClient(plan, site, fetcher, memory=memory, robots=robots, now=now, renderer=renderer)
         self._tally = Tally(site)
         self._followed = 0
@@ -203,7 +205,12 @@ class _Look:
 
     async def _ask(self, path: str, kind: PageKind, *, poll: bool = False) -> Outcome:
         outcome = await self._client.ask(path, kind, poll=poll)
-        self._on_page(outcome)
+        async with self._telling:  # one outcome at a time
+            if isinstance(outcome, Fetched) and outcome.kind == "listing":
+                # it is read at once, and one that hangs its reader costs no page that is on its way its time
+                await asyncio.to_thread(self._on_page, outcome)
+            else:
+                self._on_page(outcome)
         if path in self._beside and isinstance(outcome, Failed | Disallowed):
             return outcome  # it is no page of the site's that is missing
         self._tally.count(outcome)

@@ -32,6 +32,7 @@ from store.ledger.ledger import Ledger
 from store.milestones.looks import Looks
 from store.subscribers.people import Subscribers
 from tests.chaos.runner import Line, names, program
+from tests.interruptible import interruptible
 from tests.pipeline import history
 from web.serve import free_port
 
@@ -142,7 +143,7 @@ class Service:
                    "--prefect-port", str(self.port)],
             "worker": [str(Path(__file__).with_name("worker_service.py")), str(self.port)],
         }[self.kind]
-        with self.said.open("ab") as said:
+        with self.said.open("ab") as said, interruptible():
             before = said.tell()
             self.process = subprocess.Popen(
                 [sys.executable, *command], cwd=self.folder, stdout=said, stderr=said,

@@ -21,6 +21,7 @@ from crawler.render import Rendered, Renderer
 from milepost.errors import FetchError, SettingsError
 from milepost.settings import RenderSettings
 from tests.crawler.conftest import Looking, Web, clock, look, memory, other_web, web
+from tests.interruptible import interruptible
 
 __all__ = ["clock", "look", "memory", "other_web", "web"]
 
@@ -261,8 +262,10 @@ def browsers(parent: int) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_browser_outlives_its_look(number: int) -> None:
-    with subprocess.Popen([sys.executable, "-c", LOOK % SETTINGS.sandbox], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, start_new_session=True) as process:
+    with interruptible():
+        look = subprocess.Popen([sys.executable, "-c", LOOK % SETTINGS.sandbox], stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, start_new_session=True)
+    with look as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"asked\n"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.console.terminal import milepost
+from tests.interruptible import interruptible
 
 MILEPOST = [sys.executable, "-W", "error", "-m", "milepost"]
 
@@ -162,7 +163,8 @@ def test_ctrl_c_ends_in_a_sentence(folder: Path) -> None:
         text = SETTINGS.replace("127.0.0.1:9\"\nallow", f"127.0.0.1:{silent.getsockname()[1]}\"\nallow")
         text = text.replace("retries = 0", "retries = 0\ntimeout = 600")
         (folder / "milepost.toml").write_text(text, encoding="utf-8")
-        looking = subprocess.Popen([*MILEPOST, "scrape"], cwd=folder, stderr=subprocess.PIPE, text=True)
+        with interruptible():
+            looking = subprocess.Popen([*MILEPOST, "scrape"], cwd=folder, stderr=subprocess.PIPE, text=True)
         silent.settimeout(300)
         connection, _ = silent.accept()
         assert connection.recv(4)  # asked, and waiting for the answer

@@ -1,6 +1,8 @@
 """One look at a site, told as scenarios against a real server on loopback."""
 
+import asyncio
 import datetime as dt
+import threading
 
 import pytest
 
@@ -26,6 +28,33 @@ def test_a_first_look_hands_on_every_page_under_its_identity(web, look):
     assert (report.requests, report.fetched, report.failed, report.complete) == (5, 3, 0, True)
     assert report.listed == {f"{BASE}/timeline/perceptron", f"{BASE}/timeline/alexnet"}
     assert web.asked[:3] == ["/robots.txt", "/sitemap.xml", "/"]
+
+
+def test_a_listing_is_read_while_others_are_on_their_way_and_one_outcome_at_a_time(web, look):
+    web.milestones("a")
+    asked, telling, kinds = threading.Event(), threading.Lock(), {}
+
+    def other(_):
+        asked.set()
+        return web.html("")
+
+    def on_page(outcome):
+        assert telling.acquire(blocking=False)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            assert outcome.kind == "listing"
+            assert asked.wait(60)
+            for _ in range(20):
+                web.leap(0.0)  # the loop turns meanwhile
+        else:
+            assert outcome.kind == "milestone"
+        kinds[outcome.url] = outcome.kind
+        telling.release()
+
+    web.pages["/era/x"] = other
+    assert look(on_page=on_page, seeds=("/", "/era/x")).report.complete
+    assert kinds == {f"{BASE}/": "listing", f"{BASE}/era/x": "listing", f"{BASE}/timeline/a": "milestone"}
 
 
 def test_it_introduces_itself_and_keeps_no_cookies(web, look):
