@@ -333,7 +333,6 @@ def test_nothing_is_lost_while_readers_operators_and_a_dispatch_write_one_sqlite
 
     assert clients.wrong == []
     assert "Traceback" not in server.log.read_text()
-    assert "locked" not in server.log.read_text()
     assert clients.watched >= len(watchers)
     with connect(settings.store.url) as database:
         counts = Ledger(database).counts(1)

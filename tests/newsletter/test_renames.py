@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from milepost.dates import PartialDate
 from milepost.fields import FIELD
 from milepost.records import Image, Milestone
-from newsletter.news.renames import SURE, UNLIKE, Candidate, Match, Standing, match, score
+from newsletter.news.rarity import Shared
+from newsletter.news.renames import SURE, UNLIKE, Candidate, Match, Standing, match, same, score
 
 CLOCK = Milestone(
     source="timekeeping", key="pendulum-clock", url="https://time.example/m/pendulum-clock",
@@ -80,6 +81,12 @@ def test_what_is_empty_on_both_sides_or_unknown_on_one_is_left_out() -> None:
 
 def test_gone_and_alike_is_a_rename() -> None:
     assert found(known(), moved(CLOCK), QUARTZ) == [("pendulum-clock", "moved", "score", True)]
+
+
+def test_what_is_not_alike_is_another_whatever_rare_words_they_share() -> None:
+    shared = Shared(share=1.0, weight=9.0, titled=True)
+    assert same(CLOCK, moved(CLOCK), UNLIKE, shared) is False
+    assert same(CLOCK, moved(CLOCK), SURE, shared) is True
 
 
 def test_nothing_gone_and_nothing_like_it_is_none() -> None:

@@ -413,6 +413,18 @@ def test_who_was_told_it_all_gets_nothing_and_their_debts_of_it_are_over(make_it
     assert placed == Placement(exclusion="nothing_new", told=frozenset([2]))
 
 
+def test_a_correction_that_is_owed_is_no_news_that_was_told_already(make_item: ItemMaker) -> None:
+    news, owed = make_item(1), make_item(2, role="correction")
+    standing = Standing(told=frozenset([owed.milestone_id]), wrong=frozenset([2]), owed=frozenset([2]))
+
+    placed = place(  # what there is a rendering of tells the news alone
+        subscriber(), False, cadence="weekly", items=[news], owed=[owed], rendered={"all"}, drafted_at=DRAFTED,
+        standing=standing,
+    )
+
+    assert placed == Placement(variant="all")
+
+
 # --- a clock that was ahead -------------------------------------------------------------------------------------------
 
 

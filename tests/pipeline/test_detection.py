@@ -461,6 +461,28 @@ def test_a_half_done_deploy_asks_and_the_rest_of_it_answers(stage: Stage) -> Non
     assert old.key not in stage.withdrawn()
 
 
+def test_a_new_one_that_is_gone_again_answers_nothing(stage: Stage) -> None:
+    before = stage.server.site
+    _, new = rename(stage)
+    stage.serve()
+    after = stage.server.site
+    stage.server.site = {**before, path(new): after[path(new)], "/": after["/"]}
+    assert stage.look() == {"added": 1}
+    stage.stories.pop(0)
+    stage.serve()
+    stage.look()
+    with connect(stage.settings.store.url) as database:
+        assert [question.new_key for question in pending_renames(database, SOURCE)] == [new.key]
+
+
+def test_while_the_listings_name_far_fewer_nobody_is_taken_for_gone(stage: Stage) -> None:
+    _, new = rename(stage)
+    stage.stories = [new, *stage.stories[8:]]
+    stage.serve()
+    assert stage.look() == {"added": 1}
+    assert "fewer than before" in (stage.report.held or "")
+
+
 def test_a_page_that_moved_to_one_that_can_not_be_read_yet_waits(stage: Stage) -> None:
     first = stage.identity(stage.stories[0].key)
     old, new = rename(stage)
