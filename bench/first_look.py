@@ -1,64 +1,114 @@
-"""A first look at one big source: every page fetched, archived, read and recorded.
+"""A look at one big source: every page fetched, archived, read and recorded, then all again when little has changed.
 
-    python -m bench.first_look [--pages 3000] [--again]
+    python -m bench.first_look [--pages 1000 10000 …] [--changed 0.01] [--store postgresql://…] [--processes N]
 
     a server with numbered pages of the sample site ─▶ scrape, in a process of its own ─▶ seconds, CPU a page, memory
 
-The CPU is that of the look and of the processes it started, not the server's; the memory is that of the look's own
-process at its peak. `--again` looks once more, when nothing has changed.
+The server knows conditional requests. The CPU is that of the look and of the processes it started, neither the server's
+nor a PostgreSQL's; the memory is that of the look's own process at its peak. Each number of pages has a database of its
+own; one on PostgreSQL is named, is empty, and takes one number. `--changed`: the share of the pages that a second look
+finds otherwise.
 """
 
 import argparse
 import asyncio
+import hashlib
 import multiprocessing
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
-from bench.crawl import serve
 from bench.scale import BASE, SOURCE, Took, body, measured
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
+from store.archive.retention import Archive
+from store.database import connect, upgrade
 
 CHUNK = 10_000  # pages in one sitemap
 STORY = "/story/salisbury-cathedral-clock-"
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
-def site(count: int) -> Callable[[str], bytes | None]:
-    """What a site of `count` milestones answers."""
+class Site:
+    """A site of `count` milestones; of its second version, so many in a hundred thousand are told otherwise."""
 
-    def answer(path: str) -> bytes | None:
-        if path.startswith(STORY) and int(path.removeprefix(STORY)) < count:
-            return _wire(body(int(path.removeprefix(STORY))), "text/html; charset=utf-8")
+    def __init__(self, count: int, changed: float) -> None:
+        self.count, self.every = count, round(1 / changed) if changed else 0
+        self.second = False
+        self.page = lru_cache(maxsize=64)(self._page)  # a milestone's is made for each request
+
+    def answer(self, path: str, known: str) -> bytes:
+        """The bytes of an answer; `known`: the ETag that whoever asks has."""
+        if path == "/second":
+            self.second = True
+            return _wire(b"", "text/plain", "")
+        if path.startswith(STORY):
+            number = int(path.removeprefix(STORY))
+            anew = self.second and self.every and number % self.every == 0
+            tag = f'"{number}{"b" if anew else "a"}"'
+            if known == tag:
+                return f"HTTP/1.1 304 Not Modified\r\nETag: {tag}\r\n\r\n".encode()
+            page = body(number).replace(b"clock without a face", b"clock without any face") if anew else body(number)
+            return _wire(page, "text/html; charset=utf-8", tag)
+        page, kind = self.page(path)
+        return NOT_FOUND if page is None else _wire(page, kind, "")
+
+    def _page(self, path: str) -> tuple[bytes | None, str]:
         if path == "/sitemap.xml":
-            parts = "".join(f"<sitemap><loc>{BASE}/s{part}.xml</loc></sitemap>" for part in range(-(-count // CHUNK)))
-            return _wire(f"<sitemapindex>{parts}</sitemapindex>".encode(), "application/xml")
+            parts = -(-self.count // CHUNK)
+            listed = "".join(f"<sitemap><loc>{BASE}/s{part}.xml</loc></sitemap>" for part in range(parts))
+            return f"<sitemapindex>{listed}</sitemapindex>".encode(), "application/xml"
         if path.startswith("/s") and path.endswith(".xml"):
             part = int(path[2:-4])
             urls = "".join(f"<url><loc>{BASE}{STORY}{number}</loc></url>"
-                           for number in range(part * CHUNK, min(count, (part + 1) * CHUNK)))
-            return _wire(f"<urlset>{urls}</urlset>".encode(), "application/xml")
-        return None if path != "/" else _wire(b"<!DOCTYPE html><html><body><main></main></body></html>", "text/html")
-
-    return answer
-
-
-def _wire(content: bytes, kind: str) -> bytes:
-    return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+                           for number in range(part * CHUNK, min(self.count, (part + 1) * CHUNK)))
+            return f"<urlset>{urls}</urlset>".encode(), "application/xml"
+        if path == "/":
+            return b"<!DOCTYPE html><html><body><main></main></body></html>", "text/html"
+        return None, ""
 
 
-def _serve(count: int, pipe: Any) -> None:
-    asyncio.run(serve(site(count), ready=pipe.send))
+def _wire(content: bytes, kind: str, tag: str) -> bytes:
+    known = f"ETag: {tag}\r\n" if tag else ""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n{known}Content-Length: {len(content)}\r\n\r\n"
+    return head.encode() + content
+
+
+class _Server(asyncio.Protocol):
+    def __init__(self, site: Site) -> None:
+        self.site, self.rest = site, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *requests, self.rest = (self.rest + data).split(b"\r\n\r\n")
+        for request in requests:
+            first, *headers = request.decode().split("\r\n")
+            known = next((line[15:] for line in headers if line.lower().startswith("if-none-match: ")), "")
+            self.transport.write(self.site.answer(first.split(" ", 2)[1], known))
+
+
+async def _serve_until_killed(site: Site, ready: Callable[[int], object]) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: _Server(site), "127.0.0.1", 0)
+    ready(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+def _serve(count: int, changed: float, pipe: Any) -> None:
+    asyncio.run(_serve_until_killed(Site(count, changed), pipe.send))
 
 
 @contextmanager
-def serving(count: int) -> Iterator[str]:
+def serving(count: int, changed: float = 0) -> Iterator[str]:
     """Such a site in a process of its own; gives its URL."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(count, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(count, changed, theirs), daemon=True)
     process.start()
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
@@ -67,37 +117,63 @@ def serving(count: int) -> Iterator[str]:
         process.join()
 
 
-def settings_for(file: Path, url: str, pages: int) -> Settings:
-    """Of a store in `file` and the site at `url`."""
+def settings_for(store: str, url: str, pages: int, processes: int = 1) -> Settings:
+    """Of that store and the site at `url`."""
     return parse({
-        "store": {"url": f"sqlite:///{file}"},
+        "store": {"url": store}, "fetch": {"reading_processes": processes, "max_look_minutes": 1440},
         "sources": [{"key": SOURCE, "extractor": "sample", "base_url": BASE, "fetch_from": url,
                      "allow_hosts": ["127.0.0.1"], "max_pages": pages + 100}],
     })
 
 
-def look(file: Path, url: str, pages: int) -> int:
-    """One look; returns how many milestones are known after it."""
-    report = scrape(settings_for(file, url, pages), SOURCE)
+def look(store: str, url: str, pages: int, processes: int = 1) -> tuple[int, int]:
+    """One look; returns how many milestones are known after it, and how many pages came anew."""
+    report = scrape(settings_for(store, url, pages, processes), SOURCE)
     assert report.state == "complete", report
-    return report.milestones
+    return report.milestones, report.fetched
+
+
+def kept(store: str) -> tuple[str, int]:
+    """The bytes that the database takes, and those of it that are bodies of pages; and a hash of all that is known."""
+    with connect(store) as database, database.connect() as connection:
+        if database.file is not None:
+            size = database.file.stat().st_size
+        else:
+            size = int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+        rows = connection.exec_driver_sql("SELECT key, fingerprint FROM milestone JOIN milestone_version "
+                                          "ON milestone_id = milestone.id AND number = version ORDER BY key")
+        digest = hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()[:8]
+        return f"{size / 1e6:,.0f} MB, of it pages {Archive(database).size().stored_bytes / 1e6:,.0f}; {digest}", size
 
 
 def main() -> None:
     """Print a line a look."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pages", type=int, default=3000)
-    parser.add_argument("--again", action="store_true", help="look once more")
+    parser.add_argument("--pages", type=int, nargs="+", default=[3000])
+    parser.add_argument("--changed", type=float, default=0.01, help="share of the pages, for the second look")
+    parser.add_argument("--store", help="an empty PostgreSQL database")
+    parser.add_argument("--processes", type=int, default=1, help="that read pages")
     chosen = parser.parse_known_args()[0]
-    with tempfile.TemporaryDirectory() as folder, serving(chosen.pages) as url:
-        for what in ("first look", "nothing changed")[: 2 if chosen.again else 1]:
-            _line(what, chosen.pages, measured(look, Path(folder) / "look.db", url, chosen.pages))
+    for pages in chosen.pages:
+        with tempfile.TemporaryDirectory() as folder, serving(pages, chosen.changed) as url:
+            store = chosen.store or f"sqlite:///{folder}/look.db"
+            upgrade(store)
+            first = measured(look, store, url, pages, chosen.processes)
+            _line("first look", pages, first)
+            said, size = kept(store)
+            print(f"{'':>18}the database: {said}; {size / pages:,.0f} bytes a page", flush=True)
+            urllib.request.urlopen(f"{url}/second").close()  # noqa: S310 - our own
+            again = measured(look, store, url, pages, chosen.processes)
+            _line(f"{chosen.changed:.1%} changed", pages, again)
+            print(f"{'':>18}of the first look's CPU: {again.cpu / first.cpu:.1%}", flush=True)
 
 
 def _line(what: str, pages: int, took: Took) -> None:
-    assert took.result == pages, took
-    print(f"{what}: {pages:,} pages in {took.seconds:.1f} s, {took.cpu / pages * 1000:.2f} ms of CPU a page, "
-          f"{took.peak_mb} MB at its peak ({took.before_mb} before)", flush=True)
+    known, fetched = took.result
+    assert known == pages, took
+    print(f"{what:>16}: {pages:>7,} pages, {fetched:>7,} came, {took.seconds:>7.1f} s, "
+          f"{took.cpu / pages * 1000:.2f} ms of CPU a page, {took.peak_mb} MB at its peak ({took.before_mb} before)",
+          flush=True)
 
 
 if __name__ == "__main__":

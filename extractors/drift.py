@@ -5,7 +5,7 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 from extractors.clean import clean, is_void
 from milepost.dates import PartialDate
 from milepost.fields import FIELD, FIELDS, of_type
-from milepost.records import Milestone
+from milepost.records import Milestone, Witness
 
 REQUIRED = tuple(name for name in FIELDS if FIELD[name].required)
 SORTING = frozenset(of_type("slug", "slugs", "level"))
 _TEXTS = of_type("prose")
 _EXAMPLES, _EXAMPLE_CAP = 3, 80  # of a dispute, and characters of each
+# Different values of a field that are counted at once. With more, each is counted one less, and those that came once
+# are forgotten (Misra and Gries, Finding repeated elements, 1982): the most frequent one is short by a ten-thousandth.
+_VALUES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,41 +59,88 @@ class Limits:
     disputed: float = 0.20  # witnesses differ on a field
 
 
-def profile(records: Sequence[Milestone], *, failed: int = 0) -> Profile:
-    """Measure a source's records; `failed` pages could not be read."""
-    count = len(records)
-    void = sum(any(is_void(getattr(record, name)) for name in _TEXTS) for record in records)
-    return Profile(
-        pages=count + failed,
-        failed=failed / max(count + failed, 1),
-        void=void / max(count, 1),
-        fields={name: _field(name, records) for name in FIELDS},
-    )
+class Profiler:
+    """Measures a source's records as they pass: none is kept, so that there may be any number of them."""
+
+    def __init__(self) -> None:
+        self._count = self._void = 0
+        self._fields = {name: _Field() for name in FIELDS}
+
+    def add(self, record: Milestone) -> None:
+        """One record more."""
+        self._count += 1
+        self._void += any(is_void(getattr(record, name)) for name in _TEXTS)
+        for name, field in self._fields.items():
+            field.add(record, name)
+
+    def profile(self, *, failed: int = 0) -> Profile:
+        """What they are like; `failed` pages could not be read."""
+        return Profile(
+            pages=self._count + failed,
+            failed=failed / max(self._count + failed, 1),
+            void=self._void / max(self._count, 1),
+            fields={name: field.profile(max(self._count, 1)) for name, field in self._fields.items()},
+        )
+
+    def disputes(self, limits: Limits = Limits()) -> tuple[str, ...]:
+        """A sentence for each field that witnesses dispute on too many records to be an accident, with examples."""
+        if self._count < limits.min_pages:
+            return ()
+        return tuple(
+            f"the witnesses of {_words(name)} differ on {field.disputed} of {self._count} milestones "
+            f"({'; '.join(field.examples)})"
+            for name, field in self._fields.items() if field.disputed > limits.disputed * self._count
+        )
 
 
-def _field(name: str, records: Sequence[Milestone]) -> FieldProfile:
-    kept: Counter[str] = Counter()
-    told: Counter[str] = Counter()
-    values: Counter[object] = Counter()
-    filled = unknown = disputed = 0
-    for record in records:
-        witnesses = record.evidence.get(name, ())
-        value = getattr(record, name)
-        filled += bool(value)
-        if value and name != "related":
-            values[value.value if isinstance(value, PartialDate) else value] += 1
-        unknown += name in record.unknown
-        disputed += any(witness.says is not None for witness in witnesses)
+class _Field:
+    """Counts of one field."""
+
+    __slots__ = ("disputed", "examples", "filled", "kept", "told", "unknown", "values")
+
+    def __init__(self) -> None:
+        self.filled = self.unknown = self.disputed = 0
+        self.examples: list[str] = []
+        self.kept: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()
+        self.values: Counter[int] = Counter()  # by hash: a text is not kept
+
+    def add(self, record: Milestone, name: str) -> None:
+        witnesses, value = record.evidence.get(name, ()), getattr(record, name)
+        self.unknown += name in record.unknown
+        if value:
+            self.filled += 1
+            if name != "related":
+                self.values[hash(value.value if isinstance(value, PartialDate) else value)] += 1
+                if len(self.values) > _VALUES:
+                    self.values = Counter({one: count - 1 for one, count in self.values.items() if count > 1})
         if witnesses:
-            kept[witnesses[0].witness] += 1
-        told.update({witness.witness for witness in witnesses})
-    count = max(len(records), 1)
-    return FieldProfile(
-        filled=filled / count, unknown=unknown / count, disputed=disputed / count,
-        one=max(values.values(), default=0) / count,
-        kept_from={witness: number / count for witness, number in sorted(kept.items())},
-        told_by={witness: number / count for witness, number in sorted(told.items())},
-    )
+            self.kept[witnesses[0].witness] += 1
+            self.told.update({witness.witness for witness in witnesses})
+            if (said := _dispute(record, witnesses)) is not None:
+                self.disputed += 1
+                if len(self.examples) < _EXAMPLES:
+                    self.examples.append(said)
+
+    def profile(self, count: int) -> FieldProfile:
+        return FieldProfile(
+            filled=self.filled / count, unknown=self.unknown / count, disputed=self.disputed / count,
+            one=max(self.values.values(), default=0) / count,
+            kept_from={witness: number / count for witness, number in sorted(self.kept.items())},
+            told_by={witness: number / count for witness, number in sorted(self.told.items())},
+        )
+
+
+def _measured(records: Iterable[Milestone]) -> Profiler:
+    profiler = Profiler()
+    for record in records:
+        profiler.add(record)
+    return profiler
+
+
+def profile(records: Iterable[Milestone], *, failed: int = 0) -> Profile:
+    """Measure a source's records; `failed` pages could not be read."""
+    return _measured(records).profile(failed=failed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,25 +266,22 @@ def unfit(now: Profile, limits: Limits = Limits()) -> str | None:
     return None
 
 
-def disputes(records: Sequence[Milestone], limits: Limits = Limits()) -> tuple[str, ...]:
-    """A sentence for each field that witnesses dispute on too many records to be an accident, with three examples."""
-    told: list[str] = []
-    for name in FIELDS:
-        count, examples = dispute(name, records)
-        if len(records) >= limits.min_pages and count > limits.disputed * len(records):
-            told.append(f"the witnesses of {_words(name)} differ on {count} of {len(records)} milestones "
-                        f"({'; '.join(examples)})")
-    return tuple(told)
+def disputes(records: Iterable[Milestone], limits: Limits = Limits()) -> tuple[str, ...]:
+    """See `Profiler.disputes`."""
+    return _measured(records).disputes(limits)
 
 
-def dispute(name: str, records: Sequence[Milestone]) -> tuple[int, tuple[str, ...]]:
+def dispute(name: str, records: Iterable[Milestone]) -> tuple[int, tuple[str, ...]]:
     """(on how many records witnesses dispute a field, the first three: who says what)."""
-    disputed = [(record, witness) for record in records
-                if (witness := next((one for one in record.evidence.get(name, ()) if one.says is not None), None))]
-    return len(disputed), tuple(
-        f"{record.key}: {witness.witness} ({witness.where}) says “{clean(witness.says, _EXAMPLE_CAP)}”"
-        for record, witness in disputed[:_EXAMPLES]
-    )
+    disputed = [said for record in records if (said := _dispute(record, record.evidence.get(name, ()))) is not None]
+    return len(disputed), tuple(disputed[:_EXAMPLES])
+
+
+def _dispute(record: Milestone, witnesses: Iterable[Witness]) -> str | None:
+    witness = next((one for one in witnesses if one.says is not None), None)
+    if witness is None:
+        return None
+    return f"{record.key}: {witness.witness} ({witness.where}) says “{clean(witness.says, _EXAMPLE_CAP)}”"
 
 
 def _main(shares: Mapping[str, float]) -> str:

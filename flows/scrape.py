@@ -7,6 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, events, outcomes, reports
+from flows.fan_out import PrefectRuns, Spread
 from flows.logs import to_prefect
 from flows.names import by_time
 from flows.parameters import Config, Keys
@@ -50,14 +51,21 @@ def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = 
         ))
         return told
 
+    # a source by itself is looked at here: this may be the run that another asked for
+    spread = settings.prefect.fan_out == "deployment" and len(keys) > 1
     unfinished: UnfinishedError | None = None
     try:
-        looks = look_at_several(settings, keys, one)
+        if spread:
+            looks = look_at_several(settings, keys, Spread(settings, PrefectRuns(config, full)).look,
+                                    at_once=settings.prefect.runs_at_once)
+        else:
+            looks = look_at_several(settings, keys, one)
     except UnfinishedError as error:
         unfinished, looks = error, error.result
     findings = outcomes.of_looks(looks, _waits(settings, keys))
     _report(settings, looks)
-    events.tell_looks(looks)
+    if not spread:  # else each run has told of its own
+        events.tell_looks(looks)
     return events.told(findings, outcomes.told_looks(looks), unfinished or looks)
 
 

@@ -596,6 +596,22 @@ class NotifySettings(_Section):
     """Less room than this where a SQLite database lies is an alarm, in MB."""
 
 
+class PrefectSettings(_Section):
+    """[prefect]"""
+
+    fan_out: Literal["threads", "deployment"] = "threads"
+    """How runs of Prefect look at several sources: `threads` of their own process, or with `deployment` one run of the
+    deployment `scrape` for each source, on whichever worker takes it. That wants PostgreSQL as store, a Prefect server,
+    and workers that have the same settings."""
+    runs_at_once: Annotated[int, Field(ge=1, le=500)] = 50
+    """With `deployment`: runs that are asked for at a time; sources on one host go one after the other all the same."""
+    begin_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 10.0
+    """How long a source's run waits for a worker while none takes any of them; then it is called off, and failed."""
+    run_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 180.0
+    """The longest that a source's run may take; then it is called off, and failed. Longer than `max_look_minutes` of
+    `[fetch]`, since what was fetched is read after it."""
+
+
 class Settings(BaseSettings):
     """All of it; build it with `load`."""
 
@@ -614,6 +630,7 @@ class Settings(BaseSettings):
     desk: DeskSettings = DeskSettings()
     guards: GuardSettings = GuardSettings()
     notify: NotifySettings = NotifySettings()
+    prefect: PrefectSettings = PrefectSettings()
     webhooks: WebhookSettings = WebhookSettings()
 
     @model_validator(mode="after")

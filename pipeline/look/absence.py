@@ -19,7 +19,6 @@ from newsletter.news.windows import fallen
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pending_renames
-from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals
 
@@ -37,8 +36,8 @@ class Absences:
         A page that was not read now is as it was: what was missing from it still is.
         """
         intake, whole = self._at.intake, self._at.site.lists_all
-        read = {record.page for record in reading.records.values()
-                if record.shares_its_page and (whole or not record.found_on)}
+        read = {record.page for record in map(reading.records.__getitem__, reading.shared)
+                if whole or not record.found_on}
         away = read | intake.gone.keys() | intake.moved.keys() | intake.failed | intake.disallowed
         before = [url for url in self._at.pages.missing(self._at.source) if whole or "#" in url]
         if not read and not before:
@@ -64,8 +63,12 @@ class Absences:
         before, missing = self._at.pages.fallen(self._at.source), self._at.pages.missing(self._at.source)
         withdrawn = self._at.milestones.withdrawn(self._at.source)
         found: set[str] = set()
+        keys: dict[str, list[str]] = {page: [] for page in read}
+        for key, record in reading.records.items():
+            if (page := page_address(record.url)) in keys:
+                keys[page].append(key)
         for page in read:
-            shown = [record for record in reading.records.values() if page_address(record.url) == page]
+            shown = [reading.records[key] for key in keys[page]]
             found |= fallen(
                 {key: known[key] for url, key in off.items()
                  if page_address(url) == page and url not in missing and key not in withdrawn},
@@ -141,12 +144,12 @@ class Absences:
     def _refused(self) -> int:
         return Refusals(self._at.database).removals(self._at.source)
 
-    def leaving(self, firsts: Mapping[str, int]) -> list[Entry]:
-        """What was missing at an earlier look already, and is so now: withdrawn."""
+    def leaving(self, firsts: Mapping[str, int]) -> list[tuple[Change, Milestone]]:
+        """What was missing at an earlier look already, and is so now: withdrawn, with its record."""
         stays = self.stays(firsts)
         leaving = {key for key, first in firsts.items() if first < self._at.look.id and key not in stays}
         return [
-            (Change(source=self._at.source, key=key, kind="withdrawn"), stored.milestone, None)
+            (Change(source=self._at.source, key=key, kind="withdrawn"), stored.milestone)
             for key, stored in self._at.milestones.some(self._at.source, leaving).items()
         ]
 

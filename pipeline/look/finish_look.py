@@ -6,8 +6,8 @@
 """
 
 import logging
-from collections import Counter
-from collections.abc import Sequence, Set
+from collections import ChainMap, Counter
+from collections.abc import Collection, Mapping, MutableMapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,24 +16,26 @@ from extractors.drift import profile_to_json, rates_to_json
 from extractors.silent_settings import LOOKS, Counts, counted, counts_from_json, counts_to_json, silent
 from milepost.changes import NEWS
 from milepost.printable import counted as counted_
-from milepost.records import CHANGE_KINDS, LookReport, LookVerdict
+from milepost.records import CHANGE_KINDS, LookReport, LookVerdict, Milestone
 from newsletter.news.guards import Counted, Hold, hold, incomplete, shrunken, surge
 from newsletter.news.refused import without_refused
+from newsletter.news.renames import Match
 from pipeline.look.absence import Absences, Missed, missed, unseen_from_json, unseen_to_json
 from pipeline.look.found_feeds import wanting
-from pipeline.look.judging import Drifted, Judge, Judged
+from pipeline.look.judging import Drifted, Judge, Judged, ToRecord
+from pipeline.look.packed_records import slices
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading, read_stored
 from pipeline.look.renaming import Absence, likenesses, open_questions, settle
-from pipeline.look.unread_entries import FIRST, UnreadEntries, unread_dates, unread_entries
+from pipeline.look.unread_entries import FIRST, UnreadEntries, unread_entries
 from store.milestones.looks import Look
-from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals
 from store.milestones.source_labels import SourceLabels
 
 log = logging.getLogger("milepost.scrape")
 
+TOGETHER = 1_000  # milestones of which nothing is told that are recorded in one transaction
 MOST_TOLD = 100  # sentences of a kind that a look keeps
 _LASTING = ("drift", "shrunken", "removal", "incomplete", "unread")  # what they see is there at the next look too
 
@@ -115,15 +117,19 @@ class _Conclusion:
         elif baseline and not judged.entries and not at.known:
             failures.append(f"{source}: no baseline yet: no milestone was found")
 
+        records: MutableMapping[str, Milestone] = judged.records
         entries = judged.entries if held is None else _while_held(judged.entries, held)
         if stopped is not None and like is not None:  # nobody is asked again, and its pages stay to be read
-            entries = () if baseline else tuple(one for one in _while_held(entries, stopped) if one[0] is None)
+            entries = () if baseline else tuple(one for one in _while_held(entries, stopped) if one.change is None)
             failures.append(f"{source}: nothing new is taken while it is as look {like} found it, which was refused: "
                             f"{stopped.reason}")
-        entries += tuple([] if stopped is not None else absences.leaving(firsts))
-        changed = any(change is not None for change, _, _ in entries)
+        if stopped is None:
+            leaving = absences.leaving(firsts)
+            records = ChainMap({record.key: record for _, record in leaving}, records)
+            entries += tuple(ToRecord(change, record.key, None) for change, record in leaving)
+        changed = any(one.change is not None for one in entries)
         row_held = held if held is None or changed or not self._waits_already(held) else None
-        self._record(entries, judged, held=None if baseline else row_held)
+        self._record(entries, records, judged, shared=reading.shared, held=None if baseline else row_held)
         settled = 0
         if stopped is None and not baseline:
             settled = settle(at.database, source, absence, now=at.now())
@@ -143,7 +149,7 @@ class _Conclusion:
             gone = counted_(len(stays), "milestone")
             notes += (f"look {like} was refused: {gone} that the site shows no more stay on record",)
         notes += refused
-        came = {change.key for change, _, _ in entries if change is not None and change.kind in NEWS}
+        came = {one.key for one in entries if one.change is not None and one.change.kind in NEWS}
         notes += _no_news(came & judged.stood.no_news - judged.stood.fed,
                           "stood there at the first look and could not be read till now")
         notes += _no_news(came & judged.stood.fed, "stood in a feed when that was first read")
@@ -154,7 +160,7 @@ class _Conclusion:
         degraded = (*disputed, *still)
         milestones = at.milestones.count(source)
         first = baseline and whole and milestones > 0
-        kinds = Counter(change.kind for change, _, _ in entries if change is not None)
+        kinds = Counter(one.change.kind for one in entries if one.change is not None)
         kinds["renamed"] += settled
         verdicts: tuple[tuple[LookVerdict, object], ...] = (
             ("no-baseline", baseline and not first), ("held", held),
@@ -167,7 +173,7 @@ class _Conclusion:
             changes={kind: kinds[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
             failures=tuple(failures), degraded=degraded, notes=notes,
             unread=len(unread.all), unread_first=tuple(map(str, unread.all[:FIRST])),
-            unread_dates=unread_dates(reading.records.values()), found_by=_found_by(source, crawled),
+            unread_dates=len(reading.undated & reading.records.keys()), found_by=_found_by(source, crawled),
             questions=open_questions(at.database, source), settings=counts_to_json(asked),
         )
         at.looks.finish(
@@ -198,16 +204,18 @@ class _Conclusion:
         refused = Refusals(at.database).changes(at.source)
         if not refused:
             return reading, ()
-        known = at.milestones.some(at.source, reading.records, visible=True)
-        found = without_refused(
-            reading.records, {key: stored.milestone for key, stored in known.items()}, refused)
+        told = {key: reading.records[key] for key in refused if key in reading.records}
+        known = at.milestones.some(at.source, told, visible=True)
+        found = without_refused(told, {key: stored.milestone for key, stored in known.items()}, refused)
         if not found.count:
             return reading, ()
         at.pages.note_read(at.source, {
-            reading.records[key].page: reading.snapshots[key] for key in found.dropped
-            if not reading.records[key].shares_its_page
+            told[key].page: reading.snapshots[key] for key in found.dropped if not told[key].shares_its_page
         })
-        return replace(reading, records=found.records), (
+        for key in found.dropped:
+            del reading.records[key]
+        reading.records.update(found.records)
+        return reading, (
             f"{counted_(found.count, 'milestone')} told as before an operator refused it: what was known stands",)
 
     def _refused_like(
@@ -276,16 +284,35 @@ class _Conclusion:
         """Whether an earlier look waits for the same answer: then one question is enough."""
         return stopped.guard in _LASTING and any(look.guard == stopped.guard for look in self._waiting())
 
-    def _record(self, entries: tuple[Entry, ...], judged: Judged, *, held: Hold | None) -> None:
+    def _record(
+        self, entries: Sequence[ToRecord], records: Mapping[str, Milestone], judged: Judged, *,
+        shared: Collection[str], held: Hold | None,
+    ) -> None:
+        """What happened, in one transaction; what nobody is told of follows in several, so that none takes long.
+
+        Who dies between two of them leaves pages that the next look reads; a page of several is read when all of them
+        are recorded.
+        """
+        told = not self._at.look.baseline
+        first = [one for one in entries if (told and one.change is not None) or one.key in shared]
+        rest = (one for one in entries if not ((told and one.change is not None) or one.key in shared))
+        if first or judged.matches:
+            self._apply(first, records, judged, held, judged.matches)
+        for some in slices(rest, TOGETHER):
+            self._apply(some, records, judged, held, ())
+
+    def _apply(
+        self, entries: Sequence[ToRecord], records: Mapping[str, Milestone], judged: Judged, held: Hold | None,
+        matches: Sequence[Match],
+    ) -> None:
         at = self._at
-        matches, keys = judged.matches, {record.key for _, record, _ in entries}
-        if not entries and not matches:
-            return
         at.milestones.apply(
-            at.look.id, at.source, entries, announce=not at.look.baseline, held=held.reason if held else False,
+            at.look.id, at.source, ((one.change, records[one.key], one.snapshot_id) for one in entries),
+            announce=not at.look.baseline, held=held.reason if held else False,
             guard=held.guard if held else None, now=at.now(),
-            silent={found.new for found in matches if not found.sure} | judged.stood.no_news,
-            likenesses=likenesses(matches), flaps={key: still for key, still in judged.flaps.items() if key in keys},
+            silent={found.new for found in judged.matches if not found.sure} | judged.stood.no_news,
+            likenesses=likenesses(matches),
+            flaps={one.key: judged.flaps[one.key] for one in entries if one.key in judged.flaps},
         )
 
     def _remember(self, question: _Question, held: Hold | None, row_held: Hold | None) -> None:
@@ -340,13 +367,13 @@ def _no_news(keys: Set[str], why: str) -> tuple[str, ...]:
     return (f"{counted_(len(keys), 'milestone')} {why}: on record, and no news ({few}{more})",)
 
 
-def _while_held(entries: tuple[Entry, ...], held: Hold) -> tuple[Entry, ...]:
+def _while_held(entries: tuple[ToRecord, ...], held: Hold) -> tuple[ToRecord, ...]:
     """What a held look may record; all other pages stay unread, and each look reads them until one may go on.
 
     It brings nothing back. One that drifted takes no page for read of which it kept only what was known.
     """
     drifted = held.guard == "drift"
-    return tuple(entry for entry in entries if (not drifted if entry[0] is None else entry[0].kind != "restored"))
+    return tuple(one for one in entries if (not drifted if one.change is None else one.change.kind != "restored"))
 
 
 def _questions(drifted: Drifted, unseen: Missed, unread: UnreadEntries, held: Hold | None) -> Sequence[_Question]:

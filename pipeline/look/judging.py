@@ -1,31 +1,34 @@
 """What a look's readings mean: what changed, what to keep, and whether to trust any of it."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import ChainMap, Counter
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from extractors.drift import Kept, Profile, disputes, drift, profile, profile_from_json, unfit
+from extractors.drift import Kept, Profile, Profiler, drift, profile_from_json, unfit
 from extractors.labels import Labels
 from milepost.changes import KINDS, NEWS
 from milepost.fields import FIELDS
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, Flap, Milestone
 from newsletter.news.contested import Contest
-from newsletter.news.detect import detect
+from newsletter.news.detect import Detection, detect
 from newsletter.news.flapping import Flapping
 from newsletter.news.guards import Counted
 from newsletter.news.renames import Match
 from pipeline.look.absence import Absences, Missed
+from pipeline.look.packed_records import Chosen, PackedRecords, slices
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
 from pipeline.look.rereading import reread_by_another
 from pipeline.look.stood_before import StoodBefore, stood_before
 from pipeline.look.unread_entries import UnreadEntries
-from store.milestones.milestones import Entry
 from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals
 from store.milestones.source_labels import SourceLabels
+
+SLICE = 1_000  # milestones that are judged, and whose records are in memory, at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +44,20 @@ class Drifted:
     refused: int | None = None  # the look that found the source so, and that an operator refused
 
 
+class ToRecord(NamedTuple):
+    """One milestone that was read, or that leaves: what happened to it, by its key."""
+
+    change: Change | None
+    key: str
+    snapshot_id: int | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
     """What is to be recorded."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ToRecord, ...]
+    records: MutableMapping[str, Milestone]  # key → the record to keep
     matches: tuple[Match, ...]
     changes: tuple[Change, ...]
     contests: tuple[Contest, ...]
@@ -62,48 +74,61 @@ class Judge:
         self._at, self._absences = at, absences
 
     def judge(self, reading: Reading, absence: Absence) -> Judged:
-        """What changed and what to keep."""
-        # What a held look wrote was told to nobody: what is read is judged by what was.
-        told = self._at.milestones.some(self._at.source, reading.records, visible=True)
-        known = {key: stored.milestone for key, stored in told.items()}
-        appeared = {key: record for key, record in reading.records.items() if key not in known}
-        if self._at.look.baseline:
+        """What changed and what to keep; each milestone is judged by itself, so many at a time."""
+        at = self._at
+        if at.look.baseline:
             matches: tuple[Match, ...] = ()
             stood = StoodBefore()
         else:
-            stood = stood_before(self._at, appeared, reading.records)
+            on_record = at.milestones.on_record(at.source, reading.records.keys())
+            appeared = Chosen(reading.records, [key for key in reading.records if key not in on_record])
+            stood = stood_before(at, appeared, reading.records)
             unlisted = self._absences.unlisted() if appeared and absence.believed else set()
             absence = replace(absence, moved={
                 **absence.moved, **self._at_the_same_address(appeared, reading), **stood.moved})
             matches = pair(
-                self._at.database, self._at.source, appeared, absence, read=reading.records, unlisted=unlisted,
-                siblings={key for key, record in reading.records.items() if record.shares_its_page},
+                at.database, at.source, appeared, absence, read=reading.records, unlisted=unlisted,
+                siblings=reading.shared,
             )
         renamed = {found.new: found.old for found in matches if found.sure}
-        olds = self._at.milestones.some(self._at.source, renamed.values())
-        labels = tuple(SourceLabels(self._at.database).known(self._at.source))
-        detection = detect(
-            known | {key: stored.milestone for key, stored in olds.items()}, reading.records,
-            withdrawn=self._at.milestones.withdrawn(self._at.source), renamed=renamed,
-            classes=self._at.settings.classes, believed=self._at.settings.believe_first,
-            earlier=self._at.milestones.earlier(self._at.source, {
-                key: stored.version for key, stored in told.items()
-                if stored.version > 1 and fingerprint(reading.records[key]) != stored.fingerprint
-            }),
-            flaps=self._at.milestones.flaps(self._at.source),
-            labels=Labels(labels),
-            reread=reread_by_another(
-                self._at, {**told, **olds}, {renamed.get(key, key): record for key, record in reading.records.items()},
-                labels,
-            ),
+        labels = tuple(SourceLabels(at.database).known(at.source))
+        withdrawn, flaps = at.milestones.withdrawn(at.source), at.milestones.flaps(at.source)
+        kept, entries = PackedRecords(), list[ToRecord]()
+        found = list[Detection]()
+        for keys in slices(reading.records, SLICE):
+            read = {key: reading.records[key] for key in keys}
+            # What a held look wrote was told to nobody: what is read is judged by what was.
+            told = at.milestones.some(at.source, keys, visible=True)
+            olds = at.milestones.some(at.source, {renamed[key] for key in keys if key in renamed})
+            detection = detect(
+                {key: stored.milestone for key, stored in (told | olds).items()}, read,
+                withdrawn=withdrawn, renamed=renamed,
+                classes=at.settings.classes, believed=at.settings.believe_first,
+                earlier=at.milestones.earlier(at.source, {
+                    key: stored.version for key, stored in told.items()
+                    if stored.version > 1 and fingerprint(read[key]) != stored.fingerprint
+                }),
+                flaps=flaps,
+                labels=Labels(labels),
+                reread=reread_by_another(
+                    at, {**told, **olds}, {renamed.get(key, key): record for key, record in read.items()}, labels
+                ),
+            )
+            changes = {change.key: change for change in detection.changes}
+            entries += [ToRecord(changes.get(key), key, reading.snapshots[key]) for key in detection.merged]
+            for key, record in detection.merged.items():
+                if record is not read[key]:
+                    kept[key] = record
+            found.append(replace(detection, merged={}))
+        otherwise = [key for one in found for key in one.read_otherwise]
+        return Judged(
+            entries=tuple(entries), records=ChainMap(kept, reading.records), matches=matches,
+            changes=tuple(change for one in found for change in one.changes),
+            contests=tuple(contest for one in found for contest in one.contests),
+            flaps={key: still for one in found for key, still in one.flaps.items()},
+            flapping=tuple(begun for one in found for begun in one.flapping),
+            notes=_otherwise(otherwise, at.site.signature), stood=stood,
         )
-        changes = {change.key: change for change in detection.changes}
-        entries = tuple(
-            (changes.get(key), record, reading.snapshots[key]) for key, record in detection.merged.items()
-        )
-        return Judged(entries=entries, matches=matches, changes=detection.changes, contests=detection.contests,
-                       flaps=detection.flaps, flapping=detection.flapping,
-                       notes=_otherwise(detection.read_otherwise, self._at.site.signature), stood=stood)
 
     def _at_the_same_address(
         self, appeared: Mapping[str, Milestone], reading: Reading
@@ -166,20 +191,29 @@ class Judge:
         baseline = self._at.look.baseline
         if not baseline and len(reading.records) + len(reading.failures) <= 0.05 * self._at.known:
             return Drifted()
-        before: dict[str, Milestone] = {
-            key: stored.milestone for key, stored in self._at.milestones.known(self._at.source).items()
-        }
         failed = {self._at.intake.key(url) for url in reading.failed}
-        pages = {record.page for record in before.values()}
-        broken = sum(baseline or url in pages for url in reading.failed)  # what was never read can't be lost
-        after = {key: record for key, record in (before | dict(reading.records)).items()
-                 if key not in failed and (baseline or key in before)}
-        now = profile(list(after.values()), failed=broken)
-        degraded = disputes(list(after.values()))
+        before, after, weighed = Profiler(), Profiler(), _Weighed()
+        lost: set[str] = set()  # pages that were read once, and could not be now
+        for stored in self._at.milestones.each(self._at.source):
+            known, key = stored.milestone, stored.milestone.key
+            before.add(known)
+            read = reading.records.get(key)
+            weighed.add(known, read)
+            if known.page in reading.failed:
+                lost.add(known.page)
+            if key not in failed:
+                after.add(known if read is None else read)
+        if baseline:
+            for key, record in reading.records.items():
+                if key not in weighed.known and key not in failed:
+                    after.add(record)
+        # what was never read can't be lost
+        now = after.profile(failed=len(reading.failed) if baseline else len(lost))
+        degraded = after.disputes()
         if baseline:
             return Drifted(reason=unfit(now), now=now, degraded=degraded)
-        kept = _kept(before, reading, judged)
-        found = drift(profile(list(before.values())), now, kept=kept)
+        kept = weighed.kept(judged)
+        found = drift(before.profile(), now, kept=kept)
         accepted = Profiles(self._at.database).accepted(self._at.source)
         if found.reason is not None and accepted is not None:
             beside = drift(profile_from_json(accepted.data), now, kept=kept)
@@ -212,20 +246,30 @@ def _place(record: Milestone) -> str:
     return record.url.partition("://")[2].removeprefix("www.").rstrip("/")
 
 
-def _kept(before: Mapping[str, Milestone], reading: Reading, judged: Judged) -> dict[str, Kept]:
+class _Weighed:
     """Field → of its known values whose pages were read again, how many are told otherwise now, be it contested."""
-    revised = Counter(
-        part.field for change in judged.changes if change.key in before for part in change.fields
-        if part.kind == "corrected"
-    )
-    changed = revised + Counter(contest.field for contest in judged.contests)
-    changed += Counter(one.field for one in judged.flapping if one.silent)
-    read = Counter(
-        name for key in reading.records.keys() & before.keys() for name in FIELDS
-        if name not in before[key].unknown and getattr(before[key], name)
-    )
-    untold = Counter(
-        name for key in reading.records.keys() & before.keys() for name in reading.records[key].unknown
-        if name in FIELDS and name not in before[key].unknown and getattr(before[key], name)
-    )
-    return {name: Kept(changed[name], read[name], untold[name], revised[name]) for name in FIELDS}
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()  # keys
+        self._read: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()
+
+    def add(self, known: Milestone, read: Milestone | None) -> None:
+        """A known record, and what was read of it now; None where nothing was."""
+        self.known.add(known.key)
+        if read is None:
+            return
+        for name in FIELDS:
+            if name not in known.unknown and getattr(known, name):
+                self._read[name] += 1
+                self._untold[name] += name in read.unknown
+
+    def kept(self, judged: Judged) -> dict[str, Kept]:
+        """Of every field."""
+        revised = Counter(
+            part.field for change in judged.changes if change.key in self.known for part in change.fields
+            if part.kind == "corrected"
+        )
+        changed = revised + Counter(contest.field for contest in judged.contests)
+        changed += Counter(one.field for one in judged.flapping if one.silent)
+        return {name: Kept(changed[name], self._read[name], self._untold[name], revised[name]) for name in FIELDS}

@@ -22,8 +22,11 @@ def chosen(settings: Settings, keys: Iterable[str] | None) -> list[str]:
     return named
 
 
-def look_at_several(settings: Settings, keys: Iterable[str], look: Callable[[str, Stop], dict[str, Any]]) -> Made:
-    """What `look` told of each source (`scrape --json`), in their order; `fetch.sources_at_once` go side by side.
+def look_at_several(
+    settings: Settings, keys: Iterable[str], look: Callable[[str, Stop], dict[str, Any]], *, at_once: int | None = None
+) -> Made:
+    """What `look` told of each source (`scrape --json`), in their order; `at_once` go side by side, by default
+    `fetch.sources_at_once`.
 
     Sources that are read from one host are looked at one after the other, so that it has one visitor at a time. A
     database that can't be used ends them all. Raises UnfinishedError when a look failed; its result has them all.
@@ -33,9 +36,9 @@ def look_at_several(settings: Settings, keys: Iterable[str], look: Callable[[str
         source = settings.source(key)
         return check_url(source.fetch_from or source.base_url).origin
 
+    at_once = at_once or settings.fetch.sources_at_once
     return sift(
-        side_by_side(keys, look, at_once=settings.fetch.sources_at_once, apart=host, hopeless=_database_is_out),
-        down_to_json,
+        side_by_side(keys, look, at_once=at_once, apart=host, hopeless=_database_is_out), down_to_json,
     )
 
 

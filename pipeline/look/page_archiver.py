@@ -6,6 +6,7 @@
 
 import asyncio
 import datetime as dt
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ from crawler.outcomes import (
     Redirected,
 )
 from milepost.dates import believed
-from milepost.errors import ExtractError
+from milepost.errors import ExtractError, StoreError
 from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
 from pipeline.look.found_feeds import FoundFeeds
@@ -32,12 +33,15 @@ from pipeline.look.reading import key_of
 from pipeline.look.reading_guard import ReadingGuard, Stored, page_of
 from pipeline.several import Progress, Stop
 from store.archive.pages import Pages
-from store.archive.snapshots import Snapshots
+from store.archive.retention import SAMPLES, Archive
+from store.archive.snapshots import Arrived, Snapshots
 from store.database import Database
 from store.milestones.looks import Look, Looks
 from store.milestones.milestones import Milestones
 
 _TOGETHER = 1000  # "not modified"s that share one transaction: losing some costs nothing but their time
+# Pages that share one: together they take a commit's time, of which a page alone takes as much.
+PAGES, BYTES, WAIT_S = 64, 4 * 1024 * 1024, 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,33 +56,38 @@ class Recall:
 
 @dataclass(kw_only=True)
 class Intake:
-    """Each page is archived at once, so that an interrupted look loses nothing. Call `flush` when the crawl is over."""
+    """Takes what comes into the store. Pages share a commit as long as nothing is done with them, for WAIT_S at most,
+    so that an interrupted look loses no more than that, and its pages are asked for again. A listing is written before
+    its cards are. Call `flush` when the crawl is over."""
 
     snapshots: Snapshots
     pages: Pages
     guard: ReadingGuard
     now: Callable[[], dt.datetime]
+    feeds: FoundFeeds
+    enough: Callable[[], object] = lambda: None  # called when as many pages were written as a dictionary is made of
+    clock: Callable[[], float] = time.monotonic
     gone: dict[str, int] = field(default_factory=dict)  # milestone URL → 404 or 410
     moved: dict[str, str] = field(default_factory=dict)  # milestone URL → URL of the page it redirects to
     failed: set[str] = field(default_factory=set)  # milestone URLs
     disallowed: set[str] = field(default_factory=set)  # milestone URLs
     had: dict[str, str] = field(default_factory=dict)  # milestone URL → where, of those followed anywhere
     unread_listings: list[str] = field(default_factory=list)  # a sentence each
-    feeds: FoundFeeds
+    _arrived: list[Arrived] = field(default_factory=list)
+    _bytes: int = 0  # of those
+    _written: int = 0  # pages
+    _since: float = 0.0  # when the first of them came
     _unchanged: list[str] = field(default_factory=list)
+    _away: dict[str, int] = field(default_factory=dict)  # like `gone`, of those that wait to be written
+    _elsewhere: dict[str, tuple[str, int]] = field(default_factory=dict)  # like `moved`, with the status
 
     def __call__(self, outcome: Outcome) -> None:
         match outcome:
             case Fetched(snapshot=snapshot, kind=kind, validators=validators, document=document):
-                snapshot_id = self.snapshots.add(snapshot, kind, validators, document=document)
-                if kind == "milestone" and self.guard.site.follows_anywhere:
-                    self.had[snapshot.url] = snapshot.final_url
-                if kind == "listing":
-                    self._take_cards(Stored.of(snapshot, snapshot_id))
+                self._take(Arrived(snapshot, kind, validators, document))
             case NotModified(url=url):
                 self._unchanged.append(url)
-                if len(self._unchanged) >= _TOGETHER:
-                    self.flush()
+                self._flush_when(len(self._unchanged) >= _TOGETHER)
             case Failed(url=url, kind="listing", error=error) if self.feeds.found(url):
                 self.feeds.trouble(url, error.what)
             case Disallowed(url=url, kind="listing") if self.feeds.found(url):
@@ -86,16 +95,50 @@ class Intake:
             case Gone(url=url, kind=kind, status=status):
                 if self.feeds.found(url):
                     self.feeds.trouble(url, f"it answers {status}")
-                self.snapshots.mark_gone(self.guard.source, url, status, self.now())
+                self._away[url] = status
+                self._flush_when(len(self._away) >= _TOGETHER)
                 if kind == "milestone":
                     self.gone[url] = status
             case Redirected(url=url, kind="milestone", target=target, status=status):
-                self.pages.note_moved(self.guard.source, url, target, status, self.now())
+                self._elsewhere[url] = target, status
+                self._flush_when(len(self._elsewhere) >= _TOGETHER)
                 self.moved[url] = target
             case Failed(url=url, kind="milestone"):
                 self.failed.add(url)
             case Disallowed(url=url, kind="milestone"):
                 self.disallowed.add(url)
+
+    def _take(self, page: Arrived) -> None:
+        snapshot = page.snapshot
+        if not self._arrived:
+            self._since = self.clock()
+        self._arrived.append(page)
+        self._bytes += len(snapshot.body) + len(page.document or b"")
+        if page.kind == "milestone" and self.guard.site.follows_anywhere:
+            self.had[snapshot.url] = snapshot.final_url
+        if page.kind == "listing":
+            self._take_cards(Stored.of(snapshot, self._write()[-1]))
+        else:
+            self._flush_when(len(self._arrived) >= PAGES or self._bytes >= BYTES or self.is_late)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a page has waited for WAIT_S."""
+        return bool(self._arrived) and self.clock() - self._since >= WAIT_S
+
+    def _flush_when(self, due: bool) -> None:
+        if due:
+            self.flush()
+
+    def _write(self) -> list[int]:
+        """Write the pages that wait; returns the ids of their snapshots."""
+        ids = self.snapshots.add_all(self._arrived)
+        if self._written < SAMPLES <= self._written + len(ids):
+            self.enough()
+        self._written += len(ids)
+        self._arrived.clear()
+        self._bytes = 0
+        return ids
 
     def _take_cards(self, listing: Stored) -> None:
         """Keep what a listing shows; what an unreadable one showed before stands."""
@@ -116,9 +159,15 @@ class Intake:
         self.pages.note_unread(self.guard.source, {listing.url: unread})
 
     def flush(self) -> None:
-        """Write the "not modified"s that wait."""
+        """Write all that waits."""
+        self._write()
+        source = self.guard.source
+        self.snapshots.mark_gone(source, self._away, self.now())
+        self._away.clear()
+        self.pages.note_moved(source, self._elsewhere, self.now())
+        self._elsewhere.clear()
         if self._unchanged:
-            self.pages.note_not_modified(self.guard.source, self._unchanged, self.now())
+            self.pages.note_not_modified(source, self._unchanged, self.now())
             self._unchanged.clear()
 
     def key(self, url: str) -> str | None:
@@ -231,17 +280,37 @@ def archive_pages(
         links=feeds.links, linked_before=linked_before,
         render=settings.render if source.render else None, render_wait=source.render_wait,
     )
-    intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now, feeds=feeds)
+    archive = Archive(database)
+    intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now, feeds=feeds,
+                    enough=lambda: archive.keep_small(now()))
     recall = Recall(known=pages.validators(source.key))
-    crawled = asyncio.run(_until_stopped(crawl(plan, memory=recall, on_page=intake, now=now, progress=progress), stop))
+    try:
+        crawled = asyncio.run(_until_stopped(
+            crawl(plan, memory=recall, on_page=intake, now=now, progress=progress), intake, stop))
+    except StoreError:  # it takes no more
+        raise
+    except BaseException:
+        intake.flush()
+        raise
     intake.flush()
     return CrawledLook(database, settings.guards, source, look, intake, crawled, now=now)
 
 
-async def _until_stopped(crawling: Coroutine[Any, Any, CrawlReport], stop: Stop) -> CrawlReport:
-    """The crawl to its end; raises CancelledError at once when it is stopped, also in the middle of a page."""
+async def _until_stopped(crawling: Coroutine[Any, Any, CrawlReport], intake: Intake, stop: Stop) -> CrawlReport:
+    """The crawl to its end; raises CancelledError at once when it is stopped, also in the middle of a page.
+
+    Pages are written in time also while the next one lets itself be waited for.
+    """
     task, loop = asyncio.ensure_future(crawling), asyncio.get_running_loop()
     with stop.waking(lambda: loop.call_soon_threadsafe(task.cancel)):
+        try:
+            while not (await asyncio.wait({task}, timeout=WAIT_S))[0]:
+                if intake.is_late:
+                    intake.flush()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         return await task
 
 

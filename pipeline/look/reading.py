@@ -4,7 +4,7 @@ import html
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,10 @@ from extractors.base import SiteExtractor
 from extractors.charset import decode
 from extractors.labels import Labels
 from extractors.listpage import ListPage
+from extractors.reconcile import UNREAD
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, SiteLabel, Unread
+from pipeline.look.packed_records import PackedRecords
 from pipeline.look.page_workers import in_order, processes_for
 from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
 from store.archive.pages import Pages
@@ -32,13 +34,15 @@ _HREF = re.compile(r"""\bhref\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 class Reading:
     """What was read from stored pages."""
 
-    records: Mapping[str, Milestone]  # by key
+    records: MutableMapping[str, Milestone]  # by key
     snapshots: Mapping[str, int]  # key → the snapshot it was read from
     failures: tuple[str, ...]  # a sentence for each page that could not be read; what was known of it stands
     failed: frozenset[str] = frozenset()  # the addresses of those pages
     unread: Mapping[str, tuple[Unread, ...]] = field(default_factory=dict)  # address of a page → what was not, on it
     labels: tuple[LabelPair, ...] = ()  # what these pages taught of the source's labels
     spelt: Mapping[SiteLabel, int] = field(default_factory=dict)  # how the source writes them → pages that do
+    shared: frozenset[str] = frozenset()  # keys of records that share their page with others
+    undated: frozenset[str] = frozenset()  # keys of records whose page has a date that could not be read
 
 
 def spelt_on(records: Iterable[Milestone]) -> Counter[SiteLabel]:
@@ -69,10 +73,9 @@ def read_stored(
     what the source's labels are known to stand for. A page whose label only a later one explains is read again, so
     that the order of pages changes nothing.
     """
-    site, source = guard.site, guard.source
-    cards = pages.cards(source, {key for url in work if (key := key_of(site, url)) is not None})
-    records: dict[str, Milestone] = {}
+    records = PackedRecords()
     read_from: dict[str, int] = {}
+    light = _Light()
     failures: list[str] = []
     failed: set[str] = set()
     unread: dict[str, tuple[Unread, ...]] = {}
@@ -80,7 +83,7 @@ def read_stored(
     learnt: dict[LabelPair, None] = {}
     puzzled: dict[str, set[LabelPair]] = {}  # page URL → labels that nothing explained
     for (url, snapshot_id), answer in zip(
-        work.items(), _answers(guard, snapshots, pages, work, cards, dry=dry), strict=True
+        work.items(), _answers(guard, snapshots, pages, work, dry=dry), strict=True
     ):
         try:
             found = _whole(answer)
@@ -91,6 +94,7 @@ def read_stored(
         unread[url] = found.unread
         for record in found.records:
             records[record.key], read_from[record.key] = record, snapshot_id
+            light.note(record)
             for pair in record.labels:
                 if pair.slug is None:
                     puzzled.setdefault(url, set()).add(pair)
@@ -100,22 +104,43 @@ def read_stored(
     guard.teach((*labels, *learnt))
     again = {url: work[url] for url, pairs in puzzled.items()
              if url not in failed and any(after.slug(pair.field, pair.label) for pair in pairs)}
-    for answer in _answers(guard, snapshots, pages, again, cards, dry=dry):
-        records |= {record.key: record for record in _whole(answer).records}
+    for answer in _answers(guard, snapshots, pages, again, dry=dry):
+        for record in _whole(answer).records:
+            records[record.key] = record
+            light.note(record)
     return Reading(
         records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt),
-        unread=unread, spelt=spelt_on(records.values()),
+        unread=unread, spelt=light.spelt, shared=frozenset(light.shared), undated=frozenset(light.undated),
     )
 
 
+class _Light:
+    """What is known of all records without having them at hand."""
+
+    def __init__(self) -> None:
+        self.spelt: Counter[SiteLabel] = Counter()
+        self.shared: set[str] = set()
+        self.undated: set[str] = set()
+        self._spelt: dict[str, Counter[SiteLabel]] = {}  # key → what it was counted for
+
+    def note(self, record: Milestone) -> None:
+        """A record, or what it is by now."""
+        key, spelt = record.key, spelt_on([record])
+        self.spelt -= self._spelt.pop(key, Counter())
+        self.spelt += spelt
+        if spelt:
+            self._spelt[key] = spelt
+        (self.shared.add if record.shares_its_page else self.shared.discard)(key)
+        (self.undated.add if UNREAD in record.evidence else self.undated.discard)(key)
+
+
 def _answers(
-    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Mapping[str, int],
-    cards: Mapping[str, Sequence[tuple[str, Card]]], *, dry: bool,
+    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Mapping[str, int], *, dry: bool,
 ) -> Iterator[Entries | ExtractError]:
     """What each page holds, in the order of `work`; very many are read by several processes at once."""
     processes = processes_for(len(work), guard.processes)
     together, listed = BATCH if processes else 1, list(work.items())
-    loads = (_load(guard, snapshots, listed[start : start + BATCH], cards) for start in range(0, len(listed), BATCH))
+    loads = (_load(guard, snapshots, pages, listed[start : start + BATCH]) for start in range(0, len(listed), BATCH))
     batches = (load[start : start + together] for load in loads for start in range(0, len(load), together))
     reading = in_order(batches, partial(guard.entries, apart=processes > 0), processes=processes)
     for _, answers in reading:
@@ -125,9 +150,9 @@ def _answers(
 
 
 def _load(
-    guard: ReadingGuard, snapshots: Snapshots, work: Sequence[tuple[str, int]],
-    cards: Mapping[str, Sequence[tuple[str, Card]]],
+    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Sequence[tuple[str, int]]
 ) -> list[Stored]:
+    cards = pages.cards(guard.source, {key for url, _ in work if (key := key_of(guard.site, url)) is not None})
     taken = snapshots.some([snapshot_id for _, snapshot_id in work])
     return [Stored.of(taken[snapshot_id], snapshot_id, cards.get(key_of(guard.site, url) or "", ()))
             for url, snapshot_id in work]

@@ -12,7 +12,7 @@ from pipeline.look.reading import read_stored
 
 def reread_by_another(
     at: CrawledLook, known: Mapping[str, StoredMilestone], read: Mapping[str, Milestone], labels: tuple[LabelPair, ...]
-) -> dict[str, Milestone]:
+) -> Mapping[str, Milestone]:
     """Key → what today's extractor makes of the snapshot that the known record came from, had another read it.
 
     `read`: by the known key, what is read now; where that says the same, nothing depends on who says it. Of a page that
@@ -35,4 +35,4 @@ def reread_by_another(
     work |= {url: last.snapshot_id for url, last in at.pages.last_read(at.source, shared).items()}
     if not work:
         return {}
-    return dict(read_stored(at.intake.guard, at.snapshots, at.pages, work, labels=labels, dry=True).records)
+    return read_stored(at.intake.guard, at.snapshots, at.pages, work, labels=labels, dry=True).records

@@ -82,8 +82,7 @@ def _take_down(settings: Settings, database: Database, key: str, now: dt.datetim
 def _keep_small(database: Database, settings: Settings, now: dt.datetime) -> None:
     """Pack the archive with a dictionary once there is enough to learn from; forget what is old and proves nothing."""
     archive = Archive(database)
-    if archive.train_if_due(now) is not None:
-        archive.repack()
+    archive.keep_small(now)
     if settings.store.keep_days is not None:
         archive.prune_if_due(now - dt.timedelta(days=settings.store.keep_days), now)
 

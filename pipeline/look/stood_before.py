@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from milepost.records import Milestone, StoredMilestone, page_address
 from milepost.same import fold
+from pipeline.look.packed_records import Chosen
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import read_stored
 
@@ -30,8 +31,10 @@ class StoodBefore:
 
 def stood_before(at: CrawledLook, appeared: Mapping[str, Milestone], read: Mapping[str, Milestone]) -> StoodBefore:
     """Judge what appeared by its pages as they were last read, `read` being all that this look read; by key."""
+    if not appeared:
+        return StoodBefore()
     fed = at.feeds.stood(appeared, {url for url, found_by in at.crawled.found_by.items() if "sitemap" in found_by})
-    found = _stood_on_its_page(at, {key: one for key, one in appeared.items() if key not in fed}, read)
+    found = _stood_on_its_page(at, Chosen(appeared, [key for key in appeared if key not in fed]), read)
     return replace(found, no_news=found.no_news | fed, fed=fed)
 
 

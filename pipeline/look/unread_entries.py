@@ -1,6 +1,6 @@
 """What a source shows and nobody can read: counted over its pages as they were last read, not over one look's alone."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from extractors.reconcile import UNREAD
@@ -33,13 +33,20 @@ def unread_entries(at: CrawledLook, reading: Reading) -> UnreadEntries:
     found = at.pages.unread(at.source, since)
     if not found:
         return UnreadEntries()
-    known = {key: stored.milestone for key, stored in at.milestones.known(at.source).items()}
-    records = dict(reading.records) | {key: one for key, one in known.items() if key not in reading.records}
-    lost, waiting = lost_and_waiting(at.database, at.source, found, records)
-    latest = newest_of(records.values())
+    keys = set(reading.records)
+
+    def records() -> Iterator[Milestone]:
+        yield from reading.records.values()
+        for stored in at.milestones.each(at.source):
+            if stored.milestone.key not in keys:
+                keys.add(stored.milestone.key)
+                yield stored.milestone
+
+    latest = newest_of(records())
+    lost, waiting = lost_and_waiting(at.database, at.source, found, keys)
     date = latest.date.value if latest is not None and latest.date is not None else ""
     return UnreadEntries(
-        all=found, lost=lost, waiting=waiting, entries=len(records) + len(lost),
+        all=found, lost=lost, waiting=waiting, entries=len(keys) + len(lost),
         newest=next((one.says for one in waiting if one.newest and _reaches(one, date)), None),
         newest_read=latest.title if latest is not None else "",
     )

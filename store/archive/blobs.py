@@ -4,7 +4,7 @@ Pages of one site are much alike: with a dictionary trained on some of them, eac
 names the dictionary it was packed with, so that a later one leaves it readable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,22 +26,29 @@ class Codec:
         self._packers: dict[int | None, zstandard.ZstdCompressor] = {None: zstandard.ZstdCompressor(level=LEVEL)}
         self._unpackers: dict[int | None, zstandard.ZstdDecompressor] = {None: zstandard.ZstdDecompressor()}
 
-    def put(self, connection: sa.Connection, body: bytes) -> str:
-        """Keep `body` unless it is kept already; returns its SHA-256 in hex."""
-        sha = body_hash(body)
-        if connection.execute(sa.select(blob.c.sha256).where(blob.c.sha256 == sha)).first() is None:
-            new = insert(connection, blob).values(sha256=sha, raw_size=len(body), **self.pack(connection, body))
-            connection.execute(new.on_conflict_do_nothing())
-        return sha
+    def put(self, connection: sa.Connection, bodies: Sequence[bytes]) -> list[str]:
+        """Keep these bodies, as far as they are not kept already; returns the SHA-256 of each in hex."""
+        shas = [body_hash(body) for body in bodies]
+        new = dict(zip(shas, bodies, strict=True))
+        kept = set(connection.execute(sa.select(blob.c.sha256).where(blob.c.sha256.in_(new))).scalars())
+        new = {sha: body for sha, body in new.items() if sha not in kept}
+        if new:
+            packed = self.pack(connection, list(new.values()))
+            connection.execute(insert(connection, blob).on_conflict_do_nothing(), [
+                {"sha256": sha, "raw_size": len(body), **columns}
+                for (sha, body), columns in zip(new.items(), packed, strict=True)
+            ])
+        return shas
 
-    def pack(self, connection: sa.Connection, body: bytes) -> dict[str, Any]:
-        """The columns `encoding`, `dictionary` and `data` for a body, with the newest dictionary there is."""
+    def pack(self, connection: sa.Connection, bodies: Iterable[bytes]) -> list[dict[str, Any]]:
+        """The columns `encoding`, `dictionary` and `data` for each body, with the newest dictionary there is."""
         newest: int | None = connection.execute(sa.select(sa.func.max(dictionary.c.id))).scalar()
         if newest not in self._packers:
             trained = self._dictionary(connection, newest)
             trained.precompute_compress(level=LEVEL)
             self._packers[newest] = zstandard.ZstdCompressor(level=LEVEL, dict_data=trained)
-        return {"encoding": "zstd", "dictionary": newest, "data": self._packers[newest].compress(body)}
+        compress = self._packers[newest].compress
+        return [{"encoding": "zstd", "dictionary": newest, "data": compress(body)} for body in bodies]
 
     def unpack(self, connection: sa.Connection, row: sa.Row[Any]) -> bytes:
         """The body that was put, of a row with `sha256`, `dictionary`, `data` and `raw_size`.

@@ -62,11 +62,18 @@ class Pages:
 
     def note_unread(self, source: str, unread: Mapping[str, Sequence[Unread]]) -> None:
         """What looked like a milestone on these pages, as they were just read, and could not be read."""
+        rows = [{"of_url": url, "found": [asdict(one) for one in found]} for url, found in unread.items() if found]
+        none = [url for url, found in unread.items() if not found]
         with self._database.begin() as connection:
-            for url, found in unread.items():
+            for some in chunks(none):
                 connection.execute(
-                    sa.update(page).where(page.c.source == source, page.c.url == url)
-                    .values(unread=[asdict(one) for one in found] or sa.null())
+                    sa.update(page).where(page.c.source == source, page.c.url.in_(some), page.c.unread.is_not(None))
+                    .values(unread=sa.null())
+                )
+            if rows:
+                connection.execute(
+                    sa.update(page).where(page.c.source == source, page.c.url == sa.bindparam("of_url"))
+                    .values(unread=sa.bindparam("found", type_=page.c.unread.type)), rows,
                 )
 
     def unread(self, source: str, since: dt.datetime | None = None) -> tuple[Unread, ...]:
@@ -133,16 +140,23 @@ class Pages:
                     .values(read_snapshot_id=sa.bindparam("of_snapshot")), rows,
                 )
 
-    def note_moved(self, source: str, url: str, target: str, status: int, at: dt.datetime) -> None:
-        """The page redirects to another page of the site; what was read from it stands."""
-        values = {"asked_at": at, "last_status": status, "etag": None, "last_modified": None, "moved_to": target}
+    def note_moved(self, source: str, moved: Mapping[str, tuple[str, int]], at: dt.datetime) -> None:
+        """These redirect to another page of the site (URL → its URL, status); what was read from them stands."""
+        if not moved:
+            return
+        rows = [
+            {"source": source, "url": url, "kind": "milestone", "gone_since": at, "asked_at": at, "last_status": status,
+             "etag": None, "last_modified": None, "moved_to": target} for url, (target, status) in moved.items()
+        ]
         with self._database.begin() as connection:
             ensure_source(connection, source)
-            put = insert(connection, page).values(source=source, url=url, kind="milestone", gone_since=at, **values)
+            put = insert(connection, page)
+            values = {name: put.excluded[name] for name in
+                      ("asked_at", "last_status", "etag", "last_modified", "moved_to")}
             kept = sa.func.coalesce(page.c.gone_since, put.excluded.gone_since)
             connection.execute(put.on_conflict_do_update(
                 index_elements=["source", "url"], set_=values | {"gone_since": kept}
-            ))
+            ), rows)
 
     def note_missing(self, source: str, missing: Collection[str], look_id: int) -> dict[str, int]:
         """A look saw all listings, and these are gone and in none of them; every other one is not missing.

@@ -58,6 +58,11 @@ class Archive:
                 dictionaries=_count(connection, dictionary), dictionary_bytes=int(learnt.scalar_one()),
             )
 
+    def keep_small(self, now: dt.datetime) -> None:
+        """Train a dictionary when that is due, and pack with it what there is."""
+        if self.train_if_due(now) is not None:
+            self.repack()
+
     def train_if_due(self, now: dt.datetime) -> int | None:
         """Train a dictionary once `ENOUGH` bodies are stored without one; returns its id, None when it isn't due."""
         query = sa.select(sa.func.count()).select_from(blob).where(blob.c.dictionary.is_(None))
@@ -100,9 +105,11 @@ class Archive:
                     .order_by(blob.c.sha256)
                     .limit(CHUNK)
                 ).all()
-                for row in rows:
-                    packed = codec.pack(connection, codec.unpack(connection, row))
-                    connection.execute(sa.update(blob).where(blob.c.sha256 == row.sha256).values(**packed))
+                packed = codec.pack(connection, (codec.unpack(connection, row) for row in rows))
+                if rows:
+                    connection.execute(_PACKED_ANEW, [
+                        {"of_sha": row.sha256, **columns} for row, columns in zip(rows, packed, strict=True)
+                    ])
             if not rows:
                 return changed
             changed += len(rows)
@@ -137,6 +144,11 @@ class Archive:
             ).all()
             freed = _free(connection, {sha for row in removed for sha in row if sha is not None})
         return Pruned(snapshots=len(removed), blobs=len(freed), bytes=sum(freed))
+
+
+_PACKED_ANEW = sa.update(blob).where(blob.c.sha256 == sa.bindparam("of_sha")).values(
+    {name: sa.bindparam(name) for name in ("encoding", "dictionary", "data")}
+)
 
 
 def _free(connection: sa.Connection, bodies: Collection[str]) -> list[int]:

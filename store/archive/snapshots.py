@@ -1,13 +1,14 @@
 """The archive: every page as it was fetched, what may be asked of it next time, and the cards listings showed.
 
-    add ─▶ blob (body, once) ─ snapshot ─ page (latest state of a URL)
+    add_all ─▶ blob (body, once) ─ snapshot ─ page (latest state of a URL)     many pages, one transaction
     replace_cards ─▶ listing_card, and reread: the keys to read again until Milestones.apply has
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -41,6 +42,15 @@ class StoredPage:
     missing_look: int | None  # the first look that found it gone and listed nowhere, since it was either
 
 
+class Arrived(NamedTuple):
+    """A page as it came."""
+
+    snapshot: Snapshot
+    kind: PageKind
+    validators: Validators | None = None
+    document: bytes | None = None  # what a rendered page was rendered from
+
+
 class Snapshots:
     """Pages and their snapshots, cards included."""
 
@@ -51,31 +61,36 @@ class Snapshots:
     def add(
         self, taken: Snapshot, kind: PageKind, validators: Validators | None, *, document: bytes | None = None
     ) -> int:
-        """Archive a page as fetched, whatever its status, with what it was rendered from; returns the snapshot's id.
+        """`add_all`, of one page; returns the snapshot's id."""
+        return self.add_all([Arrived(taken, kind, validators, document)])[0]
 
-        Only a 200 becomes the page's latest snapshot and leaves validators; a 404 or 410 marks it gone.
+    def add_all(self, arrived: Sequence["Arrived"]) -> list[int]:
+        """Archive pages as fetched, whatever their status, in one transaction; returns their snapshots' ids.
+
+        Only a 200 becomes its page's latest snapshot and leaves validators; a 404 or 410 marks the page gone.
         """
+        if not arrived:
+            return []
         with self._database.begin() as connection:
-            ensure_source(connection, taken.source)
-            row = connection.execute(_NEW, {
-                "source": taken.source, "url": taken.url, "final_url": taken.final_url, "status": taken.status,
-                "headers": dict(taken.headers), "body_sha": self._codec.put(connection, taken.body),
-                "fetched_at": taken.fetched_at, "rendered_by": taken.rendered_by,
-                "document_sha": None if document is None else self._codec.put(connection, document),
-            })
-            snapshot_id = int(row.scalar_one())
-            values: dict[str, Any] = {
-                "kind": kind, "last_status": taken.status, "asked_at": taken.fetched_at, "etag": None,
-                "last_modified": None,
-            }
-            if taken.status == 200:
-                values |= {"last_snapshot_id": snapshot_id, "seen_at": taken.fetched_at} | _THERE
-                if validators is not None:
-                    values |= {"etag": validators.etag, "last_modified": validators.last_modified}
-            _put_page(connection, taken.source, taken.url, values)
-            if taken.status in (404, 410):
-                _mark_gone(connection, taken.source, taken.url, taken.status, taken.fetched_at)
-        return snapshot_id
+            for source in {one.snapshot.source for one in arrived}:
+                ensure_source(connection, source)
+            documents = [one.document for one in arrived if one.document is not None]
+            shas = self._codec.put(connection, [*(one.snapshot.body for one in arrived), *documents])
+            of_documents = iter(shas[len(arrived):])
+            ids = list(connection.execute(_NEW, [
+                {"source": taken.source, "url": taken.url, "final_url": taken.final_url, "status": taken.status,
+                 "headers": dict(taken.headers), "body_sha": sha, "fetched_at": taken.fetched_at,
+                 "rendered_by": taken.rendered_by,
+                 "document_sha": None if document is None else next(of_documents)}
+                for (taken, _, _, document), sha in zip(arrived, shas, strict=False)
+            ]).scalars())
+            for is_there, some in groupby(zip(arrived, ids, strict=True), lambda one: one[0].snapshot.status == 200):
+                if is_there:
+                    _put_there(connection, list(some))
+                else:
+                    for one, _ in some:
+                        _put_answer(connection, one)
+        return ids
 
     def get(self, snapshot_id: int) -> Snapshot:
         """The snapshot with its body; raises NotFoundError, or StoreError when the body is damaged."""
@@ -146,12 +161,19 @@ class Snapshots:
         with self._database.connect() as connection:
             return [StoredPage(**row) for row in connection.execute(query).mappings()]
 
-    def mark_gone(self, source: str, url: str, status: int, at: dt.datetime) -> None:
-        """The server answered 404 or 410; what was read from the page stands."""
+    def mark_gone(self, source: str, gone: Mapping[str, int], at: dt.datetime) -> None:
+        """The server answered 404 or 410 (URL → status) for these; what was read from the pages stands."""
+        if not gone:
+            return
         with self._database.begin() as connection:
             ensure_source(connection, source)
-            _put_page(connection, source, url, {"asked_at": at}, new={"kind": "milestone"})
-            _mark_gone(connection, source, url, status, at)
+            new = insert(connection, page)
+            connection.execute(
+                new.on_conflict_do_update(index_elements=["source", "url"], set_={"asked_at": new.excluded.asked_at}),
+                [{"source": source, "url": url, "kind": "milestone", "asked_at": at} for url in gone],
+            )
+            for url, status in gone.items():
+                _mark_gone(connection, source, url, status, at)
 
     def note_listed(self, source: str, urls: Iterable[str], look_id: int, *, kind: PageKind = "milestone") -> None:
         """Record that a look found these pages listed; the first look to list a page is kept for ever."""
@@ -243,7 +265,7 @@ class Snapshots:
             return set(connection.execute(sa.select(reread.c.key).where(reread.c.source == source)).scalars())
 
 
-_NEW = sa.insert(snapshot).returning(snapshot.c.id)
+_NEW = sa.insert(snapshot).returning(snapshot.c.id, sort_by_parameter_order=True)
 _THERE = {"gone_since": None, "moved_to": None, "missing_look": None}  # of a page that was seen
 _PAGE_COLUMNS = [page.c[name] for name in StoredPage.__dataclass_fields__]
 
@@ -262,13 +284,28 @@ def to_snapshot(row: sa.Row[Any], body: bytes) -> Snapshot:
     )
 
 
-def _put_page(
-    connection: sa.Connection, source: str, url: str, values: dict[str, Any], *, new: dict[str, Any] | None = None
-) -> None:
-    """Set `values` on the page's row, making it first with `new` on top when there is none."""
-    row = {"source": source, "url": url} | values | (new or {})
-    put = insert(connection, page).values(**row)
+def _put_there(connection: sa.Connection, some: Sequence[tuple[Arrived, int]]) -> None:
+    """The rows of pages that answered 200, with the ids of their snapshots."""
+    rows = [
+        {"source": taken.source, "url": taken.url, "kind": kind, "last_status": 200, "asked_at": taken.fetched_at,
+         "seen_at": taken.fetched_at, "last_snapshot_id": number,
+         "etag": validators and validators.etag, "last_modified": validators and validators.last_modified, **_THERE}
+        for (taken, kind, validators, _), number in some
+    ]
+    put = insert(connection, page)
+    new = {name: put.excluded[name] for name in rows[0] if name not in ("source", "url")}
+    connection.execute(put.on_conflict_do_update(index_elements=["source", "url"], set_=new), rows)
+
+
+def _put_answer(connection: sa.Connection, one: Arrived) -> None:
+    """The row of a page that answered anything else."""
+    taken = one.snapshot
+    values = {"kind": one.kind, "last_status": taken.status, "asked_at": taken.fetched_at, "etag": None,
+              "last_modified": None}
+    put = insert(connection, page).values(source=taken.source, url=taken.url, **values)
     connection.execute(put.on_conflict_do_update(index_elements=["source", "url"], set_=values))
+    if taken.status in (404, 410):
+        _mark_gone(connection, taken.source, taken.url, taken.status, taken.fetched_at)
 
 
 def _mark_gone(connection: sa.Connection, source: str, url: str, status: int, at: dt.datetime) -> None:

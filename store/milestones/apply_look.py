@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from milepost.codec import evidence_to_json, field_to_json, milestone_to_json
 from milepost.fingerprint import fingerprint
 from milepost.records import Change, FieldChange, Flap, Milestone
+from store.archive.pages import chunks
 from store.dialects import insert, serialize
 from store.milestones import search
 from store.milestones.looks import ensure_source, hold, listed_at_baseline, require_running
@@ -20,9 +22,9 @@ from store.schema.tables import change, flapping, milestone, milestone_version, 
 _CHUNK = 500  # keys named in one statement
 
 # Made once: to build a statement costs a first look more than to run it.
-_NEW_MILESTONE = sa.insert(milestone).returning(milestone.c.id)
-_NEW_VERSION = sa.insert(milestone_version).returning(milestone_version.c.id)
-_NEW_CHANGE = sa.insert(change).returning(change.c.id)
+_NEW_MILESTONE = sa.insert(milestone).returning(milestone.c.id, sort_by_parameter_order=True)
+_NEW_VERSION = sa.insert(milestone_version).returning(milestone_version.c.id, sort_by_parameter_order=True)
+_NEW_CHANGE = sa.insert(change).returning(change.c.id, sort_by_parameter_order=True)
 
 Entry = tuple[Change | None, Milestone, int | None]  # what happened, the record to keep, the snapshot it was read from
 
@@ -81,16 +83,19 @@ def apply(
         require_running(connection, look_id)
         if held:
             hold(connection, look_id, held if isinstance(held, str) else "a guard stopped it", guard)
-    listed = list(entries)
-    current = _current(connection, source, {
-        *(record.key for _, record, _ in listed), *(likeness.old_key for likeness in likenesses),
-        *(key for happened, _, _ in listed if (key := _old_key(happened)) is not None),
-    })
     writer = _Writer(connection, look_id, source, announce=announce, now=now, silent=silent, backfill_id=backfill_id)
-    for happened, record, snapshot_id in listed:
-        writer.write(happened, record, snapshot_id, current)
-    writer.note_likenesses(likenesses, current)
-    writer.note_flaps(flaps, current)
+    coming = iter(entries)
+    while some := list(islice(coming, _CHUNK)):
+        current = _current(connection, source, {
+            *(record.key for _, record, _ in some),
+            *(key for happened, _, _ in some if (key := _old_key(happened)) is not None),
+        })
+        for happened, record, snapshot_id in some:
+            writer.write(happened, record, snapshot_id, current)
+        writer.write_new(current)
+    writer.note_likenesses(likenesses, _current(
+        connection, source, {key for one in likenesses for key in (one.old_key, one.new_key)}))
+    writer.note_flaps(flaps, _current(connection, source, flaps))
     if look_id is not None:
         writer.mark_read()
     return Applied(versions=writer.versions, changes=tuple(writer.changes), skipped=writer.skipped)
@@ -121,6 +126,7 @@ class _Writer:
         self._silent = frozenset(silent)
         self._backfill_id = backfill_id
         self._renamed: set[str] = set()  # new keys
+        self._new: dict[str, tuple[Change | None, Milestone, str, int | None]] = {}  # key → as in an entry, fingerprint
         self._read: list[tuple[str, str, int | None]] = []  # key, URL, snapshot
         self.versions = 0
         self.changes: list[int] = []
@@ -132,14 +138,19 @@ class _Writer:
         """One entry; `current` is kept up to date, so that a key may come twice."""
         if record.source != self._source:
             raise ValueError(f"a record of {record.source!r} among those of {self._source!r}")
-        if happened is not None and happened.kind == "renamed":
+        is_renamed = happened is not None and happened.kind == "renamed"
+        if self._new and (is_renamed or record.key in self._new or record.key in current):
+            self.write_new(current)  # so that changes are in the order of their entries
+        if happened is not None and is_renamed:
             self._rename(happened, record.key, current)
         known = current.get(record.key)
         hash_ = fingerprint(record)
-        related = field_to_json(record, "related")
+        self._read.append((record.key, record.page, snapshot_id))
         if known is None:
-            current[record.key] = self._first(happened, record, hash_, snapshot_id)
-        elif known.none and happened is not None and happened.kind == "added":
+            self._new[record.key] = happened, record, hash_, snapshot_id
+            return
+        related = field_to_json(record, "related")
+        if known.none and happened is not None and happened.kind == "added":
             current[record.key] = self._at_last(happened, known, record, hash_, snapshot_id)
         elif happened is not None and happened.kind in ("withdrawn", "restored"):
             current[record.key] = self._move(happened, known, record, hash_, snapshot_id)
@@ -152,21 +163,38 @@ class _Writer:
         evidence = evidence_to_json(record)
         if current[record.key].evidence != evidence:
             self._witness(current, record.key, evidence)
-        self._read.append((record.key, record.page, snapshot_id))
 
-    def _first(self, happened: Change | None, record: Milestone, hash_: str, snapshot_id: int | None) -> _Current:
-        made = self._connection.execute(_NEW_MILESTONE, {
-            "source": self._source, "key": record.key, "first_seen_at": self._now, "first_look_id": self._look_id,
-            "version": 1, "state": "present", "related": field_to_json(record, "related"),
-        })
-        milestone_id = int(made.scalar_one())
-        version_id = self._version(milestone_id, 1, record, hash_, snapshot_id)
-        added = Change(
-            source=self._source, key=record.key, kind="added", fields=() if happened is None else happened.fields
-        )
-        self._change(added, milestone_id, None, version_id, announce=self._is_news(record))
-        return _Current(id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present",
-                        related=field_to_json(record, "related"), evidence=evidence_to_json(record))
+    def write_new(self, current: dict[str, _Current]) -> None:
+        """Write what was seen for the first time, and waits to be written together: a first look has nothing else."""
+        if not self._new:
+            return
+        new, execute = list(self._new.values()), self._connection.execute
+        related = [field_to_json(record, "related") for _, record, _, _ in new]
+        ids = execute(_NEW_MILESTONE, [
+            {"source": self._source, "key": record.key, "first_seen_at": self._now, "first_look_id": self._look_id,
+             "version": 1, "state": "present", "related": cards}
+            for (_, record, _, _), cards in zip(new, related, strict=True)
+        ]).scalars().all()
+        versions = execute(_NEW_VERSION, [
+            self._version_row(milestone_id, 1, record, hash_, snapshot_id)
+            for milestone_id, (_, record, hash_, snapshot_id) in zip(ids, new, strict=True)
+        ]).scalars().all()
+        search.index(self._connection, {at: record for at, (_, record, _, _) in zip(ids, new, strict=True)})
+        self.versions += len(new)
+        added = [
+            Change(source=self._source, key=record.key, kind="added", fields=happened.fields if happened else ())
+            for happened, record, _, _ in new
+        ]
+        self._changes([
+            (happened, milestone_id, None, version_id, self._is_news(record))
+            for happened, milestone_id, version_id, (_, record, _, _) in zip(added, ids, versions, new, strict=True)
+        ])
+        for milestone_id, version_id, cards, (_, record, hash_, _) in zip(ids, versions, related, new, strict=True):
+            current[record.key] = _Current(
+                id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present", related=cards,
+                evidence=evidence_to_json(record),
+            )
+        self._new.clear()
 
     def _at_last(
         self, happened: Change, known: _Current, record: Milestone, hash_: str, snapshot_id: int | None
@@ -264,35 +292,43 @@ class _Writer:
                 ])
 
     def _version(self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None) -> int:
-        made = self._connection.execute(_NEW_VERSION, {
+        made = self._connection.execute(
+            _NEW_VERSION, self._version_row(milestone_id, number, record, hash_, snapshot_id))
+        self.versions += 1
+        search.index(self._connection, {milestone_id: record})
+        return int(made.scalar_one())
+
+    def _version_row(
+        self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None
+    ) -> dict[str, Any]:
+        return {
             "milestone_id": milestone_id, "number": number, "record": milestone_to_json(record), "fingerprint": hash_,
             "snapshot_id": snapshot_id, "extractor": record.extractor, "look_id": self._look_id,
             "created_at": self._now, "backfill_id": self._backfill_id,
-        })
-        self.versions += 1
-        search.index(self._connection, milestone_id, record)
-        return int(made.scalar_one())
+        }
 
     def _change(
         self, happened: Change, milestone_id: int, old_version: int | None, new_version: int,
         *, announce: bool | None = None,
     ) -> None:
-        made = self._connection.execute(_NEW_CHANGE, {
-            "look_id": self._look_id, "milestone_id": milestone_id, "kind": happened.kind,
-            "fields": [_field(field) for field in happened.fields], "old_version_id": old_version,
-            "new_version_id": new_version, "detected_at": self._now,
-            "announce": self._announce if announce is None else announce,
-        })
-        self.changes.append(int(made.scalar_one()))
+        announce = self._announce if announce is None else announce
+        self._changes([(happened, milestone_id, old_version, new_version, announce)])
+
+    def _changes(self, made: Sequence[tuple[Change, int, int | None, int, bool]]) -> None:
+        """Write changes: (what happened, milestone, old version, new version, whether it is announced)."""
+        self.changes += self._connection.execute(_NEW_CHANGE, [
+            {"look_id": self._look_id, "milestone_id": milestone_id, "kind": happened.kind,
+             "fields": [_field(field) for field in happened.fields], "old_version_id": old_version,
+             "new_version_id": new_version, "detected_at": self._now, "announce": announce}
+            for happened, milestone_id, old_version, new_version, announce in made
+        ]).scalars()
 
     def mark_read(self) -> None:
         """The pages and cards behind all entries are done with, whether they brought anything new or not."""
         if not self._read:
             return
-        self._connection.execute(
-            sa.delete(reread).where(reread.c.source == self._source, reread.c.key == sa.bindparam("of_key")),
-            [{"of_key": key} for key, _, _ in self._read],
-        )
+        for some in chunks({key for key, _, _ in self._read}):
+            self._connection.execute(sa.delete(reread).where(reread.c.source == self._source, reread.c.key.in_(some)))
         pages = [{"of_url": url, "of_snapshot": at} for _, url, at in self._read if at is not None]
         if pages:
             self._connection.execute(

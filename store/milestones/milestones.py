@@ -22,6 +22,9 @@ from store.schema.tables import change, flapping, look, milestone, milestone_ver
 __all__ = ["Applied", "Entry", "FieldDiff", "Likeness", "Milestones", "Version"]
 
 
+_STREAMED = {"yield_per": 500}  # rows in memory
+
+
 class Milestones:
     """The records of every source."""
 
@@ -77,6 +80,23 @@ class Milestones:
         with self._database.connect() as connection:
             query = milestone_queries.current().where(milestone.c.source == source, ~NONE).order_by(milestone.c.key)
             return {row.key: milestone_queries.stored(row) for row in connection.execute(query)}
+
+    def each(self, source: str) -> Iterator[StoredMilestone]:
+        """`known`, a few at a time."""
+        query = milestone_queries.current().where(milestone.c.source == source, ~NONE).order_by(milestone.c.key)
+        with self._database.connect() as connection, connection.execute(query, execution_options=_STREAMED) as rows:
+            for row in rows:
+                yield milestone_queries.stored(row)
+
+    def on_record(self, source: str, keys: Collection[str]) -> set[str]:
+        """Which of these keys are known, withdrawn ones included."""
+        wanted, found = sorted(keys), set[str]()
+        query = sa.select(milestone.c.key).where(milestone.c.source == source, ~NONE)
+        with self._database.connect() as connection:
+            for start in range(0, len(wanted), 500):
+                here = query.where(milestone.c.key.in_(wanted[start : start + 500]))
+                found |= set(connection.execute(here).scalars())
+        return found
 
     def some(self, source: str, keys: Collection[str], *, visible: bool = False) -> dict[str, StoredMilestone]:
         """`known`, of these keys only; `visible`: not the versions that wait for an operator, if there are others."""
@@ -143,8 +163,7 @@ class Milestones:
         query = query.order_by(milestone.c.source, milestone.c.key)
         if source is not None:
             query = query.where(milestone.c.source == source)
-        streamed = {"yield_per": 500}
-        with self._database.connect() as connection, connection.execute(query, execution_options=streamed) as rows:
+        with self._database.connect() as connection, connection.execute(query, execution_options=_STREAMED) as rows:
             for row in rows:
                 yield milestone_queries.stored(row)
 

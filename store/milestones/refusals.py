@@ -162,7 +162,7 @@ def _take_back(
     connection.execute(
         sa.update(milestone).where(milestone.c.id == milestone_id).values(version=last.number + 1, evidence=None)
     )
-    search.index(connection, milestone_id, kept)
+    search.index(connection, {milestone_id: kept})
     return True
 
 

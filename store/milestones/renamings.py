@@ -123,7 +123,7 @@ class Renamings:
                     related=field_to_json(kept, "related"), evidence=None
                 )
             )
-            search.index(connection, old.id, kept)
+            search.index(connection, {old.id: kept})
             return _one(connection, old.id)
 
 

@@ -5,6 +5,7 @@
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -80,9 +81,9 @@ _PUT_POSTGRESQL = sa.text(
 )
 
 
-def index(connection: sa.Connection, milestone_id: int, record: Milestone) -> None:
-    """Make a milestone be found by what its record says now."""
-    values = {"id": milestone_id} | document(record)
+def index(connection: sa.Connection, records: Mapping[int, Milestone]) -> None:
+    """Make milestones, by their ids, be found by what their records say now."""
+    values = [{"id": milestone_id} | document(record) for milestone_id, record in records.items()]
     connection.execute(_PUT_POSTGRESQL if connection.dialect.name == "postgresql" else _PUT_SQLITE, values)
 
 
@@ -97,8 +98,9 @@ def reindex(connection: sa.Connection) -> int:
     connection.execute(sa.text("DELETE FROM milestone_search"))
     ids = connection.execute(sa.select(milestone.c.id).order_by(milestone.c.id)).scalars().all()
     for start in range(0, len(ids), 500):
-        for stored in current_by_id(connection, ids[start : start + 500]).values():
-            index(connection, stored.id, stored.milestone)
+        some = current_by_id(connection, ids[start : start + 500])
+        if some:
+            index(connection, {stored.id: stored.milestone for stored in some.values()})
     return len(ids)
 
 

@@ -1,9 +1,13 @@
 """What the scenarios play on: a sample site that can be broken, and its readers."""
 
 import pickle
+from typing import Any
+
+import pytest
 
 from console.demo.site import pages
 from console.demo.site.server import SampleSite
+from store.milestones.milestones import Milestones
 
 READERS = ("ada@readers.example", "grace@readers.example", "zoe@readers.example")
 
@@ -37,3 +41,20 @@ class BreakableSite(SampleSite):
         body = super().file(f"/story/{slug}")
         assert body is not None, f"no story {slug}"
         return body.decode()
+
+
+class Dying:
+    """The store, of which the second transaction of a look fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[int] = []
+        apply = Milestones.apply
+
+        def counting(milestones: Milestones, look_id: int, source: str, entries: Any, **rest: Any) -> Any:
+            some = list(entries)
+            self.calls.append(len(some))
+            if len(self.calls) == 2:
+                raise KeyboardInterrupt
+            return apply(milestones, look_id, source, some, **rest)
+
+        monkeypatch.setattr(Milestones, "apply", counting)

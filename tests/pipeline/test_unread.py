@@ -15,6 +15,7 @@ from milepost.records import LookReport
 from milepost.settings import Settings, parse
 from pipeline.doctor import examine
 from pipeline.holds import held_looks, release
+from pipeline.look import finish_look
 from pipeline.look.scrape import report_to_json, scrape
 from pipeline.sources import check_source, tried_to_json, try_source
 from store.archive.snapshots import Snapshots
@@ -23,6 +24,7 @@ from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
 from tests.console import terminal
 from tests.new_database import new_database
+from tests.pipeline.stage import Dying
 
 SOURCE = "kettles"
 
@@ -243,3 +245,14 @@ class TestBeforeAnyBaseline:
         assert (told.returncode, json.loads(told.stdout)["unread"]) == (3, 72)
         assert milepost("scrape", "--dry-run", "--prefect").returncode == 2
         assert not (tmp_path / "here.db").exists()
+
+
+def test_a_page_of_several_counts_as_read_when_all_of_them_are_recorded(
+    settings: Settings, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are recorded in parts, and a look may die between two of them."""
+    monkeypatch.setattr(finish_look, "TOGETHER", 5)
+    site.text = changelog(*READ)
+    dying = Dying(monkeypatch)
+    assert scrape(settings, SOURCE).milestones == 48
+    assert dying.calls == [48]

@@ -32,7 +32,7 @@ def test_what_is_asked_before_a_crawl(pages: Pages) -> None:
 
 def test_what_was_last_read(pages: Pages, world: World) -> None:
     assert pages.last_read("site", [ONE, TWO]) == {ONE: LastRead(1, gone=False)}
-    world.snapshots.mark_gone("site", ONE, 404, NOW)
+    world.snapshots.mark_gone("site", {ONE: 404}, NOW)
     assert pages.last_read("site", [ONE]) == {ONE: LastRead(1, gone=True)}
     assert world.snapshots.unread("site") == [(TWO, 2)]
 
@@ -51,13 +51,13 @@ def test_a_page_that_moved_is_away_until_it_answers(pages: Pages, world: World) 
         return found.last_status, found.gone_since, found.moved_to, found.missing_look
 
     for moment in (NOW, LATER):
-        pages.note_moved("site", ONE, TWO, 308, moment)
+        pages.note_moved("site", {ONE: (TWO, 308)}, moment)
     assert page() == (308, NOW, TWO, None)
     assert pages.note_missing("site", [ONE], 1) == {ONE: 1}
     assert pages.validators("site") == {}
     pages.note_not_modified("site", [ONE], LATER)
     assert page()[1:] == (None, None, None)
-    pages.note_moved("site", "https://site.example/m/never-seen", TWO, 301, NOW)
+    pages.note_moved("site", {"https://site.example/m/never-seen": (TWO, 301)}, NOW)
     assert len(pages.urls("site", "milestone")) == 3
 
 
@@ -84,7 +84,7 @@ def test_what_fell_off_a_page_is_kept_until_it_is_told_otherwise(pages: Pages, w
     pages.note_missing("site", [old], look_id)
     pages.note_fallen("site", [old, older], NOW)
     assert (pages.fallen("site"), pages.missing("site"), pages.fallen("other")) == ({old, older}, {}, set())
-    world.snapshots.mark_gone("site", TWO, 404, NOW)  # a page of its own that is gone is something else
+    world.snapshots.mark_gone("site", {TWO: 404}, NOW)  # a page of its own that is gone is something else
     pages.note_fallen("site", [old], LATER)
     assert pages.fallen("site") == {old}
     pages.note_missing("site", [old], look_id)

@@ -9,6 +9,7 @@ from milepost.dates import PartialDate
 from milepost.errors import NotFoundError, StoreError
 from milepost.records import Card, Validators
 from store.archive.pages import Pages
+from store.archive.snapshots import Arrived
 from store.database import Database, check
 from store.schema import tables
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
@@ -76,15 +77,15 @@ def test_a_page_goes_and_comes_back(world: World, validators: Validators) -> Non
     world.snapshots.add(make_snapshot(), "milestone", validators)
     Pages(world.database).note_not_modified("site", [URL], LATER)
     assert page() == (200, LATER, None)
-    world.snapshots.mark_gone("site", URL, 410, LATER)
-    world.snapshots.mark_gone("site", URL, 404, LATER + dt.timedelta(days=1))
+    world.snapshots.mark_gone("site", {URL: 410}, LATER)
+    world.snapshots.mark_gone("site", {URL: 404}, LATER + dt.timedelta(days=1))
     assert page() == (404, LATER, LATER)
     world.snapshots.add(make_snapshot(fetched_at=LATER), "milestone", validators)
     assert page() == (200, LATER, None)
 
 
 def test_a_page_that_was_always_gone(world: World) -> None:
-    world.snapshots.mark_gone("site", URL, 404, NOW)
+    world.snapshots.mark_gone("site", {URL: 404}, NOW)
     (page,) = world.snapshots.pages("site", kind="milestone")
     assert (page.gone_since, page.seen_at, page.last_snapshot_id) == (NOW, None, None)
 
@@ -150,3 +151,23 @@ def test_what_is_to_be_read_again_survives_a_crash(world: World) -> None:
     world.milestones.apply(again, "site", [(added(record), record, snapshot_id)], announce=False, now=NOW)
     assert world.snapshots.unread("site") == []
     assert world.snapshots.to_reread("site") == set()
+
+
+def test_several_are_kept_in_one_go_as_one_by_one(world: World, validators: Validators) -> None:
+    """Also where a page comes twice among them, and where their bodies are one."""
+    taken = [
+        Arrived(make_snapshot(f"{URL}{index}", b"one" if index % 2 else b"%d" % index), "milestone", validators)
+        for index in range(5)
+    ]
+    gone = Arrived(make_snapshot(taken[0].snapshot.url, b"gone", status=410), "milestone")
+    back = Arrived(make_snapshot(taken[0].snapshot.url, b"back"), "milestone", document=b"a document")
+    ids = world.snapshots.add_all([*taken, gone, back])
+    assert [world.snapshots.get(number) for number in ids] == [one.snapshot for one in (*taken, gone, back)]
+    assert world.snapshots.document(ids[-1]) == b"a document"
+    page, other, *_ = world.snapshots.pages("site")
+    assert (page.last_snapshot_id, page.gone_since, world.snapshots.validators("site", page.url)) == (
+        ids[-1], None, None)
+    assert (other.last_snapshot_id, world.snapshots.validators("site", other.url)) == (ids[1], validators)
+    assert world.snapshots.add_all([*taken, gone])[-1] == ids[-1] + 6
+    assert world.snapshots.pages("site")[0].gone_since is not None
+    assert world.snapshots.add_all([]) == []
