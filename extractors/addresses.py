@@ -9,9 +9,9 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
-from extractors.clean import KEY_CAP, key_after, slug_after, url_path
+from extractors.clean import KEY_CAP, URL_CAP, key_after, url_path
 from milepost.errors import ExtractError
 
 _SLUG = ":slug"
@@ -64,10 +64,8 @@ class Addresses:
 
     def __post_init__(self) -> None:
         plain = len(self.patterns) == 1 and _is_prefix(self.patterns[0]) and not self.excluded
-        key = partial(slug_after, prefix=self.patterns[0], cap=KEY_CAP) if plain else _matcher(
-            self.patterns, self.excluded
-        )
-        object.__setattr__(self, "key", key)
+        key = partial(key_after, prefix=self.patterns[0]) if plain else _matcher(self.patterns, self.excluded)
+        object.__setattr__(self, "key", _remembered(key))
 
     def __str__(self) -> str:
         return " or ".join(f"{one}{_SLUG}" if _is_prefix(one) else one for one in self.patterns)
@@ -112,11 +110,23 @@ def _expression(pattern: str) -> str:
     return "".join(parts)
 
 
-def _matcher(patterns: Sequence[str], excluded: Sequence[str]) -> Callable[[str | None], str | None]:
+def _remembered(key: Callable[[str], str | None]) -> Callable[[str | None], str | None]:
+    """`key`, asked once for what stands on page after page; what is longer than an address is not kept."""
+    kept = lru_cache(maxsize=4096)(key)
+
+    def known(address: str | None) -> str | None:
+        if not address:
+            return None
+        return kept(address) if len(address) <= URL_CAP else key(address)
+
+    return known
+
+
+def _matcher(patterns: Sequence[str], excluded: Sequence[str]) -> Callable[[str], str | None]:
     prefixes = tuple(one for one in patterns if _is_prefix(one))
     shapes = tuple(re.compile(_expression(one.rstrip("/"))) for one in patterns if not _is_prefix(one))
 
-    def key(address: str | None) -> str | None:
+    def key(address: str) -> str | None:
         path = url_path(address)
         if not path or len(path) > KEY_CAP or any(covers(one, path) for one in excluded):
             return None

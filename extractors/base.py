@@ -45,8 +45,8 @@ class _Reading(NamedTuple):
     claims: list[Claim]
     problems: tuple[tuple[str, str], ...]
     score: tuple[int, int]
-    labels: tuple[LabelPair, ...] = ()
-    spelt: tuple[SiteLabel, ...] = ()
+    labels: tuple[LabelPair, ...]
+    spelt: tuple[SiteLabel, ...]
 
 
 class SiteExtractor(ABC):
@@ -190,15 +190,15 @@ class SiteExtractor(ABC):
         title = verdict.values.get("title")
         if not isinstance(title, str):
             raise ExtractError("the page has no title", where=url, hint="It may be an error page, or a new layout.")
-        for claim in claims:
-            if claim.field == "title" and isinstance(claim.value, str) and is_void(claim.value):
+        for claim in verdict.told["title"]:
+            if isinstance(claim.value, str) and is_void(claim.value):
                 raise ExtractError(f"the title is {claim.value!r}: the page was made without its data", where=url)
         evidence = verdict.evidence
         if problems:
             evidence["page"] = tuple(
                 Witness(witness=jsonld.WITNESS, where=where, says=problem) for where, problem in problems
             )
-        if "date" in verdict.unknown and (unread := unread_of(claims)):
+        if "date" in verdict.unknown and (unread := unread_of(verdict.told.get(UNREAD, ()))):
             evidence[UNREAD] = unread
         values: dict[str, Any] = dict(verdict.values)
         return Milestone(
@@ -230,14 +230,14 @@ class SiteExtractor(ABC):
 
     def _best(self, page: Page, parts: dom.Parts, known: KnownNames) -> _Reading:
         blocks = jsonld.read_blocks(parts.ld, parts.language)
-        best = _Reading([], blocks.problems, (0, 0))
+        best: list[Claim] = []
+        score = (0, 0)
         for layout in self.layouts():
             claims = layout.claims(parts, blocks, url=page.url, known=known)
-            reading = _Reading(claims, blocks.problems, _score(claims))
-            if reading.score > best.score:
-                best = reading
+            if (reached := _score(claims)) > score:
+                best, score = claims, reached
         links = taught(parts.root, self.links)
-        return best._replace(labels=links.pairs, spelt=links.spelt)
+        return _Reading(best, blocks.problems, score, links.pairs, links.spelt)
 
 
 def takes_markdown(content_type: str, path: str) -> bool:

@@ -48,7 +48,10 @@ class CardDraft:
         categories = plan.links.get("category")
         for node in element.iter():  # the first of each kind counts; lxml takes longer to leave out the others
             tag = node.tag
-            if tag == "span":
+            if tag == "div":  # most of them
+                if self.impact is None and (label := node.get("aria-label")):
+                    self.impact = impact_of(label)
+            elif tag == "span":
                 weight = impact_of(label) if (label := node.get("aria-label")) else None
                 if weight is None:
                     words = text_of(node, NAME_CAP)
@@ -58,9 +61,6 @@ class CardDraft:
                     weight = impact_of(words)
                 if self.impact is None:
                     self.impact = weight
-            elif tag == "div":
-                if self.impact is None and (label := node.get("aria-label")):
-                    self.impact = impact_of(label)
             elif tag == "time":
                 if self.date is None:
                     self.date = date_of(node).date

@@ -1,7 +1,7 @@
 """The headings witness: what a page's own HTML says, by its headings, its header, its fact list and its links."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice, zip_longest
@@ -62,9 +62,10 @@ def claims(page: Outline, plan: Plan, shown: Pictures) -> list[Claim]:
     told += _header_claims(page, plan)
     seen, sections = _section_claims(page, plan)
     told += sections
-    told += _fact_claims(page, plan)
+    terms = [(term, text_of(term, NAME_CAP)) for term in islice(page.article.iter("dt"), PARTS_CAP)]
+    told += _fact_claims(terms, plan)
     told += _image_claims(page, plan, shown)
-    told += _absent(page, plan, seen, {claim.field for claim in told})
+    told += _absent(page, plan, [label_of(label) for _, label in terms], seen.union([claim.field for claim in told]))
     return told
 
 
@@ -111,58 +112,68 @@ def _list_under(section: Section, name: str, plan: Plan) -> tuple[tuple[str, ...
         found = [clean(part, NAME_CAP) for block in blocks_of(section) for part in block.split(",")]
     if name == "tags":
         prefix = plan.links.get("tags")
-        links = [next(item.iter("a"), None) for item, _ in entries] if prefix else []
+        links = [_first_link(item) for item, _ in entries] if prefix else []
         slugs = [slug_after(link.get("href"), prefix) if prefix and link is not None else None for link in links]
         found = [slug or slugify(words.removeprefix("#"))
                  for slug, words in zip_longest(slugs, found, fillvalue="") if slug or words]
-    return tuple(dict.fromkeys(_entries(found[:LIST_CAP], name))), whole
+    return _entries(found, name), whole
 
 
-def _entries(found: list[str], name: str) -> Iterator[str]:
-    """The entries of a list that can be entries: a mark is no name."""
-    return (one for one in found if one and not is_void(one) and (name == "tags" or not is_mark(one)))
+def _first_link(element: Element) -> Element | None:
+    first = element[0] if len(element) else None
+    return first if first is None or first.tag == "a" else next(element.iter("a"), None)
 
 
-def _absent(page: Outline, plan: Plan, seen: set[str], told: set[str]) -> Iterator[Claim]:
-    """A list without its heading is empty, provided that every heading of the article is one we know."""
-    inside = page.article
+def _entries(found: list[str], name: str) -> tuple[str, ...]:
+    """The entries of a list that can be entries, each once: a mark is no name."""
+    kept = [one for one in found[:LIST_CAP] if one and not is_void(one) and (name == "tags" or not is_mark(one))]
+    return tuple(dict.fromkeys(kept))
+
+
+def _absent(page: Outline, plan: Plan, terms: Sequence[str], told: Set[str]) -> Iterator[Claim]:
+    """A list without its heading is empty, provided that every heading of the article is one we know.
+
+    `terms`: those of its fact lists, as they are compared; `told`: the fields that have a heading, or are told.
+    """
     for section in page.sections:
         known = section.label in plan.sections or section.label in FAQ
-        if not known and inside in section.heading.iterancestors():
+        if not known and page.article in section.heading.iterancestors():
             return
-    terms = [label_of(text_of(term, NAME_CAP)) for term in islice(inside.iter("dt"), PARTS_CAP)]
-    if any(term not in plan.facts for term in terms):
+    missing = LISTS - told
+    if not missing or any(term not in plan.facts for term in terms):
         return
     said: set[tuple[str, str]] = set()
     for kind, labels in (("h2", plan.sections), ("dt", plan.facts if terms else {})):
         for label, name in labels.items():
-            if name in LISTS and name not in seen | told and label not in terms and (kind, name) not in said:
+            if name in missing and label not in terms and (kind, name) not in said:
                 said.add((kind, name))
                 yield Claim(name, (), WITNESS, f"no {kind} {label.title()}")
 
 
-def _header_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
+def _header_claims(page: Outline, plan: Plan) -> list[Claim]:
+    told: list[Claim] = []
     header = page.header
     dated = weighed = False
     for node in islice(header.iter("time", "a", "div", "span", "p", "abbr", "meter"), PARTS_CAP):
-        if node.tag == "time":
+        tag = node.tag
+        if tag == "time":
             if not dated:
-                yield from date_claim(_floor(date_of(node), plan), WITNESS, "header time")
+                told += date_claim(_floor(date_of(node), plan), WITNESS, "header time")
             dated = True
-        elif node.tag == "a":
-            yield from _linked(node, plan, "header link")
+        elif tag == "a":
+            told += _linked(node, plan, "header link")
         else:
             level = node.get("aria-label") or (node.text if not len(node) else None)
             impact = impact_of(level) if level and level != "Impact" else None
             if impact is not None:
                 weighed = True
-                yield Claim("impact", impact, WITNESS, "header impact")
+                told.append(Claim("impact", impact, WITNESS, "header impact"))
     if not weighed:  # stars or figures that stand in elements of their own
         for node in islice(header.iter("div", "span", "p", "dd"), PARTS_CAP // 10):
             if 0 < len(node) <= 6 and (impact := impact_of(text_of(node, NAME_CAP).replace("★ ", "★"))) is not None:
-                yield Claim("impact", impact, WITNESS, "header impact")
+                told.append(Claim("impact", impact, WITNESS, "header impact"))
                 break
-    yield from _link_claims(page, plan)
+    return told + _link_claims(page, plan)
 
 
 def _floor(told: Reading, plan: Plan) -> Reading:
@@ -176,35 +187,34 @@ def _unsettled(date: PartialDate) -> Reading:
     return Reading(replace(date, confirmed=False))
 
 
-def _link_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
+def _link_claims(page: Outline, plan: Plan) -> list[Claim]:
     """The breadcrumb above the article and the "Part of …" line below it name the era and category once more."""
+    told: list[Claim] = []
     for nav in page.root.iter("nav"):
         if "breadcrumb" in (nav.get("aria-label") or "").casefold():
-            yield from _slugs(nav, plan, "breadcrumb")
+            told += _slugs(nav, plan, "breadcrumb")
             break
     for line in islice(page.article.iter("p"), PARTS_CAP):
-        if line.text and line.text.lstrip().startswith("Part of"):
-            yield from _slugs(line, plan, "p Part of")
+        if (text := line.text) and text.lstrip().startswith("Part of"):
+            told += _slugs(line, plan, "p Part of")
+    return told
 
 
-def _slugs(element: Element, plan: Plan, where: str) -> Iterator[Claim]:
-    for link in islice(element.iter("a"), LIST_CAP):
-        yield from _linked(link, plan, where)
+def _slugs(element: Element, plan: Plan, where: str) -> list[Claim]:
+    return [claim for link in islice(element.iter("a"), LIST_CAP) for claim in _linked(link, plan, where)]
 
 
-def _linked(link: Element, plan: Plan, where: str) -> Iterator[Claim]:
-    if href := link.get("href"):
-        for name, slug in slugs_after(href[:URL_CAP], plan.prefixes):
-            if name != "tags":
-                yield Claim(name, slug, WITNESS, where)
+def _linked(link: Element, plan: Plan, where: str) -> Sequence[Claim]:
+    href = link.get("href")
+    slugs = slugs_after(href[:URL_CAP], plan.prefixes) if href else ()
+    return [Claim(name, slug, WITNESS, where) for name, slug in slugs if name != "tags"] if slugs else ()
 
 
-def _fact_claims(page: Outline, plan: Plan) -> Iterator[Claim]:
-    """A list of facts: <dt>Category</dt><dd>…</dd>."""
-    for term in islice(page.article.iter("dt"), PARTS_CAP) if plan.facts else ():
-        label = text_of(term, NAME_CAP)
+def _fact_claims(terms: Iterable[tuple[Element, str]], plan: Plan) -> Iterator[Claim]:
+    """A list of facts: <dt>Category</dt><dd>…</dd>; `terms` with their words."""
+    for term, label in terms:
         name = plan.facts.get(label_of(label))
-        fact = term.getnext()
+        fact = term.getnext() if name is not None else None
         if name is None or fact is None or fact.tag != "dd":
             continue
         where = f"dt {label}"
@@ -241,8 +251,8 @@ def _fact_names(term: Element, name: str) -> tuple[tuple[str, ...], bool]:
     for fact in term.itersiblings():
         if fact.tag != "dd":
             break
-        items = list(fact.iter("li"))
-        nodes = items or list(fact.iter("a"))
+        items = list(fact.iter("li")) if len(fact) else []
+        nodes = items or (list(fact.iter("a")) if len(fact) else [])
         if nodes:
             found += [text_of(node, NAME_CAP) for node in nodes]
             doubtful = doubtful or not all(is_list(one) for one in fact.iter("ul", "ol"))
@@ -258,7 +268,7 @@ def _fact_names(term: Element, name: str) -> tuple[tuple[str, ...], bool]:
         doubtful = doubtful or any(one.startswith("#") or (one and is_mark(one)) for one in found)
     # <dd>s of several builds: one of them may belong to a <dt> that is gone.
     doubtful = doubtful or len(builds) > 1
-    return tuple(dict.fromkeys(_entries(found[:LIST_CAP], name))), doubtful
+    return _entries(found, name), doubtful
 
 
 def _image_claims(page: Outline, plan: Plan, shown: Pictures) -> Iterator[Claim]:

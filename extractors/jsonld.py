@@ -1,7 +1,7 @@
 """The JSON-LD witness: schema.org blocks of a page, read through a table of places, trusted to have no shape."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -12,10 +12,11 @@ from extractors.clean import (
     NAME_CAP,
     TEXT_CAP,
     TITLE_CAP,
+    URL_CAP,
     clean,
     is_void,
-    slug_after,
     slugify,
+    slugs_after,
     unescape,
     url_path,
     web_url,
@@ -57,6 +58,10 @@ class Table:
     keywords: str | None = None
     image: str | None = None
     crumbs: Mapping[str, str] = field(default_factory=dict)  # field → path prefix of the breadcrumb that tells it
+    prefixes: tuple[tuple[str, str], ...] = field(init=False)  # `crumbs`, as they are looked up for every one
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefixes", tuple(self.crumbs.items()))
 
 
 def read_blocks(texts: Sequence[str], language: str = "") -> Blocks:
@@ -65,7 +70,7 @@ def read_blocks(texts: Sequence[str], language: str = "") -> Blocks:
     problems: list[tuple[str, str]] = []
     for number, text in enumerate(texts, 1):
         try:
-            data = _DECODER.decode(text.strip().removeprefix("<!--").removesuffix("-->"))
+            data = _decoded(text.strip().removeprefix("<!--").removesuffix("-->"))
         except ValueError as error:
             problems.append((f"block {number}", f"not readable: {error}"[:NAME_CAP]))
             continue
@@ -74,6 +79,15 @@ def read_blocks(texts: Sequence[str], language: str = "") -> Blocks:
             continue
         nodes += _top(data)
     return Blocks(tuple(nodes[:_NODE_CAP]), tuple(problems), language)
+
+
+def _decoded(text: str) -> object:
+    """What a text holds that is JSON as a whole; raises ValueError or RecursionError where it isn't."""
+    if text[:1] == "{":  # nearly every block: there is no white space around it to be looked for
+        data, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return data
+    return _DECODER.decode(text)
 
 
 def _top(data: object) -> list[dict[str, Any]]:
@@ -98,14 +112,15 @@ def is_a(node: Mapping[str, Any], types: Sequence[str]) -> bool:
     """Whether a node's @type (one or a list, with or without the vocabulary's address) is one of `types`."""
     kind = node.get("@type")
     if kind.__class__ is str:
-        return kind in types or kind.rpartition("/")[2] in types
+        return kind in types or ("/" in kind and kind.rpartition("/")[2] in types)
     return isinstance(kind, list) and any(str(one).rpartition("/")[2] in types for one in kind)
 
 
 def find_article(blocks: Blocks, types: Sequence[str], url: str) -> dict[str, Any] | None:
     """The node that is this page: of several, the one that names the page's own path."""
-    found, path = [node for node in blocks.nodes if is_a(node, types) and not _announced(node, url)], url_path(url)
+    found = [node for node in blocks.nodes if is_a(node, types) and not _announced(node, url)]
     if len(found) > 1:
+        path = url_path(url)
         for node in found:
             page = node.get("mainEntityOfPage")
             address = page.get("@id") if isinstance(page, dict) else page
@@ -130,8 +145,12 @@ def _at(node: object, place: str) -> list[object]:
     """All values at a dotted place; lists are walked into."""
     name, _, rest = place.partition(".")
     inner = node.get(name) if isinstance(node, dict) else None
-    found = inner[:LIST_CAP] if isinstance(inner, list) else [] if inner is None else [inner]
-    return [value for one in found for value in _at(one, rest)][:LIST_CAP] if rest else found
+    if isinstance(inner, list):
+        found = inner[:LIST_CAP]
+        return [value for one in found for value in _at(one, rest)][:LIST_CAP] if rest else found
+    if inner is None:
+        return []
+    return _at(inner, rest) if rest else [inner]
 
 
 def _present(node: object, place: str) -> bool:
@@ -174,7 +193,7 @@ def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
         return []
     kind = article.get("@type")
     top = kind if isinstance(kind, str) else table.types[0]
-    told = list(_text_claims(article, table, top))
+    told = _text_claims(article, table, top)
     spoken = article.get("inLanguage")
     language = spoken if isinstance(spoken, str) else blocks.language
     for place in table.dates:
@@ -192,7 +211,8 @@ def claims(blocks: Blocks, table: Table, *, url: str) -> list[Claim]:
     return told
 
 
-def _text_claims(article: Mapping[str, Any], table: Table, top: str) -> Iterator[Claim]:
+def _text_claims(article: Mapping[str, Any], table: Table, top: str) -> list[Claim]:
+    told: list[Claim] = []
     for name, places in table.texts.items():
         cap = _CAPS.get(name, TEXT_CAP)
         for place in places:
@@ -200,8 +220,9 @@ def _text_claims(article: Mapping[str, Any], table: Table, top: str) -> Iterator
                 text = _place(value) if FIELD[name].by_parts else _text(value, cap)
                 if text:
                     label = text if name in _SLUGS else ""
-                    yield Claim(name, slugify(text) if label else text, WITNESS, f"{top}.{place}", label=label)
+                    told.append(Claim(name, slugify(text) if label else text, WITNESS, f"{top}.{place}", label=label))
                     break
+    return told
 
 
 def _place(value: object) -> str:
@@ -232,7 +253,7 @@ def on_one_line(parts: Iterable[str]) -> str:
 
 def _name_claims(
     article: Mapping[str, Any], name: str, places: Sequence[tuple[str, str]], proof: str | None, top: str,
-) -> Iterator[Claim]:
+) -> tuple[Claim, ...]:
     """The names at the first place that has any; where others there are damaged, only as an opinion."""
     whole = True
     for place, kind in places:
@@ -245,25 +266,25 @@ def _name_claims(
             if text and is_a(node, (kind,)) and not is_mark(text) and text not in found:
                 found.append(text)
         if found:
-            yield Claim(name, tuple(found), WITNESS, f"{top}.{place}", part=damaged)
-            return
+            return (Claim(name, tuple(found), WITNESS, f"{top}.{place}", part=damaged),)
         whole = whole and not damaged
     if whole and proof is not None and _present(article, proof):
-        yield Claim(name, (), WITNESS, f"{top}.{places[0][0]}")
+        return (Claim(name, (), WITNESS, f"{top}.{places[0][0]}"),)
+    return ()
 
 
-def _keyword_claims(article: Mapping[str, Any], place: str, top: str) -> Iterator[Claim]:
+def _keyword_claims(article: Mapping[str, Any], place: str, top: str) -> tuple[Claim, ...]:
     words: list[str] = []
     whole = True
     for value in _at(article, place):
         text = _text(value)
         whole = whole and bool(text)
         words += text.split(",")
-    if tags := tuple(dict.fromkeys(slug for word in words if (slug := slugify(word)))):
-        yield Claim("tags", tags[:LIST_CAP], WITNESS, f"{top}.{place}", part=not whole, label=place)
+    tags = tuple(dict.fromkeys([slug for word in words if (slug := slugify(word))]))
+    return (Claim("tags", tags[:LIST_CAP], WITNESS, f"{top}.{place}", part=not whole, label=place),) if tags else ()
 
 
-def _image_claims(article: Mapping[str, Any], place: str, top: str, base: str) -> Iterator[Claim]:
+def _image_claims(article: Mapping[str, Any], place: str, top: str, base: str) -> tuple[Claim, ...]:
     """The first picture that has an address; none at all when nothing is written there."""
     for value in _at(article, place):
         holder = value if isinstance(value, dict) else {"url": value}
@@ -272,18 +293,18 @@ def _image_claims(article: Mapping[str, Any], place: str, top: str, base: str) -
             address = pictures.address(text, base)
             if address is not None:
                 alt = _text(holder.get("caption"), TITLE_CAP) or _text(holder.get("name"), TITLE_CAP)
-                yield Claim("image", Image(url=address, alt=alt), WITNESS, f"{top}.{place}")
-                return
-    if place not in article:
-        yield Claim("image", None, WITNESS, f"{top}.{place}")
+                return (Claim("image", Image(url=address, alt=alt), WITNESS, f"{top}.{place}"),)
+    return () if place in article else (Claim("image", None, WITNESS, f"{top}.{place}"),)
 
 
-def _crumb_claims(blocks: Blocks, table: Table) -> Iterator[Claim]:
-    for node in blocks.nodes if table.crumbs else ():
+def _crumb_claims(blocks: Blocks, table: Table) -> list[Claim]:
+    told: list[Claim] = []
+    for node in blocks.nodes if table.prefixes else ():
         if is_a(node, ("BreadcrumbList",)):
             for value in _at(node, "itemListElement"):
                 item = value.get("item") if isinstance(value, dict) else None
                 address = item.get("@id") if isinstance(item, dict) else item
-                for name, prefix in table.crumbs.items():
-                    if isinstance(address, str) and (slug := slug_after(address, prefix)):
-                        yield Claim(name, slug, WITNESS, "BreadcrumbList")
+                if isinstance(address, str):
+                    for name, slug in slugs_after(address[:URL_CAP], table.prefixes):
+                        told.append(Claim(name, slug, WITNESS, "BreadcrumbList"))
+    return told

@@ -48,10 +48,11 @@ def taught(root: Element, links: Mapping[str, str]) -> Taught:
             continue
         words = text_of(link, NAME_CAP) if len(link) else (link.text or "")[:_WORDS_CAP]
         pairs, labels = _taught(href[:URL_CAP], words, fields)
-        found.update(pairs)
-        spelt.update(labels)
-        if len(found) >= LIST_CAP:
-            break
+        if pairs:
+            found.update(pairs)
+            spelt.update(labels)
+            if len(found) >= LIST_CAP:
+                break
     return Taught(tuple(found), tuple(spelt))
 
 

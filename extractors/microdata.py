@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from lxml import etree
 from lxml.etree import _Element as Element
 
 from extractors import jsonld, pictures
@@ -23,6 +24,7 @@ from milepost.records import Image
 
 WITNESS = "microdata"
 _PLACE = ("name", "streetAddress", "addressLocality", "addressRegion", "addressCountry", "address")
+_TYPED = etree.XPath("boolean(descendant-or-self::*/@itemtype)")
 TYPES = frozenset({"Article", "NewsArticle", "BlogPosting", "TechArticle", "Event"})
 
 
@@ -42,7 +44,8 @@ _FIELDS_OF: Mapping[str, Mapping[str, str]] = _fields_of()
 
 def claims(root: Element, *, url: str) -> list[Claim]:
     """What the page's own item says. [] when the page has no item of TYPES."""
-    item = next((one for one in root.iter() if _type(one) in TYPES), None)
+    # Most pages have no item: an expression sees that in a quarter of the time that a walk takes.
+    item = next((one for one in root.iter() if _type(one) in TYPES), None) if _TYPED(root) else None
     if item is None:
         return []
     told: list[Claim] = []

@@ -116,10 +116,10 @@ def _following(element: Element, headed: Set[Element], plan: Plan) -> tuple[Elem
     for sibling in element.itersiblings():
         if sibling in headed:
             break
-        if not len(sibling) and sibling.text and _is_label(sibling.text, plan):
+        if not len(sibling) and (text := sibling.text) and _is_label(text, plan):
             break
         found.append(sibling)
-        if sibling.tail and not sibling.tail.isspace() and _is_label(sibling.tail, plan):
+        if (tail := sibling.tail) and not tail.isspace() and _is_label(tail, plan):
             break
     return tuple(found)
 
@@ -136,9 +136,9 @@ def blocks_of(section: Section) -> tuple[str, ...]:
     for element in section.content:
         if element.tag not in _NO_TEXT:
             blocks.append(text_of(element))
-        if element.tail and not element.tail.isspace():
-            blocks.append(clean(element.tail))
-    return tuple(dict.fromkeys(block for block in blocks if block))
+        if (tail := element.tail) and not tail.isspace():
+            blocks.append(clean(tail))
+    return tuple(dict.fromkeys([block for block in blocks if block]))
 
 
 def entries_of(section: Section) -> tuple[list[tuple[Element, str]], bool]:
@@ -146,16 +146,18 @@ def entries_of(section: Section) -> tuple[list[tuple[Element, str]], bool]:
     found: list[tuple[Element, str]] = []
     whole = True
     for element in section.content:
-        for item in element.iter("li"):
-            words = text_of(item, NAME_CAP)
-            whole = whole and bool(words)
-            found.append((item, words))
-        whole = whole and all(is_list(one) for one in element.iter("ul", "ol"))
+        for one in element.iter("li", "ul", "ol"):
+            if one.tag == "li":
+                words = text_of(one, NAME_CAP)
+                whole = whole and bool(words)
+                found.append((one, words))
+            else:
+                whole = whole and is_list(one)
     return found, whole
 
 
 def is_list(element: Element) -> bool:
     """Whether a list holds nothing but items."""
-    if element.text and not element.text.isspace():
+    if (text := element.text) and not text.isspace():
         return False
-    return all(item.tag == "li" and (item.tail is None or item.tail.isspace()) for item in element)
+    return all(item.tag == "li" and ((tail := item.tail) is None or tail.isspace()) for item in element)

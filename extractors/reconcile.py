@@ -5,7 +5,7 @@
                          no value: empty when two witnesses say so, unknown otherwise
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -34,17 +34,16 @@ class Claim(NamedTuple):
 UNREAD = "unread"  # the field of a claim that says what stands there and could not be read
 
 
-def date_claim(told: Reading, witness: str, where: str) -> Iterator[Claim]:
+def date_claim(told: Reading, witness: str, where: str) -> tuple[Claim, ...]:
     """What a witness says of the date: the date, or, where something stands that is none, why it isn't one."""
     if told.date is not None:
-        yield Claim("date", told.date, witness, where)
-    elif told.why:
-        yield Claim(UNREAD, told.why, witness, where)
+        return (Claim("date", told.date, witness, where),)
+    return (Claim(UNREAD, told.why, witness, where),) if told.why else ()
 
 
 def unread_of(claims: Iterable[Claim]) -> tuple[Witness, ...]:
-    """What the witnesses saw and could not read, each once."""
-    told = {str(claim.value): claim for claim in claims if claim.field == UNREAD}
+    """What the witnesses saw and could not read, each once; `claims`: theirs of UNREAD."""
+    told = {str(claim.value): claim for claim in claims}
     return tuple(
         Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says)
         for says, claim in list(told.items())[:_UNREAD_CAP]
@@ -57,6 +56,7 @@ class Verdict(NamedTuple):
     values: dict[str, Value]
     unknown: frozenset[str]
     evidence: dict[str, tuple[Witness, ...]]
+    told: Mapping[str, Sequence[Claim]]  # field → the claims that were judged
 
 
 PRECEDENCE: Mapping[str, tuple[str, ...]] = {name: field.witnesses for name, field in FIELD.items()}
@@ -78,15 +78,18 @@ def reconcile(claims: Iterable[Claim], precedence: Mapping[str, tuple[str, ...]]
         if mine is None:
             unknown.append(field)
             continue
-        kept = _kept(field, mine, precedence[field])
+        row = precedence[field]
+        kept = _believed(mine, row)
         if kept is not None:
+            if (completed := _COMPLETED.get(field)) is not None:
+                kept = completed(kept, mine, row)
             values[field] = kept.value
             evidence[field] = _witnesses(field, kept, mine)
         elif not any(claim.value for claim in mine) and len({claim.witness for claim in mine}) > 1:
-            evidence[field] = tuple(_agreeing(claim.witness, claim.where, claim.url) for claim in mine)
+            evidence[field] = tuple(_agreeing(claim[2:5], vague=False) for claim in mine)
         else:
             unknown.append(field)
-    return Verdict(values, frozenset(unknown), evidence)
+    return Verdict(values, frozenset(unknown), evidence, told)
 
 
 def disagreements(evidence: Mapping[str, Sequence[Witness]]) -> tuple[str, ...]:
@@ -94,25 +97,18 @@ def disagreements(evidence: Mapping[str, Sequence[Witness]]) -> tuple[str, ...]:
     return tuple(field for field in FIELDS if any(witness.says is not None for witness in evidence.get(field, ())))
 
 
-def _kept(field: str, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim | None:
-    kept: Claim | None = None
+def _believed(claims: Sequence[Claim], row: tuple[str, ...]) -> Claim | None:
+    """The whole value of the witness that stands first in the row; None where none of them tells one."""
+    believed: Claim | None = None
     rank = 2 * len(row)
     for claim in claims:  # a plain loop: this runs for every field of every page
-        if claim.value and not claim.part and claim.witness in row:
-            place = row.index(claim.witness) + (len(row) if claim.label else 0)  # a slug is surer than a label
+        if claim.value and (witness := claim.witness) in row and not claim.part:
+            place = row.index(witness)
+            if claim.label:
+                place += len(row)  # a slug is surer than a label
             if place < rank:
-                kept, rank = claim, place
-    if kept is None:
-        return None
-    if field == "date":
-        return _merge_dates(kept, claims)
-    if field == "image":
-        return _described(kept, claims)
-    if field in _TEXTS:
-        return _longer(kept, claims, row)
-    if FIELD[field].by_parts:
-        return _fuller(kept, claims, row)
-    return kept
+                believed, rank = claim, place
+    return believed
 
 
 def _longer(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim:
@@ -135,7 +131,7 @@ def _fuller(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim
     return kept
 
 
-def _described(kept: Claim, claims: Sequence[Claim]) -> Claim:
+def _described(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim:  # noqa: ARG001
     """The image's address from the first witness; its description, where that has none, from the next."""
     image = kept.value
     if isinstance(image, Image) and not image.alt:
@@ -145,7 +141,7 @@ def _described(kept: Claim, claims: Sequence[Claim]) -> Claim:
     return kept
 
 
-def _merge_dates(kept: Claim, claims: Sequence[Claim]) -> Claim:
+def _merge_dates(kept: Claim, claims: Sequence[Claim], row: tuple[str, ...]) -> Claim:  # noqa: ARG001
     """The finest date inside the first witness's; settled when somebody settled it at that precision."""
     best = kept.value
     if not isinstance(best, PartialDate) or best.circa:  # "about 1440" is no frame that a day could be put into
@@ -164,22 +160,32 @@ def _merge_dates(kept: Claim, claims: Sequence[Claim]) -> Claim:
     return first._replace(value=replace(best, confirmed=confirmed))
 
 
+# What else is taken from the others once it is clear who is believed.
+_COMPLETED: Mapping[str, Callable[[Claim, Sequence[Claim], tuple[str, ...]], Claim]] = {
+    "date": _merge_dates, "image": _described, **dict.fromkeys(_TEXTS, _longer),
+    **{name: _fuller for name, field in FIELD.items() if field.by_parts},
+}
+
+
 def _witnesses(field: str, kept: Claim, claims: Sequence[Claim]) -> tuple[Witness, ...]:
     agreeing: list[Witness] = []
     differing: list[Witness] = []
+    value, first = kept.value, kept[2:5]
     for claim in claims:
-        equal = claim.value == kept.value
-        if equal or _same(field, kept.value, claim.value, part=claim.part):
-            witness = _agreeing(claim.witness, claim.where, claim.url, not equal and _vaguely(claim, kept.value))
-            if claim.witness == kept.witness and claim.where == kept.where and claim.url == kept.url:
+        said = claim.value
+        equal = said == value
+        if equal or _same(field, value, said, part=claim.part):
+            place = claim[2:5]  # witness, where and url, of which each asked by its name takes as long
+            witness = _agreeing(place, not equal and _vaguely(claim, value))
+            if place == first:
                 agreeing.insert(0, witness)
             else:
                 agreeing.append(witness)
         elif claim.label and not _other_label(kept, claim):
             continue  # what the label stands for nobody knows: it may well be what is kept
-        elif claim.value or claim.witness != "headings":
+        elif said or claim.witness != "headings":
             # A heading that isn't there is no opinion; a JSON-LD that has nobody where the page names somebody is one.
-            says = _said(kept.value, claim.value)
+            says = _said(value, said)
             differing.append(Witness(witness=claim.witness, where=claim.where, url=claim.url, says=says))
     return (*agreeing, *differing)
 
@@ -200,7 +206,8 @@ def _said(kept: Value, other: Value) -> str:
 
 
 @lru_cache(maxsize=1024)  # nearly every page has the same witnesses in the same places
-def _agreeing(witness: str, where: str, url: str | None, vague: bool = False) -> Witness:
+def _agreeing(place: tuple[str, str, str | None], vague: bool) -> Witness:
+    witness, where, url = place
     return Witness(witness=witness, where=where, url=url, vague=vague)
 
 
