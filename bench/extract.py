@@ -1,8 +1,9 @@
-"""How fast a record is read: ours beside lxml.html reading the same fields, and trafilatura; CPU time, interleaved.
+"""How fast a record is read: ours beside lxml.html (the same fields, the tree alone) and trafilatura.
 
     python -m bench.extract [--rounds 15]
 
-Reads the captured pages beside the checkout where they are, else the sample site's own pages.
+CPU time, interleaved. Reads the captured pages beside the checkout where they are; then the sample site's own pages,
+by its extractor and by `generic`, which knows them by a source's options alone.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from operator import truediv
 from pathlib import Path
+from typing import NamedTuple
 
 import lxml.html
 
@@ -20,23 +22,34 @@ from extractors.base import SiteExtractor
 from milepost.records import Page
 
 CAPTURED = Path(__file__).resolve().parents[2] / "shared/sites/aitimeline/pages/timeline"
+SAMPLE_LINKS = {"category": "/theme/", "era": "/age/"}
 Reader = Callable[[Page], object]
 
 
-def captured() -> tuple[str, list[Page]]:
-    """(extractor's name, milestone pages)"""
-    if CAPTURED.is_dir():
-        return "aitimeline", [
-            Page(url=f"https://aitimeline.world/timeline/{file.stem}", text=file.read_text(encoding="utf-8"))
-            for file in sorted(CAPTURED.glob("*.html"))
-        ]
+class Corpus(NamedTuple):
+    """Milestone pages, and what reads them."""
+
+    of: str  # whose pages they are
+    site: SiteExtractor
+    pages: list[Page]
+
+
+def corpora() -> list[Corpus]:
+    """The captured pages, where they lie beside the checkout, and the sample site's by two extractors."""
     from console.demo.site import pages
 
+    found: list[Corpus] = []
+    if CAPTURED.is_dir():
+        found.append(Corpus("aitimeline.world", registry.get("aitimeline"), [
+            Page(url=f"https://aitimeline.world/timeline/{file.stem}", text=file.read_text(encoding="utf-8"))
+            for file in sorted(CAPTURED.glob("*.html"))
+        ]))
     built = pages.build(pages.load(), build_id="bench")
     base = "https://clockwork.example"
-    return "sample", [
-        Page(url=base + path, text=body.decode()) for path, body in built.items() if path.startswith("/story/")
-    ]
+    shown = [Page(url=base + path, text=body.decode()) for path, body in built.items() if path.startswith("/story/")]
+    return [*found, *(Corpus("the sample site", site, shown) for site in (
+        registry.get("sample"), registry.get("generic", {"milestones": "/story/", "links": SAMPLE_LINKS}),
+    ))]
 
 
 def lxml_reader(page: Page) -> dict[str, object]:
@@ -143,18 +156,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    name, pages = captured()
-    site = registry.get(name)
-    readers: dict[str, Reader] = {f"extractors.{name}": lambda page: site.read(page, source="bench")}
-    if name == "aitimeline":
+    for corpus in corpora():
+        report(corpus, rounds)
+
+
+def report(corpus: Corpus, rounds: int) -> None:
+    """Print one table: pages a second of each reader of a corpus, and ours by theirs."""
+    site, pages = corpus.site, corpus.pages
+    own = f"extractors.{site.name}"
+    readers: dict[str, Reader] = {own: lambda page: site.read(page, source="bench")}
+    if site.name == "aitimeline":
         check_yardstick(site, pages)
         readers["lxml.html, same fields"] = lxml_reader
+    readers["lxml.html, tree alone"] = lambda page: lxml.html.document_fromstring(page.text)
     if (trafilatura := trafilatura_reader()) is not None:
         readers["trafilatura"] = trafilatura
     speeds = measure(readers, pages, rounds)
-    ours = speeds[f"extractors.{name}"]
-    ratios = {reader: statistics.median(map(truediv, ours, speed)) for reader, speed in speeds.items()}
-    print(f"{len(pages)} pages of {name}, {sum(len(page.text) for page in pages) // len(pages):,} characters each\n")
+    ratios = {reader: statistics.median(map(truediv, speeds[own], speed)) for reader, speed in speeds.items()}
+    size = sum(len(page.text) for page in pages) // len(pages)
+    print(f"\n{len(pages)} pages of {corpus.of}, {size:,} characters each\n")
     print(f"{'reader':<26}{'pages/s CPU':>12}{'ours ÷ it':>11}")
     for reader, speed in speeds.items():
         print(f"{reader:<26}{statistics.median(speed):>12,.0f}{ratios[reader]:>11.2f}")
