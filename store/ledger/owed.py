@@ -26,7 +26,6 @@ from store.milestones.milestone_queries import HELD, visible_by_id
 from store.schema.tables import (
     change,
     delivery,
-    exclusion,
     issue,
     issue_item,
     issue_owed_item,
@@ -95,11 +94,15 @@ class Owed:
         self._database = database
 
     def list(self, *, subscriber_id: int | None = None) -> Sequence[OwedRow]:
-        """What is owed to active readers (or to one, active or not), the oldest debts first."""
+        """What is owed to active readers (or to one, active or not), the oldest debts first.
+
+        A correction is owed while what they last read of it is wrong: another mail may have put it right.
+        """
         query = (
             sa.select(
                 owed.c.id, owed.c.subscriber, subscriber.c.address, subscriber.c.cadence, owed.c.change_id,
-                milestone.c.source, milestone.c.key, milestone_version.c.record, owed.c.since, owed.c.why,
+                change.c.kind, milestone.c.source, milestone.c.key, milestone_version.c.record, owed.c.since,
+                owed.c.why,
             )
             .join_from(owed, subscriber, owed.c.subscriber == subscriber.c.id)
             .join(change, owed.c.change_id == change.c.id)
@@ -115,13 +118,17 @@ class Owed:
         else:
             query = query.where(owed.c.subscriber == subscriber_id)
         with self._database.connect() as connection:
+            rows = connection.execute(query).all()
+            right = _put_right(connection, [
+                (row.subscriber, row.change_id) for row in rows if row.kind in CORRECTIONS
+            ])
             return [
                 OwedRow(
                     id=row.id, subscriber=row.subscriber, address=row.address, cadence=row.cadence,
                     change_id=row.change_id, source=row.source, key=row.key,
                     title=milestone_from_json(row.record).title, since=row.since, why=row.why,
                 )
-                for row in connection.execute(query)
+                for row in rows if (row.subscriber, row.change_id) not in right
             ]
 
     def payable(self, cadence: Cadence, now: dt.datetime) -> Sequence[Debt]:
@@ -185,7 +192,7 @@ def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str
     joined, left = row.confirmed_at, row.unsubscribed_at if row.state == "unsubscribed" else None
     if row.state == "pending" or (joined is None and row.state == "unsubscribed"):
         return
-    sealed = [_sealed_for(row.id)] if left is None else [_sealed_for(row.id), _placed_before(row.id, left)]
+    sealed = [_sealed_for(row.id)] if left is None else [_sealed_for(row.id), _placed_before(left)]
     held = ~sa.exists().where(look.c.id == change.c.look_id, HELD)
     while_here = [] if left is None else [change.c.detected_at < left]
     past = sa.exists().where(
@@ -212,7 +219,7 @@ def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str
         sa.select(change.c.id)
         .where(change.c.announce, change.c.kind.in_(CORRECTIONS), held, ~corrected, *while_here)
     ).scalars().all()
-    opened |= wrong(connection, corrections, only=row.id, states=PROMISED).get(row.id, frozenset())
+    opened |= wrong(connection, corrections, only=[row.id], states=PROMISED).get(row.id, frozenset())
     write(connection, [(row.id, change_id) for change_id in sorted(opened)], why, now)
 
 
@@ -221,13 +228,9 @@ def _sealed_for(reader: int) -> sa.ColumnElement[bool]:
     return sa.or_(_SEALED, issue.c.frozen_through >= reader)
 
 
-def _placed_before(reader: int, left: dt.datetime) -> sa.ColumnElement[bool]:
-    """Issues in which somebody who left was placed before that: of those that were frozen meanwhile, the list says."""
-    gone = sa.exists().where(
-        exclusion.c.issue == issue.c.number, exclusion.c.subscriber == reader, exclusion.c.reason == "unsubscribed",
-    )
-    over = sa.and_(issue.c.frozen_at.is_not(None), issue.c.frozen_at < left)
-    return sa.or_(over, sa.and_(left > _BEGUN_AT, ~gone))
+def _placed_before(left: dt.datetime) -> sa.ColumnElement[bool]:
+    """Issues in which somebody who left was placed, or whose news was written down as they left between the slices."""
+    return left > _BEGUN_AT
 
 
 def write(connection: sa.Connection, rows: Iterable[tuple[int, int]], why: str, now: dt.datetime) -> None:
@@ -326,9 +329,13 @@ def standings(
     since = min((row.detected_at for row in kinds.values() if row.kind in NEWS), default=None)
     told = told_by(connection, cadence, news, since, among)
     mistaken = wrong(connection, [row.id for row in kinds.values() if row.kind in CORRECTIONS], among=among)
+    right = _put_right(connection, [(row.subscriber, row.change_id) for row in rows if row.role == "correction"])
     open_: dict[int, dict[bool, set[int]]] = {}
     for row in rows:
-        wanted = row.role == "correction" or fits(row.milestone, row.topics)
+        wanted = (
+            (row.subscriber, row.change_id) not in right if row.role == "correction"
+            else fits(row.milestone, row.topics)
+        )
         open_.setdefault(row.subscriber, {True: set(), False: set()})[wanted].add(row.change_id)
     return Standings(readers={
         reader: Standing(
@@ -458,13 +465,24 @@ def _told_news(
     return {reader: frozenset(told) for reader, told in found.items() if told}
 
 
+def _put_right(connection: sa.Connection, open_: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of these (reader, correction) that are open and to be told no more: what they last read is right again."""
+    by_reader = sorted({reader for reader, _ in open_})
+    changes = {change_id for _, change_id in open_}
+    still: set[tuple[int, int]] = set()
+    for start in range(0, len(by_reader), _CHUNK):
+        some = wrong(connection, changes, only=by_reader[start : start + _CHUNK], states=PROMISED)
+        still |= {(reader, change_id) for reader, theirs in some.items() for change_id in theirs}
+    return set(open_) - still
+
+
 def wrong(
-    connection: sa.Connection, corrections: Collection[int], *, only: int | None = None,
+    connection: sa.Connection, corrections: Collection[int], *, only: Sequence[int] | None = None,
     among: Range | None = None, states: Collection[str] = HANDED,
 ) -> dict[int, frozenset[int]]:
     """Reader → those of these changes that correct what they were sent, and that no mail tells them.
 
-    None of them for whom the last mail told what is shown today. `only`: this reader, `among`: these alone.
+    None of them for whom the last mail told what is shown today. `only`: these readers, `among`: those alone.
     `states`: what counts as sent, where it is the mistake.
     """
     if not corrections:
@@ -488,7 +506,7 @@ def wrong(
         .where(delivery.c.state.in_(PROMISED), *_within(delivery.c.subscriber, among))
     )
     if only is not None:
-        query = query.where(_OF_ANY_ISSUE, delivery.c.subscriber == only)
+        query = query.where(_OF_ANY_ISSUE, delivery.c.subscriber.in_(only))
     told = query.cte("told")
     right, other = told.alias("put_right"), told.alias("other")
     again = sa.exists().where(

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from console.app import app
-from milepost.records import Change, Issue
+from milepost.records import Cadence, Change, Issue
 from newsletter.issue.compose import content_hash
 from pipeline.edit import edit, replay, stop
 from pipeline.ledger import absent, equation
@@ -213,6 +213,31 @@ def test_who_leaves_and_returns_is_told_what_came_before_they_left(town: Town) -
     assert town.keys(ann) == ["loom"]
 
 
+def test_what_was_held_as_they_left_and_told_while_they_were_away_is_owed_on_their_return(town: Town) -> None:
+    """And nothing that an issue before that held: its news was none of ann's topics."""
+    town.offers("weekly")
+    ann = town.reader("ann", "weekly", ["research"])
+    town.reader("bea", "weekly")
+    town.finds("ship", category="ships")
+    town.at(MONDAY + 2 * HOUR)
+    assert town.publishes() == [1]
+    town.at(MONDAY + DAY)
+    looks, record = town.world.looks, make_milestone("loom", category="research")
+    held = looks.start("site", town.now)
+    town.world.milestones.apply(
+        held, "site", [(Change(source="site", key="loom", kind="added"), record, None)], announce=True,
+        held="a surge", now=town.now,
+    )
+    looks.finish(held, state="complete", now=town.now, milestones=3)
+    people = Subscribers(town.database)
+    people.set_state(ann.id, "unsubscribed", town.now + HOUR)
+    looks.release(held, "it was looked at", town.now + 2 * HOUR)
+    town.at(MONDAY + 7 * DAY + 2 * HOUR)
+    assert town.publishes() == [2]
+    people.set_state(ann.id, "active", town.now + HOUR)
+    assert town.owed() == [("ann", "loom")]
+
+
 def test_a_mail_called_off_because_they_left_is_owed_on_their_return(town: Town) -> None:
     ann = town.reader("ann", "instant")
     town.finds("loom")
@@ -395,3 +420,54 @@ def test_a_correction_that_the_new_cadence_told_already_is_owed(town: Town) -> N
     town.at(MONDAY + 14 * DAY + 2 * HOUR)
     town.publishes()
     assert (town.keys(ann), town.owed()) == (["loom", "loom"], [])
+
+
+def _sealed(town: Town, cadence: Cadence) -> int:
+    """The next issue of a cadence, whatever the hour, sealed."""
+    [draft] = draft_due(town.settings, town.database, only=cadence, early=True, now=lambda: town.now)
+    freeze(town.settings, town.database, draft.number, content_hash=draft.content_hash, now=town.now)
+    return draft.number
+
+
+def test_a_correction_is_owed_while_what_was_read_last_is_wrong(town: Town) -> None:
+    """Ann turns to weekly with two corrections open. Of its draft's one the other is put right too: none is open."""
+    town.offers("daily", "weekly")
+    ann, _bea = town.reader("ann", "daily"), town.reader("bea", "weekly")
+    town.finds("loom")
+    for cadence in ("daily", "weekly"):
+        town.sends(_sealed(town, cadence))
+    town.at(town.now + 7 * DAY)
+    town.finds("loom", title="Second title")
+    town.sends(_sealed(town, "weekly"))  # tells bea
+    town.at(town.now + 7 * DAY)
+    town.finds("loom", title="Third title")
+    [draft] = draft_due(town.settings, town.database, only="weekly", early=True, now=lambda: town.now)
+    town.at(town.now + HOUR)
+    town.chooses(ann, "weekly")
+    assert town.owed() == [("ann", "loom"), ("ann", "loom")]
+    freeze(town.settings, town.database, draft.number, content_hash=draft.content_hash, now=town.now)
+    assert town.owed() == []  # her mail is on its way
+    town.sends(draft.number)
+    assert town.owed() == []
+    assert [len(keys) for _, keys in town.told(ann)] == [1, 1]
+    # and nobody is left out of the next issue as if something were owed still
+    town.at(town.now + 7 * DAY)
+    town.finds("other", category="ships")
+    town.chooses(ann, topics=["research"])
+    assert town.exclusion(_sealed(town, "weekly"), ann) == "no_match"
+
+
+def test_a_correction_that_was_undone_is_owed_to_nobody(town: Town) -> None:
+    town.offers("daily", "weekly")
+    ann = town.reader("ann", "daily")
+    town.finds("loom", title="First title")
+    town.sends(_sealed(town, "daily"))
+    town.at(town.now + 2 * DAY)
+    town.finds("loom", title="Second title")
+    town.chooses(ann, "weekly")
+    assert town.owed() == [("ann", "loom")]
+    town.at(town.now + DAY)
+    town.finds("loom", title="First title")
+    assert town.owed() == []
+    town.finds("loom", title="Third title")
+    assert town.owed() == [("ann", "loom")]

@@ -103,6 +103,17 @@ def test_it_goes_on_where_it_stood(town: Town) -> None:
     assert (whole.state, whole.frozen_at, whole.freezing) == ("frozen", town.now, None)
 
 
+def test_whoever_signs_up_between_two_slices_is_none_of_those_who_were_asked(town: Town) -> None:
+    """Though the last slice had room for them."""
+    for name in ("ann", "bea", "cid"):
+        town.reader(name, "instant")
+    town.finds("loom")
+    number = drafted(town, "instant")
+    counts = frozen(town, number, 2, after(2, lambda: town.reader("late", "instant")))
+    assert (counts.candidates, counts.states) == (3, {"pending": 3})
+    assert places(town, number).keys() == {"ann", "bea", "cid"}
+
+
 @pytest.mark.parametrize(("size", "slices"), [(1, 3), (2, 2), (3, 1), (4, 1)])
 def test_a_list_that_is_no_longer_than_a_slice_is_frozen_in_one(town: Town, size: int, slices: int) -> None:
     for name in ("ann", "bea", "cid"):
