@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from lxml.etree import _Element as Element
 from rapidfuzz import fuzz
@@ -30,7 +31,6 @@ from milepost.same import begins, fold, same_picture, same_text
 from milepost.text_shape import in_one_line
 
 META = "meta"  # what the document's head tells those who link to it
-ADDRESS = "address"  # what the page's own address tells
 
 TYPES = (
     "Article", "NewsArticle", "BlogPosting", "TechArticle", "ReportageNewsArticle", "AnalysisNewsArticle",
@@ -66,9 +66,11 @@ _FULLER = 1.3  # times the text that is shown
 _MARKED = re.compile(r"<[a-z]+[ >/]")
 _LIKE = 45.0  # per cent of the words that a heading shares with what others call the page
 _LEAST = 60  # characters of a text that may stand for a whole article
+_WHOLE = 12  # characters of a title that a part of another may be taken for
 _INLINE = frozenset({"span", "b", "strong", "em", "i", "small", "label", "abbr"})
 _ELEMENTS = 20_000  # that are looked at for a date
-_UTC = re.compile(r"\d{2}:\d{2}.*(?:Z|[+-]00:?00)\s*$")
+_UTC = re.compile(r"\d{2}:\d{2}.*(?:Z|[+-]00:?00|\b(?:GMT|UTC))\s*$")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}")
 
 
 class _Head(NamedTuple):
@@ -90,7 +92,7 @@ def claims(
     node = _node(blocks, url)
     spoken = node.get("inLanguage") if node else ""
     language = spoken if isinstance(spoken, str) and spoken else blocks.language
-    titled = list(_titles(told, parts.root, page, head, node))
+    titled = list(_titles(told, parts.root, page, head, node, url))
     names = [str(claim.value) for claim in titled]
     own = page.article if page.article.tag == "article" else None
     found = named or main_text.main_text(page.root, article=own, leave_out=names)
@@ -124,12 +126,12 @@ def settled_titles(
                     break
         else:
             return told
-    titled = list(_titles(told, parts.root, page, _head(parts), _node(blocks, url)))
+    titled = list(_titles(told, parts.root, page, _head(parts), _node(blocks, url), url))
     return [*titled, *(claim for claim in told if claim.field != "title")] if titled else told
 
 
 def _titles(
-    told: Sequence[Claim], root: Element, page: Outline, head: _Head, node: Mapping[str, Any] | None
+    told: Sequence[Claim], root: Element, page: Outline, head: _Head, node: Mapping[str, Any] | None, url: str
 ) -> Iterator[Claim]:
     """The headline by each witness; of several headings the one that others tell too, and never the site's own name."""
     elsewhere = [claim for claim in told if claim.field == "title" and claim.witness not in (HEADINGS, META)]
@@ -138,14 +140,17 @@ def _titles(
             if said := _text(node.get(place), TITLE_CAP):
                 elsewhere.append(Claim("title", said, jsonld.WITNESS, f"{_type(node)}.{place}"))
                 break
-    site = _site_names(head)
+    site = _site_names(head, url)
     shared = _shared_titles(head, site)
     others = [str(claim.value) for claim in elsewhere] + [said for said, _ in shared]
     headings = [
         (text, where, likely) for element, where, likely in _headings(root, page)
         if (text := text_of(element, TITLE_CAP)) and not is_void(text) and fold(text) not in site
     ]
-    chosen = next((one for one in headings if any(_same_title(one[0], other) for other in others)), None)
+    whole = fold(head.title)
+    shared_by = [one for one in headings if any(_same_title(one[0], other) for other in others)]
+    chosen = next((one for one in shared_by if len(one[0]) >= _WHOLE), shared_by[0] if shared_by else None) or next(
+        (one for one in headings if len(one[0]) >= _WHOLE and whole.endswith(fold(one[0]))), None)
     if chosen is None:
         likely = [one for one in headings if one[2]]
         told_by = [str(claim.value) for claim in elsewhere if fold(str(claim.value)) not in site]
@@ -154,6 +159,7 @@ def _titles(
         if best is not None and (not told_by or _likeness(best[0], told_by) >= _LIKE):
             chosen = best
     if chosen is not None:
+        chosen = (_without_kicker(chosen[0], others), *chosen[1:])
         yield Claim("title", chosen[0], HEADINGS, chosen[1])
     elsewhere = [claim for claim in elsewhere if fold(str(claim.value)) not in site]
     yield from elsewhere
@@ -187,8 +193,19 @@ def _headings(root: Element, page: Outline) -> Iterator[tuple[Element, str, bool
     yield from ((head, str(head.tag), False) for head in heads if head.tag != "h1")
 
 
+def _without_kicker(heading: str, others: Sequence[str]) -> str:
+    """The headline in a heading that says its rubric before it, where others tell the headline alone."""
+    said = fold(heading)
+    for other in others:
+        if len(other) >= _WHOLE and said.endswith(f" {fold(other)}"):
+            rubric = heading[: max(heading.casefold().rfind(other.casefold()[:_WHOLE]), 0)].rstrip()
+            if not re.search(r"\S:$", rubric):  # "Who: what" is a headline
+                return other
+    return heading
+
+
 def _same_title(one: str, other: str) -> bool:
-    return same_text(one, other) or (min(len(one), len(other)) >= 12 and (begins(one, other) or begins(other, one)))
+    return same_text(one, other) or (min(len(one), len(other)) >= _WHOLE and (begins(one, other) or begins(other, one)))
 
 
 def _shared_titles(head: _Head, site: frozenset[str]) -> list[tuple[str, str]]:
@@ -202,15 +219,24 @@ def _shared_titles(head: _Head, site: frozenset[str]) -> list[tuple[str, str]]:
 def _without(text: str, names: frozenset[str]) -> str:
     while (parts := list(_PARTED.finditer(text))) and fold(text[parts[-1].end():]) in names:
         text = text[: parts[-1].start()]
+    while (part := _PARTED.search(text)) and fold(text[: part.start()]) in names:
+        text = text[part.end():]
     return text.strip()
 
 
-def _site_names(head: _Head) -> frozenset[str]:
-    """What the site calls itself, in its own words or at the end of its <title>: nobody's headline."""
+def _site_names(head: _Head, url: str) -> frozenset[str]:
+    """What the site calls itself, in its own words, by its host or at the end of its <title>: nobody's headline."""
     given = [head.metas.get(name, "") for name in ("og:site_name", "application-name", "apple-mobile-web-app-title")]
     parts = _PARTED.split(head.title)
     last = parts[-1] if len(parts) > 1 and len(parts[-1]) < max(map(len, parts)) else ""
-    return frozenset(fold(name) for name in (*given, last) if name)
+    host = (urlsplit(url).hostname or "").removeprefix("www.")
+    own = {_letters(host), _letters(host.rpartition(".")[0])}
+    by_host = [part for part in parts if _letters(part) in own] if len(parts) > 1 else []
+    return frozenset(fold(name) for name in (*given, last, *by_host) if name)
+
+
+def _letters(text: str) -> str:
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
 
 
 # --- the text -------------------------------------------------------------------------------------------------------
@@ -289,6 +315,10 @@ def _dates(
         elif not given and all(one.utc and _is_next(one.date, shown.date) for one in published):
             yield Claim("date", shown.date, HEADINGS, shown.where)  # the same moment, by the clock where it was written
             return
+        elif not given and all(one.witness == META and (one.bare or shown.date.sort_key < one.date.sort_key)
+                               for one in published):
+            # The head alone, against what readers see: a bare day there, or a day after it, may be of anything.
+            yield Claim("date", shown.date, HEADINGS, shown.where)
     local = next((one for one in published if not one.utc), None)
     for one in published:
         if not (one.utc and local is not None and _is_next(one.date, local.date)):
@@ -303,6 +333,7 @@ class _Dated(NamedTuple):
     witness: str
     where: str
     utc: bool = False  # told as a moment in UTC: where it was written it may be another day
+    bare: bool = False  # told as a day, without the hour
 
 
 def _published(head: _Head, node: Mapping[str, Any] | None, language: str) -> Iterator[_Dated]:
@@ -319,9 +350,23 @@ def _published(head: _Head, node: Mapping[str, Any] | None, language: str) -> It
         if date is None or date.day is None:
             continue
         if name not in _OF_SOMETHING or any(_is_next(date, one.date) or date == one.date for one in told):
-            told.append(_Dated(date, META, f"meta {name}", _is_utc(said)))
+            told.append(_Dated(date, META, f"meta {name}", _is_utc(said), _CLOCK.search(said) is None))
             break
     yield from told
+
+
+def _said(node: Mapping[str, Any] | None, place: str) -> str | None:
+    said = node.get(place) if node is not None else None
+    return said if isinstance(said, str) else None
+
+
+def _moment(said: str | None) -> dt.datetime | None:
+    """The instant that an ISO 8601 date with its hour and its zone names; None for anything less."""
+    try:
+        moment = dt.datetime.fromisoformat(said.strip()) if said and _CLOCK.search(said) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def _is_utc(said: str) -> bool:
@@ -345,6 +390,8 @@ def _shown_dates(
         date.value for said in (node.get("dateModified") if node is not None else None, *map(head.metas.get, _MODIFIED))
         if isinstance(said, str) and (date := read_date(said[:TITLE_CAP], language).date) is not None
     }
+    moments = {moment for said in (_said(node, "datePublished"), *map(head.metas.get, _PUBLISHED))
+               if (moment := _moment(said)) is not None}  # a theme may call all of its dates "updated"
     within = page.article
     if found is not None and within not in (found.element, *found.element.iterancestors()):
         within = page.root
@@ -359,7 +406,8 @@ def _shown_dates(
         reached = reached or element is text
         names = {*(element.get("class") or "").split(), *(element.get("itemprop") or "").split()}
         is_dated = not names.isdisjoint(_DATED) or element.get("pubdate") is not None
-        if (element.tag != "time" and not is_dated) or _tells_of_change(element, names):
+        if (element.tag != "time" and not is_dated) or (
+                _tells_of_change(element, names) and _moment(element.get("datetime")) not in moments):
             continue
         date = read_date(element.get("content")).date or date_of(element).date
         if date is None:

@@ -6,6 +6,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Self
 
+from lxml.etree import _Element as Element
 from pydantic import AfterValidator, Field, field_validator
 
 from extractors import (
@@ -140,7 +141,7 @@ class _AnyLayout:
             whole = dom.document(parts)
             named = selectors.text_at(self.selectors, whole)
             told = [*selectors.claims(self.selectors, whole, url=url, links=self.plan.links), *told]
-        if _has_sections(told):
+        if _has_sections(told, parts.root):
             told = article.settled_titles(told, parts, page, blocks, url)
         else:
             told = article.claims(told, parts, blocks, page, url=url, named=named)
@@ -159,9 +160,14 @@ def _list_of(options: GenericOptions) -> "List":
     return List(TimelineOptions(select=options.entries or {}, ends_in_html=options.ends_in_html))
 
 
-def _has_sections(told: Sequence[Claim]) -> bool:
-    """Whether a page tells its texts under headings, or as microdata that says which they are."""
-    return any(claim.field in _TEXTS and claim.witness in _SHOWN for claim in told)
+def _has_sections(told: Sequence[Claim], root: Element) -> bool:
+    """Whether a page tells its texts under headings, or as microdata that says which they are.
+
+    Beside an articleBody (schema.org) an item's description is its summary, and the page an article.
+    """
+    witnesses = {claim.witness for claim in told if claim.field in _TEXTS and claim.witness in _SHOWN}
+    return headings.WITNESS in witnesses or (
+        microdata.WITNESS in witnesses and not root.xpath(".//*[@itemprop='articleBody']"))
 
 
 class Generic(SiteExtractor):
@@ -170,8 +176,9 @@ class Generic(SiteExtractor):
     name = "generic"
     settings_witness = selectors.WITNESS
     # 1 took summaries for the texts of articles, and the site's own heading for their title; 2 knew no article inside a
-    # WebPage's mainEntity; 3 took an event that a page only announces for what the page tells of.
-    version = 4
+    # WebPage's mainEntity; 3 took an event that a page only announces for what the page tells of; 4 took the summary of
+    # an item with an articleBody for its text, and believed a bare day in the head against the one that readers see.
+    version = 5
 
     def __init__(self, options: GenericOptions | None = None) -> None:
         self.options = options or GenericOptions()

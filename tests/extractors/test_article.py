@@ -69,8 +69,59 @@ def test_a_graph_tells_the_page_where_it_has_no_article():
     assert ("json-ld", "WebPage.name") in told(record, "title")
 
 
+@pytest.mark.parametrize(("heading", "title"), [
+    ("<span>Coast</span> Gull Rock is lit", "Gull Rock is lit"),
+    ("<span>Coast | 4 March 2026</span> Gull Rock is lit", "Gull Rock is lit"),
+    ("Forty fishermen: Gull Rock is lit", "Forty fishermen: Gull Rock is lit"),
+])
+def test_a_rubric_in_the_heading_is_no_part_of_the_headline(heading, title):
+    head = "<meta property='og:title' content='Gull Rock is lit'>"
+    assert read(f"<main><h1>{heading}</h1>{BODY}</main>", head).title == title
+
+
+@pytest.mark.parametrize(("head", "page"), [
+    ("<title>Lamps » Archive » Gull Rock is lit</title>", "<h1>Lamps</h1><main><h2>Gull Rock is lit</h2>{}</main>"),
+    ("<title>The coast: Gull Rock is lit</title>", "<h1>Service menu</h1><main><h1>Gull Rock is lit</h1>{}</main>"),
+    ("<title>News - Lamps</title><meta property='og:title' content='Gull Rock is lit'>",
+     "<h1>News</h1><main><h1>Gull Rock is lit</h1>{}</main>"),
+], ids=["host", "end of title", "short"])
+def test_what_the_site_is_called_is_known_by_its_host_and_the_headline_by_the_end_of_the_title(head, page):
+    assert read(page.format(BODY), head).title == "Gull Rock is lit"
+
+
+def test_a_summary_beside_an_article_body_is_no_milestone_s_text():
+    page = (f"<div {ITEM}><h1 itemprop='headline'>Gull Rock is lit</h1><p itemprop='description'>A lamp is lit.</p>"
+            f"<div itemprop='articleBody'>{BODY}</div></div>")
+    assert read(page).what_happened == TEXT
+    assert read(page.replace("articleBody", "text")).what_happened == "A lamp is lit."
+
+
 class TestDates:
     ARTICLE = "<article><h1>Gull Rock is lit</h1>{}" + BODY + "</article>"
+
+    def test_the_moment_of_its_publication_is_no_change_whatever_its_class_says(self):
+        at_night = "2026-03-04T23:30:00-04:00"
+        times = f"<time class='entry-date updated' datetime='{at_night}'>4 March</time>"
+        record = read(self.ARTICLE.format(times) + ld(headline="Gull Rock is lit",
+                                                      datePublished="2026-03-05T03:30:00+00:00"))
+        assert record.date.value == "2026-03-04"
+        record = read(self.ARTICLE.format(times.replace("23:30", "22:10"))
+                      + ld(headline="Gull Rock is lit", datePublished="2026-03-05T03:30:00+00:00"))
+        assert record.date.value == "2026-03-05"
+
+    def test_a_moment_of_greenwich_is_the_day_of_who_wrote_it(self):
+        record = read(self.ARTICLE.format("<time datetime='2026-03-03'>3 March</time>")
+                      + ld(headline="Gull Rock is lit", datePublished="Wed, 04 Mar 2026 00:25:56 GMT"))
+        assert record.date.value == "2026-03-03"
+
+    @pytest.mark.parametrize(("said", "date"), [
+        ("2026-03-05", "2026-03-04"), ("2026-11-17T10:33:13Z", "2026-03-04"), ("2026-03-01T10:33:13Z", "2026-03-01"),
+    ])
+    def test_the_head_alone_is_not_believed_against_an_earlier_day_that_readers_see(self, said, date):
+        record = read(self.ARTICLE.format("<time datetime='2026-03-04'>4 March</time>"),
+                      f"<meta property='article:published_time' content='{said}'>")
+        assert record.date.value == date
+        assert ("date" in str(disagreements(record.evidence))) == (date == "2026-03-04")
 
     def test_published_and_not_changed(self):
         times = ("<time class='updated' datetime='2026-05-06'>6 May</time>"

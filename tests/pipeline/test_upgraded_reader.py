@@ -86,7 +86,7 @@ def test_an_extractor_that_reads_more_is_no_correction_and_mails_nobody(
         put(site, build=build)
         report, changes = look(told)
         assert (report.held, changes) == (None, {"enriched": 4} if build == 2 else {})
-        notes = [note for note in report.notes if "read otherwise by generic/4" in note]
+        notes = [note for note in report.notes if "read otherwise by generic/5" in note]
         assert len(notes) == (1 if build == 2 else 0)
         assert mailed(told) == []
     for key in LAMPS:
