@@ -3,13 +3,11 @@
 import sys
 
 from milepost.errors import MilepostError
-from milepost.rooms import require_rooms
 
 
 def main() -> None:
     """Run the command line; every error that a user can mend is one sentence and an exit code, never a traceback."""
     try:
-        require_rooms()
         from console.app import app
 
         app(prog_name="milepost")

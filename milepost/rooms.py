@@ -13,7 +13,7 @@ ROOMS = (
 
 
 def require_rooms() -> None:
-    """Raises SettingsError when Python would take a room from elsewhere; the doors ask before they open."""
+    """Raises SettingsError when Python would take a room from elsewhere; the command asks before it opens the door."""
     for room in ROOMS:
         spec = find_spec(room)
         if spec is None:

@@ -208,7 +208,7 @@ class Conversation:
         self._letter, self._ahead = self._ahead, None
         self._phase = "mail" if self._letter is not None else ""
         self._refusal = None
-        self._unclean = self._unclean or phase != "dot"
+        self._unclean = phase != "dot"
         verdict = self._office.judge(letter, self._signed(reply))
         if verdict.hang_up:
             self._cut(None)

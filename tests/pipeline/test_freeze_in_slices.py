@@ -257,7 +257,8 @@ def test_issues_of_two_cadences_at_once(town: Town) -> None:
     assert (town.keys(ann), town.keys(bea)) == (["loom"], ["loom"])
 
 
-def test_an_address_that_another_reader_was_placed_with_is_mailed_once(town: Town) -> None:
+@pytest.mark.parametrize("moment", ["confirmed_at", "undone_at"])
+def test_an_address_that_another_reader_was_placed_with_is_mailed_once(town: Town, moment: str) -> None:
     ann, bea = town.reader("ann", "instant"), town.reader("bea", "instant")
     town.finds("loom")
     number = drafted(town, "instant")
@@ -270,7 +271,7 @@ def test_an_address_that_another_reader_was_placed_with_is_mailed_once(town: Tow
                 connection.execute(sa.insert(address_change).values(
                     subscriber=who.id, name=name, undo_name=f"{name}-undone", old_address="", old_normalized="",
                     new_address="", new_normalized="", language="en", network="", asked_at=town.now,
-                    confirmed_at=town.now,
+                    **({"confirmed_at": town.now - DAY} | {moment: town.now}),
                 ))
 
     counts = frozen(town, number, 1, after(1, swap))

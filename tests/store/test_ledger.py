@@ -199,8 +199,13 @@ def test_what_is_frozen_is_what_was_approved(world: World) -> None:
         freeze("c0ffee")
     world.issues.approve(1, "c0ffee", NOW)
     assert freeze("c0ffee") == "frozen"
+    world.issues.draft("instant", "c2", [], [VARIANT], subject="s", content_hash="c0ffee", now=NOW)
+    with world.database.begin() as connection:
+        connection.execute(sa.update(tables.issue).where(tables.issue.c.number == 2).values(state="cancelled"))
+    with pytest.raises(ConflictError, match="it was cancelled"):
+        world.ledger.freeze(2, content_hash="c0ffee", place=everybody, now=NOW)
     with pytest.raises(NotFoundError):
-        world.ledger.freeze(2, content_hash="", place=everybody, now=NOW)
+        world.ledger.freeze(3, content_hash="", place=everybody, now=NOW)
 
 
 def test_sign_ups_while_freezing_are_counted_once(world: World, url: str) -> None:
