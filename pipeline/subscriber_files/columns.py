@@ -29,6 +29,7 @@ _ADDRESS = (
     "電子メール", "メールアドレス", "邮箱", "电子邮件", "адрес электронной почты", "address", "adresse", "subscriber",
 )
 _SHOWN = 5  # words in a sentence
+_STRICTNESS: Mapping[Standing, int] = {standing: at for at, standing in enumerate(STANDINGS)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,12 +206,26 @@ def read_people(table: Table, mapped: Mapped, choices: Choices, *, cadence: Cade
     places = {name: tuple(mapped.at(name)) for name in ("address", "cadence", "topics", "suppressed", "consent")}
 
     @cache
-    def means(place: int, word: str) -> consent.Says | None:
-        return _says(folded(mapped.columns[place].heading), word, choices, named=True)
+    def means(place: int, cell: str) -> tuple[consent.Says, str]:
+        heading, word = mapped.columns[place].heading, unescape(cell).strip()
+        says = _says(folded(heading), word, choices, named=True)
+        return says or "nothing", f"{heading} = {word}" if word else f"{heading} is empty"
+
+    @cache
+    def chosen(cell: str) -> Cadence:
+        word = unescape(cell).strip().casefold() or cadence
+        found = next((one for one in CADENCES if one == word), None)
+        if found is None:
+            raise InputError(f"{word!r} is no cadence; want {', '.join(CADENCES)}", where="cadence")
+        return found
+
+    @cache
+    def topics(cell: str) -> tuple[str, ...]:
+        return tuple(unescape(cell).strip().replace(";", " ").split())
 
     for row in table.rows:
         try:
-            entry, changed = _entry(row, mapped, places, means, cadence)
+            entry, changed = _entry(row, mapped, places, means, chosen, topics)
         except InputError as error:
             errors.append((row.line, str(error)))
             continue
@@ -226,29 +241,28 @@ def require_width(row: Row, width: int) -> None:
 
 
 def _entry(
-    row: Row, mapped: Mapped, places: Mapping[str, Sequence[int]], means: Callable[[int, str], consent.Says | None],
-    cadence: Cadence,
+    row: Row, mapped: Mapped, places: Mapping[str, Sequence[int]],
+    means: Callable[[int, str], tuple[consent.Says, str]], chosen: Callable[[str], Cadence],
+    topics: Callable[[str], tuple[str, ...]],
 ) -> tuple[Entry, bool]:
-    """`places`: where the columns of each kind stand; `means`: what a word in one of consent says."""
+    """`places`: where the columns of each kind stand; `means`: what a cell in one of consent says, and in which words;
+    `chosen`, `topics`: what a cell says of how often, and about what. Raises InputError.
+    """
     require_width(row, len(mapped.columns))
 
     def cell(taken_for: str) -> str:
         at = places[taken_for]
-        return unescape(row.cells[at[0]]).strip() if at else ""
+        return row.cells[at[0]] if at else ""
 
     address, changed = address_in(unescape(row.cells[places["address"][0]]))
-    chosen = cell("cadence").casefold() or cadence
-    if chosen not in CADENCES:
-        raise InputError(f"{chosen!r} is no cadence; want {', '.join(CADENCES)}", where="cadence")
-    said: list[tuple[Standing, str]] = [(mapped.base, mapped.base_note)]
+    cadence = chosen(cell("cadence"))
+    standing, words = mapped.base, mapped.base_note
     for place in places["consent"]:
-        heading, word = mapped.columns[place].heading, unescape(row.cells[place]).strip()
-        says = means(place, word)
-        if says is not None and says != "nothing":
-            said.append((says, f"{heading} = {word}" if word else f"{heading} is empty"))
-    standing, words = max(reversed(said), key=lambda one: STANDINGS.index(one[0]))
+        says, told = means(place, row.cells[place])
+        if says != "nothing" and _STRICTNESS[says] >= _STRICTNESS[standing]:  # of two the later word stands
+            standing, words = says, told
     entry = Entry(
-        line=row.line, address=address, standing=standing, said=words[:200], suppressed=cell("suppressed") or None,
-        cadence=chosen, topics=tuple(cell("topics").replace(";", " ").split()),
+        line=row.line, address=address, standing=standing, said=words[:200],
+        suppressed=unescape(cell("suppressed")).strip() or None, cadence=cadence, topics=topics(cell("topics")),
     )
     return entry, changed

@@ -131,7 +131,9 @@ def _rows(text: str, separator: str, before: int) -> Iterator[Row]:
 def _fitted(rows: Iterator[Row], width: int, separator: str) -> Iterator[Row]:
     """Rows as wide as the heading; in a file of one column a separator is part of the text."""
     for row in rows:
-        if width == 1 and len(row.cells) > 1:
+        if len(row.cells) == width:
+            yield row
+        elif width == 1 and len(row.cells) > 1:
             yield Row(line=row.line, cells=(separator.join(row.cells),))
         else:
             filled = row.cells + ("",) * (width - len(row.cells))

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from milepost.errors import InputError
 from milepost.printable import without_addresses
+from store.dialects import given
 from store.schema.tables import subscriber_event
 
 Action = Literal[
@@ -78,11 +79,13 @@ def move(connection: sa.Connection, old: str, new: str) -> None:
 
 def moved_away(connection: sa.Connection, hashes: Collection[str]) -> dict[str, dt.datetime]:
     """Of these addresses those of which the last that was done is that their reader took another, with the moment."""
-    last = sa.select(sa.func.max(subscriber_event.c.id)).where(
-        subscriber_event.c.address_hash.in_(hashes)
-    ).group_by(subscriber_event.c.address_hash)
+    later = subscriber_event.alias("later")
+    asked = given(connection, "moved", {"value": sa.Text()}, [{"value": hash_} for hash_ in hashes])
     query = sa.select(subscriber_event.c.address_hash, subscriber_event.c.at).where(
-        subscriber_event.c.id.in_(last), subscriber_event.c.action == "moved_away"
+        subscriber_event.c.address_hash.in_(sa.select(asked.c.value)), subscriber_event.c.action == "moved_away",
+        ~sa.exists().where(
+            later.c.address_hash == subscriber_event.c.address_hash, later.c.id > subscriber_event.c.id,
+        ),
     )
     return {row.address_hash: row.at for row in connection.execute(query)}
 

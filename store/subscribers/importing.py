@@ -12,7 +12,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from milepost.records import Cadence, SubscriberState
-from store.dialects import insert
+from store.dialects import by_keys, given, insert
 from store.schema.tables import subscriber, subscriber_event, suppression
 from store.subscribers import events
 from store.subscribers.addresses import Address, address_hash
@@ -26,7 +26,7 @@ Result = Literal["added", "pending", "left", "suppressed", "known", "held_back",
 RESULTS: tuple[Result, ...] = (
     "added", "pending", "left", "suppressed", "known", "held_back", "contradicted", "skipped",
 )
-_TOGETHER = 500  # asked for in one statement
+_TOGETHER = 2000  # asked for in one statement
 _KEPT_OUT = ("blocked", "bounced", "complained")
 
 
@@ -129,15 +129,18 @@ def take_in(
 
 
 def _known(connection: sa.Connection, hashes: dict[str, str]) -> dict[str, Known]:
+    by_keys(connection)
+    asked = given(connection, "asked", {"value": sa.Text()}, [{"value": normalized} for normalized in hashes])
     people = connection.execute(
         sa.select(
             subscriber.c.normalized, subscriber.c.state, subscriber.c.created_at, subscriber.c.unsubscribed_at
-        ).where(subscriber.c.normalized.in_(hashes))
+        ).where(subscriber.c.normalized.in_(sa.select(asked.c.value)))
     )
     states = {row.normalized: row for row in people}
+    hashed = given(connection, "hashed", {"value": sa.Text()}, [{"value": hash_} for hash_ in hashes.values()])
     listed = connection.execute(
         sa.select(suppression.c.address_hash, suppression.c.reason, suppression.c.created_at)
-        .where(suppression.c.address_hash.in_(hashes.values()))
+        .where(suppression.c.address_hash.in_(sa.select(hashed.c.value)))
     )
     reasons = {row.address_hash: row for row in listed}
     away = events.moved_away(connection, hashes.values())
