@@ -25,9 +25,9 @@ from store.ledger.transitions import (
     Row,
     Terms,
     Transition,
-    in_state,
     of_lease,
     ready,
+    taken,
     update,
 )
 from store.schema.tables import delivery, issue, subscriber
@@ -112,9 +112,11 @@ def _take(
 
 
 def any_over(connection: sa.Connection, number: int) -> bool:
-    """Whether a lease is over. Looks through the issue: no index knows who is on the way."""
+    """Whether a lease is over; looks through what is held alone."""
     terms, ours = Terms(connection.dialect.name), delivery.c.issue == number
-    over = sa.select(delivery.c.id).where(ours, sa.or_(ready(EXPIRE, terms), ready(ORPHAN, terms))).limit(1)
+    over = sa.select(delivery.c.id).where(
+        ours, taken("claimed", "sending"), sa.or_(ready(EXPIRE, terms), ready(ORPHAN, terms))
+    ).limit(1)
     return connection.execute(over).first() is not None
 
 
@@ -151,7 +153,7 @@ def _all_that_may(connection: sa.Connection, number: int, step: Transition, give
     """
     terms = Terms(connection.dialect.name)
     chosen = (
-        sa.select(delivery.c.id).where(delivery.c.issue == number, ready(step, terms))
+        sa.select(delivery.c.id).where(delivery.c.issue == number, taken(*step.from_), ready(step, terms))
         .with_for_update(skip_locked=True).cte("chosen")
     )
     which = delivery.c.id.in_(sa.select(chosen.c.id))
@@ -163,7 +165,7 @@ def held(connection: sa.Connection, number: int, me: Holder, started: holders.St
     holder, until = delivery.c.lease_holder, delivery.c.lease_until
     found = connection.execute(
         sa.select(holder, sa.func.count(), sa.func.max(until))
-        .where(delivery.c.issue == number, in_state("claimed", "sending"))
+        .where(delivery.c.issue == number, taken("claimed", "sending"))
         .group_by(holder).order_by(sa.func.count().desc(), holder)
     )
     return [

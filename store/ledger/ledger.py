@@ -37,7 +37,7 @@ from store.ledger import batches, claims, freeze, queries, transitions
 from store.ledger.claims import Holding
 from store.ledger.freeze import Place
 from store.ledger.queries import AttemptRow, DeliveryRow
-from store.ledger.transitions import BEGIN, RELEASE, RENEWALS, TRANSITIONS, Transition, in_state
+from store.ledger.transitions import BEGIN, RELEASE, RENEWALS, TRANSITIONS, Transition, in_state, taken
 from store.ledger.writers import WRITERS, Writer
 from store.meta import Meta
 from store.schema.tables import delivery, issue
@@ -49,8 +49,8 @@ __all__ = ["AttemptRow", "DeliveryRow", "Holding", "Ledger"]
 
 TryAdvance = Callable[[Sequence[Settlement], Sequence[Claim]], Advanced | None]
 
-# What keeps an issue open; together what no index tells apart, so that it is walked through once.
-_WAITING: tuple[tuple[DeliveryState, ...], ...] = (("pending",), ("deferred",), ("claimed", "sending"))
+# What keeps an issue open; each has an index.
+_WAITING = (in_state("pending"), in_state("deferred"), taken("claimed", "sending"))
 
 _ROOM = 0.1  # seconds between the slices of a freeze in which another process can write
 _RESOLUTIONS = {
@@ -323,7 +323,7 @@ class Ledger:
             batches.log(connection, step, [(delivery_id, None)], Reply(code=None, text=evidence, phase="resolve"))
             if outcome == "pending":
                 _move(connection, number, ("complete", "needs_review"), state="sending", finished_at=None)
-            elif not _has(connection, number, "unknown"):  # the rest is looked through once, after the last doubt
+            elif not _has(connection, number, in_state("unknown")):
                 _finish(connection, number, ("needs_review",))
 
     # --- the issue --------------------------------------------------------------------------------------------------
@@ -378,7 +378,7 @@ class Ledger:
     def taken(self, number: int) -> bool:
         """Whether any delivery of an issue was handed over."""
         with self._database.connect() as connection:
-            return _has(connection, number, "sent")
+            return _has(connection, number, in_state("sent"))
 
     def next_due(self, number: int) -> dt.datetime | None:
         """When the earliest deferred delivery is due, None when none is deferred."""
@@ -419,12 +419,12 @@ def _require_delivery(connection: sa.Connection, delivery_id: int) -> None:
         raise NotFoundError("there is no such delivery", where=f"delivery {delivery_id}")
 
 
-def _has(connection: sa.Connection, number: int, *states: DeliveryState) -> bool:
-    query = sa.select(delivery.c.id).where(delivery.c.issue == number, in_state(*states)).limit(1)
+def _has(connection: sa.Connection, number: int, such: sa.ColumnElement[bool]) -> bool:
+    query = sa.select(delivery.c.id).where(delivery.c.issue == number, such).limit(1)
     return connection.execute(query).first() is not None
 
 
 def _finish(connection: sa.Connection, number: int, from_: tuple[IssueState, ...]) -> None:
-    if not any(_has(connection, number, *states) for states in _WAITING):
-        state: IssueState = "needs_review" if _has(connection, number, "unknown") else "complete"
+    if not any(_has(connection, number, such) for such in _WAITING):
+        state: IssueState = "needs_review" if _has(connection, number, in_state("unknown")) else "complete"
         _move(connection, number, from_, state=state, finished_at=moment(connection.dialect.name))

@@ -97,6 +97,11 @@ def in_state(*states: DeliveryState) -> sa.ColumnElement[bool]:
     return sa.or_(*(delivery.c.state == _written(state) for state in states))
 
 
+def taken(*states: DeliveryState) -> sa.ColumnElement[bool]:
+    """The deliveries in these states, of what dispatchers hold (claimed, sending), found by their own index."""
+    return sa.and_(delivery.c.lease.is_not(None), in_state(*states))
+
+
 def _written(word: str) -> sa.ColumnElement[str]:
     assert word.isidentifier()  # noqa: S101 (one of ours, never from outside)
     return sa.literal_column(f"'{word}'", sa.String())

@@ -1,15 +1,20 @@
 """What waits and what is in doubt is found without walking through everything that was ever sent."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from milepost.records import DeliveryState
+from store import holders
 from store.database import Database
+from store.ledger.ledger import Ledger
 from store.ledger.transitions import in_state
 from store.operators.listings import Listings
 from store.schema.tables import delivery
+from tests.store.conftest import World
 
 
 @pytest.mark.parametrize(
@@ -56,9 +61,40 @@ def test_moving_on_leaves_the_indexes_alone(sqlite_database: Database) -> None:
             "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'delivery' AND sql IS NOT NULL"
         ).all()
     assert {name for name, _ in indexes} == {
-        "ix_delivery_pending", "ix_delivery_due", "ix_delivery_unknown", "ix_delivery_ended",
+        "ix_delivery_pending", "ix_delivery_due", "ix_delivery_unknown", "ix_delivery_ended", "ix_delivery_taken",
     }
     for _, sql in indexes:
         columns, _, which = sql.partition(" WHERE ")
         assert "state" not in columns.partition("(")[2]
         assert not any(f"'{state}'" in which for state in ("claimed", "sending", "sent"))
+
+
+@pytest.mark.parametrize("asks", [
+    lambda ledger: ledger.recover(1), lambda ledger: ledger.take_over(1, started=lambda _: None),
+    lambda ledger: ledger.held(1), lambda ledger: ledger.finish(1),
+], ids=["recover", "take_over", "held", "finish"])
+def test_what_dispatchers_hold_is_found_without_walking_through_the_issue(
+    sqlite_database: Database, asks: Callable[[Ledger], object]
+) -> None:
+    """One lease is over and its holder is gone; whatever asks for either looks through what is held alone."""
+    world = World(sqlite_database)
+    world.frozen(3)
+    dead = Ledger(sqlite_database, holder=replace(holders.me(), pid=1, started="1"))
+    claimed, begun, _ = dead.claim(1, limit=3, lease_seconds=60)
+    assert dead.advance([], [begun]).begun
+    with sqlite_database.begin() as connection:
+        held = delivery.c.id.in_([claimed.delivery_id, begun.delivery_id])
+        connection.execute(sa.update(delivery).where(held).values(lease_until=1.0))
+        connection.execute(sa.update(delivery).where(~held).values(state="sent", lease=None))
+    ran: list[tuple[str, Any]] = []
+    sa.event.listen(sa.Engine, "before_cursor_execute", saw := lambda *now: ran.append((now[2], now[3])))
+    try:
+        asks(world.ledger)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", saw)
+    looked = [one for one in ran if "delivery.state = 'claimed'" in one[0] or "delivery.state = 'sending'" in one[0]]
+    assert looked
+    with sqlite_database.connect() as connection:
+        for written, values in looked:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {written}", values).all()
+            assert "ix_delivery_taken" in " ".join(str(step[-1]) for step in plan), written
