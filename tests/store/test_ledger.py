@@ -19,7 +19,7 @@ from milepost.records import Claim, Placement, Reply, Standing, Subscriber, Subs
 from store import holders
 from store.database import Database, check, connect
 from store.dialects import moment
-from store.ledger import freeze
+from store.ledger import freeze, owed
 from store.ledger.ledger import Ledger
 from store.schema import tables
 from store.subscribers.suppressions import Suppressions
@@ -106,6 +106,26 @@ def test_those_who_are_alike_are_placed_by_one_question(world: World) -> None:
     rows = world.ledger.rows(1)
     assert {row.subscriber for row in rows} == there[None, ()] | there["de", ()] | there[None, ("b", "a")]
     assert all(row.address == world.subscribers.get(row.subscriber).address for row in rows)
+
+
+def test_the_list_is_one_part_where_few_stand_somehow(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owed, "MANY", 2)
+    number = world.drafted(5)
+    news = [item.change_id for item in world.issues.get(number).items]
+    people = world.subscribers.list()
+
+    def parts() -> list[tuple[int, int]]:
+        with world.database.connect() as connection:
+            return [(one.after, one.up_to) for one in owed.parts(connection, "instant", news)]
+
+    assert parts() == [(0, people[-1].id)]
+    for reader in people[:3]:  # since the news was found
+        world.subscribers.set_choice(reader.id, topics=["chess"], now=NOW + dt.timedelta(hours=1))
+    found = parts()
+    assert len(found) > 1
+    assert all(up_to - after <= 2 for after, up_to in found)
+    assert [after for after, _ in found[1:]] == [up_to for _, up_to in found[:-1]]
+    assert (found[0][0], found[-1][1]) == (0, people[-1].id)
 
 
 def test_what_is_foreseen_is_what_freezing_comes_to(world: World) -> None:
