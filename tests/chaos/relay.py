@@ -83,7 +83,7 @@ class Postfix:
         (self._folder / "etc" / "recipients").write_text("".join(lines))
         _run("postfix", "-c", str(self._folder / "etc"), "reload")
 
-    def drain(self, seconds: float = 60) -> None:
+    def drain(self, seconds: float = 300) -> None:
         """Wait until its queue is empty."""
         give_up = time.monotonic() + seconds
         queues = [self._folder / "queue" / name for name in ("incoming", "active", "deferred")]

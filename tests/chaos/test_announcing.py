@@ -20,7 +20,7 @@ from tests.chaos.publisher import Errand, later, run
 from tests.chaos.runner import Child
 from tests.pipeline.stage import READERS, BreakableSite
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]  # each of some thirty deaths is a look and two backfills
 SETTINGS = """
 [store]
 url = "{url}"

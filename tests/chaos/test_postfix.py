@@ -25,7 +25,7 @@ from tests.chaos.dispatcher import DOMAIN, KEY
 from tests.chaos.relay import NoRelayError, Postfix, Sink, postfix, sink
 from tests.chaos.runner import World
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 KINDS = ("gone", "full", "refused", "busy", *["well"] * 16)  # what becomes of a message to a reader
 
 
