@@ -1,8 +1,10 @@
 """The door: the `milepost` command. Parts of the house are imported only by the commands that need them."""
 
+import logging
 import sys
 
 from milepost.errors import MilepostError
+from milepost.log_lines import as_line
 
 
 def main() -> None:
@@ -13,7 +15,8 @@ def main() -> None:
         app(prog_name="milepost")
     except MilepostError as error:
         sys.stdout.flush()
-        sys.stderr.write(f"milepost: {error}\n")
+        sentence = as_line(f"milepost: {error}", level=logging.ERROR)
+        sys.stderr.write(f"{sentence}\n")
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `milepost milestones | head`: the reader has had enough
         sys.stderr.close()

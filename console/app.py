@@ -1,5 +1,6 @@
 """The root command, its global options, and the list of what hangs below it."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,6 +8,7 @@ import typer
 
 from console.context import CliContext
 from console.groups import Group
+from console.output import say
 from milepost import __version__
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -20,7 +22,7 @@ class Root(Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo(f"milepost: stopped. {(ctx.obj or CliContext()).kept}", err=True)
+            say(f"milepost: stopped. {(ctx.obj or CliContext()).kept}", level=logging.WARNING)
             raise typer.Exit(INTERRUPTED) from None
 
 

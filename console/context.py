@@ -1,15 +1,12 @@
 """What every command starts from: the settings it was given and the database they name, opened when first needed."""
 
-import logging
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from milepost.log_lines import TEXT_LINES, JsonLines
-from milepost.printable import PrintableFilter
+from milepost.log_lines import start_logging
 
 if TYPE_CHECKING:
     from milepost.settings import Settings
@@ -53,11 +50,4 @@ class CliContext:
 
     def start_logging(self) -> None:
         """Warnings always, the rest with --verbose; on standard error, so that --json stays clean."""
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JsonLines() if self.json_lines else logging.Formatter(TEXT_LINES))
-        handler.addFilter(PrintableFilter())
-        handler.setLevel(logging.INFO if self.verbose else logging.WARNING)
-        logger = logging.getLogger("milepost")
-        logger.handlers[:] = [handler]
-        logger.setLevel(logging.INFO)  # a flow run keeps them all, see flows.logs
-        logger.propagate = False
+        start_logging(verbose=self.verbose, json_lines=self.json_lines)

@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from console.context import CliContext
+from console.output import say
 
 
 def config_path(cli: CliContext) -> Path:
@@ -24,6 +23,6 @@ def flow_result(cli: CliContext, name: str, **parameters: Any) -> Any:
 
     home = config.parent / ".milepost" / "prefect"
     if not home.exists() and sys.stderr.isatty():
-        typer.echo("Starting Prefect (the first time takes half a minute) …", err=True)
+        say("Starting Prefect (the first time takes half a minute) …")
     engine.prepare(home)
     return engine.run(name, config=str(config), **parameters)

@@ -1,6 +1,7 @@
 """How commands speak: tables and plain lines for people, JSON for scripts, progress on a terminal."""
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from milepost.log_lines import as_line, in_json
 from milepost.printable import printable, printable_json
 
 if TYPE_CHECKING:
@@ -45,9 +47,14 @@ def print_json(value: object) -> None:
     typer.echo(printable_json(json.dumps(value, ensure_ascii=False)))
 
 
+def say(sentence: str, *, level: int = logging.INFO) -> None:
+    """A line for whoever is at the terminal, on standard error; an object with `--log json`, as all lines there."""
+    typer.echo(as_line(sentence, level=level), err=True)
+
+
 def complain(sentence: str) -> None:
     """What went wrong or waits, in a line of its own on standard error."""
-    typer.echo(f"milepost: {printable(sentence)}", err=True)
+    say(f"milepost: {printable(sentence)}", level=logging.ERROR)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
@@ -92,8 +99,8 @@ def phases(*, quiet: bool = False) -> Iterator[Begin]:
     if quiet:
         yield lambda _what, _unit="": nullcontext(lambda _done, _total: None)
         return
-    if not sys.stderr.isatty():
-        yield Lines(lambda line: typer.echo(line, err=True), time.monotonic).begin
+    if not sys.stderr.isatty() or in_json():
+        yield Lines(say, time.monotonic).begin
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars

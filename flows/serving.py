@@ -7,6 +7,7 @@ Which flows there are is ours to say; when they run, the operator's: the schedul
 
 import asyncio
 import datetime as dt
+import logging
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -26,6 +27,7 @@ from flows import automations
 from flows.missed_runs import skip_missed_runs
 from milepost.dates import utc_now
 from milepost.errors import InputError, MilepostError
+from milepost.log_lines import as_line, start_logging
 from milepost.settings import Settings, load
 from pipeline.setup import deployments
 from store.holders import started
@@ -132,8 +134,9 @@ if __name__ == "__main__":
     from flows.engine import server_errors
 
     _file = Path(sys.argv[1])
+    start_logging(json_lines=sys.argv[3:] == ["--log", "json"])
     try:
         with server_errors():
             serve(_file, load(_file), begun=Path(sys.argv[2]))
     except MilepostError as error:
-        sys.exit(f"milepost: {error}")
+        sys.exit(as_line(f"milepost: {error}", level=logging.ERROR))

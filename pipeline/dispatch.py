@@ -18,6 +18,7 @@ from delivery.message.build import MessageTemplate
 from delivery.message.tokens import message_id
 from milepost.dates import utc_now
 from milepost.log_lines import about
+from milepost.printable import counted
 from milepost.records import Claim, DeliveryState, LedgerCounts
 from milepost.settings import Settings
 from pipeline.bounces import suppress_worn_out
@@ -142,8 +143,8 @@ def one_pass(
         if report.state == "complete":
             forget(database, number)
     log.info("issue %d: %s", number, ", ".join(f"{count} {state}" for state, count in counts.states.items() if count))
-    for address in worn_out:
-        log.info("suppressed %s: too many soft bounces", address)
+    if worn_out:
+        log.info("suppressed after too many soft bounces: %s", counted(len(worn_out), "address", "addresses"))
     return Sent(report=report, counts=counts, worn_out=tuple(worn_out), held=held)
 
 

@@ -94,7 +94,7 @@ def edit(
         number, replaces=issue.content_hash, items=made.items, variants=made.variants, subject=made.subject,
         edit=written, content_hash=made.content_hash, rendered_with=made.rendered_with, owed=issue.owed,
     )
-    log.info("edited issue %d: %s", number, revised.content_hash[:12])
+    log.info("edited issue %d: %s", number, revised.content_hash[:12], extra={"issue": number})
     return revised
 
 
@@ -192,7 +192,7 @@ def mend_windows(settings: Settings, database: Database, now: dt.datetime) -> No
     shorter = Editions(database).shorten_windows(undo_window(settings), now)
     for number in shorter:
         log.warning("issue %d was approved by a clock that was ahead: it can be undone from now on, for %d minutes",
-                    number, settings.newsletter.undo_minutes)
+                    number, settings.newsletter.undo_minutes, extra={"issue": number})
     note(database, now, {WINDOWS: len(shorter)})
 
 
@@ -219,7 +219,7 @@ def stop(database: Database, number: int, *, reason: str = "stopped by an operat
     undone = Editions(database).take_back(number, reason)
     if not undone:
         ledger.pause(number, reason)
-    log.info("stopped issue %d: %s", number, "a draft again" if undone else "paused")
+    log.info("stopped issue %d: %s", number, "a draft again" if undone else "paused", extra={"issue": number})
     return Stopped(issue=Issues(database).get(number), undone=undone, counts=ledger.counts(number))
 
 

@@ -75,7 +75,8 @@ def hosted(settings: Settings, database: Database, milestones: Sequence[Mileston
                 small = make_small(asyncio.run(_fetch(settings, milestone.source, url, cache, now)))
             except (MilepostError, ValueError) as error:
                 why = printable(error.what if isinstance(error, MilepostError) else str(error))
-                log.warning("no picture for %s: %s is not served: %s", milestone.key, printable(url), why)
+                log.warning("no picture for %s: %s is not served: %s", milestone.key, printable(url), why,
+                            extra={"source": milestone.source})
                 missing[url] = Unpictured(key=milestone.key, title=milestone.title, url=url, why=why)
                 continue
             one = kept.keep(source=milestone.source, url=url, now=now, **small._asdict())
@@ -131,7 +132,8 @@ def take_down(settings: Settings, database: Database, source: SourceSettings, no
     if gone:
         kept.remove(gone)
         for url, why in gone.items():
-            log.warning("%s: %s is not served any more: %s", source.key, printable(url), why)
+            log.warning("%s: %s is not served any more: %s", source.key, printable(url), why,
+                        extra={"source": source.key})
     return len(gone)
 
 
@@ -144,7 +146,7 @@ async def _gone(settings: Settings, source: SourceSettings, urls: Sequence[str],
         for place, url in enumerate(urls):
             if loop.time() > end:
                 log.warning("%s: %d of %d pictures were not asked for again: the site wants pauses", source.key,
-                            len(urls) - place, len(urls))
+                            len(urls) - place, len(urls), extra={"source": source.key})
                 break
             try:
                 answer = await ask(url)

@@ -253,7 +253,7 @@ def _draft(
         number=number, sequence=sequence, rendered_with=made.rendered_with, owed=owed,
     )
     log.info("drafted issue %d (%s %s) of %d milestones, and %d owed to %d readers", issue.number, cadence, period,
-             len(items), len(owed), len(found.creditors))
+             len(items), len(owed), len(found.creditors), extra={"issue": issue.number})
     return issue
 
 
@@ -372,7 +372,8 @@ class _AtTheSeal:
     def _render(self, name: str, chosen: Sequence[IssueItem]) -> Variant | None:
         issue, letter = self._issue, self._settings.newsletter
         if self._why_not is not None:
-            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, self._why_not)
+            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, self._why_not,
+                        extra={"issue": issue.number})
             return None
         try:
             renderer = Renderer(
@@ -384,7 +385,8 @@ class _AtTheSeal:
                 edit=issue.edit, sequence=issue.sequence,
             )
         except (LintError, RenderError, SettingsError) as error:
-            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, error)
+            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, error,
+                        extra={"issue": issue.number})
             return None
 
 
@@ -417,7 +419,8 @@ def freeze(
         number, content_hash=content_hash, place=put, now=now, size=size, clock=clock,
         progress=_told_now_and_then(number) if progress is None else progress,
     )
-    log.info("froze issue %d: %d deliveries, %d exclusions", number, counts.deliveries, sum(counts.exclusions.values()))
+    log.info("froze issue %d: %d deliveries, %d exclusions", number, counts.deliveries, sum(counts.exclusions.values()),
+             extra={"issue": number})
     return counts
 
 
@@ -430,7 +433,7 @@ def _told_now_and_then(number: int) -> Callable[[Freezing], object]:
         tenths = 10 * freezing.placed // max(freezing.candidates, 1)
         if tenths > said:
             said = tenths
-            log.info("issue %d: freezing, %s", number, freezing_words(freezing))
+            log.info("issue %d: freezing, %s", number, freezing_words(freezing), extra={"issue": number})
 
     return tell
 

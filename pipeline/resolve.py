@@ -135,5 +135,6 @@ def resolve_by_word(
             hint=f"What is unknown can be settled (`milepost ledger {number} --state unknown`), and what was refused"
                  f" before its message was sent can be made pending again.",
         ) from None
-    log.info("issue %d: %s resolved as %s (%s)", number, one.address, outcome, why)
+    log.info("issue %d: delivery %d is resolved as %s", number, one.id, outcome,
+             extra={"issue": number, "delivery": one.id})
     return one

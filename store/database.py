@@ -54,7 +54,7 @@ def _refuse_other_versions(database: Database) -> None:
     if found < tables.HEAD:
         raise SchemaError(
             f"the database is of revision {found:04d}, this program needs {tables.HEAD:04d}",
-            where=database.where, hint=_UPGRADE,
+            where=database.where, hint=f"Make a backup. {_UPGRADE}",
         )
 
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from milepost.dates import utc_now
 from milepost.errors import MilepostError
-from milepost.log_lines import JsonLines
+from milepost.log_lines import in_json
 from milepost.settings import Settings
 from pipeline import letters
 from pipeline.operate.metrics import Health
@@ -99,10 +99,9 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
 
 def _config(settings: Settings) -> uvicorn.Config:
     level = min((handler.level for handler in logging.getLogger("milepost").handlers), default=logging.WARNING)
-    json_lines = any(isinstance(one.formatter, JsonLines) for one in logging.getLogger("milepost").handlers)
     most = room_for(settings.web.connections)
     return uvicorn.Config(
-        Site(settings, level, json_lines), factory=True, lifespan="on", ws="none",
+        Site(settings, level, in_json()), factory=True, lifespan="on", ws="none",
         http=connections(most),  # type: ignore[arg-type]
         log_config=None, log_level="warning", access_log=False,  # it would keep who opened which link and when
         proxy_headers=False, server_header=False, workers=settings.web.processes, timeout_worker_healthcheck=HEALTH_S,

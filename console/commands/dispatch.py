@@ -1,13 +1,14 @@
 """The command `dispatch`: hand frozen issues to the relay, once or until nothing waits; and what that came to."""
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from console.context import CliContext
-from console.output import JsonFlag, print_json, progress
+from console.output import JsonFlag, print_json, progress, say
 from milepost.errors import ConflictError, HeldError, MilepostError
 from milepost.printable import counted
 
@@ -78,7 +79,7 @@ def _send(cli: CliContext, number: int, *, to_the_end: bool, take_over: bool, as
     else:
         print_sent(result, again)
     if result["stopped"]:
-        typer.echo(f"milepost: stopped. {cli.kept}", err=True)
+        say(f"milepost: stopped. {cli.kept}", level=logging.WARNING)
         return False
     hold_back(cli, number, result["state"], result["paused"], again, held=result["held"])
     return True

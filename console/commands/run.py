@@ -11,8 +11,9 @@ from console.context import CliContext
 from console.groups import WithDefault
 from console.looks import failures as looks_failures
 from console.looks import print_looks, waiting
-from console.output import JsonFlag, print_json
+from console.output import JsonFlag, print_json, say
 from milepost.errors import InputError
+from milepost.log_lines import in_json
 
 
 def mount(app: typer.Typer) -> None:
@@ -96,8 +97,9 @@ def serve(
 
     cli: CliContext = context.obj
     processes = cli.settings.web.processes
-    typer.echo(f"Serving on http://{host}:{port} (public address: {cli.settings.web.base_url}"
-               f"{f', {processes} processes' if processes > 1 else ''}). Stop with Ctrl-C.")
+    tell = say if in_json() else typer.echo  # `milepost up` has both in its log
+    tell(f"Serving on http://{host}:{port} (public address: {cli.settings.web.base_url}"
+         f"{f', {processes} processes' if processes > 1 else ''}). Stop with Ctrl-C.")
     server.serve(cli.settings, host=host, port=port)
 
 

@@ -1,6 +1,7 @@
 """Commands that watch: `scrape`, and `extract` for one saved page."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from console.arguments import PrefectFlag, Sources
 from console.context import CliContext
 from console.looks import failures, print_check, print_looks, waiting
-from console.output import JsonFlag, phases, print_json
+from console.output import JsonFlag, phases, print_json, say
 from milepost.errors import InputError
 from milepost.printable import printable_json
 
@@ -163,6 +164,6 @@ def _print_entries(records: Sequence["Milestone"], unread: Sequence["Unread"], *
         else:
             typer.echo(printable_json(json.dumps(data, ensure_ascii=False, indent=2)))
     for one in unread:
-        typer.echo(f"not read: {one}", err=True)
+        say(f"not read: {one}", level=logging.WARNING)
     if unread:
         raise typer.Exit(1)

@@ -9,8 +9,10 @@ import typer
 
 from console.context import CliContext
 from console.flow_runs import config_path
+from console.output import say
 from console.supervisor import Part, Supervisor, listens
 from milepost.errors import InputError
+from milepost.log_lines import in_json
 
 LOOPBACK = "127.0.0.1"
 
@@ -48,13 +50,18 @@ def serve_all(config: Path, *, host: str, port: int, prefect_port: int) -> None:
         if part.ready():
             hint = "Stop it, or choose another port."
             raise InputError("something listens there already", where=part.name, hint=hint)
-    typer.echo(f"Starting; Prefect's pages will be on {_api(prefect_port).removesuffix('/api')}, "
-               f"the readers' on http://{host}:{port} (the first start takes a minute) …", err=True)
-    Supervisor(parts=parts, say=lambda text: typer.echo(f"milepost up: {text}", err=True)).run()
+    say(f"Starting; Prefect's pages will be on {_api(prefect_port).removesuffix('/api')}, "
+               f"the readers' on http://{host}:{port} (the first start takes a minute) …")
+    Supervisor(parts=parts, say=lambda text: say(f"milepost up: {text}")).run()
 
 
 def _api(prefect_port: int) -> str:
     return os.environ.get("PREFECT_API_URL") or f"http://{LOOPBACK}:{prefect_port}/api"
+
+
+def _log_options() -> list[str]:
+    """So that the parts say what they say as this process does."""
+    return ["--log", "json"] if in_json() else []
 
 
 def _parts(config: Path, *, host: str, port: int, prefect_port: int) -> list[Part]:
@@ -75,10 +82,10 @@ def _parts(config: Path, *, host: str, port: int, prefect_port: int) -> list[Par
     begun.unlink(missing_ok=True)
     return [*own, Part(
         name="the schedules", environment={"PREFECT_API_URL": _api(prefect_port)},
-        command=[sys.executable, "-m", "flows.serving", str(config), str(begun)], ready=begun.exists,
+        command=[sys.executable, "-m", "flows.serving", str(config), str(begun), *_log_options()], ready=begun.exists,
         grace_s=DRAINED_S,
     ), Part(
         name="the readers' pages", environment={}, ready=listens(host, port), grace_s=30.0,
-        command=[sys.executable, "-m", "milepost", "--config", str(config), "web", "serve", "--host", host,
-                 "--port", str(port)],
+        command=[sys.executable, "-m", "milepost", "--config", str(config), *_log_options(), "web", "serve",
+                 "--host", host, "--port", str(port)],
     )]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from milepost.dates import believed
+from milepost.errors import StoreError
 from milepost.printable import printable
 from milepost.records import Cadence, ConditionKind
 from milepost.settings import NotifySettings
@@ -106,11 +107,12 @@ def judge(
     return tuple(sorted(found, key=lambda one: not one.decides))
 
 
-def unusable(kind: ConditionKind, error: Exception) -> Condition:
+def unusable(kind: ConditionKind, error: StoreError) -> Condition:
     """The database can't be used at all."""
-    migrate = "Make a backup, then run `milepost db upgrade`."
-    do = migrate if kind == "migration" else "Nothing is watched or sent until it can be used again."
-    return Condition(kind=kind, about="", says=plain(str(error).rstrip(".")), do=do)
+    says = error.what if error.where is None else f"{error.where}: {error.what}"
+    waits = "Nothing is watched or sent until it can be used again."
+    do = waits if error.hint is None else f"{error.hint}{'' if kind == 'migration' else f' {waits}'}"
+    return Condition(kind=kind, about="", says=plain(says.rstrip(".")), do=do)
 
 
 def disk(free_mb: int | None, rules: NotifySettings) -> tuple[Condition, ...]:
@@ -129,7 +131,7 @@ def _restored(figures: Figures) -> Iterator[Condition]:
 _WAITS: Mapping[str, tuple[ConditionKind, str]] = {
     "held": ("look-held", "See `milepost changes --all`, then `{command}`."),
     "rename": ("rename-question", "See `milepost changes renames`, then `{command}`, or with --new."),
-    "approval": ("waits-for-approval", "Look at it with `milepost issue preview`, then `{command}`."),
+    "approval": ("waits-for-approval", "Look at it with `milepost issue preview {number}`, then `{command}`."),
     "paused": ("issue-paused", "Mend the cause, then `{command}`; nobody is sent it twice."),
 }
 
@@ -140,7 +142,8 @@ def _waits(waits: Sequence[Waits]) -> Iterator[Condition]:
             kind, do = _WAITS[one.kind]
             yield Condition(
                 kind=kind, about=one.about, says=plain(f"{one.about}: {one.why}"), since=one.since,
-                do=do.format(command=one.command), name=one.command.removeprefix("milepost ").partition(" --")[0],
+                do=do.format(command=one.command, number=one.about.rpartition(" ")[2]),
+                name=one.command.removeprefix("milepost ").partition(" --")[0],
             )
 
 
