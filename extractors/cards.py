@@ -90,13 +90,18 @@ _HEADS = ("h2", "h3", "h4")
 
 
 def linked_cards(root: Element, plan: Plan, shown: Pictures) -> Iterator[Card]:
-    """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone."""
+    """Cards in plain markup: an <article> or <li>, or a link itself, holding a heading and a link to a milestone.
+
+    The first of each milestone: the link within a card would be another of it.
+    """
+    told: set[str] = set()
     for element in islice(root.iter("article", "li", "a"), LINK_CAP):
         key = plan.milestones.key(element.get("href")) if element.tag == "a" else _only_link(element, plan)
-        if key is None:
+        if key is None or key in told:
             continue
         card = CardDraft(key, element, plan).card(shown)
         if card is not None:
+            told.add(key)
             yield card
 
 

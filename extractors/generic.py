@@ -130,11 +130,13 @@ class _AnyLayout:
         # Of a site known only by its options nothing says which of its parts are always there: none is called empty.
         # Microdata stands in the same elements as the words: where those are damaged, it is no second witness.
         doubted = {claim.field for claim in told if claim.part and claim.witness == headings.WITNESS}
-        told = [
-            claim._replace(part=True) if claim.witness == microdata.WITNESS and claim.field in doubted else claim
-            for claim in told if claim.value
-        ]
-        if not any(claim.field == "image" for claim in told) and (image := pictures.shared(parts, url)):
+        told = [claim for claim in told if claim.value]
+        if doubted:
+            told = [
+                claim._replace(part=True) if claim.witness == microdata.WITNESS and claim.field in doubted else claim
+                for claim in told
+            ]
+        if "image" not in [claim.field for claim in told] and (image := pictures.shared(parts, url)):
             told.append(Claim("image", image, headings.WITNESS, "meta og:image"))
         named: main_text.MainText | None = None
         if self.selectors:

@@ -65,7 +65,9 @@ def claims(page: Outline, plan: Plan, shown: Pictures) -> list[Claim]:
     terms = [(term, text_of(term, NAME_CAP)) for term in islice(page.article.iter("dt"), PARTS_CAP)]
     told += _fact_claims(terms, plan)
     told += _image_claims(page, plan, shown)
-    told += _absent(page, plan, [label_of(label) for _, label in terms], seen.union([claim.field for claim in told]))
+    if missing := LISTS - seen:
+        missing -= {claim.field for claim in told}
+        told += _absent(page, plan, [label_of(label) for _, label in terms], missing)
     return told
 
 
@@ -130,17 +132,16 @@ def _entries(found: list[str], name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kept))
 
 
-def _absent(page: Outline, plan: Plan, terms: Sequence[str], told: Set[str]) -> Iterator[Claim]:
+def _absent(page: Outline, plan: Plan, terms: Sequence[str], missing: Set[str]) -> Iterator[Claim]:
     """A list without its heading is empty, provided that every heading of the article is one we know.
 
-    `terms`: those of its fact lists, as they are compared; `told`: the fields that have a heading, or are told.
+    `terms`: those of its fact lists, as they are compared; `missing`: lists that have no heading and are told nowhere.
     """
     for section in page.sections:
         known = section.label in plan.sections or section.label in FAQ
         if not known and page.article in section.heading.iterancestors():
             return
-    missing = LISTS - told
-    if not missing or any(term not in plan.facts for term in terms):
+    if any(term not in plan.facts for term in terms):
         return
     said: set[tuple[str, str]] = set()
     for kind, labels in (("h2", plan.sections), ("dt", plan.facts if terms else {})):

@@ -3,8 +3,8 @@
 import pytest
 
 from extractors import registry
-from extractors.addresses import Addresses, checked
-from extractors.clean import key_after
+from extractors.addresses import Addresses, _remembered, checked
+from extractors.clean import URL_CAP, key_after
 from milepost.errors import ExtractError, SettingsError
 from milepost.records import Page
 
@@ -20,6 +20,19 @@ def test_a_prefix_keeps_every_key_that_it_ever_gave(address):
     assert Addresses(("/story/", "/tale/:slug")).key(address) == (
         key_after(address, "/story/") if len(address or "") < 1_900 else None
     )
+
+
+def test_what_is_longer_than_an_address_is_read_and_not_kept():
+    asked: list[str] = []
+
+    def key(address: str) -> str:
+        asked.append(address)
+        return "lamp"
+
+    known = _remembered(key)
+    for address in ("/story/lamp", "/story/lamp?" + "a" * URL_CAP) * 2:
+        assert known(address) == "lamp"
+    assert [len(one) > URL_CAP for one in asked] == [False, True, True]
 
 
 @pytest.mark.parametrize(("addresses", "address", "key"), [
