@@ -168,7 +168,8 @@ def report(corpus: Corpus, rounds: int) -> None:
     if site.name == "aitimeline":
         check_yardstick(site, pages)
         readers["lxml.html, same fields"] = lxml_reader
-    readers["lxml.html, tree alone"] = lambda page: lxml.html.document_fromstring(page.text)
+    else:
+        readers["lxml.html, tree alone"] = lambda page: lxml.html.document_fromstring(page.text)
     if (trafilatura := trafilatura_reader()) is not None:
         readers["trafilatura"] = trafilatura
     speeds = measure(readers, pages, rounds)
