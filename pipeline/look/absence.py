@@ -12,13 +12,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from extractors.listpage import ListPage
+from milepost.printable import counted
 from milepost.records import Change, Milestone, page_address
 from newsletter.news.guards import shrunken
 from newsletter.news.renames import Match
 from newsletter.news.windows import fallen
 from pipeline.look.page_archiver import CrawledLook
-from pipeline.look.reading import Reading
+from pipeline.look.reading import Reading, read_stored
 from pipeline.look.renaming import Absence, pending_renames
+from pipeline.look.unread_entries import FIRST
 from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals
 
@@ -55,6 +58,29 @@ class Absences:
             milestones = {key: stored.milestone for key, stored in known.items()}
             self._fallen = self._fallen_off(read, off, reading, milestones)
         return left | {url: key for url, key in off.items() if key not in self._fallen}
+
+    def shrunk(self, reading: Reading) -> tuple[str, ...]:
+        """A sentence for each list that has fewer entries than when it was last read, and no new one.
+
+        Where a page holds its newest entries alone, one that left it is not gone (`a_window`): it stays on record, and
+        whoever knows that the list holds all of them says so in the settings.
+        """
+        if self._at.site.lists_all or not isinstance(self._at.site, ListPage) or not self._at.site.a_window:
+            return ()
+        now: dict[str, set[str]] = {}
+        for key, record in reading.records.items():
+            now.setdefault(record.page, set()).add(key)
+        last = self._at.pages.last_read(self._at.source, now)
+        work = {url: one.snapshot_id for url, one in last.items()}
+        before: dict[str, set[str]] = {}
+        for key, record in read_stored(self._at.intake.guard, self._at.snapshots, self._at.pages, work,
+                                       dry=True).records.items():
+            before.setdefault(record.page, set()).add(key)
+        return tuple(
+            f"{page} has {counted(len(gone), 'entry', 'entries')} fewer than before, and no new one "
+            f"({', '.join(sorted(gone)[:FIRST])}{', …' if len(gone) > FIRST else ''}): what left it stays on record"
+            for page, keys in before.items() if (gone := keys - now[page]) and not now[page] - keys
+        )
 
     def _fallen_off(
         self, read: Collection[str], off: Mapping[str, str], reading: Reading, known: Mapping[str, Milestone]

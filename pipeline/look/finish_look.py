@@ -32,6 +32,7 @@ from store.milestones.looks import Look
 from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals
 from store.milestones.source_labels import SourceLabels
+from store.operators import clock_ahead
 
 log = logging.getLogger("milepost.scrape")
 
@@ -42,7 +43,9 @@ _LASTING = ("drift", "shrunken", "removal", "incomplete", "unread")  # what they
 
 def conclude(at: CrawledLook) -> LookReport:
     """Read, judge, record and report; what a crash leaves undone the next look does."""
-    return _unchanged(at) if at.crawled.unchanged else _Conclusion(at).end()
+    report = _unchanged(at) if at.crawled.unchanged else _Conclusion(at).end()
+    clock_ahead.note(at.database, at.now(), {f"pages of {at.source}": at.pages.seen_ahead(at.source, at.now())})
+    return report
 
 
 def _unchanged(at: CrawledLook) -> LookReport:
@@ -96,7 +99,7 @@ class _Conclusion:
         reading, refused = self._without_refused(self._read())
 
         absences, judge = self._absences, self._judge
-        left = absences.left_pages(reading)
+        left, shrunk = absences.left_pages(reading), absences.shrunk(reading)
         absence = absences.absence(left)
         judged = judge.judge(reading, absence)
         firsts = absences.missing(absence, judged.matches, left)
@@ -143,6 +146,7 @@ class _Conclusion:
                        for url, place in at.elsewhere.items())
         if lacking is not None and stopped is None and (entries or at.known):
             notes += (f"the look went on without them: {lacking}",)
+        notes += shrunk
         stays = absences.stays(firsts)
         if stays:
             like = like or max(stays.values())

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from milepost.codec import card_from_json
 from milepost.records import Card, PageKind, StoppedPage, Unread, Validators, each_once
+from store.clock import ahead
 from store.dialects import insert
 from store.engine import Database
 from store.meta import Meta
@@ -119,6 +120,12 @@ class Pages:
                         page.c.gone_since.is_(None), page.c.last_snapshot_id.is_not(None))
                 found |= {row.url: row.last_snapshot_id for row in connection.execute(query.where(*here))}
         return found
+
+    def seen_ahead(self, source: str, now: dt.datetime) -> int:
+        """How many pages were last seen at a moment that is yet to come: a clock was ahead, or is behind now."""
+        query = sa.select(sa.func.count()).where(page.c.source == source, ahead(page.c.seen_at, now))
+        with self._database.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def note_not_modified(self, source: str, urls: Iterable[str], at: dt.datetime) -> None:
         """The server answered 304 for all of these: their latest snapshots still stand."""

@@ -80,10 +80,11 @@ def test_a_rubric_in_the_heading_is_no_part_of_the_headline(heading, title):
 
 
 @pytest.mark.parametrize(("head", "page"), [
-    ("<title>Lamps » Archive » Gull Rock is lit</title>", "<h1>Lamps</h1><main><h2>Gull Rock is lit</h2>{}</main>"),
+    ("<title>Lamps.Example » Archive » Gull Rock is lit</title>",
+     "<h1>Lamps.Example</h1><main><h2>Gull Rock is lit</h2>{}</main>"),
     ("<title>The coast: Gull Rock is lit</title>", "<h1>Service menu</h1><main><h1>Gull Rock is lit</h1>{}</main>"),
     ("<title>News - Lamps</title><meta property='og:title' content='Gull Rock is lit'>",
-     "<h1>News</h1><main><h1>Gull Rock is lit</h1>{}</main>"),
+     "<main><h1>News</h1><h1>Gull Rock is lit</h1>{}</main>"),
 ], ids=["host", "end of title", "short"])
 def test_what_the_site_is_called_is_known_by_its_host_and_the_headline_by_the_end_of_the_title(head, page):
     assert read(page.format(BODY), head).title == "Gull Rock is lit"

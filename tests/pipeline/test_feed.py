@@ -1,5 +1,6 @@
 """A feed that is watched: what its entries become, and what its site's own trouble does not make of them."""
 
+import datetime as dt
 import json
 import re
 from collections.abc import Iterator
@@ -330,7 +331,10 @@ def test_what_left_a_list_is_gone_where_its_settings_say_that_it_holds_all(
     server.put("/data", listed(range(6)), "text/plain", ETag='"all"')
     assert look(data).milestones == 6
     server.put("/data", listed(range(1, 6)), "text/plain", ETag='"fewer"')
-    assert told(look(data)) == changes[0]
+    fewer = look(data)
+    assert told(fewer) == changes[0]
+    said = [note for note in fewer.notes if "has 1 entry fewer than before, and no new one (0)" in note]
+    assert bool(said) is not whole  # where it holds all, the entry is on its way to be withdrawn
     kept = server.answers["/data"]
     server.answers["/data"] = Answer(status=403)
     with pytest.raises(SourceDownError):
@@ -340,6 +344,23 @@ def test_what_left_a_list_is_gone_where_its_settings_say_that_it_holds_all(
     assert server.asked[-1] == "/data 304"
     server.put("/data", listed(range(6)), "text/plain", ETag='"all"')
     assert told(look(data)) == changes[2]
+
+
+def test_pages_that_were_seen_by_a_clock_that_was_ahead_are_told(server: FileServer, settings: Settings) -> None:
+    [source] = settings.sources
+    options = {"milestones": "/log/", "listings": ["/"]}
+    pages = settings.model_copy(update={"sources": (source.model_copy(update={
+        "extractor": "generic", "options": options}),)})
+    links = "".join(f"<a href=/log/{thing}>{thing}</a>" for thing in THINGS[:2])
+    server.put("/", f"<!doctype html><html><body>{links}</body></html>", "text/html")
+    for thing in THINGS[:2]:
+        server.put(f"/log/{thing}", f"<!doctype html><html><body><main><article><h1>The {thing}</h1>"
+                   "<h2>What happened</h2><p>It came.</p></article></main></body></html>", "text/html")
+    scrape(pages, "harbour", now=lambda: utc_now() + dt.timedelta(days=9))
+    server.answers["/log/buoy"] = Answer(status=503)
+    look(pages, full=True)
+    [condition] = [one for one in stand(pages, now=utc_now()).conditions if one.kind == "clock-ahead"]
+    assert "pages of harbour (1)" in condition.says
 
 
 def test_a_list_that_goes_on_elsewhere_does_not_hold_all() -> None:
