@@ -232,7 +232,7 @@ def _site_names(head: _Head, url: str) -> frozenset[str]:
     host = (urlsplit(url).hostname or "").removeprefix("www.")
     own = {_letters(host), _letters(host.rpartition(".")[0])}
     by_host = [part for part in parts if _letters(part) in own] if len(parts) > 1 else []
-    return frozenset(fold(name) for name in (*given, last, *by_host) if name)
+    return frozenset(fold(name) for name in (*given, *(by_host or [last])) if name)
 
 
 def _letters(text: str) -> str:

@@ -88,6 +88,7 @@ def test_a_rubric_in_the_heading_is_no_part_of_the_headline(heading, title):
 ], ids=["host", "end of title", "short"])
 def test_what_the_site_is_called_is_known_by_its_host_and_the_headline_by_the_end_of_the_title(head, page):
     assert read(page.format(BODY), head).title == "Gull Rock is lit"
+    assert read(f"<main>{BODY}</main>", "<title>Lamps.Example | Gull</title>").title == "Gull"
 
 
 def test_a_summary_beside_an_article_body_is_no_milestone_s_text():
