@@ -92,11 +92,6 @@ def reconcile(claims: Iterable[Claim], precedence: Mapping[str, tuple[str, ...]]
     return Verdict(values, frozenset(unknown), evidence, told)
 
 
-def disagreements(evidence: Mapping[str, Sequence[Witness]]) -> tuple[str, ...]:
-    """The fields of a record on which its witnesses differ."""
-    return tuple(field for field in FIELDS if any(witness.says is not None for witness in evidence.get(field, ())))
-
-
 def _believed(claims: Sequence[Claim], row: tuple[str, ...]) -> Claim | None:
     """The whole value of the witness that stands first in the row; None where none of them tells one."""
     believed: Claim | None = None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from delivery.smtp.replies import (
     GIVE_UP,
     NEGATIVE,
+    REFUSED,
     Judge,
     Verdict,
     advice,
@@ -213,6 +214,13 @@ def test_what_to_do_about_a_refusal(phase: str, text: str, expected: str) -> Non
 
 def test_advice_is_total() -> None:
     assert advice(Reply(code=None, phase="odd")) == ""
+
+
+def test_all_that_is_vague_is_about_us_unless_a_mail_was_taken_before() -> None:
+    judge = Judge()
+    judge(said("rcpt", "550 no"))
+    assert judge.on_all(taken_before=False) == REFUSED
+    assert judge.on_all(taken_before=True) is None
 
 
 def test_what_is_vague_is_in_doubt_until_a_mail_was_taken() -> None:

@@ -360,6 +360,13 @@ def test_a_debt_is_offered_to_whom_it_is_owed_and_has_a_variant(make_item: ItemM
     assert chosen in variants(items, [((), standing)], owed=owed).values()
 
 
+def test_a_debt_that_was_told_elsewhere_is_offered_no_more(make_item: ItemMaker) -> None:
+    owed = [make_item(2), make_item(3, role="correction")]
+    standing = Standing(owed=frozenset([2, 3]), told=frozenset([owed[0].milestone_id]))
+    # nor is a correction of what they read right
+    assert offered([make_item(1)], (), standing, owed=owed) == (make_item(1),)
+
+
 @pytest.mark.parametrize("skips", [False, True])
 def test_an_issue_during_a_pause_is_owed_or_passed_over_and_older_debts_stay(make_item: ItemMaker, skips: bool) -> None:
     until = dt.datetime(2026, 11, 30, 23, 30, tzinfo=dt.UTC)

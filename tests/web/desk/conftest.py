@@ -109,6 +109,10 @@ class Browser:
     def open(self, path: str, **headers: str) -> str:
         return self._took(self.client.get(path, headers=headers))
 
+    def open_with(self, path: str, *headers: tuple[str, str]) -> str:
+        """The same, where a header may come twice."""
+        return self._took(self.client.get(path, headers=list(headers)))
+
     def press(self, button: str, *, at: int = 0, fill: Mapping[str, str] | None = None, **filled: str) -> str:
         """Press the button that says so, `at`: of several, with what was filled in (also by `fill`) and all else as it
         stands."""

@@ -259,7 +259,8 @@ def test_a_form_of_another_page_does_nothing(house: House) -> None:
     csrf = browser.csrf
     for headers, fields in (
         ({}, {}), ({}, {"csrf": "0" * 64}), ({"origin": "https://evil.example"}, {"csrf": csrf}),
-        ({"sec-fetch-site": "cross-site"}, {"csrf": csrf}), ({"origin": "null"}, {"csrf": csrf}),
+        ({"sec-fetch-site": "cross-site"}, {"csrf": csrf}), ({"sec-fetch-site": "same-site"}, {"csrf": csrf}),
+        ({"origin": "null"}, {"csrf": csrf}),
     ):
         said = browser.post("/desk/operators", headers=headers, name="eve", role="admin", **fields)
         assert browser.status == 403
@@ -331,6 +332,7 @@ def test_a_proxy_signs_in_whom_it_names(make: Callable[..., House]) -> None:
     assert "nobody is signed in" in stranger.open("/desk", **{"Remote-User": "ada"})
     assert "nobody is signed in" in proxy.open("/desk")
     assert "is no operator here" in proxy.open("/desk", **{"Remote-User": "eve"})
+    assert "nobody is signed in" in proxy.open_with("/desk", ("Remote-User", "ada"), ("Remote-User", "eve"))
     assert "ada" in proxy.open("/desk/me", **{"Remote-User": "ada"})
 
 
