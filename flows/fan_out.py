@@ -67,16 +67,20 @@ class Spread:
         with open_database(self._settings) as database:
             before = latest_look(database, source)
         self._move()
-        run, begun = self._runs.begin(source), None
+        run, begun, taken = self._runs.begin(source), None, False
         try:
             while not (state := self._runs.state(run)) or not state.is_final():
                 stop.check()
+                if not taken and state is not None and state.type is not StateType.SCHEDULED:
+                    taken = True  # a worker is about to begin it
+                    self._move()
                 if begun is None and state is not None and state.type in (StateType.RUNNING, StateType.CANCELLING):
                     begun = self._now()
                     self._move()
                 if begun is None and self._waited() > limits.begin_minutes * 60:
-                    why = (f"no worker has taken its run for {limits.begin_minutes:g} minutes, "
-                           "nor any other of these runs: called off")
+                    what = "begun" if taken else "taken"
+                    why = (f"no worker has {what} its run for {limits.begin_minutes:g} minutes, "
+                           "nor taken any other of these runs: called off")
                     self._runs.call_off(run, why)
                     raise MilepostError(why, where=source, hint=(
                         "Start one: `prefect worker start --pool milepost`; the run that asks takes a place too."))

@@ -96,9 +96,16 @@ def test_a_run_that_left_no_look_says_why(
 
 def test_a_run_that_no_worker_takes_is_called_off(settings: Settings, clock: Clock) -> None:
     runs = Runs({"clockwork": [WAITS]})
-    with pytest.raises(MilepostError, match="no worker has taken its run for 10 minutes, nor any other"):
+    with pytest.raises(MilepostError, match="no worker has taken its run for 10 minutes, nor taken any other"):
         spread(settings, runs, clock).look("clockwork", Stop())
     assert (list(runs.off), 600 < clock.seconds < 610) == (["clockwork"], True)
+
+
+def test_a_run_that_was_taken_and_never_begun_is_called_off(settings: Settings, clock: Clock) -> None:
+    runs = Runs({"clockwork": [*[WAITS] * 200, ("PENDING", "Pending", "")]})
+    with pytest.raises(MilepostError, match="no worker has begun its run for 10 minutes"):
+        spread(settings, runs, clock).look("clockwork", Stop())
+    assert 1000 < clock.seconds < 1010
 
 
 def test_a_run_waits_as_long_as_workers_take_others(settings: Settings, database: Database, clock: Clock) -> None:
