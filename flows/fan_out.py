@@ -138,7 +138,7 @@ class PrefectRuns:
         """See Runs."""
         made: Any = run_deployment(
             DEPLOYMENT, parameters={**self._parameters, "sources": [source]}, timeout=0,
-            flow_run_name=f"look {source}", tags=[f"source:{source}"],
+            tags=[f"source:{source}"],
         )
         return str(made.id)
 

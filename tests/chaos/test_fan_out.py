@@ -50,13 +50,13 @@ def test_each_source_has_a_run_of_its_own_and_one_that_no_worker_takes_is_said(
         with connect(database) as opened:
             assert sorted((one.source, one.state) for one in Looks(opened).list()) == [
                 ("canals", "complete"), ("locks", "complete")]
-        children = [run["name"] for run in here.runs("scrape") if run["name"].startswith("look ")]
-        assert sorted(children) == ["look canals", "look locks"]
+        children = [tag for run in here.runs("scrape") for tag in run["tags"] if tag.startswith("source:")]
+        assert sorted(children) == ["source:canals", "source:locks"]
 
         # A worker with a single place, which the run that asks has: its own runs never begin.
         here.ask("/work_pools/milepost", {"concurrency_limit": 1}, method="PATCH")
         last = end(asked())
         assert (last["type"], last["name"]) == ("FAILED", "Failed"), last["message"]
         assert last["message"].count("no worker has taken its run for 1.5 minutes") == 2
-        off = [run["state"]["name"] for run in here.runs("scrape") if run["name"].startswith("look ")]
+        off = [run["state"]["name"] for run in here.runs("scrape") if any("source:" in tag for tag in run["tags"])]
         assert sorted(off) == ["Completed", "Completed", "Skipped", "Skipped"]

@@ -111,17 +111,18 @@ def test_a_page_is_written_while_the_next_lets_itself_be_waited_for(
 
 
 def test_a_look_that_is_stopped_keeps_what_came(
-    settings: Settings, site: BreakableSite, database: Database
+    settings: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(page_archiver, "WAIT_S", 3600.0)
     stop, before = Stop(), len(Snapshots(database).pages("clockwork"))
 
     def progress(done: int, _: int) -> None:
-        if done == 5:
+        if done == 12:
             stop.set()
 
     with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
         scrape(settings, "clockwork", progress=progress, stop=stop)
-    assert len(Snapshots(database).pages("clockwork")) - before >= 5
+    assert len(Snapshots(database).pages("clockwork")) - before >= 12
     assert scrape(settings, "clockwork").milestones == len(site.stories)
 
 
