@@ -142,6 +142,22 @@ def test_who_does_not_answer_is_told_later_and_after_days_given_up(settings: Set
     assert found["webhook"] == "2 webhooks were given up, the last: nobody answers"
 
 
+def test_who_does_not_answer_is_asked_once_a_round(settings: Settings, database: Database) -> None:
+    asked: list[str] = []
+
+    def silent(url: str, _body: bytes, _headers: Mapping[str, str]) -> int:
+        asked.append(url)
+        raise FetchError("nobody answers", where=url)
+
+    assert post(settings, database, now=lambda: NOW, send=silent).waiting == 2
+    assert len(asked) == 1
+
+
+def test_who_is_sent_elsewhere_has_not_taken_it(settings: Settings, database: Database) -> None:
+    done = post(settings, database, now=lambda: NOW, send=lambda *_: 302)
+    assert (done.sent, done.waiting, done.why) == (0, 2, "answered 302")
+
+
 def test_an_address_that_says_it_is_gone_is_not_asked_again(settings: Settings, database: Database) -> None:
     listener = Listener()
     listener.status = 410
