@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _ENDLESS = 10_000  # columns
+AT_ONCE = 5_000  # rows of a table of any length that are measured for its columns together
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of a table.")]
 
 
@@ -52,6 +54,17 @@ def say(sentence: str, *, level: int = logging.INFO) -> None:
     typer.echo(as_line(sentence, level=level), err=True)
 
 
+def print_json_with(value: Mapping[str, object], name: str, rows: Iterable[object]) -> None:
+    """The same of an object that ends with a list of any length: none of it waits for the rest."""
+    head = json.dumps(value, ensure_ascii=False).removesuffix("}")
+    typer.echo(printable_json(f"{head}{', ' if value else ''}{json.dumps(name)}: ["), nl=False)
+    before = ""
+    for row in rows:
+        typer.echo(before + printable_json(json.dumps(row, ensure_ascii=False)), nl=False)
+        before = ", "
+    typer.echo("]}")
+
+
 def complain(sentence: str) -> None:
     """What went wrong or waits, in a line of its own on standard error."""
     say(f"milepost: {printable(sentence)}", level=logging.ERROR)
@@ -74,6 +87,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in listed:
         table.add_row(*(Text(printable(str(cell))) for cell in row))
     console().print(table)
+
+
+def print_long_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table of any length, in parts of AT_ONCE rows with a head each: none of it waits for the rest."""
+    left = iter(rows)
+    part = list(islice(left, AT_ONCE))
+    print_table("", columns, part, empty=empty)
+    while part := list(islice(left, AT_ONCE)):
+        print_table("", columns, part, empty="")
 
 
 def shortened(value: object, width: int = 60) -> str:

@@ -1,7 +1,7 @@
 """Who got an issue, who did not, and why: the ledger as operators ask it."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,20 +28,21 @@ class Told:
 
 def ask(
     database: Database, number: int, *, state: DeliveryState | None = None, address: str | None = None
-) -> tuple[LedgerCounts, list[Told]]:
+) -> tuple[LedgerCounts, Iterable[Told]]:
     """How an issue stands, and its deliveries in one state or to one address; none are listed when neither is given.
 
+    Those to an address are a list; those in a state are read as they are asked for, once, however many they are.
     Raises NotFoundError when there is no such issue.
     """
     book, reports = Ledger(database), Bounces(database)
     counts = book.counts(number)
     if state is None and address is None:
         return counts, []
-    rows = book.rows(number, state, address)
     if address is None:
-        return counts, [Told(row=row) for row in rows]
+        return counts, (Told(row=row) for row in book.each(number, state))
     return counts, [
-        Told(row=row, attempts=tuple(book.attempts(row.id)), bounces=tuple(reports.of(row.id))) for row in rows
+        Told(row=row, attempts=tuple(book.attempts(row.id)), bounces=tuple(reports.of(row.id)))
+        for row in book.rows(number, state, address)
     ]
 
 

@@ -11,7 +11,7 @@ from console.by_hand import decisions, typing
 from console.commands.dispatch import holders
 from console.context import CliContext
 from console.groups import WithDefault
-from console.output import JsonFlag, complain, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_json_with, print_long_table, print_table
 from milepost.dates import utc_now
 from milepost.errors import HeldError, InputError, MilepostError
 
@@ -50,9 +50,12 @@ def show(
     held = [held_to_json(one) for one in held_by_others(cli.database, counts)]
     missing = absent(cli.database, number, address) if address is not None and not told and state is None else None
     if as_json:
-        print_json(_counts_json(counts) | {"held": held} | ({"rows": [
-            _row_json(one) | (_story_json(one) if address else {}) for one in told
-        ]} if asked else {}) | ({"absent": _absent_json(missing)} if missing else {}))
+        head = _counts_json(counts) | {"held": held}
+        if address is None and asked:
+            print_json_with(head, "rows", map(_row_json, told))
+        else:
+            print_json(head | ({"rows": [_row_json(one) | _story_json(one) for one in told]} if asked else {})
+                       | ({"absent": _absent_json(missing)} if missing else {}))
         return
     _print_equation(counts)
     if held:
@@ -60,10 +63,10 @@ def show(
     if missing is not None:
         _print_absent(missing)
     elif asked:
-        print_table("", ("address", "state", "tries", "code", "said", "when"),
-                    [(r.address, r.state, r.attempts, r.code, r.text, _clock(r.updated_at))
-                     for r in (one.row for one in told)],
-                    empty="No such deliveries.")
+        print_long_table(("address", "state", "tries", "code", "said", "when"),
+                         ((r.address, r.state, r.attempts, r.code, r.text, _clock(r.updated_at))
+                          for r in (one.row for one in told)),
+                         empty="No such deliveries.")
     for one in told if address else ():
         _print_story(one)
 

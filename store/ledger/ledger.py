@@ -358,7 +358,12 @@ class Ledger:
     ) -> list[DeliveryRow]:
         """The deliveries of an issue, in the order they are sent; `Listings.deliveries` has them a part at a time."""
         with self._database.connect() as connection:
-            return queries.rows(connection, number, state, address)
+            return list(queries.rows(connection, number, state, address))
+
+    def each(self, number: int, state: DeliveryState | None = None) -> Iterator[DeliveryRow]:
+        """The same one after another, by what the ledger holds as the first is asked for; few are in memory at once."""
+        with self._database.connect() as connection:
+            yield from queries.rows(connection, number, state, None)
 
     def words(self, number: int, *, limit: int = 3) -> list[tuple[str, int]]:
         """What the relay last said of deliveries it did not take, and of how many: the most frequent first."""

@@ -1,6 +1,7 @@
 """Reading the ledger: its equation, its rows, and what was tried for each."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -89,7 +90,7 @@ def counts(connection: sa.Connection, number: int) -> LedgerCounts:
 
 def rows(
     connection: sa.Connection, number: int, state: DeliveryState | None, address: str | None
-) -> list[DeliveryRow]:
+) -> Iterator[DeliveryRow]:
     """See `Ledger.rows`."""
     query = (
         sa.select(*(delivery.c[name] for name in DeliveryRow.__dataclass_fields__))
@@ -100,7 +101,9 @@ def rows(
         query = query.where(in_state(state))
     if address is not None:
         query = query.where(delivery.c.normalized == parse(address).normalized)
-    return [DeliveryRow(**row) for row in connection.execute(query).mappings()]
+    with connection.execute(query, execution_options={"yield_per": 1000}) as found:
+        for row in found.mappings():
+            yield DeliveryRow(**row)
 
 
 def words(connection: sa.Connection, number: int, limit: int) -> list[tuple[str, int]]:

@@ -717,3 +717,11 @@ def test_a_milestone_is_announced_once_whatever_happens(world: World) -> None:
     world.milestones.apply(None, "site", [(added(record), record, None)], announce=False, now=NOW)
     assert world.issues.unannounced("instant") == []
     assert number == 1
+
+
+def test_rows_one_after_another_are_those_at_once(world: World) -> None:
+    number = world.frozen(5)
+    world.ledger.claim(number, limit=2, lease_seconds=60)
+    assert list(world.ledger.each(number)) == world.ledger.rows(number)
+    assert list(world.ledger.each(number, "claimed")) == world.ledger.rows(number, "claimed")
+    assert len(world.ledger.rows(number, "claimed")) == 2

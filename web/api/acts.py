@@ -90,8 +90,8 @@ class Acts:
 
     def resolve(self, call: Call) -> models.Done:
         number, sent = call.at(models.ByNumber).number, call.sent(models.Resolve)
-        _, rows = ledger.ask(self._database, number, address=sent.address)
-        if rows and rows[0].row.state == sent.outcome:
+        _, found = ledger.ask(self._database, number, address=sent.address)
+        if any(one.row.state == sent.outcome for one in found):  # one address, one delivery
             return _so_already(f"the hand-over is {sent.outcome}")
         self._decisions.resolve(number, sent.address, sent.outcome, by=call.actor, why=sent.why)
         return _done(f"the hand-over is {sent.outcome} from now on")
