@@ -1,6 +1,8 @@
 """Commands for whoever keeps it running: `status`, and `notify`, which tells operators what waits or is wrong."""
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -11,6 +13,8 @@ from console.output import JsonFlag, complain, print_json, print_table
 from milepost.dates import utc_now
 from milepost.errors import DeliveryError, HeldError, InputError, MilepostError
 from milepost.printable import counted
+
+_OF_A_KIND = 3  # that status shows
 
 
 def mount(app: typer.Typer) -> None:
@@ -42,8 +46,8 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 
 def _print_status(told: dict[str, Any]) -> None:
-    for one in told["conditions"]:
-        typer.echo(f"{'Waits for you' if one['decide'] else 'Wrong'} ({one['kind']}): {one['says']}.\n    {one['do']}")
+    for line in _conditions(told["conditions"]):
+        typer.echo(line)
     if not told["conditions"]:
         typer.echo("Nothing waits for you, and nothing is wrong.")
     figures = told["figures"]
@@ -68,6 +72,18 @@ def _print_status(told: dict[str, Any]) -> None:
     for one in told["old_secrets"]:
         until = f"until {one['until'][:10]}" if one["until"] else "for good"
         typer.echo(f"Old secret: {one['setting']} is accepted since {one['since'][:10]}, {until}.")
+
+
+def _conditions(conditions: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What waits or is wrong, a few of each kind: one screen, however many sources have the same trouble."""
+    kinds = Counter(one["kind"] for one in conditions)
+    shown: Counter[str] = Counter()
+    for one in conditions:
+        shown[one["kind"]] += 1
+        if shown[one["kind"]] <= _OF_A_KIND:
+            yield f"{'Waits for you' if one['decide'] else 'Wrong'} ({one['kind']}): {one['says']}.\n    {one['do']}"
+        elif shown[one["kind"]] == kinds[one["kind"]]:
+            yield f"    … and {kinds[one['kind']] - _OF_A_KIND} more ({one['kind']}); --json has all of them."
 
 
 def _moment(iso: str | None) -> str:

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from milepost.dates import believed
 from milepost.errors import StoreError
-from milepost.printable import printable
+from milepost.printable import counted, printable
 from milepost.records import Cadence, ConditionKind
 from milepost.settings import NotifySettings
 from pipeline.holds import Waits
@@ -197,7 +197,7 @@ def _unknown(figures: Figures) -> Iterator[Condition]:
 def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> Iterator[Condition]:
     key, ended = source.key, source.ended
     if not source.baseline:
-        seen = f"{len(ended)} looks have ended without one" if ended else "it was never looked at"
+        seen = f"{counted(len(ended), 'look')} ended without one" if ended else "it was never looked at"
         yield Condition(
             kind="no-baseline", about=key, since=ended[-1].finished_at if ended else None,
             says=f"{key} has no baseline, so nothing of it is news: {seen}",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from console.commands.operate import _conditions
 from delivery.channels import ChannelAddress
 from milepost.records import CONDITION_KINDS
 from milepost.settings import Settings, parse
@@ -325,6 +326,14 @@ def test_status_says_what_waits_and_ends_with_3(settings: Settings, tmp_path: Pa
     told = json.loads(waits.stdout)
     assert "look-held" in {one["kind"] for one in told["conditions"]}
     assert "@" not in waits.stdout
+
+
+def test_status_is_a_screen_however_many_have_the_same_trouble() -> None:
+    one = {"kind": "no-baseline", "decide": False, "says": "site has none", "do": "Look."}
+    lines = list(_conditions([{**one, "kind": "look-held", "decide": True}, *[one] * 40]))
+    assert [line.partition(":")[0] for line in lines[:4]] == ["Waits for you (look-held)", *["Wrong (no-baseline)"] * 3]
+    assert lines[4:] == ["    … and 37 more (no-baseline); --json has all of them."]
+    assert len(list(_conditions([one] * 3))) == 3
 
 
 ALARMS = Path(__file__).parents[2] / "docs" / "operations" / "alarms.md"
