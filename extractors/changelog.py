@@ -137,7 +137,8 @@ def _version_key(version: str) -> str:
 def _releases(blocks: Sequence[Block], language: str) -> Iterator[_Found | Unread]:
     """The releases of a document in its order, among them what looks like one and isn't understood."""
     parts = _parts(blocks, language)
-    levels = Counter(part.level for part in parts if isinstance(part.said, Release))
+    levels = Counter(part.level for at, part in enumerate(parts)
+                     if isinstance(part.said, Release) and not _is_series(part.said, part, parts[at + 1: at + 2]))
     usual = max(levels, key=lambda level: (levels[level], -level)) if levels else 3
     repeated = {text for text, times in Counter(
         part.text.casefold() for part in parts if part.said is None).items() if times > 1}

@@ -308,3 +308,10 @@ def test_a_page_of_endless_releases_is_read_in_part_and_says_so(monkeypatch: pyt
     text = "".join(f"## 1.{number}.0\n\n- A lamp\n\n" for number in range(5))
     assert len(read(text)) == 2
     assert "3 further headings" in str(unread(text)[-1])
+
+
+def test_the_title_of_a_document_of_one_series_is_no_release_of_its_own():
+    text = "# Changes in Kiln 13.4\n\nAll of them.\n\n## [13.4.0] - 2031-02-03\n\n### Added\n\n- A door of brick.\n"
+    records = registry.get("changelog", {"path": "/C.md", "project": "Kiln"}).read_many(
+        Page(url="https://kiln.example/C.md", text=text), source="kiln")
+    assert [record.title for record in records] == ["Kiln 13.4.0"]
