@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -87,6 +88,16 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in listed:
         table.add_row(*(Text(printable(str(cell))) for cell in row))
     console().print(table)
+
+
+def print_wrapped(text: str) -> None:
+    """Lines of words, none wider than the terminal unless one word is; what goes on is four columns further in."""
+    width = console().width
+    for line in text.split("\n"):
+        margin = line[: len(line) - len(line.lstrip())]
+        typer.echo(textwrap.fill(
+            line, width, subsequent_indent=margin or "    ", break_long_words=False, break_on_hyphens=False,
+        ))
 
 
 def print_long_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:

@@ -28,9 +28,10 @@ DeliveryState = Literal[
     "pending", "claimed", "sending", "sent", "deferred", "failed", "unknown", "suppressed", "cancelled"
 ]
 
+SourceConditionKind = Literal["source-down", "source-silent", "source-incomplete", "setting-silent", "no-baseline"]
 ConditionKind = Literal[
-    "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", "source-down",
-    "source-silent", "setting-silent", "no-baseline", "overdue", "letters-wait", "bounce-rate", "complaint-rate",
+    "look-held", "rename-question", "waits-for-approval", "issue-paused", "unknown-hand-overs", SourceConditionKind,
+    "overdue", "letters-wait", "bounce-rate", "complaint-rate",
     "restored", "migration", "database", "disk-space", "notice-channel", "webhook", "old-secret",
     "leaked-key", "clock-ahead", "runs-wait",
 ]
@@ -39,6 +40,7 @@ CHANGE_KINDS: tuple[ChangeKind, ...] = (
     "added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored",
 )
 CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
+SOURCE_CONDITION_KINDS: tuple[SourceConditionKind, ...] = get_args(SourceConditionKind)
 ROLES: tuple[Role, ...] = ("viewer", "writer", "editor", "admin")  # each may what those before it may
 CADENCES: tuple[Cadence, ...] = ("instant", "daily", "weekly", "monthly")
 SUBSCRIBER_STATES: tuple[SubscriberState, ...] = ("pending", "active", "unsubscribed")

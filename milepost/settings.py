@@ -31,7 +31,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from milepost import environment
 from milepost.errors import SettingsError
 from milepost.fields import CONTENT_FIELDS
-from milepost.records import Cadence, ConditionKind, FieldClass
+from milepost.records import Cadence, ConditionKind, FieldClass, SourceConditionKind
 from milepost.settings_errors import sentence
 
 DEFAULT_FILE = Path("milepost.toml")
@@ -168,6 +168,8 @@ class SourceSettings(_Section):
     `corrected`."""
     believe_first: Annotated[tuple[str, ...], AfterValidator(_of_fields)] = ()
     """Fields that follow their first witness, though another still tells the old value."""
+    mute: tuple[SourceConditionKind, ...] = ()
+    """Alarms of this source that are shown by `milepost status` and told nowhere, as `mute` of `[notify]` has it for all."""
 
     @model_validator(mode="after")
     def _waits_for_a_rendering(self) -> Self:
@@ -580,6 +582,9 @@ class NotifySettings(_Section):
     """How often it is told again what is still so."""
     down_looks: Annotated[int, Field(ge=1, le=1000)] = 3
     """A source is down after so many failed looks in a row …"""
+    incomplete_looks: Annotated[int, Field(ge=1, le=1000)] = 6
+    """… incomplete after so many in a row that had its pages and were not whole: of each some failed, or its witnesses
+    differ …"""
     silent_hours: Annotated[float, Field(gt=0, le=24 * 366)] = 26.0
     """… and silent when no look at it has ended for so long."""
     lost_minutes: Annotated[float, Field(ge=1, le=24 * 60)] = 15.0

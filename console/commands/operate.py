@@ -3,18 +3,19 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from console.context import CliContext
 from console.groups import WithDefault
-from console.output import JsonFlag, complain, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table, print_wrapped
 from milepost.dates import utc_now
 from milepost.errors import DeliveryError, HeldError, InputError, MilepostError
 from milepost.printable import counted
+from milepost.records import SOURCE_CONDITION_KINDS
 
-_OF_A_KIND = 3  # that status shows
+_OF_A_KIND, _SOURCES = 3, 10  # that status shows
 
 
 def mount(app: typer.Typer) -> None:
@@ -26,7 +27,10 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(group, name="notify")
 
 
-def status(context: typer.Context, as_json: JsonFlag = False) -> None:
+def status(
+    context: typer.Context, as_json: JsonFlag = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show every alarm and every source.")] = False,
+) -> None:
     """Show how everything stands, in a screen; exit code 3 while something waits for you, 1 while it is wrong."""
     from pipeline.operate.standing import stand, standing_to_json
 
@@ -36,7 +40,7 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
     if as_json:
         print_json(told)
     else:
-        _print_status(told)
+        _print_status(told, everything=everything)
     waiting = [one.says for one in standing.conditions if one.decides]
     wrong = [one.says for one in standing.conditions if not one.decides]
     if waiting:
@@ -45,45 +49,66 @@ def status(context: typer.Context, as_json: JsonFlag = False) -> None:
         raise MilepostError(f"{counted(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong")
 
 
-def _print_status(told: dict[str, Any]) -> None:
-    for line in _conditions(told["conditions"]):
-        typer.echo(line)
+def _print_status(told: dict[str, Any], *, everything: bool = False) -> None:
+    for line in _conditions(told["conditions"], most=None if everything else _OF_A_KIND):
+        print_wrapped(line)
     if not told["conditions"]:
         typer.echo("Nothing waits for you, and nothing is wrong.")
     figures = told["figures"]
     if figures is None:
         return
+    shown, more = _sources(figures["sources"], told["conditions"], most=None if everything else _SOURCES)
     print_table("", ("source", "last look", "ended", "milestones", "baseline"), [
         (one["source"], one["state"] or "never", _moment(one["ended_at"]),
          "" if one["milestones"] is None else one["milestones"], "yes" if one["baseline"] else "no")
-        for one in figures["sources"]
+        for one in shown
     ], empty="No source is configured.")
-    for one in figures["sources"]:
+    if more:
+        print_wrapped(more)
+    for one in shown:
         if any((one["feeds"] or {}).values()):
-            typer.echo(f"Feeds of {one['source']}: {_counts(one['feeds'])}.")
+            print_wrapped(f"Feeds of {one['source']}: {_counts(one['feeds'])}.")
     print_table("", ("issue", "cadence", "state", "deliveries"), [
         (one["issue"], one["cadence"], one["state"], _counts(one["deliveries"])) for one in figures["issues"]
     ], empty="No issue was ever made.")
     for name, key in (("Readers", "subscribers"), ("Letters", "letters"), ("Sign-ups of a day", "sign_ups"),
                       ("What came back", "bounces")):
-        typer.echo(f"{name}: {_counts(figures[key]) or 'none'}.")
+        print_wrapped(f"{name}: {_counts(figures[key]) or 'none'}.")
     for channel in told["channels"]:
-        typer.echo(f"{channel['channel'].capitalize()}: {_channel(channel)}.")
+        print_wrapped(f"{channel['channel'].capitalize()}: {_channel(channel)}.")
     for one in told["old_secrets"]:
         until = f"until {one['until'][:10]}" if one["until"] else "for good"
-        typer.echo(f"Old secret: {one['setting']} is accepted since {one['since'][:10]}, {until}.")
+        print_wrapped(f"Old secret: {one['setting']} is accepted since {one['since'][:10]}, {until}.")
 
 
-def _conditions(conditions: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _sources(
+    sources: Sequence[dict[str, Any]], conditions: Sequence[dict[str, Any]], *, most: int | None
+) -> tuple[list[dict[str, Any]], str]:
+    """Those that are shown, of more than `most` the ones with trouble first; and a sentence on the others. Pure."""
+    wrong = {one["about"] for one in conditions if one["kind"] in SOURCE_CONDITION_KINDS}
+    if most is None or len(sources) <= most:
+        return [*sources], ""
+
+    def is_well(one: dict[str, Any]) -> bool:
+        return one["state"] == "complete" and not (one["source"] in wrong or one["held"] or one["failed_pages"])
+
+    ordered = sorted(sources, key=is_well)
+    left = ordered[most:]
+    ill = sum(not is_well(one) for one in left)
+    which = f"{ill} of them with trouble" if ill else "all well"
+    return ordered[:most], f"… and {len(left)} more, {which}; --all shows them."
+
+
+def _conditions(conditions: Sequence[dict[str, Any]], *, most: int | None = _OF_A_KIND) -> Iterator[str]:
     """What waits or is wrong, a few of each kind: one screen, however many sources have the same trouble."""
     kinds = Counter(one["kind"] for one in conditions)
     shown: Counter[str] = Counter()
     for one in conditions:
         shown[one["kind"]] += 1
-        if shown[one["kind"]] <= _OF_A_KIND:
+        if most is None or shown[one["kind"]] <= most:
             yield f"{'Waits for you' if one['decide'] else 'Wrong'} ({one['kind']}): {one['says']}.\n    {one['do']}"
         elif shown[one["kind"]] == kinds[one["kind"]]:
-            yield f"    … and {kinds[one['kind']] - _OF_A_KIND} more ({one['kind']}); --json has all of them."
+            yield f"    … and {kinds[one['kind']] - most} more ({one['kind']}); --all shows them."
 
 
 def _moment(iso: str | None) -> str:

@@ -15,7 +15,7 @@ from milepost.dates import believed
 from milepost.errors import StoreError
 from milepost.printable import counted, printable
 from milepost.records import Cadence, ConditionKind
-from milepost.settings import NotifySettings
+from milepost.settings import NotifySettings, Settings
 from pipeline.holds import Waits
 from pipeline.operate.rotation import OldSecret
 from store.issues.issues import freezing_words
@@ -81,6 +81,13 @@ def plain(text: str) -> str:
     text = _ADDRESS.sub("(an address)", printable(text))
     text = text.replace("@", "(at)").replace("<", "‹").replace(">", "›")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def muted(condition: Condition, settings: Settings) -> bool:
+    """Whether it is told nowhere: by [notify], or by the source that it is about."""
+    return condition.kind in settings.notify.mute or any(
+        condition.kind in source.mute and condition.about == source.key for source in settings.sources
+    )
 
 
 def judge(
@@ -216,6 +223,8 @@ def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> I
             says=plain(f"{key} is down: {rules.down_looks} looks in a row failed, the last: {why}"),
             do=f"Open the site in a browser; `milepost scrape {key} --verbose` asks it again.",
         )
+    if source.baseline:
+        yield from _incomplete(key, source.asked[: rules.incomplete_looks], rules.incomplete_looks)
     whole = [look for look in ended if look.state != "failed"]
     if whole and whole[0].silent:
         yield Condition(
@@ -231,6 +240,28 @@ def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> I
             kind="source-silent", about=key, since=_or_none(last), says=f"no look at {key} has ended {_since(last)}",
             do="Does the schedule run? See Prefect's worker, or the timer.",
         )
+
+
+def _incomplete(key: str, looks: Sequence[Look], many: int) -> Iterator[Condition]:
+    """`looks`: that had its pages, the latest first; one that failed says nothing of them, and ends no row of these."""
+    lacking = [_lacking(look) for look in looks]
+    if len(lacking) >= many and all(lacking):
+        yield Condition(
+            kind="source-incomplete", about=key, since=looks[-1].started_at,
+            says=plain(f"{key}: {counted(many, 'look')} in a row had not all of it whole, the last: {lacking[0]}"),
+            do=f"Open the page; `milepost source check {key}` shows who says otherwise. What stays so is left out by "
+            "`exclude` of the source, or told no more with its `mute`.",
+        )
+
+
+def _lacking(look: Look) -> str:
+    """What of it could not be had or read, or is in dispute; "" for one that is whole. A setting that leads to nothing
+    has an alarm of its own."""
+    disputed = next((one for one in look.degraded if one not in look.silent), "")
+    if not look.failures:
+        return disputed or ("" if look.state == "complete" else look.held or "not all could be read")
+    more = max(len(look.failures), look.failed) - 1
+    return f"{look.failures[0].rstrip('.')}{f' (and {more} more)' if more else ''}"
 
 
 def _silent_since(looks: Sequence[Look]) -> dt.datetime:

@@ -18,7 +18,7 @@ from delivery.channels import ChannelAddress, tell
 from milepost.dates import utc_now
 from milepost.errors import MilepostError, StoreError
 from milepost.settings import Settings
-from pipeline.operate.conditions import Condition
+from pipeline.operate.conditions import Condition, muted
 from pipeline.operate.standing import WAIT_S, Standing, channels, stand
 from pipeline.operate.telling import Telling, Words, decide
 from pipeline.operate.webhooks import post
@@ -152,7 +152,7 @@ def _decide(
 ) -> Telling:
     rules = settings.notify
     return decide(
-        [one for one in standing.conditions if one.kind not in rules.mute], known, now=standing.at,
+        [one for one in standing.conditions if not muted(one, settings)], known, now=standing.at,
         name=settings.newsletter.name, last_message=last_message, every=dt.timedelta(minutes=rules.every_minutes),
         remind=dt.timedelta(hours=rules.remind_hours),
     )

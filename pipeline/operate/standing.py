@@ -17,7 +17,7 @@ from delivery.channels import ChannelAddress
 from milepost.errors import SchemaError, StoreError
 from milepost.settings import Settings
 from pipeline.holds import waits
-from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, disk, judge, plain, unusable
+from pipeline.operate.conditions import FAILING, Channel, Condition, GivenUp, disk, judge, muted, plain, unusable
 from pipeline.operate.rotation import OldSecret, leaked_signer, old_secrets
 from pipeline.publish import overdue_news
 from store.database import Database, connect
@@ -68,7 +68,8 @@ def stand(settings: Settings, *, now: dt.datetime, database: Database | None = N
 def _stand(settings: Settings, database: Database, now: dt.datetime) -> Standing:
     rules = settings.notify
     clock_ahead.watch(database, now)
-    figures = read(database, [source.key for source in settings.sources], looks=rules.down_looks, now=now)
+    figures = read(database, [source.key for source in settings.sources], looks=rules.down_looks, now=now,
+                   asked=rules.incomplete_looks)
     messages, old = Notices(database).latest(), old_secrets(settings, database, now)
     return Standing(
         at=now, figures=figures, messages=messages, old_secrets=old,
@@ -175,7 +176,7 @@ def standing_to_json(standing: Standing, settings: Settings) -> dict[str, Any]:
         "at": standing.at.isoformat(),
         "conditions": [
             {"kind": one.kind, "about": one.about, "says": one.says, "do": one.do, "decide": one.decides,
-             "since": _iso(one.since), "muted": one.kind in settings.notify.mute}
+             "since": _iso(one.since), "muted": muted(one, settings)}
             for one in standing.conditions
         ],
         "figures": None if figures is None else figures_to_json(figures),

@@ -36,6 +36,8 @@ from store.schema.tables import (
 OPEN: tuple[IssueState, ...] = ("draft", "frozen", "sending", "paused", "needs_review")
 _OVER: tuple[IssueState, ...] = ("complete", "needs_review")
 LATEST = 3  # issues whose bounces and complaints are counted
+# One that ended at an unchanged poll page is complete without a listing: it says nothing of the other pages.
+_HAD_PAGES = sa.or_(look.c.state == "incomplete", sa.and_(look.c.state == "complete", look.c.listed.is_not(None)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,7 @@ class SourceFigures:
     running_since: dt.datetime | None
     baseline: bool
     feeds: SourceFeeds | None = None  # as the last look left them
+    asked: tuple[Look, ...] = ()  # its last looks that had pages of it, the latest first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,11 +90,14 @@ class Figures:
     restored_from: str | None
 
 
-def read(database: Database, sources: Sequence[str], *, looks: int, now: dt.datetime) -> Figures:
-    """The figures; `looks` is how many of each source's last looks are told. Raises StoreError."""
+def read(
+    database: Database, sources: Sequence[str], *, looks: int, now: dt.datetime, asked: int = 0
+) -> Figures:
+    """The figures; `looks` is how many of each source's last looks are told, `asked` how many of those that had pages
+    of it. Raises StoreError."""
     with database.connect() as connection:
         return Figures(
-            sources=tuple(_source(connection, key, looks) for key in sources),
+            sources=tuple(_source(connection, key, looks, asked) for key in sources),
             issues=_issues(connection),
             unknown=_unknown(connection),
             looks=_counts(connection, look.c.state), milestones=_counts(connection, milestone.c.state),
@@ -130,7 +136,7 @@ def last_looks(database: Database) -> Mapping[str, dt.datetime]:
         return {row[0]: row[1] for row in connection.execute(query.group_by(look.c.source))}
 
 
-def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
+def _source(connection: sa.Connection, key: str, looks: int, asked: int = 0) -> SourceFigures:
     of_it = look.c.source == key
     ended = connection.execute(
         sa.select(look).where(of_it, look.c.state != "running").order_by(look.c.id.desc()).limit(looks)
@@ -147,6 +153,9 @@ def _source(connection: sa.Connection, key: str, looks: int) -> SourceFigures:
             ).limit(1)
         ).first() is not None,
         feeds=source_feeds.of(connection, key),
+        asked=() if not asked else tuple(look_of(row) for row in connection.execute(
+            sa.select(look).where(of_it, _HAD_PAGES).order_by(look.c.id.desc()).limit(asked)
+        ).mappings()),
     )
 
 

@@ -34,6 +34,7 @@ from pipeline.link_keys import signing_key
 from pipeline.look.scrape import scrape
 from pipeline.operate.conditions import CAME_BACK_FOR, Condition
 from pipeline.operate.notices import notify
+from pipeline.operate.standing import stand, standing_to_json
 from pipeline.operate.telling import MOST_LINES
 from pipeline.operate.webhooks import post
 from pipeline.operators.link_keys import leaked
@@ -165,6 +166,10 @@ class Play:
     def so(self, kind: str) -> list[Condition]:
         """What was so at the last round."""
         return [one for one in self.conditions if one.kind == kind]
+
+    def now_so(self, kind: str) -> list[Condition]:
+        """What is so now, told to nobody."""
+        return [one for one in stand(self.settings, now=self.now).conditions if one.kind == kind]
 
     def told(self) -> tuple[list[str], list[str]]:
         """One round; what each channel was told in it: title and words."""
@@ -341,6 +346,50 @@ def _(play: Play) -> Scenario:
     play.now += 27 * HOUR
     yield
     play.look()
+
+
+@plays("source-incomplete: a page is mended")
+def _(play: Play) -> Scenario:
+    play.begin("baseline")
+    _broken_for(play, 3)
+    yield
+    play.site.replaced.clear()
+    play.look()
+
+
+@plays("source-incomplete: a page is broken for good, and left out")
+def _(play: Play) -> Scenario:
+    generic = {"milestones": ["/story/"], "listings": ["/"]}
+    play.begin("readers")
+    play.source(extractor="generic", options=generic)
+    play.look()
+    [path] = _broken_for(play, 3)
+    yield
+    play.source(options=generic | {"exclude": [path]})
+    play.look()
+
+
+@plays("source-incomplete: witnesses differ")
+def _(play: Play) -> Scenario:
+    play.begin("baseline")
+    _everywhere(play, lambda page: re.sub(r'"headline": "', '"headline": "Quite another thing than ', page))
+    play.change("notify", incomplete_looks=3)
+    for _ in range(3):
+        play.look()
+    yield
+    play.site.replaced.clear()
+    play.look()
+
+
+def _broken_for(play: Play, looks: int) -> list[str]:
+    """The path of a page that is listed and answers 404 in so many looks."""
+    path = f"/story/{play.site.content.shown[0].key}"
+    play.site.replaced[path] = None
+    play.change("notify", incomplete_looks=looks)
+    for number in range(looks):
+        assert not play.now_so("source-incomplete"), number
+        play.look()
+    return [path]
 
 
 @plays("setting-silent")
@@ -623,6 +672,29 @@ def test_it_is_told_once_again_after_a_day_and_when_it_is_over(play: Play, name:
     heard = json.dumps(play.hook.heard) + "".join(one.content.decode() for one in play.ops.taken)
     assert heard
     assert "readers.example" not in heard
+
+
+def test_what_a_source_mutes_is_told_of_it_no_more_and_shown_still(play: Play) -> None:
+    play.begin("baseline")
+    [path] = _broken_for(play, 3)
+    first = play.told()
+    for [message] in first:
+        assert f"3 looks in a row had not all of it whole, the last: https://clockwork.example{path}: listed, but" in message
+    play.source(mute=["source-incomplete"])
+    play.now += HOUR
+    assert play.told() == ([], [])
+    play.now += HOUR + MINUTE
+    for [message] in play.told():
+        assert "Over:\n- clockwork: 3 looks" in message
+    play.now += 2 * DAY
+    assert play.told() == ([], [])
+    assert play.so("source-incomplete")
+    told = standing_to_json(stand(play.settings, now=play.now), play.settings)["conditions"]
+    assert [one["muted"] for one in told if one["kind"] == "source-incomplete"] == [True]
+
+    play.change("notify", silent_hours=26)
+    for [message] in play.told():
+        assert "no look at clockwork has ended" in message, "another alarm of that source is muted too"
 
 
 def test_a_storm_is_one_message_a_channel_and_its_end_is_one(play: Play) -> None:

@@ -5,11 +5,12 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from console.commands.operate import _conditions
+from console.commands.operate import _conditions, _sources
 from delivery.channels import ChannelAddress
 from milepost.records import CONDITION_KINDS
 from milepost.settings import Settings, parse
@@ -189,6 +190,34 @@ def test_each_look_that_fails_and_each_that_is_held(settings: Settings) -> None:
         assert "look-held" not in kinds(settings)
 
 
+def test_looks_that_say_nothing_of_the_pages_neither_begin_nor_end_a_row_of_incomplete_ones(settings: Settings) -> None:
+    prepared.copy("baseline", settings)
+    with connect(settings.store.url) as database:
+        looks = Looks(database)
+
+        def look(state: Any = "complete", **found: Any) -> bool:
+            looks.finish(looks.start("clockwork", NOW), state=state, now=NOW, **found)
+            return "source-incomplete" in kinds(settings)
+
+        broken = {"listed": 10, "failed": 3, "failures": ["/a: 500 of x@site.example.", "/b: 500", "/c: 500"]}
+        for _ in range(5):
+            assert not look(**broken)
+            assert not look(), "it ended at the poll page"
+        assert look("incomplete", failures=["/sitemap.xml: 500"])
+        assert look("failed", failures=["no answer"])
+        assert look()
+        assert look(**broken)
+        [one] = [one for one in stand(settings, now=NOW).conditions if one.kind == "source-incomplete"]
+        assert one.says == (
+            "clockwork: 6 looks in a row had not all of it whole, the last: /a: 500 of (an address) (and 2 more)"
+        )
+        assert not look(listed=10, silent=["the setting people finds nothing"]), "that has an alarm of its own"
+        for _ in range(5):
+            assert not look(listed=10, degraded=["the witnesses of title differ"])
+        assert look(listed=10, degraded=["the witnesses of title differ"])
+        assert not look(listed=10)
+
+
 def test_a_ledger_in_doubt_a_pause_and_what_came_back(settings: Settings) -> None:
     prepared.copy("issue", settings)
     with connect(settings.store.url) as database:
@@ -332,8 +361,42 @@ def test_status_is_a_screen_however_many_have_the_same_trouble() -> None:
     one = {"kind": "no-baseline", "decide": False, "says": "site has none", "do": "Look."}
     lines = list(_conditions([{**one, "kind": "look-held", "decide": True}, *[one] * 40]))
     assert [line.partition(":")[0] for line in lines[:4]] == ["Waits for you (look-held)", *["Wrong (no-baseline)"] * 3]
-    assert lines[4:] == ["    … and 37 more (no-baseline); --json has all of them."]
+    assert lines[4:] == ["    … and 37 more (no-baseline); --all shows them."]
     assert len(list(_conditions([one] * 3))) == 3
+    assert len(list(_conditions([one] * 40, most=None))) == 40
+
+
+def test_status_names_the_sources_with_trouble_first_and_how_many_others_there_are() -> None:
+    def source(number: int, state: str | None = "complete", **more: Any) -> dict[str, Any]:
+        return {"source": f"site-{number}", "state": state, "held": False, "failed_pages": 0} | more
+
+    def shown(sources: Sequence[dict[str, Any]], most: int | None) -> tuple[list[int], str]:
+        rows, others = _sources(sources, wrong, most=most)
+        return [int(one["source"].removeprefix("site-")) for one in rows], others
+
+    wrong = [{"kind": "source-silent", "about": "site-9"}, {"kind": "overdue", "about": "site-1"}]
+    several = [*(source(number) for number in range(10)), source(10, None), source(11, held=True),
+               source(12, failed_pages=2), source(13, "failed"), source(14)]
+    assert shown(several, 6) == ([9, 10, 11, 12, 13, 0], "… and 9 more, all well; --all shows them.")
+    assert shown(several, 4) == ([9, 10, 11, 12], "… and 11 more, 1 of them with trouble; --all shows them.")
+    assert shown(several, None) == ([*range(15)], "")
+    assert shown(several, 15) == ([*range(15)], "")
+
+
+def test_status_of_forty_sources_is_a_screen_of_80_columns(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared.copy("baseline", settings)
+    one = settings.sources[0].model_dump(exclude_defaults=True, mode="json")
+    many = ["\n".join(["[[sources]]", *(f"{name} = {json.dumps(value)}" for name, value in
+                                       (one | {"key": f"a-site-with-a-long-name-{number}"}).items())])
+            for number in range(40)]
+    file = prepared.file_of(settings).with_name("milepost.toml")
+    file.write_text(f'[store]\nurl = "{settings.store.url}"\n' + "\n".join(many), encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = milepost("--config", str(file), "status").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "… and 30 more, 30 of them with trouble; --all shows them." in lines
+    assert len(lines) <= 40
+    assert sum("a-site" in line for line in milepost("--config", str(file), "status", "--all").stdout.splitlines()) >= 80
 
 
 ALARMS = Path(__file__).parents[2] / "docs" / "operations" / "alarms.md"

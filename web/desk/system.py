@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from milepost.records import CONDITION_KINDS
 from milepost.settings import WebhookSettings
+from pipeline.operate.conditions import muted
 from pipeline.operate.standing import free_mb, messages_to_json
 from pipeline.operators import acts
 from web.desk.desk import Desk, Section
@@ -87,7 +88,7 @@ class HealthPages:
             "health.html.j2", title="Health", conditions=shown, more=len(standing.conditions) - len(shown),
             at=standing.at, figures=standing.figures, channels=messages_to_json(settings, standing.messages),
             free=free_mb(settings), where=database.where,
-            dialect=database.dialect, kinds=len(CONDITION_KINDS), muted=settings.notify.mute,
+            dialect=database.dialect, kinds=len(CONDITION_KINDS), muted={one.key for one in shown if muted(one, settings)},
         )
 
 
