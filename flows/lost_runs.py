@@ -3,6 +3,7 @@
     runs that Prefect takes for living ─▶ whose lease is in force: they live, whatever the server missed
                                        ─▶ proven dead, or silent for too long ─▶ Crashed "Lost"
                                        ─▶ not begun yet, as none that was due after them: they wait for a process
+    runs that are due, and taken by nobody ─▶ through several rounds, none of their deployment has begun: they wait too
 
 Prefect's server forgets what its automations waited for when it is started again (flows.automations): hence `notify`
 asks for itself, on its schedule and whenever an automation wakes it.
@@ -10,6 +11,7 @@ asks for itself, on its schedule and whenever an automation wakes it.
 
 import datetime as dt
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +21,7 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterDeploymentId,
+    FlowRunFilterStartTime,
     FlowRunFilterState,
 )
 from prefect.client.schemas.filters import FlowRunFilterStateType as OfType
@@ -27,11 +30,13 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import get_current_settings
 
 from flows.automations import BEATS, FLOWS
+from flows.missed_runs import Due, due_runs
 from flows.outcomes import LOST
 from store import holders
 from store.engine import Database
 from store.holders import Life
 from store.operators import waiting_runs
+from store.operators.waiting_runs import Late
 from store.run_leases import RunLeases
 
 log = logging.getLogger("milepost.flows")
@@ -39,6 +44,7 @@ log = logging.getLogger("milepost.flows")
 _LIVING = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _BEGUN = [StateType.RUNNING, StateType.COMPLETED, StateType.FAILED]  # not what was ended before it began
 _MOST = 200  # in one round
+_ROUNDS = 2  # each as long as a run may wait: what stood still for one of them may have been the machine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +88,50 @@ def waits(state: StateType, life: Life | None, since: dt.datetime, now: dt.datet
     return state == StateType.PENDING and life is None and now - since > within
 
 
+def late(
+    before: Mapping[str, Late], last: dt.datetime | None, due: Sequence[Due], now: dt.datetime, *, within: dt.timedelta
+) -> dict[str, Late]:
+    """Deployment → since when each round found a run of it that is due and that nobody took. Pure.
+
+    Between two rounds as much as `within` counts: in a longer time nobody was there to take anything. So what was
+    missed in an outage has that time to begin after it before anybody is told.
+    """
+    passed = dt.timedelta(0) if last is None else min(max(now - last, dt.timedelta(0)), within)
+    found = {run.deployment for run in due if not run.handed_over}
+    return {
+        one: Late(since=now, waited=dt.timedelta(0)) if known is None else
+        Late(since=known.since, waited=known.waited + passed)
+        for one in sorted(found) for known in [before.get(one)]
+    }
+
+
+def _taken_by_nobody(
+    client: Any, database: Database, now: dt.datetime, within: dt.timedelta
+) -> list[tuple[str, dt.timedelta]]:
+    """The runs of the schedules that are due in all rounds for _ROUNDS times `within` while none of theirs begins."""
+    due = due_runs(client, now)
+    last, before = waiting_runs.late(database)
+    kept = late(before, last, due, now, within=within)
+    for deployment, one in list(kept.items()):
+        if one.waited >= _ROUNDS * within and _begun_since(client, deployment, one.since):
+            kept[deployment] = Late(since=now, waited=dt.timedelta(0))
+    waiting_runs.note_late(database, now, kept)
+    return [
+        (run.name, now - kept[run.deployment].since) for run in due
+        if not run.handed_over and kept[run.deployment].waited >= _ROUNDS * within
+    ]
+
+
+def _begun_since(client: Any, deployment: str, since: dt.datetime) -> bool:
+    return bool(client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId.model_validate({"any_": [deployment]}),
+            start_time=FlowRunFilterStartTime.model_validate({"after_": since}),
+        ),
+        limit=1,
+    ))
+
+
 def end_lost_runs(database: Database, now: dt.datetime, *, within: dt.timedelta) -> Silent:
     """Mark every run of our flows that is lost as crashed; those that only wait are told of and left in peace."""
     ended: list[str] = []
@@ -111,6 +161,7 @@ def end_lost_runs(database: Database, now: dt.datetime, *, within: dt.timedelta)
             client.set_flow_run_state(run.id, State(type=StateType.CRASHED, name=LOST, message=_says(kind)))
             leases.let_go(str(run.id))
             ended.append(run.name)
+        waiting += _taken_by_nobody(client, database, now, within)
     waiting_runs.note(database, now, waiting)
     for name in ended:
         log.warning("the run %s was lost: its process died without a word", name)

@@ -37,13 +37,18 @@ class Due:
     job: str  # its deployment and parameters: runs of one job do the same
     at: dt.datetime  # when it was to begin
     sees: dt.datetime  # what happened by then; of one that has not begun, what happened before its time
+    deployment: str = ""
+    handed_over: bool = False  # to a process, that has not said a word yet
 
     @classmethod
     def of(cls, run: Any, *, begins: dt.datetime | None = None) -> "Due":
         """A run as Prefect's client has it; `begins`: of one that begins its work at that moment."""
         job = json.dumps([str(run.deployment_id), run.parameters], sort_keys=True, default=str)
         at = run.expected_start_time
-        return cls(id=run.id, name=run.name, job=job, at=at, sees=begins or at)
+        return cls(
+            id=run.id, name=run.name, job=job, at=at, sees=begins or at, deployment=str(run.deployment_id),
+            handed_over=run.state_type == StateType.PENDING,
+        )
 
 
 def superseded(due: Iterable[Due], begun: Collection[Due] = ()) -> list[tuple[Due, Due]]:
@@ -116,7 +121,7 @@ def skip_missed_runs(now: dt.datetime, begun: Collection[Due] = ()) -> int:
     skipped: set[Any] = set()
     try:
         with get_client(sync_client=True) as client:
-            while found := [pair for pair in superseded(_due(client, now), begun) if pair[0].id not in skipped]:
+            while found := [pair for pair in superseded(due_runs(client, now), begun) if pair[0].id not in skipped]:
                 for run, by in found:
                     says = (f"It was to begin at {run.at:%Y-%m-%d %H:%M} UTC and could not; the run of"
                             f" {by.at:%Y-%m-%d %H:%M} does its work.")
@@ -129,8 +134,9 @@ def skip_missed_runs(now: dt.datetime, begun: Collection[Due] = ()) -> int:
     return len(skipped)
 
 
-def _due(client: Any, now: dt.datetime) -> list[Due]:
-    """Also those that were handed over and said no word yet: after a crash nobody works on them."""
+def due_runs(client: Any, now: dt.datetime) -> list[Due]:
+    """Runs that nobody asked for by hand, whose time has come; also those that were handed over and said no word yet:
+    after a crash nobody works on them."""
     found = client.read_flow_runs(
         flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=[*FLOWS])),
         flow_run_filter=filters.FlowRunFilter(

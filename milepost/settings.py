@@ -169,7 +169,7 @@ class SourceSettings(_Section):
     believe_first: Annotated[tuple[str, ...], AfterValidator(_of_fields)] = ()
     """Fields that follow their first witness, though another still tells the old value."""
     mute: tuple[SourceConditionKind, ...] = ()
-    """Alarms of this source that are shown by `milepost status` and told nowhere, as `mute` of `[notify]` has it for all."""
+    """Alarms of this source that are shown by `milepost status` and told nowhere; `mute` of `[notify]` is for all."""
 
     @model_validator(mode="after")
     def _waits_for_a_rendering(self) -> Self:

@@ -248,7 +248,9 @@ def _incomplete(key: str, looks: Sequence[Look], many: int) -> Iterator[Conditio
     if len(lacking) >= many and all(lacking):
         yield Condition(
             kind="source-incomplete", about=key, since=looks[-1].started_at,
-            says=plain(f"{key}: {counted(many, 'look')} in a row had not all of it whole, the last: {lacking[0]}"),
+            says=plain(
+                f"{key} is incomplete: of its last {counted(many, 'look')} none was whole, the latest: {lacking[0]}"
+            ),
             do=f"Open the page; `milepost source check {key}` shows who says otherwise. What stays so is left out by "
             "`exclude` of the source, or told no more with its `mute`.",
         )

@@ -5,7 +5,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from milepost.dates import believed
@@ -14,7 +14,7 @@ from store.meta import Meta
 
 KEPT = dt.timedelta(days=1)  # without a round that says it again: nobody asks that server any more
 _NAMED = 3
-_KEY = "runs_waiting"
+_KEY, _LATE = "runs_waiting", "runs_late"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,3 +52,34 @@ def noted(database: Database, now: dt.datetime) -> WaitingRuns | None:
     return WaitingRuns(
         count=kept["count"], since=dt.datetime.fromisoformat(kept["since"]), names=tuple(kept["names"])
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Late:
+    """Of a deployment of which each round finds a run that is due and that nobody took."""
+
+    since: dt.datetime  # the first of these rounds
+    waited: dt.timedelta  # of the time since then what counts
+
+
+def note_late(database: Database, now: dt.datetime, found: Mapping[str, Late]) -> None:
+    """What a round found, by deployment; the others are forgotten. Raises StoreError."""
+    meta = Meta(database)
+    if not found and meta.get(_LATE) is None:
+        return
+    meta.set(_LATE, None if not found else json.dumps({
+        "at": now.isoformat(),
+        "late": {key: [one.since.isoformat(), one.waited.total_seconds()] for key, one in found.items()},
+    }))
+
+
+def late(database: Database) -> tuple[dt.datetime | None, dict[str, Late]]:
+    """When the last round found some, and what; (None, {}): it found none. Raises StoreError."""
+    found = Meta(database).get(_LATE)
+    if found is None:
+        return None, {}
+    kept = json.loads(found)
+    return dt.datetime.fromisoformat(kept["at"]), {
+        key: Late(since=dt.datetime.fromisoformat(since), waited=dt.timedelta(seconds=waited))
+        for key, (since, waited) in kept["late"].items()
+    }

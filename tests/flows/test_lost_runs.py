@@ -62,6 +62,31 @@ def test_a_run_that_has_not_begun_for_long_is_told_of(state: str, life: Any, min
     assert lost_runs.waits(StateType[state], life, since, NOW, within=within) is waits
 
 
+def test_a_deployment_whose_runs_nobody_takes_waits_from_round_to_round_and_an_outage_counts_for_little() -> None:
+    from flows.lost_runs import late
+    from flows.missed_runs import Due
+    from store.operators.waiting_runs import Late
+
+    within = dt.timedelta(minutes=15)
+
+    def due(deployment: str, *, handed_over: bool = False) -> Due:
+        return Due(id="1", name="one", job="j", at=NOW, sees=NOW, deployment=deployment, handed_over=handed_over)
+
+    def at(minutes: float) -> dt.datetime:
+        return NOW + dt.timedelta(minutes=minutes)
+
+    def waited(minutes: float) -> Late:
+        return Late(since=NOW, waited=dt.timedelta(minutes=minutes))
+
+    first = late({}, None, [due("a"), due("b"), due("c", handed_over=True)], NOW, within=within)
+    assert first == {"a": waited(0), "b": waited(0)}
+    second = late(first, NOW, [due("a"), due("d")], at(10), within=within)
+    assert second == {"a": waited(10), "d": Late(since=at(10), waited=dt.timedelta(0))}
+    assert late(second, at(10), [due("b")], at(25), within=within) == {"b": Late(since=at(25), waited=dt.timedelta(0))}
+    assert late(second, at(10), [due("a")], at(2_000), within=within) == {"a": waited(25)}, "nothing ran meanwhile"
+    assert late(second, at(10), [due("a")], at(-5), within=within) == {"a": waited(10)}, "the clock was set back"
+
+
 def test_runs_that_wait_keep_a_round_from_being_green_and_say_for_how_long() -> None:
     from flows import outcomes
 

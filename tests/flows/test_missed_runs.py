@@ -20,7 +20,7 @@ def run(
     return SimpleNamespace(
         created_by=by and SimpleNamespace(type=by), start_time=began,
         id=name, name=name, deployment_id=deployment, parameters={"config": "milepost.toml"}, auto_scheduled=planned,
-        expected_start_time=NOW.replace(hour=hour), state_name=state,
+        expected_start_time=NOW.replace(hour=hour), state_name=state, state_type=None,
     )
 
 

@@ -679,13 +679,14 @@ def test_what_a_source_mutes_is_told_of_it_no_more_and_shown_still(play: Play) -
     [path] = _broken_for(play, 3)
     first = play.told()
     for [message] in first:
-        assert f"3 looks in a row had not all of it whole, the last: https://clockwork.example{path}: listed, but" in message
+        assert "clockwork is incomplete: of its last 3 looks none was whole, the latest: " in message
+        assert f"https://clockwork.example{path}: listed, but it answers 404" in message
     play.source(mute=["source-incomplete"])
     play.now += HOUR
     assert play.told() == ([], [])
     play.now += HOUR + MINUTE
     for [message] in play.told():
-        assert "Over:\n- clockwork: 3 looks" in message
+        assert "Over:\n- clockwork is incomplete: of its last 3 looks" in message
     play.now += 2 * DAY
     assert play.told() == ([], [])
     assert play.so("source-incomplete")

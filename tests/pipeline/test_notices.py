@@ -209,7 +209,8 @@ def test_looks_that_say_nothing_of_the_pages_neither_begin_nor_end_a_row_of_inco
         assert look(**broken)
         [one] = [one for one in stand(settings, now=NOW).conditions if one.kind == "source-incomplete"]
         assert one.says == (
-            "clockwork: 6 looks in a row had not all of it whole, the last: /a: 500 of (an address) (and 2 more)"
+            "clockwork is incomplete: of its last 6 looks none was whole, the latest: "
+            "/a: 500 of (an address) (and 2 more)"
         )
         assert not look(listed=10, silent=["the setting people finds nothing"]), "that has an alarm of its own"
         for _ in range(5):
@@ -396,7 +397,8 @@ def test_status_of_forty_sources_is_a_screen_of_80_columns(settings: Settings, m
     assert max(map(len, lines)) <= 80
     assert "… and 30 more, 30 of them with trouble; --all shows them." in lines
     assert len(lines) <= 40
-    assert sum("a-site" in line for line in milepost("--config", str(file), "status", "--all").stdout.splitlines()) >= 80
+    everything = milepost("--config", str(file), "status", "--all").stdout.splitlines()
+    assert sum("a-site" in line for line in everything) >= 80
 
 
 ALARMS = Path(__file__).parents[2] / "docs" / "operations" / "alarms.md"

@@ -218,6 +218,44 @@ def test_a_run_whose_process_died_is_ended_and_one_that_may_live_is_not(database
         == {"pending", "running", "dead"}
 
 
+@pytest.mark.usefixtures("play")
+def test_runs_of_a_schedule_that_nobody_takes_are_told_of_and_not_after_an_outage(database: Database) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import State, StateType
+    from prefect.states import Scheduled
+
+    from flows.dispatch import dispatch
+    from flows.lost_runs import end_lost_runs
+
+    began, within, minute = utc_now(), dt.timedelta(minutes=15), dt.timedelta(minutes=1)
+    with get_client(sync_client=True) as client:
+        flow = client.create_flow(dispatch)
+        made = client.create_deployment(flow_id=flow, name="in another pool", entrypoint="flows.dispatch:dispatch")
+
+        def planned(at: dt.datetime) -> Any:
+            return client.create_flow_run_from_deployment(made, state=Scheduled(scheduled_time=at))
+
+        def waiting(minutes: float) -> set[str]:
+            return {name for name, _ in end_lost_runs(database, began + minutes * minute, within=within).waiting}
+
+        with mock.patch("flows.missed_runs.by_itself", lambda run: str(run.deployment_id) == str(made)):
+            late = planned(began - 60 * minute)
+            assert late.name not in waiting(0)
+            assert late.name not in waiting(600), "after an outage it has its time to begin"
+            assert late.name in waiting(616)
+            noted = waiting_runs.noted(database, began + 616 * minute)
+            assert noted is not None
+            assert late.name in noted.names
+            another = planned(utc_now())
+            client.set_flow_run_state(another.id, State(type=StateType.RUNNING), force=True)
+            assert late.name not in waiting(617), "one of its deployment has begun since"
+            client.set_flow_run_state(late.id, State(type=StateType.CANCELLED), force=True)
+            assert waiting_runs.late(database)[1].keys() == {str(made)}
+            waiting(618)
+            assert str(made) not in waiting_runs.late(database)[1]
+        client.delete_deployment(made)
+
+
 def test_a_flow_at_work_has_a_lease_and_one_that_ended_has_none(play: Play, config: Path, database: Database) -> None:
     seen = []
     take = RunLeases.take

@@ -24,6 +24,16 @@ def test_the_last_round_counts_and_none_is_none(world: World) -> None:
     assert waiting_runs.noted(database, NOW) is None
 
 
+def test_late_deployments_are_kept_from_round_to_round_and_forgotten_when_none_is(world: World) -> None:
+    late = waiting_runs.Late
+    found = {"a": late(since=NOW - DAY, waited=16.5 * MINUTE), "b": late(since=NOW, waited=0 * DAY)}
+    assert waiting_runs.late(world.database) == (None, {})
+    waiting_runs.note_late(world.database, NOW, found)
+    assert waiting_runs.late(world.database) == (NOW, found)
+    waiting_runs.note_late(world.database, NOW, {})
+    assert waiting_runs.late(world.database) == (None, {})
+
+
 def test_what_no_round_says_again_ends_by_itself_and_no_moment_to_come_is_believed(world: World) -> None:
     waiting_runs.note(world.database, NOW, [("late", 16 * MINUTE)])
     assert waiting_runs.noted(world.database, NOW + DAY - MINUTE) is not None

@@ -88,7 +88,8 @@ class HealthPages:
             "health.html.j2", title="Health", conditions=shown, more=len(standing.conditions) - len(shown),
             at=standing.at, figures=standing.figures, channels=messages_to_json(settings, standing.messages),
             free=free_mb(settings), where=database.where,
-            dialect=database.dialect, kinds=len(CONDITION_KINDS), muted={one.key for one in shown if muted(one, settings)},
+            dialect=database.dialect, kinds=len(CONDITION_KINDS),
+            muted={one.key for one in shown if muted(one, settings)},
         )
 
 
