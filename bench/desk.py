@@ -25,8 +25,8 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from bench.scale import BASE as SITE
-from bench.scale import NOW, SOURCE, fill
+from bench.big_store import BASE as SITE
+from bench.big_store import NOW, SOURCE, fill
 from milepost.dates import utc_now
 from milepost.records import Variant
 from milepost.settings import Settings, parse

@@ -1,4 +1,4 @@
-"""What deciding costs: comparing 100,000 records, none or all of them edited. (A whole look: bench.scale.)
+"""What deciding costs: comparing 100,000 records, none or all of them edited. (A whole look: bench.big_store.)
 
     python -m bench.detect [--milestones 100000]
 

@@ -16,15 +16,11 @@ import json
 import pstats
 import subprocess
 import sys
-import tempfile
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from statistics import median
 
-import sqlalchemy as sa
-
 from bench.senders import SENDERS, Spent, enrol, freeze, send, spent, with_milepost
+from bench.servers import empty
 from bench.sinks import program, sink
 from store.database import connect
 from tests.store import postgresql
@@ -53,7 +49,7 @@ def scale(sizes: list[int], lanes: int, rounds: int, server: str | None) -> None
         took: dict[tuple[str, str], list[Spent]] = {}
         for _ in range(rounds):
             for store in stores:
-                with _empty(store, server) as url, sink() as port:
+                with empty(store, server) as url, sink() as port:
                     for step in ("enrol", "freeze", "send"):
                         run = _apart(step, url, str(port), str(lanes), str(size))
                         took.setdefault((store, step), []).append(run)
@@ -64,25 +60,6 @@ def scale(sizes: list[int], lanes: int, rounds: int, server: str | None) -> None
             if step != "enrol":
                 print(f"{store:<10} {size:>10} {step:<8} {seconds:>8.1f} {rate:>8.0f} {cpu:>11.0f} {rss:>8.0f}",
                       flush=True)
-
-
-@contextmanager
-def _empty(store: str, server: str | None) -> Iterator[str]:
-    """The URL of a new database, which is thrown away afterwards."""
-    if store == "sqlite":
-        with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite:///{folder}/milepost.db"
-        return
-    assert server is not None
-    name = f"bench_{uuid.uuid4().hex[:12]}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        try:
-            yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-        finally:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    engine.dispose()
 
 
 def _apart(*what: str) -> Spent:

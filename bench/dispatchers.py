@@ -12,17 +12,17 @@ index entries, pg_stat_database) for each mail, `pages`: of its shared buffers; 
 import argparse
 import datetime as dt
 import multiprocessing
-import sys
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import sqlalchemy as sa
 
-from bench.dispatch import _empty
 from bench.senders import enrol, mailing
-from bench.sinks import program, sink
+from bench.servers import empty, server_cpu, wal
+from bench.sinks import sink, which
 from delivery.dispatch import Limits, dispatch
 from delivery.smtp.connect import PipelineTransport
 from store.database import connect
@@ -55,7 +55,7 @@ def fill(url: str, size: int) -> None:
             connection.execute(sa.text("VACUUM ANALYZE"))
 
 
-def _send(url: str, port: int, mails: int, sent: Any, ready: Barrier, shares: Any, me: int) -> None:
+def _send(url: str, port: int, mails: int, sent: Any, ready: Barrier, shares: Any, cpu: Any, me: int) -> None:
     """A dispatcher, until all of them have sent so many."""
     def count(_claim: object, result: str, _reply: object) -> None:
         if result == "sent":
@@ -67,10 +67,12 @@ def _send(url: str, port: int, mails: int, sent: Any, ready: Barrier, shares: An
     with connect(url) as database:
         letters = mailing()
         ready.wait()
+        began = time.process_time()
         dispatch(
             Ledger(database), relay, letters, now=lambda: dt.datetime.now(dt.UTC), progress=count,
             limits=Limits(connections=CONNECTIONS, per_connection=1000), stop=lambda: sent.value >= mails,
         )
+        cpu[me] = time.process_time() - began
 
 
 def read(url: str) -> tuple[int, int]:
@@ -80,28 +82,59 @@ def read(url: str) -> tuple[int, int]:
         return tuples, pages
 
 
-def measure(url: str, processes: int, mails: int) -> str:
-    """Send so many of what waits; a line of the table, from the fourth column on."""
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What so many processes sent of one issue, and what that took."""
+
+    seconds: float
+    shares: list[int]  # mails of each process
+    cpu: float  # seconds of all of them together
+    server: float | None  # CPU seconds of the database's server, where they can be told
+    tuples: int  # that the server returned and fetched
+    pages: int  # of its shared buffers
+    wal: int  # bytes
+    twice: int  # deliveries with more than one attempt
+
+    @property
+    def mails(self) -> int:
+        return sum(self.shares)
+
+
+def measure(url: str, processes: int, mails: int) -> Sent:
+    """Send so many of what waits, by so many processes."""
     sent, shares, ready = _START.Value("i", 0), _START.Array("i", processes), _START.Barrier(processes + 1)
+    cpu = _START.Array("d", processes)
     with sink() as port:
         senders = [
-            _START.Process(target=_send, args=(url, port, mails, sent, ready, shares, me)) for me in range(processes)
+            _START.Process(target=_send, args=(url, port, mails, sent, ready, shares, cpu, me))
+            for me in range(processes)
         ]
         for sender in senders:
             sender.start()
-        before = read(url)
+        before, theirs, written = read(url), server_cpu(url), wal(url)
         ready.wait()
         began = time.monotonic()
         for sender in senders:
             sender.join()
         seconds = time.monotonic() - began
+        spent, ahead = server_cpu(url), wal(url)
     time.sleep(1.5)  # a backend tells its figures at most once a second
     tuples, pages = (after - then for after, then in zip(read(url), before, strict=True))
     with connect(url) as database, database.connect() as connection:
         twice = connection.execute(sa.text("SELECT count(*) FROM delivery WHERE attempts > 1")).scalar_one()
-    total = sum(shares)
-    share = ":".join(f"{100 * one / total:.0f}" for one in shares)
-    return f"{total / seconds:>8.0f} {share:>12} {tuples / total:>8.0f} {pages / total:>8.0f} {twice:>6}"
+    assert written is not None
+    assert ahead is not None
+    return Sent(
+        seconds=seconds, shares=list(shares), cpu=sum(cpu), tuples=tuples, pages=pages, twice=twice,
+        wal=ahead - written, server=None if theirs is None or spent is None else spent - theirs,
+    )
+
+
+def line(sent: Sent) -> str:
+    """The table's from the fourth column on."""
+    share = ":".join(f"{100 * one / sent.mails:.0f}" for one in sent.shares)
+    return (f"{sent.mails / sent.seconds:>8.0f} {share:>12} {sent.tuples / sent.mails:>8.0f} "
+            f"{sent.pages / sent.mails:>8.0f} {sent.twice:>6}")
 
 
 def main() -> None:
@@ -115,20 +148,19 @@ def main() -> None:
     parser.add_argument("--mails", type=int, default=6000)
     parser.add_argument("--server", default="own", metavar="own|URL")
     chosen = parser.parse_args()
-    if program("smtp-sink") is None:
-        sys.exit("dispatchers: not measured, postfix's smtp-sink is not installed (Debian: postfix)")
+    print(f"mail goes to {which()}")
     own = chosen.server == "own"
     with postgresql.server(postgresql.DURABLE) if own else nullcontext(chosen.server) as server:
         print(f"{'readers':>9} {'processes':>9} {'fill s':>7} {'mails/s':>8} {'shares %':>12} {'tuples':>8}"
               f" {'pages':>8} {'twice':>6}")
         for size in chosen.readers:
             for processes in chosen.processes:
-                with _empty("postgresql", server) as url:
+                with empty("postgresql", server) as url:
                     began = time.monotonic()
                     fill(url, size)
                     took = time.monotonic() - began
-                    line = measure(url, processes, min(chosen.mails, size))
-                print(f"{size:>9} {processes:>9} {took:>7.1f} {line}", flush=True)
+                    sent = measure(url, processes, min(chosen.mails, size))
+                print(f"{size:>9} {processes:>9} {took:>7.1f} {line(sent)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from bench.scale import BASE, SOURCE, Took, body, measured
+from bench.apart import Took, measured
+from bench.big_store import BASE, SOURCE, body
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
 from store.archive.retention import Archive
@@ -93,25 +95,26 @@ class _Server(asyncio.Protocol):
             self.transport.write(self.site.answer(first.split(" ", 2)[1], known))
 
 
-async def _serve_until_killed(site: Site, ready: Callable[[int], object]) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: _Server(site), "127.0.0.1", 0)
-    ready(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
+async def _serve_until_killed(site: Site, hosts: int, ready: Callable[[list[int]], object]) -> None:
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(lambda: _Server(site), "127.0.0.1", 0) for _ in range(hosts)]
+    ready([server.sockets[0].getsockname()[1] for server in servers])
+    await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
-def _serve(count: int, changed: float, pipe: Any) -> None:
-    asyncio.run(_serve_until_killed(Site(count, changed), pipe.send))
+def _serve(count: int, changed: float, hosts: int, pipe: Any) -> None:
+    asyncio.run(_serve_until_killed(Site(count, changed), hosts, pipe.send))
 
 
 @contextmanager
-def serving(count: int, changed: float = 0) -> Iterator[str]:
-    """Such a site in a process of its own; gives its URL."""
+def serving(count: int, changed: float = 0, hosts: int = 1) -> Iterator[list[str]]:
+    """Such a site in a process of its own; gives its URLs, one for each port that it is asked for at."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(count, changed, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(count, changed, hosts, theirs), daemon=True)
     process.start()
     try:
-        yield f"http://127.0.0.1:{ours.recv()}"
+        yield [f"http://127.0.0.1:{port}" for port in ours.recv()]
     finally:
         process.terminate()
         process.join()
@@ -131,6 +134,28 @@ def look(store: str, url: str, pages: int, processes: int = 1) -> tuple[int, int
     report = scrape(settings_for(store, url, pages, processes), SOURCE)
     assert report.state == "complete", report
     return report.milestones, report.fetched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """What the first look took and the one after a change; bytes of the database after the first, and what is in it."""
+
+    first: Took
+    again: Took
+    size: int
+    said: str
+
+
+def looks(store: str, pages: int, changed: float, processes: int = 1) -> Looks:
+    """Look at a site of so many pages, and again when that share of them is told otherwise; `store` is empty."""
+    with serving(pages, changed) as [url]:
+        upgrade(store)
+        first = measured(look, store, url, pages, processes)
+        said, size = kept(store)
+        urllib.request.urlopen(f"{url}/second").close()  # noqa: S310 - our own
+        again = measured(look, store, url, pages, processes)
+    assert first.result[0] == again.result[0] == pages, (first, again)
+    return Looks(first=first, again=again, size=size, said=said)
 
 
 def kept(store: str) -> tuple[str, int]:
@@ -155,22 +180,17 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="that read pages")
     chosen = parser.parse_known_args()[0]
     for pages in chosen.pages:
-        with tempfile.TemporaryDirectory() as folder, serving(pages, chosen.changed) as url:
+        with tempfile.TemporaryDirectory() as folder:
             store = chosen.store or f"sqlite:///{folder}/look.db"
-            upgrade(store)
-            first = measured(look, store, url, pages, chosen.processes)
-            _line("first look", pages, first)
-            said, size = kept(store)
-            print(f"{'':>18}the database: {said}; {size / pages:,.0f} bytes a page", flush=True)
-            urllib.request.urlopen(f"{url}/second").close()  # noqa: S310 - our own
-            again = measured(look, store, url, pages, chosen.processes)
-            _line(f"{chosen.changed:.1%} changed", pages, again)
-            print(f"{'':>18}of the first look's CPU: {again.cpu / first.cpu:.1%}", flush=True)
+            done = looks(store, pages, chosen.changed, chosen.processes)
+        _line("first look", pages, done.first)
+        print(f"{'':>18}the database: {done.said}; {done.size / pages:,.0f} bytes a page")
+        _line(f"{chosen.changed:.1%} changed", pages, done.again)
+        print(f"{'':>18}of the first look's CPU: {done.again.cpu / done.first.cpu:.1%}", flush=True)
 
 
 def _line(what: str, pages: int, took: Took) -> None:
-    known, fetched = took.result
-    assert known == pages, took
+    _, fetched = took.result
     print(f"{what:>16}: {pages:>7,} pages, {fetched:>7,} came, {took.seconds:>7.1f} s, "
           f"{took.cpu / pages * 1000:.2f} ms of CPU a page, {took.peak_mb} MB at its peak ({took.before_mb} before)",
           flush=True)

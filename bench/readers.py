@@ -1,6 +1,6 @@
-"""What an issue costs as its readers grow: drafted, frozen, listed; and how long a sign-up waits meanwhile.
+"""What an issue costs as its readers grow: drafted and frozen; and how long a sign-up waits meanwhile.
 
-    python -m bench.readers [--readers 10000,100000,1000000] [--topics 10] [--steps draft,freeze,list,export]
+    python -m bench.readers [--readers 10000,100000,1000000] [--topics 10]
                             [--store sqlite,postgresql] [--server own|URL] [--size SLICE]
 
     readers (made by SQL), milestones ─▶ each step in a process of its own ─▶ seconds, CPU, memory
@@ -14,18 +14,17 @@ import argparse
 import datetime as dt
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from bench.dispatch import _empty
-from bench.scale import Took, measured
+from bench.apart import Took, measured
+from bench.servers import empty, server_cpu, stored, wal
 from milepost.records import Change, Freezing
 from milepost.settings import Settings, parse
 from pipeline.publish import draft_due
@@ -169,35 +168,39 @@ def _sign_up(url: str, pipe: Any, over: Event) -> None:
     pipe.send((count, longest))
 
 
-def server_cpu(url: str) -> float | None:
-    """CPU seconds of a server that was started here, of all its processes, dead or alive; None: it can't be told."""
-    place = sa.make_url(url).query.get("host")
-    file = Path(str(place)) / "data" / "postmaster.pid"
-    if not url.startswith("postgresql") or not file.is_file():
-        return None
-    first, tick = int(file.read_text().split()[0]), os.sysconf("SC_CLK_TCK")
-    used = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, _, rest = stat.read_text().partition(" (")
-        except OSError:
-            continue  # it ended meanwhile, and its first process counts it
-        fields = rest.rpartition(") ")[2].split()
-        if int(pid) == first:
-            used += sum(map(int, fields[11:15]))
-        elif int(fields[1]) == first:
-            used += sum(map(int, fields[11:13]))
-    return used / tick
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a step took; the server's CPU seconds and the bytes it wrote ahead, where they can be told; the longest that
+    a sign-up waited, in seconds, where any was tried."""
+
+    took: Took
+    server: float | None
+    wal: int | None
+    waited: float | None
 
 
-def run(url: str, step: Callable[..., Any], *arguments: Any, beside: bool = False) -> tuple[Took, float | None, str]:
-    """A step in a process of its own: what it took, the server's CPU seconds, and how long a sign-up waited."""
-    before = server_cpu(url)
+def run(url: str, step: Callable[..., Any], *arguments: Any, beside: bool = False) -> Step:
+    """A step in a process of its own; `beside`: while another signs readers up."""
+    cpu, written = server_cpu(url), wal(url)
     with signing_up(url) if beside else nullcontext() as end:
         took = measured(step, url, *arguments)
-        waited = "" if end is None else f"{end()[1]:.2f}"
-    after = server_cpu(url)
-    return took, None if before is None or after is None else after - before, waited
+        waited = None if end is None else end()[1]
+    after, ahead = server_cpu(url), wal(url)
+    return Step(
+        took=took, waited=waited, server=None if cpu is None or after is None else after - cpu,
+        wal=None if written is None or ahead is None else ahead - written,
+    )
+
+
+def measure(
+    store: str, server: str | None, readers: int, topics: int, size: int | None = None
+) -> tuple[dict[str, Step], int, int]:
+    """Draft and freeze an issue for so many in a database of its own: the steps, and its bytes before and after."""
+    with empty(store, server) as url:
+        fill(url, readers, topics)
+        before = stored(url)
+        steps = {"draft": run(url, draft), "freeze": run(url, freeze, size, beside=True)}
+        return steps, before, stored(url)
 
 
 def main() -> None:
@@ -219,15 +222,12 @@ def main() -> None:
         for store in chosen.store:
             for size in chosen.readers:
                 for topics in chosen.topics:
-                    with _empty(store, server) as url:
-                        fill(url, size, topics)
-                        for name, step, arguments, beside in (
-                            ("draft", draft, (), False), ("freeze", freeze, (chosen.size,), True),
-                        ):
-                            took, theirs, waited = run(url, step, *arguments, beside=beside)
-                            cpu = "" if theirs is None else f"{theirs:.1f}"
-                            print(f"{store:<10} {size:>9} {topics:>6} {name:<7} {took.seconds:>7.1f} {took.cpu:>7.1f}"
-                                  f" {cpu:>7} {took.peak_mb:>5} {waited:>7}  {took.result}", flush=True)
+                    for name, step in measure(store, server, size, topics, chosen.size)[0].items():
+                        took = step.took
+                        cpu = "" if step.server is None else f"{step.server:.1f}"
+                        waited = "" if step.waited is None else f"{step.waited:.2f}"
+                        print(f"{store:<10} {size:>9} {topics:>6} {name:<7} {took.seconds:>7.1f} {took.cpu:>7.1f}"
+                              f" {cpu:>7} {took.peak_mb:>5} {waited:>7}  {took.result}", flush=True)
 
 
 if __name__ == "__main__":

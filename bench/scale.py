@@ -1,267 +1,226 @@
-"""A store of many milestones and many more snapshots: a look with no change, reading every page again, and searching.
+"""How what is measured grows with its size: one table, beside each figure how it grew from the size before.
 
-    python -m bench.scale [--milestones 100000] [--snapshots 1000000] [--pages 100000] [--keep FILE]
+    python -m bench.scale [--subjects pages,sources,…] [--store sqlite,postgresql] [--large] [--sizes 1000,10000]
+                          [--server own|URL]
 
-    made rows (pages of the sample site, numbered) ─▶ one process a part ─▶ seconds, CPU seconds, memory at its peak
+    a subject's bench, at each size ─▶ figures ─▶ a line for each: size: figure (growth)
 
-The look is everything but the requests: the crawl is played by a loop that says "not modified" for every known page.
+The growth is the figure ÷ the one of the size before, ÷ the growth of the size. 1.00: it grows as the size does; above:
+faster; below: slower (at ten times the size 0.10 is a figure that stayed as it was). A rate (…/s) that more processes
+are to raise is best at 1.00. The table is Markdown. `--large` takes hours and gigabytes; `--sizes`: of one subject.
+
+What is measured is in the benches that it calls, each with a table of its own: bench.first_look (pages), bench.sources,
+bench.readers (readers, topics), bench.dispatchers (ledger, dispatchers), bench.web (clients).
 """
 
 import argparse
-import asyncio
-import datetime as dt
-import multiprocessing
-import resource
+import itertools
+import os
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import sqlalchemy as sa
-import zstandard
+from bench import dispatchers, first_look, readers, sources, web
+from bench.servers import empty, server_cpu
+from bench.sinks import which
+from tests.store import postgresql
 
-from console.demo.site import pages
-from crawler.outcomes import CrawlPlan, CrawlReport, NotModified
-from extractors import registry
-from milepost.codec import milestone_to_json
-from milepost.fingerprint import fingerprint
-from milepost.records import Milestone, Page, body_hash
-from milepost.settings import Settings, parse
-from pipeline.backfill import backfill, undo
-from pipeline.look import scrape
-from store.archive.blobs import LEVEL, train
-from store.database import Database, connect, upgrade
-from store.milestones import search
-from store.milestones.search import Search
-from store.schema import tables
-
-SOURCE, BASE = "bench", "https://clockwork.example"
-NOW = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
-WRONG = 100  # every so-manyeth record was read wrong, for the backfill to mend
-_KEY, _TITLE = "salisbury-cathedral-clock", "A clock without a face strikes at Salisbury"
-_ROWS = 10_000  # in one statement
+MB = 1_000_000
+BOTH = ("sqlite", "postgresql")
+Figures = dict[str, float]  # by what they are, with their unit
 
 
-# --- the store ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Something that grows, and the bench that measures it."""
+
+    grows: str
+    measure: Callable[[str, str | None, int], Figures]  # store, server, size
+    small: tuple[int, ...]
+    large: tuple[int, ...]
+    stores: tuple[str, ...] = BOTH
 
 
-@cache
-def _page() -> bytes:
-    return pages.build(pages.load(), build_id="b1")[f"/story/{_KEY}"]
+# --- the printer ----------------------------------------------------------------------------------------------------
 
 
-def body(number: int) -> bytes:
-    """One of many pages."""
-    return _page().replace(_KEY.encode(), f"{_KEY}-{number}".encode()).replace(
-        _TITLE.encode(), f"{_TITLE} {number}".encode()
-    )
+def growth(before: tuple[int, float], after: tuple[int, float]) -> float | None:
+    """How a figure grew for how its size did, each (size, figure): 1.0 is linear. None: it began at nothing."""
+    (small, was), (large, now) = before, after
+    return now / was / (large / small) if was else None
 
 
-@cache
-def _record() -> Milestone:
-    page = Page(url=f"{BASE}/story/{_KEY}", text=_page().decode())
-    return registry.get("sample").read(page, source=SOURCE)
+def head() -> list[str]:
+    """The table's first lines."""
+    return ["| what grows | store | figure | at each size: figure (growth) |", "|---|---|---|---|"]
 
 
-def record(number: int) -> Milestone:
-    """What is on record of it."""
-    key = f"{_KEY}-{number}"
-    title = "Wrong" if number % WRONG == 0 else f"{_TITLE} {number}"
-    return replace(_record(), key=key, url=f"{BASE}/story/{key}", title=title)
+def rows(grows: str, store: str, measured: dict[int, Figures]) -> Iterator[str]:
+    """A line for each figure, of the sizes in their order."""
+    for name in dict.fromkeys(name for figures in measured.values() for name in figures):
+        points = [(size, figures[name]) for size, figures in measured.items() if name in figures]
+        cells = [f"{points[0][0]:,}: {_short(points[0][1])}"]
+        for before, after in itertools.pairwise(points):
+            grown = growth(before, after)
+            cells.append(f"{after[0]:,}: {_short(after[1])} ({'–' if grown is None else f'{grown:.2f}'})")
+        yield f"| {grows} | {store} | {name} | {'; '.join(cells)} |"
 
 
-def fill(database: Database, milestones: int, snapshots: int) -> None:
-    """Write rows as looks would have left them: every page fetched again and again, its record read from the first."""
-    trained = train([body(number) for number in range(400)])
-    assert trained is not None
-    data = zstandard.ZstdCompressionDict(trained)
-    data.precompute_compress(level=LEVEL)
-    packer = zstandard.ZstdCompressor(level=LEVEL, dict_data=data)
-    rounds = max(snapshots // milestones, 1)
-    with database.begin() as connection:
-        def put(table: sa.Table, rows: list[dict[str, Any]]) -> None:
-            connection.execute(sa.insert(table), rows)
-
-        put(tables.source, [{"key": SOURCE}])
-        put(tables.look, [{"source": SOURCE, "started_at": NOW, "finished_at": NOW, "state": "complete",
-                           "baseline": True, "milestones": milestones, "failures": [], "listed": milestones}])
-        put(tables.dictionary, [{"trained_at": NOW, "samples": 400, "data": trained}])
-        for part in _parts(milestones):
-            records = [(number + 1, record(number), body(number)) for number in part]
-            shas = {at: body_hash(page) for at, _, page in records}
-            put(tables.blob, [{"sha256": shas[at], "encoding": "zstd", "raw_size": len(page), "dictionary": 1,
-                               "data": packer.compress(page)} for at, _, page in records])
-            for turn in range(rounds):
-                put(tables.snapshot, [
-                    {"id": turn * milestones + at, "source": SOURCE, "url": one.url, "final_url": one.url,
-                     "status": 200, "headers": {"content-type": "text/html; charset=utf-8"}, "body_sha": shas[at],
-                     "fetched_at": NOW - dt.timedelta(days=rounds - turn)} for at, one, _ in records
-                ])
-            last = (rounds - 1) * milestones
-            put(tables.page, [{"source": SOURCE, "url": one.url, "kind": "milestone", "etag": f'"{at:016x}"',
-                               "last_status": 200, "last_snapshot_id": last + at, "read_snapshot_id": last + at,
-                               "first_listed_look": 1, "last_listed_look": 1, "asked_at": NOW, "seen_at": NOW}
-                              for at, one, _ in records])
-            put(tables.milestone, [{"id": at, "source": SOURCE, "key": one.key, "first_seen_at": NOW,
-                                    "first_look_id": 1, "version": 1, "state": "present"} for at, one, _ in records])
-            put(tables.milestone_version, [
-                {"milestone_id": at, "number": 1, "record": milestone_to_json(one), "fingerprint": fingerprint(one),
-                 "snapshot_id": at, "extractor": one.extractor, "look_id": 1, "created_at": NOW}
-                for at, one, _ in records
-            ])
-            put(tables.change, [{"look_id": 1, "milestone_id": at, "kind": "added", "fields": [], "new_version_id": at,
-                                 "detected_at": NOW, "announce": False} for at, _, _ in records])
-        search.reindex(connection)
+def _short(figure: float) -> str:
+    """Three digits of it that count, or all before the point."""
+    return f"{figure:,.0f}" if figure >= 100 or figure == int(figure) else f"{figure:.{1 if figure >= 10 else 2}f}"
 
 
-def _parts(count: int) -> Iterator[range]:
-    for start in range(0, count, _ROWS):
-        yield range(start, min(start + _ROWS, count))
+# --- the subjects ---------------------------------------------------------------------------------------------------
 
 
-def settings_for(file: Path) -> Settings:
-    return parse({
-        "store": {"url": f"sqlite:///{file}", "keep_days": 3650},
-        "sources": [{"key": SOURCE, "extractor": "sample", "base_url": BASE, "max_pages": 1_000_000}],
+def _known(figures: dict[str, float | None]) -> Figures:
+    """Those that can be told of this store."""
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def pages(store: str, server: str | None, size: int) -> Figures:
+    with empty(store, server) as url:
+        before = server_cpu(url)
+        done = first_look.looks(url, size, changed=0.01)
+        after = server_cpu(url)
+    return _known({
+        "first look: CPU s": done.first.cpu, "first look: s": done.first.seconds,
+        "first look: MB at its peak": done.first.peak_mb,
+        "second look: CPU s": done.again.cpu, "second look: MB at its peak": done.again.peak_mb,
+        "both: server's CPU s": None if before is None or after is None else after - before,
+        "database: MB": done.size / MB,
     })
 
 
-# --- the parts ------------------------------------------------------------------------------------------------------
+def several(store: str, server: str | None, size: int) -> Figures:
+    done = sources.measure(store, server, size, pages=30)
+    return _known({
+        "first look: CPU s": done.first.cpu, "first look: s": done.first.seconds,
+        "first look: MB at its peak": done.first.peak_mb,
+        "second look: CPU s": done.again.cpu, "second look: s": done.again.seconds,
+        "both: server's CPU s": done.server, "database: MB": done.size / MB,
+    })
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Took:
-    """What a part cost."""
-
-    seconds: float
-    cpu: float  # seconds, of it and the processes it started
-    before_mb: int  # memory before it began
-    peak_mb: int  # of its own process
-    result: Any
-
-
-def measured(part: Callable[..., Any], *arguments: Any) -> Took:
-    """Run a part in a process of its own, so that its memory is its own."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(theirs, part, arguments))
-    process.start()
-    theirs.close()
-    took: Took = ours.recv()
-    process.join()
-    return took
+def issue(store: str, server: str | None, people: int, topics: int) -> Figures:
+    steps, before, after = readers.measure(store, server, people, topics)
+    draft, freeze = steps["draft"], steps["freeze"]
+    return _known({
+        "draft: CPU s": draft.took.cpu, "draft: MB at its peak": draft.took.peak_mb,
+        "freeze: CPU s": freeze.took.cpu, "freeze: s": freeze.took.seconds,
+        "freeze: MB at its peak": freeze.took.peak_mb, "freeze: server's CPU s": freeze.server,
+        "freeze: WAL MB": None if freeze.wal is None else freeze.wal / MB,
+        "freeze: longest wait of a sign-up, s": freeze.waited,
+        "database before: MB": before / MB, "database after: MB": after / MB,
+    })
 
 
-def _measure(pipe: Any, part: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    before, started, cpu = _peak_mb(), time.monotonic(), _cpu()
-    result = part(*arguments)
-    pipe.send(Took(seconds=time.monotonic() - started, cpu=_cpu() - cpu, before_mb=before, peak_mb=_peak_mb(),
-                   result=result))
+def sent(server: str | None, deliveries: int, processes: int) -> Figures:
+    with empty("postgresql", server) as url:
+        dispatchers.fill(url, deliveries)
+        done = dispatchers.measure(url, processes, MAILS)
+    assert not done.twice, done
+    return _known({
+        "mails/s": done.mails / done.seconds, "CPU µs a mail": done.cpu / done.mails * 1e6,
+        "server's CPU µs a mail": None if done.server is None else done.server / done.mails * 1e6,
+        "tuples read for a mail": done.tuples / done.mails, "WAL bytes a mail": done.wal / done.mails,
+    })
 
 
-def _cpu() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+def clients(store: str, server: str | None, size: int) -> Figures:
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory() as name, empty(store, server) as url:
+        folder = Path(name)
+        web.prepare(folder, url if store == "postgresql" else None, 1, 9, 1000)
+        with web.serving(folder) as port:
+            numbers = itertools.count()
+            for kind in ("sign-up", "issue"):
+                asks = web.asks_of(kind, 20_000, numbers, iter(()))
+                took, statuses, seconds = web.under_load(port, asks, SECONDS, size)
+                assert set(statuses) <= {200, 503}, statuses  # 503: come again
+                figures |= {
+                    f"{kind}: answers/s": len(took) / seconds, f"{kind}: p50 ms": took[len(took) // 2] * 1000,
+                    f"{kind}: p99 ms": took[int(len(took) * 0.99)] * 1000, f"{kind}: come again": statuses[503],
+                }
+    return figures
 
 
-def _peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def make(file: Path, milestones: int, snapshots: int) -> int:
-    """Build the database; returns its size in MB."""
-    upgrade(f"sqlite:///{file}")
-    with connect(f"sqlite:///{file}") as database:
-        fill(database, milestones, snapshots)
-    return file.stat().st_size // 1_000_000
-
-
-def look(file: Path) -> dict[str, int]:
-    """A look at a site that has not changed."""
-
-    async def crawl(plan: CrawlPlan, *, on_page: Callable[[Any], None], **_: Any) -> CrawlReport:
-        for url in plan.known_urls:
-            on_page(NotModified(url=url, kind="milestone"))
-        await asyncio.sleep(0)
-        count = len(plan.known_urls)
-        return CrawlReport(
-            requests=count, fetched=0, not_modified=count, failed=0, listed=plan.known_urls, complete=True, failures=(),
-            found_by=dict.fromkeys(plan.known_urls, frozenset({"listing", "sitemap"})),
-        )
-
-    scrape.crawl = crawl  # type: ignore[assignment,attr-defined]
-    report = scrape.scrape(settings_for(file), SOURCE, now=lambda: NOW)
-    assert report.held is None, report.held
-    assert not any(report.changes.values()), report.changes
-    return {"not modified": report.not_modified}
-
-
-def nothing(_file: Path) -> None:
-    """What it costs to start."""
-
-
-def find(file: Path) -> float:
-    """Searches for words that many or few have; milliseconds a search."""
-    with connect(f"sqlite:///{file}") as database:
-        words = ("Salisbury 4711", "clock", "face strikes 99", "no-such-word")
-        started = time.monotonic()
-        for text in words:
-            Search(database).search(text)
-        return (time.monotonic() - started) / len(words) * 1000
-
-
-def read_again(file: Path, dry_run: bool, processes: int | None, until: str | None) -> tuple[int, int, float, int]:
-    """(pages, records that differ, pages a second, id)."""
-    from pipeline.backfill import Selection
-
-    keys = () if until is None else tuple(f"{_KEY}-{number}" for number in range(int(until)))
-    done = backfill(settings_for(file), SOURCE, dry_run=dry_run, processes=processes, now=lambda: NOW,
-                    selection=Selection(keys=keys))
-    return done.read, done.differ, done.pages_per_second, done.backfill_id or 0
-
-
-def take_back(file: Path, number: int) -> int:
-    with connect(f"sqlite:///{file}") as database:
-        return undo(database, number, why="a measurement", now=NOW)
+MAILS = 6000  # of an issue, however large
+SECONDS = 4.0  # of load
+SUBJECTS = {
+    "pages": Subject(
+        grows="pages of a source", measure=pages, small=(1000, 3000, 10_000), large=(1000, 10_000, 100_000),
+    ),
+    "sources": Subject(
+        grows="sources of 30 pages", measure=several, small=(1, 10, 100), large=(10, 100, 1000),
+    ),
+    "readers": Subject(
+        grows="readers, 10 choices of topics", measure=lambda store, server, size: issue(store, server, size, 10),
+        small=(1000, 10_000, 100_000), large=(10_000, 100_000, 1_000_000),
+    ),
+    "topics": Subject(
+        grows="choices of topics, 20,000 readers",
+        measure=lambda store, server, size: issue(store, server, 20_000, size),
+        small=(10, 100, 1000), large=(10, 1000, 10_000),
+    ),
+    "ledger": Subject(
+        grows="deliveries of an issue, 2 processes", measure=lambda _, server, size: sent(server, size, 2),
+        small=(10_000, 100_000), large=(10_000, 100_000, 1_000_000), stores=("postgresql",),
+    ),
+    "dispatchers": Subject(
+        grows="processes that send, 10,000 deliveries", measure=lambda _, server, size: sent(server, 10_000, size),
+        small=(1, 2, 4), large=(1, 2, 4), stores=("postgresql",),
+    ),
+    "clients": Subject(
+        grows="clients at a time, one web process", measure=clients, small=(8, 64), large=(8, 64, 256),
+    ),
+}
 
 
 def main() -> None:
-    """Print a line a part."""
+    """Print the table, a subject at a time."""
+    def words(text: str) -> list[str]:
+        return text.split(",")
+
+    def numbers(text: str) -> tuple[int, ...]:
+        return tuple(sorted(int(number) for number in text.split(",")))
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--milestones", type=int, default=100_000)
-    parser.add_argument("--snapshots", type=int, default=1_000_000)
-    parser.add_argument("--pages", type=int, default=100_000, help="that are read again")
-    parser.add_argument("--keep", type=Path, help="where the database is made, or was made before")
+    parser.add_argument("--subjects", type=words, default=list(SUBJECTS), help=", ".join(SUBJECTS))
+    parser.add_argument("--store", type=words, default=list(BOTH))
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--sizes", type=numbers, help="of the one subject that is chosen")
+    parser.add_argument("--server", default="own", metavar="own|URL")
     chosen = parser.parse_known_args()[0]
-    with tempfile.TemporaryDirectory() as folder:
-        file: Path = chosen.keep or Path(folder) / "scale.db"
-        if not file.exists():
-            made = measured(make, file, chosen.milestones, chosen.snapshots)
-            print(f"made {chosen.milestones:,} milestones and {chosen.snapshots:,} snapshots in {made.seconds:.0f} s: "
-                  f"{made.result:,} MB\n")
-        upgrade(f"sqlite:///{file}")  # one that was kept may be of an older Milepost
-        print(f"{'':<44}{'seconds':>9}{'CPU s':>9}{'MB at its peak':>16}")
-        _line("starting, and nothing else", measured(nothing, file))
-        _line("a look, nothing changed", measured(look, file))
-        took = measured(find, file)
-        _line(f"a search, {took.result:.1f} ms each", took)
-        until = str(chosen.pages) if chosen.pages < chosen.milestones else None
-        for what, processes in (("one core", 0), ("all cores", None)):
-            took = measured(read_again, file, True, processes, until)
-            read, _, speed, _ = took.result
-            _line(f"reading {read:,} pages again, {what}: {speed:,.0f}/s", took)
-        took = measured(read_again, file, False, None, until)
-        _line(f"the same and writing {took.result[1]:,} records", took)
-        undone = measured(take_back, file, took.result[3])
-        assert undone.result == took.result[1] == -(-min(chosen.pages, chosen.milestones) // WRONG)
-        _line(f"taking {undone.result:,} records back", undone)
-
-
-def _line(what: str, took: Took) -> None:
-    print(f"{what:<44}{took.seconds:>9.1f}{took.cpu:>9.1f}{took.peak_mb:>16,}", flush=True)
+    if unknown := (set(chosen.subjects) - set(SUBJECTS)) | (set(chosen.store) - set(BOTH)):
+        parser.error(f"{', '.join(sorted(unknown))}: there are {', '.join(SUBJECTS)}, on {' and '.join(BOTH)}")
+    if chosen.sizes and len(chosen.subjects) != 1:
+        parser.error("--sizes are those of one subject: name it with --subjects")
+    with ExitStack() as stack:
+        server, lacking = chosen.server, None
+        if "postgresql" in chosen.store and server == "own":
+            try:
+                server = stack.enter_context(postgresql.server(postgresql.DURABLE))
+            except postgresql.NoServerError as error:
+                lacking = str(error)
+        print(f"{os.cpu_count()} cores; mail goes to {which()}\n")
+        print("\n".join(head()), flush=True)
+        for name in chosen.subjects:
+            subject = SUBJECTS[name]
+            if not set(subject.stores) & set(chosen.store):
+                print(f"{name}: only on {' and '.join(subject.stores)}, which was not asked for", file=sys.stderr)
+            sizes = chosen.sizes or (subject.large if chosen.large else subject.small)
+            for store in (one for one in subject.stores if one in chosen.store):
+                if store == "postgresql" and lacking:
+                    continue
+                measured = {size: subject.measure(store, server, size) for size in sizes}
+                print("\n".join(rows(subject.grows, store, measured)), flush=True)
+    if lacking:
+        sys.exit(f"scale: not measured on PostgreSQL: {lacking}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Where a bench sends its mail: postfix's smtp-sink, and in front of it, when asked, a wire that is so and so long.
+"""Where a bench sends its mail: a sink, and in front of it, when asked, a wire that is so and so long.
 
-    sender ─▶ (delay process: replies wait) ─▶ smtp-sink
+    sender ─▶ (delay process: replies wait) ─▶ postfix's smtp-sink, or where that is missing one of ours
+
+Ours costs the machine more for each mail than smtp-sink does, so a table says which it was.
 """
 
 import asyncio
@@ -9,9 +11,11 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 def program(name: str) -> str | None:
@@ -19,15 +23,20 @@ def program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
+def which() -> str:
+    """The sink that `sink` starts, for a table's head."""
+    return "postfix's smtp-sink" if program("smtp-sink") else "a sink of ours (no smtp-sink of postfix's here)"
+
+
 @contextmanager
 def sink(latency_ms: float = 0.0) -> Iterator[int]:
-    """The port of an smtp-sink on loopback, as long as the block lasts; each reply comes `latency_ms` late."""
+    """The port of a sink on loopback, as long as the block lasts; each reply comes `latency_ms` late."""
     port = _free()
     # Started by root it wants to be told who to be; others can't become anybody else.
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
-    server = subprocess.Popen(
-        [program("smtp-sink") or "smtp-sink", *user, f"127.0.0.1:{port}", "1000"], stdout=subprocess.DEVNULL
-    )
+    given = program("smtp-sink")
+    command = [given, *user, f"127.0.0.1:{port}", "1000"] if given else [sys.executable, "-m", "bench.sinks", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=Path(__file__).parent.parent)
     wire = None
     try:
         _listening(port)
@@ -60,6 +69,59 @@ def _listening(port: int) -> None:
         except OSError:
             time.sleep(0.05)
     raise TimeoutError(f"nothing listens on port {port}")
+
+
+# --- ours -----------------------------------------------------------------------------------------------------------
+
+
+class Taking(asyncio.Protocol):
+    """Takes every mail and forgets it (RFC 5321, with PIPELINING: RFC 2920)."""
+
+    def __init__(self) -> None:
+        self.rest, self.in_mail = b"", False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(b"220 sink.example ESMTP\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        self.rest += data
+        replies = []
+        while True:
+            before, ended, after = self.rest.partition(b"\r\n.\r\n" if self.in_mail else b"\r\n")
+            if not ended:
+                break
+            self.rest = after
+            if self.in_mail:
+                self.in_mail = False
+                replies.append(b"250 2.0.0 taken")
+            else:
+                replies.append(self._reply(before.upper()))
+        if self.in_mail:
+            self.rest = self.rest[-4:]  # as much as may begin the end of the mail
+        self.transport.write(b"".join(reply + b"\r\n" for reply in replies))
+        if replies and replies[-1].startswith(b"221"):
+            self.transport.close()
+
+    def _reply(self, command: bytes) -> bytes:
+        match command[:4]:
+            case b"EHLO":
+                return b"250-sink.example\r\n250-PIPELINING\r\n250 8BITMIME"
+            case b"HELO" | b"MAIL" | b"RCPT" | b"RSET" | b"NOOP":
+                return b"250 2.0.0 ok"
+            case b"DATA":
+                self.in_mail, self.rest = True, b"\r\n" + self.rest  # an empty mail is a dot alone
+                return b"354 go on"
+            case b"QUIT":
+                return b"221 2.0.0 bye"
+            case _:
+                return b"502 5.5.1 not known here"
+
+
+async def _take(port: int) -> None:
+    server = await asyncio.get_running_loop().create_server(Taking, "127.0.0.1", port, backlog=1000)
+    await server.serve_forever()
 
 
 # --- the long wire --------------------------------------------------------------------------------------------------
@@ -107,3 +169,7 @@ async def _late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seco
         data = await reader.read(1 << 16)
         coming.put_nowait((clock() + seconds, data))
     await arriving
+
+
+if __name__ == "__main__":
+    asyncio.run(_take(int(sys.argv[1])))

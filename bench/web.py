@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from bench.senders import NOW
-from bench.sinks import program, sink
+from bench.sinks import sink, which
 from milepost.settings import Settings, load
 from pipeline.link_keys import signing_key
 from pipeline.mail_identity import list_id, unsubscribe_url
@@ -60,8 +60,10 @@ def click(path: str) -> Ask:
     return "POST", path, b"List-Unsubscribe=One-Click", form
 
 
-def load_with(port: int, asks: list[Ask], seconds: float, pipe: "multiprocessing.connection.Connection") -> None:
-    """Send `asks` for so long, CLIENTS at a time, in a process of its own; sends (seconds each, statuses)."""
+def load_with(
+    port: int, asks: list[Ask], seconds: float, clients: int, pipe: "multiprocessing.connection.Connection"
+) -> None:
+    """Send `asks` for so long, `clients` at a time, in a process of its own; sends (seconds each, statuses)."""
     source, took, statuses = iter(asks), list[float](), Counter[int]()
     lock, end = threading.Lock(), time.monotonic() + seconds
 
@@ -82,7 +84,7 @@ def load_with(port: int, asks: list[Ask], seconds: float, pipe: "multiprocessing
                 statuses[answer.status] += 1
         connection.close()
 
-    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=client) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -90,16 +92,18 @@ def load_with(port: int, asks: list[Ask], seconds: float, pipe: "multiprocessing
     pipe.send((took, statuses))
 
 
-def under_load(port: int, asks: list[Ask], seconds: float) -> tuple[list[float], Counter[int], float]:
+def under_load(
+    port: int, asks: list[Ask], seconds: float, clients: int = CLIENTS
+) -> tuple[list[float], Counter[int], float]:
     """Seconds of each request, sorted; the statuses; and how long it went on."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe(duplex=False)
-    client = context.Process(target=load_with, args=(port, asks, seconds, theirs))
+    client = context.Process(target=load_with, args=(port, asks, seconds, clients, theirs))
     client.start()
     theirs.close()
     took, statuses = mine.recv()
     client.join()
-    return sorted(took), statuses, sum(took) / CLIENTS
+    return sorted(took), statuses, sum(took) / clients
 
 
 @contextmanager
@@ -179,13 +183,31 @@ def letters_to(database: Database, address: str) -> int:
         return int(connection.execute(query).scalar_one())
 
 
+def asks_of(kind: str, most: int, numbers: Iterator[int], ways_out: Iterator[str]) -> list[Ask]:
+    """At most so many requests of a kind: "sign-up", "issue", "feed" or "one-click"."""
+    return {
+        "sign-up": lambda: [sign_up(next(numbers)) for _ in range(most)],
+        "issue": lambda: [page("/issues/1")] * most,
+        "feed": lambda: [page("/feed.atom")] * most,
+        "one-click": lambda: [click(path) for path in islice(ways_out, min(most, 1500))],
+    }[kind]()
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[int]:
+    """The port of a web server that answers, as long as the block lasts."""
+    port = free_port()
+    with running(folder, "web", "--port", str(port)) as server:
+        until(lambda: answers(port), server, folder)
+        yield port
+
+
 def measure(folder: Path, settings: Settings, options: argparse.Namespace, processes: int) -> None:
     """Print the rows of so many processes."""
-    port, numbers = free_port(), itertools.count()
+    numbers = itertools.count()
     with ExitStack() as stack:
         database = stack.enter_context(connect(settings.store.url))
-        server = stack.enter_context(running(folder, "web", "--port", str(port)))
-        until(lambda: answers(port), server, folder)
+        port = stack.enter_context(serving(folder))
         ways_out = links(settings, database)
         for beside in ("nothing else", "a dispatch"):
             if beside == "a dispatch":
@@ -193,13 +215,7 @@ def measure(folder: Path, settings: Settings, options: argparse.Namespace, proce
                 until(lambda: sent(database) > 0, dispatch, folder)
             cells = []
             for kind in ("sign-up", "issue", "feed", "one-click"):
-                most = int(options.seconds * 2000)
-                asks = {
-                    "sign-up": lambda most=most: [sign_up(next(numbers)) for _ in range(most)],
-                    "issue": lambda most=most: [page("/issues/1")] * most,
-                    "feed": lambda most=most: [page("/feed.atom")] * most,
-                    "one-click": lambda most=most: [click(path) for path in islice(ways_out, min(most, 1500))],
-                }[kind]()
+                asks = asks_of(kind, int(options.seconds * 2000), numbers, ways_out)
                 took, statuses, seconds = under_load(port, asks, options.seconds)
                 if not took:  # fewer readers than clicks that went before
                     cells.append(f"{'nobody left to ask':>24}")
@@ -233,8 +249,7 @@ def main() -> None:
     parser.add_argument("--victim", type=int, default=10_000, help="sign-ups of one address; a minute at most")
     parser.add_argument("--store", help="measure on this database, which has to be empty; with one number of processes")
     options = parser.parse_known_args()[0]
-    if program("smtp-sink") is None:
-        sys.exit("web: not measured, postfix's smtp-sink is not installed (Debian: postfix)")
+    print(f"mail goes to {which()}")
     names = " ".join(f"{f'{kind}: p50 p99 ms not 200':>24}" for kind in ("sign-ups", "issue", "feed", "one-click"))
     print(f"{'processes':>9} {'beside':<18} {names}")
     for processes in options.processes:
