@@ -6,6 +6,7 @@
 
 import asyncio
 import datetime as dt
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class Intake:
     unread_listings: list[str] = field(default_factory=list)  # a sentence each
     _arrived: list[Arrived] = field(default_factory=list)
     _bytes: int = 0  # of those
+    # A listing comes in a thread of its own, while the loop's may write what has waited: of two one goes first.
+    _writing: threading.RLock = field(default_factory=threading.RLock)
     _written: int = 0  # pages
     _since: float = 0.0  # when the first of them came
     _unchanged: list[str] = field(default_factory=list)
@@ -110,16 +113,18 @@ class Intake:
 
     def _take(self, page: Arrived) -> None:
         snapshot = page.snapshot
-        if not self._arrived:
-            self._since = self.clock()
-        self._arrived.append(page)
-        self._bytes += len(snapshot.body) + len(page.document or b"")
         if page.kind == "milestone" and self.guard.site.follows_anywhere:
             self.had[snapshot.url] = snapshot.final_url
-        if page.kind == "listing":
-            self._take_cards(Stored.of(snapshot, self._write()[-1]))
-        else:
-            self._flush_when(len(self._arrived) >= PAGES or self._bytes >= BYTES or self.is_late)
+        with self._writing:
+            if not self._arrived:
+                self._since = self.clock()
+            self._arrived.append(page)
+            self._bytes += len(snapshot.body) + len(page.document or b"")
+            if page.kind != "listing":
+                self._flush_when(len(self._arrived) >= PAGES or self._bytes >= BYTES or self.is_late)
+                return
+            number = self._write()[-1]
+        self._take_cards(Stored.of(snapshot, number))  # may take long, and nobody waits for it
 
     @property
     def is_late(self) -> bool:
@@ -132,13 +137,14 @@ class Intake:
 
     def _write(self) -> list[int]:
         """Write the pages that wait; returns the ids of their snapshots."""
-        ids = self.snapshots.add_all(self._arrived)
-        if self._written < SAMPLES <= self._written + len(ids):
-            self.enough()
-        self._written += len(ids)
-        self._arrived.clear()
-        self._bytes = 0
-        return ids
+        with self._writing:
+            ids = self.snapshots.add_all(self._arrived)
+            if self._written < SAMPLES <= self._written + len(ids):
+                self.enough()
+            self._written += len(ids)
+            self._arrived.clear()
+            self._bytes = 0
+            return ids
 
     def _take_cards(self, listing: Stored) -> None:
         """Keep what a listing shows; what an unreadable one showed before stands."""

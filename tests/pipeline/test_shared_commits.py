@@ -1,6 +1,9 @@
 """Pages that came share a commit, never for long, and never once something is done with one of them."""
 
 import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,7 +19,7 @@ from pipeline.look.scrape import scrape
 from pipeline.several import Stop
 from store.archive.pages import Pages
 from store.archive.retention import Archive
-from store.archive.snapshots import Snapshots
+from store.archive.snapshots import Arrived, Snapshots
 from store.database import Database
 from tests.pipeline.stage import BreakableSite
 
@@ -65,6 +68,30 @@ def test_they_are_written_when_they_are_many(intake: Intake) -> None:
     assert written(intake) == 0
     intake(fetched(PAGES))
     assert written(intake) == PAGES
+
+
+def test_a_listing_that_is_written_and_what_has_waited_do_not_meet(intake: Intake) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Snapshots):
+        def add_all(self, arrived: Sequence[Arrived]) -> list[int]:
+            if not begun.is_set():
+                begun.set()
+                go_on.wait(20)
+            return super().add_all(arrived)
+
+    intake.snapshots = Slow(intake.pages._database)
+    intake(fetched(1))
+    with ThreadPoolExecutor() as threads:
+        listing = threads.submit(intake, fetched(2, "listing"))
+        assert begun.wait(20)
+        late = threads.submit(intake.flush)
+        waits = not wait([late], 0.3).done  # one that doesn't is over by now
+        go_on.set()
+        listing.result()
+        late.result()
+    assert waits
+    assert written(intake) == 2
 
 
 def test_they_are_written_when_they_are_large(intake: Intake) -> None:
