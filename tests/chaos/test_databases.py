@@ -65,40 +65,58 @@ def held(url: str) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(
-    ("case", "patience", "tries"), [("gives-up", 1.0, 2), ("tries-again", 1.0, 8), ("waits", 20.0, 8)]
-)
-def test_a_second_writer(
-    case: str, patience: float, tries: int, tmp_path: Path, backend: Backend, size: Size, told: Told
-) -> None:
-    """It holds the database for 5 s, or until the dispatcher has given up; nothing is sent meanwhile that has no T3.
+@contextmanager
+def second(here: runner.World, folder: Path) -> Iterator[None]:
+    """The database is held from where a dispatcher with a trap of `hold` has come: its next step meets it."""
+    while not (folder / "reached").exists():
+        assert here.children[-1].process.exitcode is None, here.children[-1].end()
+        time.sleep(0.02)
+    with held(here.url):
+        (folder / "go").touch()
+        yield
 
-    A result is tried again, for its mail is out: no doubt is left when the database comes back in time. What begins is
-    tried again only behind results that stand by then; alone it is given back, and the dispatcher says why.
-    """
-    locked, said = "locked by another program", ""
+
+@pytest.mark.parametrize(
+    ("point", "count", "tries"), [("before-T3", 1, 8), ("before-T4", 20, 2)], ids=["a-beginning", "a-result"]
+)
+def test_a_second_writer_who_never_ends(
+    point: str, count: int, tries: int, tmp_path: Path, backend: Backend, size: Size, told: Told
+) -> None:
+    """The dispatcher gives up: at a beginning, which is given back, after one try; at a result, which is in doubt."""
     with runner.world(tmp_path, backend, size.few * 2, seed=size.seed, gap_ms=20) as here:
-        child = here.start(wait=patience, record_tries=tries)
-        here.until(20)
-        with held(here.url):
+        child = here.start(wait=1.0, record_tries=tries, point=point, count=count, trap=f"hold {tmp_path}")
+        with second(here, tmp_path):
+            said = child.end(60)
+        here.finish()
+        verdict = here.verdict()
+    told(f"F10 a second writer, for good, {point}", backend, verdict, at_most=size.connections)
+    assert said.startswith(("StoreError", "BusyError"))
+    assert "locked by another program" in said
+    assert bool(verdict.unknown) == (point == "before-T4")
+
+
+@pytest.mark.parametrize(("patience", "tries"), [(1.0, 8), (20.0, 1)], ids=["tries-again", "waits"])
+def test_a_second_writer(
+    patience: float, tries: int, tmp_path: Path, backend: Backend, size: Size, told: Told
+) -> None:
+    """It holds the database for 5 s: a result waits for it, or is tried again, since its mail is out.
+
+    Nothing is sent meanwhile that has no T3; what begins has one try only, and is sent by the next dispatcher.
+    """
+    with runner.world(tmp_path, backend, size.few * 2, seed=size.seed, gap_ms=20) as here:
+        child = here.start(wait=patience, record_tries=tries, point="before-T4", count=20, trap=f"hold {tmp_path}")
+        with second(here, tmp_path):
             begin = time.monotonic()
-            if case == "gives-up":
-                said = child.end(60)
-            else:
-                time.sleep(5.0)
+            time.sleep(5.0)
             end = time.monotonic()
-        said = said or child.end()
+        said = child.end()
         here.finish()
         verdict = here.verdict()
         meanwhile = [line for line in here.lines("took") if begin < line.at < end]
-    told(f"F10 a second writer, {case}", backend, verdict, at_most=size.connections)
+    told(f"F10 a second writer, for 5 s, patience {patience:g} s", backend, verdict)
     assert len(meanwhile) <= size.connections
-    if case == "gives-up":
-        assert said.startswith(("StoreError", "BusyError"))
-        assert locked in said
-        return
     assert verdict.states == {"sent": size.few * 2}
-    assert said.startswith("complete") or (case == "tries-again" and locked in said)
+    assert said.startswith("complete") or (patience < 5 and "locked by another program" in said)
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600, 86400, -86400], ids=["+1h", "-1h", "+1d", "-1d"])
