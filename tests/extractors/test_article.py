@@ -6,9 +6,9 @@ import pytest
 
 from extractors import dom, registry
 from extractors.main_text import main_text
-from extractors.reconcile import disagreements
 from milepost.errors import ExtractError
 from milepost.records import Page
+from tests.disagreements import disagreements
 
 FIRST = "The lamp house at Gull Rock was lit for the first time on Tuesday, in front of some forty fishermen."
 SECOND = "Its keeper, who had waited eleven years for the lens, let the youngest of them turn the key."

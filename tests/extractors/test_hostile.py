@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from extractors import dom
-from extractors.reconcile import disagreements
 from milepost.errors import ExtractError
 from milepost.records import Page
+from tests.disagreements import disagreements
 
 
 @pytest.fixture

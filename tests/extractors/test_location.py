@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from extractors import registry
-from extractors.reconcile import disagreements
 from milepost.records import Milestone, Page
+from tests.disagreements import disagreements
 
 EVENT = {"@context": "https://schema.org", "@type": "Event", "name": "The lamp is lit", "startDate": "1911-10-02"}
 ADDRESS = {"@type": "PostalAddress", "streetAddress": "2 Quay Street", "addressLocality": "Exampletown",

@@ -3,10 +3,10 @@
 import pytest
 
 from extractors import registry
-from extractors.reconcile import disagreements
 from milepost.codec import card_from_json, card_to_json
 from milepost.dates import PartialDate
 from milepost.records import Page
+from tests.disagreements import disagreements
 
 STARS = '<span aria-label="Impact: 5 out of 5">★★★★★</span>'
 PERSON = '<span class="text-[11px] text-[#94a3b8]">Ines de la Cruz</span>'

@@ -2,10 +2,11 @@
 
 import pytest
 
-from extractors.reconcile import PRECEDENCE, Claim, disagreements, reconcile
+from extractors.reconcile import PRECEDENCE, Claim, reconcile
 from milepost.dates import PartialDate
 from milepost.fields import FIELDS
 from milepost.records import Image
+from tests.disagreements import disagreements
 
 
 def judge(*claims):

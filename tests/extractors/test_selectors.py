@@ -3,10 +3,10 @@
 import pytest
 
 from extractors import dom, registry
-from extractors.reconcile import disagreements
 from milepost.errors import SettingsError
 from milepost.records import Page
 from newsletter.news.contested import voices
+from tests.disagreements import disagreements
 
 TEXT = """<html lang="en"><head><meta name="when" content="2026-03-04"></head>
 <body><div class="top"><p class="by">Ida Voss, Piet Holm</p></div><main><h1>Gull Rock is lit</h1>

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extractors.reconcile import Claim, disagreements, reconcile
+from extractors.reconcile import Claim, reconcile
 from milepost.changes import CORRECTIONS, KINDS, NEWS
 from milepost.records import CHANGE_KINDS, Image, Milestone
 from milepost.same import fold, picture_of, pieces, same_picture, same_text
 from newsletter.news.rules import RULES
+from tests.disagreements import disagreements
 
 PAGE = "https://harbour.example/m/lighthouse"
 BASE = Milestone(source="harbour", key="lighthouse", url=PAGE, title="The lighthouse is lit", what_happened="Oil.")
