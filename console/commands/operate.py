@@ -12,7 +12,7 @@ from console.groups import WithDefault
 from console.output import JsonFlag, complain, print_json, print_table, print_wrapped
 from milepost.dates import utc_now
 from milepost.errors import DeliveryError, HeldError, InputError, MilepostError
-from milepost.printable import counted
+from milepost.printable import counted, printable
 from milepost.records import SOURCE_CONDITION_KINDS
 
 _OF_A_KIND, _SOURCES = 3, 10  # that status shows
@@ -68,6 +68,10 @@ def _print_status(told: dict[str, Any], *, everything: bool = False) -> None:
     for one in shown:
         if any((one["feeds"] or {}).values()):
             print_wrapped(f"Feeds of {one['source']}: {_counts(one['feeds'])}.")
+        for page, count in one["lost_entries"].items():
+            left = counted(count, "entry", "entries")
+            print_wrapped(f"List of {one['source']}: {left} left {printable(page)}, and none came since; "
+                          "what left stays on record.")
     print_table("", ("issue", "cadence", "state", "deliveries"), [
         (one["issue"], one["cadence"], one["state"], _counts(one["deliveries"])) for one in figures["issues"]
     ], empty="No issue was ever made.")

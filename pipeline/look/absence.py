@@ -22,6 +22,7 @@ from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading, read_stored
 from pipeline.look.renaming import Absence, pending_renames
 from pipeline.look.unread_entries import FIRST
+from store.archive import lost_entries
 from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals
 
@@ -63,9 +64,12 @@ class Absences:
         """A sentence for each list that has fewer entries than when it was last read, and no new one.
 
         Where a page holds its newest entries alone, one that left it is not gone (`a_window`): it stays on record, and
-        whoever knows that the list holds all of them says so in the settings.
+        whoever knows that the list holds all of them says so in the settings. How many a list lost is kept until it
+        has a new entry, or one of them again.
         """
+        lost = {page: set(keys) for page, keys in lost_entries.noted(self._at.database, self._at.source).items()}
         if self._at.site.lists_all or not isinstance(self._at.site, ListPage) or not self._at.site.a_window:
+            self._keep_lost({}, lost)
             return ()
         now: dict[str, set[str]] = {}
         for key, record in reading.records.items():
@@ -76,11 +80,19 @@ class Absences:
         for key, record in read_stored(self._at.intake.guard, self._at.snapshots, self._at.pages, work,
                                        dry=True).records.items():
             before.setdefault(record.page, set()).add(key)
+        grown = {page for page, keys in before.items() if now[page] - keys}
+        shrunk = {page: gone for page, keys in before.items() if page not in grown and (gone := keys - now[page])}
+        stands = {page: keys for page, keys in lost.items() if page not in grown}
+        self._keep_lost({page: stands.get(page, set()) | shrunk.get(page, set()) for page in (*stands, *shrunk)}, lost)
         return tuple(
             f"{page} has {counted(len(gone), 'entry', 'entries')} fewer than before, and no new one "
             f"({', '.join(sorted(gone)[:FIRST])}{', …' if len(gone) > FIRST else ''}): what left it stays on record"
-            for page, keys in before.items() if (gone := keys - now[page]) and not now[page] - keys
+            for page, gone in shrunk.items()
         )
+
+    def _keep_lost(self, lost: Mapping[str, set[str]], before: Mapping[str, set[str]]) -> None:
+        if lost != before:
+            lost_entries.note(self._at.database, self._at.source, lost)
 
     def _fallen_off(
         self, read: Collection[str], off: Mapping[str, str], reading: Reading, known: Mapping[str, Milestone]

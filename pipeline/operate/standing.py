@@ -233,6 +233,7 @@ def _source_to_json(source: SourceFigures) -> dict[str, Any]:
             "used": len(source.feeds.used), "ignored": len(source.feeds.ignored), "lost": len(source.feeds.lost),
             "unused": len(source.feeds.unused),
         },
+        "lost_entries": dict(source.lost_entries),
     }
 
 

@@ -5,12 +5,12 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from milepost.records import Cadence, Freezing, IssueState
-from store.archive import source_feeds
+from store.archive import lost_entries, source_feeds
 from store.archive.source_feeds import SourceFeeds
 from store.clock import due
 from store.engine import Database
@@ -50,6 +50,7 @@ class SourceFigures:
     baseline: bool
     feeds: SourceFeeds | None = None  # as the last look left them
     asked: tuple[Look, ...] = ()  # its last looks that had pages of it, the latest first
+    lost_entries: Mapping[str, int] = field(default_factory=dict)  # page of a list → how many left it, none came since
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,6 +157,7 @@ def _source(connection: sa.Connection, key: str, looks: int, asked: int = 0) -> 
         asked=() if not asked else tuple(look_of(row) for row in connection.execute(
             sa.select(look).where(of_it, _HAD_PAGES).order_by(look.c.id.desc()).limit(asked)
         ).mappings()),
+        lost_entries={page: len(keys) for page, keys in lost_entries.of(connection, key).items()},
     )
 
 

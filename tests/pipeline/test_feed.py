@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from console.commands.operate import _print_status
 from extractors import registry
 from milepost.dates import utc_now
 from milepost.errors import SettingsError, SourceDownError
 from milepost.records import LookReport
 from milepost.settings import Settings, parse
 from pipeline.look.scrape import scrape
-from pipeline.operate.standing import stand
+from pipeline.operate.standing import stand, standing_to_json
 from store.database import connect
 from store.milestones.milestones import Milestones
 from tests.pipeline import prepared
@@ -72,6 +73,12 @@ def look(settings: Settings, *, full: bool = False) -> LookReport:
 
 def told(report: LookReport) -> dict[str, int]:
     return {kind: count for kind, count in report.changes.items() if count}
+
+
+def lost(settings: Settings) -> dict[str, int]:
+    """What `status` tells of entries that left the list."""
+    [source] = standing_to_json(stand(settings, now=utc_now()), settings)["figures"]["sources"]
+    return dict(source["lost_entries"])
 
 
 def test_an_entry_is_a_milestone_that_links_to_its_own_page(server: FileServer, settings: Settings) -> None:
@@ -335,6 +342,7 @@ def test_what_left_a_list_is_gone_where_its_settings_say_that_it_holds_all(
     assert told(fewer) == changes[0]
     said = [note for note in fewer.notes if "has 1 entry fewer than before, and no new one (0)" in note]
     assert bool(said) is not whole  # where it holds all, the entry is on its way to be withdrawn
+    assert lost(data) == ({} if whole else {"https://harbour.example/data": 1})
     kept = server.answers["/data"]
     server.answers["/data"] = Answer(status=403)
     with pytest.raises(SourceDownError):
@@ -342,8 +350,49 @@ def test_what_left_a_list_is_gone_where_its_settings_say_that_it_holds_all(
     server.answers["/data"] = kept
     assert told(look(data)) == changes[1]
     assert server.asked[-1] == "/data 304"
+    assert lost(data) == ({} if whole else {"https://harbour.example/data": 1})
     server.put("/data", listed(range(6)), "text/plain", ETag='"all"')
     assert told(look(data)) == changes[2]
+    assert lost(data) == {}
+
+
+def test_the_status_shows_what_left_a_list_until_it_has_a_new_entry(
+    server: FileServer, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def moves_to(newest: int, of: int) -> tuple[str, ...]:
+        server.put(PATH, window(newest, of), "application/rss+xml")
+        return tuple(note for note in look(settings).notes if "fewer than before" in note)
+
+    place = f"https://harbour.example{PATH}"
+    look(settings)
+    assert moves_to(8, 8) == ()  # a window that moves on loses none
+    assert lost(settings) == {}
+    assert [len(moves_to(8, 7)), lost(settings)] == [1, {place: 1}]
+    [note] = moves_to(8, 5)
+    assert "2 entries fewer" in note
+    assert lost(settings) == {place: 3}
+    _print_status(standing_to_json(stand(settings, now=utc_now()), settings))
+    assert f"List of harbour: 3 entries left {place}, and none came since" in " ".join(capsys.readouterr().out.split())
+    assert moves_to(9, 4) == ()
+    assert lost(settings) == {}
+
+
+def test_whoever_says_that_a_list_holds_all_is_told_of_what_is_withdrawn_instead(
+    server: FileServer, settings: Settings
+) -> None:
+    [source] = settings.sources
+    options: dict[str, Any] = {"path": "/data", "fields": {"key": "id", "title": "title"}}
+
+    def shows(count: int, **more: Any) -> dict[str, int]:
+        server.put("/data", json.dumps([{"id": f"{n}", "title": f"The {THINGS[n]} is new"} for n in range(count)]),
+                   "application/json", ETag=f'"{count}"')
+        data = settings.model_copy(update={"sources": (source.model_copy(update={
+            "extractor": "json", "options": options | more}),)})
+        look(data)
+        return lost(data)
+
+    assert [shows(6), shows(5)] == [{}, {"https://harbour.example/data": 1}]
+    assert shows(5, whole=True) == {}
 
 
 def test_pages_that_were_seen_by_a_clock_that_was_ahead_are_told(server: FileServer, settings: Settings) -> None:

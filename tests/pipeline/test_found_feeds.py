@@ -17,12 +17,13 @@ from pipeline.sources import check_source
 from store.archive import source_feeds
 from store.archive.snapshots import Snapshots
 from store.archive.source_feeds import SourceFeeds
-from store.database import connect
+from store.database import Database, connect
 from store.milestones.milestones import Milestones
 from tests.pipeline import prepared
 from tests.pipeline.file_server import Answer, FileServer, serving
 from tests.pipeline.replaying import announce
 from tests.pipeline.test_feed import NEWS, THINGS, item, rss
+from tests.store.conftest import _empty, postgresql_server, postgresql_shared  # noqa: F401
 
 FEED = "https://harbour.example/feed.xml"
 Look = Callable[..., tuple[dict[str, int], LookReport, tuple[str, ...]]]
@@ -55,20 +56,30 @@ def server() -> Iterator[FileServer]:
         yield server
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database with all tables and nothing in them, on either engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'milepost.db'}"
+    shared: Database = request.getfixturevalue("postgresql_shared")
+    _empty(shared)
+    return shared.url.render_as_string(hide_password=False)
+
+
 @pytest.fixture
-def look(server: FileServer, tmp_path: Path) -> Any:
+def look(server: FileServer, store: str) -> Any:
     """Look with these `feeds`, and tell (what changed, the look, what is announced)."""
     made: list[Settings] = []
 
     def look(feeds: Any = None, **source: Any) -> tuple[dict[str, int], LookReport, tuple[str, ...]]:
         settings = parse({
-            "store": {"url": f"sqlite:///{tmp_path / 'milepost.db'}"}, "fetch": {"retries": 0, "min_interval": 0},
+            "store": {"url": store}, "fetch": {"retries": 0, "min_interval": 0},
             "sources": [{
                 "key": "harbour", "extractor": "generic", "options": {"milestones": "/log/", "listings": ["/"]},
                 "base_url": "https://harbour.example", "fetch_from": server.url, "allow_hosts": ["127.0.0.1"],
             } | ({} if feeds is None else {"feeds": feeds}) | source],
         })
-        if not made:
+        if not made and store.startswith("sqlite:"):
             prepared.copy("empty", settings)
         made.append(settings)
         look.settings = settings  # type: ignore[attr-defined]
@@ -173,6 +184,17 @@ def test_what_a_feed_named_before_it_was_asked_for_is_no_news(
     server.put("/", front("islet", *THINGS[:3]), "text/html")  # and what its listing names is, as ever
     server.put("/log/islet", page("islet"), "text/html")
     assert look(setting)[2] == ("islet",)
+
+
+def test_what_each_of_two_new_feeds_named_is_no_news(server: FileServer, look: Any) -> None:
+    look()
+    server.put("/", front(*THINGS[:3], feeds="".join(
+        f"<link rel=alternate type=application/rss+xml href=/{name}.xml>" for name in ("feed", "other"))), "text/html")
+    server.put("/feed.xml", feed(3, 2), "application/rss+xml")
+    server.put("/other.xml", feed(4, 1), "application/rss+xml")
+    told, _, news = look("auto")
+    assert (told["added"], news) == (2, ())
+    assert sorted(known(look)) == ["anchor", "buoy", "compass", "dredge", "ensign"]
 
 
 def test_what_came_out_since_the_look_before_is_news_also_when_the_feed_is_new(server: FileServer, look: Any) -> None:

@@ -1,10 +1,11 @@
 """Many pages at once: what a look of a hundred thousand asks and notes."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 
-from milepost.dates import PartialDate
+from milepost.dates import SKEW, PartialDate
 from milepost.records import Card, Validators
 from store.archive.pages import CHUNK, LastRead, Pages
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
@@ -97,3 +98,12 @@ def test_cards_of_some_keys(pages: Pages, world: World) -> None:
     assert pages.cards("site", {"one"}) == {"one": [("/", card)]}
     pages.forget_rereads("site", {"one"})
     assert world.snapshots.to_reread("site") == {"two"}
+
+
+def test_pages_seen_ahead_of_the_clock_are_counted_by_source(pages: Pages, world: World) -> None:
+    world.snapshots.add(replace(make_snapshot("https://else.example/m/one"), source="else"), "milestone", None)
+    assert (pages.seen_ahead("site", NOW), pages.seen_ahead("site", NOW - SKEW)) == (0, 0)  # clocks differ a little
+    long_ago = NOW - dt.timedelta(days=9)
+    assert (pages.seen_ahead("site", long_ago), pages.seen_ahead("else", long_ago)) == (2, 1)
+    pages.note_not_modified("site", [ONE], long_ago)
+    assert pages.seen_ahead("site", long_ago) == 1
