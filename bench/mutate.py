@@ -28,7 +28,6 @@ from lxml.html import HtmlElement
 from bench import layouts
 from extractors import drift, registry
 from extractors.base import SiteExtractor
-from extractors.reconcile import disagreements
 from milepost.errors import ExtractError
 from milepost.fields import CONTENT_FIELDS
 from milepost.records import Milestone, Page
@@ -247,7 +246,7 @@ def judge(site: SiteExtractor, page: Page, truth: Milestone) -> dict[str, str]:
         return dict.fromkeys(CONTENT_FIELDS, "gone")
     if "page" in milestone.evidence:  # damage that was seen: such a record is not stored
         return dict.fromkeys(CONTENT_FIELDS, "error")
-    differing = disagreements(milestone.evidence)
+    differing = [name for name, told in milestone.evidence.items() if any(one.says is not None for one in told)]
     kept = {one.field for one in contests(truth, milestone)}
     kept |= {name for name in fallen_silent(truth, milestone) if judge_field(name, truth, milestone, {}) == "corrected"}
     verdicts: dict[str, str] = {}

@@ -99,7 +99,7 @@ def in_state(*states: DeliveryState) -> sa.ColumnElement[bool]:
 
 def taken(*states: DeliveryState) -> sa.ColumnElement[bool]:
     """The deliveries in these states, of what dispatchers hold (claimed, sending), found by their own index."""
-    return sa.and_(delivery.c.lease.is_not(None), in_state(*states))
+    return sa.and_(delivery.c.lease_until.is_not(None), in_state(*states))
 
 
 def _written(word: str) -> sa.ColumnElement[str]:

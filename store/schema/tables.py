@@ -680,11 +680,11 @@ delivery = sa.Table(
             ("unknown", "id", sa.text("state = 'unknown'")),
         )
     ),
-    # What dispatchers hold, and what is in doubt: whoever looks for leases of the dead walks through nothing else. By
-    # the lease, not the state: it is written to when a delivery is taken and when it is settled, not at T3 between.
+    # What dispatchers hold: whoever looks for leases of the dead walks through nothing else. Not by the state, so that
+    # T3 doesn't write to it; not by the token, which batches ask for: PostgreSQL would take it for their way as well.
     sa.Index(
-        "ix_delivery_taken", "issue", postgresql_where=sa.text("lease IS NOT NULL"),
-        sqlite_where=sa.text("lease IS NOT NULL"),
+        "ix_delivery_taken", "issue", postgresql_where=sa.text("lease_until IS NOT NULL"),
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
     ),
     # What ended otherwise than sent: lists of it, and the sum of an issue that is over, look through nothing else.
     *(

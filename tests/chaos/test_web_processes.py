@@ -287,7 +287,7 @@ def test_nothing_is_lost_while_readers_operators_and_a_dispatch_write_one_sqlite
                 if number >= TAKEN_IN:
                     return False
                 _, page = clients.ask("desk", "GET", "/desk/readers", Cookie=cookie)
-                [csrf, *_] = html.fromstring(page).xpath("//input[@name='csrf']/@value")
+                csrf = html.fromstring(page).cssselect("input[name=csrf]")[0].get("value")
                 form = {"csrf": csrf, "address": f"desk{number}@readers.example", "cadence": "instant", "why": "asked"}
                 status, said = clients.ask("act", "POST", "/desk/readers", urlencode(form).encode(), Cookie=cookie,
                                            **{"Content-Type": "application/x-www-form-urlencoded"})
@@ -337,9 +337,9 @@ def test_nothing_is_lost_while_readers_operators_and_a_dispatch_write_one_sqlite
     with connect(settings.store.url) as database:
         counts = Ledger(database).counts(1)
         with database.connect() as connection:
-            states = Counter(dict(connection.execute(
-                sa.select(subscriber.c.handle, subscriber.c.state).where(subscriber.c.handle.in_(handles))
-            ).all()).values())
+            states = Counter(connection.execute(
+                sa.select(subscriber.c.state).where(subscriber.c.handle.in_(handles))
+            ).scalars())
             asked = list(connection.execute(sa.select(sign_up.c.normalized)).scalars())
             added = set(connection.execute(
                 sa.select(subscriber.c.address).where(subscriber.c.address.like("desk%"))

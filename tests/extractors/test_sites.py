@@ -11,18 +11,14 @@ from extractors import dom, registry
 from extractors.listpage import ListPage
 from milepost.codec import card_to_json, milestone_to_json
 from milepost.fields import FIELDS
-from milepost.records import Milestone, Page
+from milepost.records import Page
+from tests.disagreements import disagreements
 
 CAPTURED = Path(__file__).parents[3] / "shared/sites/aitimeline"
 SITES = Path(__file__).parents[1] / "sites"
 SAVED = sorted(
     (file.parent.name, file.stem) for kind in ("html", "md", "page") for file in SITES.glob(f"*/*.{kind}")
 )
-
-
-def disagreeing(record: Milestone) -> list[str]:
-    """The fields on which its witnesses differ."""
-    return [name for name, told in record.evidence.items() if any(witness.says is not None for witness in told)]
 
 
 @pytest.mark.parametrize(("source", "stem"), SAVED, ids=lambda value: value)
@@ -86,7 +82,7 @@ class TestSampleSite:
             assert (milestone.image.alt if milestone.image else "") == story.image_alt
             assert len(milestone.related) == sample_pages.RELATED
             assert milestone.unknown == {"location"}
-            assert not disagreeing(milestone)
+            assert not disagreements(milestone.evidence)
 
     def test_another_build_changes_every_page_and_no_record(self, sample, content, built):
         again = sample_pages.build(content, build_id="another")
@@ -130,7 +126,7 @@ class TestCaptured:
         for key, page in captured.pages.items():
             milestone = captured.site.read(page, source="aitimeline", cards=captured.cards(key))
             assert {name for name in FIELDS if not milestone.evidence.get(name)} == {"location"}
-            assert not disagreeing(milestone)
+            assert not disagreements(milestone.evidence)
 
     def test_without_cards_a_january_is_a_year_that_waits(self, captured):
         for key, truth in captured.truth.items():

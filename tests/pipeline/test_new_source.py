@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tried(server: FileServer, folder: Path, path: str, *more: str) -> tuple[int, dict[str, object]]:
+def tried(server: FileServer, folder: Path, path: str, *more: str) -> tuple[int, dict[str, Any]]:
     done = milepost("source", "try", server.url + path, "--allow-host", "127.0.0.1", "--json", *more, cwd=folder)
     return done.returncode, json.loads(done.stdout) if done.stdout else {"error": done.stderr}
 

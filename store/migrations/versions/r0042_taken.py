@@ -11,5 +11,5 @@ depends_on = None
 
 def upgrade() -> None:
     """From 0041."""
-    which = sa.text("lease IS NOT NULL")
+    which = sa.text("lease_until IS NOT NULL")
     op.create_index("ix_delivery_taken", "delivery", ["issue"], postgresql_where=which, sqlite_where=which)

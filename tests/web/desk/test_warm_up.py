@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
+from milepost.records import Variant
 from pipeline import publish
 from store.schema import tables
 from tests.web.desk.conftest import House
@@ -52,7 +53,12 @@ def test_every_page_was_made_once_and_nothing_was_done(
     WarmUp(house.desk).run()
     assert kept(house) == before
     read: list[str] = []
-    monkeypatch.setattr(publish, "lint", lambda variant, **_: read.append(variant.name) or [])
+
+    def noted(variant: Variant, **_: object) -> list[str]:
+        read.append(variant.name)
+        return []
+
+    monkeypatch.setattr(publish, "lint", noted)
     asked: list[str] = []
     admin = house.signed_in("admin")
     sa.event.listen(sa.engine.Engine, "before_cursor_execute", saw := lambda *now: asked.append(now[2]))
