@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from console.output import complain
 from milepost.errors import HeldError, MilepostError
+from milepost.printable import counted
 
 MOST = 20  # lines; --json has all of them
 _ON_A_PAGE = re.compile(r"(?P<url>https?://\S+?): (?P<reason>.+)", re.DOTALL)
@@ -46,3 +48,15 @@ def _calm(lines: list[str]) -> Iterator[str]:
     yield from lines[:MOST]
     if len(lines) > MOST:
         yield f"{len(lines) - MOST} more of the kind; --json prints all of them"
+
+
+def require_rows_used(file: Path, errors: Sequence[tuple[int, str]]) -> None:
+    """Name the rows of a file that could not be used, (line, sentence) each; raises MilepostError if there are any."""
+    for line, sentence in errors[:MOST]:
+        complain(f"{file}, line {line}: {sentence}")
+    if len(errors) > MOST:
+        complain(f"{len(errors) - MOST} more rows of the kind; --json prints all of them")
+    if errors:
+        raise MilepostError(
+            f"{counted(len(errors), 'row')} could not be used", where=str(file), hint="Mend them and import it again."
+        )

@@ -11,11 +11,11 @@ import typer
 from console.arguments import Who, Why, cadence_of, operator, subscriber_state_of
 from console.by_hand import by_hand, care, typing
 from console.context import CliContext
-from console.exit_report import MOST
+from console.exit_report import MOST, require_rows_used
 from console.groups import Group
 from console.output import JsonFlag, complain, print_json, print_table
 from milepost.dates import utc_now
-from milepost.errors import HeldError, MilepostError
+from milepost.errors import HeldError
 from milepost.printable import counted
 
 if TYPE_CHECKING:
@@ -187,15 +187,7 @@ def import_(
         })
     else:
         _say_import(imported, counts, dry_run)
-    for number, sentence in imported.errors[:MOST]:
-        complain(f"{file}, line {number}: {sentence}")
-    if len(imported.errors) > MOST:
-        complain(f"{len(imported.errors) - MOST} more rows of the kind; --json prints all of them")
-    if imported.errors:
-        raise MilepostError(
-            f"{counted(len(imported.errors), 'row')} could not be used", where=str(file),
-            hint="Mend them and import it again.",
-        )
+    require_rows_used(file, imported.errors)
     held = len(imported.of("held_back", "contradicted"))
     if held:
         raise HeldError(

@@ -11,11 +11,11 @@ import typer
 from console.arguments import Who, Why, operator
 from console.by_hand import by_hand, care, typing
 from console.context import CliContext
-from console.exit_report import MOST
+from console.exit_report import require_rows_used
 from console.groups import WithDefault
-from console.output import JsonFlag, complain, print_json, print_table
+from console.output import JsonFlag, print_json, print_table
 from milepost.dates import utc_now
-from milepost.errors import InputError, MilepostError
+from milepost.errors import InputError
 from milepost.printable import counted
 
 if TYPE_CHECKING:
@@ -156,15 +156,7 @@ def import_(
         })
     else:
         _say_import(read, dry_run=dry_run)
-    for line, sentence in read.errors[:MOST]:
-        complain(f"{file}, line {line}: {sentence}")
-    if len(read.errors) > MOST:
-        complain(f"{len(read.errors) - MOST} more rows of the kind; --json prints all of them")
-    if read.errors:
-        raise MilepostError(
-            f"{counted(len(read.errors), 'row')} could not be used", where=str(file),
-            hint="Mend them and import it again.",
-        )
+    require_rows_used(file, read.errors)
 
 
 def _say_import(read: "Read", *, dry_run: bool) -> None:
