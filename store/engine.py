@@ -1,6 +1,6 @@
 """The engine behind every store class: durable transactions, wrapped errors, nothing global.
 
-    SQLite      WAL, synchronous=FULL, foreign_keys=ON, busy_timeout; BEGIN IMMEDIATE for writers, BEGIN for readers
+    SQLite      WAL, synchronous=FULL, foreign_keys=ON; BEGIN IMMEDIATE to write (store.write_lock), BEGIN to read
     PostgreSQL  READ COMMITTED for writers, REPEATABLE READ for readers; synchronous_commit is never off
 
 Writers and readers have a pool each, the readers' connections can't write: writers that wait for a lock keep nobody
@@ -8,8 +8,9 @@ from reading.
 """
 
 import math
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from milepost.errors import StoreError
 from store.faults import translated
+from store.write_lock import Turns, begin_immediate
 
 WAIT_SECONDS = 60.0  # for another writer to finish, before we give up with a sentence
 # What is written while somebody reads for long stays in the WAL. Once it is in the database the file is cut to this;
@@ -70,7 +72,11 @@ class Database:
         self.where = self.url.database or ""
         if self.dialect == "postgresql":
             self.where = self.url.set(drivername="postgresql").render_as_string()
-        self.engine = _engine(self.url, wait_seconds, writes=True)
+        # On SQLite half of the patience is for the line in this program, half for the lock that others may have: so
+        # nobody waits longer than they were told.
+        self.lock_seconds = wait_seconds / 2 if self.dialect == "sqlite" else wait_seconds
+        self.turns = Turns()
+        self.engine = _engine(self.url, self.lock_seconds, writes=True)
         if not foreign_keys and self.dialect == "sqlite":
             sa.event.listen(self.engine, "connect", _sqlite_no_foreign_keys)
         self._readers = _engine(self.url, wait_seconds, writes=False)
@@ -86,7 +92,9 @@ class Database:
 
         Raises StoreError for what the disk, a lock or the network did, ConflictError when somebody wrote the same.
         """
-        with translated(self.where), self.engine.begin() as connection:
+        with translated(self.where), ExitStack() as opened:
+            with self.turns.awaited():
+                connection = opened.enter_context(self.engine.begin())
             yield connection
 
     @contextmanager
@@ -126,16 +134,14 @@ def _engine(url: URL, wait_seconds: float, *, writes: bool) -> sa.Engine:
         sa.event.listen(engine, "connect", _postgresql_session(wait_seconds))
         return engine if writes else engine.execution_options(postgresql_readonly=True)
     if writes:
-        # SQLite lets one write at a time, and who finds it taken sleeps and tries again, for as long as others are
-        # luckier. Here they stand in line for the one connection, and only meet other processes at the lock itself.
-        # Half of the patience is for the one line, half for the other, so that nobody waits longer than they were told.
-        wait_seconds /= 2
+        # SQLite lets one write at a time, and who finds it taken tries again, for as long as others are luckier. Here
+        # they stand in line for the one connection, and only meet other processes at the lock itself.
         pool = {"pool_size": 1, "max_overflow": 0, "pool_timeout": wait_seconds}
     engine = sa.create_engine(url, connect_args={"timeout": wait_seconds}, **pool)
     sa.event.listen(engine, "connect", _sqlite_session)
     if writes:
         # One that starts with BEGIN alone would fail at its first write, without waiting, once another one wrote.
-        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        sa.event.listen(engine, "begin", _sqlite_write(wait_seconds))
     else:
         sa.event.listen(engine, "connect", _sqlite_read_only)
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -150,6 +156,16 @@ def _sqlite_session(connection: Any, record: Any) -> None:  # noqa: ARG001 (the 
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
     cursor.close()
+
+
+def _sqlite_write(patience: float) -> Any:
+    def begin(connection: sa.Connection) -> None:
+        try:
+            begin_immediate(connection.connection.driver_connection, patience)  # type: ignore[arg-type]
+        except sqlite3.OperationalError as error:  # SQLAlchemy passes on what an event raises as it is
+            raise sa.exc.OperationalError("BEGIN IMMEDIATE", None, error) from error
+
+    return begin
 
 
 def _sqlite_no_foreign_keys(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)

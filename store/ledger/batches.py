@@ -6,7 +6,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any
@@ -21,6 +21,7 @@ from store.engine import Database
 from store.faults import translated
 from store.ledger import transitions
 from store.ledger.transitions import GIVEN, HELD, RENEWALS, TRANSITIONS, Row, Terms, Transition
+from store.write_lock import begin_immediate
 
 
 class Each:
@@ -116,19 +117,18 @@ def transaction(database: Database) -> Iterator[Run]:
             by_keys(connection)
             yield on(connection)
         return
-    with translated(database.where):
-        pooled = database.engine.raw_connection()
-        try:
-            with exclusive(_driver(pooled)) as run:
-                yield run
-        finally:
-            pooled.close()
+    with translated(database.where), ExitStack() as opened:
+        with database.turns.awaited():
+            pooled = database.engine.raw_connection()
+            opened.callback(pooled.close)
+            run = opened.enter_context(exclusive(_driver(pooled), database.lock_seconds))
+        yield run
 
 
 @contextmanager
-def exclusive(driver: sqlite3.Connection) -> Iterator[Run]:
-    """One durable transaction on a SQLite connection; raises what the driver raises."""
-    driver.execute("BEGIN IMMEDIATE")
+def exclusive(driver: sqlite3.Connection, patience: float = 0.0) -> Iterator[Run]:
+    """One durable transaction on a SQLite connection, within `patience` seconds; raises what the driver raises."""
+    begin_immediate(driver, patience)
     try:
         yield lambda each, rows: each.on_driver(driver, rows)
         driver.execute("COMMIT")

@@ -127,7 +127,7 @@ class Ledger:
                     return queries.counts(connection, number)
             since = step.began_at
             progress(step)
-            if self._database.dialect == "sqlite":  # whoever waits in another process asks ten times a second
+            if self._database.dialect == "sqlite":  # whoever waits, in any program, asks ten times a second at least
                 time.sleep(min(time.monotonic() - started, _ROOM))
             moment = clock() if clock else now + dt.timedelta(seconds=time.monotonic() - begun)
 
