@@ -26,7 +26,11 @@ def measured(part: Callable[..., Any], *arguments: Any) -> Took:
     process = context.Process(target=_measure, args=(theirs, part, arguments))
     process.start()
     theirs.close()
-    took: Took = ours.recv()
+    try:
+        took: Took = ours.recv()
+    except BaseException:  # whoever ends us ends it as well
+        process.kill()
+        raise
     process.join()
     return took
 

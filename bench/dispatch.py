@@ -16,14 +16,12 @@ import json
 import pstats
 import subprocess
 import sys
-from contextlib import nullcontext
 from statistics import median
 
 from bench.senders import SENDERS, Spent, enrol, freeze, send, spent, with_milepost
-from bench.servers import empty
+from bench.servers import empty, server_for
 from bench.sinks import program, sink
 from store.database import connect
-from tests.store import postgresql
 
 
 def compare(senders: list[str], connections: list[int], messages: int, rounds: int, latency: float) -> None:
@@ -117,8 +115,7 @@ def main() -> None:
     if importlib.util.find_spec("aiosmtplib") is None:
         senders = [name for name in senders if not name.startswith("aiosmtplib")]
     if arguments.recipients:
-        given = arguments.postgresql
-        with postgresql.server(postgresql.DURABLE) if given == "own" else nullcontext(given) as server:
+        with server_for(arguments.postgresql or "", wanted=bool(arguments.postgresql)) as server:
             scale(arguments.recipients, 10, arguments.rounds, server)
     elif arguments.profile:
         profile(10, arguments.messages)

@@ -13,7 +13,6 @@ import argparse
 import datetime as dt
 import multiprocessing
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from typing import Any
@@ -21,13 +20,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from bench.senders import enrol, mailing
-from bench.servers import empty, server_cpu, wal
+from bench.servers import empty, server_cpu, server_for, wal
 from bench.sinks import sink, which
 from delivery.dispatch import Limits, dispatch
 from delivery.smtp.connect import PipelineTransport
 from store.database import connect
 from store.ledger.ledger import Ledger
-from tests.store import postgresql
 
 CONNECTIONS = 10
 _START = multiprocessing.get_context("spawn")
@@ -149,8 +147,7 @@ def main() -> None:
     parser.add_argument("--server", default="own", metavar="own|URL")
     chosen = parser.parse_args()
     print(f"mail goes to {which()}")
-    own = chosen.server == "own"
-    with postgresql.server(postgresql.DURABLE) if own else nullcontext(chosen.server) as server:
+    with server_for(chosen.server, wanted=True) as server:
         print(f"{'readers':>9} {'processes':>9} {'fill s':>7} {'mails/s':>8} {'shares %':>12} {'tuples':>8}"
               f" {'pages':>8} {'twice':>6}")
         for size in chosen.readers:

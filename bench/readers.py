@@ -24,7 +24,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bench.apart import Took, measured
-from bench.servers import empty, server_cpu, stored, wal
+from bench.servers import empty, server_cpu, server_for, stored, wal
 from milepost.records import Change, Freezing
 from milepost.settings import Settings, parse
 from pipeline.publish import draft_due
@@ -34,7 +34,6 @@ from store.issues.issues import Issues
 from store.schema.columns import Moment
 from store.schema.tables import issue_variant
 from store.subscribers.people import Subscribers
-from tests.store import postgresql
 from tests.store.conftest import World, make_milestone
 
 NOW = dt.datetime(2026, 4, 6, 9, 0, tzinfo=dt.UTC)
@@ -215,10 +214,9 @@ def main() -> None:
     parser.add_argument("--server", default="own", metavar="own|URL")
     parser.add_argument("--size", type=int, help="readers in a slice")
     chosen = parser.parse_known_args()[0]
-    wants = "postgresql" in chosen.store and chosen.server == "own"
     print(f"{'store':<10} {'readers':>9} {'topics':>6} {'step':<7} {'s':>7} {'CPU s':>7} {'server':>7} {'MiB':>5}"
           f" {'waited':>7}")
-    with postgresql.server(postgresql.DURABLE) if wants else nullcontext(chosen.server) as server:
+    with server_for(chosen.server, wanted="postgresql" in chosen.store) as server:
         for store in chosen.store:
             for size in chosen.readers:
                 for topics in chosen.topics:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import dispatchers, first_look, readers, sources, web
-from bench.servers import empty, server_cpu
+from bench.servers import empty, server_cpu, server_for
 from bench.sinks import which
 from tests.store import postgresql
 
@@ -201,12 +201,11 @@ def main() -> None:
     if chosen.sizes and len(chosen.subjects) != 1:
         parser.error("--sizes are those of one subject: name it with --subjects")
     with ExitStack() as stack:
-        server, lacking = chosen.server, None
-        if "postgresql" in chosen.store and server == "own":
-            try:
-                server = stack.enter_context(postgresql.server(postgresql.DURABLE))
-            except postgresql.NoServerError as error:
-                lacking = str(error)
+        server, lacking = None, None
+        try:
+            server = stack.enter_context(server_for(chosen.server, wanted="postgresql" in chosen.store))
+        except postgresql.NoServerError as error:
+            lacking = str(error)
         print(f"{os.cpu_count()} cores; mail goes to {which()}\n")
         print("\n".join(head()), flush=True)
         for name in chosen.subjects:

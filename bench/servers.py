@@ -1,6 +1,9 @@
-"""The databases of a bench: new ones, and what their server did for them."""
+"""The databases of a bench: a server, new databases, and what their server did for them."""
 
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -10,6 +13,65 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from store.database import connect
+from tests.store import postgresql
+
+# Nothing is ever written to the pipe: it ends with whoever holds its other end, however that one ended. A server that
+# was stopped has taken its file away.
+_WATCHER = """
+import os, shutil, signal, sys, time
+os.read(0, 1)
+place = sys.argv[1]
+try:
+    with open(f"{place}/data/postmaster.pid") as file:
+        pid = int(file.readline())
+    os.kill(pid, signal.SIGQUIT)
+    for _ in range(500):
+        os.kill(pid, 0)
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+except (FileNotFoundError, ProcessLookupError):
+    pass
+shutil.rmtree(place, ignore_errors=True)
+"""
+
+
+@contextmanager
+def server_for(server: str, *, wanted: bool) -> Iterator[str | None]:
+    """The URL of the server that a bench was told to use, "own": one started here, where it is `wanted`; else None.
+
+    SIGTERM ends the bench as Ctrl-C does, and with it all that it made; a server of ours is ended even where the bench
+    is killed. Raises tests.store.postgresql.NoServerError.
+    """
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        if not wanted:
+            yield None
+        elif server != "own":
+            yield server
+        else:
+            with postgresql.server(postgresql.DURABLE) as url, _watched(url):
+                yield url
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _watched(url: str) -> Iterator[None]:
+    place = sa.make_url(url).query.get("host")
+    if place is None:  # the one of MILEPOST_TEST_POSTGRESQL: not ours to end
+        yield
+        return
+    watcher = subprocess.Popen(
+        [sys.executable, "-ISc", _WATCHER, str(place)], stdin=subprocess.PIPE, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        watcher.kill()  # the server is stopped by who started it
+        watcher.wait()
+        if watcher.stdin is not None:
+            watcher.stdin.close()
 
 
 @contextmanager

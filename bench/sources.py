@@ -10,20 +10,18 @@ server of the pages shares the machine. The CPU is that of the looks, not the se
 """
 
 import argparse
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from bench.apart import Took, measured
 from bench.big_store import BASE
 from bench.first_look import serving
-from bench.servers import empty, server_cpu, stored
+from bench.servers import empty, server_cpu, server_for, stored
 from milepost.settings import Settings, parse
 from pipeline.look.look_at_several import look_at_several
 from pipeline.look.scrape import report_to_json, scrape
 from pipeline.several import Stop
 from store.database import upgrade
-from tests.store import postgresql
 
 AT_ONCE = 4  # fetch.sources_at_once, as it comes
 
@@ -80,9 +78,8 @@ def main() -> None:
     parser.add_argument("--server", default="own", metavar="own|URL")
     parser.add_argument("--at-once", type=int, default=AT_ONCE)
     chosen = parser.parse_known_args()[0]
-    wants = "postgresql" in chosen.store and chosen.server == "own"
     print(f"{'store':<10} {'sources':>7} {'look':<6} {'s':>7} {'CPU s':>7} {'MB':>5} {'came':>7}")
-    with postgresql.server(postgresql.DURABLE) if wants else nullcontext(chosen.server) as server:
+    with server_for(chosen.server, wanted="postgresql" in chosen.store) as server:
         for store in chosen.store:
             for sources in chosen.sources:
                 rounds = measure(store, server, sources, chosen.pages, chosen.at_once)

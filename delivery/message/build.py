@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from email import message_from_bytes, policy
+from email.parser import BytesHeaderParser
 from typing import Any, Final, Literal, Self
 
 from delivery.message import headers, quoted
@@ -137,7 +138,7 @@ class MessageTemplate:
             raise RenderError("a line of the body is longer than quoted-printable allows", where=where)
         parsed = message_from_bytes(raw, policy=policy.SMTP)
         names = parsed.keys()
-        if message_from_bytes(parsed.as_bytes(), policy=policy.SMTP).keys() != names:
+        if BytesHeaderParser(policy=policy.SMTP).parsebytes(parsed.as_bytes()).keys() != names:
             raise RenderError("a reader's program would see other headers than we wrote", where=where)
         counts = Counter(names)
         if not set(headers.ONCE) <= set(names) <= set(headers.ALLOWED) or max(counts.values()) > 1:

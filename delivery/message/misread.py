@@ -7,9 +7,10 @@ It shares nothing with the code that wrote them: a name that was encoded twice p
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email import message_from_bytes, policy
+from email import policy
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
+from email.parser import BytesHeaderParser
 from email.utils import getaddresses
 
 from delivery.message.headers import legible
@@ -28,7 +29,7 @@ class Meant:
 
 def misread_headers(raw: bytes, meant: Mapping[str, Meant]) -> list[str]:
     """A sentence for each header of `meant` (by name) that a reader would see otherwise, or not at all."""
-    message = message_from_bytes(raw, policy=policy.compat32)
+    message = BytesHeaderParser(policy=policy.compat32).parsebytes(raw)
     found = []
     for name, one in meant.items():
         values = [str(value) for value in message.get_all(name, [])]

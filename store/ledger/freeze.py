@@ -286,7 +286,8 @@ def _place_alike(
     ]
     kind = given(connection, "kind", _KIND | _PUT | {"open": sa.Boolean()}, rows)
     who = sa.join(subscriber, kind, sa.and_(*(
-        trait == kind.c[name] if name != "language" else trait.is_not_distinct_from(kind.c[name])
+        _unindexed(connection, trait).is_not_distinct_from(kind.c[name]) if name == "language"
+        else _unindexed(connection, trait) == kind.c[name]
         for name, trait in traits.items()
     )))
     if any(row["open"] for row in rows):
@@ -295,6 +296,11 @@ def _place_alike(
         ).scalars())
     _insert(connection, found.number, who, kind, [*others, awake, ~kind.c.open], now)
     return sum(row["readers"] for row in rows if not row["open"]), left
+
+
+def _unindexed(connection: sa.Connection, trait: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A trait that SQLite finds a reader's kind by, not a kind's readers: it would look for those once a kind."""
+    return trait.concat("") if connection.dialect.name == "sqlite" and isinstance(trait.type, sa.Text) else trait
 
 
 def _opens(placement: Placement) -> bool:

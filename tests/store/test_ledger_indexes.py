@@ -98,3 +98,22 @@ def test_what_dispatchers_hold_is_found_without_walking_through_the_issue(
         for written, values in looked:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {written}", values).all()
             assert "ix_delivery_taken" in " ".join(str(step[-1]) for step in plan), written
+
+
+def test_a_freeze_finds_each_readers_kind_and_not_each_kinds_readers(sqlite_database: Database) -> None:
+    """By an index of the kinds: with as many choices of topics as readers it would look at the readers that often."""
+    ran: list[tuple[str, Any]] = []
+    sa.event.listen(sa.Engine, "before_cursor_execute", saw := lambda *now: ran.append((now[2], now[3])))
+    try:
+        World(sqlite_database).frozen(3)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", saw)
+    written = [one for one in ran if "JOIN kind" in one[0] and one[0].lstrip().startswith(("WITH", "INSERT"))]
+    assert len(written) == 2  # the deliveries, the exclusions
+    with sqlite_database.connect() as connection:
+        for statement, values in written:
+            plan = " | ".join(str(step[-1]) for step in connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {statement}", values
+            ))
+            assert "SEARCH subscriber USING INTEGER PRIMARY KEY" in plan, plan
+            assert "SEARCH kind USING AUTOMATIC" in plan, plan
