@@ -28,10 +28,13 @@ def _cut(rest: str) -> str:
     """One encoded line of text in lines that are short enough, between soft line breaks."""
     lines: list[str] = []
     while rest:
-        rest = _AT_START.get(rest[0], rest[0]) + rest[1:]
-        end = _LINE
-        if len(rest) > _LINE and (code := rest.rfind("=", _LINE - 2, _LINE)) >= 0:
-            end = code  # a code stays in one piece
+        if rest[0] in _AT_START:
+            rest = _AT_START[rest[0]] + rest[1:]
+        if len(rest) <= _LINE:
+            lines.append(rest)
+            break
+        code = rest.rfind("=", _LINE - 2, _LINE)
+        end = _LINE if code < 0 else code  # a code stays in one piece
         lines.append(rest[:end])
         rest = rest[end:]
     return "=\r\n".join(lines)

@@ -142,8 +142,10 @@ class GroupCommit:
         self._write_next()
         self._thread.join()
 
-    def _living(self) -> list[Writer]:
-        return [] if self._broken else [writer for writer in self._writers if writer.alive]
+    def _living(self) -> Sequence[Writer]:
+        if self._broken or not self._writers:  # SQLite has none, and this is asked at each step of each mail
+            return ()
+        return [writer for writer in self._writers if writer.alive]
 
     def _room(self) -> bool:
         """Whether a batch could go now."""

@@ -108,3 +108,8 @@ def test_a_message_id_is_stable_and_unlike_any_other() -> None:
     assert len(everyone) == 900
     assert of(1, 23) != of(12, 3)
     assert of(1, 2, KEY[::-1]) != of(1, 2)
+
+
+@given(st.binary(max_size=60).map(lambda raw: raw[: len(raw) - len(raw) % 5]))
+def test_base32_is_that_of_the_standard_library_in_lower_case(raw: bytes) -> None:
+    assert tokens.base32(raw) == base64.b32encode(raw).decode("ascii").lower()
