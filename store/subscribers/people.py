@@ -83,15 +83,6 @@ class Subscribers:
     def _hash(self, normalized: str) -> str:
         return address_hash(Meta(self._database).address_key(), normalized)
 
-    def set_state(self, subscriber_id: int, state: SubscriberState, now: dt.datetime) -> Subscriber:
-        """Confirm, unsubscribe or bring back; the moment is kept. Raises NotFoundError."""
-        values: dict[str, Any] = {"state": state}
-        if state == "active":
-            values |= {"confirmed_at": now, "unsubscribed_at": None}
-        if state == "unsubscribed":
-            values |= {"unsubscribed_at": now}
-        return self._change(subscriber_id, values, now)
-
     def set_choice(
         self, subscriber_id: int, *, cadence: Cadence | None = None, topics: Sequence[str] | None = None,
         language: str | None = None, now: dt.datetime,
@@ -181,11 +172,6 @@ class Subscribers:
             events.log(connection, hash_, "returned", By(who=READER, why=why), now)
             return True
 
-    def _change(self, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> Subscriber:
-        with self._database.begin() as connection:
-            turn(connection, subscriber_id, values, now)
-            return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
-
     def get(self, subscriber_id: int) -> Subscriber:
         """The subscriber; raises NotFoundError."""
         with self._database.connect() as connection:
@@ -211,15 +197,11 @@ class Subscribers:
             row = connection.execute(SELECT.where(subscriber.c.normalized == normalized)).first()
         return None if row is None else to_subscriber(row)
 
-    def list(
-        self, *, state: SubscriberState | None = None, cadence: Cadence | None = None, limit: int | None = None
-    ) -> list[Subscriber]:
-        """Subscribers in the order they came."""
-        query = SELECT.order_by(subscriber.c.id).limit(limit)
+    def list(self, *, state: SubscriberState | None = None) -> list[Subscriber]:
+        """Those in one state, or all, in the order they came."""
+        query = SELECT.order_by(subscriber.c.id)
         if state is not None:
             query = query.where(subscriber.c.state == state)
-        if cadence is not None:
-            query = query.where(subscriber.c.cadence == cadence)
         with self._database.connect() as connection:
             return [to_subscriber(row) for row in connection.execute(query)]
 
@@ -287,11 +269,9 @@ class Subscribers:
         with opened as connection:
             return take_in(connection, key, entries, now=now, by=by.who, why=by.why, dry_run=dry_run)
 
-    def export(self, *, state: SubscriberState | None = None) -> Iterator[dict[str, str]]:
+    def export(self) -> Iterator[dict[str, str]]:
         """Rows with COLUMNS, in the order they came, a few in memory at a time; who was erased is in none."""
         query = SELECT.where(subscriber.c.address != "").order_by(subscriber.c.id)
-        if state is not None:
-            query = query.where(subscriber.c.state == state)
         key = Meta(self._database).address_key()
         streamed = {"yield_per": 1000}
         with self._database.connect() as connection:

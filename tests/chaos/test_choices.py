@@ -42,8 +42,8 @@ def test_minds_change_at_any_instant_between_detection_and_hand_over(
                         who = dice.choice(readers[mine::3])
                         people.set_choice(who.id, cadence=dice.choice(CADENCES), now=town.now)
                         if dice.random() < 0.2:
-                            people.set_state(who.id, "unsubscribed", town.now)
-                            people.set_state(who.id, "active", town.now)
+                            people.leave(who.id, town.now)
+                            people.come_back(who.id, town.now)
                         changes[mine] += 1
                         stop.wait(0.005)  # a SQLite writer is alone: the others get their turn
             except BaseException as error:  # noqa: BLE001 (told below)

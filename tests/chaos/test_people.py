@@ -37,7 +37,7 @@ def leave(url: str, names: list[str]) -> dict[str, tuple[float, dt.datetime]]:
             found = people.find(name)
             assert found is not None
             if index % 2:
-                people.set_state(found.id, "unsubscribed", utc_now())
+                people.leave(found.id, utc_now())
             else:
                 suppressions.add(name, "bounce 5.1.1", utc_now())
             gone[name] = (time.monotonic(), utc_now())
@@ -105,7 +105,7 @@ def test_people_come_and_go_while_it_is_frozen(tmp_path: Path, backend: Backend,
                 while not stop.is_set():
                     number += 1
                     people.add(f"late{mine}-{number}@readers.example", cadence="weekly", now=utc_now())
-                    people.set_state(dice.randrange(1, size.readers), "unsubscribed", utc_now())
+                    people.leave(dice.randrange(1, size.readers), utc_now())
         except BaseException as error:  # noqa: BLE001 (told below)
             trouble.append(error)
 

@@ -154,7 +154,7 @@ def test_no_mail_after_an_unsubscribe(
     people = Subscribers(database)
     last = people.find(f"r{READERS}@readers.example")
     assert last is not None
-    relay.before_answer = lambda _: people.set_state(last.id, "unsubscribed", NOW)
+    relay.before_answer = lambda _: people.leave(last.id, NOW)
     report = dispatch(ledger, transport, mailing, now=lambda: NOW)
     assert report.results == {"sent": READERS - 1, "skipped": 1}
     assert READERS not in relay.readers

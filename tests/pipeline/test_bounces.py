@@ -396,7 +396,7 @@ class TestLeavingByMail:
     def test_read_again_it_does_nothing_to_who_came_back(self, stage: Stage, address: str) -> None:
         self.arrive(stage, "1.request", address)
         stage.gather()
-        Subscribers(stage.database).set_state(stage.rows[0].subscriber, "active", utc_now())
+        Subscribers(stage.database).come_back(stage.rows[0].subscriber, utc_now())
         self.arrive(stage, "2.the same", address)
         assert stage.gather() == {"read": 1, "seen": 1}
         assert self.left(stage) == []

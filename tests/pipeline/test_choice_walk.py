@@ -31,6 +31,7 @@ from store.ledger.ledger import Ledger
 from store.ledger.owed import PROMISED, Owed
 from store.schema.tables import delivery, exclusion
 from store.subscribers.people import Subscribers
+from tests.comings import come_or_go
 from tests.pipeline.town import DAY, Town
 from tests.store.conftest import _empty, postgresql_server, postgresql_shared, sqlite_shared  # noqa: F401
 
@@ -113,7 +114,7 @@ class Walk(RuleBasedStateMachine):
         who = self._reader(place)
         who.active = not who.active
         who.paused = False
-        Subscribers(self.database).set_state(who.id, "active" if who.active else "unsubscribed", self._tick())
+        come_or_go(Subscribers(self.database), who.id, here=who.active, now=self._tick())
 
     @rule(place=places)
     def pauses_or_resumes(self, place: int) -> None:

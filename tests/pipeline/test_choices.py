@@ -185,7 +185,7 @@ def test_everybody_without_a_mail_is_told_why(town: Town, address: str, words: s
     town.reader("ann", "weekly")
     town.reader("cat", "instant", ["ships"])
     dan = town.reader("dan", "instant")
-    Subscribers(town.database).set_state(dan.id, "unsubscribed", town.now)
+    Subscribers(town.database).leave(dan.id, town.now)
     town.reader("bea", "instant")
     town.finds("loom")
     town.publishes()
@@ -199,14 +199,14 @@ def test_who_leaves_and_returns_is_told_what_came_before_they_left(town: Town) -
     town.at(MONDAY + 2 * DAY)
     town.finds("loom")
     people = Subscribers(town.database)
-    people.set_state(ann.id, "unsubscribed", town.now + HOUR)
+    people.leave(ann.id, town.now + HOUR)
     assert town.owed() == []  # nothing is owed to who is not here
     town.at(MONDAY + 3 * DAY)
     town.finds("mill")
     town.at(MONDAY + 7 * DAY + 2 * HOUR)
     town.publishes()
     town.at(MONDAY + 8 * DAY)
-    people.set_state(ann.id, "active", town.now)
+    people.come_back(ann.id, town.now)
     assert town.owed() == [("ann", "loom")]
     town.at(MONDAY + 14 * DAY + 2 * HOUR)
     town.publishes()
@@ -230,11 +230,11 @@ def test_what_was_held_as_they_left_and_told_while_they_were_away_is_owed_on_the
     )
     looks.finish(held, state="complete", now=town.now, milestones=3)
     people = Subscribers(town.database)
-    people.set_state(ann.id, "unsubscribed", town.now + HOUR)
+    people.leave(ann.id, town.now + HOUR)
     looks.release(held, "it was looked at", town.now + 2 * HOUR)
     town.at(MONDAY + 7 * DAY + 2 * HOUR)
     assert town.publishes() == [2]
-    people.set_state(ann.id, "active", town.now + HOUR)
+    people.come_back(ann.id, town.now + HOUR)
     assert town.owed() == [("ann", "loom")]
 
 
@@ -243,11 +243,11 @@ def test_a_mail_called_off_because_they_left_is_owed_on_their_return(town: Town)
     town.finds("loom")
     [number] = town.publishes(send=False)
     people = Subscribers(town.database)
-    people.set_state(ann.id, "unsubscribed", town.now + HOUR)
+    people.leave(ann.id, town.now + HOUR)
     town.sends(number)
     assert Ledger(town.database).counts(number).states == {"cancelled": 1}
     town.at(MONDAY + DAY)
-    people.set_state(ann.id, "active", town.now)
+    people.come_back(ann.id, town.now)
     town.at(MONDAY + 2 * DAY)
     town.publishes()
     assert town.keys(ann) == ["loom"]

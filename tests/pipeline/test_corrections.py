@@ -114,7 +114,7 @@ def test_a_correction_that_nobody_is_owed_makes_no_issue(
 ) -> None:
     subscribers = Subscribers(database)
     for reader in subscribers.list():
-        subscribers.set_state(reader.id, "unsubscribed", utc_now())
+        subscribers.leave(reader.id, utc_now())
     subscribers.add("late@readers.example", now=utc_now())
     retell(site, key, why(site, key), "It changed hardly anything at all")
 

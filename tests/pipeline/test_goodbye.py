@@ -75,7 +75,7 @@ def test_it_goes_to_who_saw_no_page_as_the_setting_wants_and_to_nobody_else(
     }
     for day, (way, leave) in enumerate(ways.items()):
         now = NOW + day * DAY
-        people.set_state(reader, "active", now)
+        people.come_back(reader, now)
         leave(now)
         assert people.get(reader).state == "unsubscribed"
         went += [way] * send(settings, database, now).sent

@@ -279,7 +279,7 @@ class TestWhoGetsOne:
             assert send(settings, database, now).sent >= 1
             done = confirm(settings, database, now)
             assert done.ended == "confirmed"
-            Subscribers(database).set_state(done.subscriber, "unsubscribed", now)
+            Subscribers(database).leave(done.subscriber, now)
         ask(settings, database, now=NOW + 10 * MINUTE)
         ask(settings, database, now=NOW + 11 * MINUTE)  # a stranger can't have more than one sent
         send(settings, database, NOW + 12 * MINUTE)
@@ -435,7 +435,7 @@ def test_whoever_left_returns_by_the_mail_and_erasing_stays(
     ask(settings, database)
     send(settings, database)
     reader = confirm(settings, database).subscriber
-    Subscribers(database).set_state(reader, "unsubscribed", NOW)
+    Subscribers(database).leave(reader, NOW)
     ask(settings, database, now=NOW + DAY)
     send(settings, database, NOW + DAY)
     assert confirm(settings, database, NOW + DAY).ended == "confirmed"

@@ -205,7 +205,7 @@ def test_who_is_not_mailed_is_listed_with_the_reason(
     subscribers.add("late@readers.example", state="pending", now=utc_now())
     subscribers.add("weekly@readers.example", cadence="weekly", now=utc_now())
     leaver, _ = subscribers.add("gone@readers.example", now=utc_now())
-    subscribers.set_state(leaver.id, "unsubscribed", utc_now())
+    subscribers.leave(leaver.id, utc_now())
     look(settings)
     site.publish()
     look(settings)
@@ -224,7 +224,7 @@ def test_who_leaves_between_freezing_and_sending_gets_no_mail(
     publish(settings)
     leaver = Subscribers(database).find(READERS[0])
     assert leaver is not None
-    Subscribers(database).set_state(leaver.id, "unsubscribed", utc_now())
+    Subscribers(database).leave(leaver.id, utc_now())
     assert dispatch(settings, 1).counts.states == {"sent": 2, "cancelled": 1}
     assert not [path for path in mails.glob("*.eml") if READERS[0] in path.name]
 

@@ -11,6 +11,7 @@ from store.subscribers.addresses import parse
 from store.subscribers.importing import Entry
 from store.subscribers.people import UNDO_FOR, Subscribers
 from store.subscribers.sign_ups import FORGET_AFTER
+from tests.comings import come_or_go
 from tests.store.conftest import NOW
 from tests.store.test_sign_ups import PLENTY, US
 
@@ -66,7 +67,7 @@ def test_every_address_is_the_one_that_its_reader_said_last(database: Database, 
             continue
         elif step == "leave":
             active[who] = not active[who]
-            people.set_state(who, "active" if active[who] else "unsubscribed", now)
+            come_or_go(people, who, here=active[who], now=now)
         elif step == "ask" and active[who] and address != has[who]:
             assert changes.ask(who, parse(address), language="en", network="n", limits=PLENTY, now=now) is None
             waits = [one for one in changes.of(who) if one.confirmed_at is None and one.undone_at is None]

@@ -85,7 +85,7 @@ def test_those_who_are_alike_are_placed_by_one_question(world: World) -> None:
     kinds: list[tuple[str | None, Sequence[str]]] = [(None, ()), ("de", ()), ("de", ("a",)), (None, ("b", "a"))]
     there = {kind: {add(f"r{at}-{n}", kind[0], topics=kind[1]) for n in range(4)} for at, kind in enumerate(kinds)}
     gone = add("gone", topics=["b", "a"])
-    world.subscribers.set_state(gone, "unsubscribed", NOW)
+    world.subscribers.leave(gone, NOW)
     resting = [add(f"rests-{n}") for n in range(2)]
     for who in resting:
         world.subscribers.pause(who, NOW + dt.timedelta(days=9), skips=False, now=NOW)
@@ -435,7 +435,7 @@ def test_nobody_who_left_is_mailed(world: World) -> None:
     """F15: unsubscribed, suppressed, cancelled or paused between the claim and DATA."""
     number = world.frozen(4)
     unsubscribed, suppressed, fine, paused = take(world, number)
-    world.subscribers.set_state(unsubscribed.subscriber_id, "unsubscribed", NOW)
+    world.subscribers.leave(unsubscribed.subscriber_id, NOW)
     Suppressions(world.database).add(suppressed.address, "bounced", NOW)
     assert [begin(world.ledger, claim) for claim in (unsubscribed, suppressed, fine)] == [False, False, True]
     world.ledger.pause(number, "the relay refuses us")

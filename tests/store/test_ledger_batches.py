@@ -83,7 +83,7 @@ def test_together_is_as_alone(world: World, suppress: bool) -> None:
 def test_who_left_is_skipped_and_the_others_begin(world: World) -> None:
     number = world.frozen(5)
     claims = take(world, number)
-    world.subscribers.set_state(claims[1].subscriber_id, "unsubscribed", DUE)
+    world.subscribers.leave(claims[1].subscriber_id, DUE)
     Suppressions(world.database).add(claims[3].address, "bounced", DUE)
     done = world.ledger.advance((), claims)
     assert done.begun == frozenset(claims[i].delivery_id for i in (0, 2, 4))

@@ -71,7 +71,7 @@ def test_it_waits_for_no_other_writer(local: World) -> None:
 def test_a_row_that_wants_a_look_of_its_own_is_left_to_advance(local: World) -> None:
     number = local.frozen(6)
     claims = take(local, number)
-    local.subscribers.set_state(claims[5].subscriber_id, "unsubscribed", NOW)
+    local.subscribers.leave(claims[5].subscriber_id, NOW)
     with local.ledger.try_advance() as advance:
         assert advance((), claims) is None
         assert set(states(local, number)) == {"claimed"}

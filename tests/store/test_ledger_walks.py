@@ -308,14 +308,17 @@ class Walk(RuleBasedStateMachine):
     @rule(reader=some_readers)
     def leave(self, reader: int) -> None:
         if self.world.subscribers.get(reader).address:
-            self.world.subscribers.set_state(reader, "unsubscribed", NOW)
+            self.world.subscribers.leave(reader, NOW)
             self.model.gone.add(reader)
 
     @rule(reader=some_readers)
     def come_back(self, reader: int) -> None:
+        """By their own link, which brings nobody back who is suppressed."""
         if self.world.subscribers.get(reader).address:
-            self.world.subscribers.set_state(reader, "active", NOW)
-            self.model.gone.discard(reader)
+            back = self.world.subscribers.come_back(reader, NOW)
+            assert back is (self.model.row(reader).address not in self.model.suppressed)
+            if back:
+                self.model.gone.discard(reader)
 
     @rule(reader=some_readers)
     def complain(self, reader: int) -> None:

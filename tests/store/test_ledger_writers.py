@@ -74,7 +74,7 @@ def test_several_are_under_way_at_once(world: World, both: Sequence[Writer]) -> 
 
 
 def leave(world: World, claims: list[Claim]) -> None:
-    world.subscribers.set_state(claims[2].subscriber_id, "unsubscribed", NOW)
+    world.subscribers.leave(claims[2].subscriber_id, NOW)
 
 
 def pause(world: World, claims: list[Claim]) -> None:

@@ -111,10 +111,10 @@ def test_twenty_presses_of_one_change_move_once_and_say_so_to_all(
     lambda people, _, one: people.set_choice(one.id, cadence="daily", now=NOW),
     lambda people, _, one: people.pause(one.id, NOW + DAY, skips=False, now=NOW),
     lambda people, _, one: people.leave(one.id, NOW),
-    lambda people, _, one: people.set_state(one.id, "unsubscribed", NOW),
+    lambda people, _, one: people.unsubscribe(one.address, By(who="test", why="asked"), NOW),
     lambda people, _, one: people.erase(one.address, now=NOW, by=By(who="test", why="asked")),
     lambda _, changes, one: changes.confirm(changes.of(one.id)[0].name, NOW),
-], ids=["switch", "pause", "leave", "state", "erase", "move"])
+], ids=["switch", "pause", "leave", "unsubscribe", "erase", "move"])
 def test_an_issue_is_frozen_while_a_reader_presses(
     world: World, url: str, press: Callable[[Subscribers, AddressChanges, Subscriber], object]
 ) -> None:

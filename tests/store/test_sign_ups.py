@@ -135,13 +135,13 @@ class TestConfirming:
         sign_ups.ask(a_request(), PLENTY, NOW)
         name = name_of(sign_ups)
         reader = sign_ups.confirm(name, "n", NOW).subscriber or 0
-        Subscribers(database).set_state(reader, "unsubscribed", NOW)
+        Subscribers(database).leave(reader, NOW)
         assert sign_ups.confirm(name, "n", NOW).ended == "used"
         assert Subscribers(database).get(reader).state == "unsubscribed"
 
     def test_who_left_comes_back_by_signing_up_anew(self, database: Database, sign_ups: SignUps) -> None:
         reader, _ = Subscribers(database).add("ada@readers.example", now=NOW)
-        Subscribers(database).set_state(reader.id, "unsubscribed", NOW)
+        Subscribers(database).leave(reader.id, NOW)
         sign_ups.ask(a_request(), PLENTY, NOW + DAY)
         assert Subscribers(database).get(reader.id).state == "unsubscribed"  # asking alone does nothing
         assert sign_ups.confirm(name_of(sign_ups), "n", NOW + DAY).subscriber == reader.id
@@ -353,7 +353,7 @@ def walk(database: Database, sign_ups: SignUps, seed: int) -> None:
                 bounced.add(address)
         elif step == "complain" and reader is not None:
             list_.add(address, "complaint", now)
-            people.set_state(reader.id, "unsubscribed", now)
+            people.leave(reader.id, now)
             wanted, left_at = False, now
             kept_out.add(address)
         elif step == "erase":

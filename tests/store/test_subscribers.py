@@ -67,15 +67,18 @@ def test_adding_twice_changes_nothing(world: World) -> None:
 
 def test_states_and_choices(world: World) -> None:
     who, _ = world.subscribers.add("ada@example.org", state="pending", now=NOW)
-    assert world.subscribers.set_state(who.id, "active", LATER).state == "active"
+    assert world.subscribers.return_(who.address, US, LATER).state == "active"
     assert world.subscribers.set_choice(who.id, cadence="monthly", topics=["a", "b"], now=LATER).topics == ("a", "b")
-    assert world.subscribers.set_state(who.id, "unsubscribed", LATER).state == "unsubscribed"
+    assert world.subscribers.leave(who.id, LATER).state == "unsubscribed"
     world.subscribers.add("bo@example.org", now=NOW)
     assert world.subscribers.counts() == {"active": 1, "unsubscribed": 1}
     assert [found.address for found in world.subscribers.list(state="active")] == ["bo@example.org"]
-    assert [found.address for found in world.subscribers.list(cadence="monthly")] == ["ada@example.org"]
-    with pytest.raises(NotFoundError):
-        world.subscribers.set_state(99, "active", LATER)
+    assert [(found.address, found.cadence) for found in world.subscribers.list()] == [
+        ("ada@example.org", "monthly"), ("bo@example.org", "instant"),
+    ]
+    for act in (world.subscribers.leave, world.subscribers.come_back):
+        with pytest.raises(NotFoundError):
+            act(99, LATER)
 
 
 def test_suppressions(world: World) -> None:

@@ -28,9 +28,9 @@ def test_a_writer_gives_up_and_has_changed_nothing(database: Database, impatient
         if database.dialect == "postgresql":
             connection.execute(sa.text("LOCK TABLE subscriber IN EXCLUSIVE MODE"))
         with pytest.raises(StoreError, match="locked by another program"):
-            Subscribers(impatient).set_state(reader.id, "unsubscribed", now)
+            Subscribers(impatient).leave(reader.id, now)
         assert Subscribers(impatient).get(reader.id).state == reader.state  # reading waits for nobody
-    assert Subscribers(impatient).set_state(reader.id, "unsubscribed", now).state == "unsubscribed"
+    assert Subscribers(impatient).leave(reader.id, now).state == "unsubscribed"
 
 
 def test_readers_have_connections_of_their_own(impatient: Database) -> None:
