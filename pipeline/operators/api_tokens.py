@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from milepost.errors import InputError
 from pipeline.operators.acts import at_the_console, kept
 from store.database import Database
-from store.operators.tokens import PREFIX, Token, Tokens
+from store.operators.tokens import Token, Tokens
 
 __all__ = ["SCOPES", "KnownTokens", "Scope", "Token", "add", "listed", "revoke"]
 
@@ -67,8 +67,8 @@ class KnownTokens:
         self._tokens = Tokens(database)
 
     def known(self, shown: str) -> Token | None:
-        """Whose token that is, also one that opens nothing any more; None for what never was one."""
-        return self._tokens.find(shown) if shown.startswith(PREFIX) else None
+        """Whose token that is, also one that opens nothing; None for what never was one."""
+        return self._tokens.find(shown)
 
     def note_used(self, token: Token, now: dt.datetime) -> None:
         """Keep that it was shown, to the minute."""

@@ -226,7 +226,7 @@ RESOLVE_SENT = Transition("T8", ("unknown",), "sent", (), (FREE, NOT_DUE), "sent
 RESOLVE_FAILED = Transition("T8", ("unknown",), "failed", (), (FREE, NOT_DUE), "failed")
 RESOLVE_PENDING = Transition("T8", ("unknown",), "pending", (), (FREE, NOT_DUE), "pending")
 # What was refused before the dot was never taken: an operator may have it tried again, or give up what waits for it.
-RETRY = Transition("T8", ("failed",), "pending", (NEVER_TAKEN,), (FREE, NOT_DUE, ANEW), "pending")
+RETRY = Transition("T8", ("failed",), "pending", (NEVER_TAKEN,), (FREE, ANEW), "pending")
 GIVE_UP = Transition("T8", ("pending",), "failed", (WAS_REFUSED,), (FREE, NOT_DUE), "failed")
 ERASE = Transition("T9", ("pending", "claimed", "deferred"), "cancelled", (), (FREE,))
 

@@ -32,7 +32,9 @@ class Token:
     revoked_why: str | None
 
     def why_not(self, now: dt.datetime) -> str | None:
-        """Why it opens nothing any more; None where it does."""
+        """Why it opens nothing (any more); None where it does."""
+        if not self.scopes:
+            return "it has no scope"
         if self.revoked_at is not None:
             return f"it was revoked {self.revoked_at:%Y-%m-%d}"
         if self.expires_at is not None and self.expires_at <= now:
@@ -62,7 +64,7 @@ class Tokens:
             return shown, _one(connection, api_token.c.name == name, name)
 
     def find(self, shown: str) -> Token | None:
-        """The token that somebody shows, also one that opens nothing any more; None for what never was one."""
+        """The token that somebody shows, also one that opens nothing; None for what never was one."""
         with self._database.connect() as connection:
             row = connection.execute(_SELECT.where(api_token.c.token_hash == hash_of(shown))).mappings().first()
         return None if row is None else _token(row)

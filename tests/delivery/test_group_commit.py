@@ -567,6 +567,34 @@ def test_a_writer_that_is_cut_off_is_opened_again_by_the_thread_and_carries_on()
     assert (writer.opened, writer.carried, ledger.by_thread) == (1, [([], [1]), ([1], [])], [([], [1])])
 
 
+@pytest.mark.parametrize(("pause", "tries"), [(3600.0, 1), (0.0, 3)])
+def test_a_writer_that_can_not_be_opened_is_tried_again_in_a_while(
+    pause: float, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("delivery.smtp.group_commit._REOPEN_S", pause)
+    ledger, writer = far(), Writer()
+    tried: list[int] = []
+
+    def refuse() -> None:
+        tried.append(1)
+        raise StoreError("no connection is free")
+
+    monkeypatch.setattr(writer, "reopen", refuse)
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await asyncio.sleep(0)
+        writer.breaks()
+        await desk.hears((1, True))
+        for number in (2, 3):
+            desk.begin(number)
+            await desk.hears((number, True))
+
+    play(scene, ledger, writers=[writer])
+    assert ledger.by_thread == [([], [1]), ([], [2]), ([], [3])]
+    assert len(tried) == tries
+
+
 def test_a_writer_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("delivery.smtp.group_commit._SILENT_S", 0.001)
     ledger = far()

@@ -352,6 +352,16 @@ def test_a_label_of_the_known_slug_is_no_contest() -> None:
     assert found(labels).contests == ()
 
 
+def test_a_label_that_no_link_explains_takes_no_known_slug_s_place() -> None:
+    unlinked = replace(KNOWN_CATEGORY, category="great-finds", labels=(LabelPair("category", "great-finds", None),))
+
+    def kept(labels: Labels) -> str | None:
+        return detect({"k": KNOWN_CATEGORY}, {"k": unlinked}, labels=labels).merged["k"].category
+
+    assert kept(Labels([LabelPair("category", "finds", "research")])) == "research"  # a slug, as the source links
+    assert kept(Labels()) == "great-finds"
+
+
 def test_a_look_that_is_contested_counts_neither_way_for_what_alternates() -> None:
     open_ = Flap(field="category", value="industry", looks=2)
 

@@ -28,6 +28,21 @@ def look(old: Milestone, new: Milestone) -> Detection:
     return detect({old.key: old}, {new.key: new})
 
 
+def test_what_another_extractor_reads_otherwise_of_the_page_as_it_was_is_no_correction() -> None:
+    """What the page tells otherwise than it did is one still."""
+    of_then = replace(BASE, title="A Clock with a Pendulum", what_happened="Huygens hung a weight.")
+    now = replace(of_then, what_happened="Coster hung a weight.", impact=5)
+    found = detect({BASE.key: BASE}, {BASE.key: now}, reread={BASE.key: of_then})
+    [change] = found.changes
+    assert change.kind == "corrected"
+    assert {part.field: part.kind for part in change.fields} == {
+        "title": "cosmetic", "what_happened": "cosmetic", "impact": "corrected",
+    }
+    assert (found.read_otherwise, found.merged[BASE.key].title) == ((BASE.key,), of_then.title)
+    same = detect({BASE.key: BASE}, {BASE.key: replace(BASE, impact=5)}, reread={BASE.key: BASE})
+    assert ([one.kind for one in same.changes], same.read_otherwise) == (["corrected"], ())
+
+
 @pytest.mark.parametrize(
     ("fields", "kinds"),
     [

@@ -280,6 +280,26 @@ def test_a_surge_in_an_incomplete_look_still_waits_for_an_operator(stage: Stage)
     assert (stage.told(), [guard for _, guard in stage.waiting()]) == ([], ["incomplete"])
 
 
+def test_corrections_are_no_surge(stage: Stage) -> None:
+    nervous(stage)
+    stage.stories = [replace(one, title=f"{one.title}, told anew") if number < 4 else one
+                     for number, one in enumerate(stage.stories)]
+    stage.serve()
+    assert stage.look() == {"corrected": 4}
+    assert (stage.report.held, stage.waiting()) == (None, [])
+
+
+def test_what_the_first_look_listed_and_could_not_read_is_no_surge_when_it_comes(tmp_path: Path) -> None:
+    with serving() as server:
+        stage = Stage(server, settings_for(server, tmp_path))
+        nervous(stage)
+        stage.serve(answers={path(one): Answer(500) for one in stage.stories[:4]})
+        assert stage.look() == {"added": COUNT - 4}
+        stage.serve()
+        assert stage.look() == {"added": 4}
+        assert (stage.report.held, stage.waiting(), stage.told()) == (None, [], [])
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 

@@ -215,11 +215,11 @@ def test_who_was_placed_is_owed_nothing_of_it(town: Town) -> None:
     def turn() -> None:
         town.now += MINUTE / 2  # after their own slices, and after the first
         town.chooses(ann, "daily", [])
-        Subscribers(town.database).set_state(bea.id, "unsubscribed", town.now)
+        Subscribers(town.database).leave(bea.id, town.now)
 
     frozen(town, number, 1, after(2, turn))
     assert places(town, number) == {"ann": "no_match", "bea": "no_match", "cid": "no_match"}
-    Subscribers(town.database).set_state(bea.id, "active", town.now + MINUTE)
+    Subscribers(town.database).come_back(bea.id, town.now + MINUTE)
     assert town.owed() == []
 
 
@@ -228,9 +228,9 @@ def test_who_left_before_their_slice_and_returns_is_owed_it(town: Town) -> None:
     town.finds("loom")
     number = drafted(town, "weekly")
     people = Subscribers(town.database)
-    frozen(town, number, 1, after(1, lambda: people.set_state(bea.id, "unsubscribed", town.now + MINUTE / 2)))
+    frozen(town, number, 1, after(1, lambda: people.leave(bea.id, town.now + MINUTE / 2)))
     assert places(town, number) == {"ann": "all", "bea": "unsubscribed"}
-    people.set_state(bea.id, "active", town.now + MINUTE)
+    people.come_back(bea.id, town.now + MINUTE)
     assert town.owed() == [("bea", "loom")]
 
 
@@ -259,12 +259,13 @@ def test_issues_of_two_cadences_at_once(town: Town) -> None:
 
 @pytest.mark.parametrize("moment", ["confirmed_at", "undone_at"])
 def test_an_address_that_another_reader_was_placed_with_is_mailed_once(town: Town, moment: str) -> None:
-    ann, bea = town.reader("ann", "instant"), town.reader("bea", "instant")
+    """And whoever moved meanwhile to an address that nobody had is mailed there."""
+    ann, bea, cid = (town.reader(name, "instant") for name in ("ann", "bea", "cid"))
     town.finds("loom")
     number = drafted(town, "instant")
 
     def swap() -> None:
-        for who, name in ((ann, "ann-new"), (bea, "ann")):
+        for who, name in ((ann, "ann-new"), (bea, "ann"), (cid, "cid-new")):
             with town.database.begin() as connection:
                 connection.execute(sa.update(subscriber).where(subscriber.c.id == who.id).values(
                     address=f"{name}@readers.example", normalized=f"{name}@readers.example"))
@@ -276,7 +277,9 @@ def test_an_address_that_another_reader_was_placed_with_is_mailed_once(town: Tow
 
     counts = frozen(town, number, 1, after(1, swap))
     assert counts.exclusions == {"address_placed": 1}
-    assert [row.address for row in Ledger(town.database).rows(number)] == ["ann@readers.example"]
+    assert [row.address for row in Ledger(town.database).rows(number)] == [
+        "ann@readers.example", "cid-new@readers.example",
+    ]
 
 
 def test_a_freeze_that_stands_still_is_told(town: Town) -> None:

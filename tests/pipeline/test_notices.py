@@ -14,15 +14,15 @@ from console.commands.operate import _conditions, _sources
 from delivery.channels import ChannelAddress
 from milepost.records import CONDITION_KINDS
 from milepost.settings import Settings, parse
-from pipeline.operate.conditions import Condition, plain
+from pipeline.operate.conditions import Condition, muted, plain
 from pipeline.operate.notices import FOLDER, GIVE_UP, notify
 from pipeline.operate.standing import stand
 from pipeline.operate.telling import MOST_LINES, SETTLE, Telling, decide
 from store.database import Database, connect
 from store.ledger.bounces import Bounces, Notice
 from store.milestones.looks import Looks
+from store.operators.notices import LONGEST_WAIT, Notices
 from store.operators.notices import Notice as Told
-from store.operators.notices import Notices
 from store.schema import tables
 from tests.console.terminal import milepost
 from tests.pipeline import prepared
@@ -93,6 +93,15 @@ def test_a_storm_is_one_message_of_a_few_lines_and_the_next_waits() -> None:
     more = [held(number) for number in range(201)]
     assert told(more, storm.known, now=NOW + 14 * MINUTE, last=NOW).news is None
     assert told(more, storm.known, now=NOW + 15 * MINUTE, last=NOW).news is not None
+
+
+def test_what_came_and_went_before_anybody_was_told_is_not_said_to_be_over() -> None:
+    first = told([held(1)])
+    came = told([held(1), held(2)], first.known, now=NOW + MINUTE, last=NOW)  # too soon after the last message
+    assert came.news is None
+    gone = told([held(1)], came.known, now=NOW + 2 * MINUTE, last=NOW)
+    assert [one.key for one in gone.known] == [held(1).key]
+    assert told([held(1)], gone.known, now=NOW + SETTLE + HOUR, last=NOW).news is None
 
 
 def test_who_missed_a_message_is_told_all_that_stands() -> None:
@@ -305,20 +314,47 @@ def test_each_channel_is_told_and_one_that_is_down_is_told_later_all_that_stands
 
 
 def test_a_message_that_nobody_takes_for_days_is_given_up_and_counted(settings: Settings, tmp_path: Path) -> None:
+    """It says that all is over: of what lasts there is another each day, which takes its place."""
     prepared.copy("readers", settings)
     heard = Heard()
-    heard.deaf = {1, 2}
     notify(settings, folder=tmp_path, now=lambda: NOW, tell=heard)
-    with connect(settings.store.url) as database:
-        with database.begin() as connection:
-            connection.execute(sa.update(tables.notice).values(told_at=NOW + 10 * GIVE_UP))  # nothing new comes of it
-        notify(settings, folder=tmp_path, now=lambda: NOW + GIVE_UP, tell=heard)
-        assert {one.state for one in Notices(database).latest().values() if one.created_at == NOW} <= {"dropped"}
-        assert Notices(database).counts()["dropped"] >= 2
+    settings, heard.deaf = _settings(tmp_path, mute=list(CONDITION_KINDS)), {1, 2}
+    notify(settings, folder=tmp_path, now=lambda: NOW + HOUR, tell=heard)
+    over = NOW + HOUR + SETTLE
+
+    def at(moment: dt.datetime) -> set[tuple[str, str]]:
+        notify(settings, folder=tmp_path, now=lambda: moment, tell=heard)
+        with connect(settings.store.url) as database:
+            latest = Notices(database).latest().values()
+        assert {one.created_at for one in latest} == {over}
+        return {(one.state, one.why) for one in latest}
+
+    assert at(over) == at(over + GIVE_UP - MINUTE) == {("queued", "nobody answers")}
+    assert at(over + GIVE_UP - MINUTE + LONGEST_WAIT) == {("dropped", "nobody answers")}
+    heard.deaf = set()
+    assert at(over + GIVE_UP + 2 * LONGEST_WAIT) == {("dropped", "nobody answers")}
+
+
+def test_a_message_is_tried_again_ever_more_seldom_and_each_hour_in_the_end(
+    settings: Settings, tmp_path: Path
+) -> None:
+    prepared.copy("readers", settings)
+    heard, now, waits = Heard(), NOW, []
+    heard.deaf = {1, 2}
+    for _ in range(8):
+        notify(settings, folder=tmp_path, now=lambda: now, tell=heard)  # noqa: B023 (asked at once)
+        with connect(settings.store.url) as database:
+            [again_at] = {one.next_attempt_at for one in Notices(database).latest().values()}
+        waits.append((again_at - now) // MINUTE)
+        now = again_at
+    assert waits == [2, 4, 8, 16, 32, 60, 60, 60]
 
 
 def test_without_a_database_it_is_told_once_too_and_over_when_it_is_back(settings: Settings, tmp_path: Path) -> None:
     heard = Heard()
+    heard.deaf = {1, 2}
+    assert len(notify(settings, folder=tmp_path, now=lambda: NOW - MINUTE, tell=heard).failed) == 2
+    heard.deaf = set()  # what nobody took was told to nobody
     assert notify(settings, folder=tmp_path, now=lambda: NOW, tell=heard).sent == 2
     assert notify(settings, folder=tmp_path, now=lambda: NOW + HOUR, tell=heard).sent == 0
     assert (tmp_path / FOLDER / "told.json").exists()
@@ -327,6 +363,14 @@ def test_without_a_database_it_is_told_once_too_and_over_when_it_is_back(setting
     notify(settings, folder=tmp_path, now=lambda: NOW + 4 * HOUR, tell=heard)
     assert heard.messages[-1][1].startswith("Clockwork: over: ")
     assert not (tmp_path / FOLDER / "told.json").exists()
+
+
+def test_a_source_mutes_nothing_of_another(settings: Settings) -> None:
+    [one] = settings.sources
+    two = (one.model_copy(update={"mute": ("source-incomplete",)}), one.model_copy(update={"key": "other"}))
+    settings = settings.model_copy(update={"sources": two})
+    assert [muted(Condition(kind="source-incomplete", about=about, says="", do=""), settings)
+            for about in (one.key, "other")] == [True, False]
 
 
 def test_what_is_muted_is_shown_and_not_told(tmp_path: Path) -> None:

@@ -217,6 +217,24 @@ class TestADriftThatPasses:
         look(settings)
         assert self.waiting(database) == ["drift"]
 
+    def test_goes_on_while_a_witness_says_otherwise(
+        self, settings: Settings, site: BreakableSite, database: Database
+    ) -> None:
+        """Every page is there again and can be read, and of one the title is in dispute."""
+        look(settings)
+        self.strip_titles(site)
+        look(settings)
+        site.replaced.clear()
+        one = site.stories[0].key
+        page = re.sub(r"<h1.*?</h1>", "<h1>Buy our clocks</h1>", site.story(one), flags=re.DOTALL)
+        site.replaced[f"/story/{one}"] = page.encode()
+        report = look(settings)
+        assert (report.held, report.failed, len(report.failures)) == (None, 0, 1)
+        assert self.waiting(database) == ["drift"]
+        site.replaced.clear()
+        look(settings)
+        assert self.waiting(database) == []
+
     def test_is_not_over_because_its_pages_stand_still(
         self, settings: Settings, site: BreakableSite, database: Database
     ) -> None:

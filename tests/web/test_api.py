@@ -24,6 +24,7 @@ from pipeline.operators import api_tokens
 from pipeline.operators.acts import latest
 from store.database import Database, connect
 from store.milestones.looks import Looks
+from store.operators.tokens import Tokens
 from store.schema import tables
 from store.subscribers.people import Subscribers
 from tests.pipeline import prepared
@@ -167,6 +168,21 @@ def test_a_scope_opens_its_own_doors_alone(client: AsgiClient, database: Databas
     decides = Program(client, token_for(database, "decide", name="decides"))
     decides.ask("/milestones", status=403)
     decides.act("/readers/1/erase", 403)
+    assert [who.address for who in Subscribers(database).list()] == list(READERS)
+
+
+def test_a_token_without_a_scope_opens_nothing(client: AsgiClient, database: Database) -> None:
+    """None is made without one; a row that has none, whoever wrote it, opens not even what asks for no scope."""
+    shown, token = Tokens(database).add("bare", [], by="ada", now=utc_now(), expires_at=None)
+    assert token.why_not(utc_now()) == "it has no scope"
+    bare = Program(client, shown)
+    paths = client.get(f"{BASE}/openapi.json").json()["paths"]
+    asked = [(verb.upper(), path.replace("{number}", "1").replace("{field}", "title"))
+             for path, verbs in paths.items() for verb in verbs]
+    asked.sort(key=lambda one: one != ("GET", "/me"))
+    for number, (verb, path) in enumerate(asked):
+        said = bare.ask(path, verb, json=WHY, status=401 if number < GUESSES_PER_MINUTE else 429)
+        assert "the token opens nothing: it has no scope" in said["detail"] or number >= GUESSES_PER_MINUTE
     assert [who.address for who in Subscribers(database).list()] == list(READERS)
 
 
@@ -423,6 +439,17 @@ def test_an_approval_names_what_was_looked_at(client: AsgiClient, program: Progr
     assert [act.outcome for act in latest(database) if act.what == "issue.approve"] == ["done", "refused"]
     late = program.act("/issues/1/stop", 412, headers=seen_so)
     assert "another by now" in late["detail"]
+
+
+def test_what_is_sealed_is_approved_with_no_other_content(program: Program, database: Database) -> None:
+    """Whoever names another hash looked at something else: they are told no, whatever was approved meanwhile."""
+    sealed = program.ask("/issues/1")
+    assert sealed["state"] == "frozen"
+    said = program.act("/issues/1/approve", 409, content_hash="0" * 64)
+    assert "it is frozen" in said["detail"]
+    assert program.ask("/issues/1") == sealed
+    assert latest(database)[0].outcome == "refused"
+    assert not program.act("/issues/1/approve", content_hash=sealed["content_hash"])["changed"]
 
 
 def test_a_precondition_is_never_passed_over(program: Program) -> None:

@@ -1,5 +1,6 @@
 """A draft beside its rendering, edited, approved by its hash alone, watched, slowed, stopped, and its ledger."""
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,21 @@ def test_progress_is_sent_as_it_stands_on_the_page(house: House, monkeypatch: py
     assert first.startswith("event: part\ndata: <progress")
     assert "0 <span" in first
     assert last == "event: over\ndata: \n\n"
+
+
+@pytest.mark.parametrize("content", ["", "0" * 64])
+def test_what_is_sealed_is_approved_with_no_other_content(house: House, content: str) -> None:
+    """Nor is it a second time with the same: its readers were placed, and its time for second thoughts runs."""
+    browser = house.signed_in("editor")
+    browser.open("/desk/issues/1")
+    browser.press("Approve")
+    sealed = edit.find(house.database, 1)
+    assert sealed.state == "frozen"
+    house.clock += dt.timedelta(minutes=1)
+    browser.open("/desk/me")
+    browser.post("/desk/issues/1/approve", csrf=browser.csrf, content_hash=content or sealed.content_hash)
+    assert (browser.status, "it is frozen, no draft any more" in browser.text) == (409, True)
+    assert edit.find(house.database, 1) == sealed
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor", "admin"])
