@@ -6,7 +6,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, KeysView, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, KeysView, Mapping, Set
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -371,6 +371,28 @@ class _FoundBy(Mapping[str, frozenset[str]]):
         return len(self._masks)
 
 
+class _Listed(Set[str]):
+    """The identity URLs of what a sitemap or listing named: a view on the masks as well, so none is kept twice."""
+
+    def __init__(self, site: Site, masks: Mapping[str, int]) -> None:
+        self._site, self._masks = site, masks
+        self._count = sum(1 for mask in masks.values() if mask & _LISTED)
+
+    @classmethod
+    def _from_iterable(cls, it: Iterable[str]) -> frozenset[str]:  # type: ignore[override]
+        return frozenset(it)  # of `listed - others` and the like
+
+    def __contains__(self, url: object) -> bool:
+        base = self._site.base
+        return isinstance(url, str) and url.startswith(base) and bool(self._masks.get(url[len(base):], 0) & _LISTED)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._site.identity(path) for path, mask in self._masks.items() if mask & _LISTED)
+
+    def __len__(self) -> int:
+        return self._count
+
+
 class Tally:
     """The growing facts of one crawl: two small ones a page, who named it and what became of it, never its body."""
 
@@ -438,10 +460,9 @@ class Tally:
                     self.failures.append(outcome)
 
     def report(self, requests: int, *, complete: bool, unchanged: bool = False) -> CrawlReport:
-        listed = frozenset(self._site.identity(path) for path, mask in self._masks.items() if mask & _LISTED)
         return CrawlReport(
             requests=requests, fetched=self.fetched, not_modified=self.not_modified, failed=self.failed,
-            listed=listed, complete=complete, failures=tuple(self.failures), gone=self.gone,
+            listed=_Listed(self._site, self._masks), complete=complete, failures=tuple(self.failures), gone=self.gone,
             redirected=self.redirected, disallowed=self.disallowed,
             reasons=tuple(dict.fromkeys(map(printable, self.reasons))),
             unread=tuple(map(printable, self.unread)), unchanged=unchanged,

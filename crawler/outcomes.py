@@ -128,7 +128,7 @@ class CrawlReport:
     not_modified: int
     failed: int
     # asyncio writes the repr of what it ran into an error that nobody sees: a hundred thousand addresses stay out of it
-    listed: frozenset[str] = field(repr=False)  # identity URLs of milestones that a sitemap or listing named this time
+    listed: Set[str] = field(repr=False)  # identity URLs of milestones that a sitemap or listing named this time
     complete: bool  # every sitemap and listing was read whole; only then is absence from `listed` worth a thought
     failures: tuple[Failed, ...]  # the first thousand of them
     gone: int = 0

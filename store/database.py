@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from milepost.errors import SchemaError, StoreError
 from store.dialects import serialize
@@ -82,6 +80,9 @@ def make(url: str) -> bool:
 
 def _upgraded(url: str, to: str) -> tuple[int | None, str]:
     """The revision before, None where there was no database, and after."""
+    from alembic import command  # takes its time and 8 MB, and is for those who make or upgrade one
+    from alembic.config import Config
+
     database = Database(url, foreign_keys=False)
     try:
         if database.file is not None:

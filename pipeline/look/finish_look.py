@@ -36,7 +36,7 @@ from store.operators import clock_ahead
 
 log = logging.getLogger("milepost.scrape")
 
-TOGETHER = 1_000  # milestones of which nothing is told that are recorded in one transaction
+TOGETHER = 500  # milestones of which nothing is told that are recorded in one transaction
 MOST_TOLD = 100  # sentences of a kind that a look keeps
 _LASTING = ("drift", "shrunken", "removal", "incomplete", "unread")  # what they see is there at the next look too
 
@@ -121,7 +121,7 @@ class _Conclusion:
             failures.append(f"{source}: no baseline yet: no milestone was found")
 
         records: MutableMapping[str, Milestone] = judged.records
-        entries = judged.entries if held is None else _while_held(judged.entries, held)
+        entries: Sequence[ToRecord] = judged.entries if held is None else _while_held(judged.entries, held)
         if stopped is not None and like is not None:  # nobody is asked again, and its pages stay to be read
             entries = () if baseline else tuple(one for one in _while_held(entries, stopped) if one.change is None)
             failures.append(f"{source}: nothing new is taken while it is as look {like} found it, which was refused: "
@@ -129,7 +129,8 @@ class _Conclusion:
         if stopped is None:
             leaving = absences.leaving(firsts)
             records = ChainMap({record.key: record for _, record in leaving}, records)
-            entries += tuple(ToRecord(change, record.key, None) for change, record in leaving)
+            if leaving:
+                entries = [*entries, *(ToRecord(change, record.key, None) for change, record in leaving)]
         changed = any(one.change is not None for one in entries)
         row_held = held if held is None or changed or not self._waits_already(held) else None
         self._record(entries, records, judged, shared=reading.shared, held=None if baseline else row_held)
@@ -252,7 +253,6 @@ class _Conclusion:
     def _worklist(self) -> dict[str, int]:
         """Pages to read: those fetched and not read since (also by a look that died), and those whose cards changed."""
         at = self._at
-        work = dict(at.snapshots.unread(at.source))
         keys = at.snapshots.to_reread(at.source)
         known = at.milestones.some(at.source, keys)
         last = at.pages.last_read(at.source, [stored.milestone.url for stored in known.values()])
@@ -261,7 +261,9 @@ class _Conclusion:
             if stored.snapshot_id is not None and stored.milestone.url in last and not last[stored.milestone.url].gone
         }
         at.pages.forget_rereads(at.source, keys - {key for key, _ in again.values()})
-        return self._alternating() | {url: snapshot_id for url, (_, snapshot_id) in again.items()} | work
+        work = self._alternating() | {url: snapshot_id for url, (_, snapshot_id) in again.items()}
+        work.update(at.snapshots.unread(at.source))
+        return work
 
     def _alternating(self) -> dict[str, int]:
         """Pages of what alternates, as far as they answered in this look: it is counted what they tell, changed or not.
@@ -371,7 +373,7 @@ def _no_news(keys: Set[str], why: str) -> tuple[str, ...]:
     return (f"{counted_(len(keys), 'milestone')} {why}: on record, and no news ({few}{more})",)
 
 
-def _while_held(entries: tuple[ToRecord, ...], held: Hold) -> tuple[ToRecord, ...]:
+def _while_held(entries: Sequence[ToRecord], held: Hold) -> Sequence[ToRecord]:
     """What a held look may record; all other pages stay unread, and each look reads them until one may go on.
 
     It brings nothing back. One that drifted takes no page for read of which it kept only what was known.

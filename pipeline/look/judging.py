@@ -1,9 +1,9 @@
 """What a look's readings mean: what changed, what to keep, and whether to trust any of it."""
 
 from collections import ChainMap, Counter
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from extractors.drift import Kept, Profile, Profiler, drift, profile_from_json, unfit
 from extractors.labels import Labels
@@ -28,7 +28,7 @@ from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals
 from store.milestones.source_labels import SourceLabels
 
-SLICE = 1_000  # milestones that are judged, and whose records are in memory, at a time
+SLICE = 500  # milestones that are judged, and whose records are in memory, at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,14 +52,57 @@ class ToRecord(NamedTuple):
     snapshot_id: int | None
 
 
+class Entries(Sequence[ToRecord]):
+    """What is to be recorded, in order. Of what is new, a mark is kept: a first look of a hundred thousand pages has
+    nothing else, and a change that says no more than a key is made when it is asked for."""
+
+    def __init__(self, source: str, snapshots: Mapping[str, int]) -> None:
+        """`snapshots`: key → the snapshot that its record was read from."""
+        self._source, self._snapshots = source, snapshots
+        self._keys: list[str] = []
+        self._new = bytearray()
+        self._changes: dict[str, Change] = {}
+
+    def add(self, key: str, change: Change | None) -> None:
+        """A milestone that was read, and what happened to it; each key once."""
+        new = change is not None and change.kind == "added" and not change.fields
+        self._keys.append(key)
+        self._new.append(new)
+        if change is not None and not new:
+            self._changes[key] = change
+
+    @property
+    def changes(self) -> Iterator[Change]:
+        """Of those that something happened to."""
+        return (one.change for one in self if one.change is not None)
+
+    @overload
+    def __getitem__(self, index: int) -> ToRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ToRecord]: ...
+    def __getitem__(self, index: int | slice) -> ToRecord | Sequence[ToRecord]:
+        if isinstance(index, slice):
+            return [self._one(key, new) for key, new in zip(self._keys[index], self._new[index], strict=True)]
+        return self._one(self._keys[index], self._new[index])
+
+    def __iter__(self) -> Iterator[ToRecord]:
+        return map(self._one, self._keys, self._new)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _one(self, key: str, new: int) -> ToRecord:
+        change = Change(source=self._source, key=key, kind="added") if new else self._changes.get(key)
+        return ToRecord(change, key, self._snapshots[key])
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
     """What is to be recorded."""
 
-    entries: tuple[ToRecord, ...]
+    entries: Entries
     records: MutableMapping[str, Milestone]  # key → the record to keep
     matches: tuple[Match, ...]
-    changes: tuple[Change, ...]
     contests: tuple[Contest, ...]
     flaps: Mapping[str, Sequence[Flap]]  # key → what alternates
     flapping: tuple[Flapping, ...]  # what began to wait in this look, and is said once
@@ -93,7 +136,7 @@ class Judge:
         renamed = {found.new: found.old for found in matches if found.sure}
         labels = tuple(SourceLabels(at.database).known(at.source))
         withdrawn, flaps = at.milestones.withdrawn(at.source), at.milestones.flaps(at.source)
-        kept, entries = PackedRecords(), list[ToRecord]()
+        kept, entries = PackedRecords(), Entries(at.source, reading.snapshots)
         found = list[Detection]()
         for keys in slices(reading.records, SLICE):
             read = {key: reading.records[key] for key in keys}
@@ -115,15 +158,14 @@ class Judge:
                 ),
             )
             changes = {change.key: change for change in detection.changes}
-            entries += [ToRecord(changes.get(key), key, reading.snapshots[key]) for key in detection.merged]
             for key, record in detection.merged.items():
+                entries.add(key, changes.get(key))
                 if record is not read[key]:
                     kept[key] = record
-            found.append(replace(detection, merged={}))
+            found.append(replace(detection, merged={}, changes=()))
         otherwise = [key for one in found for key in one.read_otherwise]
         return Judged(
-            entries=tuple(entries), records=ChainMap(kept, reading.records), matches=matches,
-            changes=tuple(change for one in found for change in one.changes),
+            entries=entries, records=ChainMap(kept, reading.records), matches=matches,
             contests=tuple(contest for one in found for contest in one.contests),
             flaps={key: still for one in found for key, still in one.flaps.items()},
             flapping=tuple(begun for one in found for begun in one.flapping),
@@ -157,7 +199,7 @@ class Judge:
         known, and no news when it can be read."""
         baseline, crawled, guards = self._at.look.baseline, self._at.crawled, self._at.guards
         settled = self._absences.settled()
-        kinds = Counter(change.kind for change in judged.changes)
+        kinds = Counter(change.kind for change in judged.entries.changes)
         broken = None if crawled.complete else next(
             iter(sorted(missed.all.reasons - missed.let_go.reasons)),
             None if missed.all.reasons else "not every listing could be read",
@@ -180,7 +222,7 @@ class Judge:
         """How many milestones are news; pages that a first look listed and could not read are none when they come."""
         late = self._at.looks.unread_since_baseline(self._at.source)
         return sum(change.kind in NEWS and reading.records[change.key].page not in late
-                   and change.key not in judged.stood.no_news for change in judged.changes)
+                   and change.key not in judged.stood.no_news for change in judged.entries.changes)
 
     def drifted(self, reading: Reading, judged: Judged) -> Drifted:
         """Whether what was read should be trusted: the pages may not (or no more) be what the extractor was made for.
@@ -267,7 +309,7 @@ class _Weighed:
     def kept(self, judged: Judged) -> dict[str, Kept]:
         """Of every field."""
         revised = Counter(
-            part.field for change in judged.changes if change.key in self.known for part in change.fields
+            part.field for change in judged.entries.changes if change.key in self.known for part in change.fields
             if part.kind == "corrected"
         )
         changed = revised + Counter(contest.field for contest in judged.contests)

@@ -17,7 +17,7 @@ from extractors.listpage import ListPage
 from extractors.reconcile import UNREAD
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, SiteLabel, Unread
-from pipeline.look.packed_records import PackedRecords
+from pipeline.look.packed_records import PackedRecords, slices
 from pipeline.look.page_workers import in_order, processes_for
 from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
 from store.archive.pages import Pages
@@ -38,7 +38,8 @@ class Reading:
     snapshots: Mapping[str, int]  # key → the snapshot it was read from
     failures: tuple[str, ...]  # a sentence for each page that could not be read; what was known of it stands
     failed: frozenset[str] = frozenset()  # the addresses of those pages
-    unread: Mapping[str, tuple[Unread, ...]] = field(default_factory=dict)  # address of a page → what was not, on it
+    # address of a page → what was not, on it; (): nothing any more, where there was something when it was last read
+    unread: Mapping[str, tuple[Unread, ...]] = field(default_factory=dict)
     labels: tuple[LabelPair, ...] = ()  # what these pages taught of the source's labels
     spelt: Mapping[SiteLabel, int] = field(default_factory=dict)  # how the source writes them → pages that do
     shared: frozenset[str] = frozenset()  # keys of records that share their page with others
@@ -74,11 +75,11 @@ def read_stored(
     that the order of pages changes nothing.
     """
     records = PackedRecords()
-    read_from: dict[str, int] = {}
     light = _Light()
     failures: list[str] = []
     failed: set[str] = set()
     unread: dict[str, tuple[Unread, ...]] = {}
+    puzzling = set[str]() if dry else pages.puzzling(guard.source)
     guard.teach(labels)
     learnt: dict[LabelPair, None] = {}
     puzzled: dict[str, set[LabelPair]] = {}  # page URL → labels that nothing explained
@@ -91,9 +92,10 @@ def read_stored(
             failures.append(str(error))
             failed.add(url)
             continue
-        unread[url] = found.unread
+        if found.unread or url in puzzling:
+            unread[url] = found.unread
         for record in found.records:
-            records[record.key], read_from[record.key] = record, snapshot_id
+            records.put(record, snapshot_id)
             light.note(record)
             for pair in record.labels:
                 if pair.slug is None:
@@ -109,7 +111,8 @@ def read_stored(
             records[record.key] = record
             light.note(record)
     return Reading(
-        records=records, snapshots=read_from, failures=tuple(failures), failed=frozenset(failed), labels=tuple(learnt),
+        records=records, snapshots=records.numbers, failures=tuple(failures), failed=frozenset(failed),
+        labels=tuple(learnt),
         unread=unread, spelt=light.spelt, shared=frozenset(light.shared), undated=frozenset(light.undated),
     )
 
@@ -139,8 +142,8 @@ def _answers(
 ) -> Iterator[Entries | ExtractError]:
     """What each page holds, in the order of `work`; very many are read by several processes at once."""
     processes = processes_for(len(work), guard.processes)
-    together, listed = BATCH if processes else 1, list(work.items())
-    loads = (_load(guard, snapshots, pages, listed[start : start + BATCH]) for start in range(0, len(listed), BATCH))
+    together = BATCH if processes else 1
+    loads = (_load(guard, snapshots, pages, some) for some in slices(work.items(), BATCH))
     batches = (load[start : start + together] for load in loads for start in range(0, len(load), together))
     reading = in_order(batches, partial(guard.entries, apart=processes > 0), processes=processes)
     for _, answers in reading:

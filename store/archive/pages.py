@@ -77,6 +77,12 @@ class Pages:
                     .values(unread=sa.bindparam("found", type_=page.c.unread.type)), rows,
                 )
 
+    def puzzling(self, source: str) -> set[str]:
+        """The pages on which something could not be read when they were last read."""
+        query = sa.select(page.c.url).where(page.c.source == source, page.c.unread.is_not(None))
+        with self._database.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def unread(self, source: str, since: dt.datetime | None = None) -> tuple[Unread, ...]:
         """What could not be read on the pages that are there, each once; on those seen since then, if it is given."""
         query = sa.select(page.c.url, page.c.unread).where(
