@@ -134,6 +134,8 @@ class TestTheTally:
         }
         assert len(report.found_by) == 3
         assert report.listed == {f"{BASE}/a"}
+        assert [one in report.listed for one in (f"{BASE}/a", f"{BASE}/b", "/a")] == [True, False, False]
+        assert (len(report.listed), report.listed - {f"{BASE}/a"}) == (1, frozenset())
         with pytest.raises(KeyError):
             report.found_by["https://elsewhere.example/a"]
 

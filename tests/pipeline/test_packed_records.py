@@ -1,14 +1,16 @@
 """Records kept aside: the same as a dict of them, however few are in memory; those of a look are recorded in parts."""
 
 import random
+import tracemalloc
 from dataclasses import replace
 
 import pytest
 
 from extractors import drift
-from milepost.records import Milestone
+from milepost.records import Change, FieldChange, Milestone
 from milepost.settings import Settings
 from pipeline.look import finish_look
+from pipeline.look.judging import Entries
 from pipeline.look.packed_records import Chosen, PackedRecords, slices
 from pipeline.look.scrape import scrape
 from store.database import Database
@@ -73,3 +75,34 @@ def test_a_first_look_that_dies_between_two_parts_is_gone_on_with(
     changes = Milestones(database).changes(source="clockwork")
     assert len(changes) == len(site.stories)
     assert not any(change.announce for change in changes)
+
+
+def test_a_number_goes_with_each_record() -> None:
+    packed = PackedRecords(in_memory=1)
+    for number in (1, 2, 3):
+        packed.put(record(number), 70 + number)
+    packed["k4"] = record(4)
+    packed["k2"] = record(2, title="another")  # as it is told by now: it was read from the same page
+    assert dict(packed.numbers) == {"k1": 71, "k2": 72, "k3": 73, "k4": 0}
+    del packed["k2"]
+    packed.put(record(2), 92)
+    assert [(key, packed.numbers[key]) for key in packed] == [("k1", 71), ("k3", 73), ("k4", 0), ("k2", 92)]
+
+
+def test_entries_are_as_they_were_given_and_what_is_new_takes_no_change_each() -> None:
+    numbers = {f"k{number}": number for number in range(5000)}
+    entries, keys = Entries("s", numbers), list(numbers)
+    corrected = Change(source="s", key="k2", kind="corrected", fields=(FieldChange("title", "corrected", "A", "B"),))
+    tracemalloc.start()
+    try:
+        for key in keys:
+            entries.add(key, {"k1": None, "k2": corrected}.get(key, Change(source="s", key=key, kind="added")))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 32 * len(keys)
+    new = Change(source="s", key="k3", kind="added")
+    assert [entries[0].change, *entries[1:4]] == [
+        Change(source="s", key="k0", kind="added"), (None, "k1", 1), (corrected, "k2", 2), (new, "k3", 3)]
+    assert list(entries)[3] == entries[3] == (new, "k3", 3)
+    assert sum(1 for _ in entries.changes) == len(entries) - 1 == 4999

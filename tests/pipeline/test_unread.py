@@ -256,3 +256,10 @@ def test_a_page_of_several_counts_as_read_when_all_of_them_are_recorded(
     dying = Dying(monkeypatch)
     assert scrape(settings, SOURCE).milestones == 48
     assert dying.calls == [48]
+
+
+def test_what_can_be_read_by_now_is_counted_no_more(site: Site, settings: Settings) -> None:
+    site.text = changelog(heading(5, readable=False), *READ[-3:])
+    assert scrape(settings, SOURCE).unread == 1
+    site.text = changelog(heading(5), *READ[-3:])
+    assert scrape(settings, SOURCE).unread == 0

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from milepost.dates import SKEW, PartialDate
-from milepost.records import Card, Validators
+from milepost.records import Card, Unread, Validators
 from store.archive.pages import CHUNK, LastRead, Pages
 from tests.store.conftest import NOW, World, added, make_milestone, make_snapshot
 
@@ -29,6 +29,14 @@ def test_what_is_asked_before_a_crawl(pages: Pages) -> None:
     assert pages.urls("site", "milestone") == [ONE, TWO]
     assert pages.urls("site", "listing") == []
     assert pages.validators("site") == {ONE: Validators(etag='"one"')}
+
+
+def test_pages_on_which_something_could_not_be_read(pages: Pages) -> None:
+    assert pages.puzzling("site") == set()
+    pages.note_unread("site", {ONE: [Unread(kind="entry", says="The 3rd", why="no date")], TWO: []})
+    assert pages.puzzling("site") == {ONE}
+    pages.note_unread("site", {ONE: []})
+    assert pages.puzzling("site") == set()
 
 
 def test_what_was_last_read(pages: Pages, world: World) -> None:
