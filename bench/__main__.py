@@ -2,10 +2,10 @@
 
 import sys
 
-from bench import big_store, crawl, detect, dispatch, extract, mutate, render, replay, scale, start, web
+from bench import big_store, crawl, detect, dispatch, extract, mutate, render, replay, reports, scale, start, web
 
 missing = []
-for part in (start, extract, mutate, crawl, detect, big_store, replay, render, dispatch, web, scale):
+for part in (start, extract, mutate, crawl, detect, big_store, replay, render, dispatch, reports, web, scale):
     try:
         part.main()
     except SystemExit as end:  # it could not be measured here: the others can

@@ -40,7 +40,7 @@ NOW = dt.datetime(2026, 4, 6, 9, 0, tzinfo=dt.UTC)
 BEFORE = NOW - dt.timedelta(days=30)
 _START = multiprocessing.get_context("spawn")
 # What sign-ups would have written. A number's bits say which of the topics were chosen.
-_NUMBERS = {
+NUMBERS = {
     "postgresql": "SELECT n, md5(n::text) AS name FROM generate_series(1, :size) n",
     "sqlite": """WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :size)
                  SELECT n, lower(hex(randomblob(8))) || n AS name FROM number""",
@@ -91,7 +91,7 @@ def fill(url: str, readers: int, topics: int) -> None:
                 {"n": n, "topics": json.dumps([f"topic-{bit}" for bit in range(bits) if n >> bit & 1])}
                 for n in range(topics)
             ])
-            filling = sa.text(_FILL.format(numbers=_NUMBERS[dialect])).bindparams(sa.bindparam("since", type_=Moment()))
+            filling = sa.text(_FILL.format(numbers=NUMBERS[dialect])).bindparams(sa.bindparam("since", type_=Moment()))
             connection.execute(filling, {"size": readers, "topics": topics, "since": BEFORE})
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("ANALYZE" if dialect == "sqlite" else "VACUUM ANALYZE")

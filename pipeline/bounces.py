@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from delivery.bounces.leaving import LeaveRequest
 from delivery.bounces.reports import Bounce, delivery_of, parse
 from delivery.bounces.soft_bounce_limit import RULE, Rule, Strike, worn_out
 from delivery.message import verp
-from delivery.message.tokens import letter_message_id
+from delivery.message.tokens import letter_message_id, may_be_ours
 from delivery.ports import Arrival, Inbox
 from milepost.errors import ConflictError
 from milepost.settings import Settings
@@ -30,7 +30,7 @@ from pipeline.link_keys import link_keys
 from pipeline.mail_identity import sender_domain
 from pipeline.resolve import Outcome, message_ids
 from store.database import Database
-from store.ledger.bounces import Bounces, Notice, Traced
+from store.ledger.bounces import Bounces, Notice, Traced, normalized
 from store.ledger.ledger import Ledger
 from store.ledger.letters import Letters
 
@@ -80,10 +80,15 @@ def read_bounces(
     )
 
 
-def suppress_worn_out(database: Database, *, now: dt.datetime, rule: Rule = RULE) -> list[str]:
-    """Suppress whoever has too many soft bounces (`delivery.bounces.soft_bounce_limit`); returns the new ones."""
+def suppress_worn_out(
+    database: Database, *, now: dt.datetime, rule: Rule = RULE, among: Collection[int] | None = None
+) -> list[str]:
+    """Suppress whoever has too many soft bounces (`delivery.bounces.soft_bounce_limit`); returns the new ones.
+
+    `among`: only these subscribers are looked at; None: all.
+    """
     bounces, new = Bounces(database), []
-    for struck in bounces.struck(issues=rule.issues, since=now - rule.within):
+    for struck in bounces.struck(issues=rule.issues, since=now - rule.within, among=among):
         strikes = [Strike(issue=issue, at=at) for issue, at in struck.strikes]
         if worn_out(strikes, now, rule) and bounces.wear_out(struck, f"{len(strikes)} soft bounces", now):
             new.append(struck.address)
@@ -113,8 +118,9 @@ class ReportReader:
         self._bounces, self._ledger, self._now = Bounces(database), Ledger(database), now
         self._unknown = message_ids(settings, database)
         self._letters, self._domain = Letters(database), sender_domain(settings)
-        self._letter_ids: Mapping[str, int] | None = None
+        self._letter_ids: Mapping[str, int] | None = None  # of a month, made when they are first asked for
         self.unproven: list[str] = []
+        self.soft: set[int] = set()  # the subscribers of whom soft bounces were read, new or not
 
     def read(self, arrivals: Sequence[Arrival], results: Counter[str]) -> list[Arrival]:
         """Record a chunk and count what came of it; returns what may be put away."""
@@ -140,19 +146,20 @@ class ReportReader:
 
     def record(
         self, found_in: Sequence[tuple[Arrival, Bounce]], results: Counter[str], *,
-        queue_ids: Mapping[str, str] = MappingProxyType({}),
+        queue_ids: Mapping[str, str] = MappingProxyType({}), exact: bool = False,
     ) -> None:
         """Record reports and count what came of them.
 
         `queue_ids`: arrival's name → the relay's own name of the message, of who proved that they are the relay; it
-        names a delivery to the report's recipient.
+        names a delivery to the report's recipient. `exact`: the relay itself names the recipient, so it is the one
+        that the mail was handed over for, and no mail to anybody else is looked for.
         """
         claimed = [verp.claimed(address) for _, bounce in found_in for address in bounce.addresses]
         names = self._bounces.names({number for number in claimed if number is not None})
         letters = [verp.claimed_letter(address) for _, bounce in found_in for address in bounce.addresses]
         queued = self._letters.queued_at({number for number in letters if number is not None})
         reports = [
-            (arrival, self._notice(arrival, bounce, names, queue_ids.get(arrival.name)), bounce)
+            (arrival, self._notice(arrival, bounce, names, queue_ids.get(arrival.name), exact=exact), bounce)
             for arrival, bounce in found_in
         ]
         traced = self._bounces.trace([notice for _, notice, _ in reports], self._unknown)
@@ -165,7 +172,9 @@ class ReportReader:
                                 found.id, extra={"issue": found.issue, "delivery": found.id})
                 elif self._settle(found, bounce):
                     results["resolved"] += 1
-            letter = None if found is not None else self._letter_of(bounce, queued)
+            if found is not None and notice.grade == "soft":
+                self.soft.add(found.subscriber)
+            letter = None if found is not None else self._letter_of(bounce, queued, exact=exact)
             if letter is not None:
                 effect = self._bounces.record_letter(notice, *letter, self._now)
             else:
@@ -192,7 +201,7 @@ class ReportReader:
         return True
 
     def _letter_of(
-        self, bounce: Bounce, queued: Mapping[int, str]
+        self, bounce: Bounce, queued: Mapping[int, str], *, exact: bool
     ) -> tuple[int, Literal["envelope", "message-id"]] | None:
         """The letter that a report is about, and what proves it."""
         for key in self._keys:
@@ -200,28 +209,37 @@ class ReportReader:
                 found = verp.parse_letter(key, address, queued.get)
                 if found is not None:
                     return found, "envelope"
-        if bounce.message_id is None or not bounce.message_id.endswith(f"@{self._domain}>"):
+        name, since = bounce.message_id, self._now - _MEMORY
+        if name is None or not may_be_ours(name) or not name.endswith(f"@{self._domain}>"):
             return None
-        if self._letter_ids is None:
-            self._letter_ids = {
-                letter_message_id(key, letter=letter, queued=at, domain=self._domain): letter
-                for letter, at in self._letters.sent(self._now - _MEMORY).items() for key in self._keys
-            }
-        letter = self._letter_ids.get(bounce.message_id)
+        to = normalized(bounce.recipient)
+        letter = None if to is None else self._message_ids(self._letters.sent(since, to=to)).get(name)
+        if letter is None and not exact:  # it was forwarded: one of all
+            if self._letter_ids is None:
+                self._letter_ids = self._message_ids(self._letters.sent(since))
+            letter = self._letter_ids.get(name)
         return None if letter is None else (letter, "message-id")
 
+    def _message_ids(self, letters: Mapping[int, str]) -> dict[str, int]:
+        return {
+            letter_message_id(key, letter=letter, queued=at, domain=self._domain): letter
+            for letter, at in letters.items() for key in self._keys
+        }
+
     def _notice(
-        self, arrival: Arrival, bounce: Bounce, names: Mapping[int, str], queue_id: str | None = None
+        self, arrival: Arrival, bounce: Bounce, names: Mapping[int, str], queue_id: str | None, *, exact: bool
     ) -> Notice:
         tried = (delivery_of(key, bounce, names.get) for key in self._keys)
         proven = next((number for number in tried if number is not None), None)
         queued = None
         if proven is None and queue_id is not None and bounce.recipient is not None:
             queued = self._bounces.queued_as(bounce.recipient, queue_id)
+        # An inbox fills with reports about mails that somebody sent in our name: none of those was ever in the ledger.
+        ours = bounce.message_id if bounce.message_id is not None and may_be_ours(bounce.message_id) else None
         return Notice(
             digest=hashlib.sha256(arrival.raw).hexdigest(), grade=bounce.grade,
-            delivery_id=proven if queued is None else queued, queued=queued is not None, message_id=bounce.message_id,
-            recipient=bounce.recipient, code=bounce.code, enhanced=bounce.status,
+            delivery_id=proven if queued is None else queued, queued=queued is not None, message_id=ours,
+            recipient=bounce.recipient, exact=exact, code=bounce.code, enhanced=bounce.status,
             text=bounce.diagnostic or bounce.kind, suppress=bounce.suppress,
         )
 

@@ -63,9 +63,10 @@ class ProviderReports:
             reader = ReportReader(self.settings, self.database, now)
             reader.record(
                 [(Arrival(name=one.known_as, raw=one.known_as.encode()), one.bounce) for one in told.events], results,
-                queue_ids={one.known_as: one.queue_id for one in told.events if one.queue_id},
+                queue_ids={one.known_as: one.queue_id for one in told.events if one.queue_id}, exact=True,
             )
-            suppress_worn_out(self.database, now=now)
+            if reader.soft:  # of nobody else anything has changed, and a storm of reports is a storm of these
+                suppress_worn_out(self.database, now=now, among=reader.soft)
         return dict(results)
 
     def _count(self, provider: str, now: dt.datetime) -> None:

@@ -1,6 +1,7 @@
 """Keyed names that only we can make: the unsubscribe token, and the Message-ID of a delivery."""
 
 import hmac
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ _UNSUBSCRIBE = b"milepost unsubscribe 1\0"  # one purpose, one domain: a MAC of 
 _MESSAGE_ID = b"milepost message-id 1\0"
 _LETTER = b"milepost letter 1\0"
 _DIGITS = b"abcdefghijklmnopqrstuvwxyz234567".ljust(256)
+_OURS = re.compile(r"<[a-z2-7]{32}@[^<>\s]+>")  # `_DIGITS`, of 160 bits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +119,11 @@ def message_id(key: str | bytes, *, issue: int | str, reader: int | str, domain:
     it tells nobody who the reader is. `domain` is ASCII. RFC 5322 §3.6.4.
     """
     return f"<{base32(keyed_hash(key, _MESSAGE_ID, issue, reader)[:20])}@{domain}>"
+
+
+def may_be_ours(value: str) -> bool:
+    """Whether a Message-ID has the form of `message_id` and `letter_message_id`; what has another never was ours."""
+    return _OURS.fullmatch(value) is not None
 
 
 def letter_message_id(key: str | bytes, *, letter: int, queued: str, domain: str) -> str:

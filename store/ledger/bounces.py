@@ -30,7 +30,7 @@ Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "
 Effect = Literal["suppressed", "unsubscribed", "ended", "counted", "noted", "seen", "forged"]
 BY_MAIL = "by a mail to the address that was theirs alone"
 _CHUNK = 500  # names asked for in one statement
-_ISSUES = 100  # the last ones, of which a relay's own name of a message is looked for
+_ISSUES = 100  # the last ones, of which a report is looked for first, and a relay's own name of a message only
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +43,7 @@ class Notice:
     queued: bool = False  # by the relay's own name of it, which is not ours
     message_id: str | None = None
     recipient: str | None = None  # as the report says: by it a Message-ID is found without reading the whole ledger
+    exact: bool = False  # the recipient is whom the mail was handed over for, never where it was forwarded to
     code: int | None = None
     enhanced: str | None = None
     text: str = ""  # printable
@@ -83,21 +84,49 @@ class Struck:
     strikes: Sequence[tuple[int, dt.datetime]] = field(default=())  # (issue, when it was sent)
 
 
-def _sent_to(connection: sa.Connection, notices: Sequence[Notice]) -> dict[str, int]:
-    """Message-ID → delivery, of those that were sent to whom their report names."""
+def _recent() -> sa.Select[tuple[int]]:
+    return sa.select(issue.c.number).order_by(issue.c.number.desc()).limit(_ISSUES)
+
+
+def _named(connection: sa.Connection, notices: Sequence[Notice], known: Mapping[str, int]) -> dict[str, int]:
+    """Message-ID → delivery: of the last issues, then of all, to whom their report names; then to anybody else.
+
+    The last is for mail that was forwarded, and reads the whole ledger.
+    """
+    named = dict(known)
+
+    def rest() -> list[Notice]:
+        return [one for one in notices if one.message_id not in named]
+
+    for issues in (_recent(), sa.select(issue.c.number)):
+        named |= _sent_to(connection, rest(), issues)
+    asked = [one.message_id for one in rest() if not one.exact]
+    for at in range(0, len(asked), _CHUNK):
+        query = sa.select(delivery.c.message_id, delivery.c.id).where(
+            delivery.c.message_id.in_(asked[at : at + _CHUNK])
+        )
+        named |= {row.message_id: row.id for row in connection.execute(query)}
+    return named
+
+
+def _sent_to(
+    connection: sa.Connection, notices: Sequence[Notice], issues: sa.Select[tuple[int]]
+) -> dict[str, int]:
+    """Message-ID → delivery, of those of these issues that were sent to whom their report names."""
     found: dict[str, int] = {}
-    recipients = {one.message_id: normalized for one in notices if (normalized := _normalized(one.recipient))}
+    recipients = {one.message_id: reader for one in notices if (reader := normalized(one.recipient))}
     for at in range(0, len(recipients), _CHUNK):
         names = list(recipients)[at : at + _CHUNK]
         query = sa.select(delivery.c.message_id, delivery.c.id).where(
-            delivery.c.issue.in_(sa.select(issue.c.number)),  # (issue, normalized) is indexed, a Message-ID is not
+            delivery.c.issue.in_(issues),  # (issue, normalized) is indexed, a Message-ID is not
             delivery.c.normalized.in_({recipients[name] for name in names}), delivery.c.message_id.in_(names),
         )
         found |= {row.message_id: row.id for row in connection.execute(query)}
     return found
 
 
-def _normalized(address: str | None) -> str | None:
+def normalized(address: str | None) -> str | None:
+    """A report's recipient as the ledger has it; None where it is no address."""
     try:
         return None if address is None else parse(address).normalized
     except InputError:
@@ -133,13 +162,7 @@ class Bounces:
         """
         by_name = [one for one in notices if one.message_id and one.delivery_id is None]
         with self._database.connect() as connection:
-            named = dict(unknown) | _sent_to(connection, by_name)
-            asked = [one.message_id for one in by_name if one.message_id not in named]
-            for at in range(0, len(asked), _CHUNK):
-                query = sa.select(delivery.c.message_id, delivery.c.id).where(
-                    delivery.c.message_id.in_(asked[at : at + _CHUNK])
-                )
-                named |= {row.message_id: row.id for row in connection.execute(query)}
+            named = _named(connection, by_name, unknown)
             ids = {
                 one.digest: one.delivery_id if one.delivery_id is not None else named.get(one.message_id or "")
                 for one in notices
@@ -159,12 +182,11 @@ class Bounces:
 
     def queued_as(self, address: str, queue_id: str) -> int | None:
         """The delivery to `address`, of the last issues, that the relay took under this name; None: there is none."""
-        normalized = _normalized(address)
-        recent = sa.select(issue.c.number).order_by(issue.c.number.desc()).limit(_ISSUES)
         query = (
             sa.select(delivery.c.id)
             .where(
-                delivery.c.issue.in_(recent), delivery.c.normalized == normalized, delivery.c.queue_id == queue_id
+                delivery.c.issue.in_(_recent()), delivery.c.normalized == normalized(address),
+                delivery.c.queue_id == queue_id,
             )
             .order_by(delivery.c.id.desc()).limit(1)
         )
@@ -233,13 +255,13 @@ class Bounces:
             ).rowcount
             if end_change(connection, letter_id, now):
                 ended += 1
-            normalized = parse(found.address).normalized
+            address = parse(found.address).normalized
             reader = connection.execute(
-                sa.select(subscriber.c.id, subscriber.c.state).where(subscriber.c.normalized == normalized)
+                sa.select(subscriber.c.id, subscriber.c.state).where(subscriber.c.normalized == address)
             ).first()
             complains = notice.grade == "complaint"
             if reader is not None or complains:  # a stranger's typing error is nobody's address
-                suppress(connection, key, normalized, notice.suppress, now)
+                suppress(connection, key, address, notice.suppress, now)
             if reader is not None and complains:
                 turn(connection, reader.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
             if complains:
@@ -274,10 +296,11 @@ class Bounces:
         with self._database.connect() as connection:
             return [BounceRow(**row) for row in connection.execute(query).mappings()]
 
-    def struck(self, *, issues: int, since: dt.datetime) -> list[Struck]:
+    def struck(self, *, issues: int, since: dt.datetime, among: Collection[int] | None = None) -> list[Struck]:
         """Active subscribers with soft bounces of at least `issues` different issues that were sent since `since`.
 
         A mailbox that was full at hand-over, or a hand-over given up after days (T6), is one as much as a report is.
+        `among`: only these subscribers are looked at; None: all, which reads every report since.
         """
         at = sa.func.coalesce(delivery.c.first_attempt_at, delivery.c.updated_at).label("at")
         recent = sa.select(issue.c.number).where(issue.c.frozen_at >= since)
@@ -285,12 +308,13 @@ class Bounces:
             delivery.c.enhanced == "5.2.2", delivery.c.code.between(400, 499),
             sa.and_(delivery.c.code == 552, delivery.c.enhanced.is_(None)),
         )
+        theirs = () if among is None else (delivery.c.subscriber.in_(sorted(among)),)
         told = sa.union(
             sa.select(delivery.c.subscriber, delivery.c.issue, at)
             .join(bounce, bounce.c.delivery_id == delivery.c.id)
-            .where(bounce.c.grade == "soft", delivery.c.issue.in_(recent)),
+            .where(bounce.c.grade == "soft", delivery.c.issue.in_(recent), *theirs),
             sa.select(delivery.c.subscriber, delivery.c.issue, at)
-            .where(delivery.c.state == "failed", at_hand_over, delivery.c.issue.in_(recent)),
+            .where(delivery.c.state == "failed", at_hand_over, delivery.c.issue.in_(recent), *theirs),
         ).cte("told")
         often = (
             sa.select(told.c.subscriber)

@@ -11,7 +11,7 @@ import datetime as dt
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 
@@ -19,7 +19,9 @@ from milepost.records import SubscriberState
 from store.clock import due, within
 from store.dialects import insert, seconds, serialize
 from store.engine import Database
+from store.meta import Meta
 from store.schema.tables import address_change, bounce, letter, sign_up, subscriber, suppression
+from store.subscribers.addresses import address_hash
 from store.upkeep import restore
 
 LetterKind = Literal["confirm", "remind", "welcome", "move", "moved", "goodbye"]
@@ -231,9 +233,12 @@ class Letters:
         with self._database.connect() as connection:
             return {row.id: row.queued_at.isoformat() for row in connection.execute(query)}
 
-    def sent(self, since: dt.datetime) -> dict[int, str]:
-        """The same of all that went out since."""
+    def sent(self, since: dt.datetime, *, to: str | None = None) -> dict[int, str]:
+        """The same of all that went out since; `to`: to this normalized address alone, which reads no other's."""
         query = sa.select(letter.c.id, letter.c.queued_at).where(letter.c.state == "sent", letter.c.sent_at > since)
+        if to is not None:
+            hash_ = address_hash(Meta(self._database).address_key(), to)
+            query = query.where(letter.c.kind.in_(get_args(LetterKind)), letter.c.address_hash == hash_)
         with self._database.connect() as connection:
             return {row.id: row.queued_at.isoformat() for row in connection.execute(query)}
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from operator import attrgetter
 
 import sqlalchemy as sa
 
@@ -48,11 +49,12 @@ class Unknowns:
             .join(subscriber, subscriber.c.id == delivery.c.subscriber)
             .join(issue, issue.c.number == delivery.c.issue)
             .where(in_state("unknown"))
-            .order_by(delivery.c.id)
         )
         if number is not None:
             query = query.where(delivery.c.issue == number)
         if address is not None:
             query = query.where(delivery.c.normalized == parse(address).normalized)
         with self._database.connect() as connection:
-            return [Unknown(**row) for row in connection.execute(query).mappings()]
+            found = [Unknown(**row) for row in connection.execute(query).mappings()]
+        # Asked for in that order, SQLite would walk through all that was ever sent, by its keys, to save itself this.
+        return sorted(found, key=attrgetter("id"))

@@ -33,6 +33,7 @@ from store.subscribers.suppressions import Suppressions
 from tests.console import terminal
 from tests.hand_over import begin, settle
 from tests.pipeline.stage import READERS
+from tests.whole_tables import walked_through
 
 REPORT = """\
 Return-Path: <>
@@ -172,6 +173,17 @@ def test_complaints_without_a_form_let_the_reader_go_and_a_holiday_note_counts_n
     assert stage.gather() == {"read": 4, "unsubscribed": 2, "noted": 1, "forged": 1}
     assert [one.state for one in Subscribers(stage.database).list()] == ["unsubscribed", "unsubscribed", "active"]
     assert [row.grade for row in Bounces(stage.database).of(stage.rows[2].id)] == ["unclear"]
+
+
+def test_what_comes_back_of_mails_in_our_name_is_looked_for_nowhere(stage: Stage) -> None:
+    """Somebody mails the world with our address as the sender: what comes back is theirs, and comes by thousands."""
+    for number, form in enumerate(("<20261129.{}@clockwork.example>", "<{}.abc@elsewhere.example>")):
+        stage.report(str(number), to="bounces@clockwork.example", message_id=form.format(number))
+    with walked_through(stage.database) as whole:
+        assert stage.gather() == {"read": 2, "forged": 2}
+    assert set(whole) & {"delivery", "attempt", "bounce", "letter", "subscriber"} == set(), whole
+    stage.report("3", to="bounces@clockwork.example", message_id=str(stage.rows[1].message_id))  # it was forwarded
+    assert stage.gather() == {"read": 1, "suppressed": 1}
 
 
 def test_read_again_from_another_folder_it_counts_once(stage: Stage, tmp_path: Path) -> None:

@@ -542,6 +542,26 @@ class TestWhatComesBack:
         [mail] = mails(relay)
         assert self.comes_back(settings, database, tmp_path, message_id=mail["Message-ID"]) == {"ended": 1}
 
+    def test_of_many_letters_the_one_to_that_address_is_looked_up_alone(
+        self, settings: Settings, database: Database, relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Robots sign up thousands of addresses that don't exist: each comes back, and names none of the others."""
+        ask(settings, database)
+        send(settings, database)
+        [mail] = mails(relay)
+        asked: list[str | None] = []
+        sent = Letters.sent
+
+        def watched(self: Letters, since: dt.datetime, *, to: str | None = None) -> dict[int, str]:
+            asked.append(to)
+            return sent(self, since, to=to)
+
+        monkeypatch.setattr(Letters, "sent", watched)
+        said = GONE.replace("x@y.example", ADA)
+        came_to = self.comes_back(settings, database, tmp_path, message_id=mail["Message-ID"], said=said)
+        assert came_to == {"ended": 1}
+        assert asked == [ADA]
+
     def test_a_forged_one_ends_nothing(
         self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
     ) -> None:

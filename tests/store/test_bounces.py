@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from milepost.records import Reply
+from store.ledger import bounces as bounces_of
 from store.ledger.bounces import Bounces, Notice
 from store.ledger.resolve import Unknowns
 from store.subscribers.events import By
@@ -90,6 +91,20 @@ def test_a_message_id_names_its_delivery_whomever_the_report_names(
     assert [one.id for one in Bounces(sent.database).trace([named], {}).values()] == found
 
 
+def test_whoever_knows_to_whom_it_went_is_asked_for_no_other(sent: World) -> None:
+    wrong, right = (notice(f"d{reader}", delivery_id=None, message_id="<m2@x>", exact=True,
+                           recipient=f"reader{reader}@example.org") for reader in (0, 1))
+    assert [one.id for one in Bounces(sent.database).trace([wrong], {}).values()] == []
+    assert [one.id for one in Bounces(sent.database).trace([right], {}).values()] == [2]
+
+
+def test_an_issue_of_long_ago_is_found_as_well(sent: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last ones are looked through first, and no more than these in most cases."""
+    monkeypatch.setattr(bounces_of, "_ISSUES", 0)
+    named = notice(delivery_id=None, message_id="<m2@x>", recipient="reader1@example.org", exact=True)
+    assert [one.id for one in Bounces(sent.database).trace([named], {}).values()] == [2]
+
+
 @pytest.mark.parametrize("grade", ["policy", "delayed", "delivered", "unclear"])
 def test_the_rest_is_noted(sent: World, grade: str) -> None:
     assert handle(sent, notice(grade=grade, suppress=None)) == ["noted"]
@@ -139,6 +154,9 @@ def test_soft_ones_and_full_mailboxes_are_counted_by_issue(world: World) -> None
     ]
     assert all(at.tzinfo is not None for one in struck for _, at in one.strikes)
     assert bounces.struck(issues=2, since=NOW - dt.timedelta(days=180)) == []
+    among = bounces.struck(issues=1, since=NOW - dt.timedelta(days=180), among=[struck[1].subscriber, 4711])
+    assert among == [struck[1]]
+    assert bounces.struck(issues=1, since=NOW - dt.timedelta(days=180), among=[]) == []
     assert bounces.struck(issues=1, since=NOW + dt.timedelta(days=1)) == []
     assert bounces.wear_out(struck[0], "1 soft bounces", NOW)
     assert not bounces.wear_out(struck[0], "1 soft bounces", NOW)

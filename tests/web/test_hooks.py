@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from delivery.bounces.provider_events import ForgedError
 from milepost.errors import FetchError
 from milepost.settings import BounceSettings, Settings, load
+from pipeline.bounces import suppress_worn_out
 from pipeline.provider_reports import ProviderReports
 from store.database import Database, connect
 from store.operators.figures import read
@@ -30,6 +31,7 @@ from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.pipeline import prepared
 from tests.web.conftest import LIST_ID, NOW, MemoryIssues, MemorySubscribers, MemoryTopics, NoSignUps, keys
+from tests.whole_tables import walked_through
 from web.app import create_app
 from web.hooks import LONGEST
 
@@ -38,7 +40,7 @@ CERTIFICATE = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-012
 CONFIRM = f"https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=ab"
 EC_KEY, RSA_KEY = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)
 MAILGUN, POSTMARK = "an-invented-signing-key", "an-invented-password"
-MESSAGE = "<one@clockwork.example>"
+MESSAGE = f"<{'a2' * 16}@clockwork.example>"
 FIRST = "t-1"
 NO_SUCH = "550 5.1.1 no such user here"
 
@@ -358,3 +360,98 @@ def test_a_mailbox_that_is_full_is_counted_and_a_refusal_of_us_is_no_reader_s_fa
     ours = event | {"sg_event_id": "e-8", "status": "5.7.1", "type": "blocked", "reason": "550 5.7.1 on a blocklist"}
     dropped = event | {"sg_event_id": "e-9", "event": "dropped", "reason": "Bounced Address"}
     assert post("sendgrid", *sendgrid(full, ours, dropped)).json() == {"counted": 1, "noted": 1}
+
+
+# --- a storm of them ------------------------------------------------------------------------------------------------
+
+
+def _full(message_id: str, reader: str, event: str) -> tuple[bytes, dict[str, str]]:
+    return sendgrid({"event": "bounce", "email": reader, "smtp-id": message_id, "sg_event_id": event,
+                     "status": "4.2.2", "reason": "452 4.2.2 mailbox full"})
+
+
+def _full_before(database: Database, issues: int) -> list[str]:
+    """As many issues, a month after another, that came back to every reader; returns their addresses.
+
+    The last went out a day ago; that its mailbox was full nobody has told of it yet.
+    """
+    with database.begin() as connection:
+        first = connection.execute(sa.select(tables.issue)).mappings().one()
+        sent = connection.execute(sa.select(tables.delivery).order_by(tables.delivery.c.id)).mappings().all()
+        variant = connection.execute(sa.select(tables.issue_variant)).mappings().first()
+        assert variant is not None
+        for ago in range(issues, 0, -1):
+            number, at = first["number"] + ago, NOW - dt.timedelta(days=30 * ago)
+            connection.execute(sa.insert(tables.issue).values(
+                {**first, "number": number, "period": f"before-{ago}", "frozen_at": at, "handle": None,
+                 "sequence": None, "state": "complete"}
+            ))
+            connection.execute(sa.insert(tables.issue_variant).values({**variant, "issue": number}))
+            for one in sent:
+                values = {name: one[name] for name in ("subscriber", "normalized", "address")}
+                made = connection.execute(sa.insert(tables.delivery).values(
+                    **values, issue=number, variant=variant["name"], state="sent", attempts=1, first_attempt_at=at,
+                    updated_at=at,
+                )).inserted_primary_key
+                assert made is not None
+                connection.execute(sa.insert(tables.bounce).values(
+                    digest=f"before-{made[0]}", read_at=at, delivery_id=made[0], proof="message-id", grade="soft",
+                    text="full",
+                ))
+        last, yesterday = first["number"], NOW - dt.timedelta(days=1)
+        connection.execute(sa.update(tables.issue).where(tables.issue.c.number == last).values(
+            frozen_at=yesterday
+        ))
+        connection.execute(sa.update(tables.delivery).where(tables.delivery.c.issue == last).values(
+            first_attempt_at=yesterday
+        ))
+        return [one["address"] for one in sent]
+
+
+def test_the_last_straw_is_heard_of_whom_it_is_about_and_the_rest_waits_for_the_next_sweep(
+    post: Any, reader: str, database: Database
+) -> None:
+    """Five monthly issues came back to each; each post looks at its own readers alone, also when it is posted again."""
+    readers = _full_before(database, 4)
+    with database.begin() as connection:  # somebody else has had five, and no report is about them now
+        other = tables.delivery.c.address == next(one for one in readers if one != reader)
+        mine = sa.select(tables.delivery.c.id).where(tables.delivery.c.attempts == 1, other).order_by(
+            tables.delivery.c.id.desc()).limit(1)
+        fifth = sa.select(sa.func.min(tables.delivery.c.id)).where(other)
+        connection.execute(sa.insert(tables.bounce).from_select(
+            ["digest", "read_at", "delivery_id", "grade", "text"],
+            sa.select(sa.literal("fifth"), tables.bounce.c.read_at, fifth.scalar_subquery(), sa.literal("soft"),
+                      sa.literal("full")).where(tables.bounce.c.delivery_id.in_(mine)),
+        ))
+        connection.execute(sa.update(tables.delivery).where(tables.delivery.c.id == fifth.scalar_subquery()).values(
+            state="sent"))
+    assert post("sendgrid", *_full(MESSAGE, reader, "e-1")).json() == {"counted": 1}
+    assert [one.reason for one in Suppressions(database).list()] == ["5 soft bounces"]
+    assert [one.normalized for one in Suppressions(database).list()] == [reader]
+    with database.begin() as connection:  # as if the program had died between the two
+        connection.execute(sa.delete(tables.suppression))
+    assert post("sendgrid", *_full(MESSAGE, reader, "e-1")).json() == {"seen": 1}
+    assert [one.normalized for one in Suppressions(database).list()] == [reader]
+    assert len(suppress_worn_out(database, now=NOW)) == 1
+
+
+@pytest.mark.parametrize("about", ["ours", "another program's mail", "a letter"])
+def test_no_post_walks_through_what_was_ever_sent_or_came_back(
+    about: str, post: Any, reader: str, database: Database
+) -> None:
+    """Each of a hundred thousand that come at once is a post by itself."""
+    _full_before(database, 2)
+    name, whom = {
+        "ours": (MESSAGE, reader), "another program's mail": ("<1@elsewhere.example>", "a@strangers.example"),
+        "a letter": (f"<{'b3' * 16}@clockwork.example>", "a@strangers.example"),
+    }[about]
+    with walked_through(database) as whole:
+        came_to = post("sendgrid", *_full(name, whom, "e-1")).json()
+    assert came_to == ({"counted": 1} if about == "ours" else {"forged": 1})
+    assert set(whole) & {"delivery", "attempt", "bounce", "letter", "subscriber", "suppression"} == set(), whole
+
+
+def test_what_a_provider_says_of_a_forwarded_mail_names_whom_it_was_sent_to(post: Any, database: Database) -> None:
+    """They know whom we handed it over for: a Message-ID of ours with another recipient is nobody's."""
+    assert post("sendgrid", *_full(MESSAGE, "elsewhere@strangers.example", "e-1")).json() == {"forged": 1}
+    assert Suppressions(database).list() == []
