@@ -1,9 +1,18 @@
-"""The web server under load: 8 clients at a time, quiet and while an issue is being sent, with one process and two.
+"""The web server under load, quiet and while an issue is being sent, with one process and two, on both databases.
 
-    python -m bench.web [--processes 1,2] [--seconds 3] [--readers 60000] [--victim 10000]
-    python -m bench.web --store postgresql://USER@HOST/NAME     an empty database; SQLite unless told otherwise
+    python -m bench.web [--stores sqlite,postgresql] [--processes 1,2] [--rate 50] [--seconds 12] [--connections 10]
+    python -m bench.web --victim 10000       that many sign-ups of one address besides
 
-Clients, server and dispatch share the machine; each client keeps its connection, as a proxy does.
+    open     visitors come at a rate, whether or not those before them were answered; each latency is counted from the
+             moment at which they were to come, so that a server that stands still is not asked less (by this the aim is
+             judged: unsubscribe and pages at p99 <= 50 ms)
+    8, 64    so many clients, each of which asks again once it is answered: how much is answered at most, and no latency
+             of anybody's, for with more clients than cores they wait for each other
+
+What is asked is mixed: pages (the archive, an issue, the feed, a milestone), ways out (a mail program's one-click POST,
+RFC 8058; the page behind a link, and its button) and ways in (a sign-up, a confirmation). Clients, server, database,
+relay and dispatch share the machine, so the table says whose the CPU was. Each client keeps its connection, as a proxy
+does.
 """
 
 import argparse
@@ -11,14 +20,19 @@ import http.client
 import itertools
 import json
 import multiprocessing
+import os
+import random
+import re
+import secrets
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,22 +40,37 @@ from urllib.parse import urlsplit
 import sqlalchemy as sa
 
 from bench.senders import NOW
+from bench.servers import empty, server_cpu
 from bench.sinks import sink, which
+from milepost.dates import utc_now
 from milepost.settings import Settings, load
 from pipeline.link_keys import signing_key
 from pipeline.mail_identity import list_id, unsubscribe_url
 from pipeline.publish import publish
 from store.database import Database, connect
 from store.schema.tables import letter, subscriber
+from store.schema.tables import sign_up as entries
 from store.upkeep.copy import copy as copy_database
 from store.upkeep.restore import confirm_restore
 from tests.pipeline.prepared import SETTINGS, copy
+from tests.store import postgresql
 from web.serve import free_port
 
 CLIENTS = 8
+OPEN_CLIENTS = 64  # connections, of which a visitor who comes takes a free one
 PATIENCE_S = 60.0
+AIM_MS = 50.0
+NOBODY = 0  # the status of a request without an answer
 Ask = tuple[str, str, bytes, dict[str, str]]  # method, path, body, headers
 JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+# What visitors ask for: how many of a hundred, and the column that it is counted in.
+MIXTURE = {
+    "archive": (15, "pages"), "issue": (15, "pages"), "feed": (15, "pages"), "milestone": (15, "pages"),
+    "one-click": (10, "unsubscribe"), "its page": (10, "unsubscribe"), "its button": (10, "unsubscribe"),
+    "sign-up": (5, "sign-up"), "confirm": (5, "sign-up"),
+}
+COLUMNS = ("pages", "unsubscribe", "sign-up")
 
 
 def sign_up(number: int, address: str | None = None) -> Ask:
@@ -56,32 +85,73 @@ def page(path: str) -> Ask:
 
 def click(path: str) -> Ask:
     """What a mail program sends for its own button (RFC 8058)."""
-    form = {"Content-Type": "application/x-www-form-urlencoded", "X-Forwarded-For": "203.0.113.9"}
-    return "POST", path, b"List-Unsubscribe=One-Click", form
+    return "POST", path, b"List-Unsubscribe=One-Click", FORM | {"X-Forwarded-For": "203.0.113.9"}
+
+
+def button(path: str) -> Ask:
+    """What a browser sends for the button on our page, at which somebody looks."""
+    return "POST", path, b"", FORM | {"X-Forwarded-For": "203.0.113.9", "Origin": "https://news.clockwork.example"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What came of a load."""
+
+    took: dict[str, list[float]]  # kind → seconds of each, sorted
+    statuses: Counter[int]
+    seconds: float  # it went on for
+    cpu: float  # seconds of the clients
+
+    @property
+    def answered(self) -> int:
+        return sum(map(len, self.took.values()))
+
+    def column(self, name: str) -> list[float]:
+        """Seconds of each that is counted there, sorted."""
+        return sorted(one for kind, took in self.took.items() if MIXTURE[kind][1] == name for one in took)
+
+
+def quantile(took: list[float], share: float) -> float:
+    """In milliseconds; `took` is sorted."""
+    return took[min(int(len(took) * share), len(took) - 1)] * 1000
 
 
 def load_with(
-    port: int, asks: list[Ask], seconds: float, clients: int, pipe: "multiprocessing.connection.Connection"
+    port: int, asks: list[tuple[str, Ask]], seconds: float, clients: int, rate: float | None,
+    pipe: "multiprocessing.connection.Connection",
 ) -> None:
-    """Send `asks` for so long, `clients` at a time, in a process of its own; sends (seconds each, statuses)."""
-    source, took, statuses = iter(asks), list[float](), Counter[int]()
-    lock, end = threading.Lock(), time.monotonic() + seconds
+    """Send `asks` for so long, at most `clients` at a time, in a process of its own; sends a `Load`."""
+    took, statuses, lock, begun = dict[str, list[float]](), Counter[int](), threading.Lock(), time.monotonic()
+    dice, source, end = random.Random(7), iter(asks), begun + seconds  # noqa: S311 (the same visitors each time)
+    due = begun
+
+    def following() -> tuple[str, Ask, float] | None:
+        nonlocal due
+        with lock:
+            if rate is not None:
+                due += dice.expovariate(rate)
+            found = next(source, None)
+            return None if found is None or due >= end else (*found, due)
 
     def client() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-        while time.monotonic() < end:
+        while time.monotonic() < end and (one := following()) is not None:
+            kind, (method, path, body, headers), moment = one
+            if rate is None:
+                moment = time.monotonic()
+            else:
+                time.sleep(max(0.0, moment - time.monotonic()))
+            try:
+                connection.request(method, path, body or None, headers)
+                answer = connection.getresponse()
+                answer.read()
+                status = answer.status
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                status = NOBODY
             with lock:
-                ask = next(source, None)
-            if ask is None:
-                break
-            method, path, body, headers = ask
-            begun = time.perf_counter()
-            connection.request(method, path, body or None, headers)
-            answer = connection.getresponse()
-            answer.read()
-            with lock:
-                took.append(time.perf_counter() - begun)
-                statuses[answer.status] += 1
+                took.setdefault(kind, []).append(time.monotonic() - moment)
+                statuses[status] += 1
         connection.close()
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
@@ -89,21 +159,32 @@ def load_with(
         thread.start()
     for thread in threads:
         thread.join()
-    pipe.send((took, statuses))
+    for times in took.values():
+        times.sort()
+    pipe.send(Load(took=took, statuses=statuses, seconds=time.monotonic() - begun, cpu=time.process_time()))
+
+
+def loaded(
+    port: int, asks: Iterable[tuple[str, Ask]], seconds: float, clients: int, rate: float | None = None
+) -> Load:
+    """What comes of `asks`; `rate`: so many come in a second, else each client asks again once it is answered."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe(duplex=False)
+    client = context.Process(target=load_with, args=(port, list(asks), seconds, clients, rate, theirs))
+    client.start()
+    theirs.close()
+    found: Load = mine.recv()
+    client.join()
+    return found
 
 
 def under_load(
     port: int, asks: list[Ask], seconds: float, clients: int = CLIENTS
 ) -> tuple[list[float], Counter[int], float]:
-    """Seconds of each request, sorted; the statuses; and how long it went on."""
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe(duplex=False)
-    client = context.Process(target=load_with, args=(port, asks, seconds, clients, theirs))
-    client.start()
-    theirs.close()
-    took, statuses = mine.recv()
-    client.join()
-    return sorted(took), statuses, sum(took) / clients
+    """Seconds of each request of one kind, sorted; the statuses; and how long it went on."""
+    found = loaded(port, (("issue", ask) for ask in asks), seconds, clients)
+    took = found.took.get("issue", [])
+    return took, found.statuses, sum(took) / clients
 
 
 @contextmanager
@@ -127,7 +208,7 @@ def until(so: Callable[[], bool], process: subprocess.Popen[bytes], folder: Path
     while not so():
         if process.poll() is not None or time.monotonic() > end:
             said = (folder / "log").read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
-            sys.exit(f"web: {process.args[5]} did not start: {''.join(said) or 'it said nothing'}")
+            sys.exit(f"web: what it started is not there: {''.join(said) or 'it said nothing'}")
         time.sleep(0.05)
 
 
@@ -142,9 +223,12 @@ def answers(port: int) -> bool:
         connection.close()
 
 
-def prepare(folder: Path, store: str | None, processes: int, smtp: int, readers: int) -> Settings:
-    """A database with an issue that waits to be sent to so many readers."""
+def prepare(
+    folder: Path, store: str | None, processes: int, smtp: int, readers: int, connections: int = 4
+) -> Settings:
+    """A database with an issue that waits to be sent to so many readers, by so many connections."""
     text = SETTINGS.format(site="http://127.0.0.1:9", smtp=smtp)
+    text = text.replace("[newsletter]", f"connections = {connections}\n[newsletter]")
     text += f"processes = {processes}\nsignup_per_hour = 1000000\n"
     (folder / "milepost.toml").write_text(text, encoding="utf-8")
     settings = load(folder / "milepost.toml")
@@ -184,13 +268,76 @@ def letters_to(database: Database, address: str) -> int:
 
 
 def asks_of(kind: str, most: int, numbers: Iterator[int], ways_out: Iterator[str]) -> list[Ask]:
-    """At most so many requests of a kind: "sign-up", "issue", "feed" or "one-click"."""
+    """At most so many requests of one kind: "sign-up", "issue", "feed" or "one-click"."""
     return {
         "sign-up": lambda: [sign_up(next(numbers)) for _ in range(most)],
         "issue": lambda: [page("/issues/1")] * most,
         "feed": lambda: [page("/feed.atom")] * most,
         "one-click": lambda: [click(path) for path in islice(ways_out, min(most, 1500))],
     }[kind]()
+
+
+class Visitors:
+    """Who comes, each with something else to ask for; never the same reader twice."""
+
+    def __init__(self, settings: Settings, database: Database, port: int) -> None:
+        self._numbers, self._ways_out = itertools.count(), links(settings, database)
+        self._names = waiting_sign_ups(port, database)
+        self._milestone, self._dice = a_milestone(port), random.Random(5)  # noqa: S311 (the same each time)
+
+    def __iter__(self) -> Iterator[tuple[str, Ask]]:
+        kinds, weights = list(MIXTURE), [weight for weight, _ in MIXTURE.values()]
+        while True:
+            [kind] = self._dice.choices(kinds, weights)
+            yield kind, self._ask(kind)
+
+    def _ask(self, kind: str) -> Ask:
+        match kind:
+            case "archive":
+                return page("/issues")
+            case "issue":
+                return page("/issues/1")
+            case "feed":
+                return page("/feed.atom")
+            case "milestone":
+                return page(self._milestone)
+            case "one-click":
+                return click(next(self._ways_out))
+            case "its page":
+                return page(next(self._ways_out))
+            case "its button":
+                return button(next(self._ways_out))
+            case "confirm":
+                return "POST", f"/c/{next(self._names)}", b"", FORM
+            case _:
+                return sign_up(next(self._numbers))
+
+
+def waiting_sign_ups(port: int, database: Database, many: int = 6000) -> Iterator[str]:
+    """The names of sign-ups that wait for their confirmation: one that was asked for, and others like it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request(*sign_up(0, "first@readers.example"))
+    assert connection.getresponse().status == 200
+    connection.close()
+    with database.begin() as writing:
+        row = dict(writing.execute(sa.select(entries)).mappings().first() or {})
+        del row["id"]
+        rows = [
+            row | {"name": secrets.token_urlsafe(18), "address": f"in{n}@readers.example",
+                   "normalized": f"in{n}@readers.example", "address_hash": secrets.token_hex(32), "asked_at": utc_now()}
+            for n in range(many)
+        ]
+        writing.execute(sa.insert(entries), rows)
+    return iter([one["name"] for one in rows])
+
+
+def a_milestone(port: int) -> str:
+    """The path of one's page, as the sitemap has it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("GET", "/sitemap.xml")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return next(str(urlsplit(url).path) for url in re.findall(r"<loc>([^<]+)", text) if "/timeline/" in url)
 
 
 @contextmanager
@@ -202,35 +349,101 @@ def serving(folder: Path) -> Iterator[int]:
         yield port
 
 
-def measure(folder: Path, settings: Settings, options: argparse.Namespace, processes: int) -> None:
+def used() -> dict[str, float]:
+    """CPU seconds so far of the programs that this one has started: the web server, the dispatch and the relay.
+
+    Those of a process are of its children too that have ended (proc_pid_stat(5)).
+    """
+    parents, words, seconds = {}, {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+            words[int(stat.parent.name)] = (stat.parent / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile
+        pid = int(stat.parent.name)
+        parents[pid], seconds[pid] = int(fields[1]), sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    found = dict.fromkeys(("web", "dispatch", "relay"), 0.0)
+    for pid in parents:
+        at, line = pid, list[int]()
+        while at in parents and at != os.getpid():
+            line.append(at)
+            at = parents[at]
+        if at != os.getpid() or not line:
+            continue
+        first = words.get(line[-1], [])
+        whose = "dispatch" if b"dispatch" in first else "web" if b"web" in first else "relay" if any(
+            b"sink" in word for word in first) else None
+        if whose:
+            found[whose] += seconds[pid]
+    return found
+
+
+@dataclass(kw_only=True, slots=True)
+class Table:
+    """The rows, as they come, and where the aim was missed."""
+
+    missed: list[str]
+
+    def head(self, clients: list[int]) -> None:
+        print(f"mail goes to {which()}; each at a rate is {', '.join(f'{k} {w} %' for k, (w, _) in MIXTURE.items())}")
+        print(f"closed loops of {', '.join(map(str, clients))} clients; p50, p99 and longest in ms")
+        print(f"{'store':<10} {'web':>3} {'beside':<10} {'load':>7} " + " ".join(f"{one:>17}" for one in COLUMNS)
+              + f" {'answers/s':>9} {'not 200':<14} {'mails/s':>7}  CPU (100 % is a core)")
+
+    def row(self, name: tuple[str, int, str, str], found: Load, cpu: dict[str, float], mails: float) -> None:
+        store, processes, beside, load = name
+        cells = []
+        for column in COLUMNS:
+            took = found.column(column)
+            cells.append(f"{quantile(took, 0.5):>4.0f} {quantile(took, 0.99):>5.0f} {took[-1] * 1000:>6.0f}" if took
+                         else f"{'-':>17}")
+            if load.endswith("/s") and column != "sign-up" and (not took or quantile(took, 0.99) > AIM_MS):
+                missed = f"p99 {quantile(took, 0.99):.0f} ms" if took else "nothing answered"
+                self.missed.append(f"{column} on {store}, {processes} web, {beside}: {missed}")
+        odd = ", ".join(f"{status or 'none'}: {n}" for status, n in sorted(found.statuses.items()) if status != 200)
+        parts = {whose: share / found.seconds for whose, share in cpu.items()}
+        shares = ", ".join(f"{whose} {part:.0%}" for whose, part in parts.items() if part >= 0.01)
+        print(f"{store:<10} {processes:>3} {beside:<10} {load:>7} " + " ".join(f"{cell:>17}" for cell in cells)
+              + f" {found.answered / found.seconds:>9.0f} {odd:<14} {mails:>7.0f}  {shares}", flush=True)
+
+
+def measure(
+    folder: Path, settings: Settings, options: argparse.Namespace, table: Table, store: str, processes: int
+) -> None:
     """Print the rows of so many processes."""
-    numbers = itertools.count()
     with ExitStack() as stack:
         database = stack.enter_context(connect(settings.store.url))
         port = stack.enter_context(serving(folder))
-        ways_out = links(settings, database)
-        for beside in ("nothing else", "a dispatch"):
+        visitors = iter(Visitors(settings, database, port))
+        loads: list[tuple[str, float, int, float | None]] = [
+            (f"{options.rate:g}/s", options.seconds, OPEN_CLIENTS, options.rate),
+            *((str(clients), options.seconds / 3, clients, None) for clients in options.closed),
+        ]
+        loaded(port, islice(visitors, 100), 2, CLIENTS)  # statements are compiled, pages are kept
+        for beside in ("nothing", "a dispatch"):
             if beside == "a dispatch":
                 dispatch = stack.enter_context(running(folder, "dispatch", "1"))
                 until(lambda: sent(database) > 0, dispatch, folder)
-            cells = []
-            for kind in ("sign-up", "issue", "feed", "one-click"):
-                asks = asks_of(kind, int(options.seconds * 2000), numbers, ways_out)
-                took, statuses, seconds = under_load(port, asks, options.seconds)
-                if not took:  # fewer readers than clicks that went before
-                    cells.append(f"{'nobody left to ask':>24}")
-                    continue
-                odd = sum(count for status, count in statuses.items() if status != 200)
-                cells.append(f"{len(took) / seconds:>7.0f}/s {took[len(took) // 2] * 1000:>5.0f} "
-                             f"{took[int(len(took) * 0.99)] * 1000:>5.0f} {odd or '':>4}")
-            ended = beside == "a dispatch" and dispatch.poll() is not None
-            print(f"{processes:>9} {beside + (' (ended)' if ended else ''):<18} " + " ".join(cells), flush=True)
+            for load, seconds, clients, rate in loads:
+                asks = list(islice(visitors, int(seconds * (rate or 500) * 1.5)))
+                before, served, mails = used(), server_cpu(settings.store.url), sent(database)
+                found = loaded(port, asks, seconds, clients, rate)
+                cpu = {whose: spent - before[whose] for whose, spent in used().items()} | {"clients": found.cpu}
+                if served is not None:
+                    cpu["postgresql"] = (server_cpu(settings.store.url) or 0) - served
+                ended = beside == "a dispatch" and dispatch.poll() is not None
+                table.row((store, processes, beside + "!" * ended, load), found, cpu,
+                          (sent(database) - mails) / found.seconds)
         if options.victim:
-            asks = [sign_up(number, "victim@readers.example") for number in range(options.victim)]
-            took, statuses, seconds = under_load(port, asks, PATIENCE_S)
-            print(f"{processes:>9} {len(took)} sign-ups of one victim in {seconds:.0f} s, answered "
-                  f"{', '.join(f'{status} ({count})' for status, count in sorted(statuses.items()))}: "
+            asks = [("sign-up", sign_up(number, "victim@readers.example")) for number in range(options.victim)]
+            found = loaded(port, asks, PATIENCE_S, CLIENTS)
+            print(f"{processes:>9} {found.answered} sign-ups of one victim in {found.seconds:.0f} s, answered "
+                  f"{', '.join(f'{status} ({count})' for status, count in sorted(found.statuses.items()))}: "
                   f"{letters_to(database, 'victim@readers.example')} mail", flush=True)
+    waited = (folder / "log").read_text(encoding="utf-8", errors="replace").count("a write waited")
+    if waited:
+        print(f"{'':<10} the log tells of writes that waited a second or longer ({waited} lines)", flush=True)
 
 
 def sent(database: Database) -> int:
@@ -242,20 +455,31 @@ def sent(database: Database) -> int:
 
 def main() -> None:
     """Print the table."""
+    def numbers(text: str) -> list[int]:
+        return [int(number) for number in text.split(",")]
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--processes", type=lambda text: [int(number) for number in text.split(",")], default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each number of the table")
+    parser.add_argument("--stores", type=lambda text: text.split(","), default=["sqlite", "postgresql"])
+    parser.add_argument("--processes", type=numbers, default=[1, 2])
+    parser.add_argument("--rate", type=float, default=50.0, help="visitors a second")
+    parser.add_argument("--closed", type=numbers, default=[8, 64], help="clients of the closed loops")
+    parser.add_argument("--seconds", type=float, default=12.0, help="at the rate; a closed loop goes on for a third")
     parser.add_argument("--readers", type=int, default=60_000, help="of the issue that is sent beside")
-    parser.add_argument("--victim", type=int, default=10_000, help="sign-ups of one address; a minute at most")
-    parser.add_argument("--store", help="measure on this database, which has to be empty; with one number of processes")
+    parser.add_argument("--connections", type=int, default=10, help="of the dispatch")
+    parser.add_argument("--victim", type=int, default=0, help="sign-ups of one address; a minute at most")
     options = parser.parse_known_args()[0]
-    print(f"mail goes to {which()}")
-    names = " ".join(f"{f'{kind}: p50 p99 ms not 200':>24}" for kind in ("sign-ups", "issue", "feed", "one-click"))
-    print(f"{'processes':>9} {'beside':<18} {names}")
-    for processes in options.processes:
-        with tempfile.TemporaryDirectory() as folder, sink() as smtp:
-            settings = prepare(Path(folder), options.store, processes, smtp, options.readers)
-            measure(Path(folder), settings, options, processes)
+    table = Table(missed=[])
+    table.head(options.closed)
+    wanted = postgresql.server(postgresql.DURABLE) if "postgresql" in options.stores else nullcontext(None)
+    with wanted as server:
+        for store, processes in itertools.product(options.stores, options.processes):
+            with tempfile.TemporaryDirectory() as name, sink() as smtp, empty(store, server) as url:
+                given = url if store == "postgresql" else None
+                settings = prepare(Path(name), given, processes, smtp, options.readers, options.connections)
+                measure(Path(name), settings, options, table, store, processes)
+    print("a dispatch!: it had ended before the load did")
+    print(f"unsubscribe and pages at p99 <= {AIM_MS:g} ms with {options.rate:g} visitors a second: "
+          + ("; ".join(["missed", *table.missed]) if table.missed else "held everywhere"))
 
 
 if __name__ == "__main__":

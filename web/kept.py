@@ -128,7 +128,7 @@ class Kept:
             for message in messages:
                 await send(message)
             raise
-        answer = _answer(messages, stamp)
+        answer = await run_in_threadpool(_answer, messages, stamp)  # a long page takes long to pack
         if answer is None:
             for message in messages:
                 await send(message)

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -28,6 +28,7 @@ from milepost.settings import Settings, parse
 from pipeline.link_keys import LinkKeys
 from pipeline.own_page import AddressChange, Ended, Reader, Undone
 from pipeline.sign_up import Asked, Confirmed, Doubt, SignUp, Turned
+from tests.web import loop_guard
 from web.app import create_app
 
 NOW = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)
@@ -226,6 +227,14 @@ def topics() -> MemoryTopics:
 def issue() -> Callable[..., Issue]:
     """Makes an issue; keywords change its fields."""
     return an_issue
+
+
+@pytest.fixture(autouse=True)
+def _free_loop() -> Iterator[None]:
+    """No page renders, packs or asks the database in the event loop, whatever a test asks for."""
+    with loop_guard.watched() as found:
+        yield
+    assert found == []
 
 
 @pytest.fixture

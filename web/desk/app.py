@@ -57,7 +57,7 @@ def desk_app(desk: Desk) -> ASGIApp:
         Route("/desk/assets/{stamp}/{name}", asset, methods=["GET"]),
     ]
 
-    async def wrong(_: Request, error: Exception) -> Response:
+    def wrong(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400
         page = desk.render("wrong.html.j2", visit=None, title="That can't be answered", status=status,
                            sentence=_SENTENCES.get(status, "That can't be answered."))
@@ -65,11 +65,11 @@ def desk_app(desk: Desk) -> ASGIApp:
             page.headers.update(error.headers)
         return page
 
-    async def unable(_: Request, error: Exception) -> Response:
+    def unable(_: Request, error: Exception) -> Response:
         assert isinstance(error, MilepostError)  # noqa: S101 (what it is registered for)
         return desk.refused(error, None)
 
-    async def broken(_: Request, __: Exception) -> Response:
+    def broken(_: Request, __: Exception) -> Response:
         """For a bug; the server logs it."""
         return desk.render("wrong.html.j2", visit=None, title="Something broke", status=500,
                            sentence="Something broke on our side; the server's log says what. Nothing else was done.")

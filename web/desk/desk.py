@@ -111,7 +111,7 @@ class Desk:
                                          hint="Ask an admin; `milepost operators role` changes it.")
                 return await answer(found)
             except MilepostError as error:
-                return self.refused(error, found)
+                return await run_in_threadpool(self.refused, error, found)
 
         return Route(path, get, methods=["GET"])
 
@@ -149,21 +149,21 @@ class Desk:
             self.require_own(request)
             found = await self._visit(request)
             if isinstance(found, Response):  # nobody's form is read: some may be long
-                return self.signed_out(request)
+                return await run_in_threadpool(self.signed_out, request)
             try:
                 acts.require(found.actor, what)
             except ForbiddenError as error:
-                return self.refused(error, found)
+                return await run_in_threadpool(self.refused, error, found)
             form = Form(await read_form(request, longest))
             if not hmac.compare_digest(form.text("csrf").encode("utf-8", "replace"), found.csrf.encode()):
-                return self.refused(ForbiddenError(
+                return await run_in_threadpool(self.refused, ForbiddenError(
                     "this page was opened before you signed in, and nothing was done",
                     hint="Go back, reload the page and do it again.",
                 ), found)
             try:
                 done = await (threads or self.writers).run(lambda: do(found, form))
             except MilepostError as error:
-                return self.refused(error, found)
+                return await run_in_threadpool(self.refused, error, found)
             finally:
                 self.standing.forget()
             return await answer(found, done)
@@ -241,7 +241,7 @@ class Desk:
             return Visit(desk=self, request=request, session=session, token=token)
         if token is None and request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET":
             # A link in a mail: the cookie is strict and stays away from that first request; it comes with the next one.
-            return self.looks.page("again.html.j2", to=_path(request))
+            return await run_in_threadpool(self.looks.page, "again.html.j2", to=_path(request))
         to = "" if request.url.path in ("/desk", "/desk/") else f"?next={quote(_path(request))}"
         return self.go(f"/desk/sign-in{to}")
 
@@ -249,7 +249,7 @@ class Desk:
         """Whom our proxy has signed in; their session only holds what forms have to show."""
         name = request.headers.get(header, "").strip()
         if not request.scope.get(BY_OURS) or not name or len(request.headers.getlist(header)) != 1:
-            return self.refused(ForbiddenError(
+            return await run_in_threadpool(self.refused, ForbiddenError(
                 "nobody is signed in: the desk believes the proxy that web.trusted_proxies names, and its header alone",
                 where=header, hint="Come by the proxy's address, and let it set the header.",
             ), None)
@@ -260,9 +260,9 @@ class Desk:
         try:
             made = await self.writers.run(lambda: self.sign_in.by_proxy(name, instead_of=token))
         except MilepostError as error:
-            return self.refused(error, None)
+            return await run_in_threadpool(self.refused, error, None)
         if request.method != "GET":
-            return self.signed_out(request)
+            return await run_in_threadpool(self.signed_out, request)
         return self.go(_path(request), signed_in=made)
 
     def signed_out(self, request: Request) -> Response:

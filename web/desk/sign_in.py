@@ -49,13 +49,13 @@ class SignInPages:
         """The form."""
         if self._desk.settings.desk.trusted_header is not None:
             return self._desk.go("/desk")
-        return self._form(request, to=_inside(request.query_params.get("next", "")))
+        return await self._form(request, to=_inside(request.query_params.get("next", "")))
 
     async def sign_in(self, request: Request) -> Response:
         """Check what it says."""
         form = await self._own_form(request)
         if form is None or self._desk.settings.desk.trusted_header is not None:
-            return self._form(request, said="The page was too old. Try again.", status=403)
+            return await self._form(request, said="The page was too old. Try again.", status=403)
         to = _inside(form.text("next"))
         try:
             made = await self._made(lambda: self._desk.sign_in.by_password(
@@ -64,9 +64,9 @@ class SignInPages:
             ))
         except (InputError, ForbiddenError) as error:
             status = 429 if isinstance(error, ForbiddenError) else 403
-            return self._form(request, said=_sentence(error), status=status, to=to, name=form.text("name"))
+            return await self._form(request, said=_sentence(error), status=status, to=to, name=form.text("name"))
         except MilepostError as error:
-            return self._desk.refused(error, None)
+            return await run_in_threadpool(self._desk.refused, error, None)
         return self._desk.go(to or "/desk", signed_in=made)
 
     async def ask_password(self, request: Request) -> Response:
@@ -74,26 +74,26 @@ class SignInPages:
         link = str(request.path_params["link"])
         who = await run_in_threadpool(self._desk.sign_in.linked, link)
         if who is None:
-            return self._desk.render("link_unknown.html.j2", visit=None, title="This link leads nowhere", status=404)
-        return self._form(request, template="link.html.j2", title="Your password", name=who.name, link=link)
+            return await self._nowhere()
+        return await self._form(request, template="link.html.j2", title="Your password", name=who.name, link=link)
 
     async def set_password(self, request: Request) -> Response:
         """Use it."""
         form, link = await self._own_form(request), str(request.path_params["link"])
         who = await run_in_threadpool(self._desk.sign_in.linked, link)
         if who is None:
-            return self._desk.render("link_unknown.html.j2", visit=None, title="This link leads nowhere", status=404)
+            return await self._nowhere()
         if form is None:
-            return self._form(request, template="link.html.j2", title="Your password", name=who.name, link=link,
+            return await self._form(request, template="link.html.j2", title="Your password", name=who.name, link=link,
                               said="The page was too old. Try again.", status=403)
         try:
             made = await self._made(lambda: self._desk.sign_in.by_link(
                 link, _twice(form), instead_of=self._desk.token(request)))
         except InputError as error:
-            return self._form(request, template="link.html.j2", title="Your password", name=who.name, link=link,
+            return await self._form(request, template="link.html.j2", title="Your password", name=who.name, link=link,
                               said=_sentence(error), status=400)
         except MilepostError as error:
-            return self._desk.refused(error, None)
+            return await run_in_threadpool(self._desk.refused, error, None)
         return self._desk.go("/desk", signed_in=made)
 
     # --- after -------------------------------------------------------------------------------------------------------
@@ -143,17 +143,24 @@ class SignInPages:
     async def _made(self, do: Callable[[], SignedIn]) -> SignedIn:
         return await self._desk.writers.run(do)
 
-    def _form(
+    async def _form(
         self, request: Request, *, template: str = "sign_in.html.j2", title: str = "Sign in", said: str = "",
         status: int = 200, to: str = "", name: str = "", link: str = "",
     ) -> Response:
         """A form that only this browser can send: it shows what its cookie says (a “double submit”)."""
         shown = request.cookies.get(self._cookie) or secrets.token_urlsafe(24)
-        page = self._desk.render(template, visit=None, title=title, status=status, csrf=shown, said=said, to=to,
-                                 name=name, link=link, shortest=SHORTEST)
+        page = await run_in_threadpool(
+            self._desk.render, template, visit=None, title=title, status=status, csrf=shown, said=said, to=to,
+            name=name, link=link, shortest=SHORTEST,
+        )
         page.set_cookie(self._cookie, shown, path="/", httponly=True, samesite="strict",
                         secure=self._cookie != _BEFORE)
         return page
+
+    async def _nowhere(self) -> Response:
+        return await run_in_threadpool(
+            self._desk.render, "link_unknown.html.j2", visit=None, title="This link leads nowhere", status=404
+        )
 
     async def _own_form(self, request: Request) -> Form | None:
         """What our own form sent; None where it was not this browser's. Raises HTTPException."""

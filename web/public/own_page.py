@@ -147,7 +147,7 @@ class OwnPages:
         name = _name(request)
         found = await run_in_threadpool(self._own_page.find_move, name, self._now())
         ended = await self._writers.run(partial(self._own_page.move, name, self._now()))
-        return await self._ended(request, "moved", ended, found)
+        return await run_in_threadpool(self._ended, request, "moved", ended, found)
 
     def _undoing(self, request: Request) -> Response:
         found = self._own_page.find_undo(_name(request), self._now())
@@ -159,9 +159,9 @@ class OwnPages:
         name = _name(request)
         found = await run_in_threadpool(self._own_page.find_undo, name, self._now())
         ended = await self._writers.run(partial(self._own_page.undo_move, name, self._now()))
-        return await self._ended(request, "undone", ended, found)
+        return await run_in_threadpool(self._ended, request, "undone", ended, found)
 
-    async def _ended(self, request: Request, wanted: Literal["moved", "undone"], ended: str, found: Any) -> Response:
+    def _ended(self, request: Request, wanted: Literal["moved", "undone"], ended: str, found: Any) -> Response:
         """`found`: the change as it waited before; None where it was settled already."""
         if ended not in (wanted, "again"):
             return self._nowhere(request)

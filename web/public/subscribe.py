@@ -30,7 +30,7 @@ from newsletter.issue.view import PREFERENCES
 from newsletter.letters import about
 from newsletter.words.languages import known
 from newsletter.words.phrases import Phrases
-from pipeline.sign_up import Asked, Doubt, Proof, SignUp, Turned
+from pipeline.sign_up import Asked, Confirmed, Doubt, Proof, SignUp, Turned
 from web.pages import About, Pages, described
 from web.ports import SigningUp, Topics
 from web.public.forms import first_of, host_of, read_form
@@ -119,7 +119,7 @@ class Subscribe:
         first = partial(first_of, form)
         spoken = self._spoken(request, first(LANGUAGE))
         if not self._settings.web.signup:
-            return self._closed(spoken)
+            return await run_in_threadpool(self._closed, spoken)
         if first(TRAP):
             return await self._turned(spoken, "trap")
         said = stamped(self._key, first("shown"), self._now())
@@ -136,24 +136,24 @@ class Subscribe:
             language=spoken.phrases.locale, language_taken=bool(first(TAKEN)),
         )
         if said == "none":  # another site's form, or a page that was kept too well: the choice is made here
-            return self._form(asked=asked, hint=spoken.phrases.form_stale)
+            return await run_in_threadpool(self._form, asked=asked, hint=spoken.phrases.form_stale)
         if self._proving:
             proof = self._proofs.check(first(FIELD), self._now())
             if not isinstance(proof, Proof):  # a browser that failed is no reason to lose somebody in silence
                 await self._writers.run(partial(self._signing_up.turn_away, proof, self._now()))
-                return self._form(status=400, asked=asked, unproved=True, shown=first("shown"))
+                return await run_in_threadpool(self._form, status=400, asked=asked, unproved=True, shown=first("shown"))
             asked = dataclasses.replace(asked, proof=proof)
         try:
             doubt = None if first("sure") else await self._doubt(asked.address)
             if doubt is not None:
-                return self._form(asked=asked, doubt=doubt, shown=first("shown"))
+                return await run_in_threadpool(self._form, asked=asked, doubt=doubt, shown=first("shown"))
             taken = await self._writers.run(partial(self._signing_up.ask, asked, self._now()))
         except InputError:
-            return self._form(status=400, asked=asked, wrong=True, shown=first("shown"))
+            return await run_in_threadpool(self._form, status=400, asked=asked, wrong=True, shown=first("shown"))
         if not taken:
-            return self._form(status=400, asked=asked, unproved=True, shown=first("shown"))
+            return await run_in_threadpool(self._form, status=400, asked=asked, unproved=True, shown=first("shown"))
         self._wake()
-        return self._done(spoken)
+        return await run_in_threadpool(self._done, spoken)
 
     async def _doubt(self, address: str) -> Doubt | None:
         """None too where the DNS takes longer than anybody waits for a form; the question goes on in its thread."""
@@ -175,16 +175,19 @@ class Subscribe:
         """Whatever the body says: who posts to this address has the mail, and pressed the button."""
         name = _name(request)
         done = await self._writers.run(partial(self._signing_up.confirm, name, host_of(request), self._now()))
-        entry = await run_in_threadpool(self._signing_up.find, name, self._now())
+        return await run_in_threadpool(self._welcome, request, name, done)
+
+    def _welcome(self, request: Request, name: str, done: Confirmed) -> Response:
+        entry = self._signing_up.find(name, self._now())
         if done.handle is None or entry is None:
-            return await run_in_threadpool(self._unknown, request)
+            return self._unknown(request)
         self._wake()
         spoken = self._pages.spoken(entry.language)
         return spoken.page(
-            "welcome.html.j2", private=True, latest=await run_in_threadpool(self._latest),
+            "welcome.html.j2", private=True, latest=self._latest(),
             said=spoken.phrases.welcome_hint.format(
                 name=self._settings.newsletter.name, rhythm=spoken.phrases.rhythms[entry.cadence],
-                about=about(spoken.phrases, entry.topics, (await run_in_threadpool(self._topics.known)).labels),
+                about=about(spoken.phrases, entry.topics, self._topics.known().labels),
             ),
             choice=f"{self._readers.path_of(done.handle)}{PREFERENCES}",
         )
@@ -219,7 +222,7 @@ class Subscribe:
 
     async def _turned(self, spoken: Pages, why: Turned) -> Response:
         await self._writers.run(partial(self._signing_up.turn_away, why, self._now()))
-        return self._done(spoken)
+        return await run_in_threadpool(self._done, spoken)
 
     def _done(self, spoken: Pages) -> Response:
         return spoken.page("asked.html.j2", private=True)

@@ -107,7 +107,7 @@ class Unsubscribe:
         """Whatever the body's form, and whether or not it could be read: who posts to this address wants to leave."""
         link = await run_in_threadpool(self._readers.leaving, request)
         if link is None:
-            return self.unknown(request)
+            return await run_in_threadpool(self.unknown, request)
         return await self._writers.run(partial(self._let_go, request, link))
 
     def _let_go(self, request: Request, link: ReaderLink) -> Response:
