@@ -109,7 +109,7 @@ def decide(
         return "is confirmed already"
     if letter.sent_before >= TRIES:
         return f"{letter.sent_before} in a month went unanswered"
-    if letter.kind == "confirm" and letter.form == SITE and takes_mail(letter.address) is False:
+    if letter.form == SITE and takes_mail(letter.address) is False:
         return "its domain takes no mail: no MX, no address (web.check_domain)"
     return None
 

@@ -21,8 +21,7 @@ from pipeline.look.packed_records import Chosen, PackedRecords, slices
 from pipeline.look.page_archiver import CrawledLook
 from pipeline.look.reading import Reading
 from pipeline.look.renaming import Absence, pair
-from pipeline.look.rereading import reread_by_another
-from pipeline.look.stood_before import StoodBefore, stood_before
+from pipeline.look.rereading import StoodBefore, reread_by_another, stood_before
 from pipeline.look.unread_entries import UnreadEntries
 from store.milestones.profiles import Profiles
 from store.milestones.refusals import Refusals

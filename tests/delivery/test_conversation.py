@@ -306,7 +306,9 @@ def test_an_answer_for_a_connection_that_is_gone_leaves_its_successor_alone() ->
         scene.peer.hangs_up()
         await scene.office.brings(("idle",))
         async with connected() as (wire, peer):
+            scene.conversation.connecting = True
             scene.conversation.take(Line(wire=wire, pipelining=True))
+            assert not scene.conversation.connecting
             scene.conversation.start()
             await peer.hears(*envelope(2))
             scene.conversation.proceed(scene.letter, True)

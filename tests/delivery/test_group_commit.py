@@ -1,6 +1,7 @@
 """Many connections, one commit: who shares it, who writes it, and what is left when it can't be written."""
 
 import asyncio
+import select
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -621,6 +622,72 @@ def test_other_calls_go_on_beside_a_writer() -> None:
         await desk.hears((1, True))
 
     play(scene, ledger, writers=[writer])
+
+
+class Stuffed(Writer):
+    """Its socket took only a part of the batch: the rest goes when it can be written, and only then comes an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = 0  # called though there was nothing to do
+
+    def send(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> bool:
+        self.unsent = super().send(settlements, claims)
+        return self.unsent
+
+    def go_on(self) -> None:
+        self._here.setblocking(False)
+        if self.unsent:
+            self.unsent = False
+            return
+        try:
+            super().go_on()
+        except BlockingIOError:
+            self.idle += 1
+
+
+def test_a_batch_that_a_socket_has_no_room_for_goes_in_parts_and_nobody_is_asked_for_nothing() -> None:
+    ledger, writer = far(), Stuffed()
+
+    async def scene(desk: Desk) -> None:
+        desk.begin(1)
+        await writer.asked.wait()
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert (writer.unsent, writer.busy) == (False, True)
+        writer.comes()
+        await desk.hears((1, True))
+
+    play(scene, ledger, writers=[writer])
+    assert (writer.idle, ledger.by_thread) == (0, [])
+
+
+def test_who_closes_waits_for_room_as_well_and_no_longer_than_silence_may_last(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, writer = far(), Stuffed()
+    room: list[bool] = []
+    waits: list[float] = []
+    really = select.select
+
+    def selecting(readable: Any, writable: Any, other: Any, timeout: float) -> Any:
+        room.append(bool(writable))
+        waits.append(timeout)
+        if not writer.unsent:
+            writer.comes()
+        return really(readable, writable, other, 0.0)
+
+    async def scene(desk: Desk) -> None:
+        desk.settle(1)
+        await writer.asked.wait()
+        writer.unsent = True
+        monkeypatch.setattr("delivery.smtp.group_commit.select.select", selecting)
+        monkeypatch.setattr("delivery.smtp.group_commit._SILENT_S", 60.0)
+        desk.commits.close()
+
+    play(scene, ledger, writers=[writer])
+    assert (room, ledger.by_thread) == ([True, False], [])
+    assert all(0.0 <= wait <= 60.0 for wait in waits)
 
 
 @pytest.mark.parametrize("good", [True, False])

@@ -352,6 +352,16 @@ def test_a_label_of_the_known_slug_is_no_contest() -> None:
     assert found(labels).contests == ()
 
 
+def test_a_known_slug_told_by_its_label_is_no_correction() -> None:
+    told = replace(KNOWN_CATEGORY, category="great-finds")
+
+    def found(labels: Labels) -> list[str]:
+        return [one.kind for one in detect({"k": KNOWN_CATEGORY}, {"k": told}, labels=labels).changes]
+
+    assert found(Labels([LabelPair("category", "great-finds", "research")])) == ["cosmetic"]
+    assert found(Labels()) == ["corrected"]
+
+
 def test_a_label_that_no_link_explains_takes_no_known_slug_s_place() -> None:
     unlinked = replace(KNOWN_CATEGORY, category="great-finds", labels=(LabelPair("category", "great-finds", None),))
 

@@ -4,6 +4,7 @@ import datetime as dt
 import email
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email import policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from delivery.checks.mail_domain import MailDomains
+from delivery.smtp.replies import GIVE_UP, backoff
 from milepost.errors import StoreError
 from milepost.settings import Settings, parse
 from newsletter.words.languages import CATALOGUES
@@ -37,7 +39,7 @@ from tests.delivery.misbehaving_relay import DROP, Relay
 from tests.new_database import new_database
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
-MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
+MINUTE, HOUR, DAY = dt.timedelta(minutes=1), dt.timedelta(hours=1), dt.timedelta(days=1)
 ADA = "ada@readers.example"
 US = By(who="an operator", why="they asked")
 
@@ -238,6 +240,21 @@ class TestWhoGetsOne:
             send(settings, database, NOW + day * DAY)
         assert len(relay.taken) == TRIES
         assert standing(database, NOW, limit=1).letters[0].why == f"{TRIES} in a month went unanswered"
+        ask(settings, database, now=NOW + 40 * DAY)  # a month is over: they may have changed their mind
+        assert send(settings, database, NOW + 40 * DAY).sent == 1
+
+    def test_whoever_answered_is_reminded_however_often_they_come(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        for again in range(TRIES + 1):
+            asked = NOW + 2 * again * DAY
+            ask(settings, database, now=asked)
+            send(settings, database, asked)
+            assert work_off(settings, database, now=lambda: asked + DAY).sent == 1, again  # noqa: B023 (asked at once)
+            Subscribers(database).leave(confirm(settings, database, asked + DAY).subscriber, asked + DAY)
+            send(settings, database, asked + DAY)  # the welcome, to nobody
+        reminders = [mail for mail in mails(relay) if mail["Subject"].startswith("Still waiting")]
+        assert len(reminders) == TRIES + 1
 
     def test_the_same_person_in_another_spelling_is_one(
         self, settings: Settings, database: Database, relay: Relay
@@ -253,7 +270,12 @@ class TestWhoGetsOne:
             form="site", cadence="weekly", topics=(), reader="00" * 10, state="active", suppressed=None, sent_before=0,
         )
         assert decide(letter, NOW) == "is confirmed already"
-
+        move = replace(letter, kind="move", change="n", change_open=True)
+        assert decide(replace(move, sent_before=TRIES - 1), NOW) is None
+        assert decide(replace(move, sent_before=TRIES), NOW) == f"{TRIES} in a month went unanswered"
+        goodbye = replace(letter, kind="goodbye", state="unsubscribed", left_at=NOW)
+        assert decide(goodbye, NOW) is None
+        assert decide(replace(goodbye, left_at=None), NOW) == "never was a reader"  # no link brings them back
 
     @pytest.mark.parametrize(("own_form", "sent"), [(False, 0), (True, 1)])
     def test_a_domain_without_mail_gets_none_unless_our_own_page_has_asked_back(
@@ -297,6 +319,7 @@ class TestTrouble:
         away = send(nowhere, database)
         assert (away.sent, away.waiting) == (0, 3)
         assert "127.0.0.1:9" in away.why
+        assert [one.attempts for one in standing(database, NOW, limit=9).letters] == [0, 0, 1]  # one of them was tried
         assert send(settings, database).sent == 0  # not yet
         assert send(settings, database, NOW + 6 * MINUTE).sent == 3
 
@@ -309,6 +332,26 @@ class TestTrouble:
         assert send(settings, database).waiting == 1
         assert send(settings, database, NOW + 10 * MINUTE).sent == 1
         assert len(relay.taken) == 1
+
+    def test_it_is_tried_again_soon_then_as_an_issue_is_and_given_up_after_72_hours(
+        self, settings: Settings, database: Database, relay: Relay
+    ) -> None:
+        ask(settings, database)
+        waits, now = list[float](), NOW
+        while len(waits) < 4:
+            relay.fault("rcpt", None, "451 4.3.0 not now")
+            done = send(settings, database, now)
+            waits.append((done.next_due - now).total_seconds())
+            now = done.next_due
+        issues = [backoff(attempts, f"letter {standing(database, now, limit=1).letters[0].id}")
+                  for attempts in range(4)]
+        assert max(waits[:2]) < 3 * MINUTE.total_seconds()  # somebody waits for it
+        assert waits[2:] == pytest.approx(issues[2:])
+        relay.fault("rcpt", None, "451 4.3.0 not now")
+        assert send(settings, database, NOW + GIVE_UP - MINUTE).waiting == 1
+        relay.fault("rcpt", None, "451 4.3.0 not now")
+        assert send(settings, database, NOW + GIVE_UP + 4 * HOUR).failed == 1
+        assert standing(database, now, limit=1).letters[0].why.startswith("given up after 72 h; the last answer: 451")
 
     def test_an_answer_that_was_lost_brings_the_same_mail_again(
         self, settings: Settings, database: Database, relay: Relay
@@ -354,6 +397,8 @@ class TestTrouble:
             ask(settings, database, f"{name}@readers.example")
         assert send(settings, database).sent == 2
         assert "web.signup_per_hour" in caplog.text
+        assert confirm(settings, database, NOW + MINUTE).ended == "confirmed"
+        assert send(settings, database, NOW + 6 * MINUTE).sent == 1  # a welcome, which that number is not about
         assert send(settings, database, NOW + 30 * MINUTE).sent == 0
         assert send(settings, database, NOW + 61 * MINUTE).sent == 1
 
@@ -521,6 +566,18 @@ class TestWhatComesBack:
         assert letter.came_back.endswith("the change of address is ended") == gone
         assert page.move(change.name, NOW + MINUTE) == ("unknown" if gone else "moved")
         assert [one.action for one in Suppressions(database).history(ADA)] == ([] if gone else ["moved_away"])
+
+    def test_a_report_that_comes_after_its_answer_ends_no_change_of_address(
+        self, bouncing: Settings, database: Database, relay: Relay, tmp_path: Path
+    ) -> None:
+        page, who = OwnPage(bouncing, database), Subscribers(database).add(ADA, now=NOW)[0]
+        page.ask_move(who.id, "ada@looms.example", language="en", host=None, now=NOW)
+        send(bouncing, database)
+        [change] = AddressChanges(database).of(who.id)
+        assert page.move(change.name, NOW) == "moved"
+        self.comes_back(bouncing, database, tmp_path, to=relay.taken[0].sender)
+        assert [one.undone_at for one in AddressChanges(database).of(who.id)] == [None]
+        assert page.move(change.name, NOW + MINUTE) == "again"
 
     def test_one_that_its_server_refuses_for_good_ends_it_too(
         self, settings: Settings, database: Database, relay: Relay

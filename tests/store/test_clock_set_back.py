@@ -1,6 +1,7 @@
 """A clock that was a year ahead, and is right again: what it wrote keeps nothing waiting, and lets nobody in."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -78,6 +79,9 @@ def test_operators_are_told_today(database: Database) -> None:
     known = Notice(key=held.key, says=held.says, since=NOW, told_at=AHEAD)
     told = decide([held], [known], now=NOW, name="T", last_message=AHEAD, every=HOUR, remind=HOUR)
     assert told.news is not None
+    over = decide([], [replace(known, told_at=NOW, gone_at=AHEAD)], now=NOW, name="T", last_message=None, every=HOUR,
+                  remind=HOUR)
+    assert (over.news is not None, over.known) == (True, ())
     notices = Notices(database)
     with notices.round() as round_:
         round_.queue("channel", "title", "body", AHEAD)

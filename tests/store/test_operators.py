@@ -42,6 +42,10 @@ def test_a_message_is_taken_once_until_it_is_due_again_and_gives_way_to_a_later_
     assert (latest.title, latest.attempts, latest.next_attempt_at) == ("second", 1, NOW + HOUR)
     assert latest.why == "nobody answers"
     assert notices.counts() == {"dropped": 1, "queued": 1}
+    notices.settle(latest.id - 1, "queued", NOW, why="nobody answers", again_at=NOW + HOUR)  # who had it on its way
+    assert notices.counts() == {"dropped": 1, "queued": 1}
+    notices.forget(NOW + 9 * HOUR)
+    assert notices.counts() == {"queued": 1}  # whoever was not told yet will be
     notices.settle(latest.id, "sent", NOW + HOUR)
     notices.forget(NOW + 9 * HOUR)
     assert notices.counts() == {}
