@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from milepost.errors import HeldError, StoreError
 from milepost.records import Advanced, Claim, Placement, Reply, Settlement, Variant
-from store.database import Database
+from store.database import Database, connect
 from store.issues.issues import Issues
 from store.ledger import batches
 from store.ledger.ledger import Ledger
-from store.schema.tables import delivery
+from store.schema.tables import delivery, issue, subscriber
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from store.upkeep.restore import mark
@@ -146,6 +146,17 @@ def test_a_late_reply_is_evidence_and_no_second_attempt(world: World) -> None:
     assert world.ledger.advance([Settlement(claim=claims[0], state="sent", reply=OK)], ()).lost == frozenset()
     [row] = world.ledger.rows(number)
     assert (row.state, row.attempts) == ("sent", 1)
+
+
+def test_two_dispatchers_of_one_issue_begin_at_once(world: World, url: str) -> None:
+    """What a beginning looks at must not change; whoever else only looks at it is waited for by nobody."""
+    if world.database.dialect == "sqlite":
+        pytest.skip("a SQLite writer is alone already")
+    claims = take(world, world.frozen(3))
+    with world.database.begin() as another, connect(url, wait_seconds=1) as opened:
+        for row, key in ((issue.c.number, claims[0].issue), (subscriber.c.id, claims[0].subscriber_id)):
+            another.execute(sa.select(row).where(row == key).with_for_update(read=True))
+        assert len(Ledger(opened).advance((), claims).begun) == 3
 
 
 def test_a_restored_database_begins_nothing(world: World) -> None:
