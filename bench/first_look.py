@@ -1,13 +1,15 @@
 """A look at one big source: every page fetched, archived, read and recorded, then all again when little has changed.
 
     python -m bench.first_look [--pages 1000 10000 …] [--changed 0.01] [--store postgresql://…] [--processes N]
+        [--lastmod]
 
     a server with numbered pages of the sample site ─▶ scrape, in a process of its own ─▶ seconds, CPU a page, memory
 
 The server knows conditional requests. The CPU is that of the look and of the processes it started, neither the server's
 nor a PostgreSQL's; the memory is that of the look's own process at its peak. Each number of pages has a database of its
 own; one on PostgreSQL is named, is empty, and takes one number. `--changed`: the share of the pages that a second look
-finds otherwise.
+finds otherwise. `--lastmod`: the sitemaps say when each page was last changed, the second look asks for every page all
+the same, and a third one, after as many other pages have changed, believes them.
 """
 
 import argparse
@@ -35,21 +37,23 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 class Site:
-    """A site of `count` milestones; of its second version, so many in a hundred thousand are told otherwise."""
+    """A site of `count` milestones; of its second version, so many in a hundred thousand are told otherwise, of its
+    third as many others as well."""
 
-    def __init__(self, count: int, changed: float) -> None:
-        self.count, self.every = count, round(1 / changed) if changed else 0
-        self.second = False
+    def __init__(self, count: int, changed: float, *, lastmod: bool = False) -> None:
+        self.count, self.every, self.lastmod = count, round(1 / changed) if changed else 0, lastmod
+        self.version = 1
         self.page = lru_cache(maxsize=64)(self._page)  # a milestone's is made for each request
 
     def answer(self, path: str, known: str) -> bytes:
         """The bytes of an answer; `known`: the ETag that whoever asks has."""
-        if path == "/second":
-            self.second = True
+        if path in ("/second", "/third"):
+            self.version = 2 if path == "/second" else 3
+            self.page.cache_clear()
             return _wire(b"", "text/plain", "")
         if path.startswith(STORY):
             number = int(path.removeprefix(STORY))
-            anew = self.second and self.every and number % self.every == 0
+            anew = self._anew(number)
             tag = f'"{number}{"b" if anew else "a"}"'
             if known == tag:
                 return f"HTTP/1.1 304 Not Modified\r\nETag: {tag}\r\n\r\n".encode()
@@ -58,6 +62,13 @@ class Site:
         page, kind = self.page(path)
         return NOT_FOUND if page is None else _wire(page, kind, "")
 
+    def _anew(self, number: int) -> bool:
+        return bool(self.every) and number % self.every < self.version - 1
+
+    def _entry(self, number: int) -> str:
+        changed = f"<lastmod>2020-02-0{1 + self._anew(number)}</lastmod>" if self.lastmod else ""
+        return f"<url><loc>{BASE}{STORY}{number}</loc>{changed}</url>"
+
     def _page(self, path: str) -> tuple[bytes | None, str]:
         if path == "/sitemap.xml":
             parts = -(-self.count // CHUNK)
@@ -65,8 +76,7 @@ class Site:
             return f"<sitemapindex>{listed}</sitemapindex>".encode(), "application/xml"
         if path.startswith("/s") and path.endswith(".xml"):
             part = int(path[2:-4])
-            urls = "".join(f"<url><loc>{BASE}{STORY}{number}</loc></url>"
-                           for number in range(part * CHUNK, min(self.count, (part + 1) * CHUNK)))
+            urls = "".join(map(self._entry, range(part * CHUNK, min(self.count, (part + 1) * CHUNK))))
             return f"<urlset>{urls}</urlset>".encode(), "application/xml"
         if path == "/":
             return b"<!DOCTYPE html><html><body><main></main></body></html>", "text/html"
@@ -102,16 +112,16 @@ async def _serve_until_killed(site: Site, hosts: int, ready: Callable[[list[int]
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
-def _serve(count: int, changed: float, hosts: int, pipe: Any) -> None:
-    asyncio.run(_serve_until_killed(Site(count, changed), hosts, pipe.send))
+def _serve(count: int, changed: float, hosts: int, lastmod: bool, pipe: Any) -> None:
+    asyncio.run(_serve_until_killed(Site(count, changed, lastmod=lastmod), hosts, pipe.send))
 
 
 @contextmanager
-def serving(count: int, changed: float = 0, hosts: int = 1) -> Iterator[list[str]]:
+def serving(count: int, changed: float = 0, hosts: int = 1, *, lastmod: bool = False) -> Iterator[list[str]]:
     """Such a site in a process of its own; gives its URLs, one for each port that it is asked for at."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(count, changed, hosts, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(count, changed, hosts, lastmod, theirs), daemon=True)
     process.start()
     try:
         yield [f"http://127.0.0.1:{port}" for port in ours.recv()]
@@ -120,42 +130,52 @@ def serving(count: int, changed: float = 0, hosts: int = 1) -> Iterator[list[str
         process.join()
 
 
-def settings_for(store: str, url: str, pages: int, processes: int = 1) -> Settings:
+def settings_for(store: str, url: str, pages: int, processes: int = 1, *, lastmod: bool = False) -> Settings:
     """Of that store and the site at `url`."""
     return parse({
         "store": {"url": store}, "fetch": {"reading_processes": processes, "max_look_minutes": 1440},
         "sources": [{"key": SOURCE, "extractor": "sample", "base_url": BASE, "fetch_from": url,
-                     "allow_hosts": ["127.0.0.1"], "max_pages": pages + 100}],
+                     "allow_hosts": ["127.0.0.1"], "max_pages": pages + 100,
+                     "lastmod": "trust" if lastmod else "ignore"}],
     })
 
 
-def look(store: str, url: str, pages: int, processes: int = 1) -> tuple[int, int]:
+def look(
+    store: str, url: str, pages: int, processes: int = 1, lastmod: bool = False, full: bool = False
+) -> tuple[int, int]:
     """One look; returns how many milestones are known after it, and how many pages came anew."""
-    report = scrape(settings_for(store, url, pages, processes), SOURCE)
+    report = scrape(settings_for(store, url, pages, processes, lastmod=lastmod), SOURCE, full=full)
     assert report.state == "complete", report
     return report.milestones, report.fetched
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looks:
-    """What the first look took and the one after a change; bytes of the database after the first, and what is in it."""
+    """What the first look took, the one after a change, and one that believed the sitemaps; bytes of the database after
+    the first, and what is in it."""
 
     first: Took
     again: Took
+    believing: Took | None
     size: int
     said: str
 
 
-def looks(store: str, pages: int, changed: float, processes: int = 1) -> Looks:
+def looks(store: str, pages: int, changed: float, processes: int = 1, *, lastmod: bool = False) -> Looks:
     """Look at a site of so many pages, and again when that share of them is told otherwise; `store` is empty."""
-    with serving(pages, changed) as [url]:
+    believing: Took | None = None
+    with serving(pages, changed, lastmod=lastmod) as [url]:
         upgrade(store)
-        first = measured(look, store, url, pages, processes)
+        first = measured(look, store, url, pages, processes, lastmod)
         said, size = kept(store)
         urllib.request.urlopen(f"{url}/second").close()  # noqa: S310 - our own
-        again = measured(look, store, url, pages, processes)
+        again = measured(look, store, url, pages, processes, lastmod, lastmod)
+        if lastmod:
+            urllib.request.urlopen(f"{url}/third").close()  # noqa: S310 - our own
+            believing = measured(look, store, url, pages, processes, lastmod)
+            assert believing.result == again.result, (again, believing)  # it finds as many changes by asking for them
     assert first.result[0] == again.result[0] == pages, (first, again)
-    return Looks(first=first, again=again, size=size, said=said)
+    return Looks(first=first, again=again, believing=believing, size=size, said=said)
 
 
 def kept(store: str) -> tuple[str, int]:
@@ -178,20 +198,24 @@ def main() -> None:
     parser.add_argument("--changed", type=float, default=0.01, help="share of the pages, for the second look")
     parser.add_argument("--store", help="an empty PostgreSQL database")
     parser.add_argument("--processes", type=int, default=1, help="that read pages")
+    parser.add_argument("--lastmod", action="store_true", help="a third look that believes what the sitemaps say")
     chosen = parser.parse_known_args()[0]
     for pages in chosen.pages:
         with tempfile.TemporaryDirectory() as folder:
             store = chosen.store or f"sqlite:///{folder}/look.db"
-            done = looks(store, pages, chosen.changed, chosen.processes)
+            done = looks(store, pages, chosen.changed, chosen.processes, lastmod=chosen.lastmod)
         _line("first look", pages, done.first)
         print(f"{'':>18}the database: {done.said}; {done.size / pages:,.0f} bytes a page")
         _line(f"{chosen.changed:.1%} changed", pages, done.again)
         print(f"{'':>18}of the first look's CPU: {done.again.cpu / done.first.cpu:.1%}", flush=True)
+        if done.believing is not None:
+            _line("lastmods believed", pages, done.believing)
+            print(f"{'':>18}of the first look's CPU: {done.believing.cpu / done.first.cpu:.1%}", flush=True)
 
 
 def _line(what: str, pages: int, took: Took) -> None:
     _, fetched = took.result
-    print(f"{what:>16}: {pages:>7,} pages, {fetched:>7,} came, {took.seconds:>7.1f} s, "
+    print(f"{what:>17}: {pages:>7,} pages, {fetched:>7,} came, {took.seconds:>7.1f} s, "
           f"{took.cpu / pages * 1000:.2f} ms of CPU a page, {took.peak_mb} MB at its peak ({took.before_mb} before)",
           flush=True)
 

@@ -138,10 +138,10 @@ class _Look:
         await self._milestones(mapped)
         if plan.seeds and tally.ended == set(plan.seeds):
             raise ended(self._site.fetch)
-        if not tally.had and tally.failed:
+        if not tally.had and not tally.spared and tally.failed:
             first = tally.failures[0].error
             raise SourceDownError(f"not one page could be had: {first.what}", where=first.where, hint=_HINT)
-        if not tally.had and tally.disallowed:
+        if not tally.had and not tally.spared and tally.disallowed:
             raise SourceDownError(
                 f"robots.txt forbids all {tally.disallowed} pages", where=self._site.fetch, hint=_HINT
             )
@@ -196,8 +196,10 @@ class _Look:
             reason = reason.removeprefix(f"{self._site.fetch}: ")  # which the error says itself
             raise SourceDownError(f"nothing to go on: {reason}", where=self._site.fetch, hint=_HINT)
         self._tally.settle()
+        self._tally.spared = mapped.unchanged
         for path in list(self._tally.paths):
-            self._work.add(path, "milestone")
+            if path not in mapped.unchanged:
+                self._work.add(path, "milestone")
         await self._work.drain(self._one)
 
     async def _one(self, path: str, kind: PageKind) -> None:
@@ -285,6 +287,7 @@ class _Look:
         there = self._plan.classify(path)
         if kind == "milestone" and there == "milestone":
             self._tally.found(path, "redirect")
+            self._tally.spared.discard(path)
             self._work.add(path, "milestone")
         elif kind == "listing" and there != "milestone":
             self._work.add(path, "listing")
@@ -404,6 +407,7 @@ class Tally:
         self.failures: list[Failed] = []
         self.reasons: list[str] = []
         self.unread: list[str] = []
+        self.spared: set[str] = set()  # paths that need not be asked for
         self.ended: set[str] = set()  # pages that are all there is of a source, and are gone for good
 
     @property
@@ -463,7 +467,7 @@ class Tally:
         return CrawlReport(
             requests=requests, fetched=self.fetched, not_modified=self.not_modified, failed=self.failed,
             listed=_Listed(self._site, self._masks), complete=complete, failures=tuple(self.failures), gone=self.gone,
-            redirected=self.redirected, disallowed=self.disallowed,
+            redirected=self.redirected, disallowed=self.disallowed, not_asked=len(self.spared),
             reasons=tuple(dict.fromkeys(map(printable, self.reasons))),
             unread=tuple(map(printable, self.unread)), unchanged=unchanged,
             found_by=_FoundBy(self._site, self._masks),

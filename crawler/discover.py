@@ -87,6 +87,7 @@ class Mapped:
     news: list[str] = field(default_factory=list)  # the URLs of sitemaps that tell titles
     absent: bool = False  # nobody names a sitemap and there is none in the usual place
     seen: int = 0
+    unchanged: set[str] = field(default_factory=set)  # of the paths, those that need not be asked for
 
 
 async def read_sitemaps(plan: CrawlPlan, site: Site, rules: Rules, fetcher: Fetcher) -> Mapped:
@@ -154,10 +155,13 @@ async def _read(
 
     def keep(location: str) -> str | None:
         path = site.path(location)
-        return None if path is None or path in mapped.paths or plan.classify(path) == "other" else path
+        if path in mapped.paths:
+            mapped.unchanged.discard(path)  # of two sitemaps that name it nobody knows which one to believe
+            return None
+        return None if path is None or plan.classify(path) == "other" else path
 
     found = parse(
-        answer.body, max_body=plan.limits.max_body_bytes, keep=keep, place=place,
+        answer.body, max_body=plan.limits.max_body_bytes, keep=keep, place=place, dates=plan.unchanged is not None,
         max_kept=plan.max_pages - len(mapped.paths), max_seen=MAX_SEEN - mapped.seen,
     )
     mapped.seen += found.seen
@@ -165,6 +169,12 @@ async def _read(
         mapped.news.append(place)
     if found.kind == "urlset":
         mapped.paths |= {path: plan.classify(path) for path in found.locations}
+        if plan.unchanged is not None:
+            mapped.unchanged |= {
+                path for path in found.locations
+                if mapped.paths[path] == "milestone"
+                and plan.unchanged(site.identity(path), found.modified.get(path, ""))
+            }
     if answer.cut and found.partial is None:
         mapped.reasons.append(f"{place}: the sitemap is larger than {plan.limits.max_body_bytes} bytes, read in part")
     return found

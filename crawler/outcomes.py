@@ -53,6 +53,9 @@ class CrawlPlan:
     linked_before: Callable[[str], Iterable[str]] | None = None
     poll: str | None = None  # a path that tells of news: unchanged, it ends the look
     poll_hash: str | None = None  # SHA-256 of that page's stored body, for servers without ETag
+    # (identity URL of a milestone, what its sitemap's entry says of when it was last changed, as written, or "") →
+    # whether it need not be asked for: asked once for each entry that is read; None: all are asked for
+    unchanged: Callable[[str, str], bool] | None = None
     full: bool = False  # look at everything, whatever `poll` says
     render: RenderSettings | None = None  # pages of HTML are taken as a browser shows them, their scripts run …
     render_wait: str | None = None  # … once something on them fits this CSS selector, else once they are at rest
@@ -133,6 +136,7 @@ class CrawlReport:
     failures: tuple[Failed, ...]  # the first thousand of them
     gone: int = 0
     redirected: int = 0
+    not_asked: int = 0  # milestones that `CrawlPlan.unchanged` spared: as they were
     disallowed: int = 0  # listed or known, and not asked for, as robots.txt forbids it
     reasons: tuple[str, ...] = ()  # why not complete, a sentence each
     unread: tuple[str, ...] = ()  # what sitemaps hold and nobody can ask for, a sentence each: no look would find more

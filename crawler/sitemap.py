@@ -10,7 +10,7 @@ import codecs
 import html
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html.entities import html5
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urljoin
@@ -25,6 +25,7 @@ MAX_LOCATION = 2048  # characters of a <loc> (sitemaps.org)
 MAX_SEEN = 1_000_000  # addresses of one look
 _MAX_DEPTH = 16  # elements within elements; a sitemap has three or four
 _LOOSE = 16  # pieces of text between an entry's elements that are looked at
+_DATE = 64  # characters of a <lastmod>
 _SLICE = 64 * 1024
 _BEGINNING = 64 * 1024  # where the first element of a sitemap stands, whatever a server wrote before it
 
@@ -40,10 +41,11 @@ class _Form(NamedTuple):
     address: str
     instead: str | None = None  # what names the address where `address` doesn't
     attribute: bool = False  # the address is an attribute
+    modified: str | None = None  # what says when the page was last changed
 
 
 _FORMS: Mapping[str, _Form] = {
-    "urlset": _Form("urlset", "urlset", "url", "loc"),
+    "urlset": _Form("urlset", "urlset", "url", "loc", modified="lastmod"),
     "sitemapindex": _Form("index", "sitemapindex", "sitemap", "loc"),
     "rss": _Form("urlset", "channel", "item", "link", instead="guid"),
     "RDF": _Form("urlset", "RDF", "item", "link"),  # RSS 1.0
@@ -73,6 +75,8 @@ class Sitemap:
     unread: int = 0  # entries or lines that name no address: none, no possible one, or one that is too long
     example: str = ""  # the first of those
     following: str | None = None  # the address of a feed's next page (RFC 5005)
+    # of the locations, what their entries say of when they were last changed, as written; "": nothing, or not the same
+    modified: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Enough(Exception):  # noqa: N818 - ends the parse, isn't an error
@@ -86,14 +90,16 @@ class _NoSitemap(_Enough):
 class _Taker:
     """Takes what is wanted of the addresses, within bounds."""
 
-    def __init__(self, keep: Callable[[str], str | None], max_kept: int, max_seen: int) -> None:
+    def __init__(self, keep: Callable[[str], str | None], max_kept: int, max_seen: int, *, dates: bool) -> None:
         self.kept: dict[str, None] = {}
+        self.modified: dict[str, str] = {}
+        self.dates = dates
         self.seen = self.unread = 0
         self.example = ""
         self._keep, self._max_kept, self._max_seen = keep, max_kept, max_seen
 
-    def take(self, location: str, *, whole: bool = True, as_it_is: bool = False) -> None:
-        """`whole`: nothing of the address was lost; `as_it_is`: keep it whatever `keep` says."""
+    def take(self, location: str, *, whole: bool = True, as_it_is: bool = False) -> str | None:
+        """`whole`: nothing of the address was lost; `as_it_is`: keep it whatever `keep` says. Returns what it keeps."""
         if self.seen >= self._max_seen:
             raise _Enough(f"more than {self._max_seen} addresses")
         self.seen += 1
@@ -107,6 +113,12 @@ class _Taker:
             if len(self.kept) >= self._max_kept:
                 raise _Enough(f"more than {self._max_kept} pages")
             self.kept[kept] = None
+        return kept
+
+    def date(self, kept: str, modified: str) -> None:
+        """What an entry says of when its page was last changed; entries of one page that differ say nothing."""
+        before = self.modified.get(kept, modified)
+        self.modified[kept] = modified if before == modified else ""
 
     def refuse(self, what: str) -> None:
         """`what` names no address."""
@@ -130,6 +142,9 @@ class _Reader:
         self._told = False  # the entry has named its address
         self._instead: str | None = None
         self._loose: list[str] = []  # the entry's own text
+        self._kept: str | None = None  # what was kept of the entry's address
+        self._date: list[str] | None = None  # the text of when it was last changed, while that is being read
+        self._modified = ""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = _local(tag)
@@ -152,6 +167,7 @@ class _Reader:
         parent = self._path[-1]
         if name == form.entry and parent in (form.within, form.entry):  # an entry within one: its end is missing
             self.entries += 1
+            self._dated()
             self._told, self._instead, self._loose = False, None, []
         elif parent == form.entry and form.attribute and name == form.address:
             href = attributes.get("href", "").strip()
@@ -160,6 +176,8 @@ class _Reader:
         elif parent == form.entry and name in (form.address, form.instead):
             self._text, self._length, self._whole = [], 0, True
             self._permanent = attributes.get("isPermaLink", "true").strip() != "false"
+        elif parent == form.entry and name == form.modified and self.taker.dates:
+            self._date = []
         elif parent == form.within and name == "link" and attributes.get("rel") == "next":
             self.following = _joined(self._bases[-1], attributes.get("href", "").strip()) or None
 
@@ -178,6 +196,10 @@ class _Reader:
                     self._tell(_joined(self._bases[-1], location))
             else:
                 self._tell(location)
+        elif self._date is not None and name == self.form.modified:
+            self._modified, self._date = "".join(self._date).strip()[:_DATE], None
+        elif name == self.form.entry and self._told:
+            self._dated()
         elif name == self.form.entry and not self._told and self.form.within in self._path:
             loose = "".join(self._loose).strip()
             if self._instead:
@@ -190,12 +212,21 @@ class _Reader:
     def _tell(self, location: str) -> None:
         self._told = True
         whole = self._whole and self._length <= MAX_LOCATION
-        self.taker.take(location, whole=whole, as_it_is=self.form is not None and self.form.kind == "index")
+        self._kept = self.taker.take(
+            location, whole=whole, as_it_is=self.form is not None and self.form.kind == "index")
+
+    def _dated(self) -> None:
+        """The entry is over."""
+        if self._kept is not None and self.taker.dates:
+            self.taker.date(self._kept, self._modified)
+        self._kept, self._date, self._modified = None, None, ""
 
     def data(self, text: str) -> None:
         if self._text is not None and self._length <= MAX_LOCATION:
             self._length += len(text)
             self._text.append(text)
+        elif self._date is not None:
+            self._date.append(text[:_DATE])
         elif self.form is not None and self._path[-1] == self.form.entry and len(self._loose) < _LOOSE:
             self._loose.append(text[:MAX_LOCATION])
 
@@ -228,14 +259,15 @@ def _whole(location: str) -> str | None:
 
 def parse(
     body: bytes, *, max_body: int, max_kept: int = MAX_SEEN, max_seen: int = MAX_SEEN,
-    keep: Callable[[str], str | None] = _whole, place: str = "",
+    keep: Callable[[str], str | None] = _whole, place: str = "", dates: bool = False,
 ) -> Sitemap:
     """Read `body` (XML or text, or gzip of it, up to `max_body` bytes once undone); never raises on what a site wrote.
 
     `keep` turns each page's address into what is kept of it, or None to leave it out: a big sitemap costs no memory
     for pages that nobody wants (an index keeps its sitemaps' addresses as they are). At most `max_kept` are kept and
     `max_seen` looked at; beyond, or where what is broken can't be mended, the result is `partial` and holds the rest.
-    What a feed's addresses are relative to is its own address, `place`.
+    What a feed's addresses are relative to is its own address, `place`. `dates`: also what its entries say of when
+    their pages were last changed.
     """
     cut: str | None = None
     if body[:2] == b"\x1f\x8b":
@@ -246,7 +278,7 @@ def parse(
         return Sitemap(kind=None, locations=(), seen=0, partial=cut or "it is empty")
 
     def taker() -> _Taker:
-        return _Taker(keep, max_kept, max_seen)
+        return _Taker(keep, max_kept, max_seen, dates=dates)
 
     if not _text(body[:_BEGINNING]).lstrip().startswith("<"):
         text = _text(body)
@@ -261,6 +293,7 @@ def parse(
     return Sitemap(
         kind=None if reader.form is None else reader.form.kind, locations=tuple(taken.kept), seen=taken.seen,
         partial=cut or partial, unread=taken.unread, example=taken.example, following=reader.following,
+        modified=taken.modified,
     )
 
 

@@ -600,6 +600,7 @@ class LookReport:
     look_id: int | None = None
     failures: Sequence[str] = ()  # one sentence a page
     disallowed: int = 0  # pages that the site's robots.txt forbids: not asked for, and no fault
+    not_asked: int = 0  # pages whose sitemap names the lastmod with which they were had, where that is trusted
     questions: tuple[RenameQuestion, ...] = ()  # open ones of the source, also of earlier looks
     notes: Sequence[str] = ()  # sentences on what an operator should know and need not answer
     found_by: Mapping[str, int] = field(default_factory=dict)  # "listing+sitemap" → how many milestones it named

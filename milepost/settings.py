@@ -98,6 +98,7 @@ Network = Annotated[str, AfterValidator(_network)]
 Origin = Annotated[str, AfterValidator(_origin)]
 HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 AUTO = "auto"  # of `feeds`
+TRUST = "trust"  # of `lastmod`
 Slug = Annotated[str, Field(pattern=r"^\S{1,200}$", title="a slug, as in deep-learning")]
 FontStack = Annotated[str, Field(pattern=r"^[A-Za-z0-9 -]+(, ?[A-Za-z0-9 -]+)*$",
                          title="names of fonts with commas between them, as in Georgia, serif")]
@@ -146,6 +147,11 @@ class SourceSettings(_Section):
     """A page that shows every milestone: unchanged, it ends the look early."""
     full_every_hours: Annotated[float, Field(ge=0, le=24 * 31)] = 24.0
     """With `poll`: every page is asked for at least this often, in hours."""
+    lastmod: Literal["ignore", "trust"] = "ignore"
+    """`trust`: a page whose sitemap names the very `<lastmod>` with which it was last had is not asked for. One that
+    changes all the same ends the trust: docs/howto/add-a-site.md."""
+    revisit_days: Annotated[float, Field(ge=1, le=366)] = 30.0
+    """With `lastmod = "trust"`: every page is asked for at least this often, in days, whatever its lastmod says."""
     feeds: Annotated[
         Literal["auto"] | tuple[Annotated[str, Field(pattern=r"^/[^#]*$", title="a path, as in /feed.xml")], ...],
         Field(title='"auto", or a list of paths, as in ["/feed.xml"]'),

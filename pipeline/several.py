@@ -124,6 +124,7 @@ def down_to_json(source: str, error: MilepostError) -> dict[str, Any]:
     """The form of `scrape --json` for a source that gave nothing to go on: what was not counted is null."""
     return {
         "source": source, "requests": None, "fetched": None, "not_modified": None, "failed": None, "milestones": None,
+        "not_asked": None,
         "baseline": False, "changes": dict.fromkeys(CHANGE_KINDS, 0), "held": None, "look_id": None,
         "failures": [str(error)], "disallowed": None, "questions": [], "found_by": {},
         "state": "under way" if isinstance(error, UnderWayError) else "failed",

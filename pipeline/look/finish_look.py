@@ -51,7 +51,7 @@ def conclude(at: CrawledLook) -> LookReport:
 def _unchanged(at: CrawledLook) -> LookReport:
     """The report of a look that ended at the poll page."""
     crawled, unread = at.crawled, at.pages.unread(at.source)
-    disputed, still = at.looks.disputed(at.source), (*_silent(at, {}), *wanting(at.feeds.before))
+    disputed, still = at.looks.disputed(at.source), (*_silent(at, {}), *wanting(at.feeds.before), *at.lastmods.ended())
     degraded = (*disputed, *still)
     report = LookReport(
         source=at.source, look_id=at.look.id, state="degraded" if degraded else "complete", requests=crawled.requests,
@@ -161,7 +161,10 @@ class _Conclusion:
         asked = counted(at.site.settings, reading.records.values()) if at.site.settings else {}
         disputed = at.looks.disputed(source) if drifted.degraded is None else drifted.degraded
         notes += at.feeds.settle(complete=crawled.complete)
-        still = (*_silent(at, asked), *wanting(at.feeds.before))
+        untrue = at.lastmods.untrue(judged.entries.changes, lambda key: judged.records[key].page)
+        notes += at.lastmods.settle(untrue, crawled.not_asked)
+        still = (*_silent(at, asked), *wanting(at.feeds.before), *at.lastmods.ended(),
+                 *(at.lastmods.wanting() if crawled.complete else ()))
         degraded = (*disputed, *still)
         milestones = at.milestones.count(source)
         first = baseline and whole and milestones > 0
@@ -174,7 +177,7 @@ class _Conclusion:
         report = LookReport(
             source=source, look_id=at.look.id, state=next((verdict for verdict, true in verdicts if true), "complete"),
             requests=crawled.requests, fetched=crawled.fetched, not_modified=crawled.not_modified, failed=failed,
-            disallowed=crawled.disallowed, milestones=milestones, baseline=first,
+            disallowed=crawled.disallowed, not_asked=crawled.not_asked, milestones=milestones, baseline=first,
             changes={kind: kinds[kind] for kind in CHANGE_KINDS}, held=held.reason if held else None,
             failures=tuple(failures), degraded=degraded, notes=notes,
             unread=len(unread.all), unread_first=tuple(map(str, unread.all[:FIRST])),

@@ -30,6 +30,7 @@ from milepost.errors import ExtractError, StoreError
 from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
 from pipeline.look.found_feeds import FoundFeeds
+from pipeline.look.lastmods import TrustedLastmods
 from pipeline.look.reading import key_of
 from pipeline.look.reading_guard import ReadingGuard, Stored, page_of
 from pipeline.several import Progress, Stop
@@ -206,10 +207,11 @@ class CrawledLook:
 
     def __init__(
         self, database: Database, guards: GuardSettings, settings: SourceSettings, look: Look, intake: Intake,
-        crawled: CrawlReport, *, now: Callable[[], dt.datetime],
+        crawled: CrawlReport, lastmods: TrustedLastmods, *, now: Callable[[], dt.datetime],
     ) -> None:
         self.database, self.guards, self.settings, self.look = database, guards, settings, look
         self.intake, self.crawled, self.now, self.source = intake, crawled, now, look.source
+        self.lastmods = lastmods
         self.looks, self.milestones, self.pages = Looks(database), Milestones(database), Pages(database)
         self.snapshots, self.site, self.feeds = Snapshots(database), intake.guard.site, intake.feeds
         self.elsewhere = dict(self._elsewhere())
@@ -270,6 +272,10 @@ def archive_pages(
         latest = snapshots.latest(source.key, url)
         return () if latest is None else feeds.links(latest[1])
 
+    milestones = Milestones(database)
+    alternating = milestones.some(source.key, milestones.flaps(source.key)).values()
+    lastmods = TrustedLastmods(source, database, look, full=full,
+                               alternating=[stored.milestone.page for stored in alternating])
     known = seeds if follows else pages.urls(source.key, "milestone")
     plan = CrawlPlan(
         source=source.key, base_url=source.base_url, fetch_from=source.fetch_from,
@@ -283,7 +289,7 @@ def archive_pages(
         max_following=guard.site.pages - 1,
         limits=settings.fetch, max_pages=source.max_pages, poll=None if poll is None else source.poll, poll_hash=poll,
         known_urls=frozenset(known),
-        links=feeds.links, linked_before=linked_before,
+        links=feeds.links, linked_before=linked_before, unchanged=lastmods.unchanged if lastmods.trusts else None,
         render=settings.render if source.render else None, render_wait=source.render_wait,
     )
     archive = Archive(database)
@@ -299,7 +305,7 @@ def archive_pages(
         intake.flush()
         raise
     intake.flush()
-    return CrawledLook(database, settings.guards, source, look, intake, crawled, now=now)
+    return CrawledLook(database, settings.guards, source, look, intake, crawled, lastmods, now=now)
 
 
 async def _until_stopped(crawling: Coroutine[Any, Any, CrawlReport], intake: Intake, stop: Stop) -> CrawlReport:

@@ -127,6 +127,31 @@ class Pages:
                 found |= {row.url: row.last_snapshot_id for row in connection.execute(query.where(*here))}
         return found
 
+    def seen_since(self, source: str, since: dt.datetime) -> Iterator[str]:
+        """The milestones' pages that answered 200 or 304 since then, and are there."""
+        query = sa.select(page.c.url).where(page.c.source == source, page.c.kind == "milestone",
+                                            page.c.seen_at >= since, page.c.gone_since.is_(None))
+        with self._database.connect() as connection:
+            yield from connection.execute(query).scalars()
+
+    def seen_before(self, source: str, before: dt.datetime) -> Iterator[tuple[str, dt.datetime]]:
+        """The milestones' pages that last answered before that, and when."""
+        query = sa.select(page.c.url, page.c.seen_at).where(
+            page.c.source == source, page.c.kind == "milestone", page.c.seen_at < before)
+        with self._database.connect() as connection:
+            for row in connection.execute(query):
+                yield row.url, row.seen_at
+
+    def unsettled(self, source: str) -> set[str]:
+        """The milestones' pages of which something is open: gone, moved, not read, or not whole when they were read."""
+        query = sa.select(page.c.url).where(
+            page.c.source == source, page.c.kind == "milestone",
+            sa.or_(page.c.last_status.is_distinct_from(200), page.c.gone_since.is_not(None),
+                   page.c.missing_look.is_not(None), page.c.unread.is_not(None),
+                   page.c.read_snapshot_id.is_distinct_from(page.c.last_snapshot_id)))
+        with self._database.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def seen_ahead(self, source: str, now: dt.datetime) -> int:
         """How many pages were last seen at a moment that is yet to come: a clock was ahead, or is behind now."""
         query = sa.select(sa.func.count()).where(page.c.source == source, ahead(page.c.seen_at, now))

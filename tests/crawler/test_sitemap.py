@@ -266,3 +266,42 @@ def test_no_bytes_break_it(body):
     found = read(body, max_kept=5)
     assert len(found.locations) <= 5
     assert found.partial is not None or found.kind is not None
+
+
+def dated(*entries, outer="urlset"):
+    """A sitemap whose entries hold just that."""
+    return f"<{outer}>{''.join(f'<url>{entry}</url>' for entry in entries)}</{outer}>".encode()
+
+
+A, B = "<loc>https://t.example/a</loc>", "<loc>https://t.example/b</loc>"
+MAY, JUNE = "<lastmod>2031-05-01</lastmod>", "<lastmod>2031-06-01</lastmod>"
+
+
+class TestWhenPagesWereLastChanged:
+    @pytest.mark.parametrize(("body", "modified"), [
+        (dated(A + MAY, JUNE + B), ["2031-05-01", "2031-06-01"]),  # on either side of the address
+        (dated(A + "<lastmod>\n 2031-05-01\n</lastmod>", B), ["2031-05-01", ""]),
+        (dated(A, B + JUNE), ["", "2031-06-01"]),
+        (dated(A + MAY, A + MAY, B + JUNE), ["2031-05-01", "2031-06-01"]),
+        (dated(A + MAY, A + JUNE, B + JUNE), ["", "2031-06-01"]),  # of two nobody knows which one to believe
+        (dated(A + MAY, A, B + JUNE), ["", "2031-06-01"]),
+        (dated(A, A + MAY, B + JUNE), ["", "2031-06-01"]),
+        (dated(A + f"<x>{MAY}</x>", B + JUNE), ["", "2031-06-01"]),  # not the page's own
+        (dated(A + "<lastmod><![CDATA[2031-05-01]]></lastmod>", B + JUNE), ["2031-05-01", "2031-06-01"]),
+        (dated(A + "<lastmod>" + "9" * 500 + "</lastmod>", B + JUNE), ["9" * 64, "2031-06-01"]),
+        # the first one's end is missing
+        (dated(A + MAY, B + JUNE).replace(b"</url><url>", b"<url>", 1), ["2031-05-01", "2031-06-01"]),
+        (dated(A + MAY, B + JUNE).partition(b"06-01")[0], ["2031-05-01", ""]),  # cut
+    ])
+    def test_each_entry_says_its_own(self, body, modified):
+        found = parse(body, max_body=10_000, dates=True)
+        assert found.locations == ("https://t.example/a", "https://t.example/b")
+        assert [found.modified.get(location, "") for location in found.locations] == modified
+
+    def test_nobody_keeps_what_nobody_asked_for(self):
+        assert parse(dated(A + MAY, B + JUNE), max_body=10_000).modified == {}
+
+    def test_a_feed_says_nothing_of_that(self):
+        feed = b"<rss><channel><item><link>https://t.example/a</link><pubDate>2031-05-01</pubDate></item></channel></rss>"
+        found = parse(feed, max_body=10_000, dates=True)
+        assert (found.locations, found.modified) == (("https://t.example/a",), {"https://t.example/a": ""})
