@@ -21,7 +21,8 @@ def latest_look(database: Database, source: str) -> int:
 
 def told_of(database: Database, number: int) -> dict[str, Any]:
     """The form of `scrape --json` of a look that has ended. What no database keeps of it is as of none: how pages were
-    found, dates that could not be read, what was not asked for. Raises MilepostError for one that failed, or has not ended."""
+    found, dates that could not be read, what was not asked for. Raises MilepostError for one that failed, or has not
+    ended."""
     look = Looks(database).get(number)
     if look.state in ("failed", "running"):
         raise MilepostError(next(iter(look.failures), "its look has not ended"), where=look.source)

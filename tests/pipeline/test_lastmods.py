@@ -2,10 +2,12 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterable
 
 import pytest
 
-from milepost.records import LookReport
+from milepost.fields import CONTENT_FIELDS
+from milepost.records import Change, FieldClass, LookReport
 from milepost.settings import Settings
 from pipeline.look import lastmods
 from pipeline.look.scrape import scrape
@@ -28,6 +30,7 @@ class Stage:
         self.keys = [one.key for one in site.stories]
         self.dates = dict.fromkeys(self.keys, f"<lastmod>{OLD}</lastmod>")
         self.trust = True
+        self.classes: dict[str, FieldClass] = {}
         self.left_out: set[str] = set()  # keys that the sitemap names no more
 
     def look(self, *, after: dt.timedelta = DAY, full: bool = False) -> LookReport:
@@ -41,9 +44,17 @@ class Stage:
             lambda found: "" if found[2] in self.left_out else
             f"<url><loc>{found[1]}</loc>{self.dates.get(found[2], '')}</url>", whole.decode(), flags=re.DOTALL).encode()
         source = self.settings.source("clockwork").model_copy(
-            update={"lastmod": "trust" if self.trust else "ignore", "feeds": ()})
+            update={"lastmod": "trust" if self.trust else "ignore", "feeds": (), "classes": self.classes})
         return scrape(self.settings.model_copy(update={"sources": (source,)}), "clockwork", now=lambda: self.now,
                       full=full)
+
+    def trusted(
+        self, database: Database, *, full: bool = False, alternating: Iterable[str] = ()
+    ) -> lastmods.TrustedLastmods:
+        """What a look after the last one would begin with."""
+        source = self.settings.source("clockwork").model_copy(update={"lastmod": "trust"})
+        last = Looks(database).list("clockwork", limit=1)[0]
+        return lastmods.TrustedLastmods(source, database, last, full=full, alternating=alternating)
 
     def change(self, key: str) -> None:
         """The site tells another title of that story."""
@@ -181,13 +192,69 @@ def test_full_asks_for_every_page(stage: Stage) -> None:
 
 
 def test_a_page_that_was_not_had_or_not_read_is_asked_for(stage: Stage, database: Database) -> None:
-    broken = stage.keys[0]
-    stage.site.replaced[f"/story/{broken}"] = b"<html><body>half a pa"
+    broken = f"/story/{stage.keys[0]}"
+    stage.site.replaced[broken] = b"<!doctype html><html><body><main><p>To come.</p></main></body></html>"
     stage.look()
-    assert len(list(Pages(database).unsettled("clockwork"))) == 1
+    assert len(Pages(database).unsettled("clockwork")) == 1
     assert stage.look().not_asked == len(stage.keys) - 1
-    del stage.site.replaced[f"/story/{broken}"]
+    del stage.site.replaced[broken]
     assert stage.look().milestones == len(stage.keys)
+
+
+def test_a_page_that_could_not_be_had_with_its_new_lastmod_is_asked_for_again(stage: Stage) -> None:
+    key = a_story(stage)
+    stage.look()
+    stage.dates[key] = f"<lastmod>{NEWER}</lastmod>"
+    stage.site.replaced[f"/story/{key}"] = b"<html><body>half a pa"
+    assert stage.look().failed == 1
+    stage.change(key)
+    assert changed(stage.look()) == 1
+
+
+def test_what_changes_with_its_lastmod_ends_nothing(stage: Stage) -> None:
+    key = a_story(stage)
+    stage.look()
+    stage.change(key)
+    stage.dates[key] = f"<lastmod>{NEWER}</lastmod>"
+    report = stage.look(after=30 * DAY)  # when all others are asked for, too
+    assert (report.not_asked, changed(report), silent(report)) == (0, 1, [])
+
+
+def test_what_changes_too_little_to_tell_ends_nothing(stage: Stage) -> None:
+    stage.classes = dict.fromkeys(CONTENT_FIELDS, "cosmetic")
+    key = a_story(stage)
+    stage.look()
+    stage.change(key)
+    report = stage.look(full=True)
+    assert (report.changes["cosmetic"], silent(report)) == (1, [])
+
+
+def test_what_reads_otherwise_from_the_same_bytes_ends_nothing(stage: Stage, database: Database) -> None:
+    key = a_story(stage)
+    url = f"{stage.settings.source('clockwork').base_url}/story/{key}"
+    corrected = [Change(source="clockwork", key=key, kind="corrected")]
+
+    def untrue() -> str | None:
+        trusted = stage.trusted(database, full=True)
+        assert not trusted.unchanged(url, OLD)
+        return trusted.untrue(corrected, lambda _key: url)
+
+    for _ in range(2):
+        stage.look(full=True)
+        assert untrue() is None
+    stage.change(key)
+    stage.trust = False  # so that the look itself finds nothing
+    stage.look(full=True)
+    stage.trust = True
+    stage.look(full=True)
+    assert untrue() == url
+
+
+def test_what_is_counted_look_by_look_is_asked_for(stage: Stage, database: Database) -> None:
+    stage.look()
+    one, other = (f"{stage.settings.source('clockwork').base_url}/story/{key}" for key in stage.keys[:2])
+    trusted = stage.trusted(database, alternating=[one])
+    assert [trusted.unchanged(url, OLD) for url in (one, other)] == [False, True]
 
 
 def test_a_sitemap_without_any_makes_the_setting_lead_to_nothing(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from store.milestones.looks import Looks
 from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
-NOT_KEPT = ("found_by", "unread_dates")
+NOT_KEPT = ("found_by", "unread_dates", "not_asked")
 
 
 def same(settings: Settings, database: Database) -> dict[str, Any]:
