@@ -9,7 +9,7 @@ from delivery.message import headers
 from delivery.message.build import MessageTemplate
 from delivery.ports import Ledger
 from delivery.smtp import replies
-from milepost.errors import DeliveryError
+from milepost.errors import DeliveryError, RenderError
 from milepost.records import Claim, IssueState, Reply, Settlement
 from milepost.renewal import LEASE_S
 
@@ -49,7 +49,7 @@ class Mailing:
     """What dispatch needs to know of one issue, and nothing of how it came to be. All callables are pure."""
 
     issue: int
-    templates: Mapping[str, MessageTemplate]  # variant → template
+    templates: Mapping[str, MessageTemplate]  # variant → template, which may be made when it is asked for
     link: Callable[[Claim], str]  # → unsubscribe URL
     message_id: Callable[[Claim], str]  # → Message-ID with angle brackets, the same on every attempt
     envelope: Callable[[Claim], str]  # → the address bounces go to
@@ -87,9 +87,12 @@ class Letter:
 
 def letter(mailing: Mailing, claim: Claim) -> Letter:
     """The letter of `claim`; raises RenderError when its address can stand in no envelope (that reader's trouble
-    alone), DeliveryError when the issue has no message for it (everybody's).
+    alone), DeliveryError when the issue has no message for it (everybody's), StoreError when that can't be read.
     """
-    template = mailing.templates.get(claim.variant)
+    try:
+        template = mailing.templates.get(claim.variant)
+    except RenderError as error:  # everybody's as well
+        raise DeliveryError(error.what, where=f"issue {claim.issue}, variant {claim.variant}") from error
     if template is None:
         raise DeliveryError(
             f"there is no message for the variant {claim.variant}", where=f"issue {claim.issue}",

@@ -5,8 +5,8 @@ import logging
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,7 +28,7 @@ from pipeline.link_keys import signing_key
 from pipeline.mail_identity import (
     bounce_address,
     bounces_at,
-    dated_variants,
+    dated_variant,
     relay,
     seal,
     sender_domain,
@@ -237,22 +237,62 @@ def make_ready(settings: Settings, database: Database, number: int, *, now: dt.d
         send_at_once(database, number)
 
 
+class Templates(Mapping[str, MessageTemplate]):
+    """The messages of an issue by variant, each made when its first mail is: of all there are TEMPLATES in memory.
+
+    `make`: makes one; `again`: it was made, and verified, before. Raises what `make` does.
+    """
+
+    def __init__(self, names: Iterable[str], make: Callable[..., MessageTemplate | None]) -> None:
+        self._names, self._make = dict.fromkeys(names, False), make  # name → whether it was made before
+        self._kept: OrderedDict[str, MessageTemplate] = OrderedDict()
+
+    def __getitem__(self, name: str) -> MessageTemplate:
+        if name in self._kept:
+            self._kept.move_to_end(name)
+            return self._kept[name]
+        found = self._make(name, again=self._names[name])
+        if found is None:
+            raise KeyError(name)
+        self._kept[name], self._names[name] = found, True
+        if len(self._kept) > TEMPLATES:
+            self._kept.popitem(last=False)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+TEMPLATES = 500  # messages of at most about 130 KB; an issue with no more variants makes each once
+
+
 def _nothing(number: int) -> DispatchReport:
     return DispatchReport(issue=number, results={}, freed=0, orphaned=0, state="complete")
 
 
 def _mailing(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> Mailing:
-    """All that is the same for every recipient, built and verified once, with what the issue was approved with."""
+    """All that is the same for every recipient, with what the issue was approved with.
+
+    Raises StoreError when a rendering is not what it was.
+    """
     key = signing_key(settings, database)
     editions = Editions(database)
     moment, handle = editions.hand_over(number, now), editions.handle(number)
     sealed = seal(settings, database, number)
     settings, named, head = sealed.settings, sealed.list_id, sealed.letterhead
     domain, leave_domain = sender_domain(settings), sealed.leave_domain
-    templates: Mapping[str, MessageTemplate] = {
-        variant.name: MessageTemplate.build(variant, letterhead=head, date=moment)
-        for variant in dated_variants(sealed, database, number, now=moment)
-    }
+
+    def template(name: str, *, again: bool) -> MessageTemplate | None:
+        variant = dated_variant(sealed, database, number, name, now=moment)
+        if variant is None:
+            return None
+        return MessageTemplate.build(variant, letterhead=head, date=moment, verified=again)
+
+    for _ in Issues(database).variants(number):
+        pass  # nothing is sent of an issue of which anything is not what was rendered
     usual = bounce_address(settings)
     bounces = bounces_at(settings.mail.bounce_domain) if settings.mail.bounce_domain else None
     leaving = bounces_at(leave_domain) if leave_domain else None
@@ -269,7 +309,7 @@ def _mailing(settings: Settings, database: Database, number: int, *, now: dt.dat
         return message_id(key, issue=issue, reader=reader, domain=domain)
 
     return Mailing(
-        issue=number, templates=templates, message_id=name,
+        issue=number, templates=Templates(Issues(database).variant_names(number), template), message_id=name,
         link=lambda claim: unsubscribe_url(settings, key, named, claim.reader),
         envelope=envelope, sign=signing(settings),
         leave=None if leaving is None else lambda claim: verp.make_leave(key, base=leaving, handle=claim.reader),

@@ -7,7 +7,7 @@
 import datetime as dt
 import logging
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from delivery.message.build import MessageTemplate
@@ -21,8 +21,8 @@ from newsletter.issue.render import Renderer, has_day_slot, templates_digest, va
 from newsletter.issue.safe import clean_lines, one_line
 from newsletter.news.select import EVERYTHING
 from newsletter.words.languages import phrases_for
-from pipeline.mail_identity import bounce_address, dated_variants, relay, seal, sender_domain, signing
-from pipeline.publish import freeze, render, undo_window
+from pipeline.mail_identity import bounce_address, dated_variant, dated_variants, relay, seal, sender_domain, signing
+from pipeline.publish import freeze, rendered, undo_window
 from store.database import Database
 from store.issues.editions import Editions
 from store.issues.issues import Issues
@@ -53,9 +53,19 @@ def find(database: Database, number: int) -> Issue:
     return Issues(database).get(number)
 
 
-def variants(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> Sequence[Variant]:
-    """The renderings of an issue as they would be sent `now`, or were sent; raises NotFoundError."""
+def variants(settings: Settings, database: Database, number: int, *, now: dt.datetime) -> Iterator[Variant]:
+    """The renderings of an issue as they would be sent `now`, or were sent, a few in memory; raises NotFoundError."""
     return dated_variants(seal(settings, database, number), database, number, now=now)
+
+
+def variant(settings: Settings, database: Database, number: int, name: str, *, now: dt.datetime) -> Variant | None:
+    """One of them, by its name; None where there is none of that name. Raises NotFoundError."""
+    return dated_variant(seal(settings, database, number), database, number, name, now=now)
+
+
+def variant_names(database: Database, number: int) -> Sequence[str]:
+    """What the renderings of an issue are called, the one of everything first."""
+    return sorted(Issues(database).variant_names(number), key=lambda name: (name != EVERYTHING, name))
 
 
 def edit(
@@ -88,12 +98,12 @@ def edit(
         intro=issue.edit.intro if intro is None else clean_lines(intro),
         preheader=issue.edit.preheader if preheader is None else one_line(preheader),
     )
-    made = render(settings, database, number, issue.cadence, items, issue.created_at, edit=written, owed=issue.owed,
-                  sequence=issue.sequence)
-    revised = Editions(database).revise(
-        number, replaces=issue.content_hash, items=made.items, variants=made.variants, subject=made.subject,
-        edit=written, content_hash=made.content_hash, rendered_with=made.rendered_with, owed=issue.owed,
-    )
+    with rendered(settings, database, number, issue.cadence, items, issue.created_at, edit=written, owed=issue.owed,
+                  sequence=issue.sequence) as made:
+        revised = Editions(database).revise(
+            number, replaces=issue.content_hash, items=made.items, variants=made.variants, subject=made.subject,
+            edit=written, content_hash=made.content_hash, rendered_with=made.rendered_with, owed=issue.owed,
+        )
     log.info("edited issue %d: %s", number, revised.content_hash[:12], extra={"issue": number})
     return revised
 
@@ -131,13 +141,15 @@ def trial_mail(
     """
     to = addresses.parse(address).address
     sealed = seal(settings, database, number)
-    found = {each.name: each for each in dated_variants(sealed, database, number, now=now)}
-    if variant not in found:
-        known = ", ".join(found) or "none"
-        raise InputError(f"it has no variant {variant!r}", where=f"issue {number}", hint=f"It has: {known}.")
+    found = dated_variant(sealed, database, number, variant, now=now)
+    if found is None:
+        names = variant_names(database, number)
+        known = ", ".join(names[:_NAMED]) or "none"
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        raise InputError(f"it has no variant {variant!r}", where=f"issue {number}", hint=f"It has: {known}{more}.")
     then = sealed.settings
     mark = phrases_for(then.newsletter.language).test
-    marked = replace(found[variant], subject=f"{mark} {found[variant].subject}")
+    marked = replace(found, subject=f"{mark} {found.subject}")
     template = MessageTemplate.build(marked, letterhead=replace(sealed.letterhead, leave_by_mail=False), date=now)
     message = template.bytes_for(
         address=to, unsubscribe_url=f"{then.web.base_url}/u",
@@ -145,6 +157,9 @@ def trial_mail(
     )
     envelope = bounce_address(then)
     return TrialMail(address=to, envelope=envelope, message=signing(then)(message))
+
+
+_NAMED = 20  # variants that a sentence names
 
 
 def send_trial(settings: Settings, mail: TrialMail) -> Reply:
@@ -243,7 +258,7 @@ class Replay:
     """An issue rendered once more from what was stored."""
 
     number: int
-    variants: tuple[Variant, ...]  # as rendered now
+    variants: int  # how many were rendered again
     differing: tuple[str, ...]  # "all: html": variant and part that came out otherwise
     templates: str  # the digest that the issue was rendered with
     same_templates: bool  # whether today's are those
@@ -261,33 +276,30 @@ def replay(settings: Settings, database: Database, number: int) -> Replay:
     newsletter.templates counts, as the place where templates are looked for. Raises
     ConflictError for an issue from before the settings were kept.
     """
-    issue, stored = Issues(database).get(number), Issues(database).variants(number)
+    issue, issues = Issues(database).get(number), Issues(database)
     kept = Editions(database).rendered_with(number)
     own = settings.newsletter.templates
     letter, mail, web = settings_from(kept.settings, templates=own)
     design, known = design_of(kept.settings), known_from(kept.settings.get("known"))
     renderers = {
         spoken.language: Renderer(spoken, mail, web, known=known, design=design)
-        for spoken in (variant_settings(letter, variant.name) for variant in stored)
+        for spoken in (variant_settings(letter, name) for name in issues.variant_names(number))
     }
     items = {item.change_id: item for item in (*issue.items, *issue.owed)}
-    again = [
-        renderers[variant_settings(letter, variant.name).language].render(
-            number, issue.cadence, [items[change_id] for change_id in variant.change_ids],
-            None if has_day_slot(variant) else issue.created_at, name=variant.name, edit=issue.edit, as_ordered=True,
-            sequence=issue.sequence,
-        )
-        for variant in stored
-    ]
     parts: tuple[tuple[str, Callable[[Variant], str]], ...] = (
         ("subject", lambda variant: variant.subject), ("html", lambda variant: variant.html),
         ("text", lambda variant: variant.text), ("placeholder", lambda variant: variant.placeholder),
     )
-    differing = [
-        f"{was.name}: {part}"
-        for was, now in zip(stored, again, strict=True) for part, of in parts if of(was) != of(now)
-    ]
+    count, differing = 0, list[str]()
+    for was in issues.variants(number):
+        now = renderers[variant_settings(letter, was.name).language].render(
+            number, issue.cadence, [items[change_id] for change_id in was.change_ids],
+            None if has_day_slot(was) else issue.created_at, name=was.name, edit=issue.edit, as_ordered=True,
+            sequence=issue.sequence,
+        )
+        count += 1
+        differing += [f"{was.name}: {part}" for part, of in parts if of(was) != of(now)]
     return Replay(
-        number=number, variants=tuple(again), differing=tuple(differing), templates=kept.templates,
+        number=number, variants=count, differing=tuple(differing), templates=kept.templates,
         same_templates=templates_digest(own, design=design) == kept.templates,
     )

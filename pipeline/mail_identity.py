@@ -1,7 +1,7 @@
 """What every message of the list needs and the settings tell: the list's identity, the reader's link, the key."""
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from email.utils import parseaddr
 
@@ -131,11 +131,21 @@ def seal(settings: Settings, database: Database, number: int) -> Seal:
     )
 
 
-def dated_variants(sealed: Seal, database: Database, number: int, *, now: dt.datetime) -> list[Variant]:
-    """The renderings of an issue with the day of its hand-over in their mastheads; `now`'s where that is to come."""
+def dated_variants(sealed: Seal, database: Database, number: int, *, now: dt.datetime) -> Iterator[Variant]:
+    """The renderings of an issue with the day of its hand-over in their mastheads; `now`'s where that is to come.
+
+    They are read as they are asked for: of all there are only a few in memory.
+    """
     issues = Issues(database)
     moment = issues.handed_over_at(number) or now
-    return [dated(variant, moment, sealed.settings.newsletter) for variant in issues.variants(number)]
+    return (dated(variant, moment, sealed.settings.newsletter) for variant in issues.variants(number))
+
+
+def dated_variant(sealed: Seal, database: Database, number: int, name: str, *, now: dt.datetime) -> Variant | None:
+    """One of them, by its name; None where there is none of that name."""
+    issues = Issues(database)
+    moment, found = issues.handed_over_at(number) or now, issues.variant(number, name)
+    return None if found is None else dated(found, moment, sealed.settings.newsletter)
 
 
 def unsubscribe_url(settings: Settings, key: bytes, list_name: str, handle: str) -> str:

@@ -7,15 +7,18 @@ import datetime as dt
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from delivery.message.build import Letterhead, message_findings
+from delivery.message.build import message_findings
 from milepost.changes import NEWS
+from milepost.codec import json_hash
 from milepost.dates import believed, utc_now
-from milepost.errors import HeldError, LintError, RenderError, SettingsError
+from milepost.errors import HeldError, MilepostError
 from milepost.records import (
     NOBODY,
     UNEDITED,
@@ -33,10 +36,10 @@ from milepost.records import (
     Variant,
 )
 from milepost.settings import NewsletterSettings, Settings
-from newsletter.issue.compose import compose, content_hash
+from newsletter.issue.compose import compose, content_hash, shown_settings
 from newsletter.issue.corrections import worth_telling
 from newsletter.issue.lint import lint
-from newsletter.issue.render import Renderer, dated, templates_digest, variant_settings
+from newsletter.issue.render import templates_digest, variant_settings
 from newsletter.issue.view import issue_link
 from newsletter.news.select import (
     due,
@@ -50,15 +53,16 @@ from newsletter.news.select import (
     variant_name,
     variants,
 )
-from newsletter.words.languages import in_language, phrases_for, tongue
+from newsletter.words.languages import phrases_for, tongue
 from pipeline.holds import waits_for
 from pipeline.known import known_of
-from pipeline.mail_identity import letterhead, list_id, seal
+from pipeline.mail_identity import Seal, dated_variants, letterhead, list_id, seal
 from pipeline.operators import acts
 from pipeline.pictures import hosted
+from pipeline.renderings import Kitchen, Spool, render_each
 from store.database import Database, connect
 from store.issues.editions import Editions
-from store.issues.issues import Issues, freezing_words, variant_hash
+from store.issues.issues import Issues, freezing_words
 from store.ledger.ledger import Ledger
 from store.ledger.owed import Owed
 from store.operators.clock_ahead import note
@@ -247,11 +251,11 @@ def _draft(
     issues = Issues(database)
     number, sequence = issues.next_number(), issues.next_sequence(cadence)
     items, owed = (compose(some).items if some else () for some in (found.items, found.owed))
-    made = render(settings, database, number, cadence, items, now, owed=owed, sequence=sequence)
-    issue = issues.draft(
-        cadence, period, made.items, made.variants, subject=made.subject, content_hash=made.content_hash, now=now,
-        number=number, sequence=sequence, rendered_with=made.rendered_with, owed=owed,
-    )
+    with rendered(settings, database, number, cadence, items, now, owed=owed, sequence=sequence) as made:
+        issue = issues.draft(
+            cadence, period, made.items, made.variants, subject=made.subject, content_hash=made.content_hash, now=now,
+            number=number, sequence=sequence, rendered_with=made.rendered_with, owed=owed,
+        )
     log.info("drafted issue %d (%s %s) of %d milestones, and %d owed to %d readers", issue.number, cadence, period,
              len(items), len(owed), len(found.creditors), extra={"issue": issue.number})
     return issue
@@ -263,15 +267,16 @@ class Rendered:
 
     items: tuple[IssueItem, ...]
     subject: str
-    variants: tuple[Variant, ...]
+    variants: Iterable[Variant]  # not in memory, and there no longer than the context that made them
     content_hash: str
     rendered_with: dict[str, object]  # {"settings", "templates", "list_id"}, and "unpictured" where there are any
 
 
-def render(
+@contextmanager
+def rendered(
     settings: Settings, database: Database, number: int, cadence: Cadence, items: Sequence[IssueItem],
     now: dt.datetime, *, edit: Edit = UNEDITED, owed: Sequence[IssueItem] = (), sequence: int | None = None,
-) -> Rendered:
+) -> Iterator[Rendered]:
     """Render `items`, in their order, for every choice among the subscribers; raises LintError when it is unfit.
 
     The hash is of all but the day of the hand-over, which is filled in then; `now`'s is only looked at.
@@ -291,25 +296,33 @@ def render(
     ]
     pictures, missing = hosted(settings, database, [lead for lead in leads if lead], now)
     known = known_of(settings, database, [*items, *owed], pictures)
-    renderer = Renderer(letter, mail, web, known=known, phrases=phrases)
     named = list_id(settings, database)
-    head = letterhead(settings, named, leave_by_mail=mail.bounce_domain is not None)
-    rendered = [
-        _variant(
-            settings, renderer if not language else Renderer(in_language(letter, language), mail, web, known=known),
-            head, number, cadence, chosen, now, name=in_tongue(name, language), edit=edit, sequence=sequence,
-        )
-        for language, chosen_by in choices.items()
-        for name, chosen in chosen_by.items()
-    ]
-    digest = templates_digest(letter.templates)
-    shown = renderer.shown
-    hashed = content_hash(own, rendered, shown=shown, templates=digest, list_id=named, edit=edit, owed=owed)
-    return Rendered(
-        items=own, subject=composed.subject, variants=tuple(rendered), content_hash=hashed,
-        rendered_with={"settings": shown, "templates": digest, "list_id": named}
-        | ({"unpictured": [asdict(one) for one in missing]} if missing else {}),
+    kitchen = Kitchen(
+        settings=settings, head=letterhead(settings, named, leave_by_mail=mail.bounce_domain is not None), known=known,
+        number=number, cadence=cadence, now=now, edit=edit, sequence=sequence,
+        items={item.change_id: item for item in (*own, *owed)},
     )
+    wanted = {
+        in_tongue(name, language): chosen for language, chosen_by in choices.items()
+        for name, chosen in chosen_by.items()
+    }
+    digest = templates_digest(letter.templates)
+    shown = shown_settings(letter, mail, web, known=known)
+    with Spool() as spool, closing(render_each(kitchen, wanted)) as coming:
+
+        def kept() -> Iterator[Variant]:
+            for _, one in coming:
+                if isinstance(one, MilepostError):
+                    raise one
+                spool.add(one)
+                yield one
+
+        hashed = content_hash(own, kept(), shown=shown, templates=digest, list_id=named, edit=edit, owed=owed)
+        yield Rendered(
+            items=own, subject=composed.subject, variants=spool, content_hash=hashed,
+            rendered_with={"settings": shown, "templates": digest, "list_id": named}
+            | ({"unpictured": [asdict(one) for one in missing]} if missing else {}),
+        )
 
 
 def _readers(
@@ -329,35 +342,22 @@ def _readers(
     return found
 
 
-def _variant(
-    settings: Settings, renderer: Renderer, head: Letterhead, number: int, cadence: Cadence,
-    chosen: Sequence[IssueItem], now: dt.datetime, *, name: str, edit: Edit, sequence: int | None,
-) -> Variant:
-    """One rendering that is fit to be sent; raises LintError, RenderError."""
-    variant = renderer.render(number, cadence, chosen, name=name, edit=edit, as_ordered=True, sequence=sequence)
-    sent_today = dated(variant, now, renderer.newsletter)
-    findings = lint(
-        sent_today, newsletter=renderer.newsletter, mail=renderer.mail, web=renderer.web, items=chosen,
-        bases=[source.base_url for source in settings.sources], intro=edit.intro,
-    )
-    findings += message_findings(sent_today, letterhead=head, date=now)
-    if findings:
-        raise LintError(findings, where=f"the {cadence} issue, variant {name}")
-    return variant
-
-
 class _AtTheSeal:
     """Makes the variants that the draft did not foresee, of the parts that its hash binds; each once."""
 
     def __init__(self, settings: Settings, database: Database, issue: Issue) -> None:
-        self._issue = issue
-        self._made: dict[str, Variant | None] = {}
+        self._issue, self._database = issue, database
+        self._made: dict[str, Variant | None] = {}  # few: for who chose while others were placed, and the unfit
+        self._light: dict[str, Variant | None] = {}
         self._why_not: str | None = None
         kept, own = Editions(database).find_rendered_with(issue.number), settings.newsletter.templates
         sealed = seal(settings, database, issue.number)
-        self._settings, self._head = sealed.settings, sealed.letterhead
-        self.newsletter = self._settings.newsletter  # as it was when the issue was rendered
-        self._known, self._design = sealed.known, sealed.design
+        self.newsletter = sealed.settings.newsletter  # as it was when the issue was rendered
+        self._kitchen = Kitchen(
+            settings=sealed.settings, head=sealed.letterhead, known=sealed.known, design=sealed.design,
+            number=issue.number, cadence=issue.cadence, now=issue.created_at, edit=issue.edit, sequence=issue.sequence,
+            items={item.change_id: item for item in (*issue.items, *issue.owed)},
+        )
         if kept is None:
             self._why_not = "it was not kept what the issue was rendered with"
         elif templates_digest(own, design=sealed.design) != kept.templates:
@@ -366,28 +366,44 @@ class _AtTheSeal:
     def render(self, name: str, chosen: Sequence[IssueItem]) -> Variant | None:
         """The variant; None where it can't be made of what was approved, or is not fit to be sent."""
         if name not in self._made:
-            self._made[name] = self._render(name, chosen)
+            [self._made[name]] = (one for _, one in self._each({name: chosen}))
         return self._made[name]
 
-    def _render(self, name: str, chosen: Sequence[IssueItem]) -> Variant | None:
-        issue, letter = self._issue, self._settings.newsletter
+    def whether(self, name: str, chosen: Sequence[IssueItem]) -> Variant | None:
+        """The same without its parts, for who asks no more than whether there is one."""
+        if name not in self._light:
+            [one] = (one for _, one in self._each({name: chosen}))
+            self._light[name] = None if one is None else replace(one, html="", text="")
+        return self._light[name]
+
+    def write(self, wanted: Mapping[str, Sequence[IssueItem]]) -> frozenset[str]:
+        """Give the draft these variants, as they come, and return the names of those that could be made."""
+        issues, written, coming = Issues(self._database), set[str](), self._each(wanted)
+        while some := list(islice(coming, _AT_ONCE)):
+            made = [one for _, one in some if one is not None]
+            self._made |= {name: None for name, one in some if one is None}
+            if made:
+                issues.add_variants(self._issue.number, self._issue.content_hash, made)
+                written |= {one.name for one in made}
+        return frozenset(written)
+
+    def _each(self, wanted: Mapping[str, Sequence[IssueItem]]) -> Iterator[tuple[str, Variant | None]]:
         if self._why_not is not None:
-            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, self._why_not,
-                        extra={"issue": issue.number})
-            return None
-        try:
-            renderer = Renderer(
-                variant_settings(letter, name), self._settings.mail, self._settings.web, known=self._known,
-                design=self._design,
-            )
-            return _variant(
-                self._settings, renderer, self._head, issue.number, issue.cadence, chosen, issue.created_at, name=name,
-                edit=issue.edit, sequence=issue.sequence,
-            )
-        except (LintError, RenderError, SettingsError) as error:
-            log.warning("issue %d: no variant %s for those who chose anew: %s", issue.number, name, error,
-                        extra={"issue": issue.number})
-            return None
+            for name in wanted:
+                self._cannot(name, self._why_not)
+                yield name, None
+            return
+        for name, one in render_each(self._kitchen, wanted):
+            if isinstance(one, MilepostError):
+                self._cannot(name, one)
+            yield name, None if isinstance(one, MilepostError) else one
+
+    def _cannot(self, name: str, why: object) -> None:
+        number = self._issue.number
+        log.warning("issue %d: no variant %s for those who chose anew: %s", number, name, why, extra={"issue": number})
+
+
+_AT_ONCE = 25  # renderings that are written in one transaction: whoever signs up waits for no more
 
 
 def freeze(
@@ -405,14 +421,16 @@ def freeze(
     issue = Issues(database).approve(number, content_hash, now)
     seal = _AtTheSeal(settings, database, issue)
     names = frozenset(Issues(database).variant_names(number))
-    put = _placing(settings, issue, seal, names, now)
     held = (*issue.items, *issue.owed)
+    wanted: dict[str, Sequence[IssueItem]] = {}
     for language, readers in _readers(database, seal.newsletter, issue.cadence, held).items():
         for topics, standing in readers:
             chosen = offered(issue.items, topics, standing, owed=issue.owed)
             name = in_tongue(variant_name(issue.items or issue.owed, chosen), language)
             if chosen and name not in names:
-                seal.render(name, chosen)  # before the transactions that keep everybody from signing up
+                wanted[name] = chosen
+    names |= seal.write(wanted)  # before the transactions that keep everybody from signing up
+    put = _placing(settings, issue, seal, names, now, seal.render)
     if issue.freezing is None:
         Editions(database).send_after(number, (issue.approved_at or now) + undo if undo else None)
     counts = Ledger(database).freeze(
@@ -442,7 +460,8 @@ def foreseen(settings: Settings, database: Database, issue: Issue, *, now: dt.da
     """What sealing a draft at this moment would come to, reader by reader; nothing is written."""
     names = frozenset(Issues(database).variant_names(issue.number))
     seal = _AtTheSeal(settings, database, issue)
-    return Ledger(database).foresee(issue, place=_placing(settings, issue, seal, names, now), now=now)
+    put = _placing(settings, issue, seal, names, now, seal.whether)
+    return Ledger(database).foresee(issue, place=put, now=now)
 
 
 class LatelyForeseen:
@@ -498,25 +517,27 @@ class Findings:
         self._keeping = threading.Lock()
         self._kept: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
-    def of(self, issue: Issue, renderings: Sequence[Variant], *, now: dt.datetime) -> Sequence[str]:
+    def of(self, issue: Issue, *, now: dt.datetime) -> Sequence[str]:
         """In the renderings of a draft, dated as they would be sent `now`; raises NotFoundError."""
-        # All that lint looks at: what is bound by the content's hash, the dated bytes, and the settings of this program
-        name = "\0".join((str(issue.number), issue.content_hash, *map(variant_hash, renderings)))
+        # All that lint looks at: what is bound by the content's hash, the bytes, the day that is filled in, and the
+        # settings of this program
+        sealed, hashes = seal(self._settings, self._database, issue.number), Issues(self._database).variant_hashes
+        day = now.astimezone(ZoneInfo(sealed.settings.newsletter.timezone)).date()
+        name = json_hash([issue.number, issue.content_hash, day.isoformat(), hashes(issue.number)])
         with self._keeping:
             if name in self._kept:
                 self._kept.move_to_end(name)
                 return self._kept[name]
-        found = tuple(self._find(issue, renderings, now))
+        found = tuple(self._find(issue, sealed, now))
         with self._keeping:
             self._kept[name] = found
             if len(self._kept) > _DRAFTS_KEPT:
                 self._kept.popitem(last=False)
         return found
 
-    def _find(self, issue: Issue, renderings: Sequence[Variant], now: dt.datetime) -> Iterator[str]:
-        sealed = seal(self._settings, self._database, issue.number)
+    def _find(self, issue: Issue, sealed: Seal, now: dt.datetime) -> Iterator[str]:
         items = {item.change_id: item for item in (*issue.items, *issue.owed)}
-        for variant in renderings:
+        for variant in dated_variants(sealed, self._database, issue.number, now=now):
             said = lint(
                 variant, newsletter=variant_settings(sealed.settings.newsletter, variant.name),
                 mail=sealed.settings.mail, web=sealed.settings.web,
@@ -534,7 +555,8 @@ _REMEMBERED = 20_000  # placements: pauses end at as many moments as there are r
 
 
 def _placing(
-    settings: Settings, issue: Issue, seal: _AtTheSeal, names: frozenset[str], now: dt.datetime
+    settings: Settings, issue: Issue, seal: _AtTheSeal, names: frozenset[str], now: dt.datetime,
+    render: Callable[[str, Sequence[IssueItem]], Variant | None],
 ) -> Callable[[Subscriber, bool, Standing], Placement]:
     """Where each candidate of an issue goes; those who are alike in all that counts are decided once."""
     memory: dict[tuple[object, ...], Placement] = {}
@@ -550,7 +572,7 @@ def _placing(
                 memory.clear()
             memory[alike] = place(
                 subscriber, suppressed, cadence=issue.cadence, items=issue.items, owed=issue.owed, rendered=names,
-                drafted_at=issue.created_at, standing=standing, render=seal.render, now=now, zone=zone,
+                drafted_at=issue.created_at, standing=standing, render=render, now=now, zone=zone,
                 language=language,
             )
         return memory[alike]

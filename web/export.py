@@ -15,6 +15,7 @@ from milepost.dates import utc_now
 from milepost.errors import InputError
 from milepost.settings import Settings
 from newsletter.issue.known import known_from
+from newsletter.news.select import EVERYTHING
 from pipeline import edit
 from pipeline.readers_pages import behind
 from pipeline.upkeep import Database
@@ -62,18 +63,17 @@ def write_preview(settings: Settings, database: Database, number: int, out: Path
     NotFoundError when there is no such issue, InputError when `out` can't be written.
     """
     archive, _ = _pages(settings, database)
-    variants = edit.variants(settings, database, number, now=utc_now())
-    files = {
-        f"issue-{number}-{variant.name}.{ending}": content
-        for variant in sorted(variants, key=lambda variant: variant.name != "all")
-        for ending, content in (("html", variant.html), ("txt", variant.text))
-    } | {f"issue-{number}-page.html": archive.proof(number)}
+    page, written = f"issue-{number}-page.html", list[str]()
     try:
-        for name, content in files.items():
-            _put(out, name, content.encode("utf-8"))
+        for variant in edit.variants(settings, database, number, now=utc_now()):
+            names = [f"issue-{number}-{variant.name}.{ending}" for ending in ("html", "txt")]
+            for name, content in zip(names, (variant.html, variant.text), strict=True):
+                _put(out, name, content.encode("utf-8"))
+            written = names + written if variant.name == EVERYTHING else written + names
+        _put(out, page, archive.proof(number).encode("utf-8"))
     except OSError as error:
         raise InputError(f"can't be written: {error.strerror}", where=error.filename or str(out)) from None
-    return [out / name for name in files]
+    return [out / name for name in (*written, page)]
 
 
 def _pages(settings: Settings, database: Database) -> tuple[Archive, TimelinePages]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -60,7 +60,7 @@ def headline(milestone: Milestone, phrases: Phrases) -> str:
 
 
 def content_hash(
-    items: Sequence[IssueItem], variants: Sequence[Variant], *, shown: Mapping[str, object], templates: str,
+    items: Sequence[IssueItem], variants: Iterable[Variant], *, shown: Mapping[str, object], templates: str,
     list_id: str | None = None, edit: Edit = UNEDITED, owed: Sequence[IssueItem] = (),
 ) -> str:
     """SHA-256, in hex, of all that readers will get: items, settings, templates (their digest), rendered parts.
@@ -69,16 +69,17 @@ def content_hash(
     the issue carries of earlier ones; without any it hashes as it did before there were such.
 
     `shown`: see shown_settings. `list_id`: the list's own name; None for an issue from before it was part of this.
-    Keys and passwords are not part of it. Equal issues hash equally whatever the order of `variants`.
+    Keys and passwords are not part of it. Equal issues hash equally whatever the order of `variants`; of each, which
+    are gone through once, no more than its digests is kept.
     """
     named = {} if list_id is None else {"list_id": list_id}
     return json_hash(named | {
         "inputs": inputs_hash(items, shown=shown, edit=edit, owed=owed),
         "templates": templates,
-        "variants": [
+        "variants": sorted((
             [variant.name, variant.subject, _digest(variant.html), _digest(variant.text), variant.placeholder]
-            for variant in sorted(variants, key=lambda variant: variant.name)
-        ],
+            for variant in variants
+        ), key=lambda parts: parts[0]),
     })
 
 

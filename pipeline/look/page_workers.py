@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -214,7 +214,7 @@ def processes_for(pages: int, most: int | None = None) -> int:
     return wanted if pages >= MANY and wanted > 1 else 0
 
 
-def in_order(batches: Iterable[B], read: Callable[[B], T], *, processes: int) -> Iterator[tuple[B, T]]:
+def in_order(batches: Iterable[B], read: Callable[[B], T], *, processes: int) -> Generator[tuple[B, T], None, None]:
     """Each batch and what `read` made of it, in their order; `processes` of them at a time, below two one by one.
 
     `read` is called in a thread, to wait there for a worker; `batches` is gone through by who asks, a few ahead and no

@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -54,7 +54,7 @@ class Editions:
         self._database = database
 
     def revise(
-        self, number: int, *, replaces: str, items: Sequence[IssueItem], variants: Sequence[Variant], subject: str,
+        self, number: int, *, replaces: str, items: Sequence[IssueItem], variants: Iterable[Variant], subject: str,
         edit: Edit, content_hash: str, rendered_with: Mapping[str, object], owed: Sequence[IssueItem] = (),
     ) -> Issue:
         """Put other content in place of a draft's; an approval of the old content is void.

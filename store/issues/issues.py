@@ -7,7 +7,8 @@
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -180,7 +181,7 @@ class Issues:
         cadence: Cadence,
         period: str,
         items: Sequence[IssueItem],
-        variants: Sequence[Variant],
+        variants: Iterable[Variant],
         *,
         subject: str,
         content_hash: str,
@@ -291,16 +292,41 @@ class Issues:
         with self._database.connect() as connection:
             return published.amended(connection, states, number)
 
-    def variants(self, number: int) -> Sequence[Variant]:
-        """Every rendering of an issue, by name; raises StoreError when one is not what it was."""
+    def variants(self, number: int) -> Iterator[Variant]:
+        """Every rendering of an issue, by name, a few in memory; raises StoreError at one that is not what it was."""
+        names = self.variant_names(number)
+        for start in range(0, len(names), _AT_ONCE):
+            with self._database.connect() as connection:
+                some = load_variants(connection, number, names[start : start + _AT_ONCE])
+            yield from some
+
+    def variant(self, number: int, name: str) -> Variant | None:
+        """One rendering, None where there is none of that name; raises StoreError when it is not what it was."""
         with self._database.connect() as connection:
-            return load_variants(connection, number)
+            return next(iter(load_variants(connection, number, [name])), None)
 
     def variant_names(self, number: int) -> Sequence[str]:
         """What its renderings are called; none for what is no issue."""
-        query = sa.select(issue_variant.c.name).where(issue_variant.c.issue == number).order_by(issue_variant.c.name)
         with self._database.connect() as connection:
-            return connection.execute(query).scalars().all()
+            return _variant_names(connection, number)
+
+    def variant_hashes(self, number: int) -> Mapping[str, str]:
+        """The hash that each rendering was stored with, by its name (`variant_hash`)."""
+        query = sa.select(issue_variant.c.name, issue_variant.c.sha).where(issue_variant.c.issue == number)
+        with self._database.connect() as connection:
+            return {row.name: row.sha for row in connection.execute(query.order_by(issue_variant.c.name))}
+
+    def add_variants(self, number: int, content_hash: str, variants: Sequence[Variant]) -> None:
+        """Write renderings that a draft holds not yet; those that it does are left alone.
+
+        They are made of what `content_hash` binds. Raises ConflictError when the content is another, or it is no draft.
+        """
+        with self._database.begin() as connection:
+            found = load(connection, number, lock=True)
+            require_draft(found)
+            require_content(found, content_hash)
+            there = set(_variant_names(connection, number))
+            write_variants(connection, number, [variant for variant in variants if variant.name not in there])
 
 
 def load(connection: sa.Connection, number: int, *, lock: bool = False) -> Issue:
@@ -341,10 +367,29 @@ def _items(connection: sa.Connection, table: sa.Table, number: int) -> tuple[Iss
     )
 
 
-def load_variants(connection: sa.Connection, number: int) -> list[Variant]:
-    """See `Issues.variants`."""
-    query = sa.select(issue_variant).where(issue_variant.c.issue == number).order_by(issue_variant.c.name)
-    shown = sa.select(issue_variant_item).where(issue_variant_item.c.issue == number)
+_AT_ONCE = 50  # renderings in memory, of up to 100 KB each
+
+
+def verify_variants(connection: sa.Connection, number: int) -> None:
+    """Raises StoreError when a rendering of an issue is not what it was when it was made."""
+    names = _variant_names(connection, number)
+    for start in range(0, len(names), _AT_ONCE):
+        load_variants(connection, number, names[start : start + _AT_ONCE])
+
+
+def _variant_names(connection: sa.Connection, number: int) -> Sequence[str]:
+    query = sa.select(issue_variant.c.name).where(issue_variant.c.issue == number).order_by(issue_variant.c.name)
+    return connection.execute(query).scalars().all()
+
+
+def load_variants(connection: sa.Connection, number: int, names: Sequence[str]) -> list[Variant]:
+    """Those of an issue's renderings that have these names (few), by name; raises StoreError as `Issues.variants`."""
+    query = sa.select(issue_variant).where(
+        issue_variant.c.issue == number, issue_variant.c.name.in_(names)
+    ).order_by(issue_variant.c.name)
+    shown = sa.select(issue_variant_item).where(
+        issue_variant_item.c.issue == number, issue_variant_item.c.variant.in_(names)
+    )
     change_ids: dict[str, list[int]] = {}
     for row in connection.execute(shown.order_by(issue_variant_item.c.variant, issue_variant_item.c.position)):
         change_ids.setdefault(row.variant, []).append(row.change_id)
@@ -379,7 +424,7 @@ def require_content(found: Issue, content_hash: str) -> None:
 
 
 def write_content(
-    connection: sa.Connection, number: int, cadence: Cadence, items: Sequence[IssueItem], variants: Sequence[Variant],
+    connection: sa.Connection, number: int, cadence: Cadence, items: Sequence[IssueItem], variants: Iterable[Variant],
     owed: Sequence[IssueItem] = (),
 ) -> None:
     """Write what an issue holds and its renderings; it has none yet."""
@@ -395,16 +440,17 @@ def write_content(
     write_variants(connection, number, variants)
 
 
-def write_variants(connection: sa.Connection, number: int, variants: Sequence[Variant]) -> None:
-    """Write renderings of an issue that it does not have yet."""
-    if variants:
-        connection.execute(sa.insert(issue_variant), [_variant_row(number, variant) for variant in variants])
-    shown = [
-        {"issue": number, "variant": variant.name, "position": position, "change_id": change_id}
-        for variant in variants for position, change_id in enumerate(variant.change_ids, 1)
-    ]
-    if shown:
-        connection.execute(sa.insert(issue_variant_item), shown)
+def write_variants(connection: sa.Connection, number: int, variants: Iterable[Variant]) -> None:
+    """Write renderings of an issue that it does not have yet, a few in memory."""
+    coming = iter(variants)
+    while some := list(islice(coming, _AT_ONCE)):
+        connection.execute(sa.insert(issue_variant), [_variant_row(number, variant) for variant in some])
+        shown = [
+            {"issue": number, "variant": variant.name, "position": position, "change_id": change_id}
+            for variant in some for position, change_id in enumerate(variant.change_ids, 1)
+        ]
+        if shown:
+            connection.execute(sa.insert(issue_variant_item), shown)
 
 
 def require_draft(found: Issue) -> None:

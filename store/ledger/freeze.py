@@ -21,7 +21,7 @@ from milepost.errors import ConflictError, StoreError
 from milepost.records import NOBODY, Freezing, Issue, LedgerCounts, Placement, Standing, Subscriber
 from store.clock import ahead
 from store.dialects import given, stop_writers
-from store.issues.issues import FREEZING, load, load_variants, require_content, write_variants
+from store.issues.issues import FREEZING, load, require_content, write_variants
 from store.ledger import owed
 from store.ledger.queries import reason_of
 from store.schema.columns import Moment
@@ -96,11 +96,6 @@ def freeze_slice(
         freeze_candidates=step.candidates, freeze_began_at=step.began_at, freeze_moved_at=step.moved_at,
     ))
     return step
-
-
-def verify_variants(connection: sa.Connection, number: int) -> None:
-    """Raises StoreError when a rendering is not what it was when it was drafted."""
-    load_variants(connection, number)
 
 
 # Who goes by an address now that another subscriber was placed with, who has changed theirs since: one mail goes there.

@@ -33,6 +33,7 @@ from store.dialects import moment
 from store.engine import Database
 from store.faults import translated
 from store.holders import Holder
+from store.issues.issues import value_of, verify_variants
 from store.ledger import batches, claims, freeze, queries, transitions
 from store.ledger.claims import Holding
 from store.ledger.freeze import Place
@@ -107,6 +108,9 @@ class Ledger:
         when there is no such issue.
         """
         key, begun, moment = self._key(), time.monotonic(), now
+        with self._database.connect() as connection:  # before others have to wait; other bytes have another hash
+            if value_of(connection, issue.c.state, number) == "draft":
+                verify_variants(connection, number)
         since: dt.datetime | None = None
         while True:
             started = time.monotonic()
@@ -116,9 +120,7 @@ class Ledger:
                 )
                 if found is None:
                     return queries.counts(connection, number)
-                if since is None:
-                    freeze.verify_variants(connection, number)
-                elif found.freezing is None or found.freezing.began_at != since:
+                if since is not None and (found.freezing is None or found.freezing.began_at != since):
                     raise ConflictError("it was taken back while it was being frozen", where=f"issue {number}")
                 step = freeze.freeze_slice(
                     connection, found, key, place=place, now=moment, size=size or freeze.SLICE[self._database.dialect],

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from milepost.errors import StoreError
 from store.archive.blobs import Codec
 from store.engine import Database
-from store.issues.issues import load_variants
+from store.issues.issues import verify_variants
 from store.ledger import queries
 from store.milestones import search
 from store.schema.tables import HEAD, blob, issue
@@ -62,7 +62,7 @@ def _issues(connection: sa.Connection) -> list[str]:
                 f"and {sum(counts.exclusions.values())} exclusions in the ledger"
             )
         try:
-            load_variants(connection, number)
+            verify_variants(connection, number)
         except StoreError as error:
             findings.append(str(error))
     return findings

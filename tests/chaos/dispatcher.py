@@ -189,7 +189,7 @@ def watch(trap: Callable[[str], None], *, in_two: bool = False) -> None:
 def mailing(database: Database, number: int = 1, sign: Callable[[bytes], bytes] = bytes) -> Mailing:
     """What is the same for all readers of the issue."""
     head = Letterhead(sender=Mailbox("", f"news@{DOMAIN}"), list_id=f"milestones.{DOMAIN}")
-    variants = Issues(database).variants(number)
+    variants = list(Issues(database).variants(number))
     templates = {v.name: MessageTemplate.build(v, letterhead=head, date=FROZEN) for v in variants}
     return Mailing(
         issue=number, templates=templates, link=lambda claim: f"https://{DOMAIN}/u/{claim.subscriber_id}",

@@ -119,7 +119,7 @@ def test_people_come_and_go_while_it_is_frozen(tmp_path: Path, backend: Backend,
     try:
         with connect(url) as database:
             ledger, issues = Ledger(database), Issues(database)
-            variants = issues.variants(1)
+            variants = list(issues.variants(1))
             seen = []
             for week in (48, 49, 50):
                 issue = issues.draft(

@@ -10,7 +10,7 @@ from milepost.errors import InputError, SettingsError
 from milepost.settings import Settings
 from newsletter.issue.design import FIRST, folder_of
 from newsletter.issue.render import templates_digest, templates_folder
-from pipeline.publish import render
+from pipeline.publish import rendered
 from pipeline.setup import eject_templates
 from store.database import Database
 from store.issues.issues import Issues
@@ -132,8 +132,8 @@ def test_a_theme_of_ones_own(issues_alone: Settings, database: Database, tmp_pat
     assert "Gazette" in (tmp_path / "site/index.html").read_text(encoding="utf-8")
 
     issue = Issues(database).get(1)
-    made = render(themed, database, 1, issue.cadence, issue.items, issue.created_at)
-    assert "The Clockwork Gazette" in made.variants[0].html
+    with rendered(themed, database, 1, issue.cadence, issue.items, issue.created_at) as made:
+        assert "The Clockwork Gazette" in next(iter(made.variants)).html
     assert made.rendered_with["templates"] == templates_digest(own)
 
 
@@ -145,9 +145,8 @@ def test_a_theme_made_for_the_first_design_goes_on_working(
     themed = published.model_copy(update={"newsletter": letter})
     issue = Issues(database).get(1)
 
-    made = render(themed, database, 1, issue.cadence, issue.items, issue.created_at)  # lint is part of it
-
-    assert "Where it stands" in made.variants[0].text  # as that design has it
+    with rendered(themed, database, 1, issue.cadence, issue.items, issue.created_at) as made:  # lint is part of it
+        assert "Where it stands" in next(iter(made.variants)).text  # as that design has it
     assert " and one more" in made.subject
 
 

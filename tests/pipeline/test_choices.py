@@ -124,7 +124,7 @@ def test_topics_chosen_after_the_draft_get_a_variant_of_what_was_approved(town: 
     town.sends(issue.number)
     assert town.told(ann) == [(1, ["loom"])]
     assert Issues(town.database).get(1).content_hash == issue.content_hash
-    assert len(Issues(town.database).variants(1)) == 3
+    assert len(Issues(town.database).variant_names(1)) == 3
     assert replay(town.settings, town.database, 1).proven
 
 

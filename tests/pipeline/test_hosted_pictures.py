@@ -25,7 +25,7 @@ from milepost.settings import Settings
 from newsletter.issue.known import known_from
 from pipeline.edit import approve
 from pipeline.pictures import WIDTH, hosted, make_small, take_down
-from pipeline.publish import publish, render
+from pipeline.publish import publish, rendered
 from pipeline.readers_pages import behind
 from store.database import Database
 from store.issues.issues import Issues
@@ -243,12 +243,11 @@ def test_the_lead_has_its_picture_with_its_words_and_its_source(
     shown = Shown(url=f"{BASE}/a.jpg", alt="A dial")
     items = [replace(item, milestone=replace(item.milestone, image=shown)) for item in issue.items]
 
-    rendered = render(hosting, database, issue.number, issue.cadence, items, utc_now())
-
-    [variant] = rendered.variants
+    with rendered(hosting, database, issue.number, issue.cadence, items, utc_now()) as again:
+        [variant] = again.variants
     [picture] = elements(html.fromstring(variant.html), "//img")  # the lead's alone
     assert (picture.get("width"), picture.get("height"), picture.get("alt")) == ("520", "260", "A dial")
-    [kept] = known_from(cast("dict[str, object]", rendered.rendered_with["settings"])["known"]).pictures.values()
+    [kept] = known_from(cast("dict[str, object]", again.rendered_with["settings"])["known"]).pictures.values()
     assert picture.get("src") == f"{hosting.web.base_url}/i/{kept.name}"
     assert "Picture: " in variant.text
 

@@ -49,7 +49,7 @@ def test_a_revision_replaces_all_and_voids_the_approval(drafted: World) -> None:
                             edit=Edit(intro="*Hi*"), content_hash="decaf", rendered_with=KEPT)
 
     assert (issue.subject, issue.edit.intro, issue.approved_at, issue.items) == ("Edited", "*Hi*", None, second)
-    assert drafted.issues.variants(1) == [variant]
+    assert list(drafted.issues.variants(1)) == [variant]
     assert [item.milestone.key for item in drafted.items()] == ["one"]
     assert editions.rendered_with(1).templates == "t" * 64
     with pytest.raises(ConflictError, match="its content is decaf"):

@@ -33,7 +33,7 @@ def test_a_draft_comes_back_whole(ready: World) -> None:
     issue = draft(ready, items)
     assert issue == ready.issues.get(1)
     assert (issue.number, issue.state, issue.items) == (1, "draft", tuple(items))
-    assert ready.issues.variants(1) == [VARIANT]
+    assert list(ready.issues.variants(1)) == [VARIANT]
     assert ready.issues.find("instant", "c2") == issue
     assert ready.issues.find("weekly", "c2") is None
     assert ready.issues.list() == [replace(issue, items=())]
@@ -188,5 +188,5 @@ def test_a_variant_that_was_tampered_with(ready: World) -> None:
     with ready.database.begin() as connection:
         connection.execute(sa.update(tables.issue_variant).values(html="<p>Buy this</p>"))
     with pytest.raises(ConflictError, match="not what was rendered"):
-        ready.issues.variants(1)
+        list(ready.issues.variants(1))
     assert len(check(ready.database)) == 1

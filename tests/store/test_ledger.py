@@ -625,7 +625,7 @@ def test_rows_by_state_and_address(world: World) -> None:
     (claim, *_) = take(world, number, 1)
     assert [row.id for row in world.ledger.rows(number, state="claimed")] == [claim.delivery_id]
     assert [row.address for row in world.ledger.rows(number, address="READER2@example.org")] == ["reader2@example.org"]
-    assert world.issues.variants(number) == [VARIANT]
+    assert list(world.issues.variants(number)) == [VARIANT]
     assert world.ledger.next_due(number) is None
 
 

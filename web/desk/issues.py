@@ -17,9 +17,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from milepost.errors import BusyError, InputError, StoreError
-from milepost.records import DELIVERY_STATES, DeliveryState, Issue, LedgerCounts, Variant
+from milepost.records import DELIVERY_STATES, DeliveryState, Issue, LedgerCounts
 from newsletter.issue.view import issue_link
-from newsletter.news.select import EVERYTHING
 from pipeline import edit, holds, ledger, publish
 from pipeline.listings import Listings
 from pipeline.operators.acts import latest
@@ -53,6 +52,9 @@ class Progress:
     at_work: bool  # somebody has taken deliveries
     words: Sequence[tuple[str, int]]
     now: dt.datetime
+
+
+NAMED = 200  # renderings that a page offers to choose from
 
 
 class IssuePages:
@@ -102,29 +104,30 @@ class IssuePages:
             "issue.html.j2", title=f"Issue {number}", issue=issue, progress=self._progress(issue, (), visit.now),
             live=issue.state in GOING, acts=latest(self._desk.database, about=f"issue {number}", limit=10),
             address=issue_link(self._desk.settings.web, number),
-            **self._preview(visit, edit.variants(self._desk.settings, self._desk.database, number, now=visit.now)),
+            **self._preview(visit, number),
         )
 
     def _draft(self, visit: Visit, issue: Issue) -> Response:
         desk = self._desk
-        renderings = edit.variants(desk.settings, desk.database, issue.number, now=visit.now)
         few = not more_readers_than(desk.database, COUNTED_AT_ONCE)
         return visit.page(
-            "draft.html.j2", title=f"Issue {issue.number}", issue=issue, renderings=len(renderings),
-            findings=self._findings.of(issue, renderings, now=visit.now),
+            "draft.html.j2", title=f"Issue {issue.number}", issue=issue,
+            findings=self._findings.of(issue, now=visit.now),
             why=holds.waits_for(desk.settings, issue), alone=desk.decisions.why_not_alone(issue.number, visit.actor),
             undo=desk.settings.newsletter.undo_minutes,
             foreseen=publish.foreseen(desk.settings, desk.database, issue, now=visit.now) if few else None,
-            acts=latest(desk.database, about=f"issue {issue.number}", limit=10), **self._preview(visit, renderings),
+            acts=latest(desk.database, about=f"issue {issue.number}", limit=10), **self._preview(visit, issue.number),
         )
 
-    def _preview(self, visit: Visit, renderings: Sequence[Variant]) -> dict[str, Any]:
-        """What the preview of a page shows."""
-        names = sorted((one.name for one in renderings), key=lambda name: (name != EVERYTHING, name))
+    def _preview(self, visit: Visit, number: int) -> dict[str, Any]:
+        """What the preview of a page shows; of many renderings it names the first, and the one that was asked for."""
+        desk, names = self._desk, edit.variant_names(self._desk.database, number)
         view, name = visit.asked("view", "light"), visit.asked("variant")
-        shown = next((one for one in renderings if one.name == (name if name in names else names[0])), None)
+        chosen = name if name in names else names[0] if names else ""
+        named = list(names[:NAMED]) if chosen in names[:NAMED] else [*names[:NAMED], chosen]
         return {
-            "views": VIEWS, "view": view if view in VIEWS else "light", "names": names, "shown": shown,
+            "views": VIEWS, "view": view if view in VIEWS else "light", "names": named, "renderings": len(names),
+            "shown": edit.variant(desk.settings, desk.database, number, chosen, now=visit.now),
         }
 
     def editing(self, visit: Visit) -> Response:

@@ -54,8 +54,10 @@ class Previews:
 
     def _variant(self, visit: Visit) -> Variant:
         number, name = visit.number("number"), visit.asked("variant", EVERYTHING)
-        found = edit.variants(self._desk.settings, self._desk.database, number, now=visit.now)
-        one = next((each for each in found if each.name == name), found[0] if found and name == EVERYTHING else None)
+        names = edit.variant_names(self._desk.database, number)
+        if name == EVERYTHING and names:
+            name = names[0]
+        one = edit.variant(self._desk.settings, self._desk.database, number, name, now=visit.now)
         if one is None:
             raise NotFoundError(f"it has no variant {name!r}", where=f"issue {number}")
         return one
