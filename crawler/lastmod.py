@@ -11,12 +11,17 @@ import re
 _WRITTEN = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?)?)?", re.ASCII)
 _WESTMOST = dt.timedelta(hours=12)  # the zone in which a day ends last
+# No page is older than the web: 0001-01-01 and 1970-01-01 are what programs write for a date that they don't know.
+_FIRST_YEAR = 1990
 
 
 def latest(written: str) -> dt.datetime | None:
-    """The last moment (UTC) that it may mean: a date alone means any of its moments. None for what is no W3C date."""
+    """The last moment (UTC) that it may mean: a date alone means any of its moments.
+
+    None for what is no W3C date, or is older than the web.
+    """
     found = _WRITTEN.fullmatch(written)
-    if found is None:
+    if found is None or int(found[1]) < _FIRST_YEAR:
         return None
     year, month, day, hour, minute, second, zone = found.groups()
     try:

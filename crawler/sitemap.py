@@ -144,7 +144,7 @@ class _Reader:
         self._loose: list[str] = []  # the entry's own text
         self._kept: str | None = None  # what was kept of the entry's address
         self._date: list[str] | None = None  # the text of when it was last changed, while that is being read
-        self._modified = ""
+        self._modified: str | None = None
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = _local(tag)
@@ -197,7 +197,8 @@ class _Reader:
             else:
                 self._tell(location)
         elif self._date is not None and name == self.form.modified:
-            self._modified, self._date = "".join(self._date).strip()[:_DATE], None
+            written, self._date = "".join(self._date).strip()[:_DATE], None
+            self._modified = written if self._modified in (None, written) else ""
         elif name == self.form.entry and self._told:
             self._dated()
         elif name == self.form.entry and not self._told and self.form.within in self._path:
@@ -218,8 +219,8 @@ class _Reader:
     def _dated(self) -> None:
         """The entry is over."""
         if self._kept is not None and self.taker.dates:
-            self.taker.date(self._kept, self._modified)
-        self._kept, self._date, self._modified = None, None, ""
+            self.taker.date(self._kept, self._modified or "")
+        self._kept, self._date, self._modified = None, None, None
 
     def data(self, text: str) -> None:
         if self._text is not None and self._length <= MAX_LOCATION:

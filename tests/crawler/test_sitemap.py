@@ -286,6 +286,7 @@ class TestWhenPagesWereLastChanged:
         (dated(A + MAY, A + JUNE, B + JUNE), ["", "2031-06-01"]),  # of two nobody knows which one to believe
         (dated(A + MAY, A, B + JUNE), ["", "2031-06-01"]),
         (dated(A, A + MAY, B + JUNE), ["", "2031-06-01"]),
+        (dated(A + MAY + JUNE, B + JUNE + JUNE), ["", "2031-06-01"]),
         (dated(A + f"<x>{MAY}</x>", B + JUNE), ["", "2031-06-01"]),  # not the page's own
         (dated(A + "<lastmod><![CDATA[2031-05-01]]></lastmod>", B + JUNE), ["2031-05-01", "2031-06-01"]),
         (dated(A + "<lastmod>" + "9" * 500 + "</lastmod>", B + JUNE), ["9" * 64, "2031-06-01"]),
