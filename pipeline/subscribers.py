@@ -10,6 +10,7 @@ from pathlib import Path
 
 from milepost.errors import HeldError, InputError, NotFoundError
 from milepost.records import Cadence, Subscriber, SubscriberState
+from pipeline.several import Progress
 from pipeline.subscriber_files import columns, csv_reading
 from pipeline.subscriber_files.address_cell import is_like_an_address
 from pipeline.subscriber_files.columns import FIELDS, Choices, Column, Field
@@ -121,11 +122,12 @@ def _standing(word: str, where: str, before: str = "") -> Standing:
 
 def import_file(
     database: Database, file: Path, *, cadence: Cadence, by: str, now: dt.datetime, chosen: Choices | None = None,
-    dry_run: bool = False,
+    dry_run: bool = False, progress: Progress | None = None,
 ) -> Imported:
     """Take in a CSV file, whatever program wrote it; a row that can't be used is reported and doesn't stop the rest.
 
-    `cadence` stands in where a row names none; `dry_run` writes nothing. Raises InputError when the file can't be read
+    `cadence` stands in where a row names none; `dry_run` writes nothing; `progress` is told how many people are decided
+    on, of how many. Raises InputError when the file can't be read
     or holds no address, HeldError when it may say who wants mail in words that nobody here knows.
     """
     given = chosen or Choices()
@@ -144,7 +146,8 @@ def import_file(
     if not read.entries and not read.errors:
         raise InputError("holds no address", where=str(file), hint="Want one on each line, or CSV with a heading.")
     outcomes = Subscribers(database).import_(
-        read.entries, now=now, by=By(who=by, why=f"import of {file.name}"), dry_run=dry_run
+        read.entries, now=now, by=By(who=by, why=f"import of {file.name}"), dry_run=dry_run,
+        progress=progress or (lambda _done, _total: None),
     )
     return Imported(
         encoding=table.encoding, separated_by=table.separated_by, columns=mapped.columns, outcomes=tuple(outcomes),

@@ -13,7 +13,7 @@ from console.by_hand import by_hand, care, typing
 from console.context import CliContext
 from console.exit_report import MOST, require_rows_used
 from console.groups import Group
-from console.output import JsonFlag, complain, print_json, print_table
+from console.output import JsonFlag, complain, print_json, print_table, progress
 from milepost.dates import utc_now
 from milepost.errors import HeldError
 from milepost.printable import counted
@@ -171,11 +171,14 @@ def import_(
     cli: CliContext = context.obj
     usual, chosen = cli.settings.newsletter.cadences[0], subscribers.choices(
         map_ or (), ignore or (), word or (), state)
-    if dry_run:
-        imported = subscribers.import_file(
-            cli.database, file, cadence=usual, by=operator(by), now=utc_now(), chosen=chosen, dry_run=True)
-    else:
-        imported = care(cli).import_file(file, cadence=usual, chosen=chosen, by=typing(by), why="")
+    with progress(f"{'Looking at' if dry_run else 'Taking in'} {file.name}", quiet=as_json, unit="people") as bar:
+        if dry_run:
+            imported = subscribers.import_file(
+                cli.database, file, cadence=usual, by=operator(by), now=utc_now(), chosen=chosen, dry_run=True,
+                progress=bar)
+        else:
+            imported = care(cli).import_file(
+                file, cadence=usual, chosen=chosen, by=typing(by), why="", progress=bar)
     counts = {result: imported.count(result) for result in subscribers.RESULTS}
     if as_json:
         print_json(counts | {

@@ -17,6 +17,7 @@ from milepost.errors import InputError
 from milepost.records import Cadence, Subscriber
 from pipeline import subscribers, suppression_files
 from pipeline.operators.acts import Actor, kept
+from pipeline.several import Progress
 from pipeline.subscribers import By, Choices, Imported, Suppression
 from store.database import Database
 
@@ -101,13 +102,13 @@ class Care:
         return text
 
     def import_file(
-        self, file: Path, *, cadence: Cadence, chosen: Choices, by: Actor, why: str
+        self, file: Path, *, cadence: Cadence, chosen: Choices, by: Actor, why: str, progress: Progress | None = None,
     ) -> Imported:
         """Take in a CSV file; see `subscribers.import_file`."""
         return self._kept(
             "reader.import", f"file {file.name}", by, why,
             lambda: subscribers.import_file(self._database, file, cadence=cadence, by=by.who, now=self._now(),
-                                            chosen=chosen),
+                                            chosen=chosen, progress=progress),
             after=lambda done: {"people": len(done.outcomes), "errors": len(done.errors)},
             says=lambda done: f"{done.count('added')} came in of {len(done.outcomes)} people in the file",
         )

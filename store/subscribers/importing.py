@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -113,11 +113,12 @@ def strictest(entries: Iterable[Entry]) -> list[Entry]:
 
 def take_in(
     connection: sa.Connection, key: bytes, entries: Sequence[Entry], *, now: dt.datetime, by: str, why: str,
-    dry_run: bool = False,
+    dry_run: bool = False, progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Outcome]:
     """See `Subscribers.import_`, which opens the transaction."""
     outcomes: list[Outcome] = []
     people = strictest(entries)
+    progress(0, len(people))
     for chunk in (people[at : at + _TOGETHER] for at in range(0, len(people), _TOGETHER)):
         hashes = {entry.address.normalized: address_hash(key, entry.address.normalized) for entry in chunk}
         known = _known(connection, hashes)
@@ -125,6 +126,7 @@ def take_in(
         if not dry_run:
             _write(connection, hashes, decided, now, by, why)
         outcomes += decided
+        progress(len(outcomes), len(people))
     return outcomes
 
 

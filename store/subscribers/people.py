@@ -1,7 +1,7 @@
 """Subscribers: who asked, how often they want to hear and of what, in and out one by one or many at once."""
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -258,16 +258,17 @@ class Subscribers:
             return erase.erase(connection, key, normalized, now, by)
 
     def import_(
-        self, entries: Sequence[Entry], *, now: dt.datetime, by: By, dry_run: bool = False
+        self, entries: Sequence[Entry], *, now: dt.datetime, by: By, dry_run: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Sequence[Outcome]:
         """Take in many, in one transaction; returns what became of each person (`importing.admit`).
 
-        `by.why` names the file. `dry_run` decides the same and writes nothing.
+        `by.why` names the file. `dry_run` decides the same and writes nothing. `progress`: people decided on, of all.
         """
         key = Meta(self._database).address_key()
         opened = self._database.connect() if dry_run else self._database.begin()
         with opened as connection:
-            return take_in(connection, key, entries, now=now, by=by.who, why=by.why, dry_run=dry_run)
+            return take_in(connection, key, entries, now=now, by=by.who, why=by.why, dry_run=dry_run, progress=progress)
 
     def export(self) -> Iterator[dict[str, str]]:
         """Rows with COLUMNS, in the order they came, a few in memory at a time; who was erased is in none."""

@@ -16,6 +16,7 @@ from pipeline.subscriber_files.address_cell import address_in
 from pipeline.subscriber_files.formulas import escape, unescape
 from pipeline.subscribers import By, Imported, choices
 from store.database import Database, connect
+from store.subscribers import importing
 from store.subscribers.importing import STANDINGS, Entry, Known, Standing, admit, strictest
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
@@ -331,3 +332,17 @@ def test_escaping_is_undone_by_unescaping(cell: str) -> None:
 def test_no_bytes_make_more_than_a_sentence(raw: bytes) -> None:
     with contextlib.suppress(InputError):  # whatever else it raised would be a traceback
         csv_reading.read(raw, is_heading=lambda cells: "email" in cells, is_address=lambda cell: "@" in cell)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_whoever_waits_is_told_how_many_are_decided_on(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.setattr(importing, "_TOGETHER", 2)
+    (tmp_path / "list.csv").write_text("".join(f"p{number % 5}@a.example\n" for number in range(7)))
+    told: list[tuple[int, int]] = []
+    subscribers.import_file(
+        database, tmp_path / "list.csv", cadence="weekly", by="ada", now=LATER, dry_run=dry_run,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(0, 5), (2, 5), (4, 5), (5, 5)]  # people, not rows

@@ -4,6 +4,7 @@
     POST ─▶ from our own page? ─▶ session? ─▶ its token? ─▶ (role? kept) ─▶ 303 to a page that says it
 """
 
+import asyncio
 import datetime as dt
 import hmac
 import logging
@@ -30,7 +31,9 @@ from pipeline.operators.accounts import Accounts, desk_url
 from pipeline.operators.care import Care
 from pipeline.operators.decisions import Decisions
 from pipeline.operators.sign_in import SignedIn, SignIn
+from pipeline.several import Progress
 from pipeline.upkeep import Database
+from web.desk import long_work
 from web.desk.looks import HEADERS, Looks
 from web.desk.visits import Form, Visit
 from web.proxies import BY_OURS
@@ -124,7 +127,7 @@ class Desk:
                 to += f"{'&' if '?' in to else '?'}did={visit.kept[-1]}"
             return self.go(to, signed_in=signed_in)
 
-        return self._post(path, what, do, go, longest=longest)
+        return self._post(path, what, self._thread(do), go, longest=longest)
 
     def shown(
         self, path: str, what: str, do: Callable[[Visit, Form], Response], *, longest: int = LONGEST,
@@ -136,11 +139,36 @@ class Desk:
         async def show(_: Visit, done: Response) -> Response:
             return done
 
-        return self._post(path, what, do, show, longest=longest, threads=threads)
+        return self._post(path, what, self._thread(do, threads), show, longest=longest)
+
+    def shown_as_it_goes(
+        self, path: str, what: str, do: Callable[[Visit, Form, Progress], Response], *, title: str, says: str,
+        longest: int = LONGEST,
+    ) -> Route:
+        """The same for what may take long, and says how far it is; see `web.desk.long_work`."""
+
+        async def run(visit: Visit, form: Form) -> Response:
+            steps = long_work.Steps()
+            doing = asyncio.ensure_future(self.writers.run(lambda: do(visit, form, steps.note)))
+            doing.add_done_callback(lambda _: self.standing.forget())
+            return await long_work.answer(
+                doing, steps, refused=lambda error: self.refused(error, visit),
+                begun=lambda: bytes(self.render("working.html.j2", visit=visit, title=title, says=says).body).decode(),
+            )
+
+        async def show(_: Visit, done: Response) -> Response:
+            return done
+
+        return self._post(path, what, run, show, longest=longest)
+
+    def _thread(
+        self, do: Callable[[Visit, Form], Answer], threads: Writers | None = None
+    ) -> Callable[[Visit, Form], Awaitable[Answer]]:
+        return lambda visit, form: (threads or self.writers).run(lambda: do(visit, form))
 
     def _post(
-        self, path: str, what: str, do: Callable[[Visit, Form], Answer],
-        answer: Callable[[Visit, Answer], Awaitable[Response]], *, longest: int, threads: Writers | None = None,
+        self, path: str, what: str, run: Callable[[Visit, Form], Awaitable[Answer]],
+        answer: Callable[[Visit, Answer], Awaitable[Response]], *, longest: int,
     ) -> Route:
         if what not in acts.NEEDS:
             raise ValueError(f"nobody may do {what}")
@@ -161,7 +189,7 @@ class Desk:
                     hint="Go back, reload the page and do it again.",
                 ), found)
             try:
-                done = await (threads or self.writers).run(lambda: do(found, form))
+                done = await run(found, form)
             except MilepostError as error:
                 return await run_in_threadpool(self.refused, error, found)
             finally:

@@ -14,6 +14,7 @@ from milepost.records import CADENCES, SUBSCRIBER_STATES, Cadence, SubscriberSta
 from pipeline import subscribers
 from pipeline.listings import Listings
 from pipeline.own_page import OwnPage
+from pipeline.several import Progress
 from pipeline.subscribers import Choices, Imported
 from web.desk.desk import Desk, Section
 from web.desk.looks import saved
@@ -40,8 +41,14 @@ class ReaderPages:
             desk.act("/desk/readers", "reader.add", self.add),
             desk.shown("/desk/readers/export", "reader.export", self.export),
             desk.page("/desk/readers/import", self.ask_file, role="admin"),
-            desk.shown("/desk/readers/import/preview", "reader.import", self.preview, longest=LONGEST_FILE),
-            desk.shown("/desk/readers/import", "reader.import", self.import_, longest=LONGEST_FILE),
+            desk.shown_as_it_goes(
+                "/desk/readers/import/preview", "reader.import", self.preview, longest=LONGEST_FILE,
+                title="What the file holds", says="The people of the file are looked up. Nothing is written.",
+            ),
+            desk.shown_as_it_goes(
+                "/desk/readers/import", "reader.import", self.import_, longest=LONGEST_FILE, title="Taken in",
+                says="The people of the file are taken in.",
+            ),
             desk.page(f"{at}/kept.json", self.kept, role="admin"),
             desk.page(at, self.one, role="admin"), desk.page(f"{at}/erase", self.ask_erase, role="admin"),
             desk.act(f"{at}/return", "reader.return", self.return_),
@@ -121,11 +128,11 @@ class ReaderPages:
         return visit.page("import.html.j2", title="Take in a file", text="", cadences=CADENCES, cadence="instant",
                           problem=None, words="", ignore="")
 
-    def preview(self, visit: Visit, form: Form) -> Response:
+    def preview(self, visit: Visit, form: Form, progress: Progress) -> Response:
         """What each column is taken for, and what would become of each person; nothing is written."""
         text, cadence = form.text("text"), _cadence(form.text("cadence")) or "instant"
         try:
-            read = self._read(text, cadence, _choices(form))
+            read = self._read(text, cadence, _choices(form), progress)
         except (InputError, HeldError) as error:
             return visit.page("import.html.j2", title="Take in a file", status=422, text=text, cadences=CADENCES,
                               cadence=cadence, problem=error, words=form.text("words"), ignore=form.text("ignore"))
@@ -136,24 +143,24 @@ class ReaderPages:
             words=form.text("words"), ignore=form.text("ignore"),
         )
 
-    def import_(self, visit: Visit, form: Form) -> Response:
+    def import_(self, visit: Visit, form: Form, progress: Progress) -> Response:
         """Write it; who was left as they were is told by name, this once."""
         text, cadence = form.text("text"), _cadence(form.text("cadence")) or "instant"
         with tempfile.TemporaryDirectory(prefix="milepost-import-") as folder:
             file = Path(folder) / "upload.csv"
             file.write_text(text, encoding="utf-8")
             done = self._desk.care.import_file(file, cadence=cadence, chosen=_choices(form), by=visit.actor,
-                                               why=form.text("why"))
+                                               why=form.text("why"), progress=progress)
         left = done.of("held_back", "contradicted", "skipped")
         return visit.page("imported.html.j2", title="Taken in", read=done, counts=_counts(done), left=left[:200],
                           more=max(len(left) - 200, 0))
 
-    def _read(self, text: str, cadence: Cadence, chosen: Choices) -> Imported:
+    def _read(self, text: str, cadence: Cadence, chosen: Choices, progress: Progress) -> Imported:
         with tempfile.TemporaryDirectory(prefix="milepost-import-") as folder:
             file = Path(folder) / "upload.csv"
             file.write_text(text, encoding="utf-8")
             return subscribers.import_file(self._desk.database, file, cadence=cadence, by="a preview",
-                                           now=self._desk.now(), chosen=chosen, dry_run=True)
+                                           now=self._desk.now(), chosen=chosen, dry_run=True, progress=progress)
 
 
 def _chosen(form: Form) -> dict[str, str]:
