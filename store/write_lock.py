@@ -50,6 +50,11 @@ def _granted(driver: sqlite3.Connection, end: float) -> bool:
     return True
 
 
+def give_way() -> None:
+    """Between two of many transactions: long enough that whoever waits asks for the lock once meanwhile."""
+    time.sleep(2 * STEP_S)
+
+
 class Turns:
     """How long one program's writes waited for their turn; several threads may use it at once."""
 

@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from milepost.records import Cadence, SubscriberState
 from store.dialects import by_keys, given, insert
 from store.schema.tables import subscriber, subscriber_event, suppression
 from store.subscribers import events
-from store.subscribers.addresses import Address, address_hash
+from store.subscribers.addresses import Address
 
 # From the mildest to the strictest: of two rows with one address the stricter one counts.
 Standing = Literal["active", "pending", "never_asked", "unsubscribed", "blocked", "bounced", "complained"]
@@ -26,7 +26,7 @@ Result = Literal["added", "pending", "left", "suppressed", "known", "held_back",
 RESULTS: tuple[Result, ...] = (
     "added", "pending", "left", "suppressed", "known", "held_back", "contradicted", "skipped",
 )
-_TOGETHER = 2000  # asked for in one statement
+TOGETHER = 500  # people of one transaction: others who write wait for no more than these
 _KEPT_OUT = ("blocked", "bounced", "complained")
 
 
@@ -112,25 +112,21 @@ def strictest(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def take_in(
-    connection: sa.Connection, key: bytes, entries: Sequence[Entry], *, now: dt.datetime, by: str, why: str,
-    dry_run: bool = False, progress: Callable[[int, int], None] = lambda _done, _total: None,
+    connection: sa.Connection, hashes: Mapping[str, str], entries: Sequence[Entry], *, now: dt.datetime, by: str,
+    why: str, dry_run: bool = False,
 ) -> list[Outcome]:
-    """See `Subscribers.import_`, which opens the transaction."""
-    outcomes: list[Outcome] = []
-    people = strictest(entries)
-    progress(0, len(people))
-    for chunk in (people[at : at + _TOGETHER] for at in range(0, len(people), _TOGETHER)):
-        hashes = {entry.address.normalized: address_hash(key, entry.address.normalized) for entry in chunk}
-        known = _known(connection, hashes)
-        decided = [admit(entry, known[entry.address.normalized]) for entry in chunk]
-        if not dry_run:
-            _write(connection, hashes, decided, now, by, why)
-        outcomes += decided
-        progress(len(outcomes), len(people))
-    return outcomes
+    """What becomes of some of a file's people, one entry each; see `Subscribers.import_`, which opens the transaction.
+
+    `hashes`: of their addresses, by what is normalized.
+    """
+    known = _known(connection, hashes)
+    decided = [admit(entry, known[entry.address.normalized]) for entry in entries]
+    if not dry_run:
+        _write(connection, hashes, decided, now, by, why)
+    return decided
 
 
-def _known(connection: sa.Connection, hashes: dict[str, str]) -> dict[str, Known]:
+def _known(connection: sa.Connection, hashes: Mapping[str, str]) -> dict[str, Known]:
     by_keys(connection)
     asked = given(connection, "asked", {"value": sa.Text()}, [{"value": normalized} for normalized in hashes])
     people = connection.execute(
@@ -159,7 +155,8 @@ def _known(connection: sa.Connection, hashes: dict[str, str]) -> dict[str, Known
 
 
 def _write(
-    connection: sa.Connection, hashes: dict[str, str], decided: Sequence[Outcome], now: dt.datetime, by: str, why: str
+    connection: sa.Connection, hashes: Mapping[str, str], decided: Sequence[Outcome], now: dt.datetime, by: str,
+    why: str,
 ) -> None:
     people = [values(outcome.entry, now) for outcome in decided if _becomes_subscriber(outcome)]
     if people:

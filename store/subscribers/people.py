@@ -14,10 +14,11 @@ from store.ledger import owed
 from store.ledger.letters import enqueue
 from store.meta import LINKS_BY_ID_UP_TO, Meta
 from store.schema.tables import subscriber, suppression
-from store.subscribers import erase, events, suppressions
+from store.subscribers import erase, events, importing, suppressions
 from store.subscribers.addresses import Address, address_hash, parse
 from store.subscribers.events import READER, By
-from store.subscribers.importing import Entry, Outcome, take_in
+from store.subscribers.importing import Entry, Outcome
+from store.write_lock import give_way
 
 UNDO_FOR = dt.timedelta(days=30)  # after they left, a reader's own link brings them back
 COLUMNS = ("address", "state", "cadence", "topics", "created_at", "suppressed")  # of a row of `Subscribers.export`
@@ -261,14 +262,25 @@ class Subscribers:
         self, entries: Sequence[Entry], *, now: dt.datetime, by: By, dry_run: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Sequence[Outcome]:
-        """Take in many, in one transaction; returns what became of each person (`importing.admit`).
+        """Take in many; returns what became of each person (`importing.admit`).
 
-        `by.why` names the file. `dry_run` decides the same and writes nothing. `progress`: people decided on, of all.
+        Some at a time are one transaction, so that others write in between; what was broken off goes on when the file is
+        taken in again, for whoever is in already is known. `by.why` names the file. `dry_run` decides the same and writes
+        nothing. `progress`: people decided on, of all.
         """
-        key = Meta(self._database).address_key()
-        opened = self._database.connect() if dry_run else self._database.begin()
-        with opened as connection:
-            return take_in(connection, key, entries, now=now, by=by.who, why=by.why, dry_run=dry_run, progress=progress)
+        key, people, outcomes = Meta(self._database).address_key(), importing.strictest(entries), list[Outcome]()
+        progress(0, len(people))
+        for at in range(0, len(people), importing.TOGETHER):
+            some = people[at : at + importing.TOGETHER]
+            hashes = {one.address.normalized: address_hash(key, one.address.normalized) for one in some}
+            if at and not dry_run and self._database.dialect == "sqlite":
+                give_way()
+            with self._database.connect() if dry_run else self._database.begin() as connection:
+                outcomes += importing.take_in(
+                    connection, hashes, some, now=now, by=by.who, why=by.why, dry_run=dry_run
+                )
+            progress(len(outcomes), len(people))
+        return outcomes
 
     def export(self) -> Iterator[dict[str, str]]:
         """Rows with COLUMNS, in the order they came, a few in memory at a time; who was erased is in none."""

@@ -338,7 +338,7 @@ def test_no_bytes_make_more_than_a_sentence(raw: bytes) -> None:
 def test_whoever_waits_is_told_how_many_are_decided_on(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
 ) -> None:
-    monkeypatch.setattr(importing, "_TOGETHER", 2)
+    monkeypatch.setattr(importing, "TOGETHER", 2)
     (tmp_path / "list.csv").write_text("".join(f"p{number % 5}@a.example\n" for number in range(7)))
     told: list[tuple[int, int]] = []
     subscribers.import_file(
@@ -346,3 +346,12 @@ def test_whoever_waits_is_told_how_many_are_decided_on(
         progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(0, 5), (2, 5), (4, 5), (5, 5)]  # people, not rows
+
+
+def test_a_look_at_a_file_waits_for_nobody_who_writes(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("ada@a.example\n")
+    with database.begin(), connect(database.url.render_as_string(), wait_seconds=0.2) as other:
+        looked = subscribers.import_file(
+            other, tmp_path / "list.csv", cadence="weekly", by="ada", now=LATER, dry_run=True
+        )
+    assert looked.count("added") == 1

@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from milepost.errors import ConflictError, HeldError, InputError, NotFoundError
 from milepost.records import Reply
-from store.database import check
+from store.database import Database, check
 from store.schema import tables
+from store.subscribers import importing
 from store.subscribers.addresses import parse
 from store.subscribers.events import By
+from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.hand_over import settle
 from tests.store.conftest import NOW, World
@@ -197,3 +199,26 @@ def test_an_erase_takes_the_address_out_of_what_operators_wrote(world: World) ->
     listed = Suppressions(world.database).find("nada@bücher.example")
     assert listed is not None
     assert listed.reason == "as (address) wrote"
+
+
+def test_others_write_while_a_long_list_comes_in_and_what_was_broken_off_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "TOGETHER", 2)
+    entries = [
+        importing.Entry(line=n, address=parse(f"p{n}@readers.example"), standing="active", cadence="daily")
+        for n in range(7)
+    ]
+    by = By(who="ada", why="a list")
+    with Database(world.database.url.render_as_string(hide_password=False), wait_seconds=2) as other:
+        web = Subscribers(other)
+
+        def meanwhile(done: int, _: int) -> None:
+            if done == 4:  # whoever came in with the first of them leaves, at once
+                web.unsubscribe("p0@readers.example", by, NOW)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            world.subscribers.import_(entries, now=NOW, by=by, progress=meanwhile)
+    again = world.subscribers.import_(entries, now=NOW, by=by)
+    assert [one.result for one in again] == ["held_back", "known", "known", "known", "added", "added", "added"]

@@ -13,7 +13,7 @@ from milepost.errors import BusyError
 from store import write_lock
 from store.engine import Database
 from store.ledger import batches
-from store.write_lock import Turns, begin_immediate
+from store.write_lock import Turns, begin_immediate, give_way
 
 
 class Lock:
@@ -71,6 +71,13 @@ def test_a_wait_inside_sqlite_counts_as_one(slept: list[float]) -> None:
     driver: Any = Lock(1, sqlite3.SQLITE_BUSY_RECOVERY)  # https://www.sqlite.org/rescode.html: the low byte is the kind
     begin_immediate(driver, 60)
     assert len(slept) == 1
+
+
+def test_who_gives_way_leaves_time_to_ask_for_it_once(slept: list[float]) -> None:
+    give_way()
+    driver: Any = Lock(500)
+    begin_immediate(driver, 60)
+    assert slept[0] > max(slept[1:])
 
 
 # --- long waits -------------------------------------------------------------------------------------------------------
