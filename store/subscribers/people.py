@@ -264,9 +264,9 @@ class Subscribers:
     ) -> Sequence[Outcome]:
         """Take in many; returns what became of each person (`importing.admit`).
 
-        Some at a time are one transaction, so that others write in between; what was broken off goes on when the file is
-        taken in again, for whoever is in already is known. `by.why` names the file. `dry_run` decides the same and writes
-        nothing. `progress`: people decided on, of all.
+        Some at a time are one transaction, so that others write in between; what was broken off goes on when the file
+        is taken in again, for whoever is in already is known. `by.why` names the file. `dry_run` decides the same and
+        writes nothing. `progress`: people decided on, of all.
         """
         key, people, outcomes = Meta(self._database).address_key(), importing.strictest(entries), list[Outcome]()
         progress(0, len(people))

@@ -16,6 +16,7 @@ from pipeline.subscriber_files.address_cell import address_in
 from pipeline.subscriber_files.formulas import escape, unescape
 from pipeline.subscribers import By, Imported, choices
 from store.database import Database, connect
+from store.meta import Meta
 from store.subscribers import importing
 from store.subscribers.importing import STANDINGS, Entry, Known, Standing, admit, strictest
 from store.subscribers.people import Subscribers
@@ -350,6 +351,7 @@ def test_whoever_waits_is_told_how_many_are_decided_on(
 
 def test_a_look_at_a_file_waits_for_nobody_who_writes(database: Database, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("ada@a.example\n")
+    Meta(database).address_key()  # made by whoever wants it first
     with database.begin(), connect(database.url.render_as_string(), wait_seconds=0.2) as other:
         looked = subscribers.import_file(
             other, tmp_path / "list.csv", cadence="weekly", by="ada", now=LATER, dry_run=True
