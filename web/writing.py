@@ -1,6 +1,8 @@
 """What writes has threads of its own: while the database is locked the writers wait, and whoever reads doesn't notice.
 
     a request that writes ─▶ a free thread, within SLOT_SECONDS ─▶ the store, within STORE_SECONDS ─▶ an answer, or 503
+    a way out ─▶ the same, again and again for LEAVE_SECONDS: a mail program that hears 503 asks no second time, and its
+                 reader gets the next issue
 """
 
 import asyncio
@@ -13,6 +15,8 @@ from milepost.errors import BusyError
 THREADS = 16  # below the connections that a pool of store.engine gives
 SLOT_SECONDS = 1.0  # for a free one of them
 RETRY_SECONDS = 60  # what the pages say in words ("in a minute"), said to programs
+LEAVE_SECONDS = 10.0  # for a reader's way out; who asked may take minutes, and their connection's deadline is longer
+AGAIN_SECONDS = 0.05  # between two tries of it
 STORE_SECONDS = 2.0  # for another writer to finish: with the above no reader waits more than 3 s for "not now"
 
 Answer = TypeVar("Answer")
@@ -37,3 +41,15 @@ class Writers:
             return await asyncio.get_running_loop().run_in_executor(self._threads, write)
         finally:
             self._free.release()
+
+    async def insist(self, write: Callable[[], Answer], *, seconds: float = LEAVE_SECONDS) -> Answer:
+        """The same for what may be begun twice: while others are in the way it is tried again, for so many seconds."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            try:
+                return await self.run(write)
+            except BusyError:
+                if loop.time() >= end:
+                    raise
+            await asyncio.sleep(AGAIN_SECONDS)

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from milepost.errors import StoreError
+from milepost.errors import BusyError, StoreError
 from tests.web.conftest import NoSignUps, keys
+from web import writing
 from web.app import create_app
 from web.writing import Writers
 
@@ -73,7 +74,7 @@ def crowd(
                 await asyncio.sleep(0)
                 try:
                     page = await asyncio.wait_for(client.get("/issues/3"), 60)
-                    if not wait_seconds:  # the rest hears "not now" while the store is still locked
+                    if path and not wait_seconds:  # the rest hears "not now" while the store is still locked
                         await asyncio.wait_for(all_but_four(posts), 60)
                     answered = sum(post.done() for post in posts)
                 finally:
@@ -101,15 +102,48 @@ def test_an_issue_is_read_while_all_writers_wait(path: str, body: Any, crowd: An
 
 
 def test_who_finds_no_thread_in_time_is_asked_to_come_again(crowd: Any, subscribers: Any) -> None:
-    page, answered, posts = crowd("", wait_seconds=0)
+    page, answered, posts = crowd("/preferences", wait_seconds=0, data={"cadence": "instant"})
 
     assert (page.status_code, answered) == (200, CROWD - 4)
     assert [post.status_code for post in posts].count(503) == CROWD - 4
     for number, post in zip(range(100, 100 + CROWD), posts, strict=True):
-        done = subscribers.states[number] == "unsubscribed"
+        done = subscribers.choices[number][0] == "instant"
         assert post.status_code == (200 if done else 503)  # nothing half done, and nobody told otherwise
         assert done or post.headers["retry-after"] == "60"
         assert done or "nothing was changed" in post.text
+
+
+def test_who_wants_out_is_let_out_however_many_come_at_once(crowd: Any, subscribers: Any) -> None:
+    """A mail program that hears 503 doesn't ask again."""
+    page, _, posts = crowd("", wait_seconds=0)
+
+    assert page.status_code == 200
+    assert {post.status_code for post in posts} == {200}
+    assert {subscribers.states[number] for number in range(100, 100 + CROWD)} == {"unsubscribed"}
+
+
+def test_it_is_tried_again_while_others_are_in_the_way_and_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "AGAIN_SECONDS", 0)
+    tried: list[str] = []
+
+    def write(fails: int, error: StoreError) -> str:
+        tried.append("")
+        if len(tried) <= fails:
+            raise error
+        return "done"
+
+    async def go() -> None:
+        writers = Writers()
+        assert await writers.insist(lambda: write(3, BusyError("locked")), seconds=60) == "done"
+        assert len(tried) == 4
+        with pytest.raises(StoreError, match="full"):
+            await writers.insist(lambda: write(99, StoreError("full")), seconds=60)
+        assert len(tried) == 5
+        with pytest.raises(BusyError):
+            await writers.insist(lambda: write(99, BusyError("locked")), seconds=0)
+        assert len(tried) == 6
+
+    asyncio.run(go())
 
 
 def test_a_thread_is_free_again_after_an_error() -> None:

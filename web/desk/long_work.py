@@ -3,8 +3,8 @@
     a form ─▶ done within AT_ONCE_S ─▶ the page, as any form's
            └▶ a page that goes on ─ "40,000 of 100,000", every EVERY_S ─▶ what came of it, which hides the rest
 
-Nothing is kept between two requests, so that any of several processes may answer, and no script is needed. What can't be
-done is told with its own status only within AT_ONCE_S: a status goes before its page (RFC 9110 §15).
+Nothing is kept between two requests, so that any of several processes may answer, and no script is needed. What can't
+be done is told with its own status only within AT_ONCE_S: a status goes before its page (RFC 9110 §15).
 """
 
 import asyncio

@@ -108,7 +108,7 @@ class Unsubscribe:
         link = await run_in_threadpool(self._readers.leaving, request)
         if link is None:
             return await run_in_threadpool(self.unknown, request)
-        return await self._writers.run(partial(self._let_go, request, link))
+        return await self._writers.insist(partial(self._let_go, request, link))
 
     def _let_go(self, request: Request, link: ReaderLink) -> Response:
         try:
