@@ -39,6 +39,7 @@ class Waits:
     why: str
     since: dt.datetime | None  # None where it was not kept
     command: str  # the one that ends it
+    guard: str | None = None  # that held the look
 
 
 def held_looks(database: Database) -> list[Look]:
@@ -185,7 +186,7 @@ def waiting_looks(database: Database, sources: Collection[str] | None = None) ->
 def waiting_look(look: Look) -> Waits:
     """A held look as one thing that waits. Pure."""
     return Waits(kind="held", about=f"source {look.source}", why=f"look {look.id} is held: {look.held}",
-                 since=look.started_at, command=f"milepost holds release {look.id} --why …")
+                 since=look.started_at, command=f"milepost holds release {look.id} --why …", guard=look.guard)
 
 
 def waiting_issues(settings: Settings, database: Database) -> list[Waits]:

@@ -7,7 +7,7 @@ docs/operations/alarms.md has a heading for each kind.
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -28,6 +28,7 @@ LEAST_SENT, LEAST_BOUNCED, LEAST_COMPLAINED = 20, 3, 2  # below these a share sa
 CAME_BACK_FOR = dt.timedelta(days=7)  # after its last mail what came back of an issue is news: a relay tries for five
 STANDS_STILL = dt.timedelta(minutes=10)  # without a slice, and a freeze was broken off
 FAILING = 3  # attempts on a channel, after which it is said elsewhere
+_LACKED = ("drift", "incomplete", "unread")  # guards of looks that are not whole, whose holds end as `_incomplete` does
 _LONGEST = 300  # characters of a sentence
 _NOBODY_KNOWS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)  # only a clock that was ahead wrote when
 _ADDRESS = re.compile(r"""(?:"[^"]*"|[^\s<>"'(),;:\[\]]+)(?:@|＠|%40)[^\s<>"'(),;\[\]]+""")
@@ -106,7 +107,8 @@ def judge(
     """
     found = [
         *_restored(figures), *_waits(waits), *_unknown(figures), *_issues(figures, rules, now),
-        *(one for source in figures.sources for one in _source(source, rules, now)),
+        *(one for source in figures.sources
+          for one in _source(source, rules, now, held=f"source {source.key}" in _lacking_and_held(waits, rules))),
         *_overdue(figures, rules, overdue, now), *_came_back(figures, rules, now), *_room(free_mb, rules),
         *_channels(channels), *_webhooks(given_up), *_secrets(old, leaked, now),
         *_clock(ahead), *_runs(runs),
@@ -201,7 +203,15 @@ def _unknown(figures: Figures) -> Iterator[Condition]:
         )
 
 
-def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> Iterator[Condition]:
+def _lacking_and_held(waits: Sequence[Waits], rules: NotifySettings) -> Set[str]:
+    """The sources of which a look is held for what it lacked: "source KEY". Nobody is told twice of that; where nobody
+    is told of what is held, these are none.
+    """
+    return set() if "look-held" in rules.mute else {one.about for one in waits if one.guard in _LACKED}
+
+
+def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime, *, held: bool) -> Iterator[Condition]:
+    """`held`: a look of it waits for an operator because of what it lacked."""
     key, ended = source.key, source.ended
     if not source.baseline:
         seen = f"{counted(len(ended), 'look')} ended without one" if ended else "it was never looked at"
@@ -223,7 +233,7 @@ def _source(source: SourceFigures, rules: NotifySettings, now: dt.datetime) -> I
             says=plain(f"{key} is down: {rules.down_looks} looks in a row failed, the last: {why}"),
             do=f"Open the site in a browser; `milepost scrape {key} --verbose` asks it again.",
         )
-    if source.baseline:
+    if source.baseline and not held:
         yield from _incomplete(key, source.asked[: rules.incomplete_looks], rules.incomplete_looks)
     whole = [look for look in ended if look.state != "failed"]
     if whole and whole[0].silent:

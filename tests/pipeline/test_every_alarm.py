@@ -29,10 +29,11 @@ from milepost.settings import parse
 from pipeline import edit, holds, upkeep
 from pipeline.bounces import read_bounces
 from pipeline.dispatch import dispatch
+from pipeline.holds import Waits
 from pipeline.letters import send_letters
 from pipeline.link_keys import signing_key
 from pipeline.look.scrape import scrape
-from pipeline.operate.conditions import CAME_BACK_FOR, Condition
+from pipeline.operate.conditions import CAME_BACK_FOR, Condition, judge
 from pipeline.operate.notices import notify
 from pipeline.operate.standing import stand, standing_to_json
 from pipeline.operate.telling import MOST_LINES
@@ -44,7 +45,7 @@ from pipeline.sign_up import Asked, SigningUp
 from store.database import connect
 from store.ledger.bounces import Bounces
 from store.ledger.ledger import Ledger
-from store.operators import waiting_runs
+from store.operators import figures, waiting_runs
 from store.signing_keys import key_name
 from store.subscribers.people import Subscribers
 from tests.delivery.misbehaving_relay import DROP, Relay
@@ -696,6 +697,30 @@ def test_what_a_source_mutes_is_told_of_it_no_more_and_shown_still(play: Play) -
     play.change("notify", silent_hours=26)
     for [message] in play.told():
         assert "no look at clockwork has ended" in message, "another alarm of that source is muted too"
+
+
+def test_what_a_held_look_lacked_is_told_once_and_again_when_the_hold_is_decided(play: Play) -> None:
+    play.begin("baseline")
+    play.change("notify", incomplete_looks=3)
+    _everywhere(play, _no_title)
+    held = play.look().look_id
+    for _ in range(3):
+        play.look()
+    assert held is not None
+    assert (bool(play.now_so("look-held")), play.now_so("source-incomplete")) == (True, [])
+    play.change("notify", mute=["look-held"])
+    assert play.now_so("source-incomplete"), "where nobody is told of the hold"
+    play.change("notify", mute=[])
+    with play.open() as database:
+        read = figures.read(database, ["clockwork"], looks=3, asked=3, now=play.now)
+        for guard, told in (("surge", True), ("drift", False)):
+            waits = [Waits(kind="held", about="source clockwork", why="", since=None, command="", guard=guard)]
+            found = judge(read, play.settings.notify, now=play.now, waits=waits, overdue={})
+            assert ("source-incomplete" in {one.kind for one in found}) is told, guard
+        holds.refuse(database, held, why="a fault of theirs", now=play.now)
+    play.look()
+    assert play.now_so("look-held") == []
+    assert play.now_so("source-incomplete"), "it is decided, and stays so"
 
 
 def test_a_storm_is_one_message_a_channel_and_its_end_is_one(play: Play) -> None:
