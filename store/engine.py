@@ -2,6 +2,7 @@
 
     SQLite      WAL, synchronous=FULL, foreign_keys=ON; BEGIN IMMEDIATE to write (store.write_lock), BEGIN to read
     PostgreSQL  READ COMMITTED for writers, REPEATABLE READ for readers; synchronous_commit is never off
+    a pooler    as PgBouncer, seen by itself: whatever a session would keep is said in each transaction
 
 Writers and readers have a pool each, the readers' connections can't write: writers that wait for a lock keep nobody
 from reading.
@@ -39,6 +40,9 @@ _LOST_CLIENT = {
     "tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
     "tcp_user_timeout": "30000",
 }
+
+# What is known of a connection, in SQLAlchemy's `info` of it.
+_POOLED = "milepost: a pooler is between"
 
 _FORMS = "Want sqlite:///FILE or postgresql://USER@HOST/NAME."
 
@@ -103,6 +107,11 @@ class Database:
         with translated(self.where), self._readers.connect() as connection:
             yield connection
 
+    def behind_pooler(self) -> bool:
+        """Whether a pooler is between us and PostgreSQL, so that a session is no longer ours than a transaction."""
+        with self.connect() as connection:
+            return bool(connection.info.get(_POOLED))
+
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
@@ -132,6 +141,7 @@ def _engine(url: URL, wait_seconds: float, *, writes: bool) -> sa.Engine:
                 "PostgreSQL needs a driver that is not installed", hint="Run `pip install 'milepost[postgres]'`."
             ) from None
         sa.event.listen(engine, "connect", _postgresql_session(wait_seconds))
+        sa.event.listen(engine, "begin", _pooled_transaction(wait_seconds))
         return engine if writes else engine.execution_options(postgresql_readonly=True)
     if writes:
         # SQLite lets one write at a time, and who finds it taken tries again, for as long as others are luckier. Here
@@ -178,8 +188,15 @@ def _sqlite_read_only(connection: Any, record: Any) -> None:  # noqa: ARG001 (th
 
 
 def _postgresql_session(wait_seconds: float) -> Any:
-    def prepare(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
+    def prepare(connection: Any, record: Any) -> None:
         with connection.cursor() as cursor:
+            # A pooler tells each client a number of its own making (https://www.pgbouncer.org/features.html has what a
+            # session keeps behind one that hands it on after each transaction, PgBouncer's mode "transaction").
+            if cursor.execute("SELECT pg_backend_pid()").fetchone() != (connection.info.backend_pid,):
+                record.info[_POOLED] = True
+                connection.prepare_threshold = None  # the driver's statements would be in somebody else's session
+                connection.commit()
+                return
             settings = _LOST_CLIENT | {"lock_timeout": f"{int(wait_seconds * 1000)}ms"}
             cursor.execute(
                 f"SELECT {', '.join(['set_config(%s, %s, false)'] * len(settings))}",
@@ -200,3 +217,16 @@ def _postgresql_session(wait_seconds: float) -> Any:
             raise sa.exc.OperationalError("SELECT set_config(…)", None, error) from error
 
     return prepared
+
+
+def _pooled_transaction(wait_seconds: float) -> Any:
+    def begin(connection: sa.Connection) -> None:
+        """What `_postgresql_session` says once for a session, for this transaction alone."""
+        if connection.info.get(_POOLED):
+            connection.exec_driver_sql(
+                "SELECT set_config('lock_timeout', %s, true), set_config('synchronous_commit', "
+                "CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' "
+                "ELSE current_setting('synchronous_commit') END, true)", (f"{int(wait_seconds * 1000)}ms",),
+            )
+
+    return begin

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from store.database import Database
 
 _SCAN = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")
-# Indexes that hold no more than what waits, is in doubt or ended badly: to walk through those is what they are for.
-_FEW = ("ix_delivery_pending", "ix_delivery_due", "ix_delivery_unknown", "ix_delivery_taken", "ix_delivery_ended")
+# Indexes that hold no more than what waits, is in doubt, ended badly or is news: to walk through those is what they
+# are for.
+_FEW = ("ix_change_news", "ix_delivery_pending", "ix_delivery_due", "ix_delivery_unknown", "ix_delivery_taken",
+        "ix_delivery_ended")
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from store.engine import Database
 from store.issues import published
 from store.milestones.milestone_queries import HELD, changes_query, stored_change, visible_by_id
 from store.schema.tables import (
+    ANNOUNCED,
     change,
     flapping,
     issue,
@@ -141,7 +142,7 @@ class Issues:
     def _publishable(
         self, clause: sa.ColumnElement[bool], since: dt.datetime | None, before: dt.datetime | None
     ) -> list[tuple[StoredChange, StoredMilestone]]:
-        query = changes_query().where(change.c.announce, ~HELD, clause).order_by(change.c.id)
+        query = changes_query().where(ANNOUNCED, ~HELD, clause).order_by(change.c.id)
         if since is not None:
             query = query.where(change.c.detected_at >= since)
         if before is not None:

@@ -236,11 +236,12 @@ class Ledger:
     @contextmanager
     def writers(self) -> Iterator[Sequence[Writer]]:
         """While it is open: connections on which `advance` is done while whoever asked goes on; none on SQLite, where
-        one writes at a time. Those that the database doesn't give are not alive, and may be opened later.
+        one writes at a time, and behind a pooler, where nobody has a session. Those that the database doesn't give are
+        not alive, and may be opened later.
         """
         with ExitStack() as opened:
             writers: list[Writer] = []
-            if self._database.dialect == "postgresql":
+            if self._database.dialect == "postgresql" and not self._database.behind_pooler():
                 beginning = partial(_beginning, key=self._key())
                 writers = [Writer(self._database, beginning) for _ in range(WRITERS)]
             with suppress(StoreError):  # without any there is `advance`, and it says what is the matter

@@ -24,6 +24,7 @@ from store.engine import Database
 from store.meta import Meta
 from store.milestones.milestone_queries import HELD, visible_by_id
 from store.schema.tables import (
+    ANNOUNCED,
     change,
     delivery,
     issue,
@@ -204,7 +205,7 @@ def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str
         for each in connection.execute(
             sa.select(change.c.id, change.c.milestone_id)
             .where(
-                change.c.announce, change.c.kind.in_(NEWS), held, ~past, *while_here,
+                ANNOUNCED, change.c.kind.in_(NEWS), held, ~past, *while_here,
                 change.c.detected_at >= (joined or row.created_at),
             )
         )
@@ -217,7 +218,7 @@ def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str
     )
     corrections = connection.execute(
         sa.select(change.c.id)
-        .where(change.c.announce, change.c.kind.in_(CORRECTIONS), held, ~corrected, *while_here)
+        .where(ANNOUNCED, change.c.kind.in_(CORRECTIONS), held, ~corrected, *while_here)
     ).scalars().all()
     opened |= wrong(connection, corrections, only=[row.id], states=PROMISED).get(row.id, frozenset())
     write(connection, [(row.id, change_id) for change_id in sorted(opened)], why, now)

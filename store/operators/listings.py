@@ -35,6 +35,7 @@ from store.ledger.transitions import ENDED, in_state
 from store.milestones import milestone_queries
 from store.milestones.looks import WAITING, Look, look_of
 from store.schema.tables import (
+    ANNOUNCED,
     change,
     delivery,
     exclusion,
@@ -126,7 +127,7 @@ class Listings:
             .add_columns(milestone_version.c.record)
         )
         query = _where(query, (source, milestone.c.source == source), (kinds or None, change.c.kind.in_(kinds)),
-                       (look_id, change.c.look_id == look_id), (news_only or None, change.c.announce))
+                       (look_id, change.c.look_id == look_id), (news_only or None, ANNOUNCED))
         return self._part(query, change.c.id, _listed_change, lambda one: one.stored.id, after, limit,
                           falling=newest_first)
 

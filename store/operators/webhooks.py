@@ -18,7 +18,7 @@ from store.clock import due
 from store.dialects import insert, serialize
 from store.engine import Database
 from store.milestones.milestone_queries import HELD
-from store.schema.tables import change, issue, look, meta, milestone, milestone_version, webhook_message
+from store.schema.tables import ANNOUNCED, change, issue, look, meta, milestone, milestone_version, webhook_message
 
 MessageState = Literal["queued", "sent", "dropped"]
 _SINCE = "webhooks.{endpoint}"
@@ -155,7 +155,7 @@ def _added(connection: sa.Connection, since: dt.datetime, told: sa.Select[tuple[
         ))
         .outerjoin(look, look.c.id == change.c.look_id)
         .where(
-            change.c.announce, change.c.kind.in_(NEWS), change.c.detected_at >= since, milestone.c.state == "present",
+            ANNOUNCED, change.c.kind.in_(NEWS), change.c.detected_at >= since, milestone.c.state == "present",
             sa.not_(sa.func.coalesce(HELD, sa.false())), name.not_in(told),
         )
         .order_by(change.c.id).limit(_MOST)

@@ -287,6 +287,10 @@ change = sa.Table(
     sa.Index("ix_change_news", "id", postgresql_where=sa.text("announce"), sqlite_where=sa.text("announce")),
 )
 
+# Changes that readers are told of, in the words of `ix_change_news`: of `change.announce` SQLAlchemy makes `= 1` for
+# SQLite, which then walks through all that was ever found, baselines and all.
+ANNOUNCED: sa.ColumnElement[bool] = sa.literal_column("change.announce")
+
 renaming = sa.Table(
     "renaming", metadata,
     sa.Column("id", sa.Integer, primary_key=True),

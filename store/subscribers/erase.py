@@ -49,7 +49,7 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
         )
         .returning(subscriber.c.id)
     ).scalar()
-    letters.empty(connection, letter.c.address_hash == hash_)
+    letters.empty(connection, letters.of_address(hash_))
     connection.execute(sa.delete(sign_up).where(sign_up.c.address_hash == hash_))
     connection.execute(sa.delete(spent_proof).where(spent_proof.c.address_hash == hash_))
     if found is None:
@@ -58,18 +58,23 @@ def erase(connection: sa.Connection, key: bytes, normalized: str, now: dt.dateti
     connection.execute(sa.delete(consent).where(consent.c.subscriber == found))
     _forget_former(connection, found)
     # Servers repeat the address in what they say.
-    theirs = sa.select(delivery.c.id).where(delivery.c.subscriber == found)
+    ours = _sent_to(found)
+    theirs = sa.select(delivery.c.id).where(ours)
     connection.execute(sa.update(attempt).where(attempt.c.delivery_id.in_(theirs)).values(text=""))
     connection.execute(sa.update(bounce).where(bounce.c.delivery_id.in_(theirs)).values(text=""))
     connection.execute(
         sa.update(delivery)
-        .where(delivery.c.subscriber == found)
+        .where(ours)
         .values(address="", normalized=gone, text=None)
     )
     # What waits is never begun: it has nowhere to go.
-    ours = delivery.c.subscriber == found
     connection.execute(transitions.update(transitions.ERASE, transitions.Terms(connection.dialect.name), ours))
     return True
+
+
+def _sent_to(subscriber_id: int | sa.ScalarSelect[int]) -> sa.ColumnElement[bool]:
+    """Their deliveries, by the ledger's key, which begins with the issue: by the reader alone all would be read."""
+    return sa.and_(delivery.c.issue.in_(sa.select(issue.c.number)), delivery.c.subscriber == subscriber_id)
 
 
 def _former(connection: sa.Connection, normalized: str) -> set[str]:
@@ -77,8 +82,7 @@ def _former(connection: sa.Connection, normalized: str) -> set[str]:
     theirs = sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized).scalar_subquery()
     change = address_change.c.subscriber == theirs
     return set(connection.execute(sa.union(
-        sa.select(delivery.c.normalized).where(  # by the ledger's key, which begins with the issue
-            delivery.c.issue.in_(sa.select(issue.c.number)), delivery.c.subscriber == theirs),
+        sa.select(delivery.c.normalized).where(_sent_to(theirs)),
         sa.select(address_change.c.old_normalized).where(change),
         sa.select(address_change.c.new_normalized).where(change),
     )).scalars())
@@ -90,7 +94,7 @@ def _forget_former(connection: sa.Connection, subscriber_id: int) -> None:
     theirs = address_change.c.subscriber == subscriber_id
     letters.empty(connection, letter.c.address_change.in_(sa.select(address_change.c.id).where(theirs)))
     former = sa.union(
-        sa.select(delivery.c.normalized).where(delivery.c.subscriber == subscriber_id),
+        sa.select(delivery.c.normalized).where(_sent_to(subscriber_id)),
         sa.select(address_change.c.old_normalized).where(theirs, address_change.c.confirmed_at.is_not(None)),
     )
     others = sa.select(subscriber.c.normalized).where(subscriber.c.id != subscriber_id)

@@ -18,6 +18,7 @@ from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.hand_over import settle
 from tests.store.conftest import NOW, World
+from tests.whole_tables import walked_through
 
 LATER = NOW + dt.timedelta(days=1)
 US = By(who="grace", why="she wrote to us")
@@ -165,6 +166,25 @@ def test_erasing_leaves_only_a_hash(world: World) -> None:
     back, new = world.subscribers.add("reader0@example.org", now=LATER)  # asking again is theirs to do
     assert new
     assert list_.find(back.address) is not None  # and an operator's to allow
+
+
+def test_who_leaves_waits_for_no_walk_through_all_that_was_ever_found(sqlite_database: Database) -> None:
+    """Hundreds leave in the hour after an issue: what each is owed is looked for in the news, not in the baselines."""
+    world = World(sqlite_database)
+    world.frozen()
+    with walked_through(sqlite_database) as whole:
+        world.subscribers.leave(1, NOW)
+        world.issues.unannounced("weekly")
+    assert set(whole) & {"change", "delivery", "attempt"} == set(), whole
+
+
+def test_an_erase_reads_no_more_of_the_ledger_than_what_is_theirs(sqlite_database: Database) -> None:
+    """Nobody else can write until it is done, however much was ever sent to others."""
+    world = World(sqlite_database)
+    world.frozen()
+    with walked_through(sqlite_database) as whole:
+        assert world.subscribers.erase("reader0@example.org", By(who="operator", why="asked"), NOW)
+    assert set(whole) & {"delivery", "attempt", "bounce", "letter"} == set(), whole
 
 
 def test_an_erase_takes_the_address_out_of_what_operators_wrote(world: World) -> None:
