@@ -6,11 +6,14 @@
 import re
 import string
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 MAX_PATH = 1900
 _UNRESERVED = frozenset((string.ascii_letters + string.digits + "-._~").encode())
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\\]")  # what no address has
 _PLAIN = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")  # already in its one spelling
 
 
@@ -39,7 +42,7 @@ def normal(path: str) -> str | None:
     """A path in its one spelling ("/" is the root), or None when it can't be one."""
     if _PLAIN.fullmatch(path) and len(path) <= MAX_PATH:
         return path
-    if "\\" in path or any(sign < " " or sign == "\x7f" for sign in path):
+    if _UNFIT.search(path):
         return None
     spelled = _undot(_spell(path))
     return spelled if len(spelled) <= MAX_PATH else None
@@ -48,7 +51,7 @@ def normal(path: str) -> str | None:
 def split(location: str) -> tuple[str, str, str] | None:
     """(authority in lower case, path, query) of an http(s) URL or a path; None for anything else."""
     location = location.strip(" \t\r\n")
-    if any(sign < " " or sign in "\\\x7f" for sign in location):
+    if _UNFIT.search(location):
         return None
     try:
         parts = urlsplit(location)
@@ -63,6 +66,25 @@ def is_address(location: str) -> bool:
     """Whether a page may have this address: an http(s) URL or a path, and not too long."""
     parts = split(location)
     return parts is not None and normal(parts[1] or "/") is not None
+
+
+class _Places(NamedTuple):
+    """What the addresses of a site's pages begin with: worked out once, and not for each of them."""
+
+    hosts: frozenset[str]
+    prefixes: tuple[str, ...]  # the paths that its pages lie under, the longest first
+    whole: bool  # its pages are all that its host has
+    whole_mirror: str | None  # the authority of a mirror of which that is true
+
+
+@lru_cache(maxsize=64)
+def _places(base: str, fetch: str) -> _Places:
+    known, had = urlsplit(base), urlsplit(fetch)
+    return _Places(
+        hosts=frozenset({known.netloc.lower(), had.netloc.lower()}),
+        prefixes=tuple(sorted({known.path, had.path} - {""}, key=len, reverse=True)),
+        whole=not known.path, whole_mirror=None if had.path else had.netloc.lower(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,16 +116,16 @@ class Site:
         if parts is None:
             return None
         authority, path, _ = parts
-        base, fetch = urlsplit(self.base), urlsplit(self.fetch)
-        if own and authority and authority not in (base.netloc.lower(), fetch.netloc.lower()):
+        places = _places(self.base, self.fetch)
+        if own and authority and authority not in places.hosts:
             return None
         spelled = normal(path or "/")
         if spelled is None:
             return None
-        for prefix in sorted({base.path, fetch.path} - {""}, key=len, reverse=True):
+        for prefix in places.prefixes:
             if spelled == prefix or spelled.startswith(f"{prefix}/"):
                 return spelled.removeprefix(prefix) or "/"
-        inside = not base.path or not authority or (authority == fetch.netloc.lower() and not fetch.path)
+        inside = places.whole or not authority or authority == places.whole_mirror
         return spelled if inside else None
 
     def path_with_query(self, location: str) -> str | None:
