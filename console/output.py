@@ -58,12 +58,24 @@ def say(sentence: str, *, level: int = logging.INFO) -> None:
 def print_json_with(value: Mapping[str, object], name: str, rows: Iterable[object]) -> None:
     """The same of an object that ends with a list of any length: none of it waits for the rest."""
     head = json.dumps(value, ensure_ascii=False).removesuffix("}")
-    typer.echo(printable_json(f"{head}{', ' if value else ''}{json.dumps(name)}: ["), nl=False)
+    typer.echo(printable_json(f"{head}{', ' if value else ''}{json.dumps(name)}: "), nl=False)
+    _echo_rows(rows)
+    typer.echo("}")
+
+
+def print_json_rows(rows: Iterable[object]) -> None:
+    """`print_json` of a list of any length, row by row."""
+    _echo_rows(rows)
+    typer.echo("")
+
+
+def _echo_rows(rows: Iterable[object]) -> None:
+    typer.echo("[", nl=False)
     before = ""
     for row in rows:
         typer.echo(before + printable_json(json.dumps(row, ensure_ascii=False)), nl=False)
         before = ", "
-    typer.echo("]}")
+    typer.echo("]", nl=False)
 
 
 def complain(sentence: str) -> None:

@@ -1,7 +1,7 @@
 """Who got an issue, who did not, and why: the ledger as operators ask it."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +102,9 @@ def owed_words(rows: Sequence[OwedRow]) -> str:
     return f"owed in the next {rows[0].cadence} issue: {', '.join(sorted({row.key for row in rows}))}"
 
 
-def owed(database: Database) -> Sequence[OwedRow]:
-    """What active readers are owed today, the oldest debts first."""
-    return Owed(database).list()
+def owed(database: Database) -> Iterator[OwedRow]:
+    """What active readers are owed today, the oldest debts first, read as they are asked for."""
+    return Owed(database).each()
 
 
 def _at(moment: dt.datetime | None) -> str:

@@ -1,11 +1,13 @@
 """The few things that SQLite and PostgreSQL say differently: upserts, clocks, locks."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from store.schema.columns import Moment
 
@@ -31,6 +33,32 @@ def given(
         sa.type_coerce(sa.func.json_extract(each.c.value, f"$.{key}"), type_).label(key)
         for key, type_ in columns.items()
     )).cte(name).prefix_with("MATERIALIZED")  # each value is taken out once, and rows that are can be indexed
+
+
+class _OneOf(FunctionElement[bool]):
+    name, type, inherit_cache = "one_of", sa.Boolean(), True
+
+
+@compiles(_OneOf, "sqlite")
+def _one_of_sqlite(element: _OneOf, compiler: Any, **more: Any) -> str:
+    column, document = (compiler.process(clause, **more) for clause in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({document})))"  # noqa: S608 (clauses, no values)
+
+
+@compiles(_OneOf, "postgresql")
+def _one_of_postgresql(element: _OneOf, compiler: Any, **more: Any) -> str:
+    column, document = (compiler.process(clause, **more) for clause in element.clauses)
+    type_ = "bigint" if isinstance(next(iter(element.clauses)).type, sa.Integer) else "text"  # any value has room
+    return f"({column} = ANY (ARRAY(SELECT json_array_elements_text(CAST({document} AS JSON)))::{type_}[]))"
+
+
+def one_of(column: sa.ColumnElement[Any], values: Iterable[int | str]) -> sa.ColumnElement[bool]:
+    """Whether a column (whole numbers or texts) is one of any number of values: they are one parameter.
+
+    `column.in_` takes one for each, of which a statement has at most 65,535 on PostgreSQL (the protocol's Bind) and
+    32,766 on SQLite as it comes (SQLITE_MAX_VARIABLE_NUMBER): it is for few.
+    """
+    return _OneOf(column, sa.literal(json.dumps(list(values)), sa.Text()))
 
 
 def seconds(dialect: str) -> sa.ColumnElement[float]:

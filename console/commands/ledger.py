@@ -11,7 +11,15 @@ from console.by_hand import decisions, typing
 from console.commands.dispatch import holders
 from console.context import CliContext
 from console.groups import WithDefault
-from console.output import JsonFlag, complain, print_json, print_json_with, print_long_table, print_table
+from console.output import (
+    JsonFlag,
+    complain,
+    print_json,
+    print_json_rows,
+    print_json_with,
+    print_long_table,
+    print_table,
+)
 from milepost.dates import utc_now
 from milepost.errors import HeldError, InputError, MilepostError
 
@@ -78,11 +86,11 @@ def owed(context: typer.Context, as_json: JsonFlag = False) -> None:
     cli: CliContext = context.obj
     rows = rows_owed(cli.database)
     if as_json:
-        print_json([{"address": row.address} | _owed_json(row) for row in rows])
+        print_json_rows({"address": row.address} | _owed_json(row) for row in rows)
         return
-    print_table("", ("address", "milestone", "since", "why", "paid by"),
-                [(r.address, r.key, _clock(r.since), r.why, f"the next {r.cadence} issue") for r in rows],
-                empty="Nobody is owed anything.")
+    print_long_table(("address", "milestone", "since", "why", "paid by"),
+                     ((r.address, r.key, _clock(r.since), r.why, f"the next {r.cadence} issue") for r in rows),
+                     empty="Nobody is owed anything.")
 
 
 def _print_absent(missing: "Absent") -> None:

@@ -17,7 +17,7 @@ from milepost.errors import NotFoundError
 from milepost.records import Card, PageKind, Snapshot, Validators
 from store.archive.blobs import Codec
 from store.archive.pages import chunks
-from store.dialects import insert
+from store.dialects import insert, one_of
 from store.engine import Database
 from store.milestones.looks import ensure_source
 from store.schema.tables import blob, listing_card, page, reread, snapshot
@@ -110,13 +110,13 @@ class Snapshots:
     def some(self, snapshot_ids: Sequence[int]) -> dict[int, Snapshot]:
         """Several at once, with their bodies; raises StoreError when one is damaged."""
         with self._database.connect() as connection:
-            rows = connection.execute(_WITH_BODY.where(snapshot.c.id.in_(snapshot_ids))).all()
+            rows = connection.execute(_WITH_BODY.where(one_of(snapshot.c.id, snapshot_ids))).all()
             return {row.id: to_snapshot(row, self._codec.unpack(connection, row)) for row in rows}
 
     def taken(self, snapshot_ids: Collection[int]) -> dict[int, tuple[str, dt.datetime]]:
         """The address of each of these and when it was fetched, without the bodies."""
         query = sa.select(snapshot.c.id, snapshot.c.url, snapshot.c.fetched_at).where(
-            snapshot.c.id.in_(sorted(snapshot_ids))
+            one_of(snapshot.c.id, sorted(snapshot_ids))
         )
         with self._database.connect() as connection:
             return {row.id: (row.url, row.fetched_at) for row in connection.execute(query)}

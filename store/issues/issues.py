@@ -31,7 +31,7 @@ from milepost.records import (
     Unpictured,
     Variant,
 )
-from store.dialects import serialize
+from store.dialects import one_of, serialize
 from store.engine import Database
 from store.issues import published
 from store.milestones.milestone_queries import HELD, changes_query, stored_change, visible_by_id
@@ -113,7 +113,7 @@ class Issues:
         if not change_ids:
             return []
         return self._publishable(
-            sa.and_(change.c.id.in_(sorted(change_ids)), milestone.c.state == "present"), None, None
+            sa.and_(one_of(change.c.id, sorted(change_ids)), milestone.c.state == "present"), None, None
         )
 
     def _alternating(self) -> set[tuple[int, str]]:

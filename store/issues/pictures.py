@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from store.dialects import insert
+from store.dialects import insert, one_of
 from store.engine import Database
 from store.schema.tables import picture
 
@@ -73,7 +73,7 @@ class Pictures:
     def remove(self, urls: Collection[str]) -> None:
         """Serve what is from there no longer."""
         with self._database.begin() as connection:
-            connection.execute(sa.update(picture).where(picture.c.url.in_(urls)).values(data=None))
+            connection.execute(sa.update(picture).where(one_of(picture.c.url, urls)).values(data=None))
 
     def _one(self, which: sa.ColumnElement[bool]) -> HostedPicture | None:
         columns = [picture.c[name] for name in _COLUMNS]

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from milepost.records import SubscriberState
 from store.clock import due, within
-from store.dialects import insert, seconds, serialize
+from store.dialects import insert, one_of, seconds, serialize
 from store.engine import Database
 from store.meta import Meta
 from store.schema.tables import address_change, bounce, letter, sign_up, subscriber, suppression
@@ -234,7 +234,8 @@ class Letters:
 
     def queued_at(self, ids: Collection[int]) -> dict[int, str]:
         """When those of these letters that there are were queued: it is part of their names."""
-        query = sa.select(letter.c.id, letter.c.queued_at).where(letter.c.id.in_([id_ for id_ in ids if id_ < 2**63]))
+        wanted = one_of(letter.c.id, [id_ for id_ in ids if id_ < 2**63])
+        query = sa.select(letter.c.id, letter.c.queued_at).where(wanted)
         with self._database.connect() as connection:
             return {row.id: row.queued_at.isoformat() for row in connection.execute(query)}
 
@@ -288,7 +289,7 @@ def _beyond(
 def listed(connection: sa.Connection, query: sa.Select[Any]) -> list[Letter]:
     rows = connection.execute(query).mappings().all()
     reports = sa.select(bounce.c.letter, bounce.c.grade, bounce.c.enhanced, bounce.c.code, bounce.c.text).where(
-        bounce.c.letter.in_([row["id"] for row in rows])
+        one_of(bounce.c.letter, [row["id"] for row in rows])
     )
     told = {
         row.letter: " ".join(str(part) for part in (row.grade, row.enhanced or row.code, row.text) if part)

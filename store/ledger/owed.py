@@ -19,7 +19,7 @@ from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import milestone_from_json
 from milepost.records import NOBODY, Cadence, Milestone, OwedRow, Placement, Standing
 from milepost.topics import fits
-from store.dialects import insert
+from store.dialects import insert, one_of
 from store.engine import Database
 from store.meta import Meta
 from store.milestones.milestone_queries import HELD, visible_by_id
@@ -45,6 +45,7 @@ PROMISED = ("pending", "claimed", "sending", "deferred", "sent", "unknown")
 HANDED = ("sent", "unknown")
 _WAIVED = "waived"  # why a row is settled that nobody was ever owed: a pause skipped it
 _CHUNK = 500
+_AT_ONCE = 1000  # of what is owed, in memory
 MANY = 20_000  # subscribers whose standings are in memory at once
 
 _OPEN = owed.c.told.is_(None)  # written out, since no planner finds a partial index behind a parameter
@@ -95,7 +96,11 @@ class Owed:
         self._database = database
 
     def list(self, *, subscriber_id: int | None = None) -> Sequence[OwedRow]:
-        """What is owed to active readers (or to one, active or not), the oldest debts first.
+        """`each`, as a list."""
+        return [*self.each(subscriber_id=subscriber_id)]
+
+    def each(self, *, subscriber_id: int | None = None) -> Iterator[OwedRow]:
+        """What is owed to active readers (or to one, active or not), the oldest debts first, some in memory at once.
 
         A correction is owed while what they last read of it is wrong: another mail may have put it right.
         """
@@ -118,19 +123,21 @@ class Owed:
             query = query.where(subscriber.c.state == "active")
         else:
             query = query.where(owed.c.subscriber == subscriber_id)
-        with self._database.connect() as connection:
-            rows = connection.execute(query).all()
-            right = _put_right(connection, [
-                (row.subscriber, row.change_id) for row in rows if row.kind in CORRECTIONS
-            ])
-            return [
-                OwedRow(
-                    id=row.id, subscriber=row.subscriber, address=row.address, cadence=row.cadence,
-                    change_id=row.change_id, source=row.source, key=row.key,
-                    title=milestone_from_json(row.record).title, since=row.since, why=row.why,
+        with self._database.connect() as connection, connection.execute(
+            query, execution_options={"yield_per": _AT_ONCE}
+        ) as found:
+            for rows in found.partitions():
+                right = _put_right(connection, [
+                    (row.subscriber, row.change_id) for row in rows if row.kind in CORRECTIONS
+                ])
+                yield from (
+                    OwedRow(
+                        id=row.id, subscriber=row.subscriber, address=row.address, cadence=row.cadence,
+                        change_id=row.change_id, source=row.source, key=row.key,
+                        title=milestone_from_json(row.record).title, since=row.since, why=row.why,
+                    )
+                    for row in rows if (row.subscriber, row.change_id) not in right
                 )
-                for row in rows if (row.subscriber, row.change_id) not in right
-            ]
 
     def payable(self, cadence: Cadence, now: dt.datetime) -> Sequence[Debt]:
         """What the next issue of `cadence` can pay: told by an earlier one, present, held by nobody, and wanted.
@@ -162,7 +169,7 @@ def parts(connection: sa.Connection, cadence: Cadence, change_ids: Collection[in
     Anybody may have read what a correction corrects. To news only those stand who are owed something, or who chose
     anew since it was found: mostly they are few, and all of the list is one part.
     """
-    these = change.c.id.in_(sorted(change_ids))
+    these = one_of(change.c.id, sorted(change_ids))
     found_at = sa.select(sa.func.min(change.c.detected_at)).where(these, change.c.kind.in_(NEWS)).scalar_subquery()
     some = (
         sa.select(owed.c.id).where(_OPEN), sa.select(subscriber.c.id).where(*_chose_anew(cadence, found_at)),
@@ -322,7 +329,7 @@ def standings(
     kinds = {
         row.id: row for row in connection.execute(
             sa.select(change.c.id, change.c.milestone_id, change.c.kind, change.c.detected_at)
-            .where(change.c.id.in_(sorted(change_ids)))
+            .where(one_of(change.c.id, sorted(change_ids)))
         )
     }
     news = {row.milestone_id for row in kinds.values() if row.kind in NEWS}
@@ -435,7 +442,7 @@ def _told_news(
         .join_from(owed, change, owed.c.change_id == change.c.id)
         .where(
             owed.c.settled_by.is_not(None), owed.c.why == _WAIVED,
-            change.c.milestone_id.in_(sorted(milestone_ids)), change.c.kind.in_(NEWS),
+            one_of(change.c.milestone_id, sorted(milestone_ids)), change.c.kind.in_(NEWS),
         )
     )
     concerned = set(readers)
@@ -443,7 +450,7 @@ def _told_news(
         if reader in concerned:
             found.setdefault(reader, set()).add(milestone_id)
     telling = sa.select(change.c.id).where(
-        change.c.milestone_id.in_(sorted(milestone_ids)), change.c.kind.in_(NEWS)
+        one_of(change.c.milestone_id, sorted(milestone_ids)), change.c.kind.in_(NEWS)
     )
     # by issue and reader, which the ledger's own key answers
     where: dict[int, dict[str, set[int]]] = {}
@@ -489,7 +496,7 @@ def wrong(
     if not corrections:
         return {}
     ids = sorted(corrections)
-    concerned = sa.select(change.c.milestone_id).where(change.c.id.in_(ids))
+    concerned = sa.select(change.c.milestone_id).where(one_of(change.c.id, ids))
     carried = sa.union_all(*(
         sa.select(table.c.issue, table.c.change_id, table.c.milestone_id, table.c.version_id, table.c.role)
         .where(table.c.milestone_id.in_(concerned))
@@ -520,7 +527,7 @@ def wrong(
         sa.select(told.c.subscriber, change.c.id, change.c.milestone_id, last.label("last"))
         .join_from(told, change, change.c.milestone_id == told.c.milestone_id)
         .where(
-            change.c.id.in_(ids), told.c.role == "news", told.c.state.in_(states),
+            one_of(change.c.id, ids), told.c.role == "news", told.c.state.in_(states),
             told.c.version_id < change.c.new_version_id, ~again,
         )
     )
@@ -576,7 +583,7 @@ def _ready(connection: sa.Connection, cadence: Cadence, change_ids: Collection[i
         .join_from(change, milestone)
         .outerjoin(look, change.c.look_id == look.c.id)
         .where(
-            change.c.id.in_(ids), change.c.announce, ~HELD, milestone.c.state == "present", ~drafted,
+            one_of(change.c.id, ids), change.c.announce, ~HELD, milestone.c.state == "present", ~drafted,
             sa.case((change.c.kind.in_(NEWS), of_milestone), else_=told),
         )
     )

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from milepost.codec import evidence_to_json, milestone_from_json
 from milepost.errors import NotFoundError
 from milepost.records import ChangeKind, Flap, Milestone, StoredChange, StoredMilestone
+from store.dialects import one_of
 from store.engine import Database
 from store.milestones import apply_look, milestone_queries
 from store.milestones.apply_look import Applied, Entry, Likeness
@@ -184,13 +185,13 @@ class Milestones:
 
     def at_versions(self, version_ids: Collection[int]) -> dict[int, StoredMilestone]:
         """Milestones as they were at these versions, by the versions' ids."""
-        query = milestone_queries.versions().where(milestone_version.c.id.in_(sorted(version_ids)))
+        query = milestone_queries.versions().where(one_of(milestone_version.c.id, sorted(version_ids)))
         with self._database.connect() as connection:
             return {row.id: milestone_queries.stored(row) for row in connection.execute(query)}
 
     def count_changes(self, look_ids: Collection[int]) -> dict[int, dict[ChangeKind, int]]:
         """Look → how many changes of each kind it found; nothing of one that found none."""
-        query = sa.select(change.c.look_id, change.c.kind, sa.func.count()).where(change.c.look_id.in_(look_ids))
+        query = sa.select(change.c.look_id, change.c.kind, sa.func.count()).where(one_of(change.c.look_id, look_ids))
         found: dict[int, dict[ChangeKind, int]] = {}
         with self._database.connect() as connection:
             for row in connection.execute(query.group_by(change.c.look_id, change.c.kind)):
@@ -207,7 +208,7 @@ class Milestones:
         )
         found = sa.select(made.c.id).join_from(
             of, made, sa.and_(made.c.look_id == of.c.id, made.c.id >= sa.func.coalesce(oldest, 0))
-        ).where(of.c.id.in_(look_ids))
+        ).where(one_of(of.c.id, look_ids))
         query = milestone_queries.changes_query().where(change.c.id.in_(found)).order_by(change.c.id.desc())
         with self._database.connect() as connection:
             return [milestone_queries.stored_change(row) for row in connection.execute(query)]

@@ -15,7 +15,7 @@ from milepost.codec import milestone_from_json, milestone_to_json
 from milepost.errors import ConflictError
 from milepost.fingerprint import fingerprint
 from milepost.records import FieldChange, Milestone, RefusedChange
-from store.dialects import serialize
+from store.dialects import one_of, serialize
 from store.engine import Database
 from store.milestones import search
 from store.milestones.looks import WAITING, Look, get_look, look_of, read_again
@@ -139,7 +139,7 @@ def _take_back(
         return None
     looks = {one.id: one for one in connection.execute(
         sa.select(look.c.id, look.c.refused_at, WAITING.label("waits"))
-        .where(look.c.id.in_([one.look_id for one in versions if one.look_id is not None]))
+        .where(one_of(look.c.id, [one.look_id for one in versions if one.look_id is not None]))
     )}
     before = [one for one in versions if one.number < written[0].number
               and (one.look_id is None or looks[one.look_id].refused_at is None)]

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from milepost.codec import date_from_json
 from milepost.dates import PartialDate
 from milepost.records import Cadence, ChangeKind, IssueState, Milestone, StoredChange
+from store.dialects import one_of
 from store.engine import Database
 from store.milestones.milestone_queries import HELD, changes_query, public, stored, stored_change
 from store.schema.tables import change, issue, issue_item, milestone, renaming, snapshot
@@ -86,7 +87,7 @@ class Timeline:
             .order_by(change.c.id.desc()).limit(limit)
         )
         if milestone_ids is not None:
-            query = query.where(change.c.milestone_id.in_(milestone_ids))
+            query = query.where(one_of(change.c.milestone_id, milestone_ids))
         with self._database.connect() as connection:
             return [stored_change(row) for row in connection.execute(query)]
 
@@ -94,9 +95,9 @@ class Timeline:
         """When one of these changes last happened to these milestones, by id."""
         query = (
             sa.select(change.c.milestone_id, change.c.id, change.c.detected_at)
-            .where(change.c.milestone_id.in_(ids), change.c.id.in_(
+            .where(one_of(change.c.milestone_id, ids), change.c.id.in_(
                 changes_query().with_only_columns(sa.func.max(change.c.id))
-                .where(change.c.kind.in_(kinds), ~HELD, change.c.milestone_id.in_(ids))
+                .where(change.c.kind.in_(kinds), ~HELD, one_of(change.c.milestone_id, ids))
                 .group_by(change.c.milestone_id)
             ))
         )
@@ -121,7 +122,9 @@ class Timeline:
 
     def fetched(self, snapshot_ids: Sequence[int]) -> dict[int, tuple[str, dt.datetime]]:
         """Of these snapshots the page's address and when it was fetched."""
-        query = sa.select(snapshot.c.id, snapshot.c.url, snapshot.c.fetched_at).where(snapshot.c.id.in_(snapshot_ids))
+        query = sa.select(snapshot.c.id, snapshot.c.url, snapshot.c.fetched_at).where(
+            one_of(snapshot.c.id, snapshot_ids)
+        )
         with self._database.connect() as connection:
             return {row.id: (row.url, row.fetched_at) for row in connection.execute(query)}
 

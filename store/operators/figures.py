@@ -13,6 +13,7 @@ from milepost.records import Cadence, Freezing, IssueState
 from store.archive import lost_entries, source_feeds
 from store.archive.source_feeds import SourceFeeds
 from store.clock import due
+from store.dialects import one_of
 from store.engine import Database
 from store.issues.issues import FREEZING, freezing_of
 from store.ledger.letters import LONGEST_WAIT
@@ -181,7 +182,7 @@ def _issues(connection: sa.Connection) -> tuple[IssueFigures, ...]:
         sa.select(
             delivery.c.issue, delivery.c.state, sa.func.count(), sa.func.max(delivery.c.updated_at).label("moved"),
             sa.func.min(delivery.c.next_attempt_at).label("due"),
-        ).where(delivery.c.issue.in_([number for number in numbers if number not in over]))
+        ).where(one_of(delivery.c.issue, [number for number in numbers if number not in over]))
         .group_by(delivery.c.issue, delivery.c.state)
     ):
         states.setdefault(found.issue, {})[found.state] = found[2]
@@ -212,7 +213,7 @@ def _of_those_over(
     states: dict[int, dict[str, int]] = {number: {} for number in over}
     for which in (in_state(*ENDED), in_state("unknown")):  # each has an index of its own
         query = sa.select(delivery.c.issue, delivery.c.state, sa.func.count()).where(
-            delivery.c.issue.in_(list(over)), which
+            one_of(delivery.c.issue, over), which
         )
         for found in connection.execute(query.group_by(delivery.c.issue, delivery.c.state)):
             states[found[0]][found[1]] = found[2]
@@ -228,7 +229,7 @@ def _came_back(connection: sa.Connection, numbers: Sequence[int]) -> Mapping[tup
         sa.select(delivery.c.issue, bounce.c.grade, sa.func.count(sa.distinct(delivery.c.id)))
         .join_from(bounce, delivery, delivery.c.id == bounce.c.delivery_id)
         # The issue by no index: reports are few, and deliveries many.
-        .where(bounce.c.grade.in_(("hard", "complaint")), (delivery.c.issue + 0).in_(numbers))
+        .where(bounce.c.grade.in_(("hard", "complaint")), one_of(delivery.c.issue + 0, numbers))
         .group_by(delivery.c.issue, bounce.c.grade)
     )
     return {(row[0], row[1]): row[2] for row in connection.execute(query)}

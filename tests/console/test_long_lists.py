@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from console import output
-from console.output import print_json, print_json_with, print_long_table
+from console.output import print_json, print_json_rows, print_json_with, print_long_table
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -18,6 +18,10 @@ def test_json_is_what_it_would_be_at_once(count: int, capsys: pytest.CaptureFixt
     print_json_with(head, "rows", iter(rows))
     assert capsys.readouterr().out == whole
     assert json.loads(whole)["issue"] == 7
+    print_json(rows)
+    whole = capsys.readouterr().out
+    print_json_rows(iter(rows))
+    assert capsys.readouterr().out == whole
 
 
 def test_a_table_has_its_head_again_for_each_part(

@@ -3,10 +3,11 @@
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from console.app import app
@@ -18,6 +19,7 @@ from pipeline.publish import draft_due, freeze, waiting_news
 from store.database import Database
 from store.issues.issues import Issues
 from store.ledger.ledger import Ledger
+from store.ledger.owed import Owed
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions
 from tests.pipeline.town import DAY, HOUR, MONDAY, Town
@@ -471,3 +473,29 @@ def test_a_correction_that_was_undone_is_owed_to_nobody(town: Town) -> None:
     assert town.owed() == []
     town.finds("loom", title="Third title")
     assert town.owed() == [("ann", "loom")]
+
+
+def test_what_is_owed_is_read_some_at_a_time_and_is_the_same(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """News and corrections, told by other mails or not: whichever stand in one part."""
+    readers = [town.reader(f"r{number}", "weekly") for number in range(5)]
+    town.reader("keeps", "instant")
+    town.finds("loom", "mill")
+    town.publishes()
+    for who in readers:
+        town.chooses(who, "instant")
+        town.now += dt.timedelta(minutes=1)
+    whole = Owed(town.database).list()
+    assert len(whole) == 10
+    asked: list[int] = []
+
+    def counted(_: sa.Connection, open_: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+        asked.append(len(open_))
+        return {(whole[3].subscriber, whole[3].change_id)} & set(open_)
+
+    monkeypatch.setattr("store.ledger.owed._AT_ONCE", 3)
+    assert Owed(town.database).list() == whole
+    monkeypatch.setattr("store.ledger.owed._put_right", counted)
+    monkeypatch.setattr("store.ledger.owed.CORRECTIONS", frozenset({"added"}))
+    assert Owed(town.database).list() == [row for row in whole if row is not whole[3]]
+    assert asked == [3, 3, 3, 1]
+    assert next(iter(Owed(town.database).each())) == whole[0]
