@@ -52,7 +52,10 @@ class Spread:
     def __init__(
         self, settings: Settings, runs: Runs, *, now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        advice: str = "Start one: `prefect worker start --pool milepost`; the run that asks takes a place too.",
     ) -> None:
+        """`advice`: where no worker takes a run."""
+        self._advice = advice
         self._settings, self._runs, self._now, self._sleep = settings, runs, now, sleep
         self._lock = threading.Lock()
         self._moved = now()  # when a worker last took one of these runs, or ended it
@@ -82,8 +85,7 @@ class Spread:
                     why = (f"no worker has {what} its run for {limits.begin_minutes:g} minutes, "
                            "nor taken any other of these runs: called off")
                     self._runs.call_off(run, why)
-                    raise MilepostError(why, where=source, hint=(
-                        "Start one: `prefect worker start --pool milepost`; the run that asks takes a place too."))
+                    raise MilepostError(why, where=source, hint=self._advice)
                 if begun is not None and self._now() - begun > limits.run_minutes * 60:
                     why = f"its run was not done within {limits.run_minutes:g} minutes: called off"
                     self._runs.call_off(run, why)

@@ -7,6 +7,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts, events, outcomes, reports
+from flows.dask_looks import ADVICE, dask_runs
 from flows.fan_out import PrefectRuns, Spread
 from flows.logs import to_prefect
 from flows.names import by_time
@@ -23,7 +24,7 @@ from pipeline.upkeep import open_database
 
 @task(name="look", task_run_name="look {source}", cache_policy=NO_CACHE)
 @in_sentences
-def look(config: str, source: str, full: bool, stop: Stop) -> Any:
+def look(config: str, source: str, full: bool, stop: Stop | None) -> Any:
     """One look at one source; returns the form of `scrape --json`."""
     with to_prefect():
         settings = load(Path(config))
@@ -52,21 +53,34 @@ def scrape(config: Config = "milepost.toml", sources: Keys = None, full: bool = 
         return told
 
     # a source by itself is looked at here: this may be the run that another asked for
-    spread = settings.prefect.fan_out == "deployment" and len(keys) > 1
+    way = settings.prefect.fan_out if len(keys) > 1 else "threads"
     unfinished: UnfinishedError | None = None
     try:
-        if spread:
+        if way == "deployment":
             looks = look_at_several(settings, keys, Spread(settings, PrefectRuns(config, full)).look,
                                     at_once=settings.prefect.runs_at_once)
+        elif way == "dask":
+            looks = _by_dask(settings, keys, config, full)
         else:
             looks = look_at_several(settings, keys, one)
     except UnfinishedError as error:
         unfinished, looks = error, error.result
     findings = outcomes.of_looks(looks, _waits(settings, keys))
     _report(settings, looks)
-    if not spread:  # else each run has told of its own
+    if way != "deployment":  # else each run has told of its own
         events.tell_looks(looks)
     return events.told(findings, outcomes.told_looks(looks), unfinished or looks)
+
+
+def _by_dask(settings: Settings, keys: list[str], config: str, full: bool) -> list[dict[str, Any]]:
+    def task(source: str) -> tuple[Any, dict[str, Any]]:
+        parameters = {"config": config, "source": source, "full": full, "stop": None}
+        return look.with_options(tags=[f"source:{source}"]), parameters
+
+    here = settings.prefect.dask_address is None
+    at_once = settings.fetch.sources_at_once if here else settings.prefect.runs_at_once
+    with dask_runs(settings, task, min(at_once, len(keys))) as runs:
+        return look_at_several(settings, keys, Spread(settings, runs, advice=ADVICE).look, at_once=at_once)
 
 
 def _report(settings: Settings, looks: list[dict[str, Any]]) -> None:

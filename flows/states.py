@@ -29,6 +29,10 @@ class NotGreenError(Exception):
         super().__init__(says)
         self.result = result
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A task of another process hands it on."""
+        return NotGreenError, (str(self), self.result)
+
 
 class _NoTraceback(logging.Filter):
     """Keeps out of a run's log the traceback that Prefect adds to any state of the type FAILED: it has said why."""

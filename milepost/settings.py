@@ -610,12 +610,17 @@ class NotifySettings(_Section):
 class PrefectSettings(_Section):
     """[prefect]"""
 
-    fan_out: Literal["threads", "deployment"] = "threads"
-    """How runs of Prefect look at several sources: `threads` of their own process, or with `deployment` one run of the
-    deployment `scrape` for each source, on whichever worker takes it. That wants PostgreSQL as store, a Prefect server,
-    and workers that have the same settings."""
+    fan_out: Literal["threads", "deployment", "dask"] = "threads"
+    """How runs of Prefect look at several sources: `threads` of their own process; with `deployment` one run of the
+    deployment `scrape` for each source, on whichever worker takes it; with `dask` a task for each, in the processes of
+    a Dask cluster (`pip install 'milepost[dask]'`). The last two want PostgreSQL as store, a Prefect server, and
+    workers that have the same settings."""
+    dask_address: str | None = None
+    """With `dask`: the scheduler of a cluster that is there, as tcp://HOST:8786. Without, each run has a cluster of its
+    own on its machine, of `sources_at_once` processes ([fetch])."""
     runs_at_once: Annotated[int, Field(ge=1, le=500)] = 50
-    """With `deployment`: runs that are asked for at a time; sources on one host go one after the other all the same."""
+    """With `deployment` or `dask_address`: runs that are asked for at a time; sources on one host go one after another
+    all the same."""
     begin_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 10.0
     """How long a source's run waits for a worker while none takes any of them; then it is called off, and failed."""
     run_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 180.0
