@@ -45,6 +45,11 @@ _POSTGRESQL: dict[str, tuple[str, str]] = {
     "08": ("the connection to the database was lost", "Check that it runs, then run it again."),
 }
 _LOST_HINT = "Start it, or mend [store] url."
+# A server, and a pooler before it (PgBouncer), refuse a session that is one too many before it has a code.
+_NONE_LEFT = re.compile(
+    r"too many clients already|remaining connection slots|too many connections for|no more connections allowed|"
+    r"query_wait_timeout"
+)
 _LIBPQ = re.compile(r"FATAL: +|\[Errno -?\d+\] ")  # the driver's own signs before a reason
 _RACE_STATES = {"40001", "40P01"}  # serialization failure, deadlock
 
@@ -75,6 +80,8 @@ def free_bytes(where: str) -> int | None:
 
 def _postgresql_fault(error: BaseException, *, lost: bool) -> tuple[str, str] | None:
     state: str | None = getattr(error, "sqlstate", None)
+    if lost and (state is None or state[:2] == "08") and _NONE_LEFT.search(str(error)):
+        return _POSTGRESQL["53300"]
     if state is None:
         if not lost:
             return None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -209,6 +210,36 @@ def test_what_a_long_reader_kept_in_the_wal_is_given_back(tmp_path: Path, monkey
         for _ in range(3):  # the first brings it into the database, the next begins it anew
             write(1)
         assert wal.stat().st_size <= 100_000
+
+
+def test_a_session_that_is_one_too_many_is_told_so(postgresql_shared: Database) -> None:
+    """The server runs, and its address is right: neither is what has to be mended."""
+    as_admin = sa.create_engine(postgresql_shared.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with as_admin.connect() as admin:
+        admin.exec_driver_sql("CREATE ROLE few LOGIN CONNECTION LIMIT 1")
+        try:
+            few = postgresql_shared.url.set(username="few").render_as_string(hide_password=False)
+            with (
+                Database(few) as first, first.connect(), Database(few) as second,
+                pytest.raises(StoreError, match=r"no connection left\. Raise max_connections or run fewer"),
+                second.connect(),
+            ):
+                pass
+        finally:
+            admin.exec_driver_sql("DROP ROLE few")
+
+
+@pytest.mark.parametrize("said", [
+    "FATAL:  sorry, too many clients already", "FATAL:  no more connections allowed (max_client_conn)",
+    "FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+])
+def test_servers_and_poolers_that_have_no_session_left_are_understood(said: str) -> None:
+    error = psycopg.OperationalError(f"connection failed: connection to server at 127.0.0.1 failed: {said}")
+    told = translate(sa.exc.OperationalError("", {}, error), "here")
+    assert str(told).startswith("here: the database has no connection left")
+    waited = psycopg.errors.ProtocolViolation("query_wait_timeout")  # as PgBouncer says in a transaction
+    told = translate(sa.exc.OperationalError("", {}, waited), "here")
+    assert str(told).startswith("here: the database has no connection left")
 
 
 def test_neither_end_of_a_connection_waits_for_hours(postgresql_shared: Database) -> None:
