@@ -36,13 +36,14 @@ def measured(part: Callable[..., Any], *arguments: Any) -> Took:
 
 
 def _measure(pipe: Any, part: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    before, started, cpu = _peak_mb(), time.monotonic(), _cpu()
+    before, started, cpu = _peak_mb(), time.monotonic(), cpu_used()
     result = part(*arguments)
-    pipe.send(Took(seconds=time.monotonic() - started, cpu=_cpu() - cpu, before_mb=before, peak_mb=_peak_mb(),
+    pipe.send(Took(seconds=time.monotonic() - started, cpu=cpu_used() - cpu, before_mb=before, peak_mb=_peak_mb(),
                    result=result))
 
 
-def _cpu() -> float:
+def cpu_used() -> float:
+    """Seconds that this process and those it started and has ended have used of processors."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

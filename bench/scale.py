@@ -7,7 +7,8 @@
 
 The growth is the figure ÷ the one of the size before, ÷ the growth of the size. 1.00: it grows as the size does; above:
 faster; below: slower (at ten times the size 0.10 is a figure that stayed as it was). A rate (…/s) that more processes
-are to raise is best at 1.00. The table is Markdown. `--large` takes hours and gigabytes; `--sizes`: of one subject.
+are to raise is best at 1.00. The table is Markdown; each size is told as it comes (on standard
+error), with what measuring it took. `--large` takes hours and gigabytes; `--sizes`: of one subject.
 
 What is measured is in the benches that it calls, each with a table of its own: bench.first_look (pages), bench.sources,
 bench.readers (readers, topics), bench.dispatchers (ledger, dispatchers), bench.web (clients).
@@ -18,12 +19,14 @@ import itertools
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import dispatchers, first_look, readers, sources, web
+from bench.apart import cpu_used
 from bench.servers import empty, server_cpu, server_for
 from bench.sinks import which
 from tests.store import postgresql
@@ -181,6 +184,10 @@ SUBJECTS = {
 }
 
 
+def _cpu(server: str | None) -> float:
+    return cpu_used() + ((server_cpu(server) if server else None) or 0.0)
+
+
 def main() -> None:
     """Print the table, a subject at a time."""
     def words(text: str) -> list[str]:
@@ -216,7 +223,13 @@ def main() -> None:
             for store in (one for one in subject.stores if one in chosen.store):
                 if store == "postgresql" and lacking:
                     continue
-                measured = {size: subject.measure(store, server, size) for size in sizes}
+                measured: dict[int, Figures] = {}
+                for size in sizes:
+                    began, used = time.monotonic(), _cpu(server)
+                    measured[size] = subject.measure(store, server, size)
+                    told = ", ".join(f"{figure} {_short(value)}" for figure, value in measured[size].items())
+                    print(f"{name}, {store}, {size:,} ({time.monotonic() - began:.0f} s, {_cpu(server) - used:.1f} s of"
+                          f" CPU): {told}", file=sys.stderr, flush=True)
                 print("\n".join(rows(subject.grows, store, measured)), flush=True)
     if lacking:
         sys.exit(f"scale: not measured on PostgreSQL: {lacking}")
