@@ -95,6 +95,7 @@ def test_what_is_put_aside_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch)
         for one in some:
             spool.add(one)
         assert list(spool) == some
+        assert next(iter(spool)) == some[0]
         spool.add(some[0])  # behind the others, wherever it was read
         assert list(spool) == [*some, some[0]]
 
