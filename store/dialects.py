@@ -35,8 +35,9 @@ def given(
     )).cte(name).prefix_with("MATERIALIZED")  # each value is taken out once, and rows that are can be indexed
 
 
-class _OneOf(FunctionElement[bool]):
-    name, type, inherit_cache = "one_of", sa.Boolean(), True
+class _OneOf(FunctionElement[Any]):
+    # Not of the type Boolean: of that SQLAlchemy makes `(…) = 1` for SQLite, which then walks through the whole table.
+    name, type, inherit_cache = "one_of", sa.types.NullType(), True
 
 
 @compiles(_OneOf, "sqlite")
