@@ -238,18 +238,25 @@ def _say_import(imported: "Imported", counts: "Mapping[Result, int]", dry_run: b
         complain(f"{len(left) - MOST} more of the kind; --json prints all of them")
 
 
-def export(context: typer.Context, as_json: JsonFlag = False) -> None:
+def export(
+    context: typer.Context,
+    why: Annotated[str, typer.Option("--why", help="What you want it for; it is kept.")] = "exported by hand",
+    by: Who = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Print every subscriber as CSV that no spreadsheet runs (or JSON lines); `subscribers import` reads it."""
     from pipeline import subscribers
 
     cli: CliContext = context.obj
     if as_json:
-        for row in subscribers.export(cli.database):
-            print_json(row | {"topics": row["topics"].split()})
+        care(cli).export_each(
+            subscribers.export, lambda row: print_json(row | {"topics": row["topics"].split()}),
+            by=typing(by), why=why,
+        )
         return
     writer = csv.DictWriter(sys.stdout, subscribers.COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(subscribers.export_csv(cli.database))
+    care(cli).export_each(subscribers.export_csv, writer.writerow, by=typing(by), why=why)
 
 
 def unsubscribe(

@@ -114,14 +114,28 @@ class Care:
         )
 
     def export(self, *, by: Actor, why: str) -> str:
-        """Every reader as CSV that no spreadsheet runs and `import_file` reads; who took the list away is kept."""
+        """Every reader as CSV that no spreadsheet runs and `import_file` reads."""
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, subscribers.COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        self.export_each(subscribers.export_csv, writer.writerow, by=by, why=why)
+        return lines.getvalue()
 
-        text, _ = self._kept(
-            "reader.export", "all readers", by, why,
-            lambda: _csv(subscribers.COLUMNS, subscribers.export_csv(self._database)),
-            after=lambda made: {"readers": made[1]}, says=lambda made: f"{made[1]} readers were written to a file",
+    def export_each(
+        self, rows: Callable[[Database], Iterable[dict[str, str]]], put: Callable[[dict[str, str]], object], *,
+        by: Actor, why: str,
+    ) -> None:
+        """Hand every reader to `put` as `rows` reads them, one after the other; who took the list away is kept."""
+        def handed_out() -> int:
+            count = 0
+            for count, row in enumerate(rows(self._database), 1):  # noqa: B007 (the last one counts)
+                put(row)
+            return count
+
+        self._kept(
+            "reader.export", "all readers", by, why, handed_out,
+            after=lambda count: {"readers": count}, says=lambda count: f"{count} readers were written to a file",
         )
-        return text
 
     def _reader(
         self, what: str, reader: int | str, state: str, by: Actor, why: str, act: Act[Done], says: str

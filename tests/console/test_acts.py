@@ -93,3 +93,15 @@ def test_the_keys_of_readers_links() -> None:
     assert "its links only unsubscribe" in " ".join(told.split())
     assert "No old secret is accepted." in told
     assert [(what, outcome) for what, _, outcome in kept()] == [("key.rotate", "done"), ("key.leaked", "refused")]
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.usefixtures("settings")
+def test_who_takes_the_list_away(form: tuple[str, ...]) -> None:
+    milepost("subscribers", "add", ADDRESS, "--by", "ada")
+    handed_out = milepost("subscribers", "export", "--by", "ada", "--why", "for the books", *form)
+    assert ADDRESS in handed_out.stdout
+    [act, *_] = json.loads(milepost("operators", "log", "--json").stdout)
+    readers = handed_out.stdout.count("@")
+    assert (act["what"], act["who"], act["why"], act["after"]) == (
+        "reader.export", "ada", "for the books", {"readers": readers})

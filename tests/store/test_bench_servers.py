@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interruptible import interruptible
 from tests.store import postgresql
 
 BENCH = """
@@ -23,15 +24,20 @@ with server_for("own", wanted=True) as url:
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_its_server_ends_with_a_bench(how: signal.Signals, postgresql_server: str) -> None:
     assert postgresql_server
-    bench = subprocess.Popen(
-        [sys.executable, "-c", BENCH], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )
+    with interruptible():
+        bench = subprocess.Popen(
+            [sys.executable, "-c", BENCH], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )
     assert bench.stdout is not None
-    place = Path(bench.stdout.readline().strip())
-    server = int((place / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
-    os.kill(bench.pid, how)
-    assert bench.wait(timeout=60) != 0
-    bench.stdout.close()
+    try:
+        place = Path(bench.stdout.readline().strip())
+        server = int((place / "data" / "postmaster.pid").read_text(encoding="ascii").split()[0])
+        os.kill(bench.pid, how)
+        assert bench.wait(timeout=60) != 0
+    finally:
+        bench.kill()
+        bench.wait()
+        bench.stdout.close()
     for _ in range(600):
         if not place.exists() and not Path(f"/proc/{server}").exists():
             break

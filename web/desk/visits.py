@@ -5,7 +5,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +15,6 @@ from milepost.records import Role
 from pipeline.operators.acts import Actor, may
 from pipeline.operators.sign_in import Session
 from web.public.forms import host_of
-
-if TYPE_CHECKING:
-    from web.desk.desk import Desk
 
 LONGEST_FILE = 8 * 1024 * 1024  # bytes of a form with a file in it; the console takes longer ones
 PAGE = 50  # entries of a list that goes on
@@ -56,11 +53,25 @@ class Form(Mapping[str, list[str]]):
         return len(self._fields)
 
 
+class Host(Protocol):
+    """What a visit needs of the desk that it comes to."""
+
+    def now(self) -> dt.datetime:
+        """This moment."""
+        ...
+
+    def render(
+        self, template: str, *, visit: "Visit | None", title: str, status: int = 200, **values: Any
+    ) -> Response:
+        """A page of the desk's."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
     """Who asks for what."""
 
-    desk: "Desk"
+    desk: Host
     request: Request
     session: Session
     token: str  # of the session
