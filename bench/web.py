@@ -188,12 +188,14 @@ def under_load(
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command of ours, as long as the block lasts."""
+def running(folder: Path, *arguments: str, nice: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    """A command of ours, as long as the block lasts; `nice`: how much others go before it (nice(1))."""
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "milepost", "--config", str(folder / "milepost.toml"), *arguments], cwd=folder,
-            stdout=log, stderr=log,
+            ["/usr/bin/nice", "-n", str(nice), sys.executable, "-m", "milepost",
+             "--config", str(folder / "milepost.toml"),
+             *arguments],
+            cwd=folder, stdout=log, stderr=log,
         )
     try:
         yield process
@@ -423,7 +425,7 @@ def measure(
         loaded(port, islice(visitors, 100), 2, CLIENTS)  # statements are compiled, pages are kept
         for beside in ("nothing", "a dispatch"):
             if beside == "a dispatch":
-                dispatch = stack.enter_context(running(folder, "dispatch", "1"))
+                dispatch = stack.enter_context(running(folder, "dispatch", "1", nice=options.nice))
                 until(lambda: sent(database) > 0, dispatch, folder)
             for load, seconds, clients, rate in loads:
                 asks = list(islice(visitors, int(seconds * (rate or 500) * 1.5)))
@@ -466,6 +468,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="at the rate; a closed loop goes on for a third")
     parser.add_argument("--readers", type=int, default=60_000, help="of the issue that is sent beside")
     parser.add_argument("--connections", type=int, default=10, help="of the dispatch")
+    parser.add_argument("--nice", type=int, default=0, help="of the dispatch: how much visitors go before it")
     parser.add_argument("--victim", type=int, default=0, help="sign-ups of one address; a minute at most")
     options = parser.parse_known_args()[0]
     table = Table(missed=[])

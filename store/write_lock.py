@@ -28,8 +28,11 @@ def begin_immediate(driver: sqlite3.Connection, patience: float) -> None:
     """Begin a transaction that writes.
 
     Raises sqlite3.OperationalError (SQLITE_BUSY) when others had the lock for `patience` seconds whenever it was asked
-    for; with 0 it is asked for once.
+    for; with 0 it is asked for once, of a connection that doesn't wait by itself.
     """
+    if not patience:  # beside every mail: two statements less
+        driver.execute("BEGIN IMMEDIATE")
+        return
     end = time.monotonic() + patience
     driver.execute("PRAGMA busy_timeout = 0")
     try:
