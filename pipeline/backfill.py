@@ -22,10 +22,10 @@ from newsletter.news.contested import contests
 from newsletter.news.detect import compare, merge, take_back
 from newsletter.news.flapping import kept_back
 from newsletter.news.refused import without_refused
-from pipeline.look.page_workers import Crew, in_order, processes_for
 from pipeline.look.reading import BATCH, key_of, spelt_on, whole
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
 from pipeline.several import Progress
+from pipeline.workers import Crew, in_order, processes_for
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 from store.database import Database, connect

@@ -40,9 +40,9 @@ from milepost.settings import FetchSettings, GuardSettings, RenderSettings, pars
 from milepost.text_shape import in_one_line
 from newsletter.news.guards import Counted
 from newsletter.news.guards import unread as too_much_unread
-from pipeline.look.page_workers import Crew
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
 from pipeline.look.unread_entries import FIRST, unread_dates
+from pipeline.workers import Crew
 
 SHOWN = 10  # entries of a trial
 _ENOUGH = 3  # entries that make a page a list

@@ -59,7 +59,7 @@ from pipeline.known import known_of
 from pipeline.mail_identity import Seal, dated_variants, letterhead, list_id, seal
 from pipeline.operators import acts
 from pipeline.pictures import hosted
-from pipeline.renderings import Kitchen, Spool, render_each
+from pipeline.renderings import RenderJob, Spool, render_each
 from store.database import Database, connect
 from store.issues.editions import Editions
 from store.issues.issues import Issues, freezing_words
@@ -297,7 +297,7 @@ def rendered(
     pictures, missing = hosted(settings, database, [lead for lead in leads if lead], now)
     known = known_of(settings, database, [*items, *owed], pictures)
     named = list_id(settings, database)
-    kitchen = Kitchen(
+    job = RenderJob(
         settings=settings, head=letterhead(settings, named, leave_by_mail=mail.bounce_domain is not None), known=known,
         number=number, cadence=cadence, now=now, edit=edit, sequence=sequence,
         items={item.change_id: item for item in (*own, *owed)},
@@ -308,7 +308,7 @@ def rendered(
     }
     digest = templates_digest(letter.templates)
     shown = shown_settings(letter, mail, web, known=known)
-    with Spool() as spool, closing(render_each(kitchen, wanted)) as coming:
+    with Spool() as spool, closing(render_each(job, wanted)) as coming:
 
         def kept() -> Iterator[Variant]:
             for _, one in coming:
@@ -353,7 +353,7 @@ class _AtTheSeal:
         kept, own = Editions(database).find_rendered_with(issue.number), settings.newsletter.templates
         sealed = seal(settings, database, issue.number)
         self.newsletter = sealed.settings.newsletter  # as it was when the issue was rendered
-        self._kitchen = Kitchen(
+        self._job = RenderJob(
             settings=sealed.settings, head=sealed.letterhead, known=sealed.known, design=sealed.design,
             number=issue.number, cadence=issue.cadence, now=issue.created_at, edit=issue.edit, sequence=issue.sequence,
             items={item.change_id: item for item in (*issue.items, *issue.owed)},
@@ -393,7 +393,7 @@ class _AtTheSeal:
                 self._cannot(name, self._why_not)
                 yield name, None
             return
-        for name, one in render_each(self._kitchen, wanted):
+        for name, one in render_each(self._job, wanted):
             if isinstance(one, MilepostError):
                 self._cannot(name, one)
             yield name, None if isinstance(one, MilepostError) else one

@@ -1,8 +1,8 @@
 """Renders the variants of an issue: in processes of their own where they are many, and none is kept in memory.
 
-    (name, what it holds) ─▶ Kitchen: Jinja, MJML, lint, message ─▶ Variant, or why it is unfit ─▶ Spool ─▶ the store
+    (name, what it holds) ─▶ RenderJob: Jinja, MJML, lint, message ─▶ Variant, or why it is unfit ─▶ Spool ─▶ the store
 
-What is made depends on nothing but the kitchen and what was chosen: the same bytes in whichever process.
+What is made depends on nothing but the job and what was chosen: the same bytes in whichever process.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from newsletter.issue.design import TODAY
 from newsletter.issue.known import Known
 from newsletter.issue.lint import lint
 from newsletter.issue.render import Renderer, dated, variant_settings
-from pipeline.look.page_workers import Crew, Ended, in_order
+from pipeline.workers import Crew, Ended, in_order
 
 MANY = 200  # variants from which starting other processes pays: they take a second to start, and a variant 20 ms
 _BATCH = 25  # variants that a process is given at once
@@ -33,7 +33,7 @@ _IN_MEMORY = 4 * 1024 * 1024  # bytes of packed renderings, beyond which they ar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kitchen:
+class RenderJob:
     """All that the variants of one issue are made of, beside what each holds."""
 
     settings: Settings  # those that the issue shows
@@ -47,7 +47,7 @@ class Kitchen:
     items: Mapping[int, IssueItem]  # by change, of all variants
     design: int = TODAY
 
-    def cook(self) -> Callable[[tuple[str, Sequence[int]]], Variant | MilepostError]:
+    def maker(self) -> Callable[[tuple[str, Sequence[int]]], Variant | MilepostError]:
         """What makes one rendering of a name and changes, in order: fit to be sent, or why it is not."""
         renderers: dict[str, Renderer] = {}
 
@@ -81,7 +81,7 @@ class Kitchen:
 
 
 def render_each(
-    kitchen: Kitchen, wanted: Mapping[str, Sequence[IssueItem]], *, processes: int | None = None
+    job: RenderJob, wanted: Mapping[str, Sequence[IssueItem]], *, processes: int | None = None
 ) -> Generator[tuple[str, Variant | MilepostError], None, None]:
     """Each name of `wanted` with the rendering of what it holds, or why that is unfit; in order, a few in memory.
 
@@ -90,12 +90,12 @@ def render_each(
     asked = [(name, tuple(item.change_id for item in chosen)) for name, chosen in wanted.items()]
     at_once = (processes or os.cpu_count() or 1) if len(asked) >= MANY else 1
     if at_once < 2:
-        make = kitchen.cook()
+        make = job.maker()
         for one in asked:
             yield one[0], make(one)
         return
     batches = (asked[start : start + _BATCH] for start in range(0, len(asked), _BATCH))
-    prepare = functools.partial(Kitchen.cook, kitchen)
+    prepare = functools.partial(RenderJob.maker, job)
     with Crew(_SECONDS) as crew, contextlib.closing(
         in_order(batches, lambda some: crew.read(prepare, some), processes=at_once)
     ) as answers:

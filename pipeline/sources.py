@@ -22,12 +22,12 @@ from milepost.fields import FIELDS
 from milepost.records import LookReport, Page, each_once
 from milepost.settings import FetchSettings, Settings
 from pipeline.look.found_feeds import hint, told, wanting
-from pipeline.look.page_workers import Crew
 from pipeline.look.reading import read_stored
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader, Stored
 from pipeline.look.scrape import scrape
 from pipeline.look.unread_entries import FIRST, newest_of, unread_dates
 from pipeline.several import Progress, Stop
+from pipeline.workers import Crew
 from store.archive import source_feeds
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots

@@ -35,12 +35,12 @@ class Freshness:
 
     def stamp(self) -> str:
         """What differs as soon as what pages show does; raises StoreError."""
-        moved = self._written()
-        with self._lock:
-            if moved is not None and moved == self._moved:
-                return self._stamp
-        # The mark was taken first: what is written between the two is seen the next time.
-        with self._database.connect() as connection:
+        with self._database.questions() as connection:
+            moved = self._written() if self._watcher is not None else connection.execute(_SNAPSHOT).scalar_one()
+            with self._lock:
+                if moved is not None and moved == self._moved:
+                    return self._stamp
+            # The mark was taken first: what is written between the two is seen the next time.
             row = connection.execute(self._query).one()
         stamp = hashlib.sha256(repr(tuple(row)).encode()).hexdigest()
         with self._lock:
@@ -56,15 +56,15 @@ class Freshness:
             return self._stamp if moved is not None and moved == self._moved else None
 
     def _written(self) -> object:
-        """What differs as soon as anybody has committed anything, None where that can't be told now."""
-        if self._watcher is not None:
-            try:
-                with self._lock:
-                    return self._watcher.execute("PRAGMA data_version").fetchone()
-            except sqlite3.Error:
-                return None
-        with self._database.connect() as connection:
-            return connection.execute(sa.text("SELECT CAST(pg_current_snapshot() AS text)")).scalar_one()
+        """What differs as soon as anybody has committed anything to a file, None where that can't be told now."""
+        try:
+            with self._lock:
+                return None if self._watcher is None else self._watcher.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return None
+
+
+_SNAPSHOT = sa.text("SELECT CAST(pg_current_snapshot() AS text)")  # what differs as soon as anybody has committed
 
 
 def _of_what_pages_show(states: Sequence[IssueState]) -> sa.Select[tuple[object, ...]]:

@@ -81,6 +81,7 @@ class _Dispatcher:
         )
         self._paces = Paces(limits.per_second, limits.per_domain_per_second, self._loop.time())
         self._conversations = [Conversation(self) for _ in range(max(1, limits.connections))]
+        self._wanted = limits.claims
         self._ready: deque[Claim] = deque()  # claimed, not begun
         self._skipped: list[Claim] = []  # held till the end, so that they aren't claimed again at once
         self._held: dict[int, Claim] = {}  # by their deliveries: claimed, and without an outcome yet
@@ -236,12 +237,14 @@ class _Dispatcher:
 
     def _ask(self, limit: int | None = None) -> None:
         """Claim some more where few are left; `limit` 0 only asks whether the issue is still being sent."""
-        enough = self._dry or 2 * len(self._ready) > self._limits.claims  # the rest is for other dispatchers to take
-        if self._asking or (enough and limit is None) or self._closing:
+        if self._asking:
+            return
+        enough = self._dry or 2 * len(self._ready) > self._wanted  # the rest is for other dispatchers to take
+        if (enough and limit is None) or self._closing:
             return
         self._asking = True
         number, seconds = self._mailing.issue, self._limits.lease_seconds
-        wanted = self._limits.claims if limit is None else limit
+        wanted = self._wanted if limit is None else limit
         self._commits.call(
             lambda: self._ledger.claim(number, limit=wanted, lease_seconds=seconds, after=self._last),
             lambda claims, error: self._claimed(claims, error, wanted),
@@ -347,10 +350,8 @@ class _Dispatcher:
         self._settle_letter(letter, reply, verdict)
         if verdict.pause:
             self._pause(reply)
-        if self._judge.welcome:
-            self._end_doubt(None)
-        elif verdict.pause:
-            self._end_doubt(replies.REFUSED)
+        if self._doubtful and (self._judge.welcome or verdict.pause):
+            self._end_doubt(None if self._judge.welcome else replies.REFUSED)
         return verdict
 
     def _settle_letter(self, letter: Letter, reply: Reply, verdict: replies.Verdict) -> None:

@@ -147,30 +147,29 @@ class GroupCommit:
             return ()
         return [writer for writer in self._writers if writer.alive]
 
-    def _room(self) -> bool:
+    def _room(self, living: Sequence[Writer]) -> bool:
         """Whether a batch could go now."""
-        living = self._living()
         return any(writer not in self._under_way for writer in living) if living else not self._writing
 
     def _consider(self) -> None:
         """Write when this turn of the loop is over, or when others have joined, or when there is room for one more."""
-        if self._soon or not self._room():
+        if self._soon:
             return
-        if len(self._next.begins) >= self._enough():
+        living = self._living()
+        if not self._room(living):
+            return
+        if len(self._next.begins) >= enough(self._connections(), self._cost, len(living)):
             self._soon = True
             self._loop.call_soon(self._write_next)
         elif self._timer is None and not self._under_way:  # else what is too little for a commit goes after that one
             self._timer = self._loop.call_later(_LINGER_S, self._write_next)
-
-    def _enough(self) -> int:
-        return enough(self._connections(), self._cost, len(self._living()))
 
     def _write_next(self) -> None:
         self._soon = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not (self._room() or self._next.closing):
+        if not (self._next.closing or self._room(self._living())):
             return  # whoever makes room comes back to it
         batch, self._next = self._next, _Batch()
         try:

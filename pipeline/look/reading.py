@@ -18,8 +18,8 @@ from extractors.reconcile import UNREAD
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, SiteLabel, Unread
 from pipeline.look.packed_records import PackedRecords, slices
-from pipeline.look.page_workers import in_order, processes_for
 from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
+from pipeline.workers import in_order, processes_for
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 

@@ -22,8 +22,8 @@ from extractors.labels import Labels
 from milepost import __version__
 from milepost.errors import ExtractError
 from milepost.records import Card, LabelPair, Milestone, Page, Snapshot, StoppedPage, Unread, body_hash
-from pipeline.look.page_workers import Crew, Ended
 from pipeline.several import Stop
+from pipeline.workers import Crew, Ended
 
 if TYPE_CHECKING:
     from milepost.settings import SourceSettings  # a worker starts without, in half the time

@@ -18,11 +18,11 @@ from milepost.renewal import Renewal
 from milepost.settings import Settings
 from pipeline.look.finish_look import conclude
 from pipeline.look.page_archiver import archive_pages
-from pipeline.look.page_workers import Crew
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader
 from pipeline.pictures import take_down
 from pipeline.several import Progress, Stop
 from pipeline.upkeep import open_or_make
+from pipeline.workers import Crew
 from store import holders
 from store.archive.pages import Pages
 from store.archive.retention import Archive

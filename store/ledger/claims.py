@@ -91,23 +91,21 @@ def _take(
         .with_for_update(skip_locked=True)
         .cte("chosen")
     )
+    handle = sa.select(subscriber.c.handle).where(subscriber.c.id == delivery.c.subscriber).correlate(delivery)
     rows = connection.execute(
         update(step, terms, delivery.c.id.in_(sa.select(chosen.c.id))).returning(
             delivery.c.id, delivery.c.subscriber, delivery.c.address, delivery.c.variant, delivery.c.attempts,
-            delivery.c.first_attempt_at,
+            delivery.c.first_attempt_at, handle.scalar_subquery(),
         ),
         lease,
     ).all()
-    ids = {row.subscriber for row in rows}
-    named = connection.execute(sa.select(subscriber.c.id, subscriber.c.handle).where(subscriber.c.id.in_(ids)))
-    handles = {row.id: row.handle for row in named}
     return [
         Claim(
             delivery_id=id_, issue=number, subscriber_id=who, address=address, variant=variant,
             lease=str(lease["the_lease"]),
-            attempts=attempts, first_attempt_at=first, reader=handles[who],
+            attempts=attempts, first_attempt_at=first, reader=reader,
         )
-        for id_, who, address, variant, attempts, first in sorted(rows, key=itemgetter(0))
+        for id_, who, address, variant, attempts, first, reader in sorted(rows, key=itemgetter(0))
     ]
 
 

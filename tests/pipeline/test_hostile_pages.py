@@ -19,12 +19,13 @@ from milepost.dates import utc_now
 from milepost.errors import ExtractError
 from milepost.records import Page
 from milepost.settings import Settings
+from pipeline import workers
 from pipeline.backfill import backfill
-from pipeline.look import page_workers, reading
-from pipeline.look.page_workers import Crew, Ended
+from pipeline.look import reading
 from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
 from pipeline.look.scrape import scrape
 from pipeline.sources import check_source
+from pipeline.workers import Crew, Ended
 from store.archive.pages import Pages
 from store.database import Database, connect
 from store.milestones.looks import Looks
@@ -130,7 +131,7 @@ def test_of_very_many_pages_that_several_processes_read_it_costs_itself_alone(
         return records(self, pages, apart=apart)
 
     monkeypatch.setattr(ReadingGuard, "entries", noted)
-    monkeypatch.setattr(page_workers, "MANY", len(site.stories))
+    monkeypatch.setattr(workers, "MANY", len(site.stories))
     monkeypatch.setattr(reading, "BATCH", 5)
     fetch = fragile.fetch.model_copy(update={"reading_processes": 2})
     report = scrape(fragile.model_copy(update={"fetch": fetch}), "clockwork")
@@ -148,7 +149,7 @@ def test_several_processes_write_what_one_does(
     monkeypatch.setattr(reading, "BATCH", 5)
     written = []
     for name, many in (("one", 10_000), ("several", 1)):
-        monkeypatch.setattr(page_workers, "MANY", many)
+        monkeypatch.setattr(workers, "MANY", many)
         store = settings.store.model_copy(update={"url": f"sqlite:///{tmp_path / name}.db"})
         fetch = settings.fetch.model_copy(update={"reading_processes": 2, "concurrency": 1})
         report = scrape(settings.model_copy(update={"store": store, "fetch": fetch}), "clockwork")
@@ -173,14 +174,14 @@ def test_batches_come_in_their_order_and_none_is_begun_after_one_that_fails() ->
 
     found: list[tuple[int, int]] = []
     with pytest.raises(ExtractError, match="no page"):
-        found.extend(page_workers.in_order(range(1_000), read, processes=2))
+        found.extend(workers.in_order(range(1_000), read, processes=2))
     assert found == [(batch, 2 * batch) for batch in range(7)]
     assert max(begun) <= 7 + 2 * 2 + 1
 
 
 @pytest.mark.parametrize(("pages", "most", "wanted"), [(1_999, 4, 0), (2_000, 4, 4), (2_000, 1, 0)])
 def test_few_pages_are_read_without_other_processes(pages: int, most: int, wanted: int) -> None:
-    assert page_workers.processes_for(pages, most) == wanted
+    assert workers.processes_for(pages, most) == wanted
 
 
 def test_a_listing_too(fragile: Settings, site: BreakableSite) -> None:
@@ -295,8 +296,8 @@ def test_a_page_is_not_to_blame_for_a_machine_that_has_no_time(
     small: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, queued: Iterator[float], wanted: list[object]
 ) -> None:
     """By the clock it ends when it had its time: what it stood in the queue for a processor isn't its time."""
-    monkeypatch.setattr(page_workers, "_MOMENT", 0.2)
-    monkeypatch.setattr(page_workers, "seconds_queued", lambda _pid: next(queued))
+    monkeypatch.setattr(workers, "_MOMENT", 0.2)
+    monkeypatch.setattr(workers, "seconds_queued", lambda _pid: next(queued))
     monkeypatch.chdir(tmp_path)
     with Crew(seconds=0) as crew:
         if wanted == [2]:
@@ -309,13 +310,13 @@ def test_it_is_told_how_long_a_process_waited_for_a_processor() -> None:
     one = f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}})\nwhile True: pass"
     busy = [subprocess.Popen([sys.executable, "-c", one]) for _ in range(2)]
     try:
-        while not all(page_workers.seconds_queued(process.pid) > 0.2 for process in busy):
+        while not all(workers.seconds_queued(process.pid) > 0.2 for process in busy):
             assert [process.poll() for process in busy] == [None, None]
     finally:
         for process in busy:
             process.kill()
             process.wait()
-    assert page_workers.seconds_queued(busy[0].pid) == 0  # it is gone
+    assert workers.seconds_queued(busy[0].pid) == 0  # it is gone
 
 
 @pytest.mark.parametrize("target", ["/login", "/story/{first}"], ids=["a login wall", "all to one"])

@@ -53,16 +53,16 @@ def drafted(town: Town) -> Any:
 def test_the_same_in_processes_of_their_own(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
 
-    def seen(kitchen: Any, wanted: Any) -> Iterator[Any]:
-        made.append((kitchen, wanted))
-        return render_each(kitchen, wanted)
+    def seen(job: Any, wanted: Any) -> Iterator[Any]:
+        made.append((job, wanted))
+        return render_each(job, wanted)
 
     monkeypatch.setattr("pipeline.publish.render_each", seen)
     draft = drafted(town)
-    [(kitchen, wanted)] = made
-    here = list(render_each(kitchen, wanted))
+    [(job, wanted)] = made
+    here = list(render_each(job, wanted))
     monkeypatch.setattr(renderings, "MANY", 2)
-    there = list(render_each(kitchen, wanted, processes=2))
+    there = list(render_each(job, wanted, processes=2))
     assert there == here
     assert next(name for name, _ in there) == "all"
     assert len(there) == 111

@@ -1,4 +1,5 @@
-"""Reads pages in processes of their own, which a page that hangs, or takes all memory, ends in place of its look.
+"""Reads pages, and makes renderings, in processes of their own: a page that hangs, or takes all memory, ends one of
+those in place of its look.
 
     Crew.read ─▶ a worker (started when first needed) ─▶ one answer a page, or the worker's death: that page is named
     in_order  ─▶ many pages, a few batches at a time, each waited for by a thread ─▶ what they came to, in their order
@@ -33,7 +34,7 @@ _BUSY = 10  # how much longer by the clock than by the processor, where others w
 _MOMENT = 30.0  # … and so many seconds for starting
 _NOTHING = 0.5  # so few seconds in the queue are no reason to wait on
 
-_START = "import sys; sys.path[:] = {path!r}; from pipeline.look.page_workers import serve; serve({fd}, {seconds!r})"
+_START = "import sys; sys.path[:] = {path!r}; from pipeline.workers import serve; serve({fd}, {seconds!r})"
 
 
 @dataclass(frozen=True, slots=True)
