@@ -160,13 +160,12 @@ class Pages:
 
     def note_not_modified(self, source: str, urls: Iterable[str], at: dt.datetime) -> None:
         """The server answered 304 for all of these: their latest snapshots still stand."""
-        with self._database.begin() as connection:
-            for some in chunks(urls):
-                connection.execute(
-                    sa.update(page)
-                    .where(page.c.source == source, page.c.url.in_(some))
-                    .values(asked_at=at, seen_at=at, gone_since=None, moved_to=None, missing_look=None)
-                )
+        unchanged = sa.update(page).values(
+            asked_at=at, seen_at=at, gone_since=None, moved_to=None, missing_look=None
+        ).where(page.c.source == source)
+        for some in chunks(urls):  # a transaction each: for a hundred thousand SQLite's other writers would wait
+            with self._database.begin() as connection:
+                connection.execute(unchanged.where(page.c.url.in_(some)))
 
     def note_read(self, source: str, read: Mapping[str, int]) -> None:
         """Nothing more is to be read of these pages (URL → snapshot id)."""

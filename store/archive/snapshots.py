@@ -176,16 +176,17 @@ class Snapshots:
                 _mark_gone(connection, source, url, status, at)
 
     def note_listed(self, source: str, urls: Iterable[str], look_id: int, *, kind: PageKind = "milestone") -> None:
-        """Record that a look found these pages listed; the first look to list a page is kept for ever."""
-        with self._database.begin() as connection:
-            for some in chunks(set(urls)):
-                known = connection.execute(
-                    sa.update(page).where(page.c.source == source, page.c.url.in_(some)).values(
-                        first_listed_look=sa.func.coalesce(page.c.first_listed_look, look_id), last_listed_look=look_id,
-                    )
-                ).rowcount
-                if known < len(some):
-                    new = {"source": source, "kind": kind, "first_listed_look": look_id, "last_listed_look": look_id}
+        """Record that a look found these pages listed; the first look to list a page is kept for ever.
+
+        Some at a time, each in a transaction of its own: for a hundred thousand SQLite's other writers would wait.
+        """
+        listed = sa.update(page).where(page.c.source == source).values(
+            first_listed_look=sa.func.coalesce(page.c.first_listed_look, look_id), last_listed_look=look_id,
+        )
+        new = {"source": source, "kind": kind, "first_listed_look": look_id, "last_listed_look": look_id}
+        for some in chunks(set(urls)):
+            with self._database.begin() as connection:
+                if connection.execute(listed.where(page.c.url.in_(some))).rowcount < len(some):
                     connection.execute(
                         insert(connection, page).on_conflict_do_nothing(), [{"url": url} | new for url in some]
                     )

@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from milepost.dates import SKEW, PartialDate
 from milepost.records import Card, Unread, Validators
@@ -115,3 +116,22 @@ def test_pages_seen_ahead_of_the_clock_are_counted_by_source(pages: Pages, world
     assert (pages.seen_ahead("site", long_ago), pages.seen_ahead("else", long_ago)) == (2, 1)
     pages.note_not_modified("site", [ONE], long_ago)
     assert pages.seen_ahead("site", long_ago) == 1
+
+
+def test_of_very_many_pages_few_are_written_in_one_transaction(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who else writes to SQLite waits for no more than these."""
+    monkeypatch.setattr("store.archive.pages.CHUNK", 10)
+    urls = [f"https://site.example/m/{number}" for number in range(35)]
+    look_id, began = world.look(), list[int]()
+
+    def begins(_connection: sa.Connection) -> None:
+        began.append(0)
+
+    sa.event.listen(world.database.engine, "begin", begins)
+    try:
+        world.snapshots.note_listed("site", urls, look_id)
+        Pages(world.database).note_not_modified("site", urls, LATER)
+    finally:
+        sa.event.remove(world.database.engine, "begin", begins)
+    assert len(began) == 8
+    assert len([*Pages(world.database).seen_since("site", LATER)]) == len(urls)
