@@ -65,13 +65,16 @@ class Read:
         return sum(one.mailed for one in self.listed)
 
 
-def export_csv(database: Database) -> Iterator[dict[str, str]]:
-    """Rows with COLUMNS, oldest first, that no spreadsheet runs and `import_file` reads; an erased address is in none.
-    """
+def export(database: Database) -> Iterator[dict[str, str]]:
+    """Rows with COLUMNS, oldest first; an erased address is in none."""
     for one in Suppressions(database).list():
         if one.normalized is not None:
-            row = {"address": one.normalized, "reason": one.reason, "since": one.created_at.isoformat()}
-            yield {name: escape(cell) for name, cell in row.items()}
+            yield {"address": one.normalized, "reason": one.reason, "since": one.created_at.isoformat()}
+
+
+def export_csv(database: Database) -> Iterator[dict[str, str]]:
+    """The same with no cell that a spreadsheet would run; `import_file` reads them."""
+    return ({name: escape(cell) for name, cell in row.items()} for row in export(database))
 
 
 def import_file(

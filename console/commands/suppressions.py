@@ -1,7 +1,5 @@
 """Commands about addresses that are never mailed: `list`, `add`, `lift`, and the whole list by the file."""
 
-import csv
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -183,12 +181,10 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Print every suppressed address as CSV that no spreadsheet runs (or JSON lines); who was erased is in none."""
-    from pipeline.subscriber_files.formulas import unescape
+    from pipeline import suppression_files
 
     cli: CliContext = context.obj
-    text = care(cli).export_suppressions(by=typing(by), why=why)
     if as_json:
-        for row in csv.DictReader(io.StringIO(text, newline="")):
-            print_json({name: unescape(cell) for name, cell in row.items()})
+        care(cli).export_each_suppression(suppression_files.export, print_json, by=typing(by), why=why)
         return
-    sys.stdout.write(text)
+    sys.stdout.write(care(cli).export_suppressions(by=typing(by), why=why))

@@ -8,7 +8,7 @@ What is kept outlives an erase: no address stands in it, not even in the words o
 import csv
 import datetime as dt
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -23,6 +23,8 @@ from store.database import Database
 
 Done = TypeVar("Done")
 Found = TypeVar("Found", covariant=True)
+Rows = Callable[[Database], Iterable[dict[str, str]]]
+Put = Callable[[dict[str, str]], object]
 
 
 class Act(Protocol[Found]):
@@ -94,12 +96,13 @@ class Care:
 
     def export_suppressions(self, *, by: Actor, why: str) -> str:
         """Every address that is never mailed, as CSV that no spreadsheet runs and `import_suppressions` reads."""
-        text, _ = self._kept(
-            "address.export", "all suppressions", by, why,
-            lambda: _csv(suppression_files.COLUMNS, suppression_files.export_csv(self._database)),
-            after=lambda made: {"addresses": made[1]}, says=lambda made: f"{made[1]} addresses were written to a file",
-        )
-        return text
+        lines, put = _csv(suppression_files.COLUMNS)
+        self.export_each_suppression(suppression_files.export_csv, put, by=by, why=why)
+        return lines.getvalue()
+
+    def export_each_suppression(self, rows: Rows, put: Put, *, by: Actor, why: str) -> None:
+        """`export_each`, of the addresses that are never mailed."""
+        self._handed_out("address.export", "all suppressions", "addresses", rows, put, by=by, why=why)
 
     def import_file(
         self, file: Path, *, cadence: Cadence, chosen: Choices, by: Actor, why: str, progress: Progress | None = None,
@@ -115,17 +118,17 @@ class Care:
 
     def export(self, *, by: Actor, why: str) -> str:
         """Every reader as CSV that no spreadsheet runs and `import_file` reads."""
-        lines = io.StringIO(newline="")
-        writer = csv.DictWriter(lines, subscribers.COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        self.export_each(subscribers.export_csv, writer.writerow, by=by, why=why)
+        lines, put = _csv(subscribers.COLUMNS)
+        self.export_each(subscribers.export_csv, put, by=by, why=why)
         return lines.getvalue()
 
-    def export_each(
-        self, rows: Callable[[Database], Iterable[dict[str, str]]], put: Callable[[dict[str, str]], object], *,
-        by: Actor, why: str,
-    ) -> None:
+    def export_each(self, rows: Rows, put: Put, *, by: Actor, why: str) -> None:
         """Hand every reader to `put` as `rows` reads them, one after the other; who took the list away is kept."""
+        self._handed_out("reader.export", "all readers", "readers", rows, put, by=by, why=why)
+
+    def _handed_out(
+        self, what: str, about: str, of_them: str, rows: Rows, put: Put, *, by: Actor, why: str
+    ) -> None:
         def handed_out() -> int:
             count = 0
             for count, row in enumerate(rows(self._database), 1):  # noqa: B007 (the last one counts)
@@ -133,8 +136,8 @@ class Care:
             return count
 
         self._kept(
-            "reader.export", "all readers", by, why, handed_out,
-            after=lambda count: {"readers": count}, says=lambda count: f"{count} readers were written to a file",
+            what, about, by, why, handed_out,
+            after=lambda count: {of_them: count}, says=lambda count: f"{count} {of_them} were written to a file",
         )
 
     def _reader(
@@ -163,11 +166,9 @@ class Care:
         )
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> tuple[str, int]:
-    """The text of a file, and how many rows it has below its heading."""
-    lines, count = io.StringIO(newline=""), 0
+def _csv(columns: Sequence[str]) -> tuple[io.StringIO, Put]:
+    """The text of a file that has its heading, and what puts a row below."""
+    lines = io.StringIO(newline="")
     writer = csv.DictWriter(lines, columns, lineterminator="\n")
     writer.writeheader()
-    for count, row in enumerate(rows, 1):  # noqa: B007 (the last one counts)
-        writer.writerow(row)
-    return lines.getvalue(), count
+    return lines, writer.writerow
