@@ -130,7 +130,7 @@ def serving(count: int, changed: float = 0, hosts: int = 1, *, lastmod: bool = F
         process.join()
 
 
-def settings_for(store: str, url: str, pages: int, processes: int = 1, *, lastmod: bool = False) -> Settings:
+def settings_for(store: str, url: str, pages: int, processes: int | None = None, *, lastmod: bool = False) -> Settings:
     """Of that store and the site at `url`."""
     return parse({
         "store": {"url": store}, "fetch": {"reading_processes": processes, "max_look_minutes": 1440},
@@ -141,7 +141,7 @@ def settings_for(store: str, url: str, pages: int, processes: int = 1, *, lastmo
 
 
 def look(
-    store: str, url: str, pages: int, processes: int = 1, lastmod: bool = False, full: bool = False
+    store: str, url: str, pages: int, processes: int | None = None, lastmod: bool = False, full: bool = False
 ) -> tuple[int, int]:
     """One look; returns how many milestones are known after it, and how many pages came anew."""
     report = scrape(settings_for(store, url, pages, processes, lastmod=lastmod), SOURCE, full=full)
@@ -161,7 +161,7 @@ class Looks:
     said: str
 
 
-def looks(store: str, pages: int, changed: float, processes: int = 1, *, lastmod: bool = False) -> Looks:
+def looks(store: str, pages: int, changed: float, processes: int | None = None, *, lastmod: bool = False) -> Looks:
     """Look at a site of so many pages, and again when that share of them is told otherwise; `store` is empty."""
     believing: Took | None = None
     with serving(pages, changed, lastmod=lastmod) as [url]:
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, nargs="+", default=[3000])
     parser.add_argument("--changed", type=float, default=0.01, help="share of the pages, for the second look")
     parser.add_argument("--store", help="an empty PostgreSQL database")
-    parser.add_argument("--processes", type=int, default=1, help="that read pages")
+    parser.add_argument("--processes", type=int, help="that read pages; by default one a core")
     parser.add_argument("--lastmod", action="store_true", help="a third look that believes what the sitemaps say")
     chosen = parser.parse_known_args()[0]
     for pages in chosen.pages:

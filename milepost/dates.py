@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from milepost.pickling import pickled_and_shared
+
 Precision = Literal["year", "month", "day"]
 
 _FORM = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?", re.ASCII)
@@ -17,6 +19,7 @@ _PRECISIONS: tuple[Precision, ...] = ("year", "month", "day")
 SKEW = dt.timedelta(minutes=5)  # that two machines' clocks may differ by
 
 
+@pickled_and_shared
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartialDate:
     """A date known to a year, a month or a day; `confirmed` is False while a witness may have padded it.

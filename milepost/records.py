@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 from milepost.dates import PartialDate
+from milepost.pickling import pickled_and_shared, pickled_by_values
 
 ChangeKind = Literal["added", "corrected", "enriched", "cosmetic", "renamed", "withdrawn", "restored"]
 Cadence = Literal["instant", "daily", "weekly", "monthly"]
@@ -108,6 +109,7 @@ class Page:
 # --- milestones -----------------------------------------------------------------------------------------------------
 
 
+@pickled_and_shared
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Witness:
     """One independent way a field was read."""
@@ -134,6 +136,7 @@ class SiteLabel(NamedTuple):
     words: str  # "GPT"
 
 
+@pickled_by_values
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """A picture that the page shows for a milestone."""
@@ -163,6 +166,7 @@ class Card(NamedTuple):
     silent: tuple[str, ...] = ()  # settings of the listing's entries that led to nothing in this one
 
 
+@pickled_by_values
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unread:
     """What looks like a milestone on a page, or on a listing, and could not be read."""
@@ -198,6 +202,7 @@ class StoppedPage:
     at: str  # ISO 8601, with its zone
 
 
+@pickled_by_values
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Milestone:
     """The normalized record read from a snapshot.

@@ -193,9 +193,9 @@ class FetchSettings(_Section):
     """Pages asked for at once."""
     sources_at_once: Annotated[int, Field(ge=1, le=16)] = 4
     """Sources that are looked at side by side; those on one host go one after the other."""
-    reading_processes: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many processes read the pages of one source where there are 2,000 or more to read, beside the look's own;
-    with `1` the look reads them itself. Reading is the smaller part of a look: measure before asking for more."""
+    reading_processes: Annotated[int, Field(ge=1, le=64)] | None = None
+    """How many processes read the pages of one source where 2,000 or more come, while later ones are asked for; by
+    default one a core, and 4 at most. With `1` the look reads them itself, when all have come."""
     max_look_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 60.0
     """The longest that one source is asked for pages in one look, in minutes; what is left then is the next look's."""
     min_interval: Annotated[float, Field(ge=0, le=60)] = 0.0

@@ -122,6 +122,8 @@ class _Worker:
 
         A page isn't to blame for a machine that has no time for it; its processor time is limited all the same.
         """
+        if self._pipe.poll():
+            return True
         left, queued = self._patience, seconds_queued(self._process.pid)
         while not self._pipe.poll(left):
             now = seconds_queued(self._process.pid)

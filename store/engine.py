@@ -10,11 +10,11 @@ from reading.
 
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
@@ -22,7 +22,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from milepost.errors import StoreError
 from store.faults import translated
-from store.write_lock import Turns, begin_immediate
+from store.write_lock import Turns, begin_immediate, give_way
+
+T = TypeVar("T")
 
 WAIT_SECONDS = 60.0  # for another writer to finish, before we give up with a sentence
 # What is written while somebody reads for long stays in the WAL. Once it is in the database the file is cut to this;
@@ -100,6 +102,16 @@ class Database:
             with self.turns.awaited():
                 connection = opened.enter_context(self.engine.begin())
             yield connection
+
+    def in_turn(self, parts: Iterable[T]) -> Iterator[T]:
+        """What is written in many transactions, a part in each: between two of them whoever waits is let go first.
+
+        SQLite's lock and the line before it go to who happens to ask, and that is who has just had them.
+        """
+        for number, part in enumerate(parts):
+            if number and self.dialect == "sqlite":
+                give_way()
+            yield part
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:

@@ -199,10 +199,12 @@ class _Conclusion:
     def _read(self) -> Reading:
         """What is to be read, read; what it taught of the source's labels is kept."""
         at = self._at
-        labels = SourceLabels(at.database)
+        labels, ahead = SourceLabels(at.database), at.intake.ahead
+        ahead.finish()
         reading = read_stored(
-            at.intake.guard, at.snapshots, at.pages, self._worklist(), labels=labels.known(at.source)
+            at.intake.guard, at.snapshots, at.pages, self._worklist(), labels=labels.known(at.source), ahead=ahead
         )
+        ahead.close()
         labels.learn(at.source, reading.labels, reading.spelt, at.now())
         return reading
 
@@ -302,12 +304,13 @@ class _Conclusion:
         Who dies between two of them leaves pages that the next look reads; a page of several is read when all of them
         are recorded.
         """
-        told = not self._at.look.baseline
+        at = self._at
+        told = not at.look.baseline
         first = [one for one in entries if (told and one.change is not None) or one.key in shared]
         rest = (one for one in entries if not ((told and one.change is not None) or one.key in shared))
         if first or judged.matches:
             self._apply(first, records, judged, held, judged.matches)
-        for some in slices(rest, TOGETHER):
+        for some in at.database.in_turn(slices(rest, TOGETHER)):
             self._apply(some, records, judged, held, ())
 
     def _apply(

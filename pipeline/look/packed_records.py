@@ -1,6 +1,8 @@
 """Records of one look by key, of which no more than a few thousand are in memory however many pages it read.
 
     the first IN_MEMORY ─▶ as they are      the rest ─▶ pickled, compressed ─▶ a file without a name, gone with us
+
+A record that another process read comes packed, and stays so until somebody wants it.
 """
 
 import os
@@ -10,7 +12,7 @@ import weakref
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import zstandard
 
@@ -21,6 +23,55 @@ T = TypeVar("T")
 
 IN_MEMORY = 2_000  # records, of about 6 kB each
 _LEVEL = 1  # they are read two or three times, and forgotten
+
+
+class Packer:
+    """Values as few bytes, for one thread."""
+
+    def __init__(self) -> None:
+        self._pack = zstandard.ZstdCompressor(level=_LEVEL).compress
+        self._unpack = zstandard.ZstdDecompressor().decompress
+
+    def pack(self, value: object) -> bytes:
+        """What `unpack` reads, in any process of this release."""
+        return self._pack(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+
+    def unpack(self, packed: bytes) -> Any:
+        """Of our own bytes alone."""
+        return pickle.loads(self._unpack(packed))  # noqa: S301 - ours
+
+
+class Aside:
+    """Bytes kept aside in a file without a name, which is gone with us; made when there is something for it."""
+
+    def __init__(self) -> None:
+        self._file, self._end = -1, 0  # bytes
+
+    def put(self, packed: bytes) -> int:
+        """Keep them; returns where they begin. Raises StoreError when there is no room."""
+        start = self._end
+        try:
+            if self._file < 0:
+                self._file = _nameless()
+                self._closing = weakref.finalize(self, os.close, self._file)
+            os.pwrite(self._file, packed, start)
+        except OSError as error:
+            raise StoreError(
+                f"what a look reads can't be kept aside until it is recorded: {error.strerror}",
+                where=tempfile.gettempdir(), hint="Make room there, or set TMPDIR to another folder.",
+            ) from error
+        self._end += len(packed)
+        return start
+
+    def get(self, start: int, size: int) -> bytes:
+        """`size` bytes from there on."""
+        return os.pread(self._file, size, start)
+
+    def close(self) -> None:
+        """Give the room back; nothing can be had any more."""
+        if self._file >= 0:
+            self._closing()
+            self._file = -1
 
 
 class PackedRecords(MutableMapping[str, Milestone]):
@@ -36,20 +87,21 @@ class PackedRecords(MutableMapping[str, Milestone]):
         self._starts, self._sizes = array("q"), array("q")  # where the record is in the file; a size of 0: in memory
         self._numbers = array("q")
         self._here: dict[str, Milestone] = {}
-        self._end = 0  # bytes
-        self._file = -1  # until there is something for it
-        self._pack = zstandard.ZstdCompressor(level=_LEVEL).compress
-        self._unpack = zstandard.ZstdDecompressor().decompress
+        self._aside, self._packer = Aside(), Packer()
 
     @property
     def numbers(self) -> Mapping[str, int]:
         """Key → the number that `put` was last given; 0 where it was given none. A view."""
         return _Numbers(self._rows, self._numbers)
 
-    def put(self, record: Milestone, number: int) -> None:
-        """Keep the record, and a number with it. Raises StoreError when there is no room for it."""
-        self[record.key] = record
-        self._numbers[self._rows[record.key]] = number
+    def put(self, key: str, record: Milestone | bytes, number: int | None = None) -> None:
+        """Keep the record, packed or not, and a number with it. Raises StoreError when there is no room for it."""
+        if isinstance(record, bytes):
+            self._put_packed(key, record)
+        else:
+            self[key] = record
+        if number is not None:
+            self._numbers[self._rows[key]] = number
 
     def __getitem__(self, key: str) -> Milestone:
         """Raises KeyError."""
@@ -57,7 +109,7 @@ class PackedRecords(MutableMapping[str, Milestone]):
         size = self._sizes[row]
         if not size:
             return self._here[key]
-        record: Milestone = pickle.loads(self._unpack(os.pread(self._file, size, self._starts[row])))  # noqa: S301 - ours
+        record: Milestone = self._packer.unpack(self._aside.get(self._starts[row], size))
         return record
 
     def __setitem__(self, key: str, record: Milestone) -> None:
@@ -66,20 +118,12 @@ class PackedRecords(MutableMapping[str, Milestone]):
         if key in self._here or (row is None and len(self._here) < self._most):
             self._here[key] = record
             self._note(key, row, 0, 0)
-            return
-        packed = self._pack(pickle.dumps(record, pickle.HIGHEST_PROTOCOL))
-        try:
-            if self._file < 0:
-                self._file = _nameless()
-                weakref.finalize(self, os.close, self._file)
-            os.pwrite(self._file, packed, self._end)
-        except OSError as error:
-            raise StoreError(
-                f"what a look reads can't be kept aside until it is recorded: {error.strerror}",
-                where=tempfile.gettempdir(), hint="Make room there, or set TMPDIR to another folder.",
-            ) from error
-        self._note(key, row, self._end, len(packed))
-        self._end += len(packed)
+        else:
+            self._put_packed(key, self._packer.pack(record))
+
+    def _put_packed(self, key: str, packed: bytes) -> None:
+        self._note(key, self._rows.get(key), self._aside.put(packed), len(packed))
+        self._here.pop(key, None)
 
     def _note(self, key: str, row: int | None, start: int, size: int) -> None:
         if row is None:

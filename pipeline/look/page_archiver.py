@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +31,8 @@ from milepost.records import Snapshot, Validators
 from milepost.settings import GuardSettings, Settings, SourceSettings
 from pipeline.look.found_feeds import FoundFeeds
 from pipeline.look.lastmods import TrustedLastmods
-from pipeline.look.reading import key_of
+from pipeline.look.read_ahead import ReadAhead
+from pipeline.look.reading import cards_of, key_of
 from pipeline.look.reading_guard import ReadingGuard, Stored, page_of
 from pipeline.several import Progress, Stop
 from store.archive.pages import Pages
@@ -67,6 +68,7 @@ class Intake:
     guard: ReadingGuard
     now: Callable[[], dt.datetime]
     feeds: FoundFeeds
+    ahead: ReadAhead
     enough: Callable[[], object] = lambda: None  # called when as many pages were written as a dictionary is made of
     clock: Callable[[], float] = time.monotonic
     gone: dict[str, int] = field(default_factory=dict)  # milestone URL → 404 or 410
@@ -143,9 +145,18 @@ class Intake:
             if self._written < SAMPLES <= self._written + len(ids):
                 self.enough()
             self._written += len(ids)
+            self._read_ahead([(one.snapshot, number) for one, number in zip(self._arrived, ids, strict=True)
+                              if one.kind == "milestone" and one.snapshot.status == 200])
             self._arrived.clear()
             self._bytes = 0
             return ids
+
+    def _read_ahead(self, taken: Sequence[tuple[Snapshot, int]]) -> None:
+        if not self.ahead.offer(len(taken)):
+            return
+        self.pages.note_stopped(self.guard.source, self.guard.news())
+        cards = cards_of(self.guard, self.pages, [snapshot.url for snapshot, _ in taken])
+        self.ahead.read([Stored.of(snapshot, number, cards(snapshot.url)) for snapshot, number in taken])
 
     def _take_cards(self, listing: Stored) -> None:
         """Keep what a listing shows; what an unreadable one showed before stands."""
@@ -230,7 +241,7 @@ class CrawledLook:
 
 
 def archive_pages(
-    settings: Settings, database: Database, look: Look, guard: ReadingGuard, *, full: bool,
+    settings: Settings, database: Database, look: Look, guard: ReadingGuard, ahead: ReadAhead, *, full: bool,
     now: Callable[[], dt.datetime], progress: Progress | None, stop: Stop,
 ) -> CrawledLook:
     """Ask for the pages of the look's source and archive each as it comes; `full`: whatever the poll page says.
@@ -293,7 +304,7 @@ def archive_pages(
         render=settings.render if source.render else None, render_wait=source.render_wait,
     )
     archive = Archive(database)
-    intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now, feeds=feeds,
+    intake = Intake(snapshots=snapshots, pages=pages, guard=guard, now=now, feeds=feeds, ahead=ahead,
                     enough=lambda: archive.keep_small(now()))
     recall = Recall(known=pages.validators(source.key))
     try:

@@ -4,7 +4,7 @@ import html
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,16 @@ from extractors.base import SiteExtractor
 from extractors.charset import decode
 from extractors.labels import Labels
 from extractors.listpage import ListPage
-from extractors.reconcile import UNREAD
 from milepost.errors import ExtractError, InputError
 from milepost.records import Card, KnownNames, LabelPair, Milestone, Page, SiteLabel, Unread
 from pipeline.look.packed_records import PackedRecords, slices
-from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
+from pipeline.look.read_ahead import ReadAhead
+from pipeline.look.reading_guard import Entries, Read, ReadingGuard, Stored, damage
 from pipeline.workers import in_order, processes_for
 from store.archive.pages import Pages
 from store.archive.snapshots import Snapshots
 
+Answer = Entries | ExtractError
 BATCH = 64  # pages loaded, and given to a worker, at a time
 _HEAD = 50_000  # characters within which a page has its <head>
 _LINK = re.compile(r"<link\b[^>]{1,2000}>", re.IGNORECASE)
@@ -46,33 +47,29 @@ class Reading:
     undated: frozenset[str] = frozenset()  # keys of records whose page has a date that could not be read
 
 
-def spelt_on(records: Iterable[Milestone]) -> Counter[SiteLabel]:
+def spelt_on(records: Iterable[Milestone | Read]) -> Counter[SiteLabel]:
     """How many pages write a label so."""
     return Counter(one for record in records for one in dict.fromkeys(record.spelt))
 
 
 def whole(record: Milestone) -> Milestone:
     """The record; raises ExtractError when its page was damaged: half a page is no witness against what stands."""
-    problems = record.evidence.get("page", ())
-    if problems:
-        told = "; ".join(f"{problem.where}: {problem.says}" for problem in problems)
-        raise ExtractError(
-            f"the page is damaged ({told}), so its record stays as it was", where=record.url,
-            hint="It is read again when it changes.",
-        )
+    error = damage(record)
+    if error is not None:
+        raise error
     return record
 
 
 def read_stored(
     guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Mapping[str, int], *,
-    labels: Sequence[LabelPair] = (), dry: bool = False,
+    labels: Sequence[LabelPair] = (), dry: bool = False, ahead: ReadAhead | None = None,
 ) -> Reading:
     """Read the snapshots in `work` (page URL → snapshot id) with today's extractor; a bad page stops no other.
 
     A page that stopped its reader is noted before the next pages are taken, unless `dry`: should the look die later, it
     is known. Very many pages are read by several processes, and their records are the same in the same order. `labels`:
     what the source's labels are known to stand for. A page whose label only a later one explains is read again, so
-    that the order of pages changes nothing.
+    that the order of pages changes nothing. `ahead`: what was read of these pages already; as long as it knew as much.
     """
     records = PackedRecords()
     light = _Light()
@@ -83,8 +80,10 @@ def read_stored(
     guard.teach(labels)
     learnt: dict[LabelPair, None] = {}
     puzzled: dict[str, set[LabelPair]] = {}  # page URL → labels that nothing explained
+    if ahead is not None and ahead.labels != tuple(labels):
+        ahead = None
     for (url, snapshot_id), answer in zip(
-        work.items(), _answers(guard, snapshots, pages, work, dry=dry), strict=True
+        work.items(), _answers(guard, snapshots, pages, work, dry=dry, ahead=ahead), strict=True
     ):
         try:
             found = _whole(answer)
@@ -94,10 +93,10 @@ def read_stored(
             continue
         if found.unread or url in puzzling:
             unread[url] = found.unread
-        for record in found.records:
-            records.put(record, snapshot_id)
-            light.note(record)
-            for pair in record.labels:
+        for read in found.records:
+            records.put(read.key, read.record, snapshot_id)
+            light.note(read)
+            for pair in read.labels:
                 if pair.slug is None:
                     puzzled.setdefault(url, set()).add(pair)
                 else:
@@ -107,9 +106,9 @@ def read_stored(
     again = {url: work[url] for url, pairs in puzzled.items()
              if url not in failed and any(after.slug(pair.field, pair.label) for pair in pairs)}
     for answer in _answers(guard, snapshots, pages, again, dry=dry):
-        for record in _whole(answer).records:
-            records[record.key] = record
-            light.note(record)
+        for read in _whole(answer).records:
+            records.put(read.key, read.record)
+            light.note(read)
     return Reading(
         records=records, snapshots=records.numbers, failures=tuple(failures), failed=frozenset(failed),
         labels=tuple(learnt),
@@ -126,26 +125,27 @@ class _Light:
         self.undated: set[str] = set()
         self._spelt: dict[str, Counter[SiteLabel]] = {}  # key → what it was counted for
 
-    def note(self, record: Milestone) -> None:
+    def note(self, read: Read) -> None:
         """A record, or what it is by now."""
-        key, spelt = record.key, spelt_on([record])
+        key, spelt = read.key, spelt_on([read])
         self.spelt -= self._spelt.pop(key, Counter())
         self.spelt += spelt
         if spelt:
             self._spelt[key] = spelt
-        (self.shared.add if record.shares_its_page else self.shared.discard)(key)
-        (self.undated.add if UNREAD in record.evidence else self.undated.discard)(key)
+        (self.shared.add if read.shares_its_page else self.shared.discard)(key)
+        (self.undated.add if read.undated else self.undated.discard)(key)
 
 
 def _answers(
     guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Mapping[str, int], *, dry: bool,
-) -> Iterator[Entries | ExtractError]:
+    ahead: ReadAhead | None = None,
+) -> Iterator[Answer]:
     """What each page holds, in the order of `work`; very many are read by several processes at once."""
-    processes = processes_for(len(work), guard.processes)
+    processes = (0 if ahead is None else ahead.processes) or processes_for(len(work), guard.processes)
     together = BATCH if processes else 1
-    loads = (_load(guard, snapshots, pages, some) for some in slices(work.items(), BATCH))
+    loads = (_load(guard, snapshots, pages, some, ahead) for some in slices(work.items(), BATCH))
     batches = (load[start : start + together] for load in loads for start in range(0, len(load), together))
-    reading = in_order(batches, partial(guard.entries, apart=processes > 0), processes=processes)
+    reading = in_order(batches, partial(_read, guard, apart=processes > 0), processes=processes)
     for _, answers in reading:
         if not dry:
             pages.note_stopped(guard.source, guard.news())
@@ -153,20 +153,36 @@ def _answers(
 
 
 def _load(
-    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Sequence[tuple[str, int]]
-) -> list[Stored]:
-    cards = pages.cards(guard.source, {key for url, _ in work if (key := key_of(guard.site, url)) is not None})
-    taken = snapshots.some([snapshot_id for _, snapshot_id in work])
-    return [Stored.of(taken[snapshot_id], snapshot_id, cards.get(key_of(guard.site, url) or "", ()))
-            for url, snapshot_id in work]
+    guard: ReadingGuard, snapshots: Snapshots, pages: Pages, work: Sequence[tuple[str, int]], ahead: ReadAhead | None
+) -> Sequence[Stored | Answer]:
+    """Each page, or what it holds where that was read already."""
+    cards = cards_of(guard, pages, [url for url, _ in work])
+    there = {number: answer for url, number in work
+             if ahead is not None and (answer := ahead.take(number, cards(url))) is not None}
+    taken = snapshots.some([number for _, number in work if number not in there])
+    return [there[number] if number in there else Stored.of(taken[number], number, cards(url)) for url, number in work]
 
 
-def _whole(answer: Entries | ExtractError) -> Entries:
+def cards_of(
+    guard: ReadingGuard, pages: Pages, urls: Sequence[str]
+) -> Callable[[str], Sequence[tuple[str, Card]]]:
+    """What listings show of the milestones of these pages, by the page's address."""
+    keys = {url: key_of(guard.site, url) for url in urls}
+    cards = pages.cards(guard.source, {key for key in keys.values() if key is not None})
+    return lambda url: cards.get(keys[url] or "", ())
+
+
+def _read(guard: ReadingGuard, pages: Sequence[Stored | Answer], *, apart: bool) -> list[Answer]:
+    answers = iter(guard.entries([page for page in pages if isinstance(page, Stored)], apart=apart))
+    return [next(answers) if isinstance(page, Stored) else page for page in pages]
+
+
+def _whole(answer: Answer) -> Entries:
     """The answer; raises ExtractError where there is none that may be taken."""
     if isinstance(answer, ExtractError):
         raise answer
-    for record in answer.records:
-        whole(record)
+    if answer.damaged is not None:
+        raise answer.damaged
     return answer
 
 

@@ -11,17 +11,31 @@ Where a page is read was decided by measuring: the slowest page of ORDINARY byte
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from extractors import registry
 from extractors.charset import decode
 from extractors.labels import Labels
+from extractors.reconcile import UNREAD
 from milepost import __version__
 from milepost.errors import ExtractError
-from milepost.records import Card, LabelPair, Milestone, Page, Snapshot, StoppedPage, Unread, body_hash
+from milepost.pickling import pickled_by_values
+from milepost.records import (
+    Card,
+    LabelPair,
+    Milestone,
+    Page,
+    SiteLabel,
+    Snapshot,
+    StoppedPage,
+    Unread,
+    body_hash,
+)
+from pipeline.look.packed_records import Packer
 from pipeline.several import Stop
 from pipeline.workers import Crew, Ended
 
@@ -35,6 +49,7 @@ ORDINARY = 160 * 1024  # bytes; formatting elements that are never closed take t
 _HINT = "It is not read again until it changes; look at what the site serves there."
 
 
+@pickled_by_values
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
     """A stored page as a reader gets it."""
@@ -82,12 +97,45 @@ class ReadBy:
                    feeds=tuple(path.replace("?", "%3F", 1) for path in named), finds_feeds=source.feeds == "auto")
 
 
+class Read(NamedTuple):
+    """A record, and what is asked of each as it comes: one that another process read is not unpacked for that."""
+
+    key: str
+    record: Milestone | bytes  # packed
+    labels: tuple[LabelPair, ...]
+    spelt: tuple[SiteLabel, ...]
+    shares_its_page: bool
+    undated: bool  # its page has a date that could not be read
+
+    @classmethod
+    def of(cls, record: Milestone, pack: Callable[[Milestone], bytes] | None = None) -> "Read":
+        """The record, packed with `pack` if there is one."""
+        return cls(
+            key=record.key, record=record if pack is None else pack(record), labels=record.labels, spelt=record.spelt,
+            shares_its_page=record.shares_its_page, undated=UNREAD in record.evidence,
+        )
+
+
+def damage(record: Milestone) -> ExtractError | None:
+    """What was wrong with the page of the record, as an error that says so; None where it was whole."""
+    problems = record.evidence.get("page", ())
+    if not problems:
+        return None
+    told = "; ".join(f"{problem.where}: {problem.says}" for problem in problems)
+    return ExtractError(
+        f"the page is damaged ({told}), so its record stays as it was", where=record.url,
+        hint="It is read again when it changes.",
+    )
+
+
+@pickled_by_values
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entries:
     """What a page holds."""
 
-    records: tuple[Milestone, ...]
+    records: tuple["Read", ...]
     unread: tuple[Unread, ...]  # what looks like a milestone and could not be read
+    damaged: ExtractError | None = None  # half a page is no witness against what stands: none of them is taken
 
 
 class SiteReader:
@@ -95,7 +143,7 @@ class SiteReader:
 
     def __init__(self, by: ReadBy, labels: Sequence[LabelPair] = ()) -> None:
         """`labels`: what the source's labels stand for. Raises SettingsError for an extractor that can't be had."""
-        self.by, self.site = by, registry.get(by.extractor, by.options)
+        self.by, self.site, self._packer = by, registry.get(by.extractor, by.options), Packer()
         self.teach(labels)
 
     def teach(self, labels: Sequence[LabelPair]) -> None:
@@ -120,11 +168,22 @@ class SiteReader:
         except ExtractError:
             return None
 
-    def entries(self, stored: Stored) -> "Entries":
+    def entries(self, stored: Stored) -> Entries:
         """What a page holds, decoded once."""
+        return self._entries(stored)
+
+    def packed_entries(self, stored: Stored) -> Entries:
+        """The same with its records packed."""
+        return self._entries(stored, self._packer.pack)
+
+    def _entries(self, stored: Stored, pack: Callable[[Milestone], bytes] | None = None) -> Entries:
         page = stored.page
         found = self.site.read_many(page, source=self.by.source, cards=stored.cards, labels=self._meanings)
-        return Entries(records=found, unread=() if self._is_feed(stored) else self.site.unread(page))
+        return Entries(
+            records=tuple(Read.of(record, pack) for record in found),
+            unread=() if self._is_feed(stored) else self.site.unread(page),
+            damaged=next(filter(None, map(damage, found)), None),
+        )
 
     def unread(self, stored: Stored) -> tuple[Unread, ...]:
         """What looks like a milestone on a page or a listing and could not be read."""
@@ -174,8 +233,8 @@ class ReadingGuard:
         return self._read(SiteReader.records, pages, apart=apart)
 
     def entries(self, pages: Sequence[Stored], *, apart: bool = False) -> list[Entries | ExtractError]:
-        """What each page holds, in order; `apart` as of `records`."""
-        return self._read(SiteReader.entries, pages, apart=apart)
+        """What each page holds, in order; `apart` as of `records`, and then the records are packed."""
+        return self._read(SiteReader.packed_entries if apart else SiteReader.entries, pages, apart=apart)
 
     def cards(self, listing: Stored) -> tuple[Card, ...]:
         """The cards of a listing; raises ExtractError when it can't be read."""
@@ -191,9 +250,10 @@ class ReadingGuard:
         Each is told once.
         """
         told: dict[str, StoppedPage | None] = {}
-        while self._news:
-            url, stopped = self._news.popitem()
-            told[url] = stopped
+        with suppress(KeyError):  # that there is no more: several threads ask
+            while True:
+                url, stopped = self._news.popitem()
+                told[url] = stopped
         return told
 
     def _one(self, read: Callable[[SiteReader, Stored], T], page: Stored) -> T:

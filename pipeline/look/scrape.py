@@ -5,6 +5,7 @@
 
 import datetime as dt
 import logging
+import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from milepost.renewal import Renewal
 from milepost.settings import Settings
 from pipeline.look.finish_look import conclude
 from pipeline.look.page_archiver import archive_pages
+from pipeline.look.read_ahead import ReadAhead
 from pipeline.look.reading_guard import ReadBy, ReadingGuard, SiteReader
 from pipeline.pictures import take_down
 from pipeline.several import Progress, Stop
@@ -28,8 +30,11 @@ from store.archive.pages import Pages
 from store.archive.retention import Archive
 from store.database import Database
 from store.milestones.looks import Looks
+from store.milestones.source_labels import SourceLabels
 
 log = logging.getLogger("milepost.scrape")
+
+_READERS = 4  # processes that read for one look, where there are as many cores; there may be several looks
 
 
 def scrape(
@@ -51,12 +56,16 @@ def scrape(
         around.enter_context(about(look=look_id))
         try:
             with Renewal(lambda: looks.renew(look_id)), Crew(settings.guards.max_read_seconds) as crew:
-                guard = ReadingGuard(reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful,
-                                     stop=stop, processes=settings.fetch.reading_processes)
-                look = looks.get(look_id)
-                crawled = archive_pages(settings, database, look, guard, full=full, now=now, progress=progress,
-                                        stop=stop)
-                report = conclude(crawled)
+                guard = ReadingGuard(
+                    reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful, stop=stop,
+                    processes=settings.fetch.reading_processes or min(_READERS, os.cpu_count() or 1),
+                )
+                labels = SourceLabels(database).known(key)
+                guard.teach(labels)
+                with ReadAhead(guard, labels) as ahead:
+                    crawled = archive_pages(settings, database, looks.get(look_id), guard, ahead, full=full, now=now,
+                                            progress=progress, stop=stop)
+                    report = conclude(crawled)
         except MilepostError as error:
             _give_up(looks, look_id, error, now())
             raise

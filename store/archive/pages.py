@@ -163,7 +163,7 @@ class Pages:
         unchanged = sa.update(page).values(
             asked_at=at, seen_at=at, gone_since=None, moved_to=None, missing_look=None
         ).where(page.c.source == source)
-        for some in chunks(urls):  # a transaction each: for a hundred thousand SQLite's other writers would wait
+        for some in self._database.in_turn(chunks(urls)):
             with self._database.begin() as connection:
                 connection.execute(unchanged.where(page.c.url.in_(some)))
 

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import count
 
 import sqlalchemy as sa
 
@@ -96,7 +97,7 @@ class Archive:
     def repack(self) -> int:
         """Pack every body again with the newest dictionary; returns how many changed. Can be stopped at any time."""
         codec, changed, last = Codec(), 0, ""
-        while True:
+        for _ in self._database.in_turn(count()):
             with self._database.begin() as connection:
                 newest = connection.execute(sa.select(sa.func.max(dictionary.c.id))).scalar()
                 rows = connection.execute(
@@ -111,9 +112,10 @@ class Archive:
                         {"of_sha": row.sha256, **columns} for row, columns in zip(rows, packed, strict=True)
                     ])
             if not rows:
-                return changed
+                break
             changed += len(rows)
             last = rows[-1].sha256
+        return changed
 
     def prune_if_due(self, before: dt.datetime, now: dt.datetime) -> Pruned | None:
         """`prune`, once a day: it walks over all snapshots. None when it was done less than a day ago."""

@@ -184,7 +184,7 @@ class Snapshots:
             first_listed_look=sa.func.coalesce(page.c.first_listed_look, look_id), last_listed_look=look_id,
         )
         new = {"source": source, "kind": kind, "first_listed_look": look_id, "last_listed_look": look_id}
-        for some in chunks(set(urls)):
+        for some in self._database.in_turn(chunks(set(urls))):
             with self._database.begin() as connection:
                 if connection.execute(listed.where(page.c.url.in_(some))).rowcount < len(some):
                     connection.execute(

@@ -18,7 +18,6 @@ from store.subscribers import erase, events, importing, suppressions
 from store.subscribers.addresses import Address, address_hash, parse
 from store.subscribers.events import READER, By
 from store.subscribers.importing import Entry, Outcome
-from store.write_lock import give_way
 
 UNDO_FOR = dt.timedelta(days=30)  # after they left, a reader's own link brings them back
 COLUMNS = ("address", "state", "cadence", "topics", "created_at", "suppressed")  # of a row of `Subscribers.export`
@@ -270,11 +269,10 @@ class Subscribers:
         """
         key, people, outcomes = Meta(self._database).address_key(), importing.strictest(entries), list[Outcome]()
         progress(0, len(people))
-        for at in range(0, len(people), importing.TOGETHER):
+        parts = range(0, len(people), importing.TOGETHER)
+        for at in parts if dry_run else self._database.in_turn(parts):
             some = people[at : at + importing.TOGETHER]
             hashes = {one.address.normalized: address_hash(key, one.address.normalized) for one in some}
-            if at and not dry_run and self._database.dialect == "sqlite":
-                give_way()
             with self._database.connect() if dry_run else self._database.begin() as connection:
                 outcomes += importing.take_in(
                     connection, hashes, some, now=now, by=by.who, why=by.why, dry_run=dry_run

@@ -137,7 +137,7 @@ def test_of_very_many_pages_that_several_processes_read_it_costs_itself_alone(
     report = scrape(fragile.model_copy(update={"fetch": fetch}), "clockwork")
     assert (report.failed, report.milestones) == (1, len(site.stories) - 1)
     assert [sentence for sentence in report.failures if sentence.startswith(url) and "died (SIGSEGV)" in sentence]
-    assert by_hand == [False] * -(-len(site.stories) // 5)
+    assert set(by_hand) == {False}
     assert url in Pages(database).stopped("clockwork")
 
 

@@ -80,12 +80,12 @@ def test_a_first_look_that_dies_between_two_parts_is_gone_on_with(
 def test_a_number_goes_with_each_record() -> None:
     packed = PackedRecords(in_memory=1)
     for number in (1, 2, 3):
-        packed.put(record(number), 70 + number)
+        packed.put(f"k{number}", record(number), 70 + number)
     packed["k4"] = record(4)
     packed["k2"] = record(2, title="another")  # as it is told by now: it was read from the same page
     assert dict(packed.numbers) == {"k1": 71, "k2": 72, "k3": 73, "k4": 0}
     del packed["k2"]
-    packed.put(record(2), 92)
+    packed.put("k2", record(2), 92)
     assert [(key, packed.numbers[key]) for key in packed] == [("k1", 71), ("k3", 73), ("k4", 0), ("k2", 92)]
 
 

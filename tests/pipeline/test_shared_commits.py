@@ -15,6 +15,7 @@ from milepost.records import PageKind, Snapshot
 from milepost.settings import Settings
 from pipeline.look import page_archiver
 from pipeline.look.page_archiver import BYTES, PAGES, Intake
+from pipeline.look.read_ahead import ReadAhead
 from pipeline.look.scrape import scrape
 from pipeline.several import Stop
 from store.archive.pages import Pages
@@ -51,11 +52,12 @@ def clock() -> Clock:
 def intake(database: Database, clock: Clock) -> Intake:
     guard: Any = SimpleNamespace(
         source="site", site=SimpleNamespace(follows_anywhere=False), cards=lambda _: (), unread=lambda _: (),
-        news=dict,
+        news=dict, processes=1,
     )
     feeds: Any = SimpleNamespace(found=lambda _: False)
     return Intake(
-        snapshots=Snapshots(database), pages=Pages(database), guard=guard, now=utc_now, clock=clock, feeds=feeds)
+        snapshots=Snapshots(database), pages=Pages(database), guard=guard, now=utc_now, clock=clock, feeds=feeds,
+        ahead=ReadAhead(guard, ()))
 
 
 def written(intake: Intake) -> int:

@@ -80,6 +80,35 @@ def test_who_gives_way_leaves_time_to_ask_for_it_once(slept: list[float]) -> Non
     assert slept[0] > max(slept[1:])
 
 
+def test_of_many_transactions_each_lets_others_go_first_but_the_first(
+    sqlite_database: Database, slept: list[float]
+) -> None:
+    parts = sqlite_database.in_turn(range(3))
+    assert (next(parts), slept) == (0, [])
+    assert (list(parts), len(slept)) == ([1, 2], 2)
+
+
+def test_a_thread_that_waits_is_let_go_between_two_parts(sqlite_database: Database) -> None:
+    """Else it goes to who had it last: SQLite's line and its lock are nobody's by right."""
+    order, begun = list[object](), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        with sqlite_database.begin():
+            order.append("who waited")
+
+    waiting = threading.Thread(target=wait)
+    for part in sqlite_database.in_turn(range(20)):
+        with sqlite_database.begin():
+            if part == 0:
+                waiting.start()
+                begun.wait(20)
+                time.sleep(0.05)  # until it waits
+            order.append(part)
+    waiting.join()
+    assert order.index("who waited") < 15
+
+
 # --- long waits -------------------------------------------------------------------------------------------------------
 
 

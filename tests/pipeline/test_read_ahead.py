@@ -1,0 +1,221 @@
+"""Pages read while later ones are asked for: what comes of a look is the same, and what was missed is read then."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from milepost.errors import ExtractError, MilepostError
+from milepost.records import Card, LabelPair
+from milepost.settings import Settings
+from pipeline import workers
+from pipeline.look import page_archiver, reading
+from pipeline.look.page_archiver import Intake
+from pipeline.look.read_ahead import ReadAhead
+from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
+from pipeline.look.scrape import scrape
+from pipeline.workers import Crew
+from store.archive.pages import Pages
+from store.database import Database
+from store.milestones.milestones import Milestones
+from tests.pipeline.stage import BreakableSite
+
+
+class Guard:
+    """Reads when it is told to; what it read, in order."""
+
+    source, processes = "site", 2
+
+    def __init__(self) -> None:
+        self.go_on, self.read = threading.Event(), list[int]()
+        self.fault: MilepostError | None = None
+
+    def entries(self, pages: Sequence[Stored], *, apart: bool) -> list[Entries | ExtractError]:
+        assert apart
+        self.go_on.wait(20)
+        if self.fault is not None:
+            raise self.fault
+        self.read += [page.snapshot_id for page in pages]
+        return [ExtractError(f"page {page.snapshot_id}") for page in pages]
+
+
+@pytest.fixture
+def guard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
+    monkeypatch.setattr(workers, "MANY", 4)
+    guard = Guard()
+    yield guard
+    guard.go_on.set()
+
+
+def stored(number: int, *cards: tuple[str, Card]) -> Stored:
+    return Stored(url=f"https://s.example/{number}", snapshot_id=number, body=b"", content_type="", cards=cards)
+
+
+def ahead_of(guard: Any, labels: Sequence[LabelPair] = ()) -> ReadAhead:
+    return ReadAhead(guard, labels)
+
+
+def test_few_pages_begin_nothing(guard: Guard) -> None:
+    with ahead_of(guard) as ahead:
+        assert [ahead.offer(3), ahead.processes] == [False, 0]
+        assert ahead.offer(1)
+
+
+def test_a_look_that_reads_all_by_itself_has_no_use_for_it(guard: Guard) -> None:
+    guard.processes = 1
+    with ahead_of(guard) as ahead:
+        assert not ahead.offer(100)
+
+
+def test_what_was_read_is_had_by_its_number_and_cards_whatever_came_first(guard: Guard) -> None:
+    card = "https://s.example/", Card(key="9", title="Nine")
+    guard.go_on.set()
+    with ahead_of(guard) as ahead:
+        for pages in ([stored(9, card), stored(3)], [stored(5)]):
+            assert ahead.offer(4)
+            ahead.read(pages)
+        ahead.finish()
+        assert sorted(guard.read) == [3, 5, 9]
+        assert [str(ahead.take(number, ())) for number in (2, 3, 4, 5, 10)] == [
+            "None", "page 3", "None", "page 5", "None"]
+        assert str(ahead.take(9, [card])) == "page 9"
+        assert ahead.take(9, ()) is None
+        assert ahead.take(9, [(card[0], card[1]._replace(title="Ninth"))]) is None
+        ahead.close()
+        assert ahead.take(5, ()) is None
+
+
+def test_pages_for_which_there_is_no_time_are_left_to_the_look(guard: Guard) -> None:
+    with ahead_of(guard) as ahead:
+        taken = 0
+        while ahead.offer(4) and taken < 100:
+            ahead.read([stored(taken)])
+            taken += 1
+        assert 2 <= taken <= 4  # a batch a process, and one that waits
+        guard.go_on.set()
+        ahead.finish()
+        assert ahead.offer(4)
+
+
+def test_a_worker_that_can_not_be_had_costs_no_page(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+    guard.fault = MilepostError("no process could be started")
+    guard.go_on.set()
+    with ahead_of(guard) as ahead:
+        assert ahead.offer(4)
+        ahead.read([stored(1)])
+        ahead.finish()
+        assert (ahead.offer(4), ahead.processes, ahead.take(1, ())) == (False, 0, None)
+    assert "no process could be started" in caplog.text
+
+
+# --- a whole look -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a look that reads ahead from its fourth page on, four at a time."""
+    monkeypatch.setattr(workers, "MANY", 4)
+    monkeypatch.setattr(page_archiver, "PAGES", 4)
+    monkeypatch.setattr(reading, "BATCH", 3)
+    return settings.model_copy(update={"fetch": settings.fetch.model_copy(update={"reading_processes": 2})})
+
+
+def test_pages_are_read_while_others_are_asked_for_and_once(
+    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = dict[int, list[bool]]()  # snapshot → whether it was read before all had come
+    crawling = [True]
+    entries, flush = ReadingGuard.entries, ReadAhead.finish
+
+    def noted(self: ReadingGuard, pages: Sequence[Stored], *, apart: bool = False) -> list[Entries | ExtractError]:
+        for page in pages:
+            read.setdefault(page.snapshot_id, []).append(crawling[0])
+        return entries(self, pages, apart=apart)
+
+    def over(self: ReadAhead) -> None:
+        flush(self)
+        crawling[0] = False
+
+    monkeypatch.setattr(ReadingGuard, "entries", noted)
+    monkeypatch.setattr(ReadAhead, "finish", over)
+    report = scrape(quick, "clockwork")
+    assert (report.state, report.milestones) == ("complete", len(site.stories))
+    assert sorted(map(len, read.values())) == [1] * len(site.stories)
+    assert any(when == [True] for when in read.values())
+    assert len(Milestones(database).known("clockwork")) == len(site.stories)
+
+
+def test_a_page_whose_card_came_later_is_read_with_it(
+    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was read before: the card is a witness of every field that it shows."""
+    cards = Pages.cards
+    crawling = [True]
+
+    def later(self: Pages, source: str, keys: Any) -> dict[str, list[tuple[str, Card]]]:
+        return {} if crawling[0] else cards(self, source, keys)
+
+    finish = ReadAhead.finish
+
+    def over(self: ReadAhead) -> None:
+        finish(self)
+        crawling[0] = False
+
+    monkeypatch.setattr(Pages, "cards", later)
+    monkeypatch.setattr(ReadAhead, "finish", over)
+    assert scrape(quick, "clockwork").milestones == len(site.stories)
+    known = Milestones(database).known("clockwork")
+    witnesses = [{one.witness for told in stored.milestone.evidence.values() for one in told}
+                 for stored in known.values()]
+    assert all("card" in one for one in witnesses)
+
+
+def test_what_was_read_by_other_labels_is_not_taken(
+    quick: Settings, site: BreakableSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = list[int]()
+    take = ReadAhead.take
+
+    def noted(self: ReadAhead, snapshot_id: int, cards: Any) -> Any:
+        taken.append(snapshot_id)
+        return take(self, snapshot_id, cards)
+
+    def otherwise(self: Intake, *_: object) -> None:
+        self.ahead.labels = (LabelPair("category", "old", "old"),)
+
+    monkeypatch.setattr(ReadAhead, "take", noted)
+    monkeypatch.setattr(page_archiver.Intake, "flush", _before(page_archiver.Intake.flush, otherwise))
+    assert scrape(quick, "clockwork").milestones == len(site.stories)
+    assert taken == []
+
+
+def _before(whole: Any, first: Any) -> Any:
+    def both(self: Any, *rest: Any) -> Any:
+        first(self)
+        return whole(self, *rest)
+
+    return both
+
+
+def test_a_look_that_is_stopped_leaves_no_worker(
+    quick: Settings, site: BreakableSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crews = list[Crew]()
+    enter = Crew.__enter__
+
+    def noted(self: Crew) -> Crew:
+        crews.append(self)
+        return enter(self)
+
+    def broken(_: ReadAhead) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Crew, "__enter__", noted)
+    monkeypatch.setattr(ReadAhead, "finish", broken)
+    with pytest.raises(KeyboardInterrupt):
+        scrape(quick, "clockwork")
+    assert [crew._all for crew in crews] == [set()]
+    assert not [one for one in threading.enumerate() if one.name.startswith("reading-ahead")]
+    monkeypatch.undo()
+    assert scrape(quick, "clockwork").milestones == len(site.stories)
