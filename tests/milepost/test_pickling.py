@@ -24,7 +24,8 @@ def test_what_is_much_the_same_on_every_page_is_one_object_for_all_of_them() -> 
     packed = [pickle.dumps(RECORD) for _ in range(2)]
     one, other = (pickle.loads(each) for each in packed)  # noqa: S301 our own
     assert one.evidence["title"][1] is other.evidence["title"][1]
-    assert one.date is other.date and one is not other
+    assert one.date is other.date
+    assert one is not other
 
 
 def test_true_is_not_one() -> None:
