@@ -41,22 +41,22 @@ def parameter(name: str) -> sa.ColumnElement[Any]:
 
 
 class Terms:
-    """What statements are written in: one database's clocks, and where the values of GIVEN stand."""
+    """What statements are written in: one database's clocks, and where the values of GIVEN stand.
 
-    __slots__ = ("ahead", "given", "now", "seconds")
+    Where many are given at once, `every` is all values of a name as an array; None: one delivery is.
+    """
 
-    def __init__(self, dialect: str, given: Place = parameter) -> None:
+    __slots__ = ("ahead", "every", "given", "now", "seconds")
+
+    def __init__(self, dialect: str, given: Place = parameter, every: Place | None = None) -> None:
         self.now = moment(dialect)  # leases and records run by the database's clock, never by a client's
         self.ahead = moment(dialect, after_s=int((LONGEST_DEFERRAL + SKEW).total_seconds()))
         self.seconds = seconds(dialect)
-        self.given = given
+        self.given, self.every = given, every
 
-    def among(self, key: sa.Column[Any]) -> Sequence[sa.ColumnElement[bool]]:
-        """Where a list is given: that a row is one of it, so that a planner looks it up and walks no index."""
-        if self.given is parameter:
-            return ()
-        listed: Any = sa.func.array(sa.select(self.given("the_delivery")).scalar_subquery().correlate(None))
-        return (key == sa.func.any(listed),)
+    def among(self, key: sa.Column[Any], name: str = "the_delivery") -> Sequence[sa.ColumnElement[bool]]:
+        """Where many are given: that a row is one of them, so that a planner looks it up and walks no index."""
+        return () if self.every is None else (key == sa.func.any(self.every(name)),)
 
 
 # --- the words of a row ---------------------------------------------------------------------------------------------
@@ -123,6 +123,13 @@ def _last_attempt(outcome: str, *, before_the_dot: bool = False) -> sa.ColumnEle
     return such.exists()
 
 
+def _state(column: sa.Column[str], which: sa.ColumnElement[bool]) -> sa.ColumnElement[str]:
+    """The state of what belongs to a delivery. Looked up for each: of EXISTS a planner makes a join, and begins it at the
+    other end where it knows nothing of the tables (all active readers of a small list, or all deliveries of an issue).
+    """
+    return sa.select(column).where(which).correlate(delivery).scalar_subquery()
+
+
 def _kept_unless_told(column: sa.Column[Any], name: str) -> Callable[[Terms], Any]:
     return lambda terms: sa.func.coalesce(terms.given(name), column)
 
@@ -140,7 +147,7 @@ SUPPRESS = Transition("T9", ("claimed",), "suppressed", (HELD,), (FREE,))
 # In the order in which they are asked where one fails: what is final comes before what passes.
 READER_ACTIVE = Condition(
     "reader_active",
-    lambda _: sa.exists().where(subscriber.c.id == delivery.c.subscriber, subscriber.c.state == _written("active")),
+    lambda _: _state(subscriber.c.state, subscriber.c.id == delivery.c.subscriber) == _written("active"),
     otherwise=LEAVE,
 )
 NOT_SUPPRESSED = Condition(
@@ -150,7 +157,7 @@ NOT_SUPPRESSED = Condition(
 )
 ISSUE_SENDING = Condition(
     "issue_sending",
-    lambda _: sa.exists().where(issue.c.number == delivery.c.issue, issue.c.state == _written("sending")),
+    lambda _: _state(issue.c.state, issue.c.number == delivery.c.issue) == _written("sending"),
     otherwise=RELEASE,
 )
 NOT_RESTORED = Condition(
@@ -294,23 +301,38 @@ def locks(dialect: str) -> list[Callable[[Terms], sa.Select[Any]]]:
 
 
 def _locked(key: sa.Column[Any], name: str, terms: Terms) -> sa.Select[Any]:
-    # By an array of keys, which a planner looks up: for a list of unknown length it would read all of a small table.
-    theirs: Any = sa.func.array(sa.select(terms.given(name)).scalar_subquery())
-    return sa.select(key).where(key == sa.func.any(theirs)).order_by(key).with_for_update(read=True)
+    return sa.select(key).where(*terms.among(key, name)).order_by(key).with_for_update(read=True)
+
+
+_TRIED = {  # column of an attempt → what it is told
+    "lease": "the_lease", "phase": "the_phase", "outcome": "the_outcome", "code": "the_code",
+    "enhanced": "the_enhanced", "text": "the_text",
+}
 
 
 def log(terms: Terms) -> sa.Insert:
     """Append what was tried for `the_delivery`; to be run after the step, which has counted it."""
-    given = {
-        "lease": "the_lease", "phase": "the_phase", "outcome": "the_outcome", "code": "the_code",
-        "enhanced": "the_enhanced", "text": "the_text",
-    }
-    tried = (
-        sa.select(delivery.c.id, delivery.c.attempts, terms.now, *map(terms.given, given.values()))
+    return _log(
+        sa.select(delivery.c.id, delivery.c.attempts, terms.now, *map(terms.given, _TRIED.values()))
         .where(delivery.c.id == terms.given("the_delivery"), *terms.among(delivery.c.id))
         .order_by(delivery.c.id)
     )
-    return sa.insert(attempt).from_select(["delivery_id", "number", "at", *given], tried)
+
+
+def of_one_with_log(row: Transition, terms: Terms) -> tuple[sa.CTE, Sequence[sa.CTE]]:
+    """The step, taken by `the_delivery`, and the attempt that is appended, if any: both for one statement, PostgreSQL's
+    alone. → the ids of those that took it, and what else belongs into the statement.
+    """
+    step = of_one(row, terms)
+    if not row.logs:
+        return step.returning(delivery.c.id).cte("taken"), ()
+    taken = step.returning(delivery.c.id, delivery.c.attempts, *map(terms.given, _TRIED.values())).cte("taken")
+    told = [taken.c[name] for name in _TRIED.values()]
+    return taken, (_log(sa.select(taken.c.id, taken.c.attempts, terms.now, *told).order_by(taken.c.id)).cte("logged"),)
+
+
+def _log(tried: sa.Select[Any]) -> sa.Insert:
+    return sa.insert(attempt).from_select(["delivery_id", "number", "at", *_TRIED], tried)
 
 
 # --- what they are told ---------------------------------------------------------------------------------------------

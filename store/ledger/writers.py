@@ -7,7 +7,6 @@ server's work alone, however far away it is and even if we are stopped meanwhile
 server says so as an error, and the whole transaction is as if it had never been asked for.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -20,14 +19,14 @@ from store.dialects import BY_KEYS
 from store.engine import Database
 from store.faults import translated
 from store.ledger import transitions
-from store.ledger.batches import listed
+from store.ledger.batches import of_many
 from store.ledger.transitions import BEGIN, HELD, TRANSITIONS, Row, Terms
-from store.schema.tables import delivery
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 WRITERS = 3  # transactions under way at once in one dispatch
+_COUNT = "wanted"  # how many rows are to take a step
 # A lock that isn't there soon is `Ledger.advance`'s to wait for.
 _SESSION = BY_KEYS | {"plan_cache_mode": "force_generic_plan", "lock_timeout": "1s"}
 
@@ -72,8 +71,8 @@ class Writer:
         self.alive = True
 
     def _prepare(self) -> None:
-        for name, text in _statements().items():
-            prepared = self._wire.prepare(name, text)
+        for name, (text, _) in _statements().items():
+            prepared = self._wire.prepare(name.encode(), text)
             if prepared.status != self._is.COMMAND_OK:
                 raise self._error(prepared.error_message.decode("utf-8", "replace").strip())
 
@@ -94,20 +93,18 @@ class Writer:
         """
         if self.busy or not self.alive or any(one.suppress for one in settlements):
             return False
-        beginning = _json([self._beginning(claim) for claim in claims])
+        beginning = [self._beginning(claim) for claim in claims]
         done: dict[str, list[Row]] = {}
         for one in settlements:
             done.setdefault(one.state, []).append(transitions.of_settlement(one))
         try:
             if claims:
                 for lock in _locks():
-                    self._wire.send_query_prepared(lock, [beginning])
+                    self._put(lock, beginning)
             for state, rows in done.items():
-                settled = _json(rows)
-                self._wire.send_query_prepared(state.encode(), [settled, b"%d" % len(rows)])
-                self._wire.send_query_prepared(b"log", [settled])
+                self._put(state, rows)
             if claims:
-                self._wire.send_query_prepared(b"begin", [beginning, b"%d" % len(claims)])
+                self._put("begin", beginning)
             self._wire.pipeline_sync()
             self.unsent = self._wire.flush() == 1
         except self._error:
@@ -116,6 +113,11 @@ class Writer:
         self._answer = Advanced(begun=frozenset([claim.delivery_id for claim in claims]), lost=frozenset())
         self.busy = True
         return True
+
+    def _put(self, name: str, rows: Sequence[Row]) -> None:
+        _, wanted = _statements()[name]
+        values = [b"%d" % len(rows) if one == _COUNT else _array([row[one] for row in rows]) for one in wanted]
+        self._wire.send_query_prepared(name.encode(), values)
 
     def go_on(self) -> None:
         """Take what has come, and send what had no room."""
@@ -139,41 +141,52 @@ class Writer:
         return self._answer
 
 
-def _json(rows: Sequence[Row]) -> bytes:
-    return json.dumps(rows).encode()
+def _array(values: Sequence[object]) -> bytes:
+    """As PostgreSQL reads an array's text (its documentation, "Array Input and Output Syntax")."""
+    return f"{{{','.join(map(_element, values))}}}".encode("utf-8", "surrogatepass")  # a server refuses those
+
+
+def _element(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(value)
+    said = str(value)
+    if "\\" in said or '"' in said:
+        said = said.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{said}"'
 
 
 @cache
-def _locks() -> Sequence[bytes]:
-    return tuple(b"lock %d" % at for at in range(len(transitions.locks("postgresql"))))
+def _locks() -> Sequence[str]:
+    return tuple(f"lock {at}" for at in range(len(transitions.locks("postgresql"))))
 
 
 @cache
-def _statements() -> Mapping[bytes, bytes]:
-    """Name → text of all that a writer may send, each made from its row of `transitions`."""
+def _statements() -> Mapping[str, tuple[bytes, Sequence[str]]]:
+    """Name → text of all that a writer may send, and what it wants, each made from its row of `transitions`."""
     texts = {name: _text(make) for name, make in zip(_locks(), transitions.locks("postgresql"), strict=True)}
     for state, step in TRANSITIONS.items():
         if HELD in step.only_if and (step.logs or step is BEGIN):
-            texts[state.encode()] = _text(partial(_all_or_none, step))
-    return texts | {b"log": _text(transitions.log)}
+            texts[state] = _text(partial(_all_or_none, step))
+    return texts
 
 
 def _all_or_none(step: transitions.Transition, terms: Terms) -> sa.Select[Any]:
-    """The step of as many rows as are `wanted`, or the transaction's end."""
-    taken = transitions.of_one(step, terms).returning(delivery.c.id).cte("taken")
-    count = sa.select(sa.func.count()).select_from(taken).scalar_subquery()
+    """The step of as many rows as are `wanted`, each with its attempt, or the transaction's end."""
+    count = sa.func.count()
     # The sum is part of the sentence, else the planner would try to read the sentence as a number, and fail at once.
     fewer = sa.cast(sa.literal_column("'of all rows the step was taken by '") + sa.cast(count, sa.Text), sa.Integer)
-    wanted = sa.bindparam("wanted", type_=sa.Integer())
-    return sa.select(sa.case((count == wanted, wanted), else_=fewer))
+    wanted = sa.bindparam(_COUNT, type_=sa.Integer())
+    taken, logged = transitions.of_one_with_log(step, terms)
+    return sa.select(sa.case((count == wanted, wanted), else_=fewer)).select_from(taken).add_cte(*logged)
 
 
-def _text(make: Callable[[Terms], sa.Executable]) -> bytes:
-    """With $1 for the rows and $2 for how many they are."""
+def _text(make: Callable[[Terms], sa.Executable]) -> tuple[bytes, Sequence[str]]:
+    """With $1, $2 … for the parameters whose names come with it, in their order."""
     from sqlalchemy.dialects.postgresql import psycopg
 
-    statement: Any = make(Terms("postgresql", listed().__getitem__))
+    statement: Any = of_many(make)[0]
     dialect = psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
     compiled = statement.compile(dialect=dialect)
-    assert list(dict.fromkeys(compiled.positiontup)) in (["rows"], ["rows", "wanted"])  # noqa: S101 (their places)
-    return str(compiled).encode()
+    return str(compiled).encode(), tuple(dict.fromkeys(compiled.positiontup))

@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.errors import HeldError
-from milepost.records import Advanced, Claim, Settlement
+from milepost.records import Advanced, Claim, Reply, Settlement
 from store.database import Database
 from store.ledger import writers
 from store.ledger.writers import Writer
+from store.schema.tables import subscriber
 from store.upkeep.restore import mark
-from tests.store.conftest import NOW, World
+from tests.store.conftest import NOW, World, everybody
 from tests.store.test_ledger_batches import all_kinds, story, take
 
 
@@ -142,25 +143,49 @@ def test_a_connection_that_is_cut_answers_nothing_and_is_opened_again(world: Wor
     assert by(both[0], (), claims) is not None
 
 
+@pytest.mark.parametrize("readers", [30, 1000, 5000])
 @pytest.mark.parametrize("statistics", [False, True], ids=["just filled", "analyzed"])
-def test_every_statement_finds_its_rows_by_their_keys(world: World, statistics: bool) -> None:
+def test_every_statement_finds_its_rows_by_their_keys(world: World, statistics: bool, readers: int) -> None:
     """However small the tables are and whatever is known of them."""
-    world.frozen(30)
+    number = world.drafted(0)
+    with world.database.begin() as connection:
+        connection.execute(sa.insert(subscriber), [
+            {"address": f"r{n}@example.org", "normalized": f"r{n}@example.org", "state": "active", "cadence": "instant",
+             "topics": [], "created_at": NOW} for n in range(readers)
+        ])
+    world.ledger.freeze(number, content_hash="c0ffee", place=everybody, now=NOW)
     with world.database.begin() as connection:
         if statistics:
             connection.execute(sa.text("ANALYZE"))
         for setting, value in writers._SESSION.items():
             connection.execute(sa.select(sa.func.set_config(setting, value, True)))
-        for at, (name, text) in enumerate(writers._statements().items()):
-            wanted = b"$2" in text
-            connection.exec_driver_sql(
-                f"PREPARE asked{at} (jsonb{', int' if wanted else ''}) AS {text.decode().replace('%', '%%')}"
-            )
-            plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE asked{at} ('[]'{', 0' if wanted else ''})")
+        for name, (text, wanted) in writers._statements().items():
+            connection.exec_driver_sql(f"PREPARE asked AS {text.decode().replace('%', '%%')}")
+            plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE asked ({', '.join(['NULL'] * len(wanted))})")
             said = " ".join(plan.scalars())
+            connection.exec_driver_sql("DEALLOCATE asked")
             assert "Seq Scan" not in said, name
-            assert "pk_delivery" not in said or "Index Cond: (id = " in said, name  # it is not walked from end to end
-            connection.exec_driver_sql(f"DEALLOCATE asked{at}")
+            if "lock" not in name:  # each of its rows is looked up, and no index is walked from end to end
+                assert "pk_delivery" in said and "Index Cond: (id = " in said, name
+                assert "uq_delivery" not in said and "ix_delivery" not in said, name
+
+
+@pytest.mark.parametrize("said", [
+    "2.0.0 Ok", "", "NULL", "null", 'he said "no", and {left}', "back\\slash \\\"", "a,b", " spaces ", "Grüße 漢字 🦉", "li\nne\t",
+    "{}", "'; DROP TABLE attempt; --",
+])
+def test_what_a_relay_said_is_written_as_it_said_it(world: World, both: Sequence[Writer], said: str) -> None:
+    claims = take(world, world.frozen(3))
+    assert by(both[0], (), claims) is not None
+    replies = [Reply(code=250, text=text, phase="dot") for text in (said, "other", said)]
+    done = [
+        Settlement(claim=claim, state="sent", reply=reply, message_id=said or None)
+        for claim, reply in zip(claims, replies, strict=True)
+    ]
+    assert by(both[0], done, ()) is not None
+    for claim, reply in zip(claims, replies, strict=True):
+        assert [one.text for one in world.ledger.attempts(claim.delivery_id)] == [reply.text]
+    assert [(row.text, row.code) for row in world.ledger.rows(claims[0].issue)] == [(one.text, 250) for one in replies]
 
 
 def test_claims_go_on_behind_the_last_one_and_come_back_for_the_rest(database: Database) -> None:
