@@ -124,8 +124,8 @@ def _last_attempt(outcome: str, *, before_the_dot: bool = False) -> sa.ColumnEle
 
 
 def _state(column: sa.Column[str], which: sa.ColumnElement[bool]) -> sa.ColumnElement[str]:
-    """The state of what belongs to a delivery. Looked up for each: of EXISTS a planner makes a join, and begins it at the
-    other end where it knows nothing of the tables (all active readers of a small list, or all deliveries of an issue).
+    """The state of what belongs to a delivery. Looked up for each: of EXISTS a planner makes a join, and begins it at
+    the other end where it knows nothing of the tables (all active readers of a small list, or all of an issue).
     """
     return sa.select(column).where(which).correlate(delivery).scalar_subquery()
 

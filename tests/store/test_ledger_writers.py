@@ -160,19 +160,21 @@ def test_every_statement_finds_its_rows_by_their_keys(world: World, statistics: 
         for setting, value in writers._SESSION.items():
             connection.execute(sa.select(sa.func.set_config(setting, value, True)))
         for name, (text, wanted) in writers._statements().items():
-            connection.exec_driver_sql(f"PREPARE asked AS {text.decode().replace('%', '%%')}")
+            connection.exec_driver_sql(f"PREPARE asked AS {text.decode()}".replace("%", "%%"))
             plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE asked ({', '.join(['NULL'] * len(wanted))})")
             said = " ".join(plan.scalars())
             connection.exec_driver_sql("DEALLOCATE asked")
             assert "Seq Scan" not in said, name
             if "lock" not in name:  # each of its rows is looked up, and no index is walked from end to end
-                assert "pk_delivery" in said and "Index Cond: (id = " in said, name
-                assert "uq_delivery" not in said and "ix_delivery" not in said, name
+                assert "pk_delivery" in said, name
+                assert "Index Cond: (id = " in said or "Index Cond: ((id = " in said, name
+                assert "uq_delivery" not in said, name
+                assert "ix_delivery" not in said, name
 
 
 @pytest.mark.parametrize("said", [
-    "2.0.0 Ok", "", "NULL", "null", 'he said "no", and {left}', "back\\slash \\\"", "a,b", " spaces ", "Grüße 漢字 🦉", "li\nne\t",
-    "{}", "'; DROP TABLE attempt; --",
+    "2.0.0 Ok", "", "NULL", "null", 'he said "no", and {left}', "back\\slash \\\"", "a,b", " spaces ", "Grüße 漢字 🦉",
+    "li\nne\t", "{}", "'; DROP TABLE attempt; --",
 ])
 def test_what_a_relay_said_is_written_as_it_said_it(world: World, both: Sequence[Writer], said: str) -> None:
     claims = take(world, world.frozen(3))
