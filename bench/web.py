@@ -243,7 +243,7 @@ def prepare(
         settings = load(folder / "milepost.toml")
     rows = (
         {"address": f"r{n}@readers.example", "normalized": f"r{n}@readers.example", "state": "active",
-         "cadence": "instant", "topics": [], "created_at": NOW}
+         "cadence": "instant", "topics": [], "created_at": NOW, "confirmed_at": NOW}  # as real ones: they may come back
         for n in range(readers)
     )
     with connect(settings.store.url) as database:

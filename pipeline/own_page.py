@@ -77,7 +77,9 @@ class OwnPage:
 
     def linked(self, link: ReaderLink, now: dt.datetime) -> Reader:
         """Whom a link was mailed to; raises NotFoundError when that is nobody here."""
-        who = self._people.linked(link)
+        return self._as(self._people.linked(link), now)
+
+    def _as(self, who: Subscriber, now: dt.datetime) -> Reader:
         until = None
         if may_come_back(who, now) and who.unsubscribed_at is not None:
             until = None if Suppressions(self._database).find(who.address) else who.unsubscribed_at + UNDO_FOR
@@ -108,14 +110,13 @@ class OwnPage:
         """End a pause early; raises NotFoundError, ConflictError for who is not active."""
         return self._people.resume(subscriber_id, now)
 
-    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool = True) -> Subscriber:
-        """No message begins for them after this; doing it twice changes nothing. Raises NotFoundError.
+    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool = True) -> Reader:
+        """No message begins for them after this; who they are then. Twice changes nothing. Raises NotFoundError.
 
         `seen`: they see the page that says so; else a letter does where web.goodbye wants it.
         """
-        return self._people.leave(
-            subscriber_id, now, goodbye=not seen and self._settings.web.goodbye == "unseen"
-        )
+        goodbye = not seen and self._settings.web.goodbye == "unseen"
+        return self._as(self._people.leave(subscriber_id, now, goodbye=goodbye), now)
 
     def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
         """Take back that they left; whether they are back. Raises NotFoundError."""

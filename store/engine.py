@@ -9,7 +9,9 @@ from reading.
 """
 
 import math
+import select
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,6 +47,8 @@ _LOST_CLIENT = {
 
 # What is known of a connection, in SQLAlchemy's `info` of it.
 _POOLED = "milepost: a pooler is between"
+_USED = "milepost: used at"  # by time.monotonic
+QUIET_S = 15.0  # a session that nobody used for so long is asked whether it is still there
 
 _FORMS = "Want sqlite:///FILE or postgresql://USER@HOST/NAME."
 
@@ -82,6 +86,7 @@ class Database:
         # nobody waits longer than they were told.
         self.lock_seconds = wait_seconds / 2 if self.dialect == "sqlite" else wait_seconds
         self.turns = Turns()
+        self.keys: dict[str, bytes] = {}  # those that never change, once they were read (store.meta)
         self.engine = _engine(self.url, self.lock_seconds, writes=True)
         if not foreign_keys and self.dialect == "sqlite":
             sa.event.listen(self.engine, "connect", _sqlite_no_foreign_keys)
@@ -156,13 +161,15 @@ def _engine(url: URL, wait_seconds: float, *, writes: bool) -> sa.Engine:
         try:
             asked = {"connect_timeout": max(2, math.ceil(wait_seconds)), **_LOST_HOST}
             engine = sa.create_engine(
-                url, pool_pre_ping=True, connect_args={k: v for k, v in asked.items() if k not in url.query}, **pool
+                url, connect_args={k: v for k, v in asked.items() if k not in url.query}, **pool
             )
         except (ImportError, NoSuchModuleError):
             raise StoreError(
                 "PostgreSQL needs a driver that is not installed", hint="Run `pip install 'milepost[postgres]'`."
             ) from None
         sa.event.listen(engine, "connect", _postgresql_session(wait_seconds))
+        sa.event.listen(engine, "checkin", _note_use)
+        sa.event.listen(engine, "checkout", _still_there(engine.dialect))
         sa.event.listen(engine, "begin", _pooled_transaction(wait_seconds))
         return engine if writes else engine.execution_options(postgresql_readonly=True)
     if writes:
@@ -241,9 +248,46 @@ def _postgresql_session(wait_seconds: float) -> Any:
     return prepared
 
 
+def _note_use(connection: Any, record: Any) -> None:  # noqa: ARG001 (the event's form)
+    record.info[_USED] = time.monotonic()
+
+
+def _still_there(dialect: sa.Dialect) -> Any:
+    """Instead of SQLAlchemy's pool_pre_ping, which asks the server before each use: beside a busy one that is much of
+    a small question's time. A server that ends a session says so, or at least closes its connection, and then there is
+    something to read where nothing was asked for. Of a host that is gone without a word we hear by `_LOST_HOST`, and
+    what is between may forget a connection that is silent: who was not used for QUIET_S is asked.
+    """
+    def check(connection: Any, record: Any, proxy: Any) -> None:  # noqa: ARG001 (the event's form)
+        used = record.info.get(_USED)
+        if used is None:  # just made
+            return
+        if time.monotonic() - used < QUIET_S and _is_silent(connection):
+            return
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as error:
+            if dialect.is_disconnect(error, connection, None):
+                raise sa.exc.InvalidatePoolError from error  # the pool makes another
+            raise
+
+    return check
+
+
+def _is_silent(connection: Any) -> bool:
+    """Whether nothing came from the server since it was last read from, nor the end of the connection."""
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    return not poll.poll(0)
+
+
 def _pooled_transaction(wait_seconds: float) -> Any:
     def begin(connection: sa.Connection) -> None:
         """What `_postgresql_session` says once for a session, for this transaction alone."""
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return  # a question, which locks nothing and commits nothing
         if connection.info.get(_POOLED):
             connection.exec_driver_sql(
                 "SELECT set_config('lock_timeout', %s, true), set_config('synchronous_commit', "

@@ -2,6 +2,8 @@
 
     has anybody written at all? (one pragma, one function) ─ no ─▶ the stamp of before
                                                            └ yes ─▶ a stamp of what pages are made of: one small query
+
+On PostgreSQL both are questions to a server: while somebody writes all the time (a dispatch) they are one.
 """
 
 import hashlib
@@ -23,6 +25,8 @@ class Freshness:
     def __init__(self, database: Database, states: Sequence[IssueState]) -> None:
         self._database = database
         self._query = _of_what_pages_show(states)
+        self._both = sa.select(_SNAPSHOT, *self._query.selected_columns)
+        self._busy = False  # somebody had written when it was asked last
         self._lock = threading.Lock()
         self._moved: object = None
         self._stamp = ""
@@ -36,12 +40,19 @@ class Freshness:
     def stamp(self) -> str:
         """What differs as soon as what pages show does; raises StoreError."""
         with self._database.questions() as connection:
-            moved = self._written() if self._watcher is not None else connection.execute(_SNAPSHOT).scalar_one()
+            row: Sequence[object] | None = None
+            if self._watcher is not None:
+                moved = self._written()
+            elif self._busy:
+                moved, *row = connection.execute(self._both).one()
+            else:
+                moved = connection.execute(sa.select(_SNAPSHOT)).scalar_one()
             with self._lock:
-                if moved is not None and moved == self._moved:
+                self._busy = moved != self._moved
+                if moved is not None and not self._busy:
                     return self._stamp
-            # The mark was taken first: what is written between the two is seen the next time.
-            row = connection.execute(self._query).one()
+            if row is None:  # the mark was taken first: what is written between the two is seen the next time
+                row = connection.execute(self._query).one()
         stamp = hashlib.sha256(repr(tuple(row)).encode()).hexdigest()
         with self._lock:
             self._moved, self._stamp = moved, stamp
@@ -64,7 +75,7 @@ class Freshness:
             return None
 
 
-_SNAPSHOT = sa.text("SELECT CAST(pg_current_snapshot() AS text)")  # what differs as soon as anybody has committed
+_SNAPSHOT = sa.cast(sa.func.pg_current_snapshot(), sa.Text())  # what differs as soon as anybody has committed
 
 
 def _of_what_pages_show(states: Sequence[IssueState]) -> sa.Select[tuple[object, ...]]:

@@ -25,7 +25,7 @@ class Meta:
 
     def get(self, key: str) -> str | None:
         """The value of `key`, None when there is none."""
-        with self._database.connect() as connection:
+        with self._database.questions() as connection:
             return _value(connection, key)
 
     def set(self, key: str, value: str | None) -> None:
@@ -49,11 +49,14 @@ class Meta:
         return self._secret(SIGNING_KEY)
 
     def address_key(self) -> bytes:
-        """32 random bytes that key the hashes of suppressed addresses; the same ever after."""
-        return self._secret(ADDRESS_KEY)
+        """32 random bytes that key the hashes of suppressed addresses; the same ever after, so it is asked for once."""
+        known = self._database.keys.get(ADDRESS_KEY)
+        if known is None:
+            known = self._database.keys[ADDRESS_KEY] = self._secret(ADDRESS_KEY)
+        return known
 
     def _secret(self, name: str) -> bytes:
-        with self._database.connect() as connection:
+        with self._database.questions() as connection:
             found = _value(connection, name)
         if found is not None:
             return bytes.fromhex(found)
@@ -64,5 +67,8 @@ class Meta:
             return bytes.fromhex(_value(connection, name) or "")
 
 
+_VALUE = sa.select(meta.c.value).where(meta.c.key == sa.bindparam("the_key"))
+
+
 def _value(connection: sa.Connection, key: str) -> str | None:
-    return connection.execute(sa.select(meta.c.value).where(meta.c.key == key)).scalar()
+    return connection.execute(_VALUE, {"the_key": key}).scalar()

@@ -40,7 +40,7 @@ class SigningKeys:
         query = sa.select(meta.c.key, meta.c.value).where(
             (meta.c.key == SIGNING_KEY) | meta.c.key.startswith(_OLD) | meta.c.key.startswith(_LEAKED)
         )
-        with self._database.connect() as connection:
+        with self._database.questions() as connection:
             found = {row.key: row.value for row in connection.execute(query)}
         old = sorted((json.loads(value) for key, value in found.items() if key.startswith(_OLD)),
                      key=lambda one: str(one["until"]), reverse=True)

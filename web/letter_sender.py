@@ -1,6 +1,6 @@
 """Sends letters beside the pages: a thread that is woken by each sign-up, and looks by itself now and then.
 
-    ask ─▶ wake ─▶ pipeline.letters ─▶ until the next one is due, or LONGEST_S
+    ask ─▶ wake ─▶ pipeline.letters ─▶ TOGETHER_S at least ─▶ until the next one is due, or LONGEST_S
 
 Nothing depends on it: what it leaves, because the process ended, the schedule sends.
 """
@@ -15,6 +15,7 @@ from pipeline.letters import LettersDone
 
 _log = logging.getLogger(__name__)
 LONGEST_S = 20.0  # between two looks: another process left something, as `bounces` does
+TOGETHER_S = 0.5  # after a round: what comes meanwhile goes in one, beside which visitors are answered sooner
 SHORTEST_S = 1.0  # so that a relay that is down is not asked without a pause
 END_S = 10.0  # for the letter in hand, when the process ends
 
@@ -45,6 +46,7 @@ class LetterSender(Background):
             except Exception:  # noqa: BLE001 (a bug must not end the thread: the next letter may be another's)
                 _log.exception("sending letters failed")
                 done = LettersDone(why="a bug")
+            self._over.wait(TOGETHER_S)
             self._woken.wait(pause(done))
             if done.why:  # the relay is not there: many who sign up now must not make us ask it again at once
                 self._over.wait(SHORTEST_S)

@@ -154,8 +154,9 @@ class OwnPage(Protocol):
     def resume(self, subscriber_id: int, now: dt.datetime) -> Subscriber:
         """End a pause early; raises ConflictError for who is no reader."""
 
-    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool) -> object:
-        """No message begins for them after this; `seen`: they see the answer, as no mail program's reader does."""
+    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool) -> Reader:
+        """No message begins for them after this; who they are then. `seen`: they see the answer, as no mail program's
+        reader does."""
 
     def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
         """Take back that they left; whether they are back."""

@@ -23,7 +23,7 @@ from store.meta import Meta
 from store.schema.tables import bounce, delivery, issue, letter, sign_up, subscriber
 from store.subscribers.addresses import parse
 from store.subscribers.events import READER, By
-from store.subscribers.people import let_go, turn
+from store.subscribers.people import let_go, locked, turn
 from store.subscribers.suppressions import suppress
 
 Grade = Literal["hard", "soft", "policy", "delayed", "delivered", "complaint", "unclear"]
@@ -147,13 +147,10 @@ class Bounces:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._address_key: bytes | None = None
 
     def _key(self) -> bytes:
-        """The key of the hashes of suppressed addresses, asked for once."""
-        if self._address_key is None:
-            self._address_key = Meta(self._database).address_key()
-        return self._address_key
+        """The key of the hashes of suppressed addresses."""
+        return Meta(self._database).address_key()
 
     def trace(self, notices: Sequence[Notice], unknown: Mapping[str, int]) -> dict[str, Traced]:
         """Whose each report is, by its digest; one that is missing proved nothing.
@@ -225,7 +222,8 @@ class Bounces:
             if notice.suppress is not None and traced.address:  # an erased one is on the list for good
                 suppress(connection, key, traced.normalized, notice.suppress, now)
             if notice.grade == "complaint":
-                turn(connection, traced.subscriber, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+                gone = {"state": "unsubscribed", "unsubscribed_at": now}
+                turn(connection, locked(connection, traced.subscriber), gone, now)
                 return "unsubscribed"
             if notice.suppress is not None:
                 return "suppressed"
@@ -263,7 +261,7 @@ class Bounces:
             if reader is not None or complains:  # a stranger's typing error is nobody's address
                 suppress(connection, key, address, notice.suppress, now)
             if reader is not None and complains:
-                turn(connection, reader.id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+                turn(connection, locked(connection, reader.id), {"state": "unsubscribed", "unsubscribed_at": now}, now)
             if complains:
                 return "unsubscribed"
             return "suppressed" if reader is not None else "ended" if ended else "noted"
@@ -284,7 +282,7 @@ class Bounces:
             if connection.execute(new.on_conflict_do_nothing().returning(bounce.c.id)).first() is None:
                 return "seen"
             by = By(who=READER, why=BY_MAIL)
-            return "unsubscribed" if let_go(connection, key, reader, by, now, goodbye=goodbye) else "noted"
+            return "unsubscribed" if let_go(connection, key, reader, by, now, goodbye=goodbye)[1] else "noted"
 
     def of(self, delivery_id: int) -> list[BounceRow]:
         """What came back for one delivery, in the order it was read."""

@@ -77,13 +77,10 @@ class Ledger:
         self._holder = holder
         self._batches = batches.Batches(database.dialect)
         self._why_not = transitions.why_not(BEGIN, transitions.Terms(database.dialect))
-        self._address_key: bytes | None = None
 
     def _key(self) -> bytes:
-        """The key of the hashes of suppressed addresses, asked for once."""
-        if self._address_key is None:
-            self._address_key = Meta(self._database).address_key()
-        return self._address_key
+        """The key of the hashes of suppressed addresses."""
+        return Meta(self._database).address_key()
 
     # --- the audience -----------------------------------------------------------------------------------------------
 

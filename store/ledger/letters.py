@@ -172,7 +172,7 @@ class Letters:
             ))
             .order_by(letter.c.next_attempt_at, letter.c.id).limit(limit)
         )
-        with self._database.connect() as connection:  # each sign-up wakes us: who finds nothing keeps no writer waiting
+        with self._database.questions() as connection:  # who finds nothing keeps no writer waiting
             if connection.execute(query).first() is None:
                 return Claim(taken=[])
         with self._database.begin() as connection:
@@ -259,7 +259,7 @@ class Letters:
     def next_due(self) -> dt.datetime | None:
         """When the earliest one that waits is due."""
         query = sa.select(sa.func.min(letter.c.next_attempt_at)).where(letter.c.state == "queued")
-        with self._database.connect() as connection:
+        with self._database.questions() as connection:
             found: dt.datetime | None = connection.execute(query).scalar()
             return found
 

@@ -17,12 +17,13 @@ import sqlalchemy as sa
 
 from milepost.changes import CORRECTIONS, NEWS
 from milepost.codec import milestone_from_json
-from milepost.records import NOBODY, Cadence, Milestone, OwedRow, Placement, Standing
+from milepost.records import NOBODY, Cadence, ChangeKind, Milestone, OwedRow, Placement, Standing
 from milepost.topics import fits
 from store.dialects import insert, one_of
 from store.engine import Database
 from store.meta import Meta
 from store.milestones.milestone_queries import HELD, visible_by_id
+from store.schema.columns import Moment
 from store.schema.tables import (
     ANNOUNCED,
     change,
@@ -200,45 +201,56 @@ def keep(connection: sa.Connection, row: sa.Row[Any], now: dt.datetime, why: str
     joined, left = row.confirmed_at, row.unsubscribed_at if row.state == "unsubscribed" else None
     if row.state == "pending" or (joined is None and row.state == "unsubscribed"):
         return
-    sealed = [_sealed_for(row.id)] if left is None else [_sealed_for(row.id), _placed_before(left)]
-    held = ~sa.exists().where(look.c.id == change.c.look_id, HELD)
-    while_here = [] if left is None else [change.c.detected_at < left]
-    past = sa.exists().where(
-        issue_item.c.cadence == row.cadence, issue_item.c.milestone_id == change.c.milestone_id,
-        issue_item.c.role == "news", issue_item.c.issue == issue.c.number, *sealed,
-    )
-    news = {
-        (each.id, each.milestone_id)
-        for each in connection.execute(
-            sa.select(change.c.id, change.c.milestone_id)
-            .where(
-                ANNOUNCED, change.c.kind.in_(NEWS), held, ~past, *while_here,
-                change.c.detected_at >= (joined or row.created_at),
-            )
-        )
-    } | _called_off(connection, row.id)
+    news, corrections = set[tuple[int, int]](), list[int]()
+    for is_news, change_id, milestone_id in connection.execute(
+        _OPEN_FOR_WHO_IS_HERE if left is None else _OPEN_FOR_WHO_LEFT,
+        {"the_reader": row.id, "the_cadence": row.cadence, "joined": joined or row.created_at, "left": left},
+    ):
+        if is_news:
+            news.add((change_id, milestone_id))
+        else:
+            corrections.append(change_id)
     told = _told_news(connection, [row.id], {milestone_id for _, milestone_id in news}).get(row.id, frozenset())
     opened = {change_id for change_id, milestone_id in news if milestone_id not in told}
-    corrected = sa.exists().where(
-        issue_item.c.cadence == row.cadence, issue_item.c.change_id == change.c.id,
-        issue_item.c.issue == issue.c.number, *sealed,
-    )
-    corrections = connection.execute(
-        sa.select(change.c.id)
-        .where(ANNOUNCED, change.c.kind.in_(CORRECTIONS), held, ~corrected, *while_here)
-    ).scalars().all()
     opened |= wrong(connection, corrections, only=[row.id], states=PROMISED).get(row.id, frozenset())
     write(connection, [(row.id, change_id) for change_id in sorted(opened)], why, now)
 
 
-def _sealed_for(reader: int) -> sa.ColumnElement[bool]:
-    """Issues in which a reader has been placed: all that are frozen, and those being frozen that have come to them."""
-    return sa.or_(_SEALED, issue.c.frozen_through >= reader)
+def _open_changes(*, left: bool) -> sa.CompoundSelect[Any]:
+    """What may be open for a reader: (1, change, milestone) of news and (0, change, milestone) of corrections.
+
+    Asked at each choice of each reader, perhaps of many at once and beside a dispatch: one statement, built once.
+    """
+    reader, left_at = sa.bindparam("the_reader", type_=sa.Integer()), sa.bindparam("left", type_=Moment())
+    # Issues in which they have been placed: all that are frozen, and those being frozen that have come to them. Who
+    # left was placed in those alone that began before, or their news was written down as they left between the slices.
+    sealed = sa.and_(sa.or_(_SEALED, issue.c.frozen_through >= reader), left_at > _BEGUN_AT if left else sa.true())
+    concerns = sa.and_(
+        ANNOUNCED, ~sa.exists().where(look.c.id == change.c.look_id, HELD),
+        change.c.detected_at < left_at if left else sa.true(),
+    )
+    told_in = sa.and_(
+        issue_item.c.cadence == sa.bindparam("the_cadence"), issue_item.c.issue == issue.c.number, sealed,
+    )
+    past = sa.exists().where(
+        told_in, issue_item.c.milestone_id == change.c.milestone_id, issue_item.c.role == "news",
+    )
+    corrected = sa.exists().where(told_in, issue_item.c.change_id == change.c.id)
+    is_news, is_correction = sa.literal_column("1", sa.Integer()), sa.literal_column("0", sa.Integer())
+    found = sa.select(is_news, change.c.id, change.c.milestone_id).where(
+        concerns, _one_kind(NEWS), ~past, change.c.detected_at >= sa.bindparam("joined"),
+    )
+    called_off = _variant_items(is_news, change.c.id, change.c.milestone_id).where(
+        _OF_ANY_ISSUE, delivery.c.subscriber == reader, delivery.c.state == "cancelled", _one_kind(NEWS),
+    )
+    corrections = sa.select(is_correction, change.c.id, change.c.milestone_id).where(
+        concerns, _one_kind(CORRECTIONS), ~corrected,
+    )
+    return sa.union_all(found, called_off, corrections)
 
 
-def _placed_before(left: dt.datetime) -> sa.ColumnElement[bool]:
-    """Issues in which somebody who left was placed, or whose news was written down as they left between the slices."""
-    return left > _BEGUN_AT
+def _one_kind(kinds: Iterable[ChangeKind]) -> sa.ColumnElement[bool]:
+    return sa.or_(*(change.c.kind == kind for kind in kinds))  # `in_` is spelt out anew each time it is asked
 
 
 def write(connection: sa.Connection, rows: Iterable[tuple[int, int]], why: str, now: dt.datetime) -> None:
@@ -253,14 +265,6 @@ def write(connection: sa.Connection, rows: Iterable[tuple[int, int]], why: str, 
 def forget(connection: sa.Connection, subscriber_id: int) -> None:
     """Nothing is owed any more to somebody who is erased."""
     connection.execute(sa.delete(owed).where(owed.c.subscriber == subscriber_id, _OPEN))
-
-
-def _called_off(connection: sa.Connection, reader: int) -> set[tuple[int, int]]:
-    """(change, milestone) of the news in mails to a reader that were called off."""
-    query = _variant_items(change.c.id, change.c.milestone_id).where(
-        _OF_ANY_ISSUE, delivery.c.subscriber == reader, delivery.c.state == "cancelled", change.c.kind.in_(NEWS)
-    )
-    return {(row.id, row.milestone_id) for row in connection.execute(query)}
 
 
 # --- an issue is sealed, or taken back ------------------------------------------------------------------------------
@@ -559,6 +563,9 @@ def _variant_items(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         ))
         .join(change, issue_variant_item.c.change_id == change.c.id)
     )
+
+
+_OPEN_FOR_WHO_IS_HERE, _OPEN_FOR_WHO_LEFT = _open_changes(left=False), _open_changes(left=True)
 
 
 def _ready(connection: sa.Connection, cadence: Cadence, change_ids: Collection[int]) -> set[int]:

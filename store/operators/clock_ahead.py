@@ -54,7 +54,7 @@ _MOMENTS: Mapping[str, tuple[sa.Column[dt.datetime], sa.ColumnElement[bool], dt.
 
 def watch(database: Database, now: dt.datetime) -> None:
     """Count what lies further ahead than anything is ever put off, and keep it; raises StoreError."""
-    with database.connect() as connection:
+    with database.questions() as connection:
         row = connection.execute(sa.select(*(
             sa.select(sa.func.count()).where(which, ahead(moment, now, longest)).scalar_subquery()
             for moment, which, longest in _MOMENTS.values()

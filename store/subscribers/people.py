@@ -67,9 +67,10 @@ class Subscribers:
                 )
             if found.state == "active":
                 raise ConflictError("is active, there is nothing to return to", where=found.address)
-            turn(connection, found.id, {"state": "active", "confirmed_at": now, "unsubscribed_at": None}, now)
+            back = {"state": "active", "confirmed_at": now, "unsubscribed_at": None}
+            after = turn(connection, locked(connection, found.id), back, now)
             events.log(connection, hash_, "returned", by, now)
-            return _one(connection, subscriber.c.id == found.id, address)
+            return after
 
     def unsubscribe(self, address: str, by: By, now: dt.datetime) -> Subscriber:
         """An operator lets somebody go; no message begins for them after this. Raises NotFoundError."""
@@ -77,8 +78,7 @@ class Subscribers:
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
             found = _one(connection, subscriber.c.normalized == normalized, address)
-            let_go(connection, key, found.id, by, now)
-            return _one(connection, subscriber.c.id == found.id, address)
+            return let_go(connection, key, found.id, by, now)[0]
 
     def _hash(self, normalized: str) -> str:
         return address_hash(Meta(self._database).address_key(), normalized)
@@ -100,13 +100,13 @@ class Subscribers:
             values["language"] = language
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            before = _locked(connection, subscriber_id)
-            turn(connection, subscriber_id, values, now)
+            before = locked(connection, subscriber_id)
+            after = turn(connection, before, values, now)
             if language is not None and language != before.language:
                 spoke = before.language or "the newsletter's"
                 by = By(who=READER, why=f"{language} instead of {spoke}")
                 events.log(connection, address_hash(key, before.normalized), "language", by, now)
-            return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
+            return after
 
     def pause(self, subscriber_id: int, until: dt.datetime, *, skips: bool, now: dt.datetime) -> Subscriber:
         """An active reader hears nothing before `until`; `skips`: nor afterwards of what they missed.
@@ -125,20 +125,17 @@ class Subscribers:
         where = f"subscriber {subscriber_id}"
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            found = _locked(connection, subscriber_id)
+            found = to_subscriber(locked(connection, subscriber_id))
             if found.state != "active":
                 raise ConflictError("is not active: there is nothing to pause", where=where)
             if (found.paused_until, found.pause_skips) != (until, skips):
                 said = "mails come again" if until is None else f"no mail before {until:%Y-%m-%d %H:%M} UTC; " + (
                     "what they miss is left out" if skips else "what they miss comes then"
                 )
-                connection.execute(
-                    sa.update(subscriber).where(subscriber.c.id == subscriber_id)
-                    .values(paused_until=until, pause_skips=skips)
-                )
+                found = _changed(connection, subscriber_id, {"paused_until": until, "pause_skips": skips})
                 by = By(who=READER, why=said)
                 events.log(connection, address_hash(key, found.normalized), "paused" if until else "resumed", by, now)
-            return _one(connection, subscriber.c.id == subscriber_id, where)
+            return found
 
     def leave(self, subscriber_id: int, now: dt.datetime, *, goodbye: bool = False) -> Subscriber:
         """A reader lets us go by their own link; doing it twice changes nothing. Raises NotFoundError.
@@ -147,8 +144,8 @@ class Subscribers:
         """
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            let_go(connection, key, subscriber_id, By(who=READER, why="their own link"), now, goodbye=goodbye)
-            return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
+            by = By(who=READER, why="their own link")
+            return let_go(connection, key, subscriber_id, by, now, goodbye=goodbye)[0]
 
     def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
         """A reader takes back that they left, with their former choice or another cadence; whether they are back.
@@ -157,7 +154,8 @@ class Subscribers:
         """
         key = Meta(self._database).address_key()
         with self._database.begin() as connection:
-            found = _locked(connection, subscriber_id)
+            row = locked(connection, subscriber_id)
+            found = to_subscriber(row)
             hash_ = address_hash(key, found.normalized)
             listed = suppressions.find(connection, hash_) is not None
             if found.state == "active":
@@ -167,7 +165,7 @@ class Subscribers:
             back: dict[str, Any] = {"state": "active", "unsubscribed_at": None}
             if cadence is not None:
                 back["cadence"] = cadence
-            turn(connection, subscriber_id, back, now)
+            turn(connection, row, back, now)
             why = f"took back that they left ({found.unsubscribed_at:%Y-%m-%d})"
             events.log(connection, hash_, "returned", By(who=READER, why=why), now)
             return True
@@ -184,10 +182,11 @@ class Subscribers:
         """
         where = "a reader's link"
         if link.handle is not None:
-            with self._database.connect() as connection:
-                return _one(connection, subscriber.c.handle == link.handle, where)
+            with self._database.questions() as connection:
+                row = connection.execute(_BY_HANDLE, {"the_handle": link.handle}).first()
+            return _there(row, where)
         last = int(Meta(self._database).get(LINKS_BY_ID_UP_TO) or 0)
-        with self._database.connect() as connection:
+        with self._database.questions() as connection:
             return _one(connection, sa.and_(subscriber.c.id == link.subscriber_id, subscriber.c.id <= last), where)
 
     def find(self, address: str) -> Subscriber | None:
@@ -323,36 +322,39 @@ def may_come_back(found: Subscriber, now: dt.datetime) -> bool:
     )
 
 
-def _locked(connection: sa.Connection, subscriber_id: int) -> Subscriber:
+_BY_HANDLE = SELECT.where(subscriber.c.handle == sa.bindparam("the_handle"))
+_LOCKED = unchanged(SELECT.where(subscriber.c.id == sa.bindparam("the_id")))
+
+
+def locked(connection: sa.Connection, subscriber_id: int) -> sa.Row[Any]:
     """The subscriber, whom nobody else changes before this transaction ends; raises NotFoundError."""
-    connection.execute(unchanged(sa.select(subscriber.c.id).where(subscriber.c.id == subscriber_id)))
-    return _one(connection, subscriber.c.id == subscriber_id, f"subscriber {subscriber_id}")
+    row = connection.execute(_LOCKED, {"the_id": subscriber_id}).first()
+    if row is None:
+        raise _nobody(f"subscriber {subscriber_id}")
+    return row
 
 
 def let_go(
     connection: sa.Connection, key: bytes, subscriber_id: int, by: By, now: dt.datetime, *, goodbye: bool = False
-) -> bool:
-    """No message begins for them after this; whether they were here until now. Raises NotFoundError.
+) -> tuple[Subscriber, bool]:
+    """No message begins for them after this; who they are then, and whether they were here until now.
 
-    `goodbye`: a letter that says so is queued.
+    `goodbye`: a letter that says so is queued. Raises NotFoundError.
     """
-    who = _locked(connection, subscriber_id)
+    who = locked(connection, subscriber_id)
     if who.state == "unsubscribed":
-        return False
-    turn(connection, subscriber_id, {"state": "unsubscribed", "unsubscribed_at": now}, now)
+        return to_subscriber(who), False
+    after = turn(connection, who, {"state": "unsubscribed", "unsubscribed_at": now}, now)
     hash_ = address_hash(key, who.normalized)
     events.log(connection, hash_, "unsubscribed", by, now)
     if goodbye:
         enqueue(connection, "goodbye", who.address, hash_, now, subscriber=subscriber_id)
-    return True
+    return after, True
 
 
-def turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], now: dt.datetime) -> None:
-    """Give a subscriber another state, cadence or topics, and keep what those of until now owe them."""
-    found = sa.select(subscriber).where(subscriber.c.id == subscriber_id)
-    before = connection.execute(unchanged(found)).first()
-    if before is None:
-        return
+def turn(connection: sa.Connection, before: sa.Row[Any], values: dict[str, Any], now: dt.datetime) -> Subscriber:
+    """Give a subscriber (as `locked` has them) another state, cadence or topics, and keep what those of until now owe
+    them; who they are then."""
     if "state" in values and values["state"] != before.state:  # a pause ends with the state that it was of
         values = {"paused_until": None, "pause_skips": False} | values
     turned = {
@@ -360,13 +362,20 @@ def turn(connection: sa.Connection, subscriber_id: int, values: dict[str, Any], 
         if name in ("state", "cadence", "topics", "language", "paused_until") and value != getattr(before, name)
     }
     if not turned:
-        return
+        return to_subscriber(before)
     chosen = {"chosen_at": now} if {"cadence", "topics"} & set(turned) or turned.get("state") == "active" else {}
     # Before we look what they are owed: an issue that is being sealed is waited for here.
-    connection.execute(sa.update(subscriber).where(subscriber.c.id == subscriber_id).values(**values, **chosen))
+    after = _changed(connection, before.id, values | chosen)
     why = {"active": "return", "unsubscribed": "left"}.get(turned.get("state", ""), "cadence")
     if why != "cadence" or "cadence" in turned:  # other topics alone leave their cadence's news before them
         owed.keep(connection, before, now, why)
+    return after
+
+
+def _changed(connection: sa.Connection, subscriber_id: int, values: Mapping[str, Any]) -> Subscriber:
+    """The subscriber as these columns make them."""
+    change = sa.update(subscriber).where(subscriber.c.id == subscriber_id).values(**values)
+    return to_subscriber(connection.execute(change.returning(*SELECT.selected_columns)).one())
 
 
 def _add(
@@ -389,7 +398,14 @@ def _values(
 
 
 def _one(connection: sa.Connection, clause: sa.ColumnElement[bool], where: str) -> Subscriber:
-    row = connection.execute(SELECT.where(clause)).first()
+    return _there(connection.execute(SELECT.where(clause)).first(), where)
+
+
+def _there(row: sa.Row[Any] | None, where: str) -> Subscriber:
     if row is None:
-        raise NotFoundError("there is no such subscriber", where=where, hint="See `milepost subscribers list`.")
+        raise _nobody(where)
     return to_subscriber(row)
+
+
+def _nobody(where: str) -> NotFoundError:
+    return NotFoundError("there is no such subscriber", where=where, hint="See `milepost subscribers list`.")

@@ -32,7 +32,7 @@ from store.schema.tables import (
 from store.subscribers import events, suppressions
 from store.subscribers.addresses import Address, address_hash
 from store.subscribers.events import READER, By
-from store.subscribers.people import turn
+from store.subscribers.people import locked, turn
 
 HOUR, REMIND_AFTER, FORGET_AFTER = dt.timedelta(hours=1), dt.timedelta(hours=24), dt.timedelta(days=30)
 Refusal = Literal["network", "backlog", "used_proof"]
@@ -171,13 +171,16 @@ class SignUps:
 
     def find(self, name: str, now: dt.datetime) -> SignUp | None:
         """The entry whose link that is, None for one that is none, or forgotten."""
-        with self._database.connect() as connection:
-            return _one(connection, sa.and_(sign_up.c.name == name, sign_up.c.asked_at > now - FORGET_AFTER))
+        asked = sa.and_(sign_up.c.name == name, sign_up.c.asked_at > now - FORGET_AFTER)
+        with self._database.questions() as connection:
+            found = _one(connection, asked)
+        return None if found is None else found[0]
 
     def of(self, normalized: str) -> SignUp | None:
         """The entry of an address."""
-        with self._database.connect() as connection:
-            return _one(connection, sign_up.c.normalized == normalized)
+        with self._database.questions() as connection:
+            found = _one(connection, sign_up.c.normalized == normalized)
+        return None if found is None else found[0]
 
     def confirm(
         self, name: str, network: str, now: dt.datetime, *, newsletter_language: str = "en", welcome: bool = True
@@ -190,17 +193,14 @@ class SignUps:
         prefers, a language that they chose before stays.
         """
         with self._database.begin() as connection:
-            connection.execute(sa.select(sign_up.c.id).where(sign_up.c.name == name).with_for_update())
-            entry = _one(connection, sa.and_(sign_up.c.name == name, sign_up.c.asked_at > now - FORGET_AFTER))
-            if entry is None:
+            asked = sa.and_(sign_up.c.name == name, sign_up.c.asked_at > now - FORGET_AFTER)
+            found = _one(connection, asked, locked=True)
+            if found is None:
                 return Confirmed(ended="unknown")
+            entry, normalized = found
             key = Meta(self._database).address_key()
-            row = connection.execute(sa.select(sign_up.c.normalized).where(sign_up.c.id == entry.id)).one()
-            hash_ = address_hash(key, row.normalized)
-            known = connection.execute(
-                sa.select(subscriber.c.id, subscriber.c.state, subscriber.c.handle)
-                .where(subscriber.c.normalized == row.normalized)
-            ).first()
+            hash_ = address_hash(key, normalized)
+            known = _known(connection, normalized).first()
             listed = suppressions.find(connection, hash_)
             if entry.confirmed_at is not None:
                 if known is not None and known.state == "active" and listed is None:
@@ -212,9 +212,9 @@ class SignUps:
                 connection.execute(sa.delete(suppression).where(suppression.c.address_hash == hash_))
                 why = f"confirmed a sign-up (was suppressed {listed.created_at:%Y-%m-%d}: {listed.reason})"
                 events.log(connection, hash_, "lifted", By(who=READER, why=why), now)
-            found = _make_active(connection, entry, row.normalized, newsletter_language, now)
+            reader, handle = _make_active(connection, entry, normalized, known, newsletter_language, now)
             connection.execute(sa.insert(consent).values(
-                subscriber=found, asked_at=entry.asked_at, form=entry.form, language=entry.language,
+                subscriber=reader, asked_at=entry.asked_at, form=entry.form, language=entry.language,
                 source=entry.source, variant=entry.variant, path=entry.path, network=entry.network,
                 cadence=entry.cadence, topics=list(entry.topics), confirmed_at=now, confirmed_network=network,
             ))
@@ -223,9 +223,8 @@ class SignUps:
             before = "new" if known is None else f"was {known.state}"
             events.log(connection, hash_, "confirmed", By(who=READER, why=f"a sign-up ({before})"), now)
             if welcome:
-                enqueue(connection, "welcome", entry.address, hash_, now, entry=entry.id, subscriber=found)
-            handle = connection.execute(sa.select(subscriber.c.handle).where(subscriber.c.id == found)).scalar_one()
-            return Confirmed(ended="confirmed", subscriber=found, handle=handle)
+                enqueue(connection, "welcome", entry.address, hash_, now, entry=entry.id, subscriber=reader)
+            return Confirmed(ended="confirmed", subscriber=reader, handle=handle)
 
     def consents(self, subscriber_id: int) -> list[Consent]:
         """What proves that they asked, oldest first."""
@@ -251,7 +250,7 @@ class SignUps:
                 ),
             )
         )
-        with self._database.connect() as connection:  # mostly there is nothing: no writer waits for us then
+        with self._database.questions() as connection:  # mostly there is nothing: no writer waits for us then
             month_old = (
                 sa.select(sign_up.c.id).where(sign_up.c.asked_at <= old),
                 sa.select(letter.c.id).where(named, letter.c.queued_at <= old),
@@ -299,9 +298,21 @@ def to_sign_up(row: Mapping[str, Any]) -> SignUp:
     return SignUp(**(dict(row) | {"topics": tuple(row["topics"])}))
 
 
-def _one(connection: sa.Connection, clause: sa.ColumnElement[bool]) -> SignUp | None:
-    row = connection.execute(sa.select(*_COLUMNS).where(clause)).mappings().first()
-    return None if row is None else to_sign_up({name: row[name] for name in SignUp.__dataclass_fields__})
+def _one(
+    connection: sa.Connection, clause: sa.ColumnElement[bool], *, locked: bool = False
+) -> tuple[SignUp, str] | None:
+    """An entry and its normalized address; `locked`: nobody else changes it before this transaction ends."""
+    query = sa.select(*_COLUMNS, sign_up.c.normalized).where(clause)
+    row = connection.execute(query.with_for_update() if locked else query).mappings().first()
+    if row is None:
+        return None
+    return to_sign_up({name: row[name] for name in SignUp.__dataclass_fields__}), row["normalized"]
+
+
+def _known(connection: sa.Connection, normalized: str) -> sa.CursorResult[Any]:
+    """The subscriber of an address, if there is one."""
+    query = sa.select(subscriber.c.id, subscriber.c.state, subscriber.c.handle, subscriber.c.language)
+    return connection.execute(query.where(subscriber.c.normalized == normalized))
 
 
 def _spend(connection: sa.Connection, proof: Proof, hash_: str) -> bool:
@@ -350,12 +361,11 @@ def _write(connection: sa.Connection, request: Request, hash_: str, now: dt.date
 
 
 def _make_active(
-    connection: sa.Connection, entry: SignUp, normalized: str, newsletter_language: str, now: dt.datetime
-) -> int:
-    found = connection.execute(
-        sa.select(subscriber.c.id, subscriber.c.language).where(subscriber.c.normalized == normalized)
-    ).first()
-    known, spoken = (None, None) if found is None else found
+    connection: sa.Connection, entry: SignUp, normalized: str, known: sa.Row[Any] | None, newsletter_language: str,
+    now: dt.datetime,
+) -> tuple[int, str]:
+    """A subscriber's id and handle; `known`: who it is, None for nobody until now."""
+    spoken = None if known is None else known.language
     chosen: dict[str, Any] = {"cadence": entry.cadence, "topics": list(entry.topics)}
     if entry.form != SITE and (spoken is None or entry.language_taken):  # another site's form chose none
         chosen["language"] = None if entry.language == newsletter_language else entry.language
@@ -363,14 +373,14 @@ def _make_active(
         new = insert(connection, subscriber).values(
             address=entry.address, normalized=normalized, state="active", created_at=now, confirmed_at=now, **chosen
         )
-        known = connection.execute(new.on_conflict_do_nothing().returning(subscriber.c.id)).scalar()
-    if known is None:  # an operator or an import added them this instant
-        known = connection.execute(
-            sa.select(subscriber.c.id).where(subscriber.c.normalized == normalized)
-        ).scalar_one()
+        ours = new.on_conflict_do_nothing().returning(subscriber.c.id, subscriber.c.handle)
+        if (made := connection.execute(ours).first()) is not None:
+            return made.id, made.handle
+        known = _known(connection, normalized).one()  # an operator or an import added them this instant
     awake = {"paused_until": None, "pause_skips": False}  # who asks to be written to pauses no more
-    turn(connection, known, {"state": "active", "confirmed_at": now, "unsubscribed_at": None, **chosen, **awake}, now)
-    return int(known)
+    back = {"state": "active", "confirmed_at": now, "unsubscribed_at": None, **chosen, **awake}
+    turn(connection, locked(connection, known.id), back, now)
+    return known.id, known.handle
 
 
 def count(connection: sa.Connection, what: str, now: dt.datetime, number: int = 1) -> None:

@@ -109,7 +109,7 @@ class Suppressions:
     def find(self, address: str) -> Suppression | None:
         """Why `address` is never to be mailed, None when it may be; raises InputError when it is no address."""
         hash_ = self._hash(address)
-        with self._database.connect() as connection:
+        with self._database.questions() as connection:
             return find(connection, hash_)
 
     def list(self) -> list[Suppression]:
@@ -137,9 +137,12 @@ _SELECT = sa.select(
 )
 
 
+_OF_HASH = _SELECT.where(suppression.c.address_hash == sa.bindparam("the_hash"))
+
+
 def find(connection: sa.Connection, hash_: str) -> Suppression | None:
     """What stands on the list for that keyed hash."""
-    row = connection.execute(_SELECT.where(suppression.c.address_hash == hash_)).mappings().first()
+    row = connection.execute(_OF_HASH, {"the_hash": hash_}).mappings().first()
     return None if row is None else Suppression(**row)
 
 

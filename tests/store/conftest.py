@@ -86,6 +86,7 @@ def _empty(database: Database) -> None:
     with database.begin() as connection:
         for statement in _emptying(database.dialect):
             connection.exec_driver_sql(statement)
+    database.keys.clear()  # which never change in a database that is not emptied
 
 
 @functools.cache

@@ -2,14 +2,17 @@
 
 import datetime as dt
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
 from milepost.errors import ConflictError, HeldError, InputError, NotFoundError
-from milepost.records import Reply
+from milepost.records import ReaderLink, Reply
 from store.database import Database, check
+from store.meta import Meta
 from store.schema import tables
 from store.subscribers import importing
 from store.subscribers.addresses import parse
@@ -176,6 +179,46 @@ def test_who_leaves_waits_for_no_walk_through_all_that_was_ever_found(sqlite_dat
         world.subscribers.leave(1, NOW)
         world.issues.unannounced("weekly")
     assert set(whole) & {"change", "delivery", "attempt"} == set(), whole
+
+
+def test_a_way_out_asks_little_of_a_database_that_is_busy(world: World) -> None:
+    """Beside a dispatch each question waits for a processor: who leaves is locked, changed, looked at and noted."""
+    world.frozen()
+    reader = world.subscribers.list()[0]
+    world.subscribers.linked(ReaderLink(handle=handle_of(world, reader.id)))
+    Meta(world.database).address_key()  # asked for once
+    with statements(world.database) as asked:
+        assert world.subscribers.leave(reader.id, NOW, goodbye=True).state == "unsubscribed"
+    assert [one.split()[0] for one in asked] == ["SELECT", "UPDATE", "SELECT", "INSERT", "INSERT"], asked
+    with statements(world.database) as asked:
+        assert world.subscribers.linked(ReaderLink(handle=handle_of(world, reader.id))).state == "unsubscribed"
+        assert Suppressions(world.database).find(reader.address) is None
+    assert [one.split()[0] for one in asked] == ["SELECT"] * 3, asked  # one of them is this test's
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """What is asked of a database meanwhile, without what begins and ends transactions."""
+    asked: list[str] = []
+
+    def noted(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    engines = (database.engine, database._readers)
+    for each in engines:
+        sa.event.listen(each, "before_cursor_execute", noted)
+    try:
+        yield asked
+    finally:
+        for each in engines:
+            sa.event.remove(each, "before_cursor_execute", noted)
+        asked[:] = [one for one in asked if not one.startswith("BEGIN")]
+
+
+def handle_of(world: World, reader: int) -> str:
+    with world.database.connect() as connection:
+        query = sa.select(tables.subscriber.c.handle).where(tables.subscriber.c.id == reader)
+        return str(connection.execute(query).scalar_one())
 
 
 def test_an_erase_reads_no_more_of_the_ledger_than_what_is_theirs(sqlite_database: Database) -> None:

@@ -114,7 +114,9 @@ class MemorySubscribers:
     def linked(self, link: ReaderLink, now: dt.datetime) -> Reader:
         if self.down:
             raise StoreError("the disk is full")
-        who = self._get(link.subscriber_id if link.handle is None else int(link.handle))
+        return self._as(self._get(link.subscriber_id if link.handle is None else int(link.handle)), now)
+
+    def _as(self, who: Subscriber, now: dt.datetime) -> Reader:
         left = who.state == "unsubscribed"
         return Reader(subscriber=who, erased=False, undo_until=now + dt.timedelta(days=30) if left else None)
 
@@ -141,11 +143,11 @@ class MemorySubscribers:
         self.languages[subscriber_id] = language or self.languages.get(subscriber_id)
         return self._get(subscriber_id)
 
-    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool) -> object:
+    def leave(self, subscriber_id: int, now: dt.datetime, *, seen: bool) -> Reader:
         self._get(subscriber_id)
         self.asked.append((subscriber_id, "unsubscribed", now))
         self.states[subscriber_id] = "unsubscribed"
-        return None
+        return self._as(self._get(subscriber_id), now)
 
     def come_back(self, subscriber_id: int, now: dt.datetime, *, cadence: Cadence | None = None) -> bool:
         raise NotImplementedError

@@ -116,10 +116,10 @@ class Unsubscribe:
             if reader.erased:
                 return self.gone(request, reader)
             seen = _by_browser(request)
-            self._own_page.leave(reader.subscriber.id, self._now(), seen=seen)
+            left = self._own_page.leave(reader.subscriber.id, self._now(), seen=seen)
             if not seen:
                 self._wake()
-            return self.gone(request, self._own_page.linked(link, self._now()))
+            return self.gone(request, left)
         except NotFoundError:  # gone is gone
             return self.gone(request, None)
 
