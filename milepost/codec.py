@@ -79,8 +79,12 @@ def card_from_json(data: Mapping[str, Any]) -> Card:
 
 
 def _witness_to_json(witness: Witness) -> Json:
-    data = {"witness": witness.witness, "where": witness.where, "url": witness.url, "says": witness.says}
-    return {name: value for name, value in data.items() if value is not None}
+    data: Json = {"witness": witness.witness, "where": witness.where}  # two dozen a page: no loop
+    if witness.url is not None:
+        data["url"] = witness.url
+    if witness.says is not None:
+        data["says"] = witness.says
+    return data
 
 
 def _plain(value: Any) -> Any:

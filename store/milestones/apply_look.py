@@ -169,15 +169,15 @@ class _Writer:
         if not self._new:
             return
         new, execute = list(self._new.values()), self._connection.execute
-        related = [field_to_json(record, "related") for _, record, _, _ in new]
+        told = [milestone_to_json(record) for _, record, _, _ in new]
         ids = execute(_NEW_MILESTONE, [
             {"source": self._source, "key": record.key, "first_seen_at": self._now, "first_look_id": self._look_id,
-             "version": 1, "state": "present", "related": cards}
-            for (_, record, _, _), cards in zip(new, related, strict=True)
+             "version": 1, "state": "present", "related": data["related"]}
+            for (_, record, _, _), data in zip(new, told, strict=True)
         ]).scalars().all()
         versions = execute(_NEW_VERSION, [
-            self._version_row(milestone_id, 1, record, hash_, snapshot_id)
-            for milestone_id, (_, record, hash_, snapshot_id) in zip(ids, new, strict=True)
+            self._version_row(milestone_id, 1, data, hash_, snapshot_id)
+            for milestone_id, data, (_, _, hash_, snapshot_id) in zip(ids, told, new, strict=True)
         ]).scalars().all()
         search.index(self._connection, {at: record for at, (_, record, _, _) in zip(ids, new, strict=True)})
         self.versions += len(new)
@@ -189,10 +189,10 @@ class _Writer:
             (happened, milestone_id, None, version_id, self._is_news(record))
             for happened, milestone_id, version_id, (_, record, _, _) in zip(added, ids, versions, new, strict=True)
         ])
-        for milestone_id, version_id, cards, (_, record, hash_, _) in zip(ids, versions, related, new, strict=True):
+        for milestone_id, version_id, data, (_, record, hash_, _) in zip(ids, versions, told, new, strict=True):
             current[record.key] = _Current(
-                id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present", related=cards,
-                evidence=evidence_to_json(record),
+                id=milestone_id, number=1, version_id=version_id, fingerprint=hash_, state="present",
+                related=data["related"], evidence=data["evidence"],
             )
         self._new.clear()
 
@@ -293,17 +293,17 @@ class _Writer:
 
     def _version(self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None) -> int:
         made = self._connection.execute(
-            _NEW_VERSION, self._version_row(milestone_id, number, record, hash_, snapshot_id))
+            _NEW_VERSION, self._version_row(milestone_id, number, milestone_to_json(record), hash_, snapshot_id))
         self.versions += 1
         search.index(self._connection, {milestone_id: record})
         return int(made.scalar_one())
 
     def _version_row(
-        self, milestone_id: int, number: int, record: Milestone, hash_: str, snapshot_id: int | None
+        self, milestone_id: int, number: int, told: Mapping[str, Any], hash_: str, snapshot_id: int | None
     ) -> dict[str, Any]:
         return {
-            "milestone_id": milestone_id, "number": number, "record": milestone_to_json(record), "fingerprint": hash_,
-            "snapshot_id": snapshot_id, "extractor": record.extractor, "look_id": self._look_id,
+            "milestone_id": milestone_id, "number": number, "record": told, "fingerprint": hash_,
+            "snapshot_id": snapshot_id, "extractor": told["extractor"], "look_id": self._look_id,
             "created_at": self._now, "backfill_id": self._backfill_id,
         }
 
