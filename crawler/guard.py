@@ -151,6 +151,7 @@ class Target:
         return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
 
 
+_UNPLAIN = re.compile(r"[\x00-\x20\x7f\\]")  # spaces, control characters, backslashes
 _URL = re.compile(r"(https?)://([^/?#]*)([/?#].*)?", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?")
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
@@ -192,7 +193,7 @@ def check_url(url: str) -> Target:
 
     if len(url) > MAX_URL:
         raise refuse(f"it is longer than {MAX_URL} characters")
-    if "\\" in url or any(sign <= " " or sign == "\x7f" for sign in url):
+    if _UNPLAIN.search(url):
         raise refuse("it holds spaces, control characters or backslashes")
     match = _URL.fullmatch(url)
     if match is None:

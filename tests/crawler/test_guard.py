@@ -39,6 +39,13 @@ def test_private_only_where_it_is_named(address):
     assert refusal(address, named=True) is None
 
 
+@pytest.mark.parametrize("sign", ["\0", "\t", "\x1f", " ", "\x7f", "\\"])
+def test_a_sign_that_an_address_never_holds_is_refused_wherever_it_stands(sign):
+    for url in (f"https://example.org/a{sign}b", f"https://example.org/?{sign}", f"https://example.org/a{sign}"):
+        with pytest.raises(RefusedError, match="spaces, control characters or backslashes"):
+            check_url(url)
+
+
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public(address):
     assert refusal(address, named=False) is None
