@@ -8,8 +8,9 @@ A connection goes on only when its step is on the disk; that is the whole of the
 A batch goes when enough connections stand in it, else at the latest after a moment: a commit costs nearly the same for
 one as for all of them. With a quick disk three in five are enough: the relay is busy with the others meanwhile.
 A local disk answers sooner than a thread wakes up, so the loop writes itself. Where another program is writing or the
-disk is slow the thread writes, and the next batch fills meanwhile. A database that is a journey away has writers, and
-several batches are on the way at once: none of them holds a row of another's, for each delivery waits for its own.
+disk is slow the thread writes, and the next batch fills meanwhile. A database with a server has writers: one where it
+is near, several where it is a journey away, and then several batches are on the way at once: none of them holds a row
+of another's, for each delivery waits for its own.
 What a writer could not do is the thread's, which looks at each row and waits.
 """
 
@@ -360,9 +361,10 @@ def enough(connections: int, cost: float, writers: int = 0) -> int:
     """How many of the connections make a commit of `cost` seconds (beyond its rows) worth its while. Pure.
 
     Three in five: the relay works for the others meanwhile. Two halves would fall into step, each waiting for the last
-    of the other. All, where fewer would each pay more than a message's work. With writers: what keeps them all at work.
+    of the other. All, where fewer would each pay more than a message's work. With several writers: what keeps them all
+    at work.
     """
-    if writers:
+    if writers > 1:
         return -(-connections // writers)
     most = (3 * connections + 4) // 5
     return most if cost <= most * _WORK_S else connections

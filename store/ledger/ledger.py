@@ -39,7 +39,7 @@ from store.ledger.claims import Holding
 from store.ledger.freeze import Place
 from store.ledger.queries import AttemptRow, DeliveryRow
 from store.ledger.transitions import BEGIN, RELEASE, RENEWALS, TRANSITIONS, Transition, in_state, taken
-from store.ledger.writers import WRITERS, Writer
+from store.ledger.writers import NEAR_S, WRITERS, Writer
 from store.meta import Meta
 from store.schema.tables import delivery, issue
 from store.subscribers.addresses import address_hash, normalize
@@ -233,8 +233,8 @@ class Ledger:
     @contextmanager
     def writers(self) -> Iterator[Sequence[Writer]]:
         """While it is open: connections on which `advance` is done while whoever asked goes on; none on SQLite, where
-        one writes at a time, and behind a pooler, where nobody has a session. Those that the database doesn't give are
-        not alive, and may be opened later.
+        one writes at a time, and behind a pooler, where nobody has a session; one where the database is near. Those
+        that the database doesn't give are not alive, and may be opened later.
         """
         with ExitStack() as opened:
             writers: list[Writer] = []
@@ -245,6 +245,9 @@ class Ledger:
                 for writer in writers:
                     opened.callback(writer.close)
                     writer.reopen()
+                    if writer.journey_s <= NEAR_S:
+                        writers = [writer]
+                        break
             yield writers
 
     def _all(

@@ -7,6 +7,7 @@ server's work alone, however far away it is and even if we are stopped meanwhile
 server says so as an error, and the whole transaction is as if it had never been asked for.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ from store.ledger.transitions import BEGIN, HELD, TRANSITIONS, Row, Terms
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
-WRITERS = 3  # transactions under way at once in one dispatch
+WRITERS = 3  # transactions under way at once in one dispatch, where the database is a journey away
+NEAR_S = 0.0005  # of a statement there and back: one is enough up to this (as on the same machine), each costs a server
 _COUNT = "wanted"  # how many rows are to take a step
 # A lock that isn't there soon is `Ledger.advance`'s to wait for.
 _SESSION = BY_KEYS | {"plan_cache_mode": "force_generic_plan", "lock_timeout": "1s"}
@@ -48,6 +50,7 @@ class Writer:
         self._wire: PGconn
         self._answer: Advanced | None = None
         self.alive = self.busy = self.unsent = False
+        self.journey_s = float("inf")  # of a small statement there and back, at the best, when it was opened
 
     def reopen(self) -> None:
         """Connect, anew if it was, waiting for it; raises StoreError."""
@@ -60,7 +63,9 @@ class Writer:
             self._connection, self._wire = connection, connection.pgconn
             connection.autocommit = True
             for setting, value in _SESSION.items():
+                start = time.perf_counter()
                 connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
+                self.journey_s = min(self.journey_s, time.perf_counter() - start)
             self._prepare()
             self._wire.nonblocking = 1
             self._wire.enter_pipeline_mode()

@@ -256,6 +256,10 @@ def test_each_writer_carries_its_part_of_the_connections(connections: int, write
     assert enough(connections, 9.9, writers) == expected
 
 
+def test_one_writer_leaves_the_relay_to_the_others_meanwhile() -> None:
+    assert enough(10, 0.0, 1) == 6
+
+
 def test_what_a_commit_costs_beyond_its_rows_follows_what_is_measured_by_an_eighth() -> None:
     async def scene(desk: Desk) -> None:
         row = 0.00004  # seconds

@@ -26,7 +26,8 @@ def world(postgresql_shared: Database, database: Database) -> World:
 
 
 @pytest.fixture
-def both(world: World) -> Iterator[Sequence[Writer]]:
+def both(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sequence[Writer]]:
+    monkeypatch.setattr("store.ledger.ledger.NEAR_S", 0.0)  # as where the database is a journey away
     with world.ledger.writers() as opened:
         assert len(opened) == writers.WRITERS > 1
         yield opened
@@ -46,6 +47,14 @@ def answer(writer: Writer) -> Advanced | None:
 
 def states(world: World, number: int) -> list[str]:
     return [row.state for row in world.ledger.rows(number)]
+
+
+def test_a_database_that_is_near_has_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.ledger.ledger.NEAR_S", 10.0)
+    with world.ledger.writers() as [only]:
+        assert only.alive
+        assert 0.0 < only.journey_s < 10.0
+        assert by(only, (), take(world, world.frozen(2))) is not None
 
 
 def test_it_says_and_writes_what_advance_does(world: World, both: Sequence[Writer]) -> None:
