@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from milepost.errors import HeldError, InputError
 from milepost.printable import without_addresses
+from pipeline.several import Progress
 from pipeline.subscriber_files import consent, csv_reading
 from pipeline.subscriber_files.address_cell import address_in, is_like_an_address
 from pipeline.subscriber_files.columns import Choices, address_column, is_heading, require_width
@@ -78,14 +79,15 @@ def export_csv(database: Database) -> Iterator[dict[str, str]]:
 
 
 def import_file(
-    database: Database, raw: bytes, name: str, *, by: By, now: dt.datetime, dry_run: bool = False
+    database: Database, raw: bytes, name: str, *, by: By, now: dt.datetime, dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> Read:
     """Never mail any address of a file again, whatever program wrote it; nobody is mailed, nobody comes off the list.
 
     A reason is kept as the file has it, and `by` stands in where it has none; what a reader's confirmation lifts here
     (a bounce) it lifts after an import too. A row that can't be used is reported and doesn't stop the rest. `dry_run`
-    writes nothing. Raises InputError when the file can't be read or holds no address, HeldError when it says of some
-    that they want mail: then it is a list of readers.
+    writes nothing; `progress` is told how many addresses are decided on. Raises InputError when the file can't be read
+    or holds no address, HeldError when it says of some that they want mail: then it is a list of readers.
     """
     try:
         table = csv_reading.read(raw, is_heading=lambda cells: is_heading(cells, Choices()),
@@ -116,7 +118,10 @@ def import_file(
             kept[named.normalized] = (row.line, address.address, named)
     if not kept and not errors:
         raise InputError("holds no address", where=name, hint="Want one on each line, or CSV with a heading.")
-    done = Suppressions(database).add_all([named for _, _, named in kept.values()], by=by, now=now, dry_run=dry_run)
+    done = Suppressions(database).add_all(
+        [named for _, _, named in kept.values()], by=by, now=now, dry_run=dry_run,
+        progress=progress or (lambda _done, _total: None),
+    )
     return Read(
         encoding=table.encoding, separated_by=table.separated_by, address_in=table.heading[at] if headings else "",
         reason_in=table.heading[reason_at] if reason_at is not None else ", ".join(table.heading[one] for one in told),

@@ -11,7 +11,7 @@ from console.by_hand import by_hand, care, typing
 from console.context import CliContext
 from console.exit_report import require_rows_used
 from console.groups import WithDefault
-from console.output import JsonFlag, print_json, print_table
+from console.output import JsonFlag, print_json, print_table, progress
 from milepost.dates import utc_now
 from milepost.errors import InputError
 from milepost.printable import counted
@@ -139,11 +139,14 @@ def import_(
         raw = file.read_bytes()
     except OSError as error:
         raise InputError(f"can't be read: {error.strerror}", where=str(file), hint="Check its path and mode.") from None
-    if dry_run:
-        read = suppression_files.import_file(
-            cli.database, raw, file.name, by=By(who=operator(by), why=why), now=utc_now(), dry_run=True)
-    else:
-        read = care(cli).import_suppressions(raw, file.name, by=typing(by), why=why)
+    doing = f"{'Looking at' if dry_run else 'Taking in'} {file.name}"
+    with progress(doing, quiet=as_json, unit="addresses") as bar:
+        if dry_run:
+            read = suppression_files.import_file(
+                cli.database, raw, file.name, by=By(who=operator(by), why=why), now=utc_now(), dry_run=True,
+                progress=bar)
+        else:
+            read = care(cli).import_suppressions(raw, file.name, by=typing(by), why=why, progress=bar)
     counts = {taken: read.count(taken) for taken in suppression_files.TAKEN}
     if as_json:
         print_json(counts | {

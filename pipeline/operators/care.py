@@ -84,12 +84,14 @@ class Care:
             says=lambda _: "the address is suppressed no more",
         )
 
-    def import_suppressions(self, raw: bytes, name: str, *, by: Actor, why: str) -> suppression_files.Read:
+    def import_suppressions(
+        self, raw: bytes, name: str, *, by: Actor, why: str, progress: Progress | None = None
+    ) -> suppression_files.Read:
         """Never mail any address of a CSV file again; see `suppression_files.import_file`."""
         return self._kept(
             "address.import", f"file {name}", by, why,
             lambda: suppression_files.import_file(self._database, raw, name, by=By(who=by.who, why=why),
-                                                  now=self._now()),
+                                                  now=self._now(), progress=progress),
             after=lambda done: {"addresses": len(done.listed), "new": done.count("added"), "errors": len(done.errors)},
             says=lambda done: f"{done.count('added')} of {len(done.listed)} addresses in the file are new to the list",
         )

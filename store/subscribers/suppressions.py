@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class Named:
 
 Taken = Literal["added", "stricter", "known"]  # "stricter": its reason took the place of one that readers can lift
 TAKEN: tuple[Taken, ...] = ("added", "stricter", "known")
-_TOGETHER = 500  # asked for in one statement
+TOGETHER = 500  # asked for in one statement, and written in one transaction
 
 
 class Suppressions:
@@ -77,18 +77,23 @@ class Suppressions:
             return new
 
     def add_all(
-        self, named: Sequence[Named], *, by: By, now: dt.datetime, dry_run: bool = False
+        self, named: Sequence[Named], *, by: By, now: dt.datetime, dry_run: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> list[tuple[Taken, bool]]:
-        """Never mail any of these again, in one transaction; for each what came of it, and whether it is mailed today.
+        """Never mail any of these again; for each what came of it, and whether it was mailed until now.
 
-        Nobody is taken off the list, and nothing is forgotten of who is on it. `dry_run` tells the same and writes
-        nothing. No address may be among them twice.
+        Some at a time are one transaction, so that others write in between; who asks again after it was broken off
+        finds those on the list. Nobody is taken off it, and nothing is forgotten of who is on it. `dry_run` tells the
+        same and writes nothing. No address may be among them twice. `progress`: addresses decided on, of all.
         """
         key = Meta(self._database).address_key()
         done: list[tuple[Taken, bool]] = []
-        with self._database.connect() if dry_run else self._database.begin() as connection:
-            for start in range(0, len(named), _TOGETHER):
-                done += _add_some(connection, key, named[start : start + _TOGETHER], by, now, dry_run=dry_run)
+        parts = range(0, len(named), TOGETHER)
+        progress(0, len(named))
+        for start in parts if dry_run else self._database.in_turn(parts):
+            with self._database.connect() if dry_run else self._database.begin() as connection:
+                done += _add_some(connection, key, named[start : start + TOGETHER], by, now, dry_run=dry_run)
+            progress(len(done), len(named))
         return done
 
     def lift(self, address: str, by: By, now: dt.datetime) -> Suppression:

@@ -11,7 +11,9 @@ from milepost.errors import HeldError, InputError
 from pipeline import suppression_files
 from pipeline.suppression_files import Read, export_csv, import_file
 from store.database import Database
+from store.meta import Meta
 from store.schema import tables
+from store.subscribers import suppressions
 from store.subscribers.events import By
 from store.subscribers.people import Subscribers
 from store.subscribers.suppressions import Suppressions, liftable, outranks
@@ -146,3 +148,32 @@ def test_a_day_to_come_is_no_day_that_it_began(database: Database) -> None:
 def test_a_reason_never_becomes_one_that_readers_can_lift(new: str, known: str) -> None:
     kept = new if outranks(new, known) else known
     assert not liftable(kept) if not liftable(known) or not liftable(new) else kept == known
+
+
+def test_others_write_while_a_long_list_comes_in_and_what_was_broken_off_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suppressions, "TOGETHER", 2)
+    raw = "".join(f"p{number}@readers.example\n" for number in range(5)).encode()
+    told = list[tuple[int, int]]()
+    with Database(database.url.render_as_string(hide_password=False), wait_seconds=2) as other:
+
+        def meanwhile(done: int, of: int) -> None:
+            told.append((done, of))
+            if done == 4:  # somebody else's, at once
+                Suppressions(other).add("q@readers.example", "a trap", NOW)
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            import_file(database, raw, "list.csv", by=ADA, now=NOW, progress=meanwhile)
+    assert told == [(0, 5), (2, 5), (4, 5)]
+    again = import_file(database, raw, "list.csv", by=ADA, now=NOW)
+    assert (again.count("known"), again.count("added")) == (4, 1)
+    assert len(Suppressions(database).list()) == 6
+
+
+def test_a_look_at_a_list_waits_for_nobody_who_writes(database: Database) -> None:
+    Meta(database).address_key()  # made by whoever wants it first
+    with database.begin(), Database(database.url.render_as_string(hide_password=False), wait_seconds=0.2) as other:
+        looked = import_file(other, b"ada@a.example\n", "list.csv", by=ADA, now=NOW, dry_run=True)
+    assert looked.count("added") == 1

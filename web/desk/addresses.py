@@ -9,6 +9,7 @@ from starlette.routing import Route
 from milepost.errors import HeldError, InputError
 from pipeline import suppression_files
 from pipeline.listings import LETTER_KINDS, LETTER_STATES, Listings
+from pipeline.several import Progress
 from pipeline.subscribers import By
 from web.desk.desk import Desk, Section
 from web.desk.looks import saved
@@ -39,8 +40,14 @@ class SuppressionPages:
             desk.act("/desk/suppressions/lift", "address.lift", self.lift),
             desk.shown("/desk/suppressions/export", "address.export", self.export),
             desk.page("/desk/suppressions/import", self.ask_file, role="admin"),
-            desk.shown("/desk/suppressions/import/preview", "address.import", self.preview, longest=LONGEST_FILE),
-            desk.shown("/desk/suppressions/import", "address.import", self.import_, longest=LONGEST_FILE),
+            desk.shown_as_it_goes(
+                "/desk/suppressions/import/preview", "address.import", self.preview, longest=LONGEST_FILE,
+                title="What the file would do", says="The addresses of the file are looked up. Nothing is written.",
+            ),
+            desk.shown_as_it_goes(
+                "/desk/suppressions/import", "address.import", self.import_, longest=LONGEST_FILE, title="Suppressed",
+                says="The addresses of the file are suppressed.",
+            ),
         ]
 
     def all(self, visit: Visit) -> Response:
@@ -74,23 +81,25 @@ class SuppressionPages:
         """The form."""
         return visit.page("suppress_file.html.j2", title="Suppress a file", text="", problem=None)
 
-    def preview(self, visit: Visit, form: Form) -> Response:
+    def preview(self, visit: Visit, form: Form, progress: Progress) -> Response:
         """How it is read, and what would become of each address; nothing is written."""
         text = form.text("text")
         try:
             read = suppression_files.import_file(
                 self._desk.database, text.encode("utf-8", "replace"), _PASTED,
                 by=By(who=visit.actor.who, why="what you say below"), now=visit.now, dry_run=True,
+                progress=progress,
             )
         except (InputError, HeldError) as error:
             return visit.page("suppress_file.html.j2", title="Suppress a file", status=422, text=text, problem=error)
         return visit.page("suppress_preview.html.j2", title="What the file would do", text=text, read=read,
                           shown=read.listed[:_SHOWN], counts=_counts(read))
 
-    def import_(self, visit: Visit, form: Form) -> Response:
+    def import_(self, visit: Visit, form: Form, progress: Progress) -> Response:
         """Write it."""
         raw = form.text("text").encode("utf-8", "replace")
-        read = self._desk.care.import_suppressions(raw, _PASTED, by=visit.actor, why=form.text("why"))
+        read = self._desk.care.import_suppressions(
+            raw, _PASTED, by=visit.actor, why=form.text("why"), progress=progress)
         return visit.page("suppressed_file.html.j2", title="Suppressed", read=read, counts=_counts(read))
 
 

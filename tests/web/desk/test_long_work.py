@@ -3,12 +3,14 @@
 import asyncio
 import gc
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from starlette.responses import Response, StreamingResponse
 
 from milepost.errors import InputError
-from store.subscribers import importing
+from store.subscribers import importing, suppressions
 from tests.web.desk.conftest import Browser, House
 from web.desk import long_work
 
@@ -63,6 +65,39 @@ def test_it_says_how_far_it_is_and_ends_with_what_the_file_holds(house: House) -
     assert "10 of 40" in told(browser)
     assert "Taken in" in after(browser)
     assert "person39@readers.example" in browser.open("/desk/readers?q=person39")
+
+
+def test_a_list_of_addresses_that_are_never_mailed_does_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, told_ = threading.Event(), long_work.Steps.told
+    write = suppressions._add_some
+
+    def tell(steps: long_work.Steps) -> str:
+        text = told_(steps)
+        if "10 of 40" in text:
+            gate.set()
+        return text
+
+    def add(connection: Any, key: bytes, named: Sequence[suppressions.Named], *rest: Any, **more: Any) -> Any:
+        if named[0].normalized.startswith("person0@"):
+            gate.clear()
+        elif named[0].normalized.startswith("person10@"):
+            assert gate.wait(30), "nothing was told"
+        return write(connection, key, named, *rest, **more)
+
+    monkeypatch.setattr(long_work, "AT_ONCE_S", 0.0)
+    monkeypatch.setattr(long_work, "EVERY_S", 0.01)
+    monkeypatch.setattr(long_work.Steps, "told", tell)
+    monkeypatch.setattr(suppressions, "TOGETHER", 10)
+    monkeypatch.setattr(suppressions, "_add_some", add)
+    browser = house.signed_in("admin")
+    browser.open("/desk/suppressions/import")
+    browser.press("Look at it", text=PEOPLE.replace("email,vip", "address,reason"))
+    assert "10 of 40" in told(browser)
+    assert "Nothing is written yet" in after(browser)
+    browser.press("Never mail them", why="moved from another program")
+    assert "10 of 40" in told(browser)
+    assert "Suppressed" in after(browser)
+    assert "person39@readers.example" in browser.open("/desk/suppressions")
 
 
 @pytest.mark.usefixtures("slow")
