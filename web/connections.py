@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 HEAD_S = 10.0  # from the connection, or a request's first byte, to the end of its head
 BODY_S = 25.0  # for the body: above what an application waits for it (web.public.forms), which has an answer for it
 ANSWER_S = 60.0  # for the application, and for a client that asks on without reading
+GROWING_S = 3600.0  # for an answer that has begun and is read as it grows: a file of very many people on the desk
 FLUSH_S, SLOWEST = 20.0, 2_000.0  # to read an answer: at least so long, and a second more for so many bytes
 KEEP_ALIVE_S = 15  # between two requests
 LONGEST_HEAD = 16 * 1024  # bytes of a head that is not over yet
@@ -72,6 +73,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._crowd, self._hurry = crowd, hurry
         self._phase: tuple[Phase, object] | None = None
+        self._since = 0.0  # when that began
         self._deadline: asyncio.TimerHandle | None = None
         self._reading: Reading = "nothing"
         self._head = 0  # bytes that came while one was not over
@@ -148,7 +150,7 @@ class Connection(HttpToolsProtocol):
         phase, of = self._now()
         if self._phase is not None and self._phase[0] == phase and self._phase[1] is of:
             return
-        self._phase = phase, of
+        self._phase, self._since = (phase, of), self.loop.time()
         if self._deadline is not None:
             self._deadline.cancel()
         self._crowd.owing.pop(self, None)
@@ -175,6 +177,10 @@ class Connection(HttpToolsProtocol):
         return "rest", self.cycle
 
     def _late(self, phase: Phase, seconds: float) -> None:
+        waited = (self.loop.time() - self._since) * self._hurry
+        if phase == "answer" and self._is_read_as_it_grows() and waited < GROWING_S:
+            self._deadline = self.loop.call_later(ANSWER_S / self._hurry, self._late, phase, waited + ANSWER_S)
+            return
         self._deadline = None
         silent = phase == "head" and self._reading == "nothing"  # a browser that connected to be quick later
         said = {"head": "head of a request", "body": "body of a request", "answer": "answer to a request",
@@ -185,6 +191,9 @@ class Connection(HttpToolsProtocol):
             self._refuse("408 Request Timeout", "The request did not come in time.")  # RFC 9110 §15.5.9
         else:
             self.abort()
+
+    def _is_read_as_it_grows(self) -> bool:
+        return self.cycle.response_started and not self.transport.get_write_buffer_size()
 
     def _unanswered(self) -> bool:
         """Whether what is being read has no answer yet, not even a part of one."""

@@ -1,7 +1,9 @@
 """A client that never finishes what it began keeps nobody out: real sockets, deadlines a hundred times as short."""
 
+import asyncio
 import contextlib
 import logging
+import re
 import socket
 import threading
 import time
@@ -16,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from web.connections import LONGEST_HEAD, Connection, Crowd, connections
+from web.connections import ANSWER_S, LONGEST_HEAD, Connection, Crowd, connections
 from web.serve import listen
 
 HEAD = b"POST /subscribe HTTP/1.1\r\nHost: timeline.example\r\n"
@@ -126,6 +128,43 @@ def test_an_answer_that_nobody_reads_is_not_kept_for_ever() -> None:
         until(lambda: crowd.all)
         until(lambda: not crowd.all)
         assert len(heard(client)) < 20_000_000
+
+
+async def growing(scope: Any, receive: Any, send: Any) -> None:
+    """An answer that says a word now and then for thrice as long as one may take; or nothing more, for ever."""
+    assert scope["type"] == "http"
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(30):
+        said = b"x" * 20_000_000 if scope["path"] == "/much" else b"on "
+        await send({"type": "http.response.body", "body": said, "more_body": True})
+        await asyncio.sleep(0 if scope["path"] == "/silent" else ANSWER_S / 100 / 10)
+    if scope["path"] == "/silent":
+        await asyncio.Event().wait()
+    await send({"type": "http.response.body", "body": b"the end"})
+
+
+def test_an_answer_that_is_read_as_it_grows_may_take_longer() -> None:
+    with serving(growing) as (port, crowd):
+        assert b"the end" in heard(knock(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+        until(lambda: not crowd.all)
+
+
+def test_one_that_has_begun_and_says_nothing_more_is_not_kept_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(growing, hurry=3000) as (port, crowd):
+        assert b"the end" not in heard(knock(port, b"GET /silent HTTP/1.1\r\nHost: a\r\n\r\n"))
+        until(lambda: not crowd.all)
+    [seconds] = re.findall(r"the answer to a request took longer than (\d+) s", caplog.text)
+    assert int(seconds) >= 3600
+
+
+def test_one_that_grows_and_nobody_reads_is_kept_no_longer_than_any(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(growing, hurry=600) as (port, crowd):
+        client = knock(port, b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: crowd.all)
+        until(lambda: not crowd.all)
+        client.close()
+    assert "the answer to a request took longer than 60 s" in caplog.text
 
 
 def test_one_too_many_takes_the_place_of_whoever_kept_us_waiting_longest() -> None:
