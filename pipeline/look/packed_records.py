@@ -54,7 +54,10 @@ class Aside:
             if self._file < 0:
                 self._file = _nameless()
                 self._closing = weakref.finalize(self, os.close, self._file)
-            os.pwrite(self._file, packed, start)
+            left, at = memoryview(packed), start
+            while left:  # where room ends in the middle only a part of it is taken, and the next try says why
+                taken = os.pwrite(self._file, left, at)
+                left, at = left[taken:], at + taken
         except OSError as error:
             raise StoreError(
                 f"what a look reads can't be kept aside until it is recorded: {error.strerror}",

@@ -1,5 +1,7 @@
 """Records kept aside: the same as a dict of them, however few are in memory; those of a look are recorded in parts."""
 
+import errno
+import os
 import random
 import tracemalloc
 from dataclasses import replace
@@ -7,11 +9,12 @@ from dataclasses import replace
 import pytest
 
 from extractors import drift
+from milepost.errors import StoreError
 from milepost.records import Change, FieldChange, Milestone
 from milepost.settings import Settings
 from pipeline.look import finish_look
 from pipeline.look.judging import Entries
-from pipeline.look.packed_records import Chosen, PackedRecords, slices
+from pipeline.look.packed_records import Aside, Chosen, PackedRecords, slices
 from pipeline.look.scrape import scrape
 from store.database import Database
 from store.milestones.milestones import Milestones
@@ -75,6 +78,24 @@ def test_a_first_look_that_dies_between_two_parts_is_gone_on_with(
     changes = Milestones(database).changes(source="clockwork")
     assert len(changes) == len(site.stories)
     assert not any(change.announce for change in changes)
+
+
+def test_what_the_disk_takes_in_parts_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a part without a word where its room ends in the middle."""
+    write, most = os.pwrite, [3]
+
+    def some(file: int, data: bytes, at: int) -> int:
+        if not most[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[: most[0]], at)
+
+    monkeypatch.setattr(os, "pwrite", some)
+    aside = Aside()
+    places = [aside.put(one) for one in (b"a whole record", b"and another")]
+    assert [aside.get(places[0], 14), aside.get(places[1], 11)] == [b"a whole record", b"and another"]
+    most[0] = 0
+    with pytest.raises(StoreError, match="No space left"):
+        aside.put(b"one more")
 
 
 def test_a_number_goes_with_each_record() -> None:
