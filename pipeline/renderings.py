@@ -97,7 +97,7 @@ def render_each(
     batches = (asked[start : start + _BATCH] for start in range(0, len(asked), _BATCH))
     prepare = functools.partial(RenderJob.maker, job)
     with Crew(_SECONDS) as crew, contextlib.closing(
-        in_order(batches, lambda some: crew.read(prepare, some), processes=at_once)
+        in_order(batches, lambda some: crew.read(prepare, some), processes=at_once, give_up=crew.end)
     ) as answers:
         for some, made in answers:
             for (name, _), answer in zip(some, made, strict=True):

@@ -3,6 +3,7 @@ those in place of its look.
 
     Crew.read ─▶ a worker (started when first needed) ─▶ one answer a page, or the worker's death: that page is named
     in_order  ─▶ many pages, a few batches at a time, each waited for by a thread ─▶ what they came to, in their order
+    Crew.end  ─▶ whoever waits for an answer waits no more
 """
 
 import contextlib
@@ -33,6 +34,9 @@ MEMORY = 2 * 1024**3  # bytes of address space
 _BUSY = 10  # how much longer by the clock than by the processor, where others want it too …
 _MOMENT = 30.0  # … and so many seconds for starting
 _NOTHING = 0.5  # so few seconds in the queue are no reason to wait on
+# They are for who asked, though a terminal or a service manager sends them to all: a worker ends when its pipe does, and
+# no page is to blame for them.
+_FOR_WHO_ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _START = "import sys; sys.path[:] = {path!r}; from pipeline.workers import serve; serve({fd}, {seconds!r})"
 
@@ -52,7 +56,6 @@ def serve(fd: int, seconds: float) -> None:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked; this one ends when the pipe does
     with Connection(fd) as pipe, contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             prepare, pages = pipe.recv()
@@ -98,10 +101,15 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             code = _START.format(path=sys.path, fd=theirs.fileno(), seconds=seconds)
-            self._process = subprocess.Popen(  # noqa: S603 - our own code in our own interpreter
-                [sys.executable, "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            # what this thread lets wait, a process that it starts does from its first moment on (signal(7))
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_WHO_ASKED)
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own code in our own interpreter
+                    [sys.executable, "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._pipe = Connection(ours.detach())
 
     def read(self, prepare: Callable[[], Callable[[Any], Any]], pages: Sequence[Any]) -> Iterator[Any]:
@@ -140,6 +148,9 @@ class _Worker:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"the process that read it died ({name})"
 
+    def kill(self) -> None:
+        self._process.kill()
+
     def close(self) -> None:
         self._pipe.close()
         self._process.kill()
@@ -154,6 +165,7 @@ class Crew:
         self._free: list[_Worker] = []
         self._all: set[_Worker] = set()
         self._lock = threading.Lock()
+        self._over = False
 
     def __enter__(self) -> Self:
         return self
@@ -172,12 +184,13 @@ class Crew:
 
         Both are top-level functions, or partial ones; `prepare` is called in the worker, and no page pays for its time.
 
-        Raises MilepostError when no worker can be started.
+        Raises MilepostError when no worker can be started, and KeyboardInterrupt after `end`.
         """
         answers: list[Any] = []
         while len(answers) < len(pages):
             worker = self._take()
             for answer in worker.read(prepare, pages[len(answers) :]):
+                self._check()  # what we ended ourselves is no page's fault
                 answers.append(answer)
                 if isinstance(answer, Ended):
                     break
@@ -187,8 +200,20 @@ class Crew:
             self._drop(worker)
         return answers
 
+    def end(self) -> None:
+        """Read nothing any more: whoever waits for an answer gets KeyboardInterrupt, also for a page that hangs."""
+        with self._lock:
+            self._over = True
+            for worker in self._all:
+                worker.kill()
+
+    def _check(self) -> None:
+        if self._over:
+            raise KeyboardInterrupt
+
     def _take(self) -> _Worker:
         with self._lock:
+            self._check()
             if self._free:
                 return self._free.pop()
         try:
@@ -198,7 +223,9 @@ class Crew:
                 f"no process could be started to read pages in: {error.strerror}", hint="See the machine's limits."
             ) from error
         with self._lock:
-            self._all.add(worker)
+            self._all.add(worker)  # for `end`, or for our own
+            if self._over:
+                worker.kill()
         return worker
 
     def _give_back(self, worker: _Worker) -> None:
@@ -217,11 +244,14 @@ def processes_for(pages: int, most: int | None = None) -> int:
     return wanted if pages >= MANY and wanted > 1 else 0
 
 
-def in_order(batches: Iterable[B], read: Callable[[B], T], *, processes: int) -> Generator[tuple[B, T], None, None]:
+def in_order(
+    batches: Iterable[B], read: Callable[[B], T], *, processes: int, give_up: Callable[[], object] = lambda: None
+) -> Generator[tuple[B, T], None, None]:
     """Each batch and what `read` made of it, in their order; `processes` of them at a time, below two one by one.
 
     `read` is called in a thread, to wait there for a worker; `batches` is gone through by who asks, a few ahead and no
-    more than that in memory. Raises what `read` does, and then begins no other.
+    more than that in memory. Raises what `read` does, and then begins no other. `give_up` is called where it comes to
+    no end (also by Ctrl-C), so that those under way do: they are waited for.
     """
     if processes < 2:
         for batch in batches:
@@ -238,5 +268,8 @@ def in_order(batches: Iterable[B], read: Callable[[B], T], *, processes: int) ->
         while flying:
             first, future = flying.popleft()
             yield first, future.result()
+    except BaseException:
+        give_up()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)

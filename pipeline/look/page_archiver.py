@@ -142,19 +142,18 @@ class Intake:
         """Write the pages that wait; returns the ids of their snapshots."""
         with self._writing:
             ids = self.snapshots.add_all(self._arrived)
+            written, self._arrived, self._bytes = self._arrived, [], 0  # whatever goes wrong now: not to be written twice
             if self._written < SAMPLES <= self._written + len(ids):
                 self.enough()
             self._written += len(ids)
-            self._read_ahead([(one.snapshot, number) for one, number in zip(self._arrived, ids, strict=True)
+            self._read_ahead([(one.snapshot, number) for one, number in zip(written, ids, strict=True)
                               if one.kind == "milestone" and one.snapshot.status == 200])
-            self._arrived.clear()
-            self._bytes = 0
             return ids
 
     def _read_ahead(self, taken: Sequence[tuple[Snapshot, int]]) -> None:
+        self.pages.note_stopped(self.guard.source, self.guard.news())  # should the look die, it is known
         if not self.ahead.offer(len(taken)):
             return
-        self.pages.note_stopped(self.guard.source, self.guard.news())
         cards = cards_of(self.guard, self.pages, [snapshot.url for snapshot, _ in taken])
         self.ahead.read([Stored.of(snapshot, number, cards(snapshot.url)) for snapshot, number in taken])
 
@@ -313,6 +312,7 @@ def archive_pages(
     except StoreError:  # it takes no more
         raise
     except BaseException:
+        ahead.give_up()
         intake.flush()
         raise
     intake.flush()

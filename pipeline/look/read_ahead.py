@@ -54,7 +54,14 @@ class ReadAhead:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            self.give_up()
         self.close()
+
+    def give_up(self) -> None:
+        """Nothing of it is wanted any more: read no other page, and end what is being read."""
+        self._processes = 0
+        self._guard.give_up()
 
     def offer(self, pages: int) -> bool:
         """So many came; whether `read` has time for them."""
@@ -111,5 +118,6 @@ class ReadAhead:
         try:
             batch.result()
         except MilepostError as error:
-            log.warning("%s: pages are read only when all have come: %s", self._guard.source, error)
+            if self._processes:  # and not of each batch that is under way
+                log.warning("%s: pages are read only when all have come: %s", self._guard.source, error)
             self._processes = 0

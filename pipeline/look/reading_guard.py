@@ -256,6 +256,10 @@ class ReadingGuard:
                 told[url] = stopped
         return told
 
+    def give_up(self) -> None:
+        """End what is being read by workers, also a page that hangs: whoever waits for it gets KeyboardInterrupt."""
+        self._crew.end()
+
     def _one(self, read: Callable[[SiteReader, Stored], T], page: Stored) -> T:
         answer = self._read(read, [page], apart=False)[0]
         if isinstance(answer, ExtractError):

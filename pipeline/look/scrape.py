@@ -55,7 +55,8 @@ def scrape(
         look_id = looks.start(key, now(), holder=holders.me())
         around.enter_context(about(look=look_id))
         try:
-            with Renewal(lambda: looks.renew(look_id)), Crew(settings.guards.max_read_seconds) as crew:
+            with (Renewal(lambda: looks.renew(look_id)), Crew(settings.guards.max_read_seconds) as crew,
+                  stop.waking(crew.end)):
                 guard = ReadingGuard(
                     reader, crew, stopped=Pages(database).stopped(key), now=now, careful=careful, stop=stop,
                     processes=settings.fetch.reading_processes or min(_READERS, os.cpu_count() or 1),

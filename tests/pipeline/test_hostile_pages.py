@@ -1,5 +1,6 @@
 """A page that hangs its reader, or takes it along, harms nobody but itself: it is ended, named, and not read again."""
 
+import asyncio
 import importlib
 import itertools
 import os
@@ -8,8 +9,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -21,9 +24,11 @@ from milepost.records import Page
 from milepost.settings import Settings
 from pipeline import workers
 from pipeline.backfill import backfill
-from pipeline.look import reading
+from pipeline.look import page_archiver, reading
+from pipeline.look.read_ahead import ReadAhead
 from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
 from pipeline.look.scrape import scrape
+from pipeline.several import Stop
 from pipeline.sources import check_source
 from pipeline.workers import Crew, Ended
 from store.archive.pages import Pages
@@ -281,6 +286,94 @@ def load_slowly():
 def test_a_crew_goes_on_behind_the_page_that_ended_a_worker(small: ModuleType) -> None:
     with Crew() as crew:
         assert crew.read(small.load, [1, 2, 3, 4]) == [2, 4, Ended("the process that read it died (SIGKILL)"), 8]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_a_terminal_sends_to_all_is_no_fault_of_a_page(
+    small: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    """Also while the worker only begins; it was noted as a page that no look reads again."""
+    monkeypatch.chdir(tmp_path)
+    with Crew() as crew, ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(crew.read, small.load_waiting, [1])
+        while not crew._all:
+            assert not reading.done()
+        [worker] = crew._all
+        os.kill(worker._process.pid, number)
+        (tmp_path / "go on").touch()
+        assert reading.result() == [2]
+
+
+def test_a_crew_that_is_ended_waits_for_no_page(
+    small: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where nobody says "go on"
+    with Crew() as crew, ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(crew.read, small.load_waiting, [1, 2])
+        while not crew._all:
+            assert not reading.done()
+        crew.end()
+        with pytest.raises(KeyboardInterrupt):
+            reading.result()
+        with pytest.raises(KeyboardInterrupt):
+            crew.read(small.load, [1])
+
+
+def test_batches_that_are_under_way_are_given_up_where_one_fails() -> None:
+    given_up, ended = threading.Event(), list[bool]()
+
+    def read(batch: int) -> None:
+        if batch == 0:
+            raise ExtractError("no page")
+        ended.append(given_up.wait(20))
+
+    with pytest.raises(ExtractError, match="no page"):
+        list(workers.in_order(range(9), read, processes=2, give_up=given_up.set))
+    assert all(ended)
+    given_up.clear()
+    assert list(workers.in_order([1, 2], lambda one: one, processes=2, give_up=given_up.set)) == [(1, 1), (2, 2)]
+    assert not given_up.is_set()
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["read ahead", "read when all have come"])
+@pytest.mark.parametrize("how", ["Ctrl-C", "a stop"])
+def test_a_look_that_is_ended_waits_for_no_page_that_hangs(
+    fragile: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch, how: str, ahead: bool
+) -> None:
+    """A batch may hold sixty such pages."""
+    monkeypatch.setattr(workers, "MANY", 4)
+    monkeypatch.setattr(page_archiver, "PAGES", 4)
+    break_story(site, "hang the reader")
+    settings = fragile.model_copy(update={
+        "fetch": fragile.fetch.model_copy(update={"reading_processes": 2}),
+        "guards": fragile.guards.model_copy(update={"max_read_seconds": 20}),
+    })
+    if not ahead:
+        monkeypatch.setattr(ReadAhead, "offer", lambda *_: False)
+    stop, begun, over = Stop(), threading.Event(), list[str]()
+    read = workers._Worker.read
+
+    def noted(self: Any, prepare: Any, pages: Sequence[Stored]) -> Iterator[Any]:
+        hangs = any(b"hang the reader" in page.body for page in pages)
+        if hangs:
+            begun.set()
+        for answer in read(self, prepare, pages):
+            if hangs and isinstance(answer, Ended):
+                over.append(answer.why)
+            yield answer
+
+    def end() -> None:
+        assert begun.wait(60)
+        stop.set() if how == "a stop" else os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(workers._Worker, "read", noted)
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(end)
+        with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
+            scrape(settings, "clockwork", stop=stop)
+        ending.result()
+    assert over in ([], ["the process that read it died (SIGKILL)"])  # not by its time
+    assert Pages(database).stopped("clockwork") == {}  # and it is not to blame
 
 
 def test_no_page_pays_for_the_loading_of_what_reads_it(small: ModuleType) -> None:

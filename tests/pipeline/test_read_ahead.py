@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from milepost.errors import ExtractError, MilepostError
-from milepost.records import Card, LabelPair
+from milepost.records import Card, LabelPair, StoppedPage
 from milepost.settings import Settings
 from pipeline import workers
 from pipeline.look import page_archiver, reading
@@ -19,6 +20,7 @@ from pipeline.workers import Crew
 from store.archive.pages import Pages
 from store.database import Database
 from store.milestones.milestones import Milestones
+from store.schema import tables
 from tests.pipeline.stage import BreakableSite
 
 
@@ -30,6 +32,9 @@ class Guard:
     def __init__(self) -> None:
         self.go_on, self.read = threading.Event(), list[int]()
         self.fault: MilepostError | None = None
+
+    def give_up(self) -> None:
+        self.go_on.set()
 
     def entries(self, pages: Sequence[Stored], *, apart: bool) -> list[Entries | ExtractError]:
         assert apart
@@ -107,6 +112,26 @@ def test_a_worker_that_can_not_be_had_costs_no_page(guard: Guard, caplog: pytest
         ahead.finish()
         assert (ahead.offer(4), ahead.processes, ahead.take(1, ())) == (False, 0, None)
     assert "no process could be started" in caplog.text
+
+
+def test_why_pages_are_not_read_ahead_is_said_once(guard: Guard, caplog: pytest.LogCaptureFixture) -> None:
+    with ahead_of(guard) as ahead:
+        for number in range(2):
+            assert ahead.offer(4)
+            ahead.read([stored(number)])
+        guard.fault = MilepostError("no process could be started")
+        guard.go_on.set()
+        ahead.finish()
+    assert caplog.text.count("no process could be started") == 1
+
+
+def test_what_is_given_up_is_neither_read_nor_waited_for(guard: Guard) -> None:
+    with pytest.raises(ZeroDivisionError), ahead_of(guard) as ahead:
+        assert ahead.offer(4)
+        ahead.read([stored(1)])
+        raise ZeroDivisionError
+    assert guard.go_on.is_set()
+    assert not ahead.offer(100)
 
 
 # --- a whole look -----------------------------------------------------------------------------------------------------
@@ -219,3 +244,46 @@ def test_a_look_that_is_stopped_leaves_no_worker(
     assert not [one for one in threading.enumerate() if one.name.startswith("reading-ahead")]
     monkeypatch.undo()
     assert scrape(quick, "clockwork").milestones == len(site.stories)
+
+
+def test_pages_that_are_in_the_store_are_not_written_twice_whatever_goes_wrong_then(
+    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that is ended writes what waits."""
+    offer, offers = ReadAhead.offer, list[int]()
+
+    def once(self: ReadAhead, pages: int) -> bool:
+        offers.append(pages)
+        if len(offers) == 3:
+            raise KeyboardInterrupt
+        return offer(self, pages)
+
+    monkeypatch.setattr(ReadAhead, "offer", once)
+    with pytest.raises(KeyboardInterrupt):
+        scrape(quick, "clockwork")
+    assert site.stories
+    with database.connect() as connection:
+        urls = connection.execute(sa.select(tables.snapshot.c.url)).scalars().all()
+    assert urls
+    assert len(urls) == len(set(urls))
+
+
+def test_a_page_that_stopped_its_reader_is_known_when_the_look_is_ended(
+    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while nothing more is read ahead."""
+    stopped = StoppedPage(body_hash="0" * 64, by="somebody", why="it hung", at="2026-01-01T00:00:00+00:00")
+
+    def busy(self: ReadAhead, _: int) -> bool:
+        self._guard._news["https://clockwork.example/story/x"] = stopped
+        return False
+
+    def broken(_: ReadAhead) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReadAhead, "offer", busy)
+    monkeypatch.setattr(ReadAhead, "finish", broken)
+    with pytest.raises(KeyboardInterrupt):
+        scrape(quick, "clockwork")
+    assert site.stories
+    assert Pages(database).stopped("clockwork") == {"https://clockwork.example/story/x": stopped}
