@@ -34,8 +34,8 @@ MEMORY = 2 * 1024**3  # bytes of address space
 _BUSY = 10  # how much longer by the clock than by the processor, where others want it too …
 _MOMENT = 30.0  # … and so many seconds for starting
 _NOTHING = 0.5  # so few seconds in the queue are no reason to wait on
-# They are for who asked, though a terminal or a service manager sends them to all: a worker ends when its pipe does, and
-# no page is to blame for them.
+# They are for who asked, though a terminal or a service manager sends them to all: a worker ends when its pipe does,
+# and no page is to blame for them.
 _FOR_WHO_ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _START = "import sys; sys.path[:] = {path!r}; from pipeline.workers import serve; serve({fd}, {seconds!r})"

@@ -142,7 +142,7 @@ class Intake:
         """Write the pages that wait; returns the ids of their snapshots."""
         with self._writing:
             ids = self.snapshots.add_all(self._arrived)
-            written, self._arrived, self._bytes = self._arrived, [], 0  # whatever goes wrong now: not to be written twice
+            written, self._arrived, self._bytes = self._arrived, [], 0  # whatever goes wrong now: not twice
             if self._written < SAMPLES <= self._written + len(ids):
                 self.enough()
             self._written += len(ids)

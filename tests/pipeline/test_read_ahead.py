@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
 from pipeline.look.scrape import scrape
 from pipeline.workers import Crew
 from store.archive.pages import Pages
+from store.archive.snapshots import Snapshots
 from store.database import Database
 from store.milestones.milestones import Milestones
 from store.schema import tables
@@ -126,10 +128,11 @@ def test_why_pages_are_not_read_ahead_is_said_once(guard: Guard, caplog: pytest.
 
 
 def test_what_is_given_up_is_neither_read_nor_waited_for(guard: Guard) -> None:
-    with pytest.raises(ZeroDivisionError), ahead_of(guard) as ahead:
+    with ExitStack() as around:
+        ahead = around.enter_context(ahead_of(guard))
         assert ahead.offer(4)
         ahead.read([stored(1)])
-        raise ZeroDivisionError
+        around.pop_all().__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert guard.go_on.is_set()
     assert not ahead.offer(100)
 
@@ -287,3 +290,26 @@ def test_a_page_that_stopped_its_reader_is_known_when_the_look_is_ended(
         scrape(quick, "clockwork")
     assert site.stories
     assert Pages(database).stopped("clockwork") == {"https://clockwork.example/story/x": stopped}
+
+
+def test_a_look_that_is_ended_begins_no_reading(
+    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes what waits, and that is all."""
+    monkeypatch.setattr(workers, "MANY", 1)
+    take, waited, begun = Intake._take, list[int](), list[int]()
+
+    def ended(self: Intake, page: Any) -> None:
+        take(self, page)
+        if page.kind == "milestone" and self._arrived:
+            waited.append(len(self._arrived))
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Intake, "_take", ended)
+    monkeypatch.setattr(ReadAhead, "read", lambda _, pages: begun.append(len(pages)))
+    with pytest.raises(KeyboardInterrupt):
+        scrape(quick, "clockwork")
+    assert site.stories
+    assert waited
+    assert begun == []
+    assert Snapshots(database).unread("clockwork")
