@@ -146,7 +146,7 @@ def _answers(
     loads = (_load(guard, snapshots, pages, some, ahead) for some in slices(work.items(), BATCH))
     batches = (load[start : start + together] for load in loads for start in range(0, len(load), together))
     reading = in_order(
-        batches, partial(_read, guard, apart=processes > 0), processes=processes, give_up=lambda: None)
+        batches, partial(_read, guard, apart=processes > 0), processes=processes, give_up=guard.give_up)
     for _, answers in reading:
         if not dry:
             pages.note_stopped(guard.source, guard.news())

@@ -313,3 +313,22 @@ def test_a_look_that_is_ended_begins_no_reading(
     assert waited
     assert begun == []
     assert Snapshots(database).unread("clockwork")
+
+
+def test_what_is_read_when_all_have_come_is_given_up_with_the_look(
+    quick: Settings, site: BreakableSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages that workers are at when it ends are waited for by nobody."""
+    given_up = list[str]()
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReadAhead, "offer", lambda *_: False)
+    monkeypatch.setattr(ReadAhead, "give_up", lambda _: None)
+    monkeypatch.setattr(ReadingGuard, "give_up", lambda self: given_up.append(self.source))
+    monkeypatch.setattr(reading.PackedRecords, "put", ended)
+    with pytest.raises(KeyboardInterrupt):
+        scrape(quick, "clockwork")
+    assert site.stories
+    assert given_up == ["clockwork"]
