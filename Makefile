@@ -42,8 +42,9 @@ chaos: install ## Play every fault on a dispatch and on the looks; nobody may mi
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[chaos]'
 	@$(BIN)/python -m pytest -m chaos -rs -s $(ARGS)
 
-docs: install ## Write the pages that are made from the code (docs/settings.md)
+docs: install ## Write the pages that are made from others: docs/settings.md, docs/operations/capacity.md
 	@$(BIN)/python -m milepost.settings_reference > docs/settings.md
+	@$(BIN)/python -m bench.capacity > docs/operations/capacity.md.new && mv docs/operations/capacity.md.new docs/operations/capacity.md
 
 mutants: install ## Flip decisions and see which test notices, 20 minutes at most (ARGS="--each 0 --minutes 90": all)
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[mutants]'

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+from bench import capacity
 from console.app import app
 from extractors import registry
 from milepost.settings import parse
@@ -110,6 +111,23 @@ def test_enough_is_named_for_these_tests_to_mean_something() -> None:
 
 def test_the_page_of_settings_is_the_model_s_own() -> None:
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == reference(), "run `make docs`"
+
+
+def test_the_page_of_capacity_is_the_table_s_own() -> None:
+    """Each of its numbers is one that was measured, or such a one multiplied."""
+    operations = ROOT / "docs" / "operations"
+    made = capacity.page((operations / "scaling.md").read_text(encoding="utf-8"))
+    assert (operations / "capacity.md").read_text(encoding="utf-8") == made, "run `make docs`"
+
+
+def test_what_is_not_in_the_table_is_on_no_page() -> None:
+    line = "| pages of a source | postgresql | first look: CPU s | 1,000: 2.40; 10,000: 1,875 (1.22) |"
+    assert capacity.figures(line) == {
+        ("pages of a source", "postgresql", "first look: CPU s", 1000): 2.4,
+        ("pages of a source", "postgresql", "first look: CPU s", 10_000): 1875.0,
+    }
+    with pytest.raises(KeyError, match="second look"):
+        capacity.page(line)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash to complete for")

@@ -35,6 +35,7 @@ from store.archive.pages import Pages
 from store.database import Database, connect
 from store.milestones.looks import Looks
 from store.milestones.milestones import Milestones
+from tests.interruptible import interruptible
 from tests.pipeline import prepared
 from tests.pipeline.stage import BreakableSite
 
@@ -367,7 +368,7 @@ def test_a_look_that_is_ended_waits_for_no_page_that_hangs(
         stop.set() if how == "a stop" else os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(workers._Worker, "read", noted)
-    with ThreadPoolExecutor(1) as thread:
+    with interruptible(), ThreadPoolExecutor(1) as thread:
         ending = thread.submit(end)
         with pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
             scrape(settings, "clockwork", stop=stop)
