@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -33,6 +33,7 @@ SECONDS = 10.0  # of processor time for one page; ten times what the largest tha
 MEMORY = 2 * 1024**3  # bytes of address space
 _BUSY = 10  # how much longer by the clock than by the processor, where others want it too …
 _MOMENT = 30.0  # … and so many seconds for starting
+LOOK_UP_S = 0.5  # while waiting for others
 _NOTHING = 0.5  # so few seconds in the queue are no reason to wait on
 # They are for who asked, though a terminal or a service manager sends them to all: a worker ends when its pipe does,
 # and no page is to blame for them.
@@ -244,6 +245,16 @@ def processes_for(pages: int, most: int | None = None) -> int:
     return wanted if pages >= MANY and wanted > 1 else 0
 
 
+def result_of(future: Future[T]) -> T:
+    """What it came to, or raises what it did; heard of at once, and Ctrl-C within LOOK_UP_S.
+
+    A signal that comes in the moment before a thread begins to wait, or that another thread takes, wakes nobody.
+    """
+    while not wait([future], timeout=LOOK_UP_S).done:
+        pass
+    return future.result()
+
+
 def in_order(
     batches: Iterable[B], read: Callable[[B], T], *, processes: int, give_up: Callable[[], object] = lambda: None
 ) -> Generator[tuple[B, T], None, None]:
@@ -264,10 +275,10 @@ def in_order(
             flying.append((batch, pool.submit(read, batch)))
             if len(flying) > 2 * processes:
                 first, future = flying.popleft()
-                yield first, future.result()
+                yield first, result_of(future)
         while flying:
             first, future = flying.popleft()
-            yield first, future.result()
+            yield first, result_of(future)
     except BaseException:
         give_up()
         raise

@@ -116,7 +116,7 @@ class ReadAhead:
     def _settle(self, batch: Future[None]) -> None:
         """What goes wrong ahead is tried again by the look, which then says so in its own words."""
         try:
-            batch.result()
+            workers.result_of(batch)
         except MilepostError as error:
             if self._processes:  # and not of each batch that is under way
                 log.warning("%s: pages are read only when all have come: %s", self._guard.source, error)

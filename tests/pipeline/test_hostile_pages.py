@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -365,7 +366,11 @@ def test_a_look_that_is_ended_waits_for_no_page_that_hangs(
 
     def end() -> None:
         assert begun.wait(60)
-        stop.set() if how == "a stop" else os.kill(os.getpid(), signal.SIGINT)
+        if how == "a stop":
+            stop.set()
+        else:
+            time.sleep(0.2)  # until who hears it waits
+            signal.raise_signal(signal.SIGINT)  # by this thread: the one that waits is not woken by it
 
     monkeypatch.setattr(workers._Worker, "read", noted)
     with interruptible(), ThreadPoolExecutor(1) as thread:
