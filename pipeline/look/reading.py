@@ -47,7 +47,7 @@ class Reading:
     undated: frozenset[str] = frozenset()  # keys of records whose page has a date that could not be read
 
 
-def spelt_on(records: Iterable[Milestone | Read]) -> Counter[SiteLabel]:
+def spelt_on(records: Iterable[Milestone]) -> Counter[SiteLabel]:
     """How many pages write a label so."""
     return Counter(one for record in records for one in dict.fromkeys(record.spelt))
 
@@ -120,16 +120,24 @@ class _Light:
     """What is known of all records without having them at hand."""
 
     def __init__(self) -> None:
-        self.spelt: Counter[SiteLabel] = Counter()
         self.shared: set[str] = set()
         self.undated: set[str] = set()
-        self._spelt: dict[str, Counter[SiteLabel]] = {}  # key → what it was counted for
+        self._pages: Counter[SiteLabel] = Counter()
+        self._spelt: dict[str, tuple[SiteLabel, ...]] = {}  # key → what it was counted for
+        # one object for all who write it: what other processes read comes with a copy of its own for each page
+        self._labels: dict[SiteLabel, SiteLabel] = {}
+
+    @property
+    def spelt(self) -> Counter[SiteLabel]:
+        """How many pages write a label so."""
+        return +self._pages
 
     def note(self, read: Read) -> None:
         """A record, or what it is by now."""
-        key, spelt = read.key, spelt_on([read])
-        self.spelt -= self._spelt.pop(key, Counter())
-        self.spelt += spelt
+        key = read.key
+        spelt = tuple(self._labels.setdefault(label, label) for label in dict.fromkeys(read.spelt))
+        self._pages.subtract(self._spelt.pop(key, ()))
+        self._pages.update(spelt)
         if spelt:
             self._spelt[key] = spelt
         (self.shared.add if read.shares_its_page else self.shared.discard)(key)

@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from milepost.errors import ExtractError, MilepostError
-from milepost.records import Card, LabelPair, StoppedPage
+from milepost.records import Card, LabelPair, SiteLabel, StoppedPage
 from milepost.settings import Settings
 from pipeline import workers
 from pipeline.look import page_archiver, reading
 from pipeline.look.page_archiver import Intake
 from pipeline.look.read_ahead import ReadAhead
-from pipeline.look.reading_guard import Entries, ReadingGuard, Stored
+from pipeline.look.reading_guard import Entries, Read, ReadingGuard, Stored
 from pipeline.look.scrape import scrape
 from pipeline.workers import Crew
 from store.archive.pages import Pages
@@ -332,3 +332,21 @@ def test_what_is_read_when_all_have_come_is_given_up_with_the_look(
         scrape(quick, "clockwork")
     assert site.stories
     assert given_up == ["clockwork"]
+
+
+def test_how_labels_are_spelt_is_counted_once_a_record_and_kept_once_for_all() -> None:
+    """However often one is read; each answer of another process has words of its own."""
+    light = reading._Light()
+
+    def read(key: str, *words: str) -> Read:
+        labels = tuple(SiteLabel("gpt", "".join(one)) for one in words)
+        return Read(key=key, record=b"", labels=(), spelt=labels, shares_its_page=False, undated=False)
+
+    for one in (read("a", "GPT", "GPT"), read("b", "GPT", "Gpt"), read("c"), read("a", "Gpt")):
+        light.note(one)
+    assert light.spelt == {SiteLabel("gpt", "GPT"): 1, SiteLabel("gpt", "Gpt"): 2}
+    light.note(read("b"))
+    assert light.spelt == {SiteLabel("gpt", "Gpt"): 1}
+    light.note(read("d", "Gpt"))
+    kept = [label for spelt in light._spelt.values() for label in spelt]
+    assert (len(kept), len(set(map(id, kept)))) == (2, 1)
