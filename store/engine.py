@@ -12,7 +12,7 @@ import math
 import select
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ from store.faults import translated
 from store.write_lock import Turns, begin_immediate, give_way
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 WAIT_SECONDS = 60.0  # for another writer to finish, before we give up with a sentence
 # What is written while somebody reads for long stays in the WAL. Once it is in the database the file is cut to this;
@@ -117,6 +118,24 @@ class Database:
             if number and self.dialect == "sqlite":
                 give_way()
             yield part
+
+    def in_parts(
+        self, items: Sequence[T], size: int, do: Callable[[sa.Connection, Sequence[T]], Sequence[R]], *,
+        dry_run: bool = False, progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> list[R]:
+        """What `do` made of the items, `size` of them in one transaction, so that others write in between.
+
+        `dry_run`: it only reads. `progress`: items that are done with, of all. Raises what `do` does; the parts before
+        it are written.
+        """
+        made: list[R] = []
+        parts = range(0, len(items), size)
+        progress(0, len(items))
+        for start in parts if dry_run else self.in_turn(parts):
+            with self.connect() if dry_run else self.begin() as connection:
+                made += do(connection, items[start : start + size])
+            progress(len(made), len(items))
+        return made
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:

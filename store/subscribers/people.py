@@ -266,18 +266,14 @@ class Subscribers:
         is taken in again, for whoever is in already is known. `by.why` names the file. `dry_run` decides the same and
         writes nothing. `progress`: people decided on, of all.
         """
-        key, people, outcomes = Meta(self._database).address_key(), importing.strictest(entries), list[Outcome]()
-        progress(0, len(people))
-        parts = range(0, len(people), importing.TOGETHER)
-        for at in parts if dry_run else self._database.in_turn(parts):
-            some = people[at : at + importing.TOGETHER]
+        key = Meta(self._database).address_key()
+
+        def take_in(connection: sa.Connection, some: Sequence[Entry]) -> Sequence[Outcome]:
             hashes = {one.address.normalized: address_hash(key, one.address.normalized) for one in some}
-            with self._database.connect() if dry_run else self._database.begin() as connection:
-                outcomes += importing.take_in(
-                    connection, hashes, some, now=now, by=by.who, why=by.why, dry_run=dry_run
-                )
-            progress(len(outcomes), len(people))
-        return outcomes
+            return importing.take_in(connection, hashes, some, now=now, by=by.who, why=by.why, dry_run=dry_run)
+
+        return self._database.in_parts(
+            importing.strictest(entries), importing.TOGETHER, take_in, dry_run=dry_run, progress=progress)
 
     def export(self) -> Iterator[dict[str, str]]:
         """Rows with COLUMNS, in the order they came, a few in memory at a time; who was erased is in none."""

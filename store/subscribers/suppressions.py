@@ -87,14 +87,10 @@ class Suppressions:
         same and writes nothing. No address may be among them twice. `progress`: addresses decided on, of all.
         """
         key = Meta(self._database).address_key()
-        done: list[tuple[Taken, bool]] = []
-        parts = range(0, len(named), TOGETHER)
-        progress(0, len(named))
-        for start in parts if dry_run else self._database.in_turn(parts):
-            with self._database.connect() if dry_run else self._database.begin() as connection:
-                done += _add_some(connection, key, named[start : start + TOGETHER], by, now, dry_run=dry_run)
-            progress(len(done), len(named))
-        return done
+        return self._database.in_parts(
+            named, TOGETHER, lambda connection, some: _add_some(connection, key, some, by, now, dry_run=dry_run),
+            dry_run=dry_run, progress=progress,
+        )
 
     def lift(self, address: str, by: By, now: dt.datetime) -> Suppression:
         """An operator lets an address be mailed again; what was on the list is kept in its history, and returned.

@@ -18,15 +18,26 @@ PEOPLE = "email,vip\n" + "".join(f"person{number}@readers.example,\n" for number
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every answer takes longer than anybody waits, and no more than ten people are decided on before that was told."""
-    told, decide, gate = long_work.Steps.told, importing.admit, threading.Event()
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Every answer takes longer than anybody waits; it is set when "10 of 40" was told."""
+    told, gate = long_work.Steps.told, threading.Event()
 
     def tell(steps: long_work.Steps) -> str:
         text = told(steps)
         if "10 of 40" in text:
             gate.set()
         return text
+
+    monkeypatch.setattr(long_work, "AT_ONCE_S", 0.0)
+    monkeypatch.setattr(long_work, "EVERY_S", 0.01)
+    monkeypatch.setattr(long_work.Steps, "told", tell)
+    return gate
+
+
+@pytest.fixture
+def slow(gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than ten people are decided on before that was told."""
+    decide = importing.admit
 
     def admit(entry: importing.Entry, known: importing.Known) -> importing.Outcome:
         if entry.line == 2:
@@ -35,9 +46,6 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
             assert gate.wait(30), "nothing was told"
         return decide(entry, known)
 
-    monkeypatch.setattr(long_work, "AT_ONCE_S", 0.0)
-    monkeypatch.setattr(long_work, "EVERY_S", 0.01)
-    monkeypatch.setattr(long_work.Steps, "told", tell)
     monkeypatch.setattr(importing, "admit", admit)
     monkeypatch.setattr(importing, "TOGETHER", 10)
 
@@ -67,15 +75,10 @@ def test_it_says_how_far_it_is_and_ends_with_what_the_file_holds(house: House) -
     assert "person39@readers.example" in browser.open("/desk/readers?q=person39")
 
 
-def test_a_list_of_addresses_that_are_never_mailed_does_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, told_ = threading.Event(), long_work.Steps.told
+def test_a_list_of_addresses_that_are_never_mailed_does_too(
+    house: House, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = suppressions._add_some
-
-    def tell(steps: long_work.Steps) -> str:
-        text = told_(steps)
-        if "10 of 40" in text:
-            gate.set()
-        return text
 
     def add(connection: Any, key: bytes, named: Sequence[suppressions.Named], *rest: Any, **more: Any) -> Any:
         if named[0].normalized.startswith("person0@"):
@@ -84,9 +87,6 @@ def test_a_list_of_addresses_that_are_never_mailed_does_too(house: House, monkey
             assert gate.wait(30), "nothing was told"
         return write(connection, key, named, *rest, **more)
 
-    monkeypatch.setattr(long_work, "AT_ONCE_S", 0.0)
-    monkeypatch.setattr(long_work, "EVERY_S", 0.01)
-    monkeypatch.setattr(long_work.Steps, "told", tell)
     monkeypatch.setattr(suppressions, "TOGETHER", 10)
     monkeypatch.setattr(suppressions, "_add_some", add)
     browser = house.signed_in("admin")
