@@ -137,6 +137,11 @@ def test_what_is_given_up_is_neither_read_nor_waited_for(guard: Guard) -> None:
     assert not ahead.offer(100)
 
 
+def ended(*_: object) -> None:
+    """As Ctrl-C ends what it stands for."""
+    raise KeyboardInterrupt
+
+
 # --- a whole look -----------------------------------------------------------------------------------------------------
 
 
@@ -236,11 +241,8 @@ def test_a_look_that_is_stopped_leaves_no_worker(
         crews.append(self)
         return enter(self)
 
-    def broken(_: ReadAhead) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(Crew, "__enter__", noted)
-    monkeypatch.setattr(ReadAhead, "finish", broken)
+    monkeypatch.setattr(ReadAhead, "finish", ended)
     with pytest.raises(KeyboardInterrupt):
         scrape(quick, "clockwork")
     assert [crew._all for crew in crews] == [set()]
@@ -281,11 +283,8 @@ def test_a_page_that_stopped_its_reader_is_known_when_the_look_is_ended(
         self._guard._news["https://clockwork.example/story/x"] = stopped
         return False
 
-    def broken(_: ReadAhead) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(ReadAhead, "offer", busy)
-    monkeypatch.setattr(ReadAhead, "finish", broken)
+    monkeypatch.setattr(ReadAhead, "finish", ended)
     with pytest.raises(KeyboardInterrupt):
         scrape(quick, "clockwork")
     assert site.stories
@@ -299,13 +298,13 @@ def test_a_look_that_is_ended_begins_no_reading(
     monkeypatch.setattr(workers, "MANY", 1)
     take, waited, begun = Intake._take, list[int](), list[int]()
 
-    def ended(self: Intake, page: Any) -> None:
+    def take_and_end(self: Intake, page: Any) -> None:
         take(self, page)
         if page.kind == "milestone" and self._arrived:
             waited.append(len(self._arrived))
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Intake, "_take", ended)
+    monkeypatch.setattr(Intake, "_take", take_and_end)
     monkeypatch.setattr(ReadAhead, "read", lambda _, pages: begun.append(len(pages)))
     with pytest.raises(KeyboardInterrupt):
         scrape(quick, "clockwork")
@@ -320,9 +319,6 @@ def test_what_is_read_when_all_have_come_is_given_up_with_the_look(
 ) -> None:
     """Pages that workers are at when it ends are waited for by nobody."""
     given_up = list[str]()
-
-    def ended(*_: object) -> None:
-        raise KeyboardInterrupt
 
     monkeypatch.setattr(ReadAhead, "offer", lambda *_: False)
     monkeypatch.setattr(ReadAhead, "give_up", lambda _: None)
