@@ -154,8 +154,8 @@ class GroupCommit:
 
     def _consider(self) -> None:
         """Write when this turn of the loop is over, or when others have joined, or when there is room for one more."""
-        if self._soon:
-            return
+        if self._soon or (self._under_way and len(self._under_way) == len(self._writers)):
+            return  # asked at each step of each mail: the second saves a look at each writer
         living = self._living()
         if not self._room(living):
             return

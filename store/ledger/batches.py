@@ -90,7 +90,7 @@ class Batches:
     """The steps of those who hold a lease (T2 to T7), in one dialect."""
 
     def __init__(self, dialect: str) -> None:
-        self._locks = [Each(dialect, make) for make in transitions.locks(dialect)]
+        self._lock = None if dialect == "sqlite" else Each(dialect, transitions.lock)
         self._steps = {
             row: Each(dialect, partial(transitions.of_one_if_free if row in RENEWALS else transitions.of_one, row))
             for row in TRANSITIONS.values() if HELD in row.only_if
@@ -99,8 +99,8 @@ class Batches:
 
     def lock(self, run: Run, rows: Sequence[Row]) -> None:
         """What T3 looks at stays as it is until the transaction ends; to be called first in it."""
-        for lock in self._locks:
-            run(lock, rows)
+        if self._lock is not None:
+            run(self._lock, rows)
 
     def take(self, run: Run, step: Transition, rows: Sequence[Row]) -> int:
         """How many of them took the step; an attempt is appended for each, so all have to where the step is logged."""

@@ -10,7 +10,6 @@ A new step is a new row: the columns that it writes are named by the effects bel
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -290,18 +289,21 @@ def way_out(row: Transition, holds: Mapping[Any, Any]) -> Transition | None:
     return next((one.otherwise for one in row.only_if if one.otherwise and not holds[one.name]), None)
 
 
-def locks(dialect: str) -> list[Callable[[Terms], sa.Select[Any]]]:
-    """What T3 looks at stays as it is until the transaction ends; to be run first. A SQLite writer is alone already.
+def lock(terms: Terms) -> sa.Select[Any]:
+    """What T3 looks at stays as it is until the transaction ends; PostgreSQL's alone, and to be run first in it. A
+    SQLite writer is alone already.
 
-    The issue comes first, everywhere: an unsubscribe, a suppression or a pause commits before these locks and is seen
-    by the UPDATE after them, or it commits after T3. In the order of keys, so that two never wait for each other.
+    The issue comes first, everywhere, then its readers in the order of their keys, so that two never wait for each
+    other: an unsubscribe, a suppression or a pause commits before these locks and is seen by the UPDATE after them, or
+    it commits after T3. In one statement, since a statement costs more than its rows; PostgreSQL locks a row's tables
+    in the order that FOR SHARE names them in, and its rows in theirs.
     """
-    seen = () if dialect == "sqlite" else ((issue.c.number, "the_issue"), (subscriber.c.id, "the_subscriber"))
-    return [partial(_locked, key, name) for key, name in seen]
-
-
-def _locked(key: sa.Column[Any], name: str, terms: Terms) -> sa.Select[Any]:
-    return sa.select(key).where(*terms.among(key, name)).order_by(key).with_for_update(read=True)
+    number, reader = issue.c.number, subscriber.c.id
+    return (
+        sa.select(number, reader).select_from(issue.join(subscriber, sa.true()))
+        .where(*terms.among(number, "the_issue"), *terms.among(reader, "the_subscriber"))
+        .order_by(number, reader).with_for_update(read=True, of=(issue, subscriber))
+    )
 
 
 _TRIED = {  # column of an attempt → what it is told

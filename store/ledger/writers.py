@@ -10,7 +10,8 @@ server says so as an error, and the whole transaction is as if it had never been
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -21,14 +22,14 @@ from store.engine import Database
 from store.faults import translated
 from store.ledger import transitions
 from store.ledger.batches import of_many
-from store.ledger.transitions import BEGIN, HELD, TRANSITIONS, Row, Terms
+from store.ledger.transitions import BEGIN, GIVEN, HELD, TRANSITIONS, Row, Terms
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
 WRITERS = 3  # transactions under way at once in one dispatch, where the database is a journey away
 NEAR_S = 0.0005  # of a statement there and back: one is enough up to this (as on the same machine), each costs a server
-_COUNT = "wanted"  # how many rows are to take a step
+_LOCK = "lock"  # the statement that comes before the steps
 # A lock that isn't there soon is `Ledger.advance`'s to wait for.
 _SESSION = BY_KEYS | {"plan_cache_mode": "force_generic_plan", "lock_timeout": "1s"}
 
@@ -76,7 +77,7 @@ class Writer:
         self.alive = True
 
     def _prepare(self) -> None:
-        for name, (text, _) in _statements().items():
+        for name, (text, _, _) in _statements().items():
             prepared = self._wire.prepare(name.encode(), text)
             if prepared.status != self._is.COMMAND_OK:
                 raise self._error(prepared.error_message.decode("utf-8", "replace").strip())
@@ -94,7 +95,7 @@ class Writer:
     def send(self, settlements: Sequence[Settlement], claims: Sequence[Claim]) -> bool:
         """Put a batch on its way; False, and nothing is, where a row wants a look of its own or the connection is gone.
 
-        T3's locks come first, then the results, then T3: the order of `Ledger.advance`.
+        T3's lock comes first, then the results, then T3: the order of `Ledger.advance`.
         """
         if self.busy or not self.alive or any(one.suppress for one in settlements):
             return False
@@ -104,8 +105,7 @@ class Writer:
             done.setdefault(one.state, []).append(transitions.of_settlement(one))
         try:
             if claims:
-                for lock in _locks():
-                    self._put(lock, beginning)
+                self._put(_LOCK, beginning)
             for state, rows in done.items():
                 self._put(state, rows)
             if claims:
@@ -120,9 +120,9 @@ class Writer:
         return True
 
     def _put(self, name: str, rows: Sequence[Row]) -> None:
-        _, wanted = _statements()[name]
-        values = [b"%d" % len(rows) if one == _COUNT else _array([row[one] for row in rows]) for one in wanted]
-        self._wire.send_query_prepared(name.encode(), values)
+        _, values, arrays = _statements()[name]
+        columns = zip(*map(values, rows), strict=True)
+        self._wire.send_query_prepared(name.encode(), [array(one) for array, one in zip(arrays, columns, strict=True)])
 
     def go_on(self) -> None:
         """Take what has come, and send what had no room."""
@@ -146,8 +146,13 @@ class Writer:
         return self._answer
 
 
-def _array(values: Sequence[object]) -> bytes:
-    """As PostgreSQL reads an array's text (its documentation, "Array Input and Output Syntax")."""
+def _numbers(values: Sequence[object]) -> bytes:
+    """An array of integers and NULLs as PostgreSQL reads it (its documentation, "Array Input and Output Syntax")."""
+    return f"{{{','.join(map(str, values))}}}".replace("None", "NULL").encode()
+
+
+def _texts(values: Sequence[object]) -> bytes:
+    """The same of texts and NULLs."""
     try:
         within = '","'.join(values)  # type: ignore[arg-type]  # the quick way, for texts with nothing to escape
     except TypeError:
@@ -160,44 +165,48 @@ def _array(values: Sequence[object]) -> bytes:
 def _element(value: object) -> str:
     if value is None:
         return "NULL"
-    if isinstance(value, int):
-        return str(value)
     said = str(value)
     if "\\" in said or '"' in said:
         said = said.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{said}"'
 
 
-@cache
-def _locks() -> Sequence[str]:
-    return tuple(f"lock {at}" for at in range(len(transitions.locks("postgresql"))))
+class _Statement(NamedTuple):
+    """What a writer may send: its text, the values that it wants of a row, and how each of their columns is written."""
+
+    text: bytes
+    values: Callable[[Row], Sequence[object]]
+    arrays: Sequence[Callable[[Sequence[object]], bytes]]
 
 
 @cache
-def _statements() -> Mapping[str, tuple[bytes, Sequence[str]]]:
-    """Name → text of all that a writer may send, and what it wants, each made from its row of `transitions`."""
-    texts = {name: _text(make) for name, make in zip(_locks(), transitions.locks("postgresql"), strict=True)}
+def _statements() -> Mapping[str, _Statement]:
+    """All that a writer may send, by their names, each made from its row of `transitions`."""
+    statements = {_LOCK: _statement(transitions.lock)}
     for state, step in TRANSITIONS.items():
         if HELD in step.only_if and (step.logs or step is BEGIN):
-            texts[state] = _text(partial(_all_or_none, step))
-    return texts
+            statements[state] = _statement(partial(_all_or_none, step))
+    return statements
 
 
 def _all_or_none(step: transitions.Transition, terms: Terms) -> sa.Select[Any]:
-    """The step of as many rows as are `wanted`, each with its attempt, or the transaction's end."""
+    """The step of all rows that are given, each with its attempt, or the transaction's end."""
     count = sa.func.count()
     # The sum is part of the sentence, else the planner would try to read the sentence as a number, and fail at once.
     fewer = sa.cast(sa.literal_column("'of all rows the step was taken by '") + sa.cast(count, sa.Text), sa.Integer)
-    wanted = sa.bindparam(_COUNT, type_=sa.Integer())
     taken, logged = transitions.of_one_with_log(step, terms)
-    return sa.select(sa.case((count == wanted, wanted), else_=fewer)).select_from(taken).add_cte(*logged)
+    assert terms.every is not None  # noqa: S101 (many are given)
+    wanted = sa.func.cardinality(terms.every("the_delivery"), type_=sa.Integer())
+    return sa.select(sa.case((count == wanted, count), else_=fewer)).select_from(taken).add_cte(*logged)
 
 
-def _text(make: Callable[[Terms], sa.Executable]) -> tuple[bytes, Sequence[str]]:
-    """With $1, $2 … for the parameters whose names come with it, in their order."""
+def _statement(make: Callable[[Terms], sa.Executable]) -> _Statement:
+    """With $1, $2 … for its arrays, in the order of their names."""
     from sqlalchemy.dialects.postgresql import psycopg
 
     statement: Any = of_many(make)[0]
     dialect = psycopg.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
     compiled = statement.compile(dialect=dialect)
-    return str(compiled).encode(), tuple(dict.fromkeys(compiled.positiontup))
+    names = tuple(dict.fromkeys(compiled.positiontup))
+    numbers = [isinstance(GIVEN[name], sa.Integer) for name in names]  # BigInteger is one
+    return _Statement(str(compiled).encode(), itemgetter(*names), [_numbers if one else _texts for one in numbers])

@@ -168,9 +168,9 @@ def test_every_statement_finds_its_rows_by_their_keys(world: World, statistics: 
             connection.execute(sa.text("ANALYZE"))
         for setting, value in writers._SESSION.items():
             connection.execute(sa.select(sa.func.set_config(setting, value, True)))
-        for name, (text, wanted) in writers._statements().items():
+        for name, (text, _, arrays) in writers._statements().items():
             connection.exec_driver_sql(f"PREPARE asked AS {text.decode()}".replace("%", "%%"))
-            plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE asked ({', '.join(['NULL'] * len(wanted))})")
+            plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE asked ({', '.join(['NULL'] * len(arrays))})")
             said = " ".join(plan.scalars())
             connection.exec_driver_sql("DEALLOCATE asked")
             assert "Seq Scan" not in said, name
