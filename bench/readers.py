@@ -1,6 +1,6 @@
-"""What an issue costs as its readers grow: drafted and frozen; and how long a sign-up waits meanwhile.
+"""What an issue costs as its readers grow: drafted and frozen, and sent; and how long a sign-up waits for the freeze.
 
-    python -m bench.readers [--readers 10000,100000,1000000] [--topics 10]
+    python -m bench.readers [--readers 10000,100000,1000000] [--topics 10] [--send]
                             [--store sqlite,postgresql] [--server own|URL] [--size SLICE]
 
     readers (made by SQL), milestones ─▶ each step in a process of its own ─▶ seconds, CPU, memory
@@ -25,8 +25,10 @@ import sqlalchemy as sa
 
 from bench.apart import Took, measured
 from bench.servers import empty, server_cpu, server_for, stored, wal
+from bench.sinks import sink
 from milepost.records import Change, Freezing
 from milepost.settings import Settings, parse
+from pipeline.dispatch import dispatch
 from pipeline.publish import draft_due
 from pipeline.publish import freeze as freeze_issue
 from store.database import connect, upgrade
@@ -38,6 +40,7 @@ from tests.store.conftest import World, make_milestone
 
 NOW = dt.datetime(2026, 4, 6, 9, 0, tzinfo=dt.UTC)
 BEFORE = NOW - dt.timedelta(days=30)
+CONNECTIONS = 10
 _START = multiprocessing.get_context("spawn")
 # What sign-ups would have written. A number's bits say which of the topics were chosen.
 NUMBERS = {
@@ -59,11 +62,13 @@ _FILL = """
 # --- the store ------------------------------------------------------------------------------------------------------
 
 
-def settings_for(url: str) -> Settings:
+def settings_for(url: str, port: int | None = None) -> Settings:
+    """`port`: the relay's."""
+    relay = {} if port is None else {"url": f"smtp://127.0.0.1:{port}", "connections": CONNECTIONS}
     return parse({
         "store": {"url": url},
         "sources": [{"key": "site", "extractor": "sample", "base_url": "https://site.example"}],
-        "mail": {"from": "Readers <news@readers.example>", "postal_address": "1 Example Row"},
+        "mail": {"from": "Readers <news@readers.example>", "postal_address": "1 Example Row", **relay},
         "newsletter": {"name": "Readers", "quiet_minutes": 0, "hour": 9, "weekday": "monday", "timezone": "UTC",
                        "cadences": ["daily", "weekly"]},
         "web": {"base_url": "https://news.readers.example"},
@@ -125,6 +130,16 @@ def freeze(url: str, size: int | None) -> tuple[int, float]:
                               progress=step)
         assert counts.balanced
         return counts.deliveries, longest
+
+
+def send(url: str, port: int) -> int:
+    """Mails that the relay took."""
+    settings = settings_for(url, port)
+    with connect(url) as database:
+        [issue] = Issues(database).list(states=["frozen"])
+    sent = dispatch(settings, issue.number, now=lambda: NOW + dt.timedelta(hours=1))
+    assert sent.report.state == "complete", sent
+    return sent.counts.states["sent"]
 
 
 # --- beside them ----------------------------------------------------------------------------------------------------
@@ -192,14 +207,20 @@ def run(url: str, step: Callable[..., Any], *arguments: Any, beside: bool = Fals
 
 
 def measure(
-    store: str, server: str | None, readers: int, topics: int, size: int | None = None
+    store: str, server: str | None, readers: int, topics: int, size: int | None = None, *, sending: bool = False
 ) -> tuple[dict[str, Step], int, int]:
-    """Draft and freeze an issue for so many in a database of its own: the steps, and its bytes before and after."""
+    """Draft and freeze an issue for so many in a database of its own, and send it where it is `sending`: the steps, and
+    its bytes before and after the freeze.
+    """
     with empty(store, server) as url:
         fill(url, readers, topics)
         before = stored(url)
         steps = {"draft": run(url, draft), "freeze": run(url, freeze, size, beside=True)}
-        return steps, before, stored(url)
+        after = stored(url)
+        if sending:
+            with sink() as port:
+                steps["send"] = run(url, send, port)
+        return steps, before, after
 
 
 def main() -> None:
@@ -210,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readers", type=numbers, default=[10_000, 100_000])
     parser.add_argument("--topics", type=numbers, default=[10])
+    parser.add_argument("--send", action="store_true", help=f"send it too, over {CONNECTIONS} connections to smtp-sink")
     parser.add_argument("--store", type=lambda text: text.split(","), default=["sqlite", "postgresql"])
     parser.add_argument("--server", default="own", metavar="own|URL")
     parser.add_argument("--size", type=int, help="readers in a slice")
@@ -220,7 +242,8 @@ def main() -> None:
         for store in chosen.store:
             for size in chosen.readers:
                 for topics in chosen.topics:
-                    for name, step in measure(store, server, size, topics, chosen.size)[0].items():
+                    steps = measure(store, server, size, topics, chosen.size, sending=chosen.send)[0]
+                    for name, step in steps.items():
                         took = step.took
                         cpu = "" if step.server is None else f"{step.server:.1f}"
                         waited = "" if step.waited is None else f"{step.waited:.2f}"

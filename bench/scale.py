@@ -109,10 +109,10 @@ def several(store: str, server: str | None, size: int) -> Figures:
     })
 
 
-def issue(store: str, server: str | None, people: int, topics: int) -> Figures:
-    steps, before, after = readers.measure(store, server, people, topics)
+def issue(store: str, server: str | None, people: int, topics: int, *, sending: bool = False) -> Figures:
+    steps, before, after = readers.measure(store, server, people, topics, sending=sending)
     draft, freeze = steps["draft"], steps["freeze"]
-    return _known({
+    figures = _known({
         "draft: CPU s": draft.took.cpu, "draft: MB at its peak": draft.took.peak_mb,
         "freeze: CPU s": freeze.took.cpu, "freeze: s": freeze.took.seconds,
         "freeze: MB at its peak": freeze.took.peak_mb, "freeze: server's CPU s": freeze.server,
@@ -120,6 +120,12 @@ def issue(store: str, server: str | None, people: int, topics: int) -> Figures:
         "freeze: longest wait of a sign-up, s": freeze.waited,
         "database before: MB": before / MB, "database after: MB": after / MB,
     })
+    if "send" in steps:
+        took = steps["send"].took
+        figures |= {
+            "send: mails/s": took.result / took.seconds, "send: CPU s": took.cpu, "send: MB at its peak": took.peak_mb,
+        }
+    return figures
 
 
 def sent(server: str | None, deliveries: int, processes: int) -> Figures:
@@ -167,7 +173,7 @@ SUBJECTS = {
     ),
     "topics": Subject(
         grows="choices of topics, 20,000 readers",
-        measure=lambda store, server, size: issue(store, server, 20_000, size),
+        measure=lambda store, server, size: issue(store, server, 20_000, size, sending=True),
         small=(10, 100, 1000), large=(10, 1000, 10_000),
     ),
     "ledger": Subject(

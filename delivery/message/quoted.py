@@ -7,21 +7,20 @@ A body is encoded once, in segments around its placeholder; a value goes on line
     =                      ◀ segment
 """
 
+import re
+
 _LINE = 75  # octets, and a 76th for the soft break
-_TOKENS = tuple(chr(octet) if 33 <= octet <= 126 and octet != 61 else f"={octet:02X}" for octet in range(256))
+_CODED = re.compile(rb"[^\n !-<>-~]")  # octets that are written as codes
+_CODES = {bytes([octet]): b"=%02X" % octet for octet in range(256)}
 # At the start of a line a dot asks for stuffing and "From " for mangling by an mbox: encoded, both are left alone.
 _AT_START = {".": "=2E", "F": "=46"}
 
 
 def encode(text: str) -> bytes:
     """`text` as quoted-printable of its UTF-8, CRLF line ends, at most 76 octets a line; CR, LF and CRLF end a line."""
-    lines: list[str] = []
-    for row in text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").split(b"\n"):
-        tokens = [" " if octet == 32 else _TOKENS[octet] for octet in row]
-        if tokens and tokens[-1] == " ":
-            tokens[-1] = "=20"
-        lines.append(_cut("".join(tokens)))
-    return "\r\n".join(lines).encode("ascii")
+    octets = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
+    rows = _CODED.sub(lambda found: _CODES[found[0]], octets).decode("ascii").split("\n")
+    return "\r\n".join(_cut(f"{row[:-1]}=20" if row.endswith(" ") else row) for row in rows).encode("ascii")
 
 
 def _cut(rest: str) -> str:

@@ -386,3 +386,32 @@ def test_any_text_in_any_field_gives_a_mail_with_our_headers(
 def test_a_long_link_is_cut_as_the_body_is_encoded(path: str) -> None:
     url = f"https://news.example/{path}"
     assert quoted.value(url) == quoted.encode(url)
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    (b"\r\nMIME-Version", b"\nMIME-Version", "a bare line end or something beyond ASCII"),
+    (b"\r\nMIME-Version", b"\r\rMIME-Version", "a bare line end"),
+    (b"quoted-printable\r\n\r\n", b"quoted-printable\r\n\r\na\0", "something beyond ASCII"),
+    (b"quoted-printable\r\n\r\n", b"quoted-printable\r\n\r\n\xe9", "something beyond ASCII"),
+    (b"quoted-printable\r\n\r\n", b"quoted-printable\r\n\r\n.\r\n", "a line begins with a dot"),
+    (b"From: ", b".From: ", "a line begins with a dot"),
+    (b"quoted-printable\r\n\r\n", b"quoted-printable\r\n\r\n" + b"x" * 80, "a line of the body is longer"),
+    (b"MIME-Version", b"X-Pad: " + b"\r\n ".join([b"x" * 60] * 2000) + b"\r\nMIME-Version", "the headers take"),
+    (b"MIME-Version: 1.0", b"X-Other: 1\r\nMIME-Version: 1.0", "the headers are not the ones we send"),
+    (b"MIME-Version: 1.0", b"MIME-Version: 1.0\r\nMIME-Version: 1.0", "the headers are not the ones we send"),
+    (b"MIME-Version: 1.0\r\n", b"", "the headers are not the ones we send"),
+    (b"Subject: ", b"Subject: Not ", "Subject reads"),
+    (b"text/plain", b"text/other", "does not parse into its two parts"),
+])
+def test_a_message_that_was_not_written_as_it_was_meant_is_none(
+    variants: Any, letterheads: Any, old: bytes, new: bytes, said: str
+) -> None:
+    variant, letterhead = variants(), letterheads()
+    good = MessageTemplate.build(variant, letterhead=letterhead, date=DATE)
+    good.verify(variant, letterhead, DATE)
+    at, piece = next(
+        (at, one) for at, one in enumerate(good._pieces) if isinstance(one, bytes) and old in one
+    )
+    broken = [*good._pieces[:at], piece.replace(old, new, 1), *good._pieces[at + 1:]]
+    with pytest.raises(RenderError, match=said):
+        MessageTemplate("all", tuple(broken)).verify(variant, letterhead, DATE)

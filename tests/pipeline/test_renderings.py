@@ -2,7 +2,9 @@
 
 import gc
 import io
+import re
 from collections.abc import Iterator
+from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +144,9 @@ def test_few_renderings_are_in_memory_at_once(town: Town, monkeypatch: pytest.Mo
     assert 0 < most <= 20
 
 
-def test_each_message_is_made_for_its_first_mail_and_few_are_kept(
-    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("room", "again"), [(64_000_000, 0), (0, 110)], ids=["room for all", "room for few"])
+def test_each_message_is_made_for_its_first_mail(
+    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, room: int, again: int
 ) -> None:
     built: list[tuple[str, bool]] = []
     build = MessageTemplate.build
@@ -157,30 +160,50 @@ def test_each_message_is_made_for_its_first_mail_and_few_are_kept(
     settings = to_folder(town, tmp_path)
     draft = drafted(town)
     freeze(settings, town.database, draft.number, content_hash=draft.content_hash, now=town.now)
-    monkeypatch.setattr(dispatching, "TEMPLATES", 100)
+    monkeypatch.setattr(dispatching, "TEMPLATES", 5)
+    monkeypatch.setattr(dispatching, "PACKED", room)
     monkeypatch.setattr(MessageTemplate, "build", counted)
     sent = dispatch(settings, draft.number, now=lambda: town.now)
     assert sent.report.count("sent") == 220
-    assert len(list((tmp_path / "mails" / "new").iterdir())) == 220
+    mails = [mail.read_bytes() for mail in (tmp_path / "mails" / "new").iterdir()]
+    assert len(mails) == 220
+    assert len({shared(mail) for mail in mails}) == 110  # what was packed is what it was
     assert len([one for one in built if not one[1]]) == 110  # each is verified once
-    assert len([one for one in built if one[1]]) > 0  # and those that made room are made again, not verified again
+    assert len([one for one in built if one[1]]) == again  # and what had no room is made again, not verified again
     assert len({name for name, _ in built}) == 110  # "all" has no reader, and is not made
 
 
-def test_no_more_messages_are_kept_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def shared(mail: bytes) -> tuple[str, ...]:
+    """What a mail has in common with the others of its variant: its parts, without the reader's own way out."""
+    parts = message_from_bytes(mail, policy=policy.SMTP).iter_parts()
+    return tuple(re.sub(r"https?://[^\s\"<>]+/u/[^\s\"<>]+", "", part.get_content()) for part in parts)
+
+
+def test_the_messages_of_late_are_kept_and_the_others_packed_as_long_as_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(dispatching, "TEMPLATES", 2)
     made: list[tuple[str, bool]] = []
 
     def make(name: str, *, again: bool) -> Any:
         made.append((name, again))
-        return None if name == "gone" else f"message {name}"
+        return None if name == "gone" else f"message {name * 50}"
 
-    kept = Templates(["a", "b", "c", "gone"], make)
-    assert (list(kept), len(kept)) == (["a", "b", "c", "gone"], 4)
-    assert [kept[name] for name in "abacab"] == [f"message {name}" for name in "abacab"]
-    assert made == [("a", False), ("b", False), ("c", False), ("b", True)]  # whatever was asked for last stays
+    kept: Any = Templates(names := [*"abcdef", "gone"], make)
+    assert (list(kept), len(kept)) == (names, 7)
+    assert [kept[name] for name in "abacabcc"] == [f"message {name * 50}" for name in "abacabcc"]
+    assert made == [("a", False), ("b", False), ("c", False)]
     assert kept.get("gone") is None
     assert kept.get("never heard of") is None
+    made.clear()
+    monkeypatch.setattr(dispatching, "PACKED", 60)  # of two, about
+    few: Any = Templates(names, make)
+    for _ in range(2):
+        assert [few[name] for name in "abcdef"] == [f"message {name * 50}" for name in "abcdef"]
+    assert sum(map(len, few._packed.values())) <= 60
+    assert 0 < len(few._packed) < 4
+    assert [name for name, again in made if again] == names[len(few._packed):6]  # what was packed first stays packed
+    assert [name for name, again in made if not again] == [*"abcdef"]
 
 
 def test_nothing_is_sent_of_an_issue_of_which_one_rendering_was_changed(town: Town, tmp_path: Path) -> None:
