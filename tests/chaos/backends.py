@@ -3,6 +3,7 @@
     tables made once ─▶ a template ─▶ a copy for each world
 """
 
+import copy
 import shutil
 import subprocess
 import uuid
@@ -40,8 +41,12 @@ class Sqlite:
         return f"sqlite:///{file}"
 
 
+FAR = "chaos_far_"  # what a database is called that dispatchers are to take for one that is a journey away
+
+
 class Postgresql:
     name = "postgresql"
+    _prefix = "chaos_"
 
     def __init__(self, server: str) -> None:
         self._server = sa.make_url(server)
@@ -49,8 +54,14 @@ class Postgresql:
         self._template = self.fresh(Path())
         upgrade(self._template)
 
+    def far(self) -> "Postgresql":
+        """The same server, as one that is a journey away: a dispatch has several writers there."""
+        it = copy.copy(self)
+        it.name, it._prefix = "postgresql, far", FAR
+        return it
+
     def fresh(self, folder: Path, like: str | None = None) -> str:
-        name = f"chaos_{uuid.uuid4().hex[:12]}"
+        name = f"{self._prefix}{uuid.uuid4().hex[:12]}"
         template = sa.make_url(like or self._template).database if self._made else "template1"
         self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
         self._made.append(name)

@@ -18,7 +18,7 @@ from store.issues.issues import Issues
 from store.upkeep.backup import backup, restore
 from store.upkeep.restore import confirm_restore
 from tests.chaos import runner
-from tests.chaos.backends import Backend, Sqlite
+from tests.chaos.backends import Backend, Postgresql, Sqlite
 from tests.chaos.conftest import Size, Told
 from tests.chaos.oracle import Oracle
 from tests.chaos.runner import Fault
@@ -44,6 +44,16 @@ POINTS: dict[tuple[str, int], tuple[int, int | None, int | None]] = {
     ("before-quit", 1): (5, 0, 5),
     ("after-quit", 1): (5, 0, 5),
 }
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "far"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """`far`: a PostgreSQL a journey away, where a dispatch has several writers."""
+    if request.param == "sqlite":
+        found: Backend = request.getfixturevalue("sqlite")
+        return found
+    server: Postgresql = request.getfixturevalue("postgresql_backend")
+    return server.far() if request.param == "far" else server
 
 
 def test_one_kill_of_a_small_issue(tmp_path: Path, sqlite: Sqlite, size: Size, told: Told) -> None:
