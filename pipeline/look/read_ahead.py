@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from milepost.errors import ExtractError, MilepostError
+from milepost.printable import counted
 from milepost.records import Card, LabelPair
 from pipeline import workers
 from pipeline.look.packed_records import Aside, Packer
@@ -35,7 +36,7 @@ class ReadAhead:
         """`labels`: what the source's labels are known to stand for."""
         self._guard, self.labels = guard, tuple(labels)
         self._processes = workers.processes_for(workers.MANY, guard.processes)
-        self._come = 0  # pages
+        self._come = self._taken = 0  # pages
         self._pool: ThreadPoolExecutor | None = None
         self._flying: deque[Future[None]] = deque()
         self._lock = threading.Lock()
@@ -92,6 +93,7 @@ class ReadAhead:
         at = bisect_left(self._ids, snapshot_id)
         if at == len(self._ids) or self._ids[at] != snapshot_id or self._cards[at] != hash(tuple(cards)):
             return None
+        self._taken += 1
         answer: Entries | ExtractError = self._packer.unpack(self._aside.get(self._starts[at], self._sizes[at]))
         return answer
 
@@ -99,6 +101,9 @@ class ReadAhead:
         """Begin nothing more, and give back what is kept aside."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        if self._ids:
+            log.info("%s: of %s %d were read while later ones were asked for, %d of them as they stand now",
+                     self._guard.source, counted(self._come, "page", "pages"), len(self._ids), self._taken)
         self._aside.close()
         for column in (self._ids, self._cards, self._starts, self._sizes):
             del column[:]

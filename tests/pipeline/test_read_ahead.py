@@ -155,7 +155,8 @@ def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def test_pages_are_read_while_others_are_asked_for_and_once(
-    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     read = dict[int, list[bool]]()  # snapshot → whether it was read before all had come
     crawling = [True]
@@ -172,15 +173,19 @@ def test_pages_are_read_while_others_are_asked_for_and_once(
 
     monkeypatch.setattr(ReadingGuard, "entries", noted)
     monkeypatch.setattr(ReadAhead, "finish", over)
-    report = scrape(quick, "clockwork")
+    with caplog.at_level("INFO", "milepost.scrape"):
+        report = scrape(quick, "clockwork")
     assert (report.state, report.milestones) == ("complete", len(site.stories))
     assert sorted(map(len, read.values())) == [1] * len(site.stories)
-    assert any(when == [True] for when in read.values())
+    early = sum(when == [True] for when in read.values())
+    assert early
+    assert f"{early} were read while later ones were asked for, {early} of them as they stand now" in caplog.text
     assert len(Milestones(database).known("clockwork")) == len(site.stories)
 
 
 def test_a_page_whose_card_came_later_is_read_with_it(
-    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch
+    quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whatever was read before: the card is a witness of every field that it shows."""
     cards = Pages.cards
@@ -197,7 +202,9 @@ def test_a_page_whose_card_came_later_is_read_with_it(
 
     monkeypatch.setattr(Pages, "cards", later)
     monkeypatch.setattr(ReadAhead, "finish", over)
-    assert scrape(quick, "clockwork").milestones == len(site.stories)
+    with caplog.at_level("INFO", "milepost.scrape"):
+        assert scrape(quick, "clockwork").milestones == len(site.stories)
+    assert "were read while later ones were asked for, 0 of them as they stand now" in caplog.text
     known = Milestones(database).known("clockwork")
     witnesses = [{one.witness for told in stored.milestone.evidence.values() for one in told}
                  for stored in known.values()]
