@@ -147,7 +147,7 @@ class Intake:
                 self.enough()
             self._written += len(ids)
             self._read_ahead([(one.snapshot, number) for one, number in zip(written, ids, strict=True)
-                              if one.kind == "milestone" and one.snapshot.status == 200])
+                              if one.kind == "milestone"])
             return ids
 
     def _read_ahead(self, taken: Sequence[tuple[Snapshot, int]]) -> None:

@@ -183,6 +183,18 @@ def test_pages_are_read_while_others_are_asked_for_and_once(
     assert len(Milestones(database).known("clockwork")) == len(site.stories)
 
 
+def test_a_page_that_is_not_there_is_not_read(
+    quick: Settings, site: BreakableSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = sorted(story.key for story in site.stories)
+    site.replaced[f"/story/{keys[3]}"] = None
+    read: list[str] = []
+    monkeypatch.setattr(ReadAhead, "offer", lambda *_: True)
+    monkeypatch.setattr(ReadAhead, "read", lambda _, some: read.extend(page.url.rpartition("/")[2] for page in some))
+    assert scrape(quick, "clockwork").milestones == len(keys) - 1
+    assert sorted(read) == [*keys[:3], *keys[4:]]
+
+
 def test_a_page_whose_card_came_later_is_read_with_it(
     quick: Settings, site: BreakableSite, database: Database, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
