@@ -1,7 +1,9 @@
 """Commits that are under way by themselves on PostgreSQL: what `advance` says and writes, or nothing at all."""
 
 import select
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from milepost.records import Advanced, Claim, Reply, Settlement
 from store.database import Database
 from store.ledger import writers
 from store.ledger.writers import Writer
-from store.schema.tables import subscriber
+from store.meta import Meta
+from store.schema.tables import issue, subscriber
+from store.subscribers.suppressions import suppress
 from store.upkeep.restore import mark
 from tests.store.conftest import NOW, World, everybody
 from tests.store.test_ledger_batches import all_kinds, story, take
@@ -137,6 +141,80 @@ def test_it_waits_for_no_lock_for_long(world: World, monkeypatch: pytest.MonkeyP
         assert by(opened[0], (), claims) is None
         assert opened[0].alive
     assert states(world, number) == ["claimed", "claimed"]
+
+
+Begun = frozenset[int]
+
+
+def by_a_writer(world: World, claims: Sequence[Claim]) -> Begun:
+    with world.ledger.writers() as opened:
+        advanced = by(opened[0], (), claims)
+        return frozenset() if advanced is None else advanced.begun
+
+
+def by_advance(world: World, claims: Sequence[Claim]) -> Begun:
+    return world.ledger.advance((), claims).begun
+
+
+def until_it_waits(world: World, asked: Future[Begun]) -> None:
+    """For a lock; or has ended."""
+    blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while not asked.done():
+        with world.database.connect() as connection:
+            if connection.execute(blocked).scalar_one():
+                return
+        time.sleep(0.01)
+
+
+def leaves(world: World, other: sa.Connection, claim: Claim) -> None:  # noqa: ARG001 (the others' form)
+    other.execute(sa.update(subscriber).where(subscriber.c.id == claim.subscriber_id).values(state="unsubscribed"))
+
+
+def is_suppressed(world: World, other: sa.Connection, claim: Claim) -> None:
+    suppress(other, Meta(world.database).address_key(), claim.address, "550 5.1.1", NOW)
+
+
+def is_paused(world: World, other: sa.Connection, claim: Claim) -> None:  # noqa: ARG001 (the others' form)
+    other.execute(sa.update(issue).where(issue.c.number == claim.issue).values(state="paused"))
+
+
+@pytest.mark.parametrize("way", [by_a_writer, by_advance])
+@pytest.mark.parametrize("change", [leaves, is_suppressed, is_paused])
+def test_what_commits_while_the_lock_waits_for_it_is_seen(
+    world: World, way: Callable[..., Begun], change: Callable[..., None]
+) -> None:
+    claims = take(world, number := world.frozen(3))
+    Meta(world.database).address_key()  # there from then on: making it is a commit of its own
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as other:
+            change(world, other, claims[1])
+            asked = pool.submit(way, world, claims)
+            until_it_waits(world, asked)
+            assert not asked.done()
+        begun = asked.result(timeout=60)
+    assert claims[1].delivery_id not in begun
+    assert states(world, number)[1] in ("claimed", "cancelled", "suppressed", "pending")
+
+
+@pytest.mark.parametrize("way", [by_a_writer, by_advance])
+def test_the_issue_is_locked_first_and_then_its_readers_in_their_order(
+    world: World, way: Callable[..., Begun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two who lock the same neither ever holds what the other waits for."""
+    monkeypatch.setitem(writers._SESSION, "lock_timeout", "60s")
+    claims = take(world, number := world.frozen(3))
+    first, *others = sorted(claim.subscriber_id for claim in claims)
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as other:
+            other.execute(sa.select(subscriber.c.id).where(subscriber.c.id == first).with_for_update())
+            asked = pool.submit(way, world, claims[::-1])
+            until_it_waits(world, asked)
+            with world.database.begin() as third:
+                free = sa.select(subscriber.c.id).order_by(subscriber.c.id).with_for_update(skip_locked=True)
+                assert list(third.execute(free).scalars()) == others
+                assert not third.execute(sa.select(issue.c.number).with_for_update(skip_locked=True)).all()
+        assert len(asked.result(timeout=60)) == 3
+    assert states(world, number) == ["sending"] * 3
 
 
 def test_a_connection_that_is_cut_answers_nothing_and_is_opened_again(world: World, both: Sequence[Writer]) -> None:
