@@ -274,7 +274,10 @@ class Ledger:
         """Each of them by itself."""
         beginning = [_beginning(claim, key) for claim in claims]
         self._batches.lock(batches.on(connection), beginning)
-        lost = [one.claim.delivery_id for one in settlements if not self._settle(connection, one, key)]
+        # Whoever is suppressed is locked, in the order of keys: a dispatch of another issue locks the same readers, and
+        # of the two each would wait for the other.
+        in_order = sorted(settlements, key=lambda one: one.claim.subscriber_id)
+        lost = [one.claim.delivery_id for one in in_order if not self._settle(connection, one, key)]
         begun = [
             claim.delivery_id for claim, row in zip(claims, beginning, strict=True) if self._begin(connection, row)
         ]

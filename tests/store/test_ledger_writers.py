@@ -156,7 +156,7 @@ def by_advance(world: World, claims: Sequence[Claim]) -> Begun:
     return world.ledger.advance((), claims).begun
 
 
-def until_it_waits(world: World, asked: Future[Begun]) -> None:
+def until_it_waits(world: World, asked: Future[Any]) -> None:
     """For a lock; or has ended."""
     blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     while not asked.done():
@@ -215,6 +215,23 @@ def test_the_issue_is_locked_first_and_then_its_readers_in_their_order(
                 assert not third.execute(sa.select(issue.c.number).with_for_update(skip_locked=True)).all()
         assert len(asked.result(timeout=60)) == 3
     assert states(world, number) == ["sending"] * 3
+
+
+def test_who_is_suppressed_by_a_result_is_locked_in_the_same_order(world: World) -> None:
+    claims = take(world, world.frozen(3))
+    world.ledger.advance((), claims)
+    no = Reply(code=550, enhanced="5.1.1", text="nobody", phase="rcpt")
+    dead = [Settlement(claim=claim, state="failed", reply=no, suppress="550 5.1.1") for claim in claims]
+    first, *others = sorted(claim.subscriber_id for claim in claims)
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as other:  # as another issue's dispatch has it
+            other.execute(sa.select(subscriber.c.id).where(subscriber.c.id == first).with_for_update(read=True))
+            asked = pool.submit(world.ledger.advance, dead[::-1], ())
+            until_it_waits(world, asked)
+            with world.database.begin() as third:
+                free = sa.select(subscriber.c.id).order_by(subscriber.c.id).with_for_update(read=True, skip_locked=True)
+                assert list(third.execute(free).scalars()) == [first, *others]
+        assert not asked.result(timeout=60).lost
 
 
 def test_a_connection_that_is_cut_answers_nothing_and_is_opened_again(world: World, both: Sequence[Writer]) -> None:
