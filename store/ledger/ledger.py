@@ -29,7 +29,7 @@ from milepost.records import (
     Settlement,
 )
 from store import holders
-from store.dialects import moment
+from store.dialects import moment, unchanged
 from store.engine import Database
 from store.faults import translated
 from store.holders import Holder
@@ -41,7 +41,7 @@ from store.ledger.queries import AttemptRow, DeliveryRow
 from store.ledger.transitions import BEGIN, RELEASE, RENEWALS, TRANSITIONS, Transition, in_state, taken
 from store.ledger.writers import NEAR_S, WRITERS, Writer
 from store.meta import Meta
-from store.schema.tables import delivery, issue
+from store.schema.tables import delivery, issue, subscriber
 from store.subscribers.addresses import address_hash, normalize
 from store.subscribers.suppressions import suppress as never_mail
 from store.upkeep.restore import refuse
@@ -273,11 +273,11 @@ class Ledger:
     ) -> Advanced:
         """Each of them by itself."""
         beginning = [_beginning(claim, key) for claim in claims]
+        dead = [one.claim.subscriber_id for one in settlements if one.suppress]
+        if dead:
+            _lock_before(connection, claims, dead)
         self._batches.lock(batches.on(connection), beginning)
-        # Whoever is suppressed is locked, in the order of keys: a dispatch of another issue locks the same readers, and
-        # of the two each would wait for the other.
-        in_order = sorted(settlements, key=lambda one: one.claim.subscriber_id)
-        lost = [one.claim.delivery_id for one in in_order if not self._settle(connection, one, key)]
+        lost = [one.claim.delivery_id for one in settlements if not self._settle(connection, one, key)]
         begun = [
             claim.delivery_id for claim, row in zip(claims, beginning, strict=True) if self._begin(connection, row)
         ]
@@ -405,6 +405,19 @@ class Ledger:
 
 def _beginning(claim: Claim, key: bytes) -> transitions.Row:
     return transitions.of_claim(claim, address_hash(key, normalize(claim.address)))
+
+
+def _lock_before(connection: sa.Connection, claims: Sequence[Claim], dead: Sequence[int]) -> None:
+    """The issue and its readers, those to be suppressed among them, each as firmly as it will have to be: a dispatch of
+    another issue has the same readers, and if either had some and asked for more, each would wait for the other.
+    """
+    if claims:
+        connection.execute(
+            sa.select(issue.c.number).where(issue.c.number == claims[0].issue).with_for_update(read=True)
+        )
+    everyone = {*dead, *(claim.subscriber_id for claim in claims)}
+    readers = sa.select(subscriber.c.id).where(subscriber.c.id.in_(everyone)).order_by(subscriber.c.id)
+    connection.execute(unchanged(readers))
 
 
 def _alike(settlements: Sequence[Settlement]) -> bool:

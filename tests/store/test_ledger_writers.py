@@ -1,6 +1,8 @@
 """Commits that are under way by themselves on PostgreSQL: what `advance` says and writes, or nothing at all."""
 
+import contextlib
 import select
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,12 +15,13 @@ from milepost.errors import HeldError
 from milepost.records import Advanced, Claim, Reply, Settlement
 from store.database import Database
 from store.ledger import writers
+from store.ledger.ledger import Ledger
 from store.ledger.writers import Writer
 from store.meta import Meta
 from store.schema.tables import issue, subscriber
 from store.subscribers.suppressions import suppress
 from store.upkeep.restore import mark
-from tests.store.conftest import NOW, World, everybody
+from tests.store.conftest import NOW, VARIANT, World, everybody
 from tests.store.test_ledger_batches import all_kinds, story, take
 
 
@@ -158,7 +161,9 @@ def by_advance(world: World, claims: Sequence[Claim]) -> Begun:
 
 def until_it_waits(world: World, asked: Future[Any]) -> None:
     """For a lock; or has ended."""
-    blocked = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    blocked = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
     while not asked.done():
         with world.database.connect() as connection:
             if connection.execute(blocked).scalar_one():
@@ -232,6 +237,36 @@ def test_who_is_suppressed_by_a_result_is_locked_in_the_same_order(world: World)
                 free = sa.select(subscriber.c.id).order_by(subscriber.c.id).with_for_update(read=True, skip_locked=True)
                 assert list(third.execute(free).scalars()) == [first, *others]
         assert not asked.result(timeout=60).lost
+
+
+def test_two_issues_whose_results_suppress_each_others_readers_wait_in_one_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each begins with the other's dead: neither may hold one reader while it asks for the other's."""
+    no = Reply(code=550, enhanced="5.1.1", text="nobody", phase="rcpt")
+    numbers = world.frozen(2), world.issues.draft(
+        "daily", "c2", world.items(), [VARIANT], subject="News", content_hash="c0ffee", now=NOW
+    ).number
+    world.ledger.freeze(numbers[1], content_hash="c0ffee", place=everybody, now=NOW)
+    taken = [take(world, number) for number in numbers]
+    assert [sorted(claim.subscriber_id for claim in claims) for claims in taken] == [[1, 2]] * 2
+    asked: list[tuple[list[Settlement], list[Claim]]] = []
+    for claims, dead in zip(taken, (1, 2), strict=True):
+        gone = [claim for claim in claims if claim.subscriber_id == dead]
+        world.ledger.advance((), gone)
+        done = [Settlement(claim=claim, state="failed", reply=no, suppress="550 5.1.1") for claim in gone]
+        asked.append((done, [claim for claim in claims if claim.subscriber_id != dead]))
+    both, settle = threading.Barrier(2, timeout=1), Ledger._settle
+
+    def met(self: Ledger, *given: Any) -> bool:
+        with contextlib.suppress(threading.BrokenBarrierError):  # of two in one order the second has no lock yet
+            both.wait()
+        return settle(self, *given)
+
+    monkeypatch.setattr(Ledger, "_settle", met)
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(world.ledger.advance, *one) for one in asked]
+        assert [one.result(timeout=60).lost for one in answers] == [frozenset()] * 2
 
 
 def test_a_connection_that_is_cut_answers_nothing_and_is_opened_again(world: World, both: Sequence[Writer]) -> None:
