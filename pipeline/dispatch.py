@@ -249,7 +249,7 @@ class Templates(Mapping[str, MessageTemplate]):
     the TEMPLATES of late as they are, the others packed, up to PACKED octets. What has no room there is made again.
 
     Of two messages of an issue nearly all is the same, so the first that makes room is the dictionary of all others
-    (RFC 8878 §5): a message takes a hundredth of its size.
+    (RFC 8878 §5).
 
     `make`: makes one; `again`: it was made, and verified, before. Raises what `make` does.
     """
