@@ -186,8 +186,9 @@ def is_paused(world: World, other: sa.Connection, claim: Claim) -> None:  # noqa
 @pytest.mark.parametrize("way", [by_a_writer, by_advance])
 @pytest.mark.parametrize("change", [leaves, is_suppressed, is_paused])
 def test_what_commits_while_the_lock_waits_for_it_is_seen(
-    world: World, way: Callable[..., Begun], change: Callable[..., None]
+    world: World, way: Callable[..., Begun], change: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(writers._SESSION, "lock_timeout", "60s")
     claims = take(world, number := world.frozen(3))
     Meta(world.database).address_key()  # there from then on: making it is a commit of its own
     with ThreadPoolExecutor(1) as pool:
