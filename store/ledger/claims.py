@@ -93,7 +93,9 @@ def _take(
     )
     handle = sa.select(subscriber.c.handle).where(subscriber.c.id == delivery.c.subscriber).correlate(delivery)
     rows = connection.execute(
-        update(step, terms, delivery.c.id.in_(sa.select(chosen.c.id))).returning(
+        update(
+            step, terms, delivery.c.id.in_(sa.select(chosen.c.id)), by_key=connection.dialect.name == "postgresql"
+        ).returning(
             delivery.c.id, delivery.c.subscriber, delivery.c.address, delivery.c.variant, delivery.c.attempts,
             delivery.c.first_attempt_at, handle.scalar_subquery(),
         ),

@@ -93,7 +93,11 @@ def in_state(*states: DeliveryState) -> sa.ColumnElement[bool]:
 
     As the schema has it (`_either`): SQLite finds an index by a condition of the very same form.
     """
-    return sa.or_(*(delivery.c.state == _written(state) for state in states))
+    return _is(delivery.c.state, states)
+
+
+def _is(column: sa.ColumnElement[str], states: Sequence[DeliveryState]) -> sa.ColumnElement[bool]:
+    return sa.or_(*(column == _written(state) for state in states))
 
 
 def taken(*states: DeliveryState) -> sa.ColumnElement[bool]:
@@ -248,17 +252,23 @@ TRANSITIONS: Mapping[str, Transition] = {
 # --- statements -----------------------------------------------------------------------------------------------------
 
 
-def ready(row: Transition, terms: Terms) -> sa.ColumnElement[bool]:
-    """The deliveries that may take a step."""
-    return sa.and_(in_state(*row.from_), *(condition.holds(terms) for condition in row.only_if))
+def ready(
+    row: Transition, terms: Terms, state: sa.ColumnElement[str] = delivery.c.state
+) -> sa.ColumnElement[bool]:
+    """The deliveries that may take a step. `state`: theirs."""
+    return sa.and_(_is(state, row.from_), *(condition.holds(terms) for condition in row.only_if))
 
 
-def update(row: Transition, terms: Terms, which: sa.ColumnElement[bool]) -> sa.Update:
-    """The step, taken by those of the deliveries `which` that may take it."""
+def update(row: Transition, terms: Terms, which: sa.ColumnElement[bool], *, by_key: bool = False) -> sa.Update:
+    """The step, taken by those of the deliveries `which` that may take it. `by_key`: it names them by their ids, and
+    their state is asked for in words that no index answers. PostgreSQL would walk that of what waits for each of them,
+    where it knows nothing of what was written just now.
+    """
     values = {column: new(terms) for effect in row.writes for column, new in effect.items()}
+    may = ready(row, terms, delivery.c.state.concat("") if by_key else delivery.c.state)
     return (
         sa.update(delivery)
-        .where(which, ready(row, terms))
+        .where(which, may)
         .values(state=_written(row.to), updated_at=terms.now, **values)
     )
 

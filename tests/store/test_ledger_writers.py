@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from milepost.errors import HeldError
 from milepost.records import Advanced, Claim, Reply, Settlement
 from store.database import Database
+from store.dialects import by_keys
 from store.ledger import writers
 from store.ledger.ledger import Ledger
 from store.ledger.writers import Writer
@@ -312,6 +313,35 @@ def test_every_statement_finds_its_rows_by_their_keys(world: World, statistics: 
                 assert f"Index Cond: ({key} = " in said or f"Index Cond: (({key} = " in said, name
                 assert f"uq_{table}" not in said, name
                 assert f"ix_{table}" not in said, name
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["just filled", "statistics of before it waited"])
+def test_a_claim_looks_up_what_it_chose_and_walks_no_index_for_each(world: World, known: bool) -> None:
+    number = world.frozen(300)
+    with world.database.begin() as connection:
+        if known:
+            connection.execute(sa.text("UPDATE delivery SET state = 'sent'"))
+            connection.execute(sa.text("ANALYZE delivery"))
+            connection.execute(sa.text("UPDATE delivery SET state = 'pending'"))
+    asked: list[tuple[str, Any]] = []
+
+    @sa.event.listens_for(world.database.engine, "before_cursor_execute")
+    def heard(_connection: Any, _cursor: Any, statement: str, given: Any, _context: Any, _many: Any) -> None:
+        if "UPDATE delivery" in statement:
+            asked.append((statement, given))
+
+    claims = world.ledger.claim(number, limit=10, lease_seconds=60)
+    world.ledger.claim(number, limit=10, lease_seconds=60, after=claims[-1].delivery_id)
+    sa.event.remove(world.database.engine, "before_cursor_execute", heard)
+    assert len(asked) == 2
+    with world.database.begin() as connection:
+        by_keys(connection)
+        for statement, given in asked:
+            plan = " ".join(connection.exec_driver_sql(f"EXPLAIN {statement}", given).scalars())
+            changed = plan.partition("CTE Scan on chosen")[2]
+            assert "ix_delivery" not in changed
+            assert "pk_delivery" in changed
+            assert "Index Cond: (id = chosen.id)" in changed
 
 
 @pytest.mark.parametrize("said", [
