@@ -275,8 +275,9 @@ class Ledger:
         beginning = [_beginning(claim, key) for claim in claims]
         dead = [one.claim.subscriber_id for one in settlements if one.suppress]
         if dead:
-            _lock_before(connection, claims, dead)
-        self._batches.lock(batches.on(connection), beginning)
+            _lock_firmly(connection, claims, dead)
+        else:
+            self._batches.lock(batches.on(connection), beginning)
         lost = [one.claim.delivery_id for one in settlements if not self._settle(connection, one, key)]
         begun = [
             claim.delivery_id for claim, row in zip(claims, beginning, strict=True) if self._begin(connection, row)
@@ -407,17 +408,18 @@ def _beginning(claim: Claim, key: bytes) -> transitions.Row:
     return transitions.of_claim(claim, address_hash(key, normalize(claim.address)))
 
 
-def _lock_before(connection: sa.Connection, claims: Sequence[Claim], dead: Sequence[int]) -> None:
-    """The issue and its readers, those to be suppressed among them, each as firmly as it will have to be: a dispatch of
-    another issue has the same readers, and if either had some and asked for more, each would wait for the other.
+def _lock_firmly(connection: sa.Connection, claims: Sequence[Claim], dead: Sequence[int]) -> None:
+    """As `transitions.lock`, with those who are to be suppressed, and all readers as firmly as those will have to be: a
+    dispatch of another issue has the same readers, and if either had some and asked for more, each would wait for the
+    other.
     """
-    if claims:
-        connection.execute(
-            sa.select(issue.c.number).where(issue.c.number == claims[0].issue).with_for_update(read=True)
-        )
-    everyone = {*dead, *(claim.subscriber_id for claim in claims)}
-    readers = sa.select(subscriber.c.id).where(subscriber.c.id.in_(everyone)).order_by(subscriber.c.id)
-    connection.execute(unchanged(readers))
+    numbers, readers = {claim.issue for claim in claims}, {*dead, *(claim.subscriber_id for claim in claims)}
+    if numbers:
+        query = sa.select(issue.c.number).where(issue.c.number.in_(numbers)).order_by(issue.c.number)
+        connection.execute(query.with_for_update(read=True))
+    connection.execute(
+        unchanged(sa.select(subscriber.c.id).where(subscriber.c.id.in_(readers)).order_by(subscriber.c.id))
+    )
 
 
 def _alike(settlements: Sequence[Settlement]) -> bool:

@@ -241,6 +241,25 @@ def test_who_is_suppressed_by_a_result_is_locked_in_the_same_order(world: World)
         assert not asked.result(timeout=60).lost
 
 
+def test_the_issue_is_locked_first_where_a_result_suppresses_too(world: World) -> None:
+    *claims, gone = sorted(take(world, number := world.frozen(3)), key=lambda claim: claim.subscriber_id)
+    world.ledger.advance((), [gone])
+    no = Reply(code=550, enhanced="5.1.1", text="nobody", phase="rcpt")
+    dead = [Settlement(claim=gone, state="failed", reply=no, suppress="550 5.1.1")]
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.begin() as other:
+            first = sa.select(subscriber.c.id).where(subscriber.c.id == claims[0].subscriber_id)
+            other.execute(first.with_for_update())
+            asked = pool.submit(world.ledger.advance, dead, claims)
+            until_it_waits(world, asked)
+            with world.database.begin() as third:
+                free = sa.select(subscriber.c.id).order_by(subscriber.c.id).with_for_update(skip_locked=True)
+                assert list(third.execute(free).scalars()) == [claims[1].subscriber_id, gone.subscriber_id]
+                assert not third.execute(sa.select(issue.c.number).with_for_update(skip_locked=True)).all()
+        assert len(asked.result(timeout=60).begun) == 2
+    assert sorted(states(world, number)) == ["failed", "sending", "sending"]
+
+
 def test_two_issues_whose_results_suppress_each_others_readers_wait_in_one_order(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
